@@ -1,0 +1,124 @@
+//! What is accepted, and what is refused in one line.
+
+use super::*;
+use clap::CommandFactory;
+
+fn accept(arguments: &[&str]) -> Cli {
+    parse([&["ktask"], arguments].concat()).unwrap_or_else(|stop| panic!("{arguments:?} refused: {stop:?}"))
+}
+
+fn refuse(arguments: &[&str]) -> String {
+    match parse([&["ktask"], arguments].concat()) {
+        Err(Stop::Failure(failure)) => {
+            assert_eq!(failure.status, protocol::exit::HostStatus::Usage);
+            assert!(!failure.message.contains('\n'), "more than one line: {failure}");
+            failure.message
+        }
+        other => panic!("{arguments:?} not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn nothing_is_the_main_job_on_a_modest_machine() {
+    let cli = accept(&[]);
+    assert_eq!(cli.command, None);
+    assert_eq!(cli.options.memory, Size::from_mib(1024));
+    assert_eq!((cli.options.smp, cli.options.numa), (None, 1));
+    assert_eq!(cli.options.accel, AccelChoice::Auto);
+}
+
+#[test]
+fn every_option_of_the_contract_is_there() {
+    let cli = accept(&[
+        "--smp",
+        "4",
+        "--memory",
+        "2G",
+        "--numa",
+        "2",
+        "--accel",
+        "tcg",
+        "--cpu",
+        "qemu64,+ssse3",
+        "--boot",
+        "pvh",
+        "--append",
+        "log.level=debug run=none",
+        "--threads",
+        "1,2,4",
+        "--json",
+        "a.json",
+        "--serial",
+        "b.log",
+        "--timeout",
+        "30",
+        "--gdb",
+        "--quiet",
+        "--qemu-arg",
+        "-d",
+        "--qemu-arg",
+        "int",
+        "--print",
+        "--yes",
+        "build",
+    ]);
+    assert_eq!(cli.command, Some(Command::Build));
+    let options = cli.options;
+    assert_eq!((options.smp, options.memory.mib(), options.numa), (Some(4), 2048, 2));
+    assert_eq!(options.append.as_deref(), Some("log.level=debug run=none"));
+    assert_eq!(options.threads.unwrap().to_string(), "1,2,4");
+    assert_eq!(options.qemu_args, ["-d", "int"]);
+    assert_eq!(options.timeout, Some(30));
+    assert!(options.gdb && options.quiet && options.print && options.yes);
+}
+
+#[test]
+fn commands() {
+    assert_eq!(accept(&["doctor"]).command, Some(Command::Doctor { install: false }));
+    assert_eq!(accept(&["doctor", "--install"]).command, Some(Command::Doctor { install: true }));
+}
+
+#[test]
+fn nonsense_is_one_line_with_the_value_in_it() {
+    for (arguments, parts) in [
+        (&["--smp", "0"][..], &["0", "--smp", "1..=255"][..]),
+        (&["--smp", "256"], &["256", "1..=255"]),
+        (&["--smp", "many"], &["many", "--smp"]),
+        (&["--memory", "lots"], &["'lots' is not a size"]),
+        (&["--memory", "512"], &["512 is out of range; 64M to 64T"]),
+        (&["--memory", "100T"], &["100T is out of range"]),
+        (&["--memory", "65537K"], &["65537K is not a whole number of MiB"]),
+        (&["--numa", "0"], &["--numa", "1..=64"]),
+        (&["--numa", "32", "--memory", "1G"], &["--memory 1G is too little for --numa 32"]),
+        (&["--threads", "1,x"], &["'x' in '1,x' is not a thread count"]),
+        (&["--threads", "1,8", "--smp", "4"], &["--threads 1,8", "--smp 4"]),
+        (&["--accel", "hope"], &["hope", "auto, kvm, tcg"]),
+        (&["--boot", "uefi"], &["uefi", "pvh"]),
+        (&["--append", "quiet"], &["'quiet' is not of the form name=value"]),
+        (&["--append", "a=\u{e9}"], &["'é'", "printable ASCII"]),
+        (&["--timeout", "0"], &["0", "--timeout"]),
+        (&["--timeout", "-5"], &["-5"]),
+        (&["--smpp", "4"], &["--smpp", "--smp"]),
+        (&["--smp"], &["--smp", "value is required"]),
+        (&["shell"], &["unrecognized subcommand 'shell'"]),
+        (&["build", "now"], &["now"]),
+        (&["--smp", "2", "--smp", "4"], &["--smp", "multiple times"]),
+    ] {
+        let message = refuse(arguments);
+        for part in parts {
+            assert!(message.contains(part), "{arguments:?}: {part:?} is not in {message:?}");
+        }
+    }
+}
+
+#[test]
+fn help_is_no_failure() {
+    for argument in ["--help", "--version"] {
+        assert!(matches!(parse(["ktask", argument]), Err(Stop::Show(_))), "{argument}");
+    }
+}

@@ -1,0 +1,60 @@
+//! From options to machines.
+
+use super::*;
+use crate::cli;
+
+fn options(arguments: &[&str]) -> Options {
+    cli::parse([&["ktask"], arguments].concat()).expect("the arguments are sound").options
+}
+
+fn machine_of(arguments: &[&str]) -> Machine {
+    machine(&options(&[&["--accel", "tcg"], arguments].concat()), "qemu".into(), "elf".into()).unwrap()
+}
+
+#[test]
+fn options_become_a_machine() {
+    let machine = machine_of(&[
+        "--smp",
+        "8",
+        "--memory",
+        "2G",
+        "--numa",
+        "2",
+        "--cpu",
+        "qemu64",
+        "--qemu-arg",
+        "-s",
+        "--gdb",
+    ]);
+    assert_eq!((machine.cpus, machine.memory.mib(), machine.nodes), (8, 2048, 2));
+    assert_eq!((machine.accel, machine.cpu_model.as_deref()), (Accel::Tcg, Some("qemu64")));
+    assert_eq!((machine.extra, machine.debugger), (vec!["-s".to_string()], true));
+}
+
+#[test]
+fn as_many_cpus_as_the_host_has() {
+    assert_eq!(machine_of(&[]).cpus, report::host_cores().min(255));
+}
+
+#[test]
+fn the_kernels_command_line_ends_with_what_the_user_appends() {
+    assert_eq!(machine_of(&[]).command_line, "");
+    let arguments = ["--smp", "2", "--threads", "1-2", "--append", "timing.threads=1 run=none"];
+    assert_eq!(machine_of(&arguments).command_line, "timing.threads=1,2 timing.threads=1 run=none");
+}
+
+#[test]
+fn more_threads_than_cpus_make_no_sense() {
+    let count = (report::host_cores() + 1).to_string();
+    let options = options(&["--threads", &count, "--accel", "tcg"]);
+    let failure = machine(&options, "qemu".into(), "elf".into()).unwrap_err();
+    assert_eq!(failure.status, protocol::exit::HostStatus::Usage);
+}
+
+#[test]
+fn limits_follow_the_options() {
+    assert_eq!(limits(&options(&[])), Limits::default());
+    assert_eq!(limits(&options(&["--timeout", "7"])).total, Some(Duration::from_secs(7)));
+    let none = Limits { total: None, silence: None };
+    assert_eq!(limits(&options(&["--gdb", "--timeout", "7"])), none);
+}

@@ -1,0 +1,198 @@
+//! What is needed, what is there, and how the rest would come.
+//!
+//! Consent: nothing is installed behind anyone's back. At a terminal root is asked; `--yes`, `CI`, or root without a
+//! terminal count as a yes; everyone else gets the exact command to type. Either everything that is missing
+//! can be installed in one step, or nothing is touched.
+
+mod packages;
+mod table;
+
+pub use table::render;
+
+use crate::failure::Failure;
+use crate::system::System;
+use crate::toolchain::{self, Toolchain};
+use packages::{Plan, plan};
+use std::path::PathBuf;
+
+/// QEMU's program for our machine.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// One thing that is needed, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Which thing.
+    pub what: What,
+    /// Whether it is there.
+    pub state: State,
+}
+
+/// The things that are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The emulator.
+    Qemu,
+    /// The compiler for the kernel.
+    Toolchain,
+    /// The linker for the kernel.
+    Linker,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Qemu, Self::Toolchain, Self::Linker];
+
+    /// What people call it, and what it is for.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Qemu => "QEMU for x86_64, to boot the kernel",
+            Self::Toolchain => "Rust 1.96 or later with rust-src, to build the kernel",
+            Self::Linker => "GNU ld, to link the kernel",
+        }
+    }
+}
+
+/// Whether a thing is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is: where, and which version.
+    Found(String),
+    /// It is not: what was found in its place, one line each.
+    Missing(Vec<String>),
+}
+
+/// The machine, looked over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examination {
+    /// Every need.
+    pub needs: Vec<Need>,
+    /// The emulator, if it is there and works.
+    pub qemu: Option<PathBuf>,
+    /// The compiler, if there is one that will do.
+    pub toolchain: Option<Toolchain>,
+}
+
+/// Looks the machine over.
+///
+/// # Errors
+///
+/// When the user's own wish for a toolchain cannot be followed.
+pub fn examine(system: &impl System) -> Result<Examination, Failure> {
+    let qemu = find_qemu(system);
+    let qemu_state = match &qemu {
+        Ok((path, version)) => State::Found(format!("{} ({version})", path.display())),
+        Err(reasons) => State::Missing(reasons.clone()),
+    };
+    let search = toolchain::search(system)?;
+    let toolchain_state = match &search.found {
+        Some(found) => State::Found(format!("{} ({})", found.rustc.display(), found.version)),
+        None => State::Missing(search.rejected.iter().map(ToString::to_string).collect()),
+    };
+    let linker_state = match system.find_in_path("ld") {
+        Some(path) => State::Found(path.display().to_string()),
+        None => State::Missing(Vec::new()),
+    };
+    let needs = vec![
+        Need { what: What::Qemu, state: qemu_state },
+        Need { what: What::Toolchain, state: toolchain_state },
+        Need { what: What::Linker, state: linker_state },
+    ];
+    Ok(Examination { needs, qemu: qemu.ok().map(|(path, _)| path), toolchain: search.found })
+}
+
+impl Examination {
+    /// Those of `wanted` that are missing.
+    fn missing(&self, wanted: &[What]) -> Vec<What> {
+        let is_missing =
+            |need: &&Need| matches!(need.state, State::Missing(_)) && wanted.contains(&need.what);
+        self.needs.iter().filter(is_missing).map(|need| need.what).collect()
+    }
+}
+
+/// The emulator and its version, or why there is none.
+fn find_qemu(system: &impl System) -> Result<(PathBuf, String), Vec<String>> {
+    let path = system.find_in_path(QEMU).ok_or_else(Vec::new)?;
+    match system.capture(&path, &["--version"]) {
+        Ok(answer) if answer.success => {
+            let line = answer.stdout.lines().next().unwrap_or_default();
+            let version = line.strip_prefix("QEMU emulator version ").unwrap_or(line);
+            Ok((path, version.to_string()))
+        }
+        Ok(answer) => {
+            let line = answer.stderr.lines().next().unwrap_or("it says nothing");
+            Err(vec![format!("{}: does not work: {line}", path.display())])
+        }
+        Err(error) => Err(vec![format!("{}: cannot be started: {error}", path.display())]),
+    }
+}
+
+/// How the user stands to having things installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Said on the command line.
+    Given,
+    /// Not said: the rule decides.
+    ByRule,
+}
+
+/// Looks for what is `wanted`, and installs what is missing of it if that is allowed.
+///
+/// In what is returned nothing of `wanted` is missing.
+///
+/// # Errors
+///
+/// When something is missing and may not, or cannot, be installed: the message says what, and the command
+/// that would bring it.
+pub fn provide(system: &impl System, consent: Consent, wanted: &[What]) -> Result<Examination, Failure> {
+    let examination = examine(system)?;
+    let missing = examination.missing(wanted);
+    if missing.is_empty() {
+        return Ok(examination);
+    }
+    let may_install = system.is_root()
+        && match consent {
+            Consent::Given => true,
+            Consent::ByRule => {
+                system.var("CI").is_some() || !system.is_interactive() || ask(system, &missing)
+            }
+        };
+    // Only now, as it may refresh the system's package lists.
+    let plan = plan(system, &missing, may_install);
+    match (&plan, may_install) {
+        (Plan::Packages { .. }, true) => install(system, &plan, &missing),
+        _ => Err(Failure::usage(explain(&missing, &plan))),
+    }
+}
+
+fn ask(system: &impl System, missing: &[What]) -> bool {
+    let names: Vec<_> = missing.iter().map(|what| what.describe()).collect();
+    system.ask(&format!("missing: {}; install it from the system's packages?", names.join("; ")))
+}
+
+/// What is missing, and the command that would bring it.
+fn explain(missing: &[What], plan: &Plan) -> String {
+    let names: Vec<_> = missing.iter().map(|what| what.describe()).collect();
+    format!("missing: {}; what brings it:\n{}", names.join("; "), indent(&plan.commands()))
+}
+
+fn indent(commands: &[String]) -> String {
+    let lines: Vec<_> = commands.iter().map(|command| format!("    {command}")).collect();
+    lines.join("\n")
+}
+
+fn install(system: &impl System, plan: &Plan, missing: &[What]) -> Result<Examination, Failure> {
+    packages::install(system, plan)
+        .map_err(|reason| Failure::usage(format!("{reason}; {}", explain(missing, plan))))?;
+    let examination = examine(system)?;
+    let still_missing = examination.missing(missing);
+    match still_missing.is_empty() {
+        true => Ok(examination),
+        false => {
+            let explanation = explain(&still_missing, plan);
+            Err(Failure::usage(format!("the packages are installed, yet {explanation}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

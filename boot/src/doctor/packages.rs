@@ -1,0 +1,117 @@
+//! The system's packages: which ones bring what is missing.
+
+use super::What;
+use crate::system::System;
+use crate::toolchain::{MINIMUM, Version};
+use std::path::Path;
+
+/// Packages that together are a toolchain with the library's source; the compiler first, whose version counts.
+/// `-web` are the newer ones that Debian ships in its stable releases for building web browsers.
+const TOOLCHAINS: [[&str; 3]; 2] =
+    [["rustc-web", "cargo-web", "rust-web-src"], ["rustc", "cargo", "rust-src"]];
+
+/// How the missing things would come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// All from the system's packages, in one step.
+    Packages {
+        /// Their names.
+        packages: Vec<String>,
+        /// Whether we may change the system, or the commands need `sudo`.
+        is_root: bool,
+    },
+    /// By hand: not everything is packaged here.
+    ByHand(Vec<String>),
+}
+
+impl Plan {
+    /// The commands, as one would type them.
+    pub(super) fn commands(&self) -> Vec<String> {
+        match self {
+            Self::Packages { packages, is_root } => {
+                let sudo = if *is_root { "" } else { "sudo " };
+                let packages = packages.join(" ");
+                vec![format!(
+                    "{sudo}apt-get update && {sudo}apt-get install -y --no-install-recommends {packages}"
+                )]
+            }
+            Self::ByHand(commands) => commands.clone(),
+        }
+    }
+}
+
+/// Finds out how `missing` would come; `may_refresh` says whether the package lists may be brought up to date first.
+pub(super) fn plan(system: &impl System, missing: &[What], may_refresh: bool) -> Plan {
+    let is_root = system.is_root();
+    let has_apt = system.find_in_path("apt-get").is_some() && system.find_in_path("apt-cache").is_some();
+    if !has_apt {
+        return by_hand(missing);
+    }
+    if may_refresh {
+        eprintln!("$ apt-get update");
+        // Lists that are old may still do, and installing says what is wrong if they do not.
+        let _ = system.perform(Path::new("apt-get"), &["update", "-qq"]);
+    }
+    let mut packages = Vec::new();
+    for what in missing {
+        match what {
+            What::Qemu => packages.push("qemu-system-x86".to_string()),
+            What::Linker => packages.push("binutils".to_string()),
+            What::Toolchain => match toolchain_packages(system) {
+                Some(names) => packages.extend(names.map(str::to_string)),
+                None => return by_hand(missing),
+            },
+        }
+    }
+    Plan::Packages { packages, is_root }
+}
+
+/// The first set of packages whose compiler is new enough.
+fn toolchain_packages(system: &impl System) -> Option<[&'static str; 3]> {
+    let mut known = false;
+    for names in TOOLCHAINS {
+        match candidate(system, names[0]) {
+            Some(version) if version >= MINIMUM => return Some(names),
+            Some(_) => known = true,
+            None => {}
+        }
+    }
+    // Lists that name no compiler at all are missing: the command that we print brings them up to date first, and
+    // the browsers' compiler is the one most likely to be new enough.
+    (!known && !system.is_root()).then_some(TOOLCHAINS[0])
+}
+
+/// The version of `package` that would be installed.
+fn candidate(system: &impl System, package: &str) -> Option<Version> {
+    let answer = system.capture(Path::new("apt-cache"), &["policy", package]).ok()?;
+    answer.stdout.lines().find_map(|line| Version::parse(line.trim().strip_prefix("Candidate:")?))
+}
+
+fn by_hand(missing: &[What]) -> Plan {
+    let line = |what: &What| match what {
+        What::Qemu => {
+            "(with the system's package manager) install qemu-system-x86, which holds qemu-system-x86_64"
+                .to_string()
+        }
+        What::Linker => "(with the system's package manager) install binutils, which holds ld".to_string(),
+        What::Toolchain => {
+            format!("rustup toolchain install {MINIMUM}.0 --profile minimal --component rust-src")
+        }
+    };
+    Plan::ByHand(missing.iter().map(line).collect())
+}
+
+/// Installs a plan's packages; the error says which command failed.
+pub(super) fn install(system: &impl System, plan: &Plan) -> Result<(), String> {
+    let Plan::Packages { packages, .. } = plan else {
+        return Err("not everything that is missing is packaged for this system".into());
+    };
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    arguments.extend(packages.iter().map(String::as_str));
+    eprintln!("$ apt-get {}", arguments.join(" "));
+    match system.perform(Path::new("apt-get"), &arguments) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("apt-get install failed; its messages are above".into()),
+        Err(error) => Err(format!("apt-get cannot be started: {error}")),
+    }
+}

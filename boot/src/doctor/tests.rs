@@ -1,0 +1,202 @@
+//! Set-up on made-up machines.
+
+use super::*;
+use crate::system::fake::{Effect, Fake};
+use protocol::exit::HostStatus;
+
+const INSTALL_ALL: &str =
+    "apt-get install -y --no-install-recommends qemu-system-x86 rustc-web cargo-web rust-web-src";
+
+/// A Debian machine with a linker and nothing else.
+fn bare() -> Fake {
+    let fake = Fake::with_path("/usr/bin");
+    for program in ["apt-get", "apt-cache", "ld"] {
+        fake.file(format!("/usr/bin/{program}"));
+    }
+    fake.says(
+        "apt-cache policy rustc-web",
+        "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n",
+    );
+    fake
+}
+
+fn with_qemu(fake: &Fake) {
+    fake.file("/usr/bin/qemu-system-x86_64");
+    fake.says("/usr/bin/qemu-system-x86_64 --version", "QEMU emulator version 7.2.22 (Debian)\nCopyright\n");
+}
+
+fn with_toolchain(fake: &Fake) {
+    crate::toolchain::tests::install(fake, "/usr", "1.96.0", true);
+}
+
+/// What installing everything does to the machine.
+fn everything() -> Effect {
+    let model = Fake::default();
+    with_qemu(&model);
+    with_toolchain(&model);
+    let answers = model.answers.borrow();
+    Effect {
+        success: true,
+        files: model.files.borrow().iter().cloned().collect(),
+        answers: answers.iter().map(|(line, answer)| (line.clone(), answer.stdout.clone())).collect(),
+    }
+}
+
+fn performed(fake: &Fake) -> Vec<String> {
+    fake.performed.borrow().clone()
+}
+
+#[test]
+fn a_complete_machine_is_left_alone() {
+    let fake = bare();
+    with_qemu(&fake);
+    with_toolchain(&fake);
+    let tools = provide(&fake, Consent::ByRule, &What::ALL).unwrap();
+    assert_eq!(tools.qemu, Some(PathBuf::from("/usr/bin/qemu-system-x86_64")));
+    assert_eq!(performed(&fake), [""; 0]);
+    let text = render(&fake, &examine(&fake).unwrap());
+    assert!(text.contains("7.2.22") && text.ends_with("nothing is missing"), "{text}");
+}
+
+#[test]
+fn root_without_a_terminal_gets_everything_in_one_step() {
+    let mut fake = bare();
+    fake.root = true;
+    fake.effects.insert(INSTALL_ALL.into(), everything());
+    provide(&fake, Consent::ByRule, &What::ALL).unwrap();
+    assert_eq!(performed(&fake), ["apt-get update -qq", INSTALL_ALL]);
+    assert_eq!(fake.questions.get(), 0);
+}
+
+#[test]
+fn root_at_a_terminal_is_asked() {
+    for answer in [true, false] {
+        let mut fake = bare();
+        (fake.root, fake.interactive, fake.answer) = (true, true, answer);
+        fake.effects.insert(INSTALL_ALL.into(), everything());
+        let outcome = provide(&fake, Consent::ByRule, &What::ALL);
+        assert_eq!(fake.questions.get(), 1);
+        assert_eq!(outcome.is_ok(), answer);
+        assert_eq!(performed(&fake).is_empty(), !answer);
+    }
+}
+
+#[test]
+fn ci_and_a_word_on_the_command_line_are_consent() {
+    for (consent, ci) in [(Consent::Given, false), (Consent::ByRule, true)] {
+        let mut fake = bare();
+        (fake.root, fake.interactive, fake.answer) = (true, true, false);
+        if ci {
+            fake.vars.insert("CI".into(), "true".into());
+        }
+        fake.effects.insert(INSTALL_ALL.into(), everything());
+        provide(&fake, consent, &What::ALL).unwrap();
+        assert_eq!(fake.questions.get(), 0);
+    }
+}
+
+#[test]
+fn ordinary_users_get_the_exact_command() {
+    for interactive in [true, false] {
+        let mut fake = bare();
+        (fake.interactive, fake.answer) = (interactive, true);
+        fake.vars.insert("CI".into(), "true".into());
+        let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+        assert_eq!(failure.status, HostStatus::Usage);
+        let command = format!("    sudo apt-get update && sudo {INSTALL_ALL}");
+        assert_eq!(failure.message.lines().last(), Some(command.as_str()), "{failure}");
+        assert_eq!((performed(&fake).len(), fake.questions.get()), (0, 0));
+    }
+}
+
+#[test]
+fn ordinary_users_without_package_lists_get_a_command_that_brings_them() {
+    let fake = bare();
+    fake.says("apt-cache policy rustc-web", "");
+    let failure = provide(&fake, Consent::ByRule, &What::ALL).unwrap_err();
+    assert!(failure.message.ends_with(&format!("sudo apt-get update && sudo {INSTALL_ALL}")), "{failure}");
+}
+
+#[test]
+fn package_lists_are_refreshed_before_the_choice() {
+    let mut fake = bare();
+    fake.root = true;
+    fake.says("apt-cache policy rustc-web", "rustc-web:\n  Candidate: 1.85.0+dfsg3-1~deb12u3\n");
+    let newer = "rustc-web:\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n".to_string();
+    let update =
+        Effect { success: true, files: vec![], answers: vec![("apt-cache policy rustc-web".into(), newer)] };
+    fake.effects.insert("apt-get update -qq".into(), update);
+    fake.effects.insert(INSTALL_ALL.into(), everything());
+    provide(&fake, Consent::ByRule, &What::ALL).unwrap();
+}
+
+#[test]
+fn the_plain_compiler_package_does_where_it_is_new_enough() {
+    let fake = bare();
+    fake.says("apt-cache policy rustc-web", "");
+    fake.says("apt-cache policy rustc", "rustc:\n  Candidate: 1.97.1+dfsg1-2\n");
+    with_qemu(&fake);
+    let failure = provide(&fake, Consent::ByRule, &What::ALL).unwrap_err();
+    assert!(failure.message.ends_with("rustc cargo rust-src"), "{failure}");
+}
+
+#[test]
+fn packages_that_are_too_old_mean_rustup_and_nothing_half_installed() {
+    let mut fake = bare();
+    fake.root = true;
+    fake.says("apt-cache policy rustc-web", "rustc-web:\n  Candidate: 1.85.0+dfsg3-1~deb12u3\n");
+    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    assert_eq!(failure.status, HostStatus::Usage);
+    assert!(failure.message.contains("rustup toolchain install 1.96.0"), "{failure}");
+    assert!(failure.message.contains("install qemu-system-x86"), "{failure}");
+    assert_eq!(performed(&fake), ["apt-get update -qq"]);
+}
+
+#[test]
+fn other_systems_are_told_what_to_bring() {
+    let mut fake = Fake::with_path("/usr/bin");
+    fake.root = true;
+    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    for part in ["qemu-system-x86_64", "rustup toolchain install", "binutils"] {
+        assert!(failure.message.contains(part), "{part} is not in {failure}");
+    }
+    assert_eq!(performed(&fake), [""; 0]);
+}
+
+#[test]
+fn without_network_the_command_is_named_and_the_status_is_2() {
+    let mut fake = bare();
+    fake.root = true;
+    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    assert_eq!(failure.status, HostStatus::Usage);
+    assert!(failure.message.starts_with("apt-get install failed"), "{failure}");
+    assert!(failure.message.ends_with(INSTALL_ALL), "{failure}");
+}
+
+#[test]
+fn an_installation_that_brings_nothing_is_noticed() {
+    let mut fake = bare();
+    fake.root = true;
+    fake.effects.insert(INSTALL_ALL.into(), Effect { success: true, ..Effect::default() });
+    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    assert!(failure.message.starts_with("the packages are installed, yet missing: QEMU"), "{failure}");
+}
+
+#[test]
+fn a_broken_qemu_is_missing_and_says_why() {
+    let fake = bare();
+    fake.file("/usr/bin/qemu-system-x86_64");
+    with_toolchain(&fake);
+    let text = render(&fake, &examine(&fake).unwrap());
+    assert!(text.contains("cannot be started"), "{text}");
+    assert!(text.contains("sudo apt-get install -y --no-install-recommends qemu-system-x86"), "{text}");
+}
+
+#[test]
+fn only_what_is_wanted_is_asked_for() {
+    let fake = bare();
+    with_toolchain(&fake);
+    assert!(provide(&fake, Consent::ByRule, &[What::Toolchain, What::Linker]).is_ok());
+    let failure = provide(&fake, Consent::ByRule, &[What::Qemu]).unwrap_err();
+    assert!(failure.message.ends_with("--no-install-recommends qemu-system-x86"), "{failure}");
+}

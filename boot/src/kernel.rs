@@ -1,0 +1,98 @@
+//! Building the kernel.
+//!
+//! A nested cargo does it: the kernel wants a target, a profile and a toolchain of its own, while everything
+//! else in the workspace is ordinary host code. It has its own target directory, since the outer cargo holds the
+//! lock of the usual one, and an environment without what the outer cargo put there.
+
+mod progress;
+
+use crate::failure::Failure;
+use crate::system::remove_build_environment;
+use crate::toolchain::Toolchain;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate lies one level below the workspace root")
+}
+
+/// Where the kernel's ELF file is after a build.
+pub fn elf_path() -> PathBuf {
+    target_directory().join("x86_64-ktask/kernel/ktask-kernel")
+}
+
+fn target_directory() -> PathBuf {
+    workspace().join("target/kernel")
+}
+
+/// Builds the kernel with `toolchain`, and returns where its ELF file is.
+///
+/// At a terminal one line shows the progress; the compiler's messages appear when there is something to read.
+/// Elsewhere cargo's own lines pass through, on standard error.
+///
+/// # Errors
+///
+/// When cargo cannot be started or the build fails.
+pub fn build(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
+    let mut command = command(toolchain);
+    let cannot_start =
+        |error| Failure::failed(format!("cannot start {}: {error}", toolchain.cargo.display()));
+    if !progress::run(&mut command).map_err(cannot_start)? {
+        return Err(Failure::failed("the kernel does not build; the compiler's messages are above"));
+    }
+    Ok(elf_path())
+}
+
+/// The nested cargo.
+fn command(toolchain: &Toolchain) -> Command {
+    let mut command = Command::new(&toolchain.cargo);
+    remove_build_environment(&mut command);
+    command
+        .current_dir(workspace())
+        .env("RUSTC", &toolchain.rustc)
+        // Unstable flags on a released compiler, as the Linux kernel does: a fixed compiler means fixed behaviour.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .args(["build", "--package", "ktask-kernel", "--profile", "kernel", "--target", "x86_64-ktask.json"])
+        .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins"])
+        .arg("-Zbuild-std-features=compiler-builtins-mem")
+        .arg("--target-dir")
+        .arg(target_directory());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toolchain::Version;
+
+    #[test]
+    fn the_nested_cargo_is_the_found_one_with_its_own_compiler_and_directory() {
+        let toolchain = Toolchain {
+            cargo: "/opt/t/bin/cargo".into(),
+            rustc: "/opt/t/bin/rustc".into(),
+            version: Version { major: 1, minor: 96 },
+            sysroot: "/opt/t".into(),
+        };
+        let command = command(&toolchain);
+        assert_eq!(command.get_program(), "/opt/t/bin/cargo");
+        let env = |name: &str| {
+            let (_, value) = command.get_envs().find(|(key, _)| *key == name).expect(name);
+            value.map(|value| value.to_str().unwrap().to_string())
+        };
+        assert_eq!(env("RUSTC").as_deref(), Some("/opt/t/bin/rustc"));
+        assert_eq!(env("RUSTC_BOOTSTRAP").as_deref(), Some("1"));
+        // Cargo runs this test, so its variables are there to be removed.
+        assert_eq!(env("CARGO_MANIFEST_DIR"), None);
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
+        assert!(arguments.windows(2).any(|pair| pair == ["--package", "ktask-kernel"]), "{arguments:?}");
+        assert!(arguments.last().unwrap().ends_with("target/kernel"), "{arguments:?}");
+    }
+
+    #[test]
+    fn the_workspace_holds_the_kernels_target() {
+        assert!(workspace().join("x86_64-ktask.json").is_file());
+    }
+}

@@ -1,0 +1,22 @@
+//! The host side of ktask: what `cargo run` does, as a library that the tests use as well.
+//!
+//! Top-down: [`command`] does what [`cli`] read. [`doctor`] finds, or installs, what is needed, a [`toolchain`]
+//! among it; [`kernel`] builds; [`qemu`] is the machine, [`run`] boots and follows it; [`report`] makes tables
+//! and files of what it said, with the names that [`symbols`] has for addresses. [`system`] is the computer that all
+//! this runs on.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod command;
+pub mod doctor;
+pub mod failure;
+pub mod kernel;
+pub mod list;
+pub mod qemu;
+pub mod report;
+pub mod run;
+pub mod size;
+pub mod symbols;
+pub mod system;
+pub mod toolchain;

@@ -1,0 +1,37 @@
+//! The command behind `cargo run`.
+
+use ktask_boot::cli::{self, Stop};
+use ktask_boot::command::execute;
+use ktask_boot::failure::Failure;
+use ktask_boot::system::Real;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Stop::Show(help)) => {
+            // A reader that has gone is no failure.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Failure(failure)) => return fail(&failure),
+    };
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupt);
+    // Relaxed: the flag carries no data, and is looked at every tenth of a second. Without a handler the process ends
+    // at once, and QEMU with it.
+    if let Err(error) = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)) {
+        eprintln!("warning: Ctrl-C will end this without a report: {error}");
+    }
+    match execute(&cli, &Real, &interrupt) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("error: {failure}");
+    ExitCode::from(failure.status.code())
+}

@@ -1,0 +1,64 @@
+//! What runs the guest's code: the processor (KVM), or QEMU's translator (TCG).
+
+use super::probe;
+use crate::cli::AccelChoice;
+use crate::failure::Failure;
+use std::path::Path;
+
+/// What runs the guest's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// The processor.
+    Kvm,
+    /// QEMU's translator, with one host thread per virtual CPU.
+    Tcg,
+}
+
+impl Accel {
+    /// QEMU's `-accel`.
+    pub const fn argument(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg,thread=multi",
+        }
+    }
+
+    /// The name that people use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    /// The CPU model when none is asked for: all that there is.
+    ///
+    /// The translator's largest model calls itself an AMD processor, for which QEMU reserves address space just
+    /// below 1 TiB that a map of physical memory would have to step around; as an Intel one it has no such hole.
+    pub const fn default_cpu(self) -> &'static str {
+        match self {
+            Self::Kvm => "max",
+            Self::Tcg => "max,vendor=GenuineIntel",
+        }
+    }
+}
+
+/// What the user's choice comes to on this machine.
+///
+/// That `/dev/kvm` can be opened says little: inside of some virtual machines it can, and then no guest runs. So KVM is
+/// believed only after a guest of a few instructions ran under it.
+///
+/// # Errors
+///
+/// When KVM was asked for and does not work: the message says what QEMU said.
+pub fn choose(choice: AccelChoice, qemu: &Path, cpu_model: Option<&str>) -> Result<Accel, Failure> {
+    let kvm = || probe::run(qemu, Accel::Kvm, cpu_model.unwrap_or(Accel::Kvm.default_cpu()));
+    match choice {
+        AccelChoice::Tcg => Ok(Accel::Tcg),
+        AccelChoice::Auto if !Path::new("/dev/kvm").exists() => Ok(Accel::Tcg),
+        AccelChoice::Auto => Ok(if kvm().is_ok() { Accel::Kvm } else { Accel::Tcg }),
+        AccelChoice::Kvm => kvm()
+            .map(|()| Accel::Kvm)
+            .map_err(|why| Failure::usage(format!("--accel kvm does not work here: {why}; use --accel tcg"))),
+    }
+}

@@ -1,0 +1,165 @@
+//! The smallest guest: it shows whether an accelerator really runs code.
+//!
+//! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, and then says pass.
+
+use super::Accel;
+use protocol::exit::{PORT, Verdict};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The guest takes a tenth of a second where KVM is any good; where it stalls, or is slower than the translator, it is
+/// not worth having.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs the guest; the error is what QEMU said, in one line.
+pub(super) fn run(qemu: &Path, accel: Accel, cpu_model: &str) -> Result<(), String> {
+    let mut file = tempfile::Builder::new()
+        .prefix("ktask-probe-")
+        .tempfile()
+        .map_err(|error| format!("cannot make a temporary file: {error}"))?;
+    file.write_all(&image()).map_err(|error| format!("cannot write a temporary file: {error}"))?;
+    let mut child = Command::new(qemu)
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "16"])
+        .args(["-machine", "q35", "-accel", accel.argument(), "-cpu", cpu_model])
+        .args(["-device", &format!("isa-debug-exit,iobase={PORT:#x},iosize=0x04"), "-kernel"])
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start {}: {error}", qemu.display()))?;
+    let start = Instant::now();
+    while start.elapsed() < TIMEOUT {
+        if child.try_wait().ok().flatten().is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Ends a guest that hangs, and does nothing to one that ended.
+    let _ = child.kill();
+    let output = child.wait_with_output().map_err(|error| format!("cannot wait for QEMU: {error}"))?;
+    if output.status.code() == Some(Verdict::Pass.qemu_status()) {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.lines().find(|line| !line.contains("warning")).unwrap_or("a small guest does not run");
+    Err(line.to_string())
+}
+
+/// Where the file is loaded.
+const BASE: u32 = 0x10_0000;
+const NOTE_OFFSET: usize = 0x80;
+const CODE_OFFSET: usize = 0x100;
+/// The page tables are built at run time, in memory that nobody else uses.
+const TABLES: u32 = 0x20_0000;
+
+/// The guest as a file: entered in 32-bit mode, it maps 2 MiB, enters 64-bit mode and says pass.
+fn image() -> Vec<u8> {
+    image_of(&code())
+}
+
+/// Where the guest's first instruction is.
+pub(crate) const fn entry() -> u32 {
+    BASE + CODE_OFFSET as u32
+}
+
+/// An ELF file with a PVH note that enters `code` in 32-bit mode.
+pub(crate) fn image_of(code: &[u8]) -> Vec<u8> {
+    let file_bytes = u32::try_from(CODE_OFFSET + code.len()).expect("the code is short");
+    let entry = entry();
+    let mut image = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let half = |image: &mut Vec<u8>, value: u16| image.extend(value.to_le_bytes());
+    let words = |image: &mut Vec<u8>, values: &[u32]| {
+        image.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    };
+    // An executable for the 80386; program headers right after this one, no sections.
+    half(&mut image, 2);
+    half(&mut image, 3);
+    words(&mut image, &[1, entry, 52, 0, 0]);
+    for value in [52, 32, 2, 0, 0, 0] {
+        half(&mut image, value);
+    }
+    // The whole file is loaded; the note in it names the entry.
+    words(&mut image, &[1, 0, BASE, BASE, file_bytes, file_bytes, 7, 0x1000]);
+    let note = BASE + NOTE_OFFSET as u32;
+    words(&mut image, &[4, NOTE_OFFSET as u32, note, note, 20, 20, 4, 4]);
+    image.resize(NOTE_OFFSET, 0);
+    words(&mut image, &[4, 4, 18]);
+    image.extend(b"Xen\0");
+    words(&mut image, &[entry]);
+    image.resize(CODE_OFFSET, 0);
+    image.extend(code);
+    image
+}
+
+/// The guest's instructions.
+fn code() -> Vec<u8> {
+    let mut code = Vec::new();
+    let store = |code: &mut Vec<u8>, address: u32, value: u32| {
+        code.extend([0xc7, 0x05]); // mov dword [address], value
+        code.extend(address.to_le_bytes());
+        code.extend(value.to_le_bytes());
+    };
+    // PML4 -> PDPT -> PD with one page of 2 MiB at 0; the tables' other entries are zero: fresh memory is.
+    store(&mut code, TABLES, (TABLES + 0x1000) | 3);
+    store(&mut code, TABLES + 0x1000, (TABLES + 0x2000) | 3);
+    store(&mut code, TABLES + 0x2000, 0x83);
+    code.push(0xb8); // mov eax, TABLES
+    code.extend(TABLES.to_le_bytes());
+    code.extend([0x0f, 0x22, 0xd8]); // mov cr3, eax
+    code.extend([0x0f, 0x20, 0xe0, 0x83, 0xc8, 0x20, 0x0f, 0x22, 0xe0]); // cr4.PAE
+    code.extend([0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x0d, 0x00, 0x01, 0x00, 0x00, 0x0f, 0x30]); // EFER.LME
+    code.extend([0x0f, 0x20, 0xc0, 0x0d, 0x00, 0x00, 0x00, 0x80, 0x0f, 0x22, 0xc0]); // cr0.PG
+    // lgdt [pointer]; jmp 8:long_mode
+    let pointer_at = BASE + (CODE_OFFSET + code.len()) as u32 + 7 + 7;
+    code.extend([0x0f, 0x01, 0x15]);
+    code.extend(pointer_at.to_le_bytes());
+    let long_mode_at = pointer_at + 6 + 16;
+    code.push(0xea);
+    code.extend(long_mode_at.to_le_bytes());
+    code.extend([0x08, 0x00]);
+    // The descriptor table's pointer, and the table: nothing, and 64-bit code.
+    code.extend(15_u16.to_le_bytes());
+    code.extend((pointer_at + 6).to_le_bytes());
+    code.extend([0; 8]);
+    code.extend(0x00af_9b00_0000_ffff_u64.to_le_bytes());
+    // In 64-bit mode: mov rax, code << 28 (in any other mode that is something else); shr rax, 28; out PORT, eax
+    code.extend([0x48, 0xb8]);
+    code.extend((u64::from(Verdict::Pass.code()) << 28).to_le_bytes());
+    code.extend([0x48, 0xc1, 0xe8, 28]);
+    code.extend([0xe7, PORT as u8]);
+    code.extend([0xf4, 0xeb, 0xfd]); // hlt, again and again
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_an_elf_file_with_a_pvh_note() {
+        use object::read::elf::{FileHeader, ProgramHeader};
+        let image = image();
+        let header = object::elf::FileHeader32::<object::LittleEndian>::parse(&*image).unwrap();
+        let headers = header.program_headers(object::LittleEndian, &*image).unwrap();
+        let mut notes = headers[1].notes(object::LittleEndian, &*image).unwrap().unwrap();
+        let note = notes.next().unwrap().unwrap();
+        assert_eq!((note.name(), note.n_type(object::LittleEndian)), (&b"Xen"[..], 18));
+        assert_eq!(note.desc(), entry().to_le_bytes());
+    }
+
+    #[test]
+    fn the_translator_runs_the_guest() {
+        // QEMU is what the whole project stands on, but these host tests run without it too.
+        let Some(qemu) = crate::system::System::find_in_path(&crate::system::Real, crate::doctor::QEMU)
+        else {
+            eprintln!("no QEMU here: not run");
+            return;
+        };
+        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu()), Ok(()));
+        let error = run(&qemu, Accel::Tcg, "no-such-model").unwrap_err();
+        assert!(error.contains("no-such-model"), "{error}");
+    }
+}

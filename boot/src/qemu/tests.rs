@@ -1,0 +1,119 @@
+//! Machines as command lines.
+
+use super::*;
+
+fn machine() -> Machine {
+    Machine {
+        qemu: "/usr/bin/qemu-system-x86_64".into(),
+        kernel: "/k/ktask-kernel".into(),
+        cpus: 4,
+        memory: Size::from_mib(1024),
+        nodes: 1,
+        accel: Accel::Tcg,
+        cpu_model: None,
+        command_line: "run=timing timing.threads=1,2".into(),
+        debugger: false,
+        extra: Vec::new(),
+    }
+}
+
+/// The argument after `option`, of which there is exactly one.
+fn value<'a>(arguments: &'a [String], option: &str) -> &'a str {
+    let mut values = arguments.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].as_str());
+    let value = values.next().unwrap_or_else(|| panic!("no {option} in {arguments:?}"));
+    assert_eq!(values.next(), None, "{option} twice in {arguments:?}");
+    value
+}
+
+#[test]
+fn the_default_machine() {
+    let arguments = machine().arguments(Wiring::Terminal);
+    assert_eq!(value(&arguments, "-machine"), "q35");
+    assert_eq!(value(&arguments, "-accel"), "tcg,thread=multi");
+    assert_eq!(value(&arguments, "-cpu"), "max,vendor=GenuineIntel");
+    assert_eq!(value(&arguments, "-smp"), "4");
+    assert_eq!(value(&arguments, "-m"), "1024M");
+    assert_eq!(value(&arguments, "-device"), "isa-debug-exit,iobase=0xf4,iosize=0x04");
+    assert_eq!(value(&arguments, "-kernel"), "/k/ktask-kernel");
+    assert_eq!(value(&arguments, "-append"), "run=timing timing.threads=1,2");
+    assert!(arguments.contains(&"-no-reboot".to_string()));
+    for absent in ["-numa", "-gdb", "-S"] {
+        assert!(!arguments.contains(&absent.to_string()), "{absent}");
+    }
+}
+
+#[test]
+fn serial_ports_go_to_us_in_the_order_log_then_records() {
+    let wiring = Wiring::Sockets { records: Path::new("/t/a,b/records"), control: Path::new("/t/control") };
+    let arguments = machine().arguments(wiring);
+    let ports: Vec<_> =
+        arguments.windows(2).filter(|pair| pair[0] == "-serial").map(|pair| &pair[1]).collect();
+    assert_eq!(ports, ["chardev:log", "chardev:records"]);
+    assert!(arguments.contains(&"socket,id=records,path=/t/a,,b/records".to_string()), "{arguments:?}");
+    assert!(arguments.contains(&"chardev=control,mode=control".to_string()));
+}
+
+#[test]
+fn what_the_user_asks_for_gets_through() {
+    let machine = Machine {
+        cpu_model: Some("qemu64,+ssse3".into()),
+        accel: Accel::Kvm,
+        command_line: String::new(),
+        debugger: true,
+        extra: vec!["-d".into(), "int".into()],
+        ..machine()
+    };
+    let arguments = machine.arguments(Wiring::Terminal);
+    assert_eq!(value(&arguments, "-cpu"), "qemu64,+ssse3");
+    assert_eq!(value(&arguments, "-accel"), "kvm");
+    assert_eq!(value(&arguments, "-gdb"), "tcp::1234");
+    assert!(arguments.contains(&"-S".to_string()));
+    assert!(!arguments.contains(&"-append".to_string()));
+    assert!(arguments.ends_with(&["-d".to_string(), "int".to_string()]));
+}
+
+#[test]
+fn nodes_share_cpus_and_memory() {
+    let arguments = Machine { nodes: 2, ..machine() }.arguments(Wiring::Terminal);
+    assert_eq!(value(&arguments, "-smp"), "4,sockets=2,cores=2,threads=1");
+    for word in [
+        "memory-backend-ram,id=memory0,size=512M",
+        "memory-backend-ram,id=memory1,size=512M",
+        "node,nodeid=0,memdev=memory0,cpus=0-1",
+        "node,nodeid=1,memdev=memory1,cpus=2-3",
+    ] {
+        assert!(arguments.contains(&word.to_string()), "{word} is not in {arguments:?}");
+    }
+}
+
+#[test]
+fn what_does_not_divide_is_dealt_out_and_nothing_is_lost() {
+    let arguments =
+        Machine { nodes: 3, cpus: 2, memory: Size::from_mib(1000), ..machine() }.arguments(Wiring::Terminal);
+    assert_eq!(value(&arguments, "-smp"), "2");
+    for word in [
+        "memory-backend-ram,id=memory0,size=334M",
+        "memory-backend-ram,id=memory1,size=333M",
+        "memory-backend-ram,id=memory2,size=333M",
+        "node,nodeid=0,memdev=memory0,cpus=0-0",
+        "node,nodeid=1,memdev=memory1,cpus=1-1",
+        "node,nodeid=2,memdev=memory2",
+    ] {
+        assert!(arguments.contains(&word.to_string()), "{word} is not in {arguments:?}");
+    }
+}
+
+#[test]
+fn the_shown_command_can_be_pasted() {
+    let machine = Machine { kernel: "/my kernel's/k".into(), ..machine() };
+    let line = machine.shell_line();
+    assert!(line.starts_with("/usr/bin/qemu-system-x86_64 -nodefaults "), "{line}");
+    let output = std::process::Command::new("sh")
+        .args(["-c", &format!("printf '%s\\n' {line}")])
+        .output()
+        .expect("there is a shell");
+    let words = String::from_utf8(output.stdout).unwrap();
+    let mut expect = vec!["/usr/bin/qemu-system-x86_64".to_string()];
+    expect.extend(machine.arguments(Wiring::Terminal));
+    assert_eq!(words.lines().collect::<Vec<_>>(), expect);
+}

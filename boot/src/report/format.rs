@@ -1,0 +1,82 @@
+//! Numbers for people.
+
+/// A time with three digits, in the unit that suits it.
+pub(super) fn duration(ns: u64) -> String {
+    let value = ns as f64;
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{} us", three_digits(value / 1e3)),
+        1_000_000..1_000_000_000 => format!("{} ms", three_digits(value / 1e6)),
+        _ => format!("{} s", three_digits(value / 1e9)),
+    }
+}
+
+/// Bytes per second in GiB/s.
+pub(super) fn byte_rate(bytes_per_s: f64) -> String {
+    format!("{:.2} GiB/s", bytes_per_s / f64::from(1 << 30))
+}
+
+/// Pages per second, in millions.
+pub(super) fn page_rate(pages_per_s: f64) -> String {
+    format!("{} Mpages/s", three_digits(pages_per_s / 1e6))
+}
+
+/// A bar of at most `width` cells for a part of 0 to 1; a part that is not nothing shows at least a sliver.
+pub(super) fn bar(part: f64, width: usize) -> String {
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    if part.is_nan() || part <= 0.0 {
+        return String::new();
+    }
+    let eighths = ((part.min(1.0) * width as f64 * 8.0).round() as usize).max(1);
+    let mut bar = "█".repeat(eighths / 8);
+    if !eighths.is_multiple_of(8) {
+        bar.push(EIGHTHS[eighths % 8]);
+    }
+    bar
+}
+
+fn three_digits(value: f64) -> String {
+    let decimals = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 us"),
+            (12_345, "12.3 us"),
+            (9_996_000, "10.0 ms"),
+            (123_456_789, "123 ms"),
+            (5_000_000_000, "5.00 s"),
+        ] {
+            assert_eq!(duration(ns), text);
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(byte_rate(3.3 * f64::from(1 << 30)), "3.30 GiB/s");
+        assert_eq!(page_rate(123_456_789.0), "123 Mpages/s");
+    }
+
+    #[test]
+    fn bars_grow_by_eighths() {
+        assert_eq!(bar(0.0, 4), "");
+        assert_eq!(bar(0.001, 4), "▏");
+        assert_eq!(bar(0.5, 4), "██");
+        assert_eq!(bar(0.53, 4), "██▏");
+        assert_eq!(bar(1.0, 4), "████");
+        assert_eq!(bar(7.0, 4), "████");
+        assert_eq!(bar(f64::NAN, 4), "");
+    }
+}

@@ -1,0 +1,193 @@
+//! The report for people.
+
+use super::format::{bar, byte_rate, duration, page_rate};
+use super::{JobRow, Phase, Report, unit_name};
+use crate::size::Size;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use protocol::record::Record;
+
+/// How wide the longest bar is.
+const BAR_CELLS: usize = 16;
+
+/// The whole report as text; `is_terminal` lets tables fit its width.
+pub fn render(report: &Report, is_terminal: bool) -> String {
+    let mut parts = vec![summary(report)];
+    let mut section = |title: &str, body: String| parts.push(format!("{title}\n{body}"));
+    if !report.phases.is_empty() {
+        section("boot", phases(report, is_terminal));
+    }
+    if !report.zero_methods.is_empty() {
+        section("ways to clear memory, on one CPU", zero_methods(report, is_terminal));
+    }
+    if !report.jobs.is_empty() {
+        section("jobs", jobs(report, is_terminal));
+    }
+    if !report.notes.is_empty() {
+        parts.push(list("note", &report.notes));
+    }
+    if !report.warnings.is_empty() {
+        parts.push(list("warning", &report.warnings));
+    }
+    if !report.trouble.is_empty() {
+        parts.push(report.trouble.join("\n"));
+    }
+    parts.join("\n\n")
+}
+
+/// One line: what ran, how it ended.
+fn summary(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut facts = vec![format!("{}: {}", if report.status == 0 { "PASS" } else { "FAIL" }, report.ending)];
+    match &report.boot {
+        Some(Record::Boot { version, cpus_found, cpus_online, nodes, memory_bytes, .. }) => {
+            let mib = memory_bytes >> 20;
+            facts.push(format!("kernel {version}"));
+            facts.push(format!("{cpus_online} of {cpus_found} CPUs, {nodes} node(s), {mib} MiB usable"));
+        }
+        _ => facts.push(format!("{} CPUs, {}", machine.cpus, Size { bytes: machine.memory_bytes })),
+    }
+    facts.push(format!("{} with -cpu {}", machine.accel, machine.cpu_model));
+    if let Some(first_line_ns) = report.host.first_line_ns {
+        facts.push(format!("first line after {}", duration(first_line_ns)));
+    }
+    facts.push(format!("{} in all", duration(report.host.total_ns)));
+    facts.join("; ")
+}
+
+fn phases(report: &Report, is_terminal: bool) -> String {
+    let mut table = table(is_terminal, &["phase", "time", ""]);
+    let longest_ns = report.phases.iter().map(|phase| phase.ns).max().unwrap_or(1).max(1);
+    for (name, ns) in nested(&report.phases) {
+        table.add_row([name, duration(ns), bar(ns as f64 / longest_ns as f64, BAR_CELLS)]);
+    }
+    align(&mut table, 1..2);
+    table.to_string()
+}
+
+/// Phases with each part below its whole, although it ends, and so is told, before it.
+fn nested(phases: &[Phase]) -> Vec<(String, u64)> {
+    let is_in = |name: &str, whole: &str| {
+        name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    // Where each whole that the name lies in was first heard of, outermost first: a whole sorts before its parts.
+    let place = |phase: &Phase| -> Vec<usize> {
+        let wholes = phase.name.match_indices('/').map(|(end, _)| &phase.name[..end]).chain([&*phase.name]);
+        wholes.filter_map(|whole| phases.iter().position(|other| is_in(&other.name, whole))).collect()
+    };
+    let mut sorted: Vec<_> = phases.iter().collect();
+    sorted.sort_by_key(|phase| (place(phase)[0], phase.name.matches('/').count() > 0, place(phase)));
+    sorted
+        .into_iter()
+        .map(|phase| match phase.name.rsplit_once('/') {
+            Some((whole, part)) if phases.iter().any(|other| other.name == whole) => {
+                (format!("{}{part}", "  ".repeat(whole.matches('/').count() + 1)), phase.ns)
+            }
+            _ => (phase.name.clone(), phase.ns),
+        })
+        .collect()
+}
+
+fn zero_methods(report: &Report, is_terminal: bool) -> String {
+    let mut table = table(is_terminal, &["method", "rate", ""]);
+    let fastest = report.zero_methods.iter().map(|method| method.bytes_per_s).max().unwrap_or(1).max(1);
+    for method in &report.zero_methods {
+        let bar = bar(method.bytes_per_s as f64 / fastest as f64, BAR_CELLS);
+        let chosen = if method.chosen { " chosen" } else { "" };
+        table.add_row([
+            method.method.clone(),
+            byte_rate(method.bytes_per_s as f64),
+            format!("{bar}{chosen}"),
+        ]);
+    }
+    align(&mut table, 1..2);
+    table.to_string()
+}
+
+fn jobs(report: &Report, is_terminal: bool) -> String {
+    const HEADER: [&str; 13] = [
+        "job", "threads", "used", "units", "chunks", "time", "rate", "speedup", "eff.", "cpu time", "spread",
+        "local", "",
+    ];
+    let mut table = table(is_terminal, &HEADER);
+    let mut previous = None;
+    for row in &report.jobs {
+        let work = (&row.job, row.unit);
+        let is_new = previous.replace(work) != Some(work);
+        table.add_row(job_cells(row, is_new, &report.jobs));
+    }
+    align(&mut table, 1..12);
+    table.to_string()
+}
+
+fn job_cells(row: &JobRow, is_new: bool, all: &[JobRow]) -> [String; 13] {
+    let fastest = all
+        .iter()
+        .filter(|other| other.job == row.job && other.unit == row.unit)
+        .map(|other| other.units_per_s)
+        .fold(0.0, f64::max);
+    let unknown = || "-".to_string();
+    let verdict = if row.ok { "" } else { " WRONG" };
+    [
+        if is_new { row.job.clone() } else { String::new() },
+        row.threads.to_string(),
+        row.threads_used.to_string(),
+        format!("{} x {}", row.units, unit_name(row.unit)),
+        row.chunks.to_string(),
+        duration(row.ns),
+        rate(row),
+        row.speedup.map_or_else(unknown, |speedup| format!("{speedup:.2}x")),
+        row.efficiency.map_or_else(unknown, |efficiency| format!("{:.0}%", efficiency * 100.0)),
+        duration(row.cpu_ns),
+        duration(row.spread_ns),
+        match row.chunks {
+            0 => unknown(),
+            chunks => format!("{:.0}%", row.local_chunks as f64 * 100.0 / chunks as f64),
+        },
+        format!("{}{verdict}", bar(row.units_per_s / fastest, BAR_CELLS)),
+    ]
+}
+
+/// Descriptors are counted by the page, memory that is cleared by the byte.
+fn rate(row: &JobRow) -> String {
+    match row.job.as_str() {
+        "memory-map-init" => page_rate(row.units_per_s),
+        _ => byte_rate(row.bytes_per_s),
+    }
+}
+
+fn table(is_terminal: bool, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    match is_terminal {
+        true => table.set_content_arrangement(ContentArrangement::Dynamic),
+        false => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
+    table
+}
+
+/// Numbers stand to the right.
+fn align(table: &mut Table, columns: std::ops::Range<usize>) {
+    for index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn list(label: &str, lines: &[String]) -> String {
+    let lines: Vec<_> = lines.iter().map(|line| format!("{label}: {line}")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stand_below_their_whole() {
+        let names = ["mm/early", "early", "ap-start", "mm/rest/zone", "mm/rest", "mm", "lone/part"];
+        let phases = names.map(|name| Phase { name: name.into(), ns: 1 });
+        let shown: Vec<_> = nested(&phases).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(shown, ["mm", "  early", "  rest", "    zone", "early", "ap-start", "lone/part"]);
+    }
+}

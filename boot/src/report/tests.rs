@@ -1,0 +1,233 @@
+//! From records to tables and files.
+
+use super::*;
+use crate::qemu::Accel;
+use crate::run::Hang;
+use crate::size::Size;
+use protocol::exit::Verdict;
+use protocol::record::{Addresses, Entry, Status};
+use std::time::Duration;
+
+fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
+    Record::Job {
+        t_ns: 9,
+        job: job.into(),
+        threads,
+        threads_used: threads,
+        units: 1 << 17,
+        unit: Unit::Page4K,
+        bytes: 1 << 29,
+        chunks: 64,
+        ns,
+        cpu_ns: ns * u64::from(threads),
+        spread_ns: 400_000,
+        local_chunks: 48,
+        ok: true,
+    }
+}
+
+fn records() -> Vec<Record<String>> {
+    vec![
+        Record::Boot {
+            t_ns: 1,
+            version: "0.1.0".into(),
+            entry: Entry::Pvh,
+            cpus_found: 4,
+            cpus_online: 3,
+            nodes: 1,
+            memory_bytes: 1000 << 20,
+            tsc_hz: 3_000_000_000,
+        },
+        Record::Phase { t_ns: 2, name: "memory-map-init".into(), ns: 20_000_000 },
+        Record::Phase { t_ns: 3, name: "memory-map-init/deferred".into(), ns: 15_000_000 },
+        Record::ZeroMethod { t_ns: 4, method: "movnti".into(), bytes_per_s: 3 << 30, chosen: true },
+        Record::ZeroMethod { t_ns: 4, method: "rep-stosb".into(), bytes_per_s: 1 << 28, chosen: false },
+        Record::Warning { t_ns: 5, what: "cpu 3 did not come".into() },
+        job("zero-pages", 2, 80_000_000),
+        job("zero-pages", 1, 150_000_000),
+        job("zero-pages", 1, 160_000_000),
+        job("memory-map-init", 4, 1_000_000),
+        Record::End { t_ns: 10, status: Status::Pass, reason: String::new() },
+    ]
+}
+
+fn run_with(records: Vec<Record<String>>, ending: Ending) -> Run {
+    Run {
+        ending,
+        log: vec!["first".into(), "second".into()],
+        record_lines: vec!["{}".into()],
+        records,
+        damaged: vec![],
+        messages: String::new(),
+        first_line: Some(Duration::from_millis(180)),
+        total: Duration::from_secs(5),
+    }
+}
+
+fn machine(cpus: u32) -> Machine {
+    Machine {
+        qemu: "qemu-system-x86_64".into(),
+        kernel: "k".into(),
+        cpus,
+        memory: Size::from_mib(1024),
+        nodes: 1,
+        accel: Accel::Tcg,
+        cpu_model: None,
+        command_line: String::new(),
+        debugger: false,
+        extra: vec![],
+    }
+}
+
+fn report(records: Vec<Record<String>>, ending: Ending, cpus: u32) -> Report {
+    Report::new(&run_with(records, ending), &machine(cpus), 2, None)
+}
+
+#[test]
+fn speedup_is_against_the_fastest_run_on_one_thread() {
+    let rows = rows(&records());
+    let shape: Vec<_> = rows.iter().map(|row| (row.job.as_str(), row.threads, row.runs)).collect();
+    assert_eq!(shape, [("zero-pages", 1, 2), ("zero-pages", 2, 1), ("memory-map-init", 4, 1)]);
+    assert_eq!(rows[0].speedup, Some(1.0));
+    assert_eq!(rows[1].speedup, Some(1.875));
+    assert_eq!(rows[1].efficiency, Some(0.9375));
+    assert_eq!(rows[0].bytes_per_s, (1_u64 << 29) as f64 / 0.15);
+}
+
+#[test]
+fn no_speedup_is_shown_that_was_not_measured() {
+    // On several threads only: nothing to compare with.
+    assert_eq!(rows(&[job("x", 4, 5)])[0].speedup, None);
+    // On one thread only: nothing to compare.
+    assert_eq!(rows(&[job("x", 1, 5)])[0].speedup, None);
+    // On one thread, but less work.
+    let mut less = job("x", 1, 5);
+    if let Record::Job { units, .. } = &mut less {
+        *units /= 2;
+    }
+    assert!(rows(&[less, job("x", 4, 5)]).iter().all(|row| row.speedup.is_none()));
+    let text =
+        render(&report(vec![job("zero-pages", 1, 5_000_000)], Ending::Verdict(Verdict::Pass), 1), false);
+    assert!(text.contains("note: one thread only") && !text.contains("1.00x"), "{text}");
+}
+
+#[test]
+fn one_wrong_run_spoils_the_row() {
+    let mut wrong = job("x", 1, 9);
+    if let Record::Job { ok, .. } = &mut wrong {
+        *ok = false;
+    }
+    for pair in [[wrong.clone(), job("x", 1, 5)], [job("x", 1, 5), wrong]] {
+        let rows = rows(&pair);
+        assert_eq!((rows[0].ok, rows[0].runs, rows[0].ns), (false, 2, 5));
+    }
+}
+
+#[test]
+fn a_job_that_took_no_time_divides_nothing_by_zero() {
+    let row = &rows(&[job("x", 1, 0), job("x", 2, 0)])[1];
+    assert_eq!((row.speedup, row.units_per_s), (None, 0.0));
+}
+
+#[test]
+fn the_report_tells_all_of_a_good_run() {
+    let text = render(&report(records(), Ending::Verdict(Verdict::Pass), 4), false);
+    for part in [
+        "PASS: pass; kernel 0.1.0; 3 of 4 CPUs, 1 node(s), 1000 MiB usable; tcg with -cpu max,vendor=GenuineIntel; \
+         first line after 180 ms; 5.00 s in all",
+        "20.0 ms",
+        "  deferred",
+        "3.00 GiB/s",
+        " chosen",
+        "131072 x 4K",
+        "1.88x",
+        "94%",
+        "75%",
+        "131 Mpages/s",
+        "████████████████",
+        "note: 4 virtual CPUs share 2 of the host: more than 2 threads cannot be faster here",
+        "warning: cpu 3 did not come",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn trouble_is_told_with_its_place() {
+    let records = vec![
+        Record::Panic {
+            t_ns: 1,
+            cpu: 1,
+            thread: "worker/1".into(),
+            message: "it broke".into(),
+            location: "kernel/src/x.rs:1:2".into(),
+            backtrace: [0x10].into_iter().collect(),
+        },
+        Record::Fault {
+            t_ns: 2,
+            cpu: 0,
+            thread: "main".into(),
+            message: "page fault".into(),
+            location: String::new(),
+            backtrace: Addresses::new(),
+        },
+        Record::End { t_ns: 3, status: Status::Fail, reason: "panic".into() },
+    ];
+    let report = report(records, Ending::Verdict(Verdict::Panic), 2);
+    assert_eq!(report.status, 3);
+    let text = render(&report, false);
+    for part in [
+        "FAIL: the kernel panicked: panic; 2 CPUs, 1G",
+        "panic on cpu 1 in thread worker/1: it broke, at kernel/src/x.rs:1:2\n0x0000000000000010 ?",
+        "fault on cpu 0 in thread main: page fault",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_hang_shows_every_cpu() {
+    let hang = Hang { reason: "silent for 90 s".into(), cpus: Err("nobody answers".into()) };
+    let text = render(&report(vec![], Ending::Hang(hang), 2), false);
+    assert!(text.starts_with("FAIL: silent for 90 s"), "{text}");
+    assert!(text.contains("nobody answers"), "{text}");
+}
+
+#[test]
+fn files_are_written_where_they_belong() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::new(&directory.path().join("out"), None, None);
+    let run = run_with(records(), Ending::Verdict(Verdict::Pass));
+    write(&paths, &Report::new(&run, &machine(4), 2, None), &run).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(directory.path().join("out/report.json")).unwrap())
+            .unwrap();
+    assert_eq!(json["format"], 1);
+    assert_eq!(json["status"], 0);
+    assert_eq!(json["host"]["first_line_ns"], 180_000_000);
+    assert_eq!(json["boot"]["cpus_online"], 3);
+    assert_eq!(json["jobs"][1]["speedup"], 1.875);
+    assert_eq!(json["jobs"][1]["unit"], "page-4k");
+    let read = |name| std::fs::read_to_string(directory.path().join("out").join(name)).unwrap();
+    assert_eq!(read("serial.log"), "first\nsecond\n");
+    assert_eq!(read("records.jsonl"), "{}\n");
+}
+
+#[test]
+fn files_go_where_they_are_told_to() {
+    let paths = Paths::new("out".as_ref(), Some("a/b.json".as_ref()), Some("c.log".as_ref()));
+    assert_eq!(paths.json, std::path::Path::new("a/b.json"));
+    assert_eq!(paths.records, std::path::Path::new("a/records.jsonl"));
+    assert_eq!(paths.serial, std::path::Path::new("c.log"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_a_failure_with_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocked = directory.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let run = run_with(vec![], Ending::Verdict(Verdict::Pass));
+    let paths = Paths::new(&blocked, None, None);
+    let failure = write(&paths, &Report::new(&run, &machine(1), 2, None), &run).unwrap_err();
+    assert!(failure.message.starts_with(&format!("cannot write {}", blocked.display())), "{failure}");
+}

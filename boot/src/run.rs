@@ -1,0 +1,211 @@
+//! One run of the kernel: start QEMU, follow what it says, find out how it ended.
+
+mod hang;
+mod listen;
+
+pub use hang::Hang;
+
+use crate::failure::Failure;
+use crate::qemu::{Child, Machine};
+use listen::{Event, Source};
+use protocol::exit::{HostStatus, Verdict};
+use protocol::record::{Record, parse_line};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How long a run may take, and how long the kernel may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From QEMU's start to its end; `None` is no limit.
+    pub total: Option<Duration>,
+    /// From one line of log or records to the next; `None` is no limit.
+    pub silence: Option<Duration>,
+}
+
+impl Default for Limits {
+    /// Generous: a healthy run takes seconds, and reaching a limit is a verdict, not a retry.
+    fn default() -> Self {
+        Self { total: Some(Duration::from_secs(900)), silence: Some(Duration::from_secs(90)) }
+    }
+}
+
+/// All that a run said, and how it ended.
+#[derive(Debug)]
+pub struct Run {
+    /// How it ended.
+    pub ending: Ending,
+    /// The kernel's log, line by line.
+    pub log: Vec<String>,
+    /// The records, as they came.
+    pub record_lines: Vec<String>,
+    /// The records that we understand.
+    pub records: Vec<Record<String>>,
+    /// Why each line on the record port that is none was refused.
+    pub damaged: Vec<String>,
+    /// What QEMU itself said.
+    pub messages: String,
+    /// From QEMU's start to the kernel's first line.
+    pub first_line: Option<Duration>,
+    /// From QEMU's start to its end.
+    pub total: Duration,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The kernel said so.
+    Verdict(Verdict),
+    /// QEMU ended without a verdict: its exit status, `None` after a signal. 0 is a triple fault, a reset or a power-off.
+    NoVerdict(Option<i32>),
+    /// A limit was reached.
+    Hang(Hang),
+    /// The user, or a signal, wanted an end.
+    Interrupted,
+}
+
+impl Ending {
+    /// The exit status of the host command; an interruption is told apart by the caller.
+    pub fn status(&self) -> HostStatus {
+        match self {
+            Self::Verdict(verdict) => HostStatus::from(*verdict),
+            Self::NoVerdict(_) | Self::Interrupted => HostStatus::Qemu,
+            Self::Hang(_) => HostStatus::Hang,
+        }
+    }
+
+    /// In a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Verdict(Verdict::Pass) => "pass".into(),
+            Self::Verdict(Verdict::Fail) => "the kernel says fail".into(),
+            Self::Verdict(Verdict::Panic) => "the kernel panicked".into(),
+            Self::Verdict(Verdict::Watchdog) => "the kernel's watchdog found a hang".into(),
+            Self::NoVerdict(Some(0)) => {
+                "QEMU ended with status 0, which is no verdict: a triple fault, a reset or a power-off".into()
+            }
+            Self::NoVerdict(Some(status)) => format!("QEMU ended with status {status}, which is no verdict"),
+            Self::NoVerdict(None) => "QEMU was ended by a signal".into(),
+            Self::Hang(hang) => hang.reason.clone(),
+            Self::Interrupted => "interrupted".into(),
+        }
+    }
+}
+
+/// How often a run looks whether it is to be interrupted.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Boots the machine and follows it to its end. `on_line` sees every line of the log as it comes; `interrupt` ends
+/// the run.
+///
+/// # Errors
+///
+/// When QEMU cannot be started.
+pub fn run(
+    machine: &Machine,
+    limits: Limits,
+    interrupt: &AtomicBool,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<Run, Failure> {
+    let start = Instant::now();
+    let (mut child, channels) = Child::start(machine)?;
+    let events = listen::start(channels);
+    let mut run = Run {
+        ending: Ending::Interrupted,
+        log: Vec::new(),
+        record_lines: Vec::new(),
+        records: Vec::new(),
+        damaged: Vec::new(),
+        messages: String::new(),
+        first_line: None,
+        total: Duration::ZERO,
+    };
+    run.ending = follow(&mut run, &mut child, &events, start, limits, interrupt, on_line);
+    child.end();
+    // What was said before the end may still be on its way.
+    while let Ok(event) = events.recv_timeout(TICK) {
+        run.take(event, start, on_line);
+    }
+    run.total = start.elapsed();
+    Ok(run)
+}
+
+/// Until every channel is closed, which QEMU's end does, or a limit is reached.
+fn follow(
+    run: &mut Run,
+    child: &mut Child,
+    events: &Receiver<Event>,
+    start: Instant,
+    limits: Limits,
+    interrupt: &AtomicBool,
+    on_line: &mut dyn FnMut(&str),
+) -> Ending {
+    let mut last_heard = start;
+    loop {
+        match events.recv_timeout(TICK) {
+            Ok(event) => {
+                last_heard = event.at;
+                run.take(event, start, on_line);
+            }
+            Err(RecvTimeoutError::Disconnected) => return ending(child),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // Relaxed: the flag carries no data, and a tick more or less does not matter.
+        if interrupt.load(Ordering::Relaxed) {
+            return Ending::Interrupted;
+        }
+        let now = Instant::now();
+        let reached = |limit: Option<Duration>, since: Instant| limit.filter(|limit| now - since > *limit);
+        if let Some(limit) = reached(limits.total, start) {
+            return Ending::Hang(Hang::examine(child, format!("not done after {} s", limit.as_secs())));
+        }
+        if let Some(limit) = reached(limits.silence, last_heard) {
+            return Ending::Hang(Hang::examine(child, format!("silent for {} s", limit.as_secs())));
+        }
+    }
+}
+
+/// The verdict of a QEMU that has closed its channels.
+fn ending(child: &mut Child) -> Ending {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.exit_status() {
+            let code = status.code();
+            return code.and_then(Verdict::from_qemu_status).map_or(Ending::NoVerdict(code), Ending::Verdict);
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            return Ending::Hang(Hang::examine(
+                child,
+                "QEMU closed its serial ports and does not end".into(),
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+impl Run {
+    fn take(&mut self, event: Event, start: Instant, on_line: &mut dyn FnMut(&str)) {
+        let Event { source, line, at } = event;
+        match source {
+            Source::Log => {
+                self.first_line.get_or_insert(at - start);
+                on_line(&line);
+                self.log.push(line);
+            }
+            Source::Records => {
+                match parse_line(&line) {
+                    Ok(record) => self.records.extend(record),
+                    Err(error) => self.damaged.push(error.to_string()),
+                }
+                self.record_lines.push(line);
+            }
+            Source::Qemu => {
+                self.messages.push_str(&line);
+                self.messages.push('\n');
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Runs against a shell script in QEMU's place: it connects nothing, so it stands in for what fails early; and
+//! against QEMU itself with a guest of one instruction, for what needs a machine.
+
+use super::*;
+use crate::qemu::Accel;
+use crate::size::Size;
+use crate::system::{Real, System};
+use std::path::PathBuf;
+
+fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
+    Machine {
+        qemu,
+        kernel,
+        cpus: 2,
+        memory: Size::from_mib(64),
+        nodes: 1,
+        accel: Accel::Tcg,
+        cpu_model: None,
+        command_line: String::new(),
+        debugger: false,
+        extra: Vec::new(),
+    }
+}
+
+fn go(machine: &Machine, limits: Limits) -> Result<Run, Failure> {
+    run(machine, limits, &AtomicBool::new(false), &mut |_| {})
+}
+
+#[test]
+fn endings_have_the_documented_statuses() {
+    let hang = Hang { reason: String::new(), cpus: Ok(Vec::new()) };
+    for (ending, status) in [
+        (Ending::Verdict(Verdict::Pass), 0),
+        (Ending::Verdict(Verdict::Fail), 1),
+        (Ending::Verdict(Verdict::Panic), 3),
+        (Ending::Verdict(Verdict::Watchdog), 4),
+        (Ending::Hang(hang), 4),
+        (Ending::NoVerdict(Some(0)), 5),
+        (Ending::NoVerdict(Some(1)), 5),
+        (Ending::NoVerdict(None), 5),
+    ] {
+        assert_eq!(ending.status().code(), status, "{ending:?}");
+    }
+    assert!(Ending::NoVerdict(Some(0)).describe().contains("triple fault"));
+}
+
+#[test]
+fn a_program_that_is_not_there_is_a_qemu_failure() {
+    let failure = go(&machine("/nowhere/qemu".into(), "/k".into()), Limits::default()).unwrap_err();
+    assert_eq!(failure.status, HostStatus::Qemu);
+    assert!(failure.message.starts_with("cannot start /nowhere/qemu"), "{failure}");
+}
+
+#[test]
+fn what_qemu_complains_about_is_passed_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("qemu");
+    std::fs::write(&script, "#!/bin/sh\necho 'qemu: no such machine' >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let failure = go(&machine(script, "/k".into()), Limits::default()).unwrap_err();
+    assert_eq!(failure, Failure::qemu("qemu: no such machine"));
+}
+
+/// QEMU, or `None` where it is not installed: the rest of the host's tests do without it.
+fn qemu() -> Option<PathBuf> {
+    let found = Real.find_in_path(crate::doctor::QEMU);
+    if found.is_none() {
+        eprintln!("no QEMU here: not run");
+    }
+    found
+}
+
+/// A file that holds a guest made of `code`, for 32-bit mode.
+fn guest(code: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), crate::qemu::probe::image_of(code)).unwrap();
+    file
+}
+
+#[test]
+fn a_hang_names_every_cpu_and_a_total_limit_ends_it() {
+    let Some(qemu) = qemu() else { return };
+    let guest = guest(&[0xeb, 0xfe]); // jmp to itself
+    let limits = Limits { total: Some(Duration::from_millis(700)), silence: None };
+    let run = go(&machine(qemu, guest.path().into()), limits).unwrap();
+    let Ending::Hang(hang) = &run.ending else { panic!("no hang: {run:?}") };
+    let cpus = hang.cpus.as_ref().unwrap();
+    assert_eq!(cpus.len(), 2);
+    assert!(!cpus[0].halted && cpus[0].rip == u64::from(crate::qemu::probe::entry()), "{cpus:x?}");
+}
+
+#[test]
+fn log_records_and_verdict_arrive() {
+    let Some(qemu) = qemu() else { return };
+    let mut code = Vec::new();
+    let mut send = |port: u16, text: &str| {
+        for byte in text.bytes() {
+            // mov dx, port; mov al, byte; out dx, al
+            code.extend([0x66, 0xba, port as u8, (port >> 8) as u8, 0xb0, byte, 0xee]);
+        }
+    };
+    send(0x3f8, "hello\r\n");
+    send(0x2f8, "{\"record\":\"end\",\"t_ns\":1,\"status\":\"fail\",\"reason\":\"x\"}\nrubbish\n");
+    code.extend([0xb0, Verdict::Fail.code() as u8, 0xe6, 0xf4]); // mov al, code; out 0xf4, al
+    let guest = guest(&code);
+    let run = go(&machine(qemu, guest.path().into()), Limits::default()).unwrap();
+    assert!(matches!(run.ending, Ending::Verdict(Verdict::Fail)), "{run:?}");
+    assert_eq!(run.log, ["hello"]);
+    assert!(matches!(&run.records[..], [Record::End { .. }]), "{run:?}");
+    assert_eq!((run.record_lines.len(), run.damaged.len()), (2, 1));
+    assert!(run.first_line.is_some_and(|first| first < run.total));
+}
+
+#[test]
+fn a_triple_fault_is_no_pass() {
+    let Some(qemu) = qemu() else { return };
+    // An empty interrupt table, then an undefined instruction.
+    let guest = guest(&[0x0f, 0x01, 0x1d, 0, 0, 0x30, 0, 0x0f, 0x0b]);
+    let run = go(&machine(qemu, guest.path().into()), Limits::default()).unwrap();
+    assert!(matches!(run.ending, Ending::NoVerdict(Some(0))), "{run:?}");
+    assert_eq!(run.ending.status(), HostStatus::Qemu);
+}
+
+#[test]
+fn silence_is_measured_from_the_last_line() {
+    let Some(qemu) = qemu() else { return };
+    let guest = guest(&[0xeb, 0xfe]);
+    let limits = Limits { total: None, silence: Some(Duration::from_millis(500)) };
+    let run = go(&machine(qemu, guest.path().into()), limits).unwrap();
+    assert!(run.ending.describe().starts_with("silent for"), "{run:?}");
+}
+
+#[test]
+fn an_interruption_ends_the_run() {
+    let Some(qemu) = qemu() else { return };
+    let guest = guest(&[0xeb, 0xfe]);
+    let machine = machine(qemu, guest.path().into());
+    let run = run(&machine, Limits::default(), &AtomicBool::new(true), &mut |_| {}).unwrap();
+    assert!(matches!(run.ending, Ending::Interrupted), "{run:?}");
+    assert!(run.total < Duration::from_secs(10));
+}

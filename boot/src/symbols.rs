@@ -1,0 +1,211 @@
+//! From a code address to a function and a line, by what the kernel's ELF file holds.
+
+use object::{Object, ObjectSection, SectionKind};
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+/// What an ELF file tells of its code.
+pub struct Symbols {
+    loader: addr2line::Loader,
+    /// Where code is. The debug information also describes functions that the linker dropped, at address 0.
+    code: Vec<Range<u64>>,
+}
+
+/// One function at an address; an address in inlined code has several, innermost first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The function's name as it stands in the source.
+    pub function: String,
+    /// `file:line`, where the file's debug information covers the address.
+    pub location: Option<String>,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.location {
+            Some(location) => write!(f, "{} at {location}", self.function),
+            None => f.write_str(&self.function),
+        }
+    }
+}
+
+impl Symbols {
+    /// Reads an ELF file.
+    ///
+    /// # Errors
+    ///
+    /// A message when it cannot be read.
+    pub fn load(elf: &Path) -> Result<Self, String> {
+        let loader = addr2line::Loader::new(elf)
+            .map_err(|error| format!("no symbols: cannot read {}: {error}", elf.display()))?;
+        let code = with_file(elf, |file| {
+            let sections = file.sections().filter(|section| section.kind() == SectionKind::Text);
+            Ok(sections.map(|section| section.address()..section.address() + section.size()).collect())
+        })?;
+        Ok(Self { loader, code })
+    }
+
+    /// The functions at `address`; none outside of the file's code.
+    pub fn frames(&self, address: u64) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        if !self.code.iter().any(|section| section.contains(&address)) {
+            return frames;
+        }
+        if let Ok(mut found) = self.loader.find_frames(address) {
+            while let Ok(Some(frame)) = found.next() {
+                let Some(function) = frame.function else {
+                    continue;
+                };
+                let function = function.demangle().map_or_else(|_| "?".to_string(), |name| name.into_owned());
+                let location = frame.location.and_then(|location| {
+                    Some(format!("{}:{}", shorten(location.file?), location.line.unwrap_or_default()))
+                });
+                frames.push(Frame { function: without_hash(&function), location });
+            }
+        }
+        if frames.is_empty()
+            && let Some(name) = self.loader.find_symbol(address)
+        {
+            let function = format!("{:#}", rustc_demangle::demangle(name));
+            frames.push(Frame { function, location: None });
+        }
+        frames
+    }
+
+    /// A backtrace as lines, one per function.
+    ///
+    /// All addresses but the first are return addresses; `first_is_exact` says that the first is the instruction
+    /// itself, as after a fault. A return address may belong to the line, or even the function, after the
+    /// call, so the byte before it is looked up.
+    pub fn backtrace(&self, addresses: &[u64], first_is_exact: bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (index, &address) in addresses.iter().enumerate() {
+            let lookup = if index == 0 && first_is_exact { address } else { address.wrapping_sub(1) };
+            let frames = self.frames(lookup);
+            if frames.is_empty() {
+                lines.push(format!("{index:>3}: {address:#018x} ?"));
+            }
+            for (depth, frame) in frames.iter().enumerate() {
+                lines.push(match depth {
+                    0 => format!("{index:>3}: {address:#018x} {frame}"),
+                    _ => format!("     {:18} {frame}", "inlined into"),
+                });
+            }
+        }
+        lines
+    }
+}
+
+/// A path below the workspace or the library without what comes before that.
+fn shorten(file: &str) -> &str {
+    let workspace = crate::kernel::workspace().to_str().unwrap_or_default();
+    file.strip_prefix(workspace).map_or(file, |rest| rest.trim_start_matches('/'))
+}
+
+/// `name::h0123456789abcdef` without the hash.
+fn without_hash(name: &str) -> String {
+    match name.rsplit_once("::h") {
+        Some((rest, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
+        _ => name,
+    }
+    .to_string()
+}
+
+/// The names of the in-kernel tests in an ELF file, sorted.
+///
+/// # Errors
+///
+/// A message when the file cannot be read. A file without the section holds no tests.
+pub fn test_names(elf: &Path) -> Result<Vec<String>, String> {
+    with_file(elf, |file| {
+        let Some(section) = file.section_by_name(protocol::ktest::NAMES_SECTION) else {
+            return Ok(Vec::new());
+        };
+        let bytes = section.data().map_err(|error| format!("cannot read {}: {error}", elf.display()))?;
+        let mut names: Vec<_> = protocol::ktest::names(bytes).map(str::to_string).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    })
+}
+
+fn with_file<T>(elf: &Path, read: impl FnOnce(&object::File<'_>) -> Result<T, String>) -> Result<T, String> {
+    let data = std::fs::read(elf).map_err(|error| format!("cannot read {}: {error}", elf.display()))?;
+    let file = object::File::parse(&*data)
+        .map_err(|error| format!("{} is not an ELF file: {error}", elf.display()))?;
+    read(&file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function of this test program, whose address and line are known to it.
+    #[inline(never)]
+    fn landmark() -> u32 {
+        std::hint::black_box(line!() - 2)
+    }
+
+    fn this_program() -> Symbols {
+        Symbols::load(&std::env::current_exe().unwrap()).unwrap()
+    }
+
+    /// Where the file says `landmark` is; at run time it is elsewhere, as programs are relocated.
+    fn landmark_address() -> u64 {
+        use object::ObjectSymbol;
+        let data = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let file = object::File::parse(&*data).unwrap();
+        let mut symbols = file.symbols();
+        let found = symbols.find(|symbol| symbol.name().is_ok_and(|name| name.contains("landmark17h")));
+        found.expect("the symbol table names landmark").address()
+    }
+
+    #[test]
+    fn an_address_becomes_function_and_line() {
+        let line = landmark();
+        let frames = this_program().frames(landmark_address());
+        let outermost = frames.last().unwrap();
+        assert!(outermost.function.ends_with("symbols::tests::landmark"), "{frames:?}");
+        let location = outermost.location.as_deref().unwrap();
+        assert!(location.starts_with("boot/src/symbols.rs:"), "{location}");
+        let found_line: u32 = location.rsplit(':').next().unwrap().parse().unwrap();
+        assert!((line..line + 3).contains(&found_line), "{found_line} is not near {line}");
+    }
+
+    #[test]
+    fn return_addresses_are_looked_up_one_byte_before() {
+        // The function's first byte, taken for a return address, belongs to whatever lies before the function.
+        let symbols = this_program();
+        let address = landmark_address();
+        assert!(symbols.backtrace(&[address], true).join("\n").contains("landmark"));
+        assert!(!symbols.backtrace(&[address], false).join("\n").contains("landmark"));
+        assert!(symbols.backtrace(&[address + 1], false).join("\n").contains("landmark"));
+        assert!(symbols.backtrace(&[0, address + 1], true).join("\n").contains("landmark"));
+    }
+
+    #[test]
+    fn an_unknown_address_is_shown_as_it_is() {
+        assert_eq!(this_program().frames(0), []);
+        assert_eq!(this_program().backtrace(&[0x10], true), ["  0: 0x0000000000000010 ?"]);
+    }
+
+    #[test]
+    fn what_is_no_elf_file_is_an_error() {
+        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/symbols.rs"));
+        assert!(Symbols::load(source).is_err());
+        assert!(test_names(source).unwrap_err().contains("is not an ELF file"));
+        assert!(test_names(Path::new("/nowhere")).unwrap_err().starts_with("cannot read /nowhere"));
+    }
+
+    #[test]
+    fn a_program_without_the_section_holds_no_tests() {
+        assert_eq!(test_names(&std::env::current_exe().unwrap()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn hashes_go() {
+        assert_eq!(without_hash("a::b::h0123456789abcdef"), "a::b");
+        assert_eq!(without_hash("a::b::hello"), "a::b::hello");
+    }
+}

@@ -1,0 +1,162 @@
+//! Which CPUs to start, and under which index each is known.
+//!
+//! The MADT says which CPUs exist, but not reliably: firmware lists a CPU as
+//! both local APIC and local x2APIC, leaves slots for CPUs that are not
+//! plugged in, and does not promise that the boot CPU comes first.
+
+use core::fmt;
+
+/// CPUs that a [`CpuList`] holds at most.
+pub const MAX_CPUS: usize = 256;
+
+/// APIC id that addresses all CPUs in xAPIC mode.
+const XAPIC_BROADCAST: u32 = 0xff;
+/// APIC id that addresses all CPUs in x2APIC mode.
+const X2APIC_BROADCAST: u32 = 0xffff_ffff;
+
+/// A CPU as a MADT entry of type 0 (local APIC) or 9 (local x2APIC) tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadtCpu {
+    /// The local APIC's id.
+    pub apic_id: u32,
+    /// Flags bit 0: the CPU can be used.
+    pub enabled: bool,
+    /// Flags bit 1: a CPU that is not enabled now may be later.
+    pub online_capable: bool,
+    /// Whether the entry is of type 9.
+    pub x2apic: bool,
+}
+
+/// The CPUs to use, by APIC id. Index 0 is the boot CPU; the others follow in
+/// the order of the MADT.
+#[derive(Clone)]
+pub struct CpuList {
+    apic_ids: [u32; MAX_CPUS],
+    len: usize,
+}
+
+/// What [`CpuList::collect`] left out, and why.
+///
+/// `Display` gives one line for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuReport {
+    /// Entries that came in.
+    pub entries: usize,
+    /// CPUs in the list.
+    pub listed: usize,
+    /// Entries for a CPU that is in the list already.
+    pub duplicates: usize,
+    /// Entries that are neither enabled nor online-capable.
+    pub disabled: usize,
+    /// Entries that are not enabled but may be later: empty sockets.
+    pub hot_pluggable: usize,
+    /// Entries whose APIC id is a broadcast address.
+    pub broadcast_ids: usize,
+    /// Enabled CPUs that were left out because of the limit.
+    pub over_limit: usize,
+    /// Whether no enabled entry names the CPU that runs this: the table lies.
+    pub boot_cpu_missing: bool,
+}
+
+impl CpuReport {
+    /// Whether the table is worth a warning. Disabled and hot-pluggable entries
+    /// and a limit are in order.
+    #[must_use]
+    pub const fn is_suspicious(&self) -> bool {
+        self.duplicates > 0 || self.broadcast_ids > 0 || self.boot_cpu_missing
+    }
+}
+
+impl fmt::Display for CpuReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cpus: {} to use of {} listed by firmware", self.listed, self.entries)?;
+        let left_out = [
+            (self.duplicates, "listed twice"),
+            (self.disabled, "disabled"),
+            (self.hot_pluggable, "hot-pluggable"),
+            (self.broadcast_ids, "with a broadcast id"),
+            (self.over_limit, "over the limit"),
+        ];
+        for (count, what) in left_out {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        if self.boot_cpu_missing {
+            write!(f, ", the boot cpu not among them")?;
+        }
+        Ok(())
+    }
+}
+
+impl CpuList {
+    /// Makes the list from the MADT's `entries`.
+    ///
+    /// `bsp_apic_id` is what the running CPU's own APIC says; that CPU is in
+    /// the list at index 0 whatever the table says. At most `limit` CPUs are
+    /// listed, 1 at least and [`MAX_CPUS`] at most.
+    pub fn collect(
+        entries: impl IntoIterator<Item = MadtCpu>,
+        bsp_apic_id: u32,
+        limit: usize,
+    ) -> (Self, CpuReport) {
+        let limit = limit.clamp(1, MAX_CPUS);
+        let mut list = Self { apic_ids: [0; MAX_CPUS], len: 1 };
+        list.apic_ids[0] = bsp_apic_id;
+        let mut report = CpuReport { boot_cpu_missing: true, ..CpuReport::default() };
+        for cpu in entries {
+            report.entries += 1;
+            if is_broadcast(cpu) {
+                report.broadcast_ids += 1;
+            } else if !cpu.enabled {
+                if cpu.online_capable {
+                    report.hot_pluggable += 1;
+                } else {
+                    report.disabled += 1;
+                }
+            } else if cpu.apic_id == bsp_apic_id && report.boot_cpu_missing {
+                report.boot_cpu_missing = false;
+            } else if list.index_of(cpu.apic_id).is_some() {
+                report.duplicates += 1;
+            } else if list.len == limit {
+                report.over_limit += 1;
+            } else {
+                list.apic_ids[list.len] = cpu.apic_id;
+                list.len += 1;
+            }
+        }
+        report.listed = list.len;
+        (list, report)
+    }
+
+    /// Number of CPUs, 1 or more.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "the boot CPU is always there")]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// APIC ids by CPU index.
+    #[must_use]
+    pub fn apic_ids(&self) -> &[u32] {
+        &self.apic_ids[..self.len]
+    }
+
+    /// APIC id of the CPU with index `cpu`.
+    #[must_use]
+    pub fn apic_id(&self, cpu: usize) -> Option<u32> {
+        self.apic_ids().get(cpu).copied()
+    }
+
+    /// Index of the CPU with this APIC id.
+    #[must_use]
+    pub fn index_of(&self, apic_id: u32) -> Option<usize> {
+        self.apic_ids().iter().position(|&id| id == apic_id)
+    }
+}
+
+/// Whether the entry's id addresses every CPU instead of one. 0xff is an
+/// ordinary id where x2APIC entries are used.
+fn is_broadcast(cpu: MadtCpu) -> bool {
+    cpu.apic_id == X2APIC_BROADCAST || !cpu.x2apic && cpu.apic_id == XAPIC_BROADCAST
+}

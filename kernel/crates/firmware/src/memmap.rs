@@ -1,0 +1,367 @@
+//! The firmware's memory map, made fit for use.
+//!
+//! Firmware may hand over regions in any order, overlapping, with odd ends or
+//! beyond the CPU's physical addresses (Linux's `e820__update_table` exists for
+//! the same reason). [`MemoryMap::sanitise`] paints the regions one by one onto
+//! a sorted, disjoint list; where two meet, the more restrictive kind stays.
+//! What is in no region is not usable.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::PAGE_BYTES;
+
+/// Regions that a [`MemoryMap`] holds at most. A big server reports about 100.
+pub const MAX_REGIONS: usize = 256;
+
+/// Physical address bits of the x86_64 architecture at most.
+const ARCH_PHYS_ADDR_BITS: u8 = 52;
+
+/// What a region of physical memory may be used for, least restrictive first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Free for the kernel.
+    Usable,
+    /// ACPI tables: free once they have been read.
+    AcpiReclaimable,
+    /// ACPI non-volatile storage: the firmware's for ever.
+    AcpiNvs,
+    /// Devices, firmware code, anything unknown.
+    Reserved,
+    /// Memory that was found faulty.
+    Bad,
+}
+
+/// A region of physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Address of the first byte.
+    pub start: u64,
+    /// Address one past the last byte.
+    pub end: u64,
+    /// What it may be used for.
+    pub kind: Kind,
+}
+
+impl Region {
+    const EMPTY: Self = Self { start: 0, end: 0, kind: Kind::Usable };
+
+    /// Bytes in the region; 0 for an inverted one.
+    #[must_use]
+    pub const fn len_bytes(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// Sorted, disjoint, page-aligned regions; neighbours of one kind are merged.
+///
+/// About 6 KiB: mind the stack.
+#[derive(Clone)]
+pub struct MemoryMap {
+    regions: [Region; MAX_REGIONS],
+    len: usize,
+}
+
+/// What [`MemoryMap::sanitise`] had to repair.
+///
+/// `Display` gives one line for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MapReport {
+    /// Regions that came in.
+    pub input: usize,
+    /// Regions in the finished map.
+    pub output: usize,
+    /// Regions that began before one that came earlier in the input.
+    pub unsorted: usize,
+    /// Regions that overlapped what was already in the map.
+    pub overlapping: usize,
+    /// Regions with an end that is not a multiple of 4 KiB.
+    pub unaligned: usize,
+    /// Regions of no length.
+    pub zero_length: usize,
+    /// Regions whose end lies before their start; ignored.
+    pub inverted: usize,
+    /// Regions that reached beyond the physical address space; cut.
+    pub clipped: usize,
+    /// Usable regions that were given up because the map was full.
+    pub dropped: usize,
+    /// Neighbouring non-usable regions that were made one, the gap between
+    /// them included, because the map was full.
+    pub fused: usize,
+    /// Bytes of the regions in `dropped` and of the gaps in `fused`.
+    pub lost_bytes: u64,
+}
+
+impl MapReport {
+    /// Whether the map came in as it should be.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.unsorted == 0
+            && self.overlapping == 0
+            && self.unaligned == 0
+            && self.zero_length == 0
+            && self.inverted == 0
+            && self.clipped == 0
+            && self.dropped == 0
+            && self.fused == 0
+    }
+}
+
+impl fmt::Display for MapReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "memory map: {} regions in, {} out", self.input, self.output)?;
+        let repairs = [
+            (self.unsorted, "unsorted"),
+            (self.overlapping, "overlapping"),
+            (self.unaligned, "unaligned"),
+            (self.zero_length, "of no length"),
+            (self.inverted, "inverted"),
+            (self.clipped, "beyond the physical address space"),
+            (self.dropped, "dropped"),
+            (self.fused, "fused"),
+        ];
+        for (count, what) in repairs {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        if self.lost_bytes > 0 {
+            write!(f, " ({} KiB lost)", self.lost_bytes / 1024)?;
+        }
+        Ok(())
+    }
+}
+
+impl MemoryMap {
+    /// Makes a usable map of `input`, whatever it is.
+    ///
+    /// `phys_addr_bits` is the width of the CPU's physical addresses (CPUID
+    /// leaf 0x8000_0008), clamped to 12..=52.
+    ///
+    /// * Usable regions shrink to whole 4 KiB pages, others grow to them.
+    /// * Where regions overlap, the more restrictive [`Kind`] stays.
+    /// * Regions without length and inverted ones are ignored; what lies beyond
+    ///   the physical address space is cut off.
+    /// * When more than [`MAX_REGIONS`] are needed, whichever costs least goes:
+    ///   the smallest usable region is dropped, or the two non-usable regions
+    ///   with the smallest gap between them become one. Memory that any input
+    ///   calls non-usable never becomes usable this way.
+    pub fn sanitise(input: impl IntoIterator<Item = Region>, phys_addr_bits: u8) -> (Self, MapReport) {
+        let limit = 1_u64 << phys_addr_bits.clamp(12, ARCH_PHYS_ADDR_BITS);
+        let mut map = Self { regions: [Region::EMPTY; MAX_REGIONS], len: 0 };
+        let mut report = MapReport::default();
+        let mut last_start = 0;
+        for region in input {
+            report.input += 1;
+            if region.start < last_start {
+                report.unsorted += 1;
+            }
+            last_start = region.start;
+            if let Some(region) = fit(region, limit, &mut report) {
+                map.paint(region, &mut report);
+            }
+        }
+        report.output = map.len;
+        (map, report)
+    }
+
+    /// All regions, sorted.
+    #[must_use]
+    pub fn regions(&self) -> &[Region] {
+        &self.regions[..self.len]
+    }
+
+    /// The usable regions as byte ranges, sorted.
+    pub fn usable(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.regions()
+            .iter()
+            .filter(|region| region.kind == Kind::Usable)
+            .map(|region| region.start..region.end)
+    }
+
+    /// Sum of all usable regions, in bytes.
+    #[must_use]
+    pub fn total_usable_bytes(&self) -> u64 {
+        self.usable().map(|range| range.end - range.start).sum()
+    }
+
+    /// Address one past the last usable byte; 0 when nothing is usable.
+    #[must_use]
+    pub fn highest_usable_end(&self) -> u64 {
+        self.usable().last().map_or(0, |range| range.end)
+    }
+
+    /// Whether every byte of `range` is usable. Nothing usable is needed for
+    /// an empty range.
+    #[must_use]
+    pub fn contains(&self, range: Range<u64>) -> bool {
+        // Neighbours of one kind are merged, so one region has to hold it all.
+        range.is_empty() || self.usable().any(|usable| usable.start <= range.start && range.end <= usable.end)
+    }
+
+    /// The kind of the byte at `address`; `None` where no region lies.
+    #[must_use]
+    pub fn kind_at(&self, address: u64) -> Option<Kind> {
+        let after = self.regions().partition_point(|region| region.end <= address);
+        let region = self.regions().get(after)?;
+        (region.start <= address).then_some(region.kind)
+    }
+
+    /// Adds `region`: where something lies already, the more restrictive of
+    /// the two kinds stays.
+    fn paint(&mut self, region: Region, report: &mut MapReport) {
+        let mut cursor = region.start;
+        let mut overlapped = false;
+        while cursor < region.end {
+            // Making room may move regions, so the place is looked up anew in
+            // every round.
+            let at = self.regions().partition_point(|old| old.end <= cursor);
+            let old = self.regions().get(at).copied();
+            match old {
+                Some(old) if old.start <= cursor => {
+                    overlapped = true;
+                    let end = old.end.min(region.end);
+                    if region.kind > old.kind {
+                        self.recolour(at, cursor..end, region.kind, report);
+                    }
+                    cursor = end;
+                }
+                _ => {
+                    let gap_end = old.map_or(region.end, |old| old.start.min(region.end));
+                    let piece = Region { start: cursor, end: gap_end, kind: region.kind };
+                    self.insert(at, piece, report);
+                    cursor = gap_end;
+                }
+            }
+        }
+        if overlapped {
+            report.overlapping += 1;
+        }
+    }
+
+    /// Gives `part` of the region at `at` another kind.
+    fn recolour(&mut self, at: usize, part: Range<u64>, kind: Kind, report: &mut MapReport) {
+        let old = self.regions[at];
+        self.remove(at);
+        let pieces = [(old.start..part.start, old.kind), (part.clone(), kind), (part.end..old.end, old.kind)];
+        for (range, kind) in pieces {
+            if !range.is_empty() {
+                let place = self.regions().partition_point(|other| other.start < range.start);
+                let piece = Region { start: range.start, end: range.end, kind };
+                self.insert(place, piece, report);
+            }
+        }
+    }
+
+    /// Puts `piece`, which overlaps nothing, at index `at`; joins it with
+    /// neighbours of its kind that it touches.
+    fn insert(&mut self, at: usize, piece: Region, report: &mut MapReport) {
+        let joins_left = at > 0 && {
+            let left = self.regions[at - 1];
+            left.end == piece.start && left.kind == piece.kind
+        };
+        let joins_right = at < self.len && {
+            let right = self.regions[at];
+            piece.end == right.start && right.kind == piece.kind
+        };
+        match (joins_left, joins_right) {
+            (true, true) => {
+                self.regions[at - 1].end = self.regions[at].end;
+                self.remove(at);
+            }
+            (true, false) => self.regions[at - 1].end = piece.end,
+            (false, true) => self.regions[at].start = piece.start,
+            (false, false) if self.len < MAX_REGIONS => {
+                self.regions.copy_within(at..self.len, at + 1);
+                self.regions[at] = piece;
+                self.len += 1;
+            }
+            (false, false) => self.insert_into_full(piece, report),
+        }
+    }
+
+    /// Makes room at the lowest cost, then inserts `piece`; or gives up
+    /// `piece` itself when that costs least.
+    fn insert_into_full(&mut self, piece: Region, report: &mut MapReport) {
+        let smallest_usable = self
+            .regions()
+            .iter()
+            .enumerate()
+            .filter(|(_, region)| region.kind == Kind::Usable)
+            .map(|(index, region)| (region.len_bytes(), index))
+            .min();
+        // A gap that `piece` itself lies in is not one to close.
+        let closest_pair = self
+            .regions()
+            .windows(2)
+            .enumerate()
+            .filter(|(_, pair)| pair.iter().all(|region| region.kind != Kind::Usable))
+            .filter(|(_, pair)| !(pair[0].end <= piece.start && piece.end <= pair[1].start))
+            .map(|(index, pair)| (pair[1].start - pair[0].end, index))
+            .min();
+
+        let piece_cost = (piece.kind == Kind::Usable).then(|| piece.len_bytes());
+        let drop_cost = smallest_usable.map(|(bytes, _)| bytes);
+        let cheapest_drop = [piece_cost, drop_cost].into_iter().flatten().min();
+        if let Some((gap_bytes, left)) = closest_pair
+            && cheapest_drop.is_none_or(|bytes| gap_bytes <= bytes)
+        {
+            self.fuse(left);
+            report.fused += 1;
+            report.lost_bytes += gap_bytes;
+        } else if piece_cost.is_some() && piece_cost == cheapest_drop {
+            report.dropped += 1;
+            report.lost_bytes += piece.len_bytes();
+            return;
+        } else if let Some((bytes, index)) = smallest_usable {
+            self.remove(index);
+            report.dropped += 1;
+            report.lost_bytes += bytes;
+        }
+        let place = self.regions().partition_point(|other| other.start < piece.start);
+        self.insert(place, piece, report);
+    }
+
+    /// Makes the regions at `left` and `left + 1` one, of the more restrictive
+    /// kind, the gap included.
+    fn fuse(&mut self, left: usize) {
+        let right = self.regions[left + 1];
+        let fused = &mut self.regions[left];
+        fused.end = right.end;
+        fused.kind = fused.kind.max(right.kind);
+        self.remove(left + 1);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.regions.copy_within(at + 1..self.len, at);
+        self.len -= 1;
+    }
+}
+
+/// Cuts `region` to whole pages below `limit`; `None` when nothing is left.
+fn fit(region: Region, limit: u64, report: &mut MapReport) -> Option<Region> {
+    let Region { start, end, kind } = region;
+    if start > end {
+        report.inverted += 1;
+        return None;
+    }
+    if start == end {
+        report.zero_length += 1;
+        return None;
+    }
+    if end > limit {
+        report.clipped += 1;
+    }
+    let (start, end) = (start.min(limit), end.min(limit));
+    if !start.is_multiple_of(PAGE_BYTES) || !end.is_multiple_of(PAGE_BYTES) {
+        report.unaligned += 1;
+    }
+    // `limit` is a multiple of the page, so rounding up stays within it.
+    let floor = |address: u64| address - address % PAGE_BYTES;
+    let ceil = |address: u64| address.next_multiple_of(PAGE_BYTES);
+    let (start, end) = match kind {
+        Kind::Usable => (ceil(start), floor(end)),
+        _ => (floor(start), ceil(end)),
+    };
+    (start < end).then_some(Region { start, end, kind })
+}

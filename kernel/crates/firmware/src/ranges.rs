@@ -1,0 +1,82 @@
+//! A sorted list of disjoint ranges in fixed room: what [`crate::early`] keeps
+//! its free memory in.
+
+use core::ops::Range;
+
+/// Sorted, disjoint, non-empty ranges; at most `N` of them.
+#[derive(Clone)]
+pub(crate) struct RangeSet<const N: usize> {
+    starts_ends: [(u64, u64); N],
+    len: usize,
+}
+
+impl<const N: usize> RangeSet<N> {
+    pub(crate) const fn new() -> Self {
+        Self { starts_ends: [(0, 0); N], len: 0 }
+    }
+
+    /// Adds `range`, which lies above all ranges in the set; false when it is
+    /// empty, does not lie above them, or there is no room.
+    pub(crate) fn push(&mut self, range: Range<u64>) -> bool {
+        let above = self.iter().last().is_none_or(|last| last.end <= range.start);
+        if range.is_empty() || !above || self.len == N {
+            return false;
+        }
+        self.starts_ends[self.len] = (range.start, range.end);
+        self.len += 1;
+        true
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + '_ {
+        self.starts_ends[..self.len].iter().map(|&(start, end)| start..end)
+    }
+
+    /// Takes `cut` out of the set.
+    ///
+    /// Returns the bytes that were lost because a range fell in two and there
+    /// was no room for both parts: the smaller part goes.
+    pub(crate) fn subtract(&mut self, cut: Range<u64>) -> u64 {
+        if cut.is_empty() {
+            return 0;
+        }
+        let first = self.starts_ends[..self.len].partition_point(|&(_, end)| end <= cut.start);
+        let after = self.starts_ends[..self.len].partition_point(|&(start, _)| start < cut.end);
+        if first >= after {
+            return 0;
+        }
+        let (low, high) = (self.starts_ends[first].0, self.starts_ends[after - 1].1);
+        let left = (low < cut.start).then_some((low, cut.start));
+        let right = (cut.end < high).then_some((cut.end, high));
+        match (left, right) {
+            (None, None) => self.close(first, after),
+            (Some(rest), None) | (None, Some(rest)) => {
+                self.starts_ends[first] = rest;
+                self.close(first + 1, after);
+            }
+            (Some(left), Some(right)) if after - first > 1 => {
+                self.starts_ends[first] = left;
+                self.starts_ends[first + 1] = right;
+                self.close(first + 2, after);
+            }
+            (Some(left), Some(right)) if self.len < N => {
+                self.starts_ends.copy_within(after..self.len, after + 1);
+                self.len += 1;
+                self.starts_ends[first] = left;
+                self.starts_ends[first + 1] = right;
+            }
+            (Some(left), Some(right)) => {
+                let bytes = |(start, end): (u64, u64)| end - start;
+                let (kept, lost) = if bytes(left) >= bytes(right) { (left, right) } else { (right, left) };
+                self.starts_ends[first] = kept;
+                return bytes(lost);
+            }
+        }
+        0
+    }
+
+    /// Removes the ranges at indices `from..to`.
+    fn close(&mut self, from: usize, to: usize) {
+        self.starts_ends.copy_within(to..self.len, from);
+        self.len -= to - from;
+    }
+}

@@ -1,0 +1,229 @@
+//! The page descriptor: 16 bytes that say what a page is.
+//!
+//! # Layout
+//!
+//! Two little-endian 64-bit words. Memory that is all zero reads as holes.
+//!
+//! | word | bits | meaning |
+//! |---|---|---|
+//! | 0 | 0..8 | state: 0 hole, 1 reserved, 2 body, 3 head of a free block, 4 head of an allocated block |
+//! | 0 | 8..16 | order of the block; 0 unless a head |
+//! | 0 | 16..32 | zone id; 0 in a hole |
+//! | 0 | 32..64 | 0 |
+//! | 1 | 0..32 | head of a free block: index of the next one in the list, plus 1; 0 for none |
+//! | 1 | 32..64 | head of a free block: the same for the one before |
+//! | 1 | 0..64 | head of an allocated block: the owner's, 0 at first |
+//! | 1 | 0..64 | otherwise 0 |
+//!
+//! # States
+//!
+//! ```text
+//! hole --init--> reserved                                   (kernel image, ...)
+//! hole --init--> body --free_initial--> free head <--alloc, free--> allocated head
+//! ```
+//!
+//! A block is described by its first page. The pages after it stay *body*
+//! whether the block is free or allocated: a 1 GiB block is taken and given
+//! back with a handful of stores, not 262,144. So a body page says only
+//! that some head before it speaks for it, or that it has not been given to the
+//! allocator yet. When blocks merge, the upper head becomes body again; a
+//! second free of the same page therefore never finds an allocated head.
+//!
+//! # Accesses
+//!
+//! All are Relaxed, which on x86_64 are plain loads and stores. A descriptor
+//! belongs to the thread that initialises it, then to whoever holds its zone's
+//! lock; the lock, and whatever tells that initialisation is over, order the
+//! accesses. Atomics make the slice shareable; they do not synchronise.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+const STATE_HOLE: u64 = 0;
+const STATE_RESERVED: u64 = 1;
+const STATE_BODY: u64 = 2;
+const STATE_FREE_HEAD: u64 = 3;
+const STATE_ALLOCATED_HEAD: u64 = 4;
+
+const STATE_MASK: u64 = 0xff;
+const ORDER_SHIFT: u32 = 8;
+const ZONE_SHIFT: u32 = 16;
+const LINK_BITS: u32 = 32;
+
+/// What a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// No memory here, or a descriptor that nobody has initialised.
+    Hole,
+    /// Memory that the allocator does not own.
+    Reserved,
+    /// A page inside a block, or one that is initialised and not yet freed
+    /// into the allocator.
+    Body,
+    /// The first page of a free block.
+    FreeHead {
+        /// The block has 2^order pages.
+        order: u8,
+    },
+    /// The first page of an allocated block.
+    AllocatedHead {
+        /// The block has 2^order pages.
+        order: u8,
+    },
+    /// No state that this crate writes.
+    Corrupt {
+        /// The state byte found.
+        state: u8,
+    },
+}
+
+/// What [`init_run`] makes of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitKind {
+    /// Body pages, to be handed to [`Zone::free_initial`](crate::Zone::free_initial).
+    Usable,
+    /// Pages that stay out of the allocator.
+    Reserved,
+}
+
+/// The descriptor of one 4 KiB page. See the [module](self) for its bits.
+#[repr(C, align(16))]
+#[derive(Default)]
+pub struct PageDesc {
+    what: AtomicU64,
+    links: AtomicU64,
+}
+
+const _: () = assert!(size_of::<PageDesc>() == 16 && align_of::<PageDesc>() == 16);
+
+/// The two words that [`init_run`] writes into every descriptor, for those who
+/// write them by wide stores: word 0 at offset 0, word 1 at offset 8.
+#[must_use]
+pub const fn init_pattern(kind: InitKind, zone_id: u16) -> [u64; 2] {
+    let state = match kind {
+        InitKind::Usable => STATE_BODY,
+        InitKind::Reserved => STATE_RESERVED,
+    };
+    [what_word(state, 0, zone_id), 0]
+}
+
+/// Initialises `descs`: two 64-bit stores each, the old contents unread.
+///
+/// Nobody else may use these descriptors meanwhile. Nothing breaks if someone
+/// does, but what the allocator believes goes wrong.
+pub fn init_run(descs: &[PageDesc], kind: InitKind, zone_id: u16) {
+    let [what, links] = init_pattern(kind, zone_id);
+    for desc in descs {
+        // Relaxed: see "Accesses" above.
+        desc.what.store(what, Ordering::Relaxed);
+        desc.links.store(links, Ordering::Relaxed);
+    }
+}
+
+impl PageDesc {
+    /// A hole: all bits zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { what: AtomicU64::new(0), links: AtomicU64::new(0) }
+    }
+
+    /// What the page is.
+    #[must_use]
+    pub fn state(&self) -> PageState {
+        let what = self.what();
+        let order = (what >> ORDER_SHIFT) as u8;
+        match what & STATE_MASK {
+            STATE_HOLE => PageState::Hole,
+            STATE_RESERVED => PageState::Reserved,
+            STATE_BODY => PageState::Body,
+            STATE_FREE_HEAD => PageState::FreeHead { order },
+            STATE_ALLOCATED_HEAD => PageState::AllocatedHead { order },
+            state => PageState::Corrupt { state: state as u8 },
+        }
+    }
+
+    /// The zone that initialised the page; 0 for a hole.
+    #[must_use]
+    pub fn zone_id(&self) -> u16 {
+        (self.what() >> ZONE_SHIFT) as u16
+    }
+
+    /// The word that belongs to the owner of an allocated block, in the block's
+    /// first page; `None` for any other page. It is 0 after allocation; the
+    /// owner may keep there what it likes and synchronise as it likes.
+    #[must_use]
+    pub fn owner_word(&self) -> Option<&AtomicU64> {
+        matches!(self.state(), PageState::AllocatedHead { .. }).then_some(&self.links)
+    }
+
+    /// Whether both words are those that [`init_run`] writes.
+    #[must_use]
+    pub fn matches_init(&self, kind: InitKind, zone_id: u16) -> bool {
+        [self.what(), self.links()] == init_pattern(kind, zone_id)
+    }
+
+    pub(crate) fn is_free_head(&self, order: u8, zone_id: u16) -> bool {
+        self.what() == what_word(STATE_FREE_HEAD, order, zone_id)
+    }
+
+    pub(crate) fn set_body(&self, zone_id: u16) {
+        self.set(what_word(STATE_BODY, 0, zone_id), 0);
+    }
+
+    pub(crate) fn set_allocated_head(&self, order: u8, zone_id: u16) {
+        self.set(what_word(STATE_ALLOCATED_HEAD, order, zone_id), 0);
+    }
+
+    /// Makes the page the head of a free block with these neighbours in its
+    /// list, as [`next_link`](Self::next_link) gives them.
+    pub(crate) fn set_free_head(&self, order: u8, zone_id: u16, next: u32, prev: u32) {
+        self.set(what_word(STATE_FREE_HEAD, order, zone_id), u64::from(prev) << LINK_BITS | u64::from(next));
+    }
+
+    /// Index of the next free block in the list, plus 1; 0 for none.
+    pub(crate) fn next_link(&self) -> u32 {
+        self.links() as u32
+    }
+
+    /// Index of the free block before this one, plus 1; 0 for none.
+    pub(crate) fn prev_link(&self) -> u32 {
+        (self.links() >> LINK_BITS) as u32
+    }
+
+    pub(crate) fn set_next_link(&self, next: u32) {
+        let prev = u64::from(self.prev_link()) << LINK_BITS;
+        self.links.store(prev | u64::from(next), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_prev_link(&self, prev: u32) {
+        let next = u64::from(self.next_link());
+        self.links.store(u64::from(prev) << LINK_BITS | next, Ordering::Relaxed);
+    }
+
+    // Relaxed in all four: see "Accesses" above.
+    fn what(&self) -> u64 {
+        self.what.load(Ordering::Relaxed)
+    }
+
+    fn links(&self) -> u64 {
+        self.links.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, what: u64, links: u64) {
+        self.what.store(what, Ordering::Relaxed);
+        self.links.store(links, Ordering::Relaxed);
+    }
+}
+
+impl core::fmt::Debug for PageDesc {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PageDesc")
+            .field("state", &self.state())
+            .field("zone_id", &self.zone_id())
+            .field("links", &format_args!("{:#x}", self.links()))
+            .finish()
+    }
+}
+
+const fn what_word(state: u64, order: u8, zone_id: u16) -> u64 {
+    state | (order as u64) << ORDER_SHIFT | (zone_id as u64) << ZONE_SHIFT
+}

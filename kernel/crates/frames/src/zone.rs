@@ -1,0 +1,275 @@
+//! The buddy allocator: blocks of 2^order pages, split on allocation, merged
+//! when freed (Knowlton 1965; Knuth, The Art of Computer Programming 1, 2.5).
+
+use core::ops::Range;
+
+use crate::desc::{InitKind, PageDesc, PageState};
+use crate::error::{FreeError, SpanError};
+use crate::free_list::FreeList;
+use crate::pfn::{MAX_ORDER, ORDERS, Pfn, order_pages};
+use crate::span::Span;
+
+/// The allocator of one span of pages.
+///
+/// It needs exclusive access; the kernel keeps it behind a lock. Blocks are
+/// aligned to their size by page frame number, whatever the span's base is.
+#[derive(Debug)]
+pub struct Zone<'a> {
+    span: Span<'a>,
+    lists: [FreeList; ORDERS],
+    /// Bit `order` is set where `lists[order]` is not empty.
+    stocked_orders: u32,
+    free_pages: u64,
+}
+
+impl<'a> Zone<'a> {
+    /// A zone with nothing free. The descriptors may say anything but that a
+    /// page is the head of a block; all zero is right.
+    ///
+    /// # Errors
+    /// See [`Span::new`].
+    pub const fn new(descs: &'a [PageDesc], base: Pfn, zone_id: u16) -> Result<Self, SpanError> {
+        match Span::new(descs, base, zone_id) {
+            Ok(span) => Ok(Self::from_span(span)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A zone with nothing free over `span`: see [`new`](Self::new).
+    #[must_use]
+    pub const fn from_span(span: Span<'a>) -> Self {
+        let mut lists = [FreeList::new(0); ORDERS];
+        let mut order = 0;
+        while order < ORDERS {
+            lists[order] = FreeList::new(order as u8);
+            order += 1;
+        }
+        Self { span, lists, stocked_orders: 0, free_pages: 0 }
+    }
+
+    /// The zone's pages, for use without its lock.
+    #[must_use]
+    pub const fn span(&self) -> Span<'a> {
+        self.span
+    }
+
+    /// Number of free pages.
+    #[must_use]
+    pub const fn free_pages(&self) -> u64 {
+        self.free_pages
+    }
+
+    /// Number of free blocks of `order`.
+    #[must_use]
+    pub fn free_blocks(&self, order: u8) -> u64 {
+        self.lists.get(usize::from(order)).map_or(0, FreeList::len)
+    }
+
+    /// Order of the largest free block.
+    #[must_use]
+    pub const fn largest_free_order(&self) -> Option<u8> {
+        match self.stocked_orders.checked_ilog2() {
+            Some(order) => Some(order as u8),
+            None => None,
+        }
+    }
+
+    /// Initialises descriptors: [`Span::init_range`].
+    ///
+    /// # Errors
+    /// The range is not in the span.
+    pub fn init_range(&self, range: Range<Pfn>, kind: InitKind) -> Result<(), SpanError> {
+        self.span.init_range(range, kind)
+    }
+
+    /// Frees pages for the first time, in blocks as large as alignment allows;
+    /// they merge with what is free around them. Returns the number of blocks,
+    /// to which the cost is proportional.
+    ///
+    /// Every page of `range` has been initialised as usable and not been freed
+    /// since. That is checked for the first page of each block (for every page
+    /// in debug builds).
+    ///
+    /// # Errors
+    /// The range is not in the zone, or a page is not what it should be; what
+    /// lies before that page's block is free then, what lies after is not.
+    pub fn free_initial(&mut self, range: Range<Pfn>) -> Result<u64, FreeError> {
+        let mut pfn = range.start;
+        let mut blocks = 0;
+        if self.span.descs_of(range.clone()).is_err() {
+            return Err(FreeError::OutOfRange { pfn, len_pages: range.end.0.saturating_sub(pfn.0) });
+        }
+        while pfn < range.end {
+            let order = pfn.largest_order(range.end - pfn);
+            self.check_initial(pfn, order)?;
+            self.insert_merged(pfn, order);
+            pfn = pfn + order_pages(order);
+            blocks += 1;
+        }
+        Ok(blocks)
+    }
+
+    /// Takes a block of `order` out and returns its first page; `None` when no
+    /// free block is large enough.
+    #[must_use = "the block is taken and has to be freed"]
+    pub fn alloc(&mut self, order: u8) -> Option<Pfn> {
+        if order > MAX_ORDER {
+            return None;
+        }
+        let large_enough = self.stocked_orders & (u32::MAX << order);
+        if large_enough == 0 {
+            return None;
+        }
+        let mut split_order = large_enough.trailing_zeros() as u8;
+        let index = self.pop(split_order)?;
+        // The lower half is kept; the upper halves become free blocks.
+        while split_order > order {
+            split_order -= 1;
+            self.push(index + (1 << split_order), split_order);
+        }
+        self.span.descs()[index as usize].set_allocated_head(order, self.span.zone_id());
+        self.free_pages -= order_pages(order);
+        Some(self.span.pfn(index))
+    }
+
+    /// Takes blocks of `order` until `blocks` is full or memory runs out, and
+    /// returns how many were written.
+    #[must_use = "the blocks are taken and have to be freed"]
+    pub fn alloc_bulk(&mut self, order: u8, blocks: &mut [Pfn]) -> usize {
+        let mut taken = 0;
+        for block in blocks {
+            let Some(pfn) = self.alloc(order) else { break };
+            *block = pfn;
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Gives a block back that [`alloc`](Self::alloc) returned for `order`.
+    ///
+    /// # Errors
+    /// It is no such block; nothing has changed then.
+    pub fn free(&mut self, pfn: Pfn, order: u8) -> Result<(), FreeError> {
+        self.check_allocated(pfn, order)?;
+        self.insert_merged(pfn, order);
+        Ok(())
+    }
+
+    /// Gives blocks of `order` back.
+    ///
+    /// # Errors
+    /// One of them is no such block; those before it are free then, it and
+    /// those after it are as they were. The number of the former is returned
+    /// with the error.
+    pub fn free_bulk(&mut self, order: u8, blocks: &[Pfn]) -> Result<(), (usize, FreeError)> {
+        for (freed, &pfn) in blocks.iter().enumerate() {
+            self.free(pfn, order).map_err(|error| (freed, error))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn list(&self, order: u8) -> &FreeList {
+        &self.lists[usize::from(order)]
+    }
+
+    /// Makes a block free, together with its buddy if that is free, and so on.
+    fn insert_merged(&mut self, mut pfn: Pfn, mut order: u8) {
+        let zone_id = self.span.zone_id();
+        self.free_pages += order_pages(order);
+        while order < MAX_ORDER {
+            // One comparison tells that the buddy is the head of a free block
+            // of the very order: holes, reserved pages and pages that are not
+            // initialised are none.
+            let buddy = pfn.buddy(order);
+            let Some(buddy_index) = self.span.index(buddy) else {
+                break;
+            };
+            if !self.span.descs()[buddy_index as usize].is_free_head(order, zone_id) {
+                break;
+            }
+            self.unlink(buddy_index, order);
+            self.set_body(pfn.max(buddy));
+            pfn = pfn.min(buddy);
+            order += 1;
+        }
+        if let Some(index) = self.span.index(pfn) {
+            self.push(index, order);
+        }
+    }
+
+    fn check_allocated(&self, pfn: Pfn, order: u8) -> Result<(), FreeError> {
+        if order > MAX_ORDER {
+            return Err(FreeError::OrderTooLarge { order });
+        }
+        let len_pages = order_pages(order);
+        let Some(desc) = self.span.desc(pfn) else {
+            return Err(FreeError::OutOfRange { pfn, len_pages });
+        };
+        if !pfn.is_aligned(order) {
+            return Err(FreeError::Misaligned { pfn, order });
+        }
+        match desc.state() {
+            PageState::AllocatedHead { order: allocated } if allocated == order => Ok(()),
+            PageState::AllocatedHead { order: allocated } => {
+                Err(FreeError::WrongOrder { pfn, order, allocated })
+            }
+            PageState::FreeHead { .. } => Err(FreeError::DoubleFree { pfn }),
+            PageState::Body if self.is_inside_free_block(pfn, 0) => Err(FreeError::DoubleFree { pfn }),
+            state => Err(FreeError::NotAllocated { pfn, state }),
+        }
+    }
+
+    fn check_initial(&self, pfn: Pfn, order: u8) -> Result<(), FreeError> {
+        let end = pfn + order_pages(order);
+        // Every page in debug builds: see `free_initial`.
+        let checked = if cfg!(debug_assertions) { end } else { pfn + 1 };
+        for page in pfn.0..checked.0 {
+            let pfn = Pfn(page);
+            let state = self.span.desc(pfn).map_or(PageState::Hole, PageDesc::state);
+            if state != PageState::Body {
+                return Err(FreeError::NotInitial { pfn, state });
+            }
+        }
+        if self.is_inside_free_block(pfn, order) {
+            return Err(FreeError::DoubleFree { pfn });
+        }
+        Ok(())
+    }
+
+    /// Whether a free block of an order above `order` holds `pfn`: looks at
+    /// the page that would be its head, order by order.
+    fn is_inside_free_block(&self, pfn: Pfn, order: u8) -> bool {
+        (order + 1..=MAX_ORDER).any(|order| {
+            let head = Pfn(pfn.0 & !(order_pages(order) - 1));
+            self.span.desc(head).is_some_and(|desc| desc.is_free_head(order, self.span.zone_id()))
+        })
+    }
+
+    fn set_body(&self, pfn: Pfn) {
+        if let Some(desc) = self.span.desc(pfn) {
+            desc.set_body(self.span.zone_id());
+        }
+    }
+
+    fn push(&mut self, index: u32, order: u8) {
+        self.lists[usize::from(order)].push(&self.span, index);
+        self.stocked_orders |= 1 << order;
+    }
+
+    fn pop(&mut self, order: u8) -> Option<u32> {
+        let index = self.lists[usize::from(order)].pop(&self.span)?;
+        self.note_taken(order);
+        Some(index)
+    }
+
+    fn unlink(&mut self, index: u32, order: u8) {
+        self.lists[usize::from(order)].unlink(&self.span, index);
+        self.note_taken(order);
+    }
+
+    fn note_taken(&mut self, order: u8) {
+        if self.lists[usize::from(order)].is_empty() {
+            self.stocked_orders &= !(1 << order);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The kernel's parameters: one registry of names, types, ranges and defaults.
+//!
+//! The boot command line and, later, a shell's `sysctl` set parameters by
+//! *name*; the kernel reads them through the statics in [`registry`], typed.
+//! A value is checked before it is stored: a [`SetError`] names the parameter,
+//! the value that came, and what is allowed, and the old value stays.
+//!
+//! The shape is that of Linux's `module_param` and of the typed boot
+//! parameters of Asterinas: a static per parameter, found through one table.
+//! Parameters are plain atomics, so reading one costs a load, and any CPU may
+//! read while another sets.
+//!
+//! ```
+//! use params::{cmdline, registry};
+//!
+//! let outcome = cmdline::apply("ktask.max_threads=2 nonsense=1", |problem| {
+//!     assert!(problem.to_string().starts_with("unknown parameter `nonsense`"));
+//! });
+//! assert_eq!((outcome.set, outcome.refused), (1, 1));
+//! assert_eq!(registry::KTASK_MAX_THREADS.get(), 2);
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod cmdline;
+mod kinds;
+pub mod registry;
+mod size;
+
+pub use kinds::{
+    BoolParam, ChoiceParam, ListParam, NotAllowed, Param, SetError, SizeParam, TEXT_CAPACITY, TextParam, U64Param,
+};
+pub use size::{Bytes, parse_size};

@@ -1,0 +1,120 @@
+//! Every parameter of the kernel. `docs/parameters.md` is checked against this.
+
+use crate::kinds::{BoolParam, ChoiceParam, ListParam, Param, SizeParam, TextParam, U64Param};
+
+/// Most CPUs that a parameter can speak of; CPU numbers are below it.
+const MAX_CPUS: u64 = 256;
+/// In a `fault.*` parameter that names a CPU or a count: no fault.
+pub const NO_FAULT: u64 = u64::MAX;
+
+/// `ktask.enabled`.
+pub static KTASK_ENABLED: BoolParam =
+    BoolParam::new("ktask.enabled", true, "off: every job runs on its caller alone, as with the seed's CONFIG_KTASK=n");
+/// `ktask.max_threads`.
+pub static KTASK_MAX_THREADS: U64Param = U64Param::new(
+    "ktask.max_threads",
+    0,
+    0..=MAX_CPUS,
+    "most threads for one job, the caller among them; 0: no limit but the CPUs and the job's own",
+);
+/// `smp.max_cpus`.
+pub static SMP_MAX_CPUS: U64Param =
+    U64Param::new("smp.max_cpus", MAX_CPUS, 1..=MAX_CPUS, "most CPUs to start, the boot CPU among them");
+/// `smp.ap_timeout_ms`.
+pub static SMP_AP_TIMEOUT_MS: U64Param = U64Param::new(
+    "smp.ap_timeout_ms",
+    2000,
+    10..=60_000,
+    "how long no CPU may make progress in starting before the boot goes on without the missing ones",
+);
+/// `log.level`.
+pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
+    "log.level",
+    &["off", "error", "warn", "info", "debug", "trace"],
+    3,
+    "least severe message that the serial console shows",
+);
+/// `run`.
+pub static RUN: TextParam = TextParam::new(
+    "run",
+    "timing",
+    "timing|test|test:PATTERN|none",
+    |value| {
+        matches!(value, "timing" | "test" | "none")
+            || value.strip_prefix("test:").is_some_and(|pattern| !pattern.is_empty())
+    },
+    "what to do once the machine is up; PATTERN is a part of a test's name, or several with commas between",
+);
+/// `timing.bytes`.
+pub static TIMING_BYTES: SizeParam = SizeParam::new(
+    "timing.bytes",
+    256 << 20,
+    2 << 20..=1 << 40,
+    "memory that each timed job works on; less where the machine has less",
+);
+/// `timing.threads`.
+pub static TIMING_THREADS: ListParam = ListParam::new(
+    "timing.threads",
+    1..=MAX_CPUS as u32,
+    "thread counts to time; empty: 1, 2, 4, ... and the number of CPUs",
+);
+/// `timing.repeat`.
+pub static TIMING_REPEAT: U64Param =
+    U64Param::new("timing.repeat", 3, 1..=100, "runs of each timed job; the one of median time is reported");
+/// `zero.method`.
+pub static ZERO_METHOD: ChoiceParam = ChoiceParam::new(
+    "zero.method",
+    &["auto", "stosb", "stosq", "movnti", "sse2-nt", "avx-nt", "clzero"],
+    0,
+    "instruction that clears pages; auto: the fastest in a short measurement at boot",
+);
+/// `fault.ap_silent`.
+pub static FAULT_AP_SILENT: U64Param =
+    U64Param::new("fault.ap_silent", NO_FAULT, 1..=NO_FAULT, "CPU that is not started, as if it were dead");
+/// `fault.helper_spawn`.
+pub static FAULT_HELPER_SPAWN: U64Param =
+    U64Param::new("fault.helper_spawn", NO_FAULT, 1..=NO_FAULT, "from the Nth on, no helper can be had");
+/// `fault.alloc`.
+pub static FAULT_ALLOC: U64Param = U64Param::new(
+    "fault.alloc",
+    NO_FAULT,
+    1..=NO_FAULT,
+    "the Nth page allocation by a job fails, counted from the end of the boot",
+);
+/// `fault.panic_cpu`.
+pub static FAULT_PANIC_CPU: U64Param =
+    U64Param::new("fault.panic_cpu", NO_FAULT, 0..=NO_FAULT, "CPU on which a thread panics once the machine is up");
+/// `fault.stack_overflow`.
+pub static FAULT_STACK_OVERFLOW: U64Param = U64Param::new(
+    "fault.stack_overflow",
+    NO_FAULT,
+    0..=NO_FAULT,
+    "CPU on which a thread overflows its stack once the machine is up",
+);
+/// `fault.hang_cpu`.
+pub static FAULT_HANG_CPU: U64Param = U64Param::new(
+    "fault.hang_cpu",
+    NO_FAULT,
+    0..=NO_FAULT,
+    "CPU that stops with interrupts off once the machine is up; a job then waits for it for ever",
+);
+
+/// Every parameter, in the order in which people read them.
+pub static ALL: &[&dyn Param] = &[
+    &RUN,
+    &KTASK_ENABLED,
+    &KTASK_MAX_THREADS,
+    &SMP_MAX_CPUS,
+    &SMP_AP_TIMEOUT_MS,
+    &LOG_LEVEL,
+    &TIMING_BYTES,
+    &TIMING_THREADS,
+    &TIMING_REPEAT,
+    &ZERO_METHOD,
+    &FAULT_AP_SILENT,
+    &FAULT_HELPER_SPAWN,
+    &FAULT_ALLOC,
+    &FAULT_PANIC_CPU,
+    &FAULT_STACK_OVERFLOW,
+    &FAULT_HANG_CPU,
+];

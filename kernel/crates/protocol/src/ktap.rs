@@ -1,0 +1,26 @@
+//! KTAP: how the kernel tells the results of its tests, and how the host reads them.
+//!
+//! The format is the flat form of the kernel test protocol (`Documentation/dev-tools/ktap.rst` in the Linux
+//! tree): a version line, a plan, then one result line per test, with diagnostic lines before the
+//! result they belong to. Lines of the kernel's log may stand between them. Every [`Line`] prints as
+//! one line without its newline; the kernel sends each in one go, starting at column 0.
+//!
+//! ```text
+//! KTAP version 1
+//! 1..3
+//! # start: sched::joins
+//! ok 1 sched::joins # time=0.412ms
+//! # start: mm::splits
+//! # left: 3, right: 4
+//! not ok 2 mm::splits # time=1.050ms
+//! # start: numa::local
+//! ok 3 numa::local # SKIP needs two nodes
+//! ```
+
+mod line;
+#[cfg(feature = "std")]
+mod results;
+
+pub use line::{Line, Outcome};
+#[cfg(feature = "std")]
+pub use results::{Results, TestResult};

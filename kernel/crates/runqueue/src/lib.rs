@@ -1,0 +1,31 @@
+//! The scheduler's policy in safe code: queues of threads, where a thread
+//! goes, and the state machine of a thread that blocks.
+//!
+//! * [`list`] and [`queue`]: FIFO lists of thread numbers whose links live in
+//!   the threads, so that queueing a thread never allocates.
+//! * [`balance`]: which CPU a woken thread runs on, and whom an idle CPU
+//!   relieves.
+//! * [`mask`]: sets of CPUs.
+//! * [`park`]: how a thread goes to sleep without missing its wake-up.
+//!
+//! No unsafe code, no allocation. With `--cfg loom` the park state is built on
+//! loom's atomics, so that its models run the very code the kernel runs.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod list;
+pub mod mask;
+pub mod park;
+pub mod queue;
+
+mod sync;
+
+pub use balance::{Load, choose_cpu, steal_from};
+pub use list::{Links, List, Tid};
+pub use mask::CpuMask;
+pub use park::{ParkDecision, ParkState, UnparkAction};
+pub use queue::RunQueue;
+
+/// CPUs that a [`CpuMask`] can hold.
+pub const MAX_CPUS: usize = 256;

@@ -1,0 +1,201 @@
+//! A FIFO list of threads that allocates nothing.
+//!
+//! Each thread holds one number per list it may be in: its successor there.
+//! The list itself is three words. Who may call what is the owner's matter: a
+//! list and the links of its members are under one lock, or belong to one CPU.
+
+use core::fmt;
+
+/// The number of a thread; `u32::MAX` is never one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(u32);
+
+impl Tid {
+    /// How [`to_raw`](Self::to_raw) writes "no thread".
+    pub const NONE_RAW: u32 = u32::MAX;
+
+    /// The thread with this number; `None` for [`NONE_RAW`](Self::NONE_RAW).
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        if number == Self::NONE_RAW { None } else { Some(Self(number)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The number as an index into a table of threads.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Writes a link into one `u32`; [`new`](Self::new) reads it back.
+    #[must_use]
+    pub const fn to_raw(link: Option<Self>) -> u32 {
+        match link {
+            Some(tid) => tid.0,
+            None => Self::NONE_RAW,
+        }
+    }
+}
+
+impl fmt::Debug for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tid({})", self.0)
+    }
+}
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the links of one kind of list are kept: one `u32` per thread.
+///
+/// A thread has as many links as there are lists it can be in at one time; each
+/// kind of list goes with its own implementation. Relaxed atomics are enough
+/// for the links, since whatever guards the list orders the accesses.
+pub trait Links {
+    /// The thread after `tid`; `None` for the last one and for a thread in no
+    /// list.
+    fn next(&self, tid: Tid) -> Option<Tid>;
+
+    /// Sets the thread after `tid`.
+    fn set_next(&self, tid: Tid, next: Option<Tid>);
+}
+
+/// A singly linked FIFO list of threads: a wait queue, or the base of a
+/// [`RunQueue`](crate::RunQueue).
+///
+/// Every call on one list takes the same [`Links`]. A thread is in at most one
+/// list of a kind; debug builds check that where it costs O(1).
+#[derive(Debug)]
+pub struct List {
+    head: Option<Tid>,
+    tail: Option<Tid>,
+    len: usize,
+}
+
+impl List {
+    /// An empty list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { head: None, tail: None, len: 0 }
+    }
+
+    /// Number of threads in the list.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no thread is in the list.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first thread, which stays.
+    #[must_use]
+    pub const fn front(&self) -> Option<Tid> {
+        self.head
+    }
+
+    /// Appends `tid`, which is in no list of this kind. O(1).
+    pub fn push_back(&mut self, links: &impl Links, tid: Tid) {
+        self.debug_check_outside(links, tid);
+        links.set_next(tid, None);
+        match self.tail {
+            Some(tail) => links.set_next(tail, Some(tid)),
+            None => self.head = Some(tid),
+        }
+        self.tail = Some(tid);
+        self.len += 1;
+    }
+
+    /// Puts `tid`, which is in no list of this kind, first. O(1).
+    pub fn push_front(&mut self, links: &impl Links, tid: Tid) {
+        self.debug_check_outside(links, tid);
+        links.set_next(tid, self.head);
+        if self.tail.is_none() {
+            self.tail = Some(tid);
+        }
+        self.head = Some(tid);
+        self.len += 1;
+    }
+
+    /// Takes the first thread out. O(1).
+    pub fn pop_front(&mut self, links: &impl Links) -> Option<Tid> {
+        let tid = self.head?;
+        self.unlink(links, None, tid);
+        Some(tid)
+    }
+
+    /// Takes the first thread out that `wanted` says yes to. O(n).
+    pub fn pop_first_where(
+        &mut self,
+        links: &impl Links,
+        mut wanted: impl FnMut(Tid) -> bool,
+    ) -> Option<Tid> {
+        let mut before = None;
+        let mut cursor = self.head;
+        while let Some(tid) = cursor {
+            if wanted(tid) {
+                self.unlink(links, before, tid);
+                return Some(tid);
+            }
+            before = cursor;
+            cursor = links.next(tid);
+        }
+        None
+    }
+
+    /// Takes `tid` out; false when it is not in this list. O(n).
+    pub fn remove(&mut self, links: &impl Links, tid: Tid) -> bool {
+        self.pop_first_where(links, |other| other == tid).is_some()
+    }
+
+    /// Whether `tid` is in this list. O(n).
+    #[must_use]
+    pub fn contains(&self, links: &impl Links, tid: Tid) -> bool {
+        self.iter(links).any(|other| other == tid)
+    }
+
+    /// The threads in order.
+    pub fn iter(&self, links: &impl Links) -> impl Iterator<Item = Tid> {
+        core::iter::successors(self.head, move |&tid| links.next(tid))
+    }
+
+    /// Takes out `tid`, which follows `before` or is first.
+    fn unlink(&mut self, links: &impl Links, before: Option<Tid>, tid: Tid) {
+        let after = links.next(tid);
+        match before {
+            Some(before) => links.set_next(before, after),
+            None => self.head = after,
+        }
+        if after.is_none() {
+            self.tail = before;
+        }
+        links.set_next(tid, None);
+        self.len -= 1;
+    }
+
+    /// A member has a successor or is some list's last; of the lasts only this
+    /// list's own is known.
+    fn debug_check_outside(&self, links: &impl Links, tid: Tid) {
+        debug_assert!(
+            links.next(tid).is_none() && self.tail != Some(tid),
+            "thread {tid} is in a list already, should be in none"
+        );
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}

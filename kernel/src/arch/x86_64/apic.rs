@@ -1,0 +1,210 @@
+//! The local APIC: inter-processor interrupts and the CPU's own timer, behind
+//! one interface whether it is reached through memory (xAPIC) or MSRs (x2APIC).
+
+use spin::Once;
+use x86_64::registers::model_specific::Msr;
+
+use super::irq::IrqGuard;
+use super::trap::{VECTOR_APIC_ERROR, VECTOR_SPURIOUS, VECTOR_TIMER};
+
+const MSR_APIC_BASE: u32 = 0x1b;
+const APIC_BASE_ENABLE: u64 = 1 << 11;
+const APIC_BASE_X2APIC: u64 = 1 << 10;
+/// MSR of x2APIC register 0; register at xAPIC offset `o` is at `+ (o >> 4)`.
+const MSR_X2APIC: u32 = 0x800;
+
+const REG_ID: u32 = 0x20;
+const REG_TASK_PRIORITY: u32 = 0x80;
+const REG_EOI: u32 = 0xb0;
+const REG_SPURIOUS: u32 = 0xf0;
+const REG_ERROR_STATUS: u32 = 0x280;
+const REG_ICR_LOW: u32 = 0x300;
+const REG_ICR_HIGH: u32 = 0x310;
+const REG_LVT_TIMER: u32 = 0x320;
+const REG_LVT_LINT0: u32 = 0x350;
+const REG_LVT_ERROR: u32 = 0x370;
+const REG_TIMER_INITIAL: u32 = 0x380;
+const REG_TIMER_CURRENT: u32 = 0x390;
+const REG_TIMER_DIVIDE: u32 = 0x3e0;
+
+const SPURIOUS_APIC_ENABLE: u32 = 1 << 8;
+const LVT_MASKED: u32 = 1 << 16;
+const TIMER_DIVIDE_BY_1: u32 = 0b1011;
+const ICR_PENDING: u32 = 1 << 12;
+
+const DELIVER_FIXED: u32 = 0 << 8;
+const DELIVER_NMI: u32 = 0b100 << 8;
+const DELIVER_INIT: u32 = 0b101 << 8;
+const DELIVER_STARTUP: u32 = 0b110 << 8;
+const LEVEL_ASSERT: u32 = 1 << 14;
+const ALL_BUT_SELF: u32 = 0b11 << 18;
+
+/// How to reach the local APIC. The same for every CPU; each reaches its own.
+#[derive(Debug, Clone, Copy)]
+pub enum LocalApic {
+    /// Registers in memory, at this virtual address.
+    XApic {
+        /// Where the register page is mapped, uncached.
+        base: u64,
+    },
+    /// Registers as MSRs.
+    X2Apic,
+}
+
+static LOCAL: Once<LocalApic> = Once::new();
+
+/// Physical address of the xAPIC registers, from the boot CPU.
+pub fn xapic_physical_base() -> u64 {
+    // SAFETY: every 64-bit CPU has IA32_APIC_BASE.
+    unsafe { Msr::new(MSR_APIC_BASE).read() & 0x000f_ffff_ffff_f000 }
+}
+
+/// Says how the local APICs are reached. Once, before any is used.
+///
+/// # Safety
+/// For [`LocalApic::XApic`], `base` maps the APIC's register page, uncached,
+/// for ever; for [`LocalApic::X2Apic`], CPUID has x2APIC.
+pub unsafe fn set_access(access: LocalApic) {
+    LOCAL.call_once(|| access);
+}
+
+/// The running CPU's APIC.
+///
+/// # Panics
+/// Before [`set_access`]: a bug of ours.
+pub fn local() -> LocalApic {
+    *LOCAL.get().expect("the local apic is used before it was found")
+}
+
+/// Whether [`local`] may be called.
+pub fn is_known() -> bool {
+    LOCAL.is_completed()
+}
+
+impl LocalApic {
+    fn read(self, register: u32) -> u32 {
+        match self {
+            // SAFETY: `set_access` promised the mapping; APIC registers are 4-aligned words.
+            Self::XApic { base } => unsafe { ((base + u64::from(register)) as *const u32).read_volatile() },
+            // SAFETY: `set_access` promised x2APIC; `register` is one of the constants above.
+            Self::X2Apic => unsafe { Msr::new(MSR_X2APIC + (register >> 4)).read() as u32 },
+        }
+    }
+
+    fn write(self, register: u32, value: u32) {
+        match self {
+            // SAFETY: as for `read`; writing makes the APIC do what the caller, this module, means.
+            Self::XApic { base } => unsafe { ((base + u64::from(register)) as *mut u32).write_volatile(value) },
+            // SAFETY: as for `read`.
+            Self::X2Apic => unsafe { Msr::new(MSR_X2APIC + (register >> 4)).write(u64::from(value)) },
+        }
+    }
+
+    /// Switches the running CPU's APIC on: accepts all priorities, timer idle.
+    pub fn enable(self) {
+        let mut base = Msr::new(MSR_APIC_BASE);
+        // SAFETY: sets only the enable bits, in the order that the architecture allows (off -> xAPIC -> x2APIC).
+        unsafe {
+            let value = base.read() | APIC_BASE_ENABLE;
+            base.write(value);
+            if matches!(self, Self::X2Apic) {
+                base.write(value | APIC_BASE_X2APIC);
+            }
+        }
+        self.write(REG_TASK_PRIORITY, 0);
+        // The 8259s are masked; a stray pulse on LINT0 has nothing to say.
+        self.write(REG_LVT_LINT0, LVT_MASKED);
+        self.write(REG_LVT_ERROR, u32::from(VECTOR_APIC_ERROR));
+        self.write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
+        self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(VECTOR_TIMER));
+        self.write(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | u32::from(VECTOR_SPURIOUS));
+    }
+
+    /// The running CPU's APIC id.
+    pub fn id(self) -> u32 {
+        match self {
+            Self::XApic { .. } => self.read(REG_ID) >> 24,
+            Self::X2Apic => self.read(REG_ID),
+        }
+    }
+
+    /// Tells the APIC that the interrupt being handled is done with.
+    pub fn end_of_interrupt(self) {
+        self.write(REG_EOI, 0);
+    }
+
+    /// Errors since the last call, as the APIC's bit set.
+    pub fn error_status(self) -> u32 {
+        self.write(REG_ERROR_STATUS, 0);
+        self.read(REG_ERROR_STATUS)
+    }
+
+    fn send(self, destination_apic_id: u32, command: u32) {
+        match self {
+            Self::XApic { .. } => {
+                // An interrupt between the halves could send its own and mix them up.
+                let _irq = IrqGuard::new();
+                while self.read(REG_ICR_LOW) & ICR_PENDING != 0 {
+                    super::cpu::relax();
+                }
+                self.write(REG_ICR_HIGH, destination_apic_id << 24);
+                self.write(REG_ICR_LOW, command);
+            }
+            Self::X2Apic => {
+                let value = u64::from(destination_apic_id) << 32 | u64::from(command);
+                // The write is not serialising: what the target is to see must be visible first.
+                core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+                // SAFETY: x2APIC is on; the ICR is one 64-bit register there.
+                unsafe { Msr::new(MSR_X2APIC + (REG_ICR_LOW >> 4)).write(value) };
+            }
+        }
+    }
+
+    /// Interrupts the CPU with this APIC id on `vector`.
+    pub fn send_ipi(self, destination_apic_id: u32, vector: u8) {
+        self.send(destination_apic_id, DELIVER_FIXED | LEVEL_ASSERT | u32::from(vector));
+    }
+
+    /// Resets the CPU with this APIC id into waiting for a start-up interrupt.
+    pub fn send_init(self, destination_apic_id: u32) {
+        self.send(destination_apic_id, DELIVER_INIT | LEVEL_ASSERT);
+    }
+
+    /// Starts a waiting CPU in real mode at physical page `page` (below 256).
+    pub fn send_startup(self, destination_apic_id: u32, page: u8) {
+        self.send(destination_apic_id, DELIVER_STARTUP | LEVEL_ASSERT | u32::from(page));
+    }
+
+    /// Sends a non-maskable interrupt to every other CPU.
+    pub fn send_nmi_to_others(self) {
+        self.send(0, DELIVER_NMI | LEVEL_ASSERT | ALL_BUT_SELF);
+    }
+
+    /// Makes the timer interrupt once, `ticks` from now; 0 stops it.
+    pub fn arm_timer(self, ticks: u32) {
+        self.write(REG_LVT_TIMER, u32::from(VECTOR_TIMER));
+        self.write(REG_TIMER_INITIAL, ticks);
+    }
+
+    /// Lets the timer run from its top without interrupting, to be measured.
+    pub fn start_timer_for_measurement(self) {
+        self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(VECTOR_TIMER));
+        self.write(REG_TIMER_INITIAL, u32::MAX);
+    }
+
+    /// Ticks since [`start_timer_for_measurement`](Self::start_timer_for_measurement).
+    pub fn measured_timer_ticks(self) -> u32 {
+        u32::MAX - self.read(REG_TIMER_CURRENT)
+    }
+}
+
+/// Masks both 8259 interrupt controllers: the kernel takes no legacy
+/// interrupts, and firmware may have left them pointing at exception vectors.
+pub fn mask_legacy_pics() {
+    use x86_64::instructions::port::Port;
+    // SAFETY: 0x21 and 0xa1 are the PICs' mask registers on every PC; nothing else drives them (invariant 16).
+    unsafe {
+        Port::<u8>::new(0x21).write(0xff);
+        Port::<u8>::new(0xa1).write(0xff);
+    }
+}

@@ -1,0 +1,196 @@
+//! Clearing memory: every instruction that can do it, for the policy in
+//! `mm::zero` to choose from.
+//!
+//! Vector registers are used by nothing else in the kernel, and here they only
+//! ever hold zero. So a thread may lose the CPU in the middle and another may
+//! clear memory too: nothing has to be saved (invariant 14).
+
+use core::arch::asm;
+
+use super::cpu;
+
+/// A way to clear memory. Named by its instruction, as in `zero.method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ClearMethod {
+    /// `rep stosb`: what CPUs with "enhanced rep movsb" like best.
+    Stosb,
+    /// `rep stosq`.
+    Stosq,
+    /// 64-bit non-temporal stores from a general register.
+    Movnti,
+    /// 128-bit non-temporal stores.
+    Sse2NonTemporal,
+    /// 256-bit non-temporal stores.
+    AvxNonTemporal,
+    /// Whole cache lines, without reading them.
+    Clzero,
+}
+
+impl ClearMethod {
+    /// All methods, in the order of the choices of `zero.method` after `auto`.
+    pub const ALL: [Self; 6] = [
+        Self::Stosb,
+        Self::Stosq,
+        Self::Movnti,
+        Self::Sse2NonTemporal,
+        Self::AvxNonTemporal,
+        Self::Clzero,
+    ];
+
+    /// The name, as in `zero.method`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stosb => "stosb",
+            Self::Stosq => "stosq",
+            Self::Movnti => "movnti",
+            Self::Sse2NonTemporal => "sse2-nt",
+            Self::AvxNonTemporal => "avx-nt",
+            Self::Clzero => "clzero",
+        }
+    }
+
+    /// Whether this CPU has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Stosb | Self::Stosq | Self::Movnti | Self::Sse2NonTemporal => true,
+            Self::AvxNonTemporal => cpu::features().avx,
+            Self::Clzero => cpu::features().clzero,
+        }
+    }
+}
+
+/// Bytes that every extent to clear must be a multiple of, and aligned to.
+pub const CLEAR_GRANULE_BYTES: usize = 128;
+
+/// Sets `len_bytes` at `start` to zero. Visible to other CPUs, whichever
+/// method, once this returns and the caller tells them.
+///
+/// # Safety
+/// 1. The extent is mapped and writable, and the caller's alone (invariant 12).
+/// 2. `method` is available.
+/// 3. `start` and `len_bytes` are multiples of [`CLEAR_GRANULE_BYTES`].
+pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
+    debug_assert!((start as usize | len_bytes).is_multiple_of(CLEAR_GRANULE_BYTES));
+    if len_bytes == 0 {
+        return;
+    }
+    let end = start as usize + len_bytes;
+    // SAFETY: in each arm the loop stores only within start..end, which the caller owns (1); it runs at least once
+    // and steps in divisors of the granule, so it ends exactly at `end` (3); the instructions exist (2). Vector
+    // registers are not declared as clobbered because the target has none: no compiled code uses them, and only
+    // zeros are left in them (invariant 14). Non-temporal stores are weakly ordered: the fence makes them visible
+    // before whatever the caller does next.
+    unsafe {
+        match method {
+            ClearMethod::Stosb => asm!(
+                "rep stosb",
+                inout("rcx") len_bytes => _, inout("rdi") start => _, in("al") 0u8,
+                options(nostack, preserves_flags)
+            ),
+            ClearMethod::Stosq => asm!(
+                "rep stosq",
+                inout("rcx") len_bytes / 8 => _, inout("rdi") start => _, in("rax") 0u64,
+                options(nostack, preserves_flags)
+            ),
+            ClearMethod::Movnti => asm!(
+                "2:",
+                "movnti [{at}], {zero}",
+                "movnti [{at} + 8], {zero}",
+                "movnti [{at} + 16], {zero}",
+                "movnti [{at} + 24], {zero}",
+                "movnti [{at} + 32], {zero}",
+                "movnti [{at} + 40], {zero}",
+                "movnti [{at} + 48], {zero}",
+                "movnti [{at} + 56], {zero}",
+                "movnti [{at} + 64], {zero}",
+                "movnti [{at} + 72], {zero}",
+                "movnti [{at} + 80], {zero}",
+                "movnti [{at} + 88], {zero}",
+                "movnti [{at} + 96], {zero}",
+                "movnti [{at} + 104], {zero}",
+                "movnti [{at} + 112], {zero}",
+                "movnti [{at} + 120], {zero}",
+                "add {at}, 128",
+                "cmp {at}, {end}",
+                "jb 2b",
+                "sfence",
+                at = inout(reg) start => _, end = in(reg) end, zero = in(reg) 0u64,
+                options(nostack)
+            ),
+            ClearMethod::Sse2NonTemporal => asm!(
+                "pxor xmm0, xmm0",
+                "2:",
+                "movntdq [{at}], xmm0",
+                "movntdq [{at} + 16], xmm0",
+                "movntdq [{at} + 32], xmm0",
+                "movntdq [{at} + 48], xmm0",
+                "movntdq [{at} + 64], xmm0",
+                "movntdq [{at} + 80], xmm0",
+                "movntdq [{at} + 96], xmm0",
+                "movntdq [{at} + 112], xmm0",
+                "add {at}, 128",
+                "cmp {at}, {end}",
+                "jb 2b",
+                "sfence",
+                at = inout(reg) start => _, end = in(reg) end,
+                options(nostack)
+            ),
+            ClearMethod::AvxNonTemporal => asm!(
+                "vxorps xmm0, xmm0, xmm0",
+                "2:",
+                "vmovntdq [{at}], ymm0",
+                "vmovntdq [{at} + 32], ymm0",
+                "vmovntdq [{at} + 64], ymm0",
+                "vmovntdq [{at} + 96], ymm0",
+                "add {at}, 128",
+                "cmp {at}, {end}",
+                "jb 2b",
+                "sfence",
+                at = inout(reg) start => _, end = in(reg) end,
+                options(nostack)
+            ),
+            ClearMethod::Clzero => asm!(
+                "2:",
+                "clzero",
+                "add rax, 64",
+                "cmp rax, {end}",
+                "jb 2b",
+                "sfence",
+                inout("rax") start => _, end = in(reg) end,
+                options(nostack)
+            ),
+        }
+    }
+}
+
+/// Writes `pattern` over `len_bytes` at `start`, for poisoning.
+///
+/// # Safety
+/// As for [`clear`]; points 1 and 3.
+pub unsafe fn fill(start: *mut u8, len_bytes: usize, pattern: u64) {
+    debug_assert!((start as usize | len_bytes).is_multiple_of(CLEAR_GRANULE_BYTES));
+    if len_bytes == 0 {
+        return;
+    }
+    // SAFETY: as for `clear` with `Movnti`.
+    unsafe {
+        asm!(
+            "2:",
+            "movnti [{at}], {pattern}",
+            "movnti [{at} + 8], {pattern}",
+            "movnti [{at} + 16], {pattern}",
+            "movnti [{at} + 24], {pattern}",
+            "movnti [{at} + 32], {pattern}",
+            "movnti [{at} + 40], {pattern}",
+            "movnti [{at} + 48], {pattern}",
+            "movnti [{at} + 56], {pattern}",
+            "add {at}, 64",
+            "cmp {at}, {end}",
+            "jb 2b",
+            "sfence",
+            at = inout(reg) start => _, end = in(reg) start as usize + len_bytes, pattern = in(reg) pattern,
+            options(nostack)
+        );
+    }
+}

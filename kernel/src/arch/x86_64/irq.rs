@@ -1,0 +1,96 @@
+//! Interrupt state and the spin lock that respects it.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+use x86_64::instructions::interrupts;
+
+/// Keeps interrupts off on this CPU while it lives; restores on drop what was
+/// before. Guards nest. Not `Send`: it belongs to the CPU that made it.
+pub struct IrqGuard {
+    was_enabled: bool,
+    not_send: PhantomData<*const ()>,
+}
+
+impl IrqGuard {
+    /// Switches interrupts off.
+    pub fn new() -> Self {
+        let was_enabled = interrupts::are_enabled();
+        interrupts::disable();
+        Self { was_enabled, not_send: PhantomData }
+    }
+}
+
+impl Drop for IrqGuard {
+    fn drop(&mut self) {
+        if self.was_enabled {
+            interrupts::enable();
+        }
+    }
+}
+
+/// A spin lock that is only held with interrupts off, so that an interrupt
+/// handler on the same CPU can never wait for the code that it interrupted.
+/// Hold it briefly; locks are taken in the order of invariant 9.
+pub struct IrqLock<T: ?Sized> {
+    inner: SpinMutex<T>,
+}
+
+impl<T> IrqLock<T> {
+    /// An open lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self { inner: SpinMutex::new(value) }
+    }
+}
+
+impl<T: ?Sized> IrqLock<T> {
+    /// Waits for the lock, spinning with interrupts off.
+    pub fn lock(&self) -> IrqLockGuard<'_, T> {
+        let irq = IrqGuard::new();
+        IrqLockGuard { inner: self.inner.lock(), _irq: irq }
+    }
+
+    /// Takes the lock if nobody holds it.
+    pub fn try_lock(&self) -> Option<IrqLockGuard<'_, T>> {
+        let irq = IrqGuard::new();
+        Some(IrqLockGuard { inner: self.inner.try_lock()?, _irq: irq })
+    }
+
+    /// Opens the lock whoever holds it.
+    ///
+    /// # Safety
+    /// The holder must never run again: for the panic path, after the other
+    /// CPUs were stopped and on the way to the end of this one.
+    pub unsafe fn force_unlock(&self) {
+        // SAFETY: the caller promises that no guard will be used again.
+        unsafe { self.inner.force_unlock() }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for IrqLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IrqLock")
+    }
+}
+
+/// Access to what an [`IrqLock`] protects. Fields drop in order: first the
+/// lock opens, then interrupts come back.
+pub struct IrqLockGuard<'a, T: ?Sized> {
+    inner: SpinMutexGuard<'a, T>,
+    _irq: IrqGuard,
+}
+
+impl<T: ?Sized> Deref for IrqLockGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> DerefMut for IrqLockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}

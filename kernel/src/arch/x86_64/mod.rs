@@ -1,0 +1,17 @@
+//! The x86_64 machine: everything that knows instructions, registers and
+//! interrupt controllers. Nothing here knows threads, memory policy or jobs;
+//! those layers register what they want called ([`trap::Hooks`]).
+
+pub mod apic;
+pub mod clear;
+pub mod context;
+pub mod cpu;
+pub mod exit;
+pub mod irq;
+pub mod paging;
+pub mod percpu;
+pub mod pvh;
+pub mod segments;
+pub mod smp;
+pub mod trap;
+pub mod tsc;

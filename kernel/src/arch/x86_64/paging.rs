@@ -1,0 +1,332 @@
+//! The kernel's page tables: one address space, every page with the least
+//! rights that it needs.
+//!
+//! Virtual layout (all of it above the hole of non-canonical addresses):
+//!
+//! | from | what |
+//! |---|---|
+//! | `0xffff_8000_0000_0000` | physical map: all of physical memory, up to 64 TiB |
+//! | `0xffff_c000_0000_0000` | stacks, each with an unmapped page below |
+//! | `0xffff_d000_0000_0000` | device registers, uncached |
+//! | `0xffff_e000_0000_0000` | page descriptors, indexed by page frame number |
+//! | `0xffff_ffff_8000_0000` | the kernel image |
+//!
+//! Tables are reached through the physical map. The mapping functions are not
+//! synchronised; [`crate::mm`] wraps the one instance in a lock.
+
+use core::ops::Range;
+
+use x86_64::PhysAddr;
+use x86_64::registers::control::Cr3;
+use x86_64::structures::paging::{PageTableFlags, PhysFrame};
+
+use super::cpu;
+
+/// Where physical address 0 is mapped.
+pub const PHYS_MAP_BASE: u64 = 0xffff_8000_0000_0000;
+/// Most physical memory that the physical map has room for: 46 address bits.
+pub const PHYS_MAP_BYTES: u64 = 1 << 46;
+/// Where thread and interrupt stacks are mapped.
+pub const STACKS_BASE: u64 = 0xffff_c000_0000_0000;
+/// Where device registers are mapped.
+pub const DEVICES_BASE: u64 = 0xffff_d000_0000_0000;
+/// Where page descriptors are mapped.
+pub const DESCRIPTORS_BASE: u64 = 0xffff_e000_0000_0000;
+
+/// How much of physical memory is mapped before the kernel's own tables are
+/// in use (invariant 13).
+pub const BOOT_MAP_BYTES: u64 = 4 << 30;
+
+/// Bytes of the smallest page.
+pub const PAGE_BYTES: u64 = 4096;
+
+const ENTRIES: usize = 512;
+const ADDRESS_BITS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Virtual address of a physical one, in the physical map.
+pub fn phys_to_virt(address: u64) -> u64 {
+    debug_assert!(address < PHYS_MAP_BYTES);
+    PHYS_MAP_BASE + address
+}
+
+/// What may be done with a mapped page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Read and execute.
+    Code,
+    /// Read.
+    ReadOnly,
+    /// Read and write.
+    Data,
+    /// Read and write, uncached: device registers.
+    Device,
+}
+
+impl Rights {
+    fn flags(self) -> u64 {
+        let flags = match self {
+            Self::Code => PageTableFlags::PRESENT,
+            Self::ReadOnly => PageTableFlags::PRESENT | PageTableFlags::NO_EXECUTE,
+            Self::Data => PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE,
+            Self::Device => {
+                PageTableFlags::PRESENT
+                    | PageTableFlags::WRITABLE
+                    | PageTableFlags::NO_EXECUTE
+                    | PageTableFlags::NO_CACHE
+                    | PageTableFlags::WRITE_THROUGH
+            }
+        };
+        let without_nx = flags.difference(PageTableFlags::NO_EXECUTE);
+        if cpu::features().nx { flags.bits() } else { without_nx.bits() }
+    }
+}
+
+/// Why a range could not be mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapError {
+    /// No page frame for a table.
+    NoTableFrame,
+    /// A page of the range is mapped already.
+    AlreadyMapped {
+        /// Its virtual address.
+        virt: u64,
+    },
+    /// The range is empty, not page-aligned, or wraps.
+    BadRange,
+}
+
+impl core::fmt::Display for MapError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoTableFrame => write!(f, "no page frame left for a page table"),
+            Self::AlreadyMapped { virt } => write!(f, "virtual address {virt:#x} is mapped already"),
+            Self::BadRange => write!(f, "the range to map must be page-aligned, not empty and must not wrap"),
+        }
+    }
+}
+
+/// A page table tree, by its root.
+#[derive(Debug)]
+pub struct PageTables {
+    root: u64,
+}
+
+/// Level of a table: its entries map 4 KiB (0), 2 MiB (1), 1 GiB (2), or only
+/// further tables (3).
+type Level = u32;
+
+fn entry_bytes(level: Level) -> u64 {
+    PAGE_BYTES << (9 * level)
+}
+
+fn index(virt: u64, level: Level) -> usize {
+    (virt / entry_bytes(level)) as usize % ENTRIES
+}
+
+/// The largest level whose pages the CPU has.
+fn highest_leaf_level() -> Level {
+    if cpu::features().pages_1g { 2 } else { 1 }
+}
+
+impl PageTables {
+    /// An empty tree; `alloc` gives zeroed-or-not page frames by physical
+    /// address, owned by the tables from then on (invariant 12).
+    pub fn new(alloc: &mut dyn FnMut() -> Option<u64>) -> Option<Self> {
+        Some(Self { root: new_table(alloc)? })
+    }
+
+    /// The tables that this CPU uses now.
+    pub fn active() -> Self {
+        Self { root: Cr3::read().0.start_address().as_u64() }
+    }
+
+    /// Physical address of the root.
+    pub fn root(&self) -> u64 {
+        self.root
+    }
+
+    /// Makes this CPU use these tables.
+    ///
+    /// # Safety
+    /// They map the running code, its stack and all that it uses.
+    pub unsafe fn activate(&self) {
+        let root = PhysFrame::containing_address(PhysAddr::new(self.root));
+        // SAFETY: the caller promises the mappings; the root is a page frame of ours.
+        unsafe { Cr3::write(root, x86_64::registers::control::Cr3Flags::empty()) };
+    }
+
+    /// Shares with `other` everything in the upper half of the address space.
+    pub fn copy_upper_half(&mut self, other: &PageTables) {
+        for index in ENTRIES / 2..ENTRIES {
+            write_entry(self.root, index, read_entry(other.root, index));
+        }
+    }
+
+    /// Maps `phys..phys + len_bytes` at `virt`, with the largest pages that
+    /// alignment and CPU allow. On error, what was mapped so far stays.
+    pub fn map(
+        &mut self,
+        virt: u64,
+        phys: u64,
+        len_bytes: u64,
+        rights: Rights,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        let range_is_good = len_bytes > 0
+            && (virt | phys | len_bytes).is_multiple_of(PAGE_BYTES)
+            && virt.checked_add(len_bytes - 1).is_some();
+        if !range_is_good {
+            return Err(MapError::BadRange);
+        }
+        let mut done = 0;
+        while done < len_bytes {
+            let (virt, phys) = (virt + done, phys + done);
+            let level = (0..=highest_leaf_level())
+                .rev()
+                .find(|level| {
+                    let bytes = entry_bytes(*level);
+                    (virt | phys).is_multiple_of(bytes) && len_bytes - done >= bytes
+                })
+                .expect("level 0 fits: all three are page-aligned");
+            self.map_one(virt, phys, level, rights, alloc)?;
+            done += entry_bytes(level);
+        }
+        Ok(())
+    }
+
+    fn map_one(
+        &mut self,
+        virt: u64,
+        phys: u64,
+        leaf_level: Level,
+        rights: Rights,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        let mut table = self.root;
+        for level in (leaf_level + 1..=3).rev() {
+            table = match step(read_entry(table, index(virt, level)), level) {
+                Step::Table(next) => next,
+                Step::Page(_) => return Err(MapError::AlreadyMapped { virt }),
+                Step::Empty => {
+                    let next = new_table(alloc).ok_or(MapError::NoTableFrame)?;
+                    // Rights are the leaf's business: tables allow everything.
+                    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+                    write_entry(table, index(virt, level), next | flags.bits());
+                    next
+                }
+            };
+        }
+        let slot = index(virt, leaf_level);
+        if read_entry(table, slot) != 0 {
+            return Err(MapError::AlreadyMapped { virt });
+        }
+        let huge = if leaf_level > 0 { PageTableFlags::HUGE_PAGE.bits() } else { 0 };
+        // No flush: the entry was not present, and the CPU keeps no translations of such.
+        write_entry(table, slot, phys | rights.flags() | huge);
+        Ok(())
+    }
+
+    /// Physical address behind `virt`, if mapped.
+    pub fn translate(&self, virt: u64) -> Option<u64> {
+        let mut table = self.root;
+        for level in (0..=3).rev() {
+            match step(read_entry(table, index(virt, level)), level) {
+                Step::Empty => return None,
+                Step::Table(next) => table = next,
+                Step::Page(phys) => return Some(phys + virt % entry_bytes(level)),
+            }
+        }
+        None
+    }
+
+    /// Rights of the page at `virt`, as (writable, executable).
+    pub fn rights_of(&self, virt: u64) -> Option<(bool, bool)> {
+        let mut table = self.root;
+        for level in (0..=3).rev() {
+            let entry = read_entry(table, index(virt, level));
+            match step(entry, level) {
+                Step::Empty => return None,
+                Step::Table(next) => table = next,
+                Step::Page(_) => {
+                    let flags = PageTableFlags::from_bits_truncate(entry);
+                    let executable = !flags.contains(PageTableFlags::NO_EXECUTE);
+                    return Some((flags.contains(PageTableFlags::WRITABLE), executable));
+                }
+            }
+        }
+        None
+    }
+}
+
+enum Step {
+    Empty,
+    Table(u64),
+    Page(u64),
+}
+
+fn step(entry: u64, level: Level) -> Step {
+    let flags = PageTableFlags::from_bits_truncate(entry);
+    if !flags.contains(PageTableFlags::PRESENT) {
+        Step::Empty
+    } else if level == 0 {
+        Step::Page(entry & ADDRESS_BITS)
+    } else if flags.contains(PageTableFlags::HUGE_PAGE) {
+        Step::Page(entry & ADDRESS_BITS & !(entry_bytes(level) - 1))
+    } else {
+        Step::Table(entry & ADDRESS_BITS)
+    }
+}
+
+fn new_table(alloc: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
+    let table = alloc()?;
+    // SAFETY:
+    // 1. The frame is ours (invariant 12) and mapped in the physical map (invariants 11, 13).
+    // 2. It is a whole page.
+    unsafe { (phys_to_virt(table) as *mut u8).write_bytes(0, PAGE_BYTES as usize) };
+    Some(table)
+}
+
+fn read_entry(table: u64, index: usize) -> u64 {
+    assert!(index < ENTRIES);
+    // SAFETY: `table` is a page table's frame, mapped in the physical map (invariants 11, 13); the index is in range.
+    // Volatile, because the CPU sets accessed and dirty bits behind our back.
+    unsafe { (phys_to_virt(table) as *const u64).add(index).read_volatile() }
+}
+
+fn write_entry(table: u64, index: usize, entry: u64) {
+    assert!(index < ENTRIES);
+    // SAFETY: as for `read_entry`; the callers only turn empty entries into what invariants 11, 12 and 15 allow.
+    unsafe { (phys_to_virt(table) as *mut u64).add(index).write_volatile(entry) };
+}
+
+unsafe extern "C" {
+    static __boot_start: u8;
+    static __text_start: u8;
+    static __text_end: u8;
+    static __rodata_start: u8;
+    static __rodata_end: u8;
+    static __data_start: u8;
+    static __data_end: u8;
+    static __image_end_phys: u8;
+}
+
+/// The parts of the kernel image with their rights, by virtual address.
+pub fn image_parts() -> [(Range<u64>, Rights); 3] {
+    let (text, text_end) = ((&raw const __text_start) as u64, (&raw const __text_end) as u64);
+    let (rodata, rodata_end) = ((&raw const __rodata_start) as u64, (&raw const __rodata_end) as u64);
+    let (data, data_end) = ((&raw const __data_start) as u64, (&raw const __data_end) as u64);
+    [(text..text_end, Rights::Code), (rodata..rodata_end, Rights::ReadOnly), (data..data_end, Rights::Data)]
+}
+
+/// Physical memory that a direct loader put the kernel image into.
+pub fn image_physical() -> Range<u64> {
+    (&raw const __boot_start) as u64..(&raw const __image_end_phys) as u64
+}
+
+/// The part of [`image_physical`] that holds code and constants: all but the
+/// data at its end.
+pub fn image_physical_constants() -> Range<u64> {
+    let image = image_physical();
+    let [.., (data, _)] = image_parts();
+    image.start..image.end - (data.end - data.start)
+}

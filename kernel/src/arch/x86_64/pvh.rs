@@ -1,0 +1,166 @@
+//! The PVH entry: what `qemu -kernel` and other direct loaders hand over,
+//! turned into a [`BootInfo`] for `kernel_main`.
+//!
+//! PVH is Xen's direct boot protocol; its start info (magic `0x336ec578`) holds
+//! physical addresses of a memory map, the ACPI root pointer and a command
+//! line. All of it lies below 4 GiB, where the boot map reaches.
+
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use bootloader_api::BootInfo;
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use spin::Once;
+
+use super::paging::{BOOT_MAP_BYTES, PHYS_MAP_BASE};
+
+core::arch::global_asm!(include_str!("boot.s"));
+
+/// Bytes of the stack that `kernel_main` starts on.
+const BOOT_STACK_BYTES: usize = 64 << 10;
+/// Memory map entries taken from the loader; the rest is dropped.
+const MAX_REGIONS: usize = 256;
+/// Longest command line taken from the loader.
+const MAX_CMDLINE_BYTES: usize = 4096;
+
+/// The stack that the entry code switches to. Its first page is never mapped
+/// by the kernel's own page tables: the guard.
+#[repr(C, align(4096))]
+struct BootStack {
+    guard: [u8; 4096],
+    bytes: [u8; BOOT_STACK_BYTES],
+}
+
+static mut BOOT_STACK: BootStack = BootStack { guard: [0; 4096], bytes: [0; BOOT_STACK_BYTES] };
+
+core::arch::global_asm!(
+    ".global BOOT_STACK_TOP",
+    ".set BOOT_STACK_TOP, {stack} + {bytes}",
+    stack = sym BOOT_STACK,
+    bytes = const size_of::<BootStack>(),
+);
+
+/// The page below the boot stack, to be left unmapped.
+pub fn boot_stack_guard() -> u64 {
+    (&raw const BOOT_STACK) as u64
+}
+
+static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
+static CMDLINE: Once<&'static str> = Once::new();
+
+/// The time stamp counter at the kernel's first instructions.
+pub fn entry_tsc() -> u64 {
+    ENTRY_TSC.load(SeqCst)
+}
+
+/// The command line, empty when the loader gave none.
+pub fn cmdline() -> &'static str {
+    CMDLINE.get().copied().unwrap_or("")
+}
+
+/// `struct hvm_start_info` of the PVH ABI, version 1.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    module_count: u32,
+    modules: u64,
+    cmdline: u64,
+    rsdp: u64,
+    memory_map: u64,
+    memory_map_entries: u32,
+    reserved: u32,
+}
+
+/// `struct hvm_memmap_table_entry` of the PVH ABI.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct MemoryMapEntry {
+    start: u64,
+    len_bytes: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+const START_INFO_MAGIC: u32 = 0x336e_c578;
+const E820_RAM: u32 = 1;
+
+const _: () = assert!(size_of::<StartInfo>() == 56 && size_of::<MemoryMapEntry>() == 24);
+
+/// Copies a `T` out of physical memory, if the boot map reaches it.
+fn read_physical<T: Copy>(address: u64) -> Option<T> {
+    let end = address.checked_add(size_of::<T>() as u64)?;
+    if address == 0 || end > BOOT_MAP_BYTES {
+        return None;
+    }
+    // SAFETY:
+    // 1. The range is within the first 4 GiB, which the boot map maps (invariant 13).
+    // 2. `T: Copy` types used here are plain integers: any bytes are a value.
+    // 3. `read_unaligned` needs no alignment.
+    Some(unsafe { ((PHYS_MAP_BASE + address) as *const T).read_unaligned() })
+}
+
+/// First Rust function after the entry code, on the boot stack, once.
+#[unsafe(no_mangle)]
+extern "C" fn pvh_start(start_info: u64, tsc: u64) -> ! {
+    ENTRY_TSC.store(tsc, SeqCst);
+    let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);
+    CMDLINE.call_once(|| info.map_or("", |info| copy_cmdline(info.cmdline)));
+    crate::kernel_main(boot_info(info))
+}
+
+/// Builds the one `BootInfo`. Without a start info it holds no memory at all,
+/// which `kernel_main` reports.
+fn boot_info(info: Option<StartInfo>) -> &'static mut BootInfo {
+    static mut REGIONS: [MaybeUninit<MemoryRegion>; MAX_REGIONS] = [const { MaybeUninit::uninit() }; MAX_REGIONS];
+    static mut BOOT_INFO: MaybeUninit<BootInfo> = MaybeUninit::uninit();
+
+    let mut len = 0;
+    // SAFETY: `boot_info` runs once, on the only running CPU (invariant 17), so this is the only reference.
+    let regions = unsafe { &mut *(&raw mut REGIONS) };
+    for region in info.into_iter().flat_map(memory_regions).take(MAX_REGIONS) {
+        regions[len].write(region);
+        len += 1;
+    }
+    // SAFETY: the first `len` elements were written just above, and `MaybeUninit<T>` has `T`'s layout.
+    let regions = unsafe { core::slice::from_raw_parts_mut(regions.as_mut_ptr().cast::<MemoryRegion>(), len) };
+    let mut boot_info = BootInfo::new(regions.into());
+    boot_info.physical_memory_offset = Some(PHYS_MAP_BASE).into();
+    boot_info.rsdp_addr = info.map(|info| info.rsdp).filter(|rsdp| *rsdp != 0).into();
+    // SAFETY: as for `REGIONS`: once, on the only running CPU (invariant 17).
+    unsafe { (*(&raw mut BOOT_INFO)).write(boot_info) }
+}
+
+fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
+    // Version 0 of the start info ends before the memory map.
+    let count = if info.version >= 1 { u64::from(info.memory_map_entries) } else { 0 };
+    (0..count).map_while(move |index| {
+        let offset = index * size_of::<MemoryMapEntry>() as u64;
+        let entry = read_physical::<MemoryMapEntry>(info.memory_map.checked_add(offset)?)?;
+        let kind = match entry.kind {
+            E820_RAM => MemoryRegionKind::Usable,
+            other => MemoryRegionKind::UnknownBios(other),
+        };
+        // A length that overflows is clipped; the sanitiser judges the rest.
+        Some(MemoryRegion { start: entry.start, end: entry.start.saturating_add(entry.len_bytes), kind })
+    })
+}
+
+/// Copies the command line out of the loader's memory, up to the first NUL or
+/// the first byte that is not ASCII.
+fn copy_cmdline(address: u64) -> &'static str {
+    static mut BUFFER: [u8; MAX_CMDLINE_BYTES] = [0; MAX_CMDLINE_BYTES];
+    // SAFETY: called once, on the only running CPU (invariant 17), so this is the only reference.
+    let buffer = unsafe { &mut *(&raw mut BUFFER) };
+    let mut len = 0;
+    while let Some(byte) = read_physical::<u8>(address.saturating_add(len as u64)) {
+        if address == 0 || byte == 0 || !byte.is_ascii() || len == buffer.len() {
+            break;
+        }
+        buffer[len] = byte;
+        len += 1;
+    }
+    core::str::from_utf8(&buffer[..len]).unwrap_or("")
+}

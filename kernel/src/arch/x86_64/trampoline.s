@@ -1,0 +1,98 @@
+# Where application processors start: copied to a page below 1 MiB, which is
+# their real-mode code segment. From there straight to 64 bits.
+#
+# Nothing here is shared but the page's data, which each CPU only reads, save
+# its own stage byte. Offsets are checked against smp.rs (invariant 8).
+
+.set AP_COUNT, 0x300            # u16: slots in use
+.set AP_CR3, 0x308              # u32: root of the start-up page tables
+.set AP_EFER, 0x30c             # u32: EFER bits to set
+.set AP_FAR_POINTER, 0x310      # u32 offset, u16 selector: ap_long_mode
+.set AP_GDT_POINTER, 0x318      # u16 limit, u32 base
+.set AP_GDT, 0x320              # three descriptors
+.set AP_STAGES_HIGH, 0x340      # u64: the stage bytes, in the physical map
+.set AP_STACKS, 0x348           # u64: table of stack tops, one for each slot
+.set AP_ENTRY, 0x350            # u64: where to go
+.set AP_IDS, 0x400              # u32 x 256: APIC id of each slot
+.set AP_STAGES, 0x800           # u8 x 256: how far each slot came
+
+.section .rodata.ap_trampoline, "a"
+.balign 16
+.global ap_trampoline_start
+.global ap_trampoline_end
+ap_trampoline_start:
+.code16
+    cli
+    cld
+    mov ax, cs
+    mov ds, ax
+
+    # My APIC id: extended topology leaf where it is valid, else leaf 1.
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 1f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    test bx, bx
+    jnz 2f
+1:  mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+
+    # My slot.
+2:  mov cx, [AP_COUNT]
+    xor si, si
+3:  cmp si, cx
+    jae 9f
+    mov di, si
+    shl di, 2
+    cmp [di + AP_IDS], edx
+    je 4f
+    inc si
+    jmp 3b
+4:  mov byte ptr [si + AP_STAGES], 1
+
+    mov eax, cr4
+    or eax, 1 << 5              # PAE
+    mov cr4, eax
+    mov eax, [AP_CR3]
+    mov cr3, eax
+    mov ecx, 0xc0000080         # EFER
+    rdmsr
+    or eax, [AP_EFER]
+    wrmsr
+    lgdt [AP_GDT_POINTER]
+    mov eax, cr0
+    and eax, 0x9fffffff         # caches on: CD and NW clear
+    or eax, 0x80010001          # PG, WP, PE
+    mov cr0, eax
+    .byte 0x66, 0xff, 0x2e     # ljmp, 32-bit offset
+    .word AP_FAR_POINTER
+
+9:  hlt                         # nobody expects this CPU
+    jmp 9b
+
+.code64
+.global ap_long_mode
+ap_long_mode:
+    mov eax, 0x10
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    xor eax, eax
+    mov fs, eax
+    mov gs, eax
+    movzx esi, si
+    lea rbx, [rip + ap_trampoline_start]
+    mov rax, [rbx + AP_STAGES_HIGH]
+    mov byte ptr [rax + rsi], 2
+    mov rax, [rbx + AP_STACKS]
+    mov rsp, [rax + rsi * 8]
+    xor ebp, ebp
+    mov edi, esi
+    call [rbx + AP_ENTRY]
+    ud2
+ap_trampoline_end:

@@ -1,0 +1,63 @@
+# Interrupt and exception entry: 256 stubs, 16 bytes apart, that leave one
+# uniform TrapFrame on the stack and call trap_dispatch with its address.
+#
+# The CPU aligns rsp to 16 before it pushes ss..rip (5 words); error code and
+# vector make 7, the 15 registers 22: 176 bytes, so rsp is 16-aligned again at
+# the call.
+
+.section .text.trap, "ax"
+.balign 16
+.global trap_stubs
+trap_stubs:
+.set vector, 0
+.rept 256
+    .balign 16
+    # These vectors come with an error code.
+    .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+    .else
+    push 0
+    .endif
+    push vector
+    jmp trap_common
+    .set vector, vector + 1
+.endr
+
+.balign 16
+.global trap_common
+.type trap_common, @function
+trap_common:
+    push rax
+    push rcx
+    push rdx
+    push rbx
+    push rbp
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+    cld
+    mov rdi, rsp
+    call trap_dispatch
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rbp
+    pop rbx
+    pop rdx
+    pop rcx
+    pop rax
+    add rsp, 16
+    iretq

@@ -1,0 +1,237 @@
+//! The steps of the boot, in the order in which `main.rs` takes them.
+
+use core::fmt::Display;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use alloc::boxed::Box;
+use firmware::memmap::MemoryMap;
+use frames::Pfn;
+use params::registry::{FAULT_AP_SILENT, NO_FAULT, SMP_AP_TIMEOUT_MS};
+use protocol::record::{Entry, Record};
+
+use crate::arch::apic::{self, LocalApic};
+use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
+use crate::arch::smp::{self, StartUp};
+use crate::arch::trap::{self, Hooks};
+use crate::arch::{cpu, tsc};
+use crate::console::{self, records, warning};
+use crate::jobs;
+use crate::mm::early::EarlyMemory;
+use crate::mm::stacks::{self, INTERRUPT_STACK_PAGES, THREAD_STACK_PAGES};
+use crate::mm::{descriptors, heap, pages, space, zero};
+use crate::platform::{self, Topology};
+use crate::{debug, sched};
+
+static HOOKS: Hooks = Hooks {
+    timer: sched::timer_interrupt,
+    reschedule: sched::reschedule_interrupt,
+    interrupt_return: sched::interrupt_return,
+    nmi: debug::panic::nmi,
+    fatal_exception: debug::panic::fatal_exception,
+};
+
+/// A voice, and someone to call when things go wrong.
+pub fn console_and_traps() {
+    // SAFETY: first of all, once, on the boot CPU; the entry code left interrupts off.
+    unsafe { percpu::init_boot_cpu() };
+    cpu::init_control_registers();
+    trap::install_hooks(&HOOKS);
+    trap::load();
+    apic::mask_legacy_pics();
+    console::init();
+    log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
+    console::apply_command_line();
+}
+
+/// From the loader's page tables to the kernel's; then the heap.
+pub fn own_page_tables(map: MemoryMap) -> EarlyMemory {
+    let usable_mib = map.total_usable_bytes() >> 20;
+    log::info!("memory: {usable_mib} MiB usable, up to {:#x}", map.highest_usable_end());
+    let mut early = EarlyMemory::new(map);
+    // SAFETY: once, on the boot CPU, which still runs on the loader's map.
+    let switched = unsafe { early.switch_to_own_tables() };
+    switched.unwrap_or_else(|error| no_memory("the kernel's page tables", error));
+    heap::init(&mut early).unwrap_or_else(|| no_memory("the heap", "too little memory"));
+    early
+}
+
+/// The boot cannot go on: there is no smaller machine than one without this.
+fn no_memory(what: &str, error: impl Display) -> ! {
+    panic!("no memory for {what}: {error}")
+}
+
+/// The local APIC, and with it the clock.
+pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
+    let mut alloc = || early.alloc_page_below_4g();
+    let access = if cpu::features().x2apic {
+        LocalApic::X2Apic
+    } else {
+        let base = space::map_device(apic::xapic_physical_base(), &mut alloc);
+        LocalApic::XApic { base: base.unwrap_or_else(|| no_memory("the local apic's mapping", "no table")) }
+    };
+    // SAFETY: x2APIC only where CPUID has it; else the register page was just mapped, uncached, for ever.
+    unsafe { apic::set_access(access) };
+    apic::local().enable();
+    platform::start_clock(topology, |registers| space::map_device(registers, &mut alloc));
+}
+
+/// What the main thread has still to do, and with what.
+pub struct Unfinished {
+    /// Pages whose descriptors are not initialised yet.
+    deferred: Range<Pfn>,
+    trampoline_page: Option<u64>,
+    /// Page frames below 4 GiB for the start-up page tables.
+    low_pages: [Option<u64>; LOW_PAGES],
+    apic_ids: Box<[u32]>,
+    nodes: usize,
+    memory_bytes: u64,
+}
+
+/// Page tables for starting CPUs: a root, and three levels down to one page.
+const LOW_PAGES: usize = 4;
+
+/// Page descriptors, and enough of them initialised for the boot to live on.
+pub fn page_allocator(early: &mut EarlyMemory, topology: &Topology) -> Unfinished {
+    let memory_bytes = early.map.total_usable_bytes();
+    let trampoline_page = early.trampoline_page();
+    let low_pages = core::array::from_fn(|_| early.alloc_page_below_4g());
+    let apic_ids = topology.cpus.apic_ids().into();
+    descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
+    let start_ns = tsc::now_ns();
+    let deferred = descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
+    records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
+    Unfinished { deferred, trampoline_page, low_pages, apic_ids, nodes: topology.node_count, memory_bytes }
+}
+
+/// Makes the boot CPU one that runs threads, and hands the boot to the first
+/// of them.
+pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
+    if let Some(tops) = interrupt_stacks() {
+        // SAFETY: on the boot CPU, which owns the block; interrupts are off and nobody else refers to its segments.
+        unsafe { percpu::this_cpu().replace_stacks(tops) };
+    }
+    sched::start_cpu();
+    sched::spawn("main", move || main(unfinished)).unwrap_or_else(|error| panic!("the first thread: {error}"));
+    records::phase("early", tsc::now_ns());
+}
+
+/// Guarded stacks for double fault, NMI and machine check.
+fn interrupt_stacks() -> Option<[u64; 3]> {
+    let mut tops = [0; 3];
+    for top in &mut tops {
+        *top = stacks::new_permanent(INTERRUPT_STACK_PAGES)?;
+    }
+    Some(tops)
+}
+
+/// Tops of the stacks on which the other CPUs start and idle.
+static IDLE_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+impl Unfinished {
+    /// Starts every CPU that the firmware named; goes on without those that do
+    /// not come.
+    pub fn start_cpus(&mut self) {
+        let start_ns = tsc::now_ns();
+        self.register_cpus();
+        let expected = percpu::cpu_count();
+        let came = if expected > 1 { self.start_others() } else { 0 };
+        while percpu::online_count() < 1 + came {
+            cpu::relax();
+        }
+        let ns = tsc::now_ns() - start_ns;
+        log::info!("{} of {expected} cpus online in {}.{:03} ms", 1 + came, ns / 1_000_000, ns / 1000 % 1000);
+        records::phase("ap-start", ns);
+    }
+
+    fn register_cpus(&self) {
+        for (number, apic_id) in self.apic_ids.iter().enumerate().skip(1) {
+            let idle_stack = stacks::new_permanent(THREAD_STACK_PAGES);
+            let (Some(idle_stack), Some(interrupt_stacks)) = (idle_stack, interrupt_stacks()) else {
+                let missing = self.apic_ids.len() - number;
+                warning(format_args!("no memory for the stacks of {missing} cpus; going on without them"));
+                return;
+            };
+            Box::leak(Box::new(PerCpu::new(number as u16, *apic_id))).register(interrupt_stacks);
+            IDLE_STACKS[number].store(idle_stack, SeqCst);
+        }
+    }
+
+    fn start_others(&mut self) -> usize {
+        let Some(trampoline_page) = self.trampoline_page else {
+            warning(format_args!("no free page below 1 MiB to start cpus from; going on with one"));
+            return 0;
+        };
+        let mut low_pages = self.low_pages.iter_mut();
+        let faulty = FAULT_AP_SILENT.get();
+        let started = space::with_tables(|kernel_tables| {
+            let start_up = StartUp {
+                trampoline_page,
+                kernel_tables,
+                alloc: &mut || low_pages.next()?.take(),
+                stack_top: &|cpu: CpuId| IDLE_STACKS[cpu.index()].load(SeqCst),
+                ap_main: || {
+                    sched::start_cpu();
+                    sched::idle_forever()
+                },
+                leave_silent: (faulty != NO_FAULT).then_some(faulty as usize),
+                timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
+            };
+            // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.
+            unsafe { smp::start_others(start_up) }
+        });
+        started.unwrap_or_else(|problem| {
+            warning(format_args!("{problem}; going on with one cpu"));
+            0
+        })
+    }
+
+    /// Threads that lend a hand to jobs.
+    pub fn start_helpers(&self) {
+        if let Err(error) = jobs::platform::start_helpers() {
+            warning(format_args!("not all helper threads could be started: {error}"));
+        }
+    }
+
+    /// The rest of the page descriptors, by all CPUs.
+    pub fn memory_map_init(&self) {
+        let start_ns = tsc::now_ns();
+        let stats = jobs::memory_map_init::run_deferred(self.deferred.clone())
+            .unwrap_or_else(|error| panic!("memory map init: {error}"));
+        let ns = tsc::now_ns() - start_ns;
+        log::info!(
+            "memory map: {} of {} pages deferred, done in {}.{:03} ms by {} threads; {} MiB free",
+            stats.units,
+            descriptors::layout().end.0,
+            ns / 1_000_000,
+            ns / 1000 % 1000,
+            stats.threads_used,
+            pages::free_pages() * frames::PAGE_SIZE >> 20
+        );
+        records::phase("memory-map-init", ns);
+    }
+
+    /// Finds out how this machine clears memory fastest.
+    pub fn calibrate_zeroing(&self) {
+        let start_ns = tsc::now_ns();
+        zero::calibrate();
+        records::phase("zero-calibrate", tsc::now_ns() - start_ns);
+    }
+
+    /// Tells what the machine turned out to be.
+    pub fn report(&self) {
+        let (heap_used, heap_free) = heap::usage();
+        log::debug!("heap: {heap_used} bytes used, {heap_free} free; {} threads", sched::thread_count());
+        records::emit(&Record::Boot {
+            t_ns: tsc::now_ns(),
+            version: env!("CARGO_PKG_VERSION"),
+            entry: Entry::Pvh,
+            cpus_found: self.apic_ids.len() as u32,
+            cpus_online: percpu::online_count() as u32,
+            nodes: self.nodes as u32,
+            memory_bytes: self.memory_bytes,
+            tsc_hz: tsc::hz(),
+        });
+        records::phase("boot", tsc::now_ns());
+    }
+}

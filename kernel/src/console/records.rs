@@ -1,0 +1,37 @@
+//! Records on the second serial port: what happened, for programs.
+
+use core::fmt;
+
+use protocol::record::{LINE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES, clip};
+
+use super::line::LineBuf;
+use super::serial;
+use crate::arch::tsc;
+
+/// Writes one record as one line. One too long for the buffer is replaced by a
+/// warning that says so: programs are told that something is missing.
+pub fn emit(record: &Record<&str>) {
+    let mut buffer = [0; LINE_MAX_BYTES];
+    match record.to_line(&mut buffer) {
+        Ok(line) => serial::write_record_line(line),
+        Err(error) => log::error!("{error}; it is dropped"),
+    }
+}
+
+/// A part of the boot took `ns`, ending now.
+pub fn phase(name: &str, ns: u64) {
+    log::debug!("{name}: {}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000);
+    emit(&Record::Phase { t_ns: tsc::now_ns(), name, ns });
+}
+
+/// Something is wrong but survivable.
+pub fn warning(what: fmt::Arguments<'_>) {
+    let mut text = LineBuf::<TEXT_MAX_BYTES>::new();
+    let _ = fmt::write(&mut text, what);
+    emit(&Record::Warning { t_ns: tsc::now_ns(), what: clip(text.as_str(), TEXT_MAX_BYTES) });
+}
+
+/// The run is over.
+pub fn end(status: Status, reason: &str) {
+    emit(&Record::End { t_ns: tsc::now_ns(), status, reason: clip(reason, TEXT_MAX_BYTES) });
+}

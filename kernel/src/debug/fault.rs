@@ -1,0 +1,47 @@
+//! Faults on request, to show that the machine tells them apart.
+
+use alloc::string::ToString;
+
+use params::registry::{FAULT_HANG_CPU, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW, NO_FAULT};
+use params::U64Param;
+use runqueue::CpuMask;
+
+use crate::console::warning;
+use crate::sched;
+
+/// Does what the `fault.*` parameters that name a CPU ask for, on a thread
+/// bound to that CPU; waits for it.
+pub fn inject() {
+    on_cpu(&FAULT_PANIC_CPU, || panic!("fault.panic_cpu asked for this"));
+    on_cpu(&FAULT_STACK_OVERFLOW, || {
+        let depth = overflow(0);
+        unreachable!("the stack held {depth} frames");
+    });
+    on_cpu(&FAULT_HANG_CPU, || {
+        x86_64::instructions::interrupts::disable();
+        loop {
+            core::hint::spin_loop();
+        }
+    });
+}
+
+fn on_cpu(parameter: &'static U64Param, fault: fn()) {
+    let cpu = parameter.get();
+    if cpu == NO_FAULT {
+        return;
+    }
+    let name = params::Param::name(parameter).to_string();
+    match sched::spawn_on(CpuMask::single(cpu as usize), &name, fault) {
+        Ok(thread) => thread.join(),
+        Err(error) => warning(format_args!("{name}: cpu {cpu}: {error}")),
+    }
+}
+
+/// Calls itself until the stack is full. The array is touched, so that no frame
+/// is optimised away.
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let frame = core::hint::black_box([depth; 64]);
+    let below = if depth == u64::MAX { depth } else { overflow(depth + 1) };
+    core::hint::black_box(frame)[0].max(below)
+}

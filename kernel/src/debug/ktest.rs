@@ -1,0 +1,152 @@
+//! Tests inside the kernel: registered in a section of the image, run by
+//! `run=test[:PATTERN]`, told as KTAP.
+//!
+//! The host lists them from the ELF file without booting: every test's full
+//! name is also in the section `.ktest.names`.
+
+use alloc::string::String;
+use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use protocol::ktap::{Line, Outcome};
+use protocol::ktest::matches;
+
+use crate::arch::tsc;
+use crate::console::print_line;
+
+/// Why a test did not pass.
+pub enum Stopped {
+    /// Something was wrong.
+    Failed(String),
+    /// This machine cannot run it.
+    Skipped(&'static str),
+}
+
+/// What a test says.
+pub type TestResult = Result<(), Stopped>;
+
+/// One test, as the linker collects them.
+#[repr(C)]
+pub struct KernelTest {
+    /// `suite::test`.
+    pub name: &'static str,
+    /// The test.
+    pub run: fn() -> TestResult,
+}
+
+/// Registers tests. Each is a function from nothing to [`TestResult`], named
+/// `suite::test` after the suite given first.
+#[macro_export]
+macro_rules! kernel_tests {
+    ($suite:literal: $($(#[$meta:meta])* fn $name:ident() $body:block)*) => {
+        $(
+            $(#[$meta])*
+            fn $name() -> $crate::debug::ktest::TestResult {
+                $body
+                Ok(())
+            }
+            const _: () = {
+                const NAME: &str = concat!($suite, "::", stringify!($name));
+                #[used]
+                #[unsafe(link_section = ".ktest")]
+                static TEST: $crate::debug::ktest::KernelTest =
+                    $crate::debug::ktest::KernelTest { name: NAME, run: $name };
+                #[used]
+                #[unsafe(link_section = ".ktest.names")]
+                static NAME_BYTES: [u8; NAME.len() + 1] = {
+                    let mut bytes = [0; NAME.len() + 1];
+                    let mut at = 0;
+                    while at < NAME.len() {
+                        bytes[at] = NAME.as_bytes()[at];
+                        at += 1;
+                    }
+                    bytes
+                };
+            };
+        )*
+    };
+}
+
+/// Fails the test with a message unless the condition holds.
+#[macro_export]
+macro_rules! check {
+    ($condition:expr $(,)?) => {
+        $crate::check!($condition, "{}", stringify!($condition))
+    };
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err($crate::debug::ktest::Stopped::Failed(alloc::format!($($message)+)));
+        }
+    };
+}
+
+/// Ends the test as one that this machine cannot run, if the condition holds.
+#[macro_export]
+macro_rules! skip_if {
+    ($condition:expr, $why:literal) => {
+        if $condition {
+            return Err($crate::debug::ktest::Stopped::Skipped($why));
+        }
+    };
+}
+
+unsafe extern "C" {
+    static __ktest_start: KernelTest;
+    static __ktest_end: KernelTest;
+}
+
+fn all() -> &'static [KernelTest] {
+    let start = &raw const __ktest_start;
+    let end = &raw const __ktest_end;
+    // SAFETY: the linker script puts all `KernelTest`s, and nothing else, between the two symbols (invariant 8).
+    unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) }
+}
+
+/// Number of the running test, from 1; 0: none. For the panic handler.
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+static CURRENT_INDEX: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs every test that `pattern` chooses; false if one failed, or none was
+/// chosen.
+pub fn run(pattern: &str) -> bool {
+    let chosen = || all().iter().enumerate().filter(|(_, test)| matches(pattern, test.name));
+    let count = chosen().count();
+    print_line(format_args!("{}", Line::Version));
+    print_line(format_args!("{}", Line::Plan(count as u32)));
+    let mut failed = 0;
+    for (position, (index, test)) in chosen().enumerate() {
+        let number = position + 1;
+        print_line(format_args!("{}", Line::Start(test.name)));
+        CURRENT_INDEX.store(index, SeqCst);
+        CURRENT.store(number, SeqCst);
+        let start_ns = tsc::now_ns();
+        let result = (test.run)();
+        let time_ns = tsc::now_ns() - start_ns;
+        CURRENT.store(0, SeqCst);
+        let outcome = match &result {
+            Ok(()) => Outcome::Passed,
+            Err(Stopped::Skipped(why)) => Outcome::Skipped(why),
+            Err(Stopped::Failed(message)) => {
+                failed += 1;
+                print_line(format_args!("{}", Line::Diagnostic(message)));
+                Outcome::Failed
+            }
+        };
+        report(number, test.name, outcome, Some(time_ns));
+    }
+    log::info!("{} of {count} tests did not fail", count - failed);
+    failed == 0 && count > 0
+}
+
+fn report(number: usize, name: &str, outcome: Outcome<'_>, time_ns: Option<u64>) {
+    print_line(format_args!("{}", Line::Result { number: number as u32, name, outcome, time_ns }));
+}
+
+/// Tells that the running test, if one runs, failed by a panic. The machine
+/// ends after this.
+pub fn blame_current_test(message: &str) {
+    let number = CURRENT.swap(0, SeqCst);
+    if number > 0 {
+        print_line(format_args!("{}", Line::Diagnostic(message)));
+        report(number, all()[CURRENT_INDEX.load(SeqCst)].name, Outcome::Failed, None);
+    }
+}

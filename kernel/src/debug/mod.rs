@@ -1,0 +1,6 @@
+//! When things go wrong, on purpose or not: panics, faults, tests.
+
+pub mod backtrace;
+pub mod fault;
+pub mod ktest;
+pub mod panic;

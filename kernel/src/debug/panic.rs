@@ -1,0 +1,164 @@
+//! The end of a broken kernel: say what happened, where, on which CPU and
+//! thread, and where all other CPUs stood; then end the machine.
+
+use core::fmt;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use protocol::exit::Verdict;
+use protocol::record::{Addresses, Record, Status, TEXT_MAX_BYTES};
+
+use super::backtrace;
+use crate::arch::trap::TrapFrame;
+use crate::arch::{apic, cpu, exit, percpu, pvh, tsc};
+use crate::console::{self, LineBuf, print_line, records};
+use crate::mm::stacks;
+use crate::sched;
+
+/// The first CPU to panic is the one that talks.
+static PANICKING: AtomicBool = AtomicBool::new(false);
+/// How long the others get to stop.
+const STOP_TIMEOUT_NS: u64 = 200_000_000;
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    take_over();
+    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let _ = fmt::write(&mut message, format_args!("{}", info.message()));
+    let mut location = LineBuf::<TEXT_MAX_BYTES>::new();
+    if let Some(place) = info.location() {
+        let _ = fmt::write(&mut location, format_args!("{place}"));
+    }
+    let backtrace = backtrace::collect(0, backtrace::frame_pointer());
+    say("panic", message.as_str(), location.as_str(), &backtrace);
+    records::emit(&Record::Panic {
+        t_ns: tsc::now_ns(),
+        cpu: cpu_number(),
+        thread: sched::current_name(),
+        message: message.as_str(),
+        location: location.as_str(),
+        backtrace,
+    });
+    finish(message.as_str())
+}
+
+/// An exception that the kernel does not survive.
+pub fn fatal_exception(frame: &TrapFrame) -> ! {
+    take_over();
+    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let _ = fmt::write(&mut message, format_args!("{}", Explained(frame)));
+    let backtrace = backtrace::collect(frame.rip, frame.rbp);
+    say("exception", message.as_str(), "", &backtrace);
+    print_registers(frame);
+    records::emit(&Record::Fault {
+        t_ns: tsc::now_ns(),
+        cpu: cpu_number(),
+        thread: sched::current_name(),
+        message: message.as_str(),
+        location: "",
+        backtrace,
+    });
+    finish(message.as_str())
+}
+
+/// An exception in words.
+struct Explained<'a>(&'a TrapFrame);
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frame = self.0;
+        let address = x86_64::registers::control::Cr2::read_raw();
+        let below_stack = stacks::is_below_a_stack(address) || is_boot_stack_guard(address);
+        // A stack that is full cannot take the page fault either: the CPU reports a double fault.
+        if below_stack && (frame.is_double_fault() || frame.is_page_fault()) {
+            return write!(f, "stack overflow: {address:#x} is below the stack");
+        }
+        write!(f, "{}, error code {:#x}", frame.name(), frame.error_code)?;
+        if frame.is_page_fault() {
+            let access = match frame.error_code {
+                code if code & 0x10 != 0 => "executing",
+                code if code & 0x2 != 0 => "writing",
+                _ => "reading",
+            };
+            let why = if frame.error_code & 0x1 != 0 { "which its page does not allow" } else { "which is not mapped" };
+            write!(f, ": {access} {address:#x}, {why}")?;
+        }
+        Ok(())
+    }
+}
+
+fn is_boot_stack_guard(address: u64) -> bool {
+    (pvh::boot_stack_guard()..pvh::boot_stack_guard() + 4096).contains(&address)
+}
+
+/// The non-maskable interrupt: another CPU ends the machine, or hardware
+/// is in trouble.
+pub fn nmi(frame: &TrapFrame) {
+    if PANICKING.load(SeqCst) {
+        let this = percpu::this_cpu();
+        this.stopped_rbp.store(frame.rbp, SeqCst);
+        this.stopped_rip.store(frame.rip, SeqCst);
+        cpu::halt_forever();
+    }
+    fatal_exception(frame)
+}
+
+fn cpu_number() -> u32 {
+    if percpu::is_active() { percpu::this_cpu().id().index() as u32 } else { 0 }
+}
+
+/// Makes this the only CPU that runs, and the ports ours. A second panic on
+/// the way stops silently.
+fn take_over() {
+    x86_64::instructions::interrupts::disable();
+    if PANICKING.swap(true, SeqCst) {
+        // Another CPU was first (its NMI will find us here), or we panicked while panicking.
+        cpu::halt_forever();
+    }
+    if percpu::cpu_count() > 1 && apic::is_known() {
+        apic::local().send_nmi_to_others();
+        let this = percpu::this_cpu().id();
+        let all_stopped = || {
+            percpu::all()
+                .filter(|cpu| cpu.id() != this && cpu.is_online())
+                .all(|cpu| cpu.stopped_rip.load(SeqCst) != 0)
+        };
+        let start = tsc::now_ns();
+        while !all_stopped() && tsc::now_ns() - start < STOP_TIMEOUT_NS {
+            cpu::relax();
+        }
+    }
+    // SAFETY: the others are stopped or beyond reach, and this CPU never returns to what it was doing.
+    unsafe { console::seize() };
+}
+
+fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
+    super::ktest::blame_current_test(message);
+    let at = if location.is_empty() { "" } else { " at " };
+    let thread = sched::current_name();
+    log::error!("{what} on cpu {}, thread {thread}{at}{location}: {message}", cpu_number());
+    for address in backtrace.as_slice() {
+        print_line(format_args!("    {address:#018x}"));
+    }
+    for cpu in percpu::all().filter(|cpu| cpu.is_online() && cpu.id().index() as u32 != cpu_number()) {
+        match cpu.stopped_rip.load(SeqCst) {
+            0 => print_line(format_args!("cpu {} did not stop", cpu.id())),
+            rip => print_line(format_args!("cpu {} was at {rip:#018x}", cpu.id())),
+        }
+    }
+}
+
+fn print_registers(frame: &TrapFrame) {
+    let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, .. } = *frame;
+    let TrapFrame { r12, r13, r14, r15, rip, rflags, .. } = *frame;
+    print_line(format_args!("rip {rip:#018x} rsp {rsp:#018x} rbp {rbp:#018x} rflags {rflags:#x}"));
+    print_line(format_args!("rax {rax:#018x} rbx {rbx:#018x} rcx {rcx:#018x} rdx {rdx:#018x}"));
+    print_line(format_args!("rsi {rsi:#018x} rdi {rdi:#018x} r8  {r8:#018x} r9  {r9:#018x}"));
+    print_line(format_args!("r10 {r10:#018x} r11 {r11:#018x} r12 {r12:#018x} r13 {r13:#018x}"));
+    print_line(format_args!("r14 {r14:#018x} r15 {r15:#018x}"));
+}
+
+fn finish(reason: &str) -> ! {
+    records::end(Status::Fail, reason);
+    exit::power_off(Verdict::Panic)
+}

@@ -1,0 +1,97 @@
+//! Reserving huge pages, cleared, in parallel: the seed's fallocate for huge
+//! pages, without the file.
+
+use core::convert::Infallible;
+
+use frames::order_pages;
+use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
+
+use super::platform::Kernel;
+use crate::mm::huge::{HugeSize, NoHugePage, Reservation};
+use crate::mm::zero;
+
+/// Why a reservation was not made. What it had taken is given back.
+#[derive(Debug)]
+pub enum ReserveError {
+    /// No memory for the table of pages.
+    NoTable,
+    /// Some page could not be had.
+    Job(JobError<NoHugePage>),
+}
+
+fn job(count: u64) -> Job<'static, HugePages> {
+    Job::new(HugePages::new(0)..HugePages::new(count)).profile(Profile::Boot)
+}
+
+/// Reserves `count` pages, all or none, on `threads` threads (`None`: as many as
+/// help).
+pub fn reserve(
+    size: HugeSize,
+    count: u64,
+    threads: Option<usize>,
+) -> Result<(Reservation, Stats), ReserveError> {
+    let reservation = Reservation::with_slots(size, count).ok_or(ReserveError::NoTable)?;
+    let undo = |chunk: Chunk<HugePages>| {
+        for index in chunk.indices() {
+            reservation.release(index);
+        }
+    };
+    let job = job(count).undo(&undo);
+    let job = match threads {
+        Some(threads) => job.threads_exact(threads),
+        None => job,
+    };
+    let stats = job.run(&Kernel, |chunk| {
+        let indices = chunk.indices();
+        indices.clone().try_for_each(|index| reservation.fill(index)).inspect_err(|_| {
+            // The failing chunk cleans up after itself.
+            indices.for_each(|index| reservation.release(index));
+        })
+    });
+    match stats {
+        Ok(stats) => Ok((reservation, stats)),
+        Err(error) => {
+            assert_eq!(reservation.held(), 0, "a failed reservation must hold nothing");
+            Err(ReserveError::Job(error))
+        }
+    }
+}
+
+/// Fills the pages of `reservation` with a pattern that is not zero.
+pub fn poison(reservation: &Reservation) {
+    let pages = order_pages(reservation.size().order());
+    let filled: Result<Stats, JobError<Infallible>> = job(reservation.len()).run(&Kernel, |chunk| {
+        for index in chunk.indices() {
+            if let Some(page) = reservation.page(index) {
+                // SAFETY: the reservation owns the page (invariant 12); nobody else looks at it while it is being
+                // filled, and no other chunk has this index (invariant 5).
+                unsafe { zero::poison_frames(page, pages) };
+            }
+        }
+        Ok(())
+    });
+    filled.expect("poisoning cannot fail");
+}
+
+/// Whether the reservation is full, holds no page twice, and every byte is
+/// zero.
+pub fn verify(reservation: &Reservation) -> bool {
+    let pages = order_pages(reservation.size().order());
+    let checked = job(reservation.len()).run(&Kernel, |chunk| {
+        let all_zero = (chunk.indices()).all(|index| {
+            // SAFETY: the reservation owns the page, and nobody writes to it.
+            reservation.page(index).is_some_and(|page| unsafe { zero::is_zero(page, pages) })
+        });
+        if all_zero { Ok(()) } else { Err(()) }
+    });
+    reservation.held() == reservation.len() && reservation.is_disjoint() && checked.is_ok()
+}
+
+impl core::fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoTable => write!(f, "no memory for the table of pages"),
+            Self::Job(error) => write!(f, "{error}; what was taken is given back"),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `impl ktask::Platform for Kernel`: threads, time and helpers for jobs.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use ktask::{HelperId, HelperTask, Placement, Platform};
+use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS, NO_FAULT};
+
+use crate::arch::{percpu, tsc};
+use crate::sched::pool::{Pool, WorkId};
+use crate::sched::{self, SpawnError, Thread};
+
+/// The kernel, as ktask sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel;
+
+/// Threads that wait to help.
+static HELPERS: Pool<HelperTask<Kernel>> = Pool::new();
+/// Helpers asked for so far, for fault injection.
+static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// Starts the helper threads: one for each CPU but one, for the caller of a
+/// job works too. Fewer do no harm but to speed.
+pub fn start_helpers() -> Result<(), SpawnError> {
+    HELPERS.start("helper", percpu::online_count().saturating_sub(1), |task| task.run())
+}
+
+/// Helpers that wait for work, for tests.
+pub fn idle_helpers() -> usize {
+    HELPERS.idle_count()
+}
+
+impl Platform for Kernel {
+    type Thread = Arc<Thread>;
+
+    fn online_cpus(&self) -> usize {
+        percpu::online_count()
+    }
+
+    fn now_ns(&self) -> u64 {
+        tsc::now_ns()
+    }
+
+    fn current_thread(&self) -> Arc<Thread> {
+        sched::current_arc()
+    }
+
+    fn park(&self, deadline_ns: Option<u64>) {
+        sched::park(deadline_ns);
+    }
+
+    fn unpark(&self, thread: &Arc<Thread>) {
+        sched::unpark(thread);
+    }
+
+    fn start_helper(
+        &self,
+        task: HelperTask<Self>,
+        _placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        let asked = HELPERS_ASKED.fetch_add(1, SeqCst) + 1;
+        let faulty_from = FAULT_HELPER_SPAWN.get();
+        if faulty_from != NO_FAULT && asked >= faulty_from {
+            return Err(task);
+        }
+        HELPERS.submit(task).map(|id| HelperId(id.to_bits()))
+    }
+
+    fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
+        HELPERS.cancel(WorkId::from_bits(helper.0))
+    }
+
+    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
+        HELPERS.take_queued(|task| task.family() == family)
+    }
+
+    fn thread_time_ns(&self) -> u64 {
+        sched::current().cpu_time_ns()
+    }
+
+    fn max_threads(&self) -> usize {
+        match KTASK_MAX_THREADS.get() {
+            0 => ktask::MAX_WORKERS,
+            limit => limit as usize,
+        }
+    }
+
+    fn enabled(&self) -> bool {
+        KTASK_ENABLED.get()
+    }
+}

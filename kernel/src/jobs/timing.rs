@@ -1,0 +1,239 @@
+//! The timing run: each job on 1, 2, ... threads, over warm memory, every
+//! result verified outside the timed section.
+
+use alloc::vec::Vec;
+
+use ktask::Stats;
+use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS};
+use protocol::record::{Record, Unit};
+
+use super::huge_reserve::{self, ReserveError};
+use super::memory_map_init::Shadow;
+use super::zero_pages::PageRange;
+use crate::arch::{percpu, tsc};
+use crate::console::{print_line, records, warning};
+use crate::mm::huge::HugeSize;
+use crate::mm::pages;
+
+/// Share of the free memory that a job may take, so that the machine lives on.
+const MOST_OF_FREE_PERCENT: u64 = 75;
+
+/// One timed run: the one of median time out of several.
+struct Row {
+    job: &'static str,
+    unit: Unit,
+    threads: usize,
+    units: u64,
+    bytes: u64,
+    stats: Stats,
+    ok: bool,
+}
+
+/// What one run of a job came to.
+struct Run {
+    stats: Stats,
+    units: u64,
+    ok: bool,
+}
+
+/// Times all jobs and prints the table. False if a result was wrong.
+pub fn run() -> bool {
+    let mut rows = Vec::new();
+    time_memory_map_init(&mut rows);
+    time_zero_pages(&mut rows);
+    time_huge_reserve(&mut rows, HugeSize::Size2M);
+    time_huge_reserve(&mut rows, HugeSize::Size1G);
+    print_table(&rows);
+    rows.iter().all(|row| row.ok)
+}
+
+/// The thread counts to time: what `timing.threads` says, else powers of two
+/// and the number of CPUs. Counts that the machine or `ktask.max_threads`
+/// does not allow are left out.
+fn thread_counts() -> Vec<usize> {
+    let cpus = percpu::online_count();
+    let limit = match KTASK_MAX_THREADS.get() {
+        _ if !KTASK_ENABLED.get() => 1,
+        0 => cpus,
+        limit => cpus.min(limit as usize),
+    };
+    let mut counts: Vec<usize> = TIMING_THREADS.iter().map(|count| count as usize).collect();
+    if counts.is_empty() {
+        counts = (0..).map(|shift| 1 << shift).take_while(|count| *count < limit).collect();
+        counts.push(limit);
+    }
+    counts.retain(|count| {
+        if *count > limit {
+            warning(format_args!("timing: {count} threads are left out, this machine allows up to {limit}"));
+        }
+        *count <= limit
+    });
+    counts
+}
+
+/// Runs a job several times for each thread count; keeps the run of median
+/// time, which counts as verified only if all were. `None` from `run` skips
+/// what is left.
+fn time(
+    rows: &mut Vec<Row>,
+    job: &'static str,
+    (unit, unit_bytes): (Unit, u64),
+    mut run: impl FnMut(usize) -> Option<Run>,
+) {
+    for threads in thread_counts() {
+        let mut runs: Vec<Run> = (0..TIMING_REPEAT.get()).map_while(|_| run(threads)).collect();
+        if (runs.len() as u64) < TIMING_REPEAT.get() {
+            return;
+        }
+        let ok = runs.iter().all(|run| run.ok);
+        runs.sort_by_key(|run| run.stats.wall_ns);
+        let Run { stats, units, .. } = runs.swap_remove(runs.len() / 2);
+        let row = Row { job, unit, threads, units, bytes: units * unit_bytes, stats, ok };
+        emit(&row);
+        rows.push(row);
+    }
+}
+
+fn time_memory_map_init(rows: &mut Vec<Row>) {
+    let Some(mut shadow) = Shadow::new() else {
+        warning(format_args!("memory-map-init is skipped: no memory for a second descriptor array"));
+        return;
+    };
+    time(rows, "memory-map-init", (Unit::Page4K, frames::PAGE_SIZE), |threads| match shadow.run(threads) {
+        Ok(run) => Some(Run { stats: run.stats, units: run.units, ok: run.ok }),
+        Err(error) => {
+            warning(format_args!("memory-map-init on {threads} threads: {error}"));
+            None
+        }
+    });
+}
+
+/// How much memory a job may work on, in whole units of `unit_bytes`; 0 when
+/// there is not enough for one.
+fn bytes_for(job: &str, unit_bytes: u64) -> u64 {
+    let free = pages::free_pages() * frames::PAGE_SIZE;
+    let most = free / 100 * MOST_OF_FREE_PERCENT;
+    let wanted = TIMING_BYTES.get_bytes();
+    if wanted > most {
+        log::info!("{job}: {} MiB instead of {} MiB, {} MiB are free", most >> 20, wanted >> 20, free >> 20);
+    }
+    wanted.min(most) / unit_bytes * unit_bytes
+}
+
+fn time_zero_pages(rows: &mut Vec<Row>) {
+    let bytes = bytes_for("zero-pages", frames::PAGE_SIZE);
+    let Some(mut range) = PageRange::new(bytes) else {
+        warning(format_args!("zero-pages is skipped: {} MiB of memory cannot be had", bytes >> 20));
+        return;
+    };
+    time(rows, "zero-pages", (Unit::Page4K, frames::PAGE_SIZE), |threads| {
+        range.poison();
+        let stats = range.zero(threads).expect("clearing cannot fail");
+        Some(Run { stats, units: stats.units, ok: stats.units == range.len_pages() && range.is_zero() })
+    });
+}
+
+fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
+    let count = bytes_for("huge-reserve", size.bytes()) / size.bytes();
+    let has_one = pages::zone().lock().largest_free_order() >= Some(size.order());
+    if count == 0 || !has_one {
+        match size {
+            HugeSize::Size2M => warning(format_args!("huge-reserve is skipped: no free huge page of {size}")),
+            // Small machines have none; nothing is wrong with that.
+            HugeSize::Size1G => log::info!("huge-reserve: no free huge page of {size}"),
+        }
+        return;
+    }
+    let unit = match size {
+        HugeSize::Size2M => Unit::Page2M,
+        HugeSize::Size1G => Unit::Page1G,
+    };
+    time(rows, "huge-reserve", (unit, size.bytes()), |threads| {
+        let free_before = pages::free_pages();
+        let run = reserve_once(size, count, threads)
+            .inspect_err(|error| {
+                let unit = size;
+                warning(format_args!("huge-reserve: {count} pages of {unit} on {threads} threads: {error}"));
+            })
+            .ok();
+        let lost = free_before.abs_diff(pages::free_pages());
+        run.map(|run| Run { ok: run.ok && lost == 0, ..run })
+    });
+}
+
+/// Makes the pages warm and dirty, then reserves them, timed.
+fn reserve_once(size: HugeSize, count: u64, threads: usize) -> Result<Run, ReserveError> {
+    let (dirty, _) = huge_reserve::reserve(size, count, None)?;
+    huge_reserve::poison(&dirty);
+    drop(dirty);
+    let (reservation, stats) = huge_reserve::reserve(size, count, Some(threads))?;
+    Ok(Run { stats, units: reservation.held(), ok: huge_reserve::verify(&reservation) })
+}
+
+fn emit(row: &Row) {
+    records::emit(&Record::Job {
+        t_ns: tsc::now_ns(),
+        job: row.job,
+        threads: row.threads as u32,
+        threads_used: row.stats.threads_used as u32,
+        units: row.units,
+        unit: row.unit,
+        bytes: row.bytes,
+        chunks: row.stats.chunks,
+        ns: row.stats.wall_ns,
+        cpu_ns: row.stats.cpu_ns,
+        spread_ns: row.stats.spread_ns,
+        local_chunks: row.stats.local_chunks,
+        ok: row.ok,
+    });
+}
+
+fn print_table(rows: &[Row]) {
+    print_line(format_args!(
+        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "job", "threads", "used", "units", "chunks", "time ms", "rate", "speedup", "cpu ms", "spread us", "ok"
+    ));
+    for row in rows {
+        let alone = rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
+        print_row(row, alone.filter(|_| row.threads > 1));
+    }
+}
+
+/// A number with three decimals, without floating point, which the kernel has
+/// no registers for.
+struct Thousandths(u64);
+
+impl core::fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let text = alloc::format!("{}.{:03}", self.0 / 1000, self.0 % 1000);
+        f.pad_integral(true, "", &text)
+    }
+}
+
+fn print_row(row: &Row, alone: Option<&Row>) {
+    let ns = row.stats.wall_ns.max(1);
+    let per_second = |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(ns)) as u64;
+    // Descriptors are written, not the pages they describe: bytes per second would mean nothing.
+    let rate = match row.job {
+        "memory-map-init" => alloc::format!("{} Mpages/s", per_second(row.units) / 1_000_000),
+        _ => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
+    };
+    let speedup = match alone {
+        Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
+        None => "-".into(),
+    };
+    print_line(format_args!(
+        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        row.job,
+        row.threads,
+        row.stats.threads_used,
+        row.units,
+        row.stats.chunks,
+        Thousandths(ns / 1000),
+        rate,
+        speedup,
+        Thousandths(row.stats.cpu_ns / 1000),
+        row.stats.spread_ns / 1000,
+        if row.ok { "yes" } else { "NO" }
+    ));
+}

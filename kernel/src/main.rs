@@ -1,0 +1,75 @@
+//! The ktask kernel: starts every CPU, and does its own memory work on all of
+//! them through [`ktask`].
+//!
+//! This file is the boot, top-down; each step has a room of its own. The boot
+//! CPU walks through [`kernel_main`] and becomes an idle CPU; the rest of the
+//! boot is the first kernel thread, [`main_thread`].
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod arch;
+mod boot;
+mod console;
+mod debug;
+mod jobs;
+mod mm;
+mod platform;
+mod sched;
+
+use bootloader_api::BootInfo;
+use protocol::exit::Verdict;
+
+/// Where every entry leads: on the boot CPU, interrupts off, first 4 GiB (or
+/// all) of physical memory mapped as `boot_info` says.
+fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
+    boot::console_and_traps();
+    let memory_map = platform::memory_map(boot_info);
+    let topology = platform::topology(boot_info, &memory_map);
+    let mut early = boot::own_page_tables(memory_map);
+    boot::clock_and_apic(&topology, &mut early);
+    let unfinished = boot::page_allocator(&mut early, &topology);
+    boot::start_scheduler(unfinished, main_thread);
+    sched::idle_forever()
+}
+
+/// The first thread: the rest of the boot, then what the command line asked for.
+fn main_thread(mut boot: boot::Unfinished) {
+    boot.start_cpus();
+    boot.start_helpers();
+    boot.memory_map_init();
+    boot.calibrate_zeroing();
+    boot.report();
+    debug::fault::inject();
+    let verdict = run();
+    power_off(verdict)
+}
+
+/// Does what `run` says: `Ok`, or why not.
+fn run() -> Result<(), &'static str> {
+    let mut buffer = [0; params::TEXT_CAPACITY];
+    let what = params::registry::RUN.get(&mut buffer);
+    let (what, pattern) = what.split_once(':').unwrap_or((what, ""));
+    match what {
+        "test" if !debug::ktest::run(pattern) => Err("a test failed, or no test has such a name"),
+        "timing" if !jobs::timing::run() => Err("the result of a job was wrong"),
+        _ => Ok(()),
+    }
+}
+
+fn power_off(verdict: Result<(), &'static str>) -> ! {
+    use protocol::record::Status;
+    match verdict {
+        Ok(()) => {
+            log::info!("pass");
+            console::records::end(Status::Pass, "");
+            arch::exit::power_off(Verdict::Pass)
+        }
+        Err(reason) => {
+            log::error!("fail: {reason}");
+            console::records::end(Status::Fail, reason);
+            arch::exit::power_off(Verdict::Fail)
+        }
+    }
+}

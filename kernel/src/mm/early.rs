@@ -1,0 +1,117 @@
+//! Memory before there is a page allocator: bumping through the firmware's
+//! map. What is left of it goes to the page allocator in one piece.
+
+use core::ops::Range;
+
+use firmware::early::EarlyFrames;
+use firmware::memmap::{Kind, MemoryMap};
+
+use super::space;
+use crate::arch::paging::{self, MapError, PAGE_BYTES, PageTables, Rights};
+use crate::arch::{pvh, smp};
+
+/// Page 0 stays out of use: null pointers, and the real mode vector table.
+const FLOOR: u64 = PAGE_BYTES;
+/// Real mode code, and so the trampoline, lives below.
+const REAL_MODE_LIMIT: u64 = 1 << 20;
+
+/// The machine's memory while it is handed out for good.
+pub struct EarlyMemory {
+    /// The repaired firmware map.
+    pub map: MemoryMap,
+    frames: EarlyFrames,
+    trampoline_page: Option<u64>,
+}
+
+impl EarlyMemory {
+    /// Takes stock: everything usable but the kernel image, and one page below
+    /// 1 MiB set aside for starting other CPUs.
+    pub fn new(map: MemoryMap) -> Self {
+        let mut frames = EarlyFrames::new(&map, FLOOR);
+        frames.reserve(paging::image_physical());
+        let trampoline_page = frames.alloc(smp::TRAMPOLINE_BYTES, PAGE_BYTES, Some(REAL_MODE_LIMIT));
+        // Low memory is scarce and some of it is the firmware's workspace: leave the rest alone.
+        frames.reserve(0..REAL_MODE_LIMIT);
+        Self { map, frames, trampoline_page }
+    }
+
+    /// The page below 1 MiB for starting CPUs, if there is one.
+    pub fn trampoline_page(&self) -> Option<u64> {
+        self.trampoline_page
+    }
+
+    /// Hands out `len_bytes` for good, by physical address.
+    pub fn alloc(&mut self, len_bytes: u64, align: u64) -> Option<u64> {
+        self.frames.alloc(len_bytes, align, None)
+    }
+
+    /// A page frame that the boot map reaches.
+    pub fn alloc_page_below_4g(&mut self) -> Option<u64> {
+        self.frames.alloc(PAGE_BYTES, PAGE_BYTES, Some(paging::BOOT_MAP_BYTES))
+    }
+
+    /// What is still free, by physical address, in whole pages.
+    pub fn remaining(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.frames.remaining()
+    }
+
+    /// Builds the kernel's own page tables and switches to them: the image,
+    /// each part with its rights, and the physical map.
+    ///
+    /// # Safety
+    /// Once, on the boot CPU, while it runs on the boot map.
+    pub unsafe fn switch_to_own_tables(&mut self) -> Result<(), MapError> {
+        let boot_tables = PageTables::active();
+        let frames = &mut self.frames;
+        let mut alloc = || frames.alloc(PAGE_BYTES, PAGE_BYTES, Some(paging::BOOT_MAP_BYTES));
+        let mut tables = PageTables::new(&mut alloc).ok_or(MapError::NoTableFrame)?;
+        map_image(&mut tables, &boot_tables, &mut alloc)?;
+        map_physical(&mut tables, &self.map, &mut alloc)?;
+        // SAFETY: the image is mapped with the boot stack (but its guard page), and the physical map covers all
+        // that early code reaches by physical address (invariant 11).
+        unsafe { tables.activate() };
+        space::adopt(tables);
+        Ok(())
+    }
+}
+
+fn map_image(
+    tables: &mut PageTables,
+    boot_tables: &PageTables,
+    alloc: &mut dyn FnMut() -> Option<u64>,
+) -> Result<(), MapError> {
+    for (part, rights) in paging::image_parts() {
+        for virt in part.step_by(PAGE_BYTES as usize) {
+            if virt != pvh::boot_stack_guard() {
+                let phys = boot_tables.translate(virt).ok_or(MapError::BadRange)?;
+                tables.map(virt, phys, PAGE_BYTES, rights, alloc)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Maps all memory that can hold data. The image's code and constants are
+/// read-only here too, so that no alias of them can be written.
+fn map_physical(
+    tables: &mut PageTables,
+    map: &MemoryMap,
+    alloc: &mut dyn FnMut() -> Option<u64>,
+) -> Result<(), MapError> {
+    let constants = paging::image_physical_constants();
+    let memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs);
+    for region in map.regions().iter().filter(|region| memory(region.kind)) {
+        let pieces = [
+            (region.start..region.end.min(constants.start), Rights::Data),
+            (region.start.max(constants.start)..region.end.min(constants.end), Rights::ReadOnly),
+            (region.start.max(constants.end)..region.end, Rights::Data),
+        ];
+        for (piece, rights) in pieces {
+            if !piece.is_empty() {
+                let virt = paging::phys_to_virt(piece.start);
+                tables.map(virt, piece.start, piece.end - piece.start, rights, alloc)?;
+            }
+        }
+    }
+    Ok(())
+}

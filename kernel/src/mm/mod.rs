@@ -1,0 +1,16 @@
+//! Memory: from the firmware's map to page frames, stacks and huge pages.
+//!
+//! In the order in which they come up: [`early`] hands out memory by bumping
+//! through the firmware's map and builds the kernel's page tables; [`heap`]
+//! serves the small things; [`descriptors`] says what each page is; [`pages`]
+//! allocates page frames from then on; [`stacks`], [`zero`] and [`huge`] stand
+//! on that.
+
+pub mod descriptors;
+pub mod early;
+pub mod heap;
+pub mod huge;
+pub mod pages;
+pub mod space;
+pub mod stacks;
+pub mod zero;

@@ -1,0 +1,38 @@
+//! The kernel's one address space.
+
+use crate::arch::irq::IrqLock;
+use crate::arch::paging::{DEVICES_BASE, MapError, PAGE_BYTES, PageTables, Rights};
+
+use super::pages;
+
+static TABLES: IrqLock<Option<PageTables>> = IrqLock::new(None);
+static NEXT_DEVICE_PAGE: IrqLock<u64> = IrqLock::new(DEVICES_BASE);
+
+/// Puts the tables that this CPU runs on into the care of this module.
+pub fn adopt(tables: PageTables) {
+    *TABLES.lock() = Some(tables);
+}
+
+/// Runs `work` with the tables locked.
+///
+/// # Panics
+/// Before [`adopt`]: a bug of ours.
+pub fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
+    work(TABLES.lock().as_mut().expect("the address space is used before it exists"))
+}
+
+/// Maps page frames, with tables from the page allocator.
+pub fn map(virt: u64, phys: u64, len_bytes: u64, rights: Rights) -> Result<(), MapError> {
+    with_tables(|tables| tables.map(virt, phys, len_bytes, rights, &mut pages::alloc_table))
+}
+
+/// Maps the page of device registers that holds `phys`, uncached; returns the
+/// virtual address of `phys`. Device mappings stay for ever.
+pub fn map_device(phys: u64, alloc: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
+    let mut next = NEXT_DEVICE_PAGE.lock();
+    let virt = *next;
+    let page = phys & !(PAGE_BYTES - 1);
+    with_tables(|tables| tables.map(virt, page, PAGE_BYTES, Rights::Device, alloc)).ok()?;
+    *next += PAGE_BYTES;
+    Some(virt + (phys - page))
+}

@@ -1,0 +1,92 @@
+//! Stacks with an unmapped page (and more) below: an overflow faults at once.
+//!
+//! Each stack has a slot of address space; its pages are at the slot's top and
+//! the rest is never mapped. Stacks of ended threads are kept and reused, so no
+//! mapping ever goes away and no CPU has to forget a translation.
+
+use alloc::vec::Vec;
+
+use frames::{PAGE_SIZE, order_for_pages};
+
+use super::{pages, space};
+use crate::arch::irq::IrqLock;
+use crate::arch::paging::{Rights, STACKS_BASE};
+
+/// Pages of a thread's stack.
+pub const THREAD_STACK_PAGES: u64 = 16;
+/// Pages of a stack for double fault, NMI or machine check: enough for the
+/// panic path.
+pub const INTERRUPT_STACK_PAGES: u64 = 4;
+/// Address space of each stack.
+const SLOT_BYTES: u64 = 256 << 10;
+/// Slots in the part of the address space that is set aside.
+const MAX_SLOTS: u64 = 1 << 20;
+
+struct Stacks {
+    next_slot: u64,
+    /// Thread stacks to be used again.
+    spare: Vec<u64>,
+}
+
+static STACKS: IrqLock<Stacks> = IrqLock::new(Stacks { next_slot: 0, spare: Vec::new() });
+
+/// A thread's stack. Dropped, it waits for the next thread.
+#[derive(Debug)]
+pub struct Stack {
+    top: u64,
+}
+
+impl Stack {
+    /// A stack of [`THREAD_STACK_PAGES`].
+    pub fn new() -> Option<Self> {
+        let spare = STACKS.lock().spare.pop();
+        let top = spare.or_else(|| map_new(THREAD_STACK_PAGES))?;
+        Some(Self { top })
+    }
+
+    /// One past its highest address; 16-aligned.
+    pub fn top(&self) -> u64 {
+        self.top
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // Room was made when the stack was: this cannot allocate.
+        STACKS.lock().spare.push(self.top);
+    }
+}
+
+/// A stack that is never given back; returns its top.
+pub fn new_permanent(len_pages: u64) -> Option<u64> {
+    map_new(len_pages)
+}
+
+fn map_new(len_pages: u64) -> Option<u64> {
+    let order = order_for_pages(len_pages)?;
+    let slot = {
+        let mut stacks = STACKS.lock();
+        let slot = stacks.next_slot;
+        if slot == MAX_SLOTS {
+            return None;
+        }
+        // Room for every stack there is, so that dropping one never allocates.
+        let room = (slot + 1) as usize - stacks.spare.len();
+        stacks.spare.try_reserve(room).ok()?;
+        stacks.next_slot += 1;
+        slot
+    };
+    let frames = pages::alloc(order)?;
+    let len_bytes = len_pages * PAGE_SIZE;
+    let top = STACKS_BASE + (slot + 1) * SLOT_BYTES;
+    if space::map(top - len_bytes, frames.address(), len_bytes, Rights::Data).is_err() {
+        pages::free(frames, order);
+        return None;
+    }
+    Some(top)
+}
+
+/// Whether `address`, which faulted, is below a stack: an overflow.
+pub fn is_below_a_stack(address: u64) -> bool {
+    (STACKS_BASE..STACKS_BASE + MAX_SLOTS * SLOT_BYTES).contains(&address)
+}

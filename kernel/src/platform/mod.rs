@@ -1,0 +1,67 @@
+//! What the firmware tells, as one typed [`Topology`]; nothing of it is
+//! trusted. The worst that broken tables can do is a warning and a smaller
+//! machine.
+
+mod acpi;
+mod clock;
+
+pub use clock::start_clock;
+
+use bootloader_api::BootInfo;
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use firmware::cpus::CpuList;
+use firmware::memmap::{Kind, MemoryMap, Region};
+
+use crate::arch::{cpu, paging};
+use crate::console::warning;
+
+/// The machine.
+pub struct Topology {
+    /// CPUs by APIC id; the boot CPU first.
+    pub cpus: CpuList,
+    /// The ACPI PM timer: its port, and whether it counts 32 bits.
+    pub pm_timer: Option<(u16, bool)>,
+    /// Physical address of the HPET's registers.
+    pub hpet: Option<u64>,
+    /// Memory nodes. One: nodes are not read from the firmware yet.
+    pub node_count: usize,
+}
+
+/// Reads the firmware's memory map and repairs it.
+pub fn memory_map(boot_info: &BootInfo) -> MemoryMap {
+    // What the physical map has no room for does not exist.
+    let bits = cpu::features().phys_addr_bits.min(paging::PHYS_MAP_BYTES.ilog2() as u8);
+    let (map, report) = MemoryMap::sanitise(boot_info.memory_regions.iter().map(region), bits);
+    // Ends within a page are usual, an order nobody promises; the rest is a lie of some kind.
+    if report.overlapping + report.inverted + report.clipped + report.dropped + report.fused > 0 {
+        warning(format_args!("the firmware's {report}"));
+    } else {
+        log::debug!("{report}");
+    }
+    map
+}
+
+fn region(region: &MemoryRegion) -> Region {
+    // Types of the e820 interface, and of UEFI.
+    let kind = match region.kind {
+        MemoryRegionKind::Usable => Kind::Usable,
+        MemoryRegionKind::UnknownBios(3) | MemoryRegionKind::UnknownUefi(9) => Kind::AcpiReclaimable,
+        MemoryRegionKind::UnknownBios(4) | MemoryRegionKind::UnknownUefi(10) => Kind::AcpiNvs,
+        MemoryRegionKind::UnknownBios(5) | MemoryRegionKind::UnknownUefi(8) => Kind::Bad,
+        _ => Kind::Reserved,
+    };
+    Region { start: region.start, end: region.end, kind }
+}
+
+/// Reads the ACPI tables. Without usable ones the machine has one CPU.
+pub fn topology(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
+    let boot_cpu = cpu::apic_id();
+    match acpi::read(boot_info.rsdp_addr.into_option(), map, boot_cpu) {
+        Ok(topology) => topology,
+        Err(problem) => {
+            warning(format_args!("acpi: {problem}; going on with one CPU"));
+            let (cpus, _) = CpuList::collect([], boot_cpu, 1);
+            Topology { cpus, pm_timer: None, hpet: None, node_count: 1 }
+        }
+    }
+}

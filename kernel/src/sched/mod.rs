@@ -1,0 +1,34 @@
+//! Kernel threads: per-CPU run queues, preemption, blocking, sleeping.
+//!
+//! * [`thread`]: what a thread is, and the table of all.
+//! * [`core`]: the run queues and the one function that switches threads.
+//! * [`wait`]: wait queues and completions, made of park and unpark.
+//! * [`timer`]: deadlines, and the one-shot timer behind them.
+//! * [`pool`]: threads that wait for work to be handed to them.
+//!
+//! A thread is on at most one CPU (invariant 3); a run queue is only touched
+//! under its lock, with interrupts off (invariant 4). Nothing here allocates but
+//! spawning and the first sleeps.
+
+mod core;
+pub mod pool;
+mod thread;
+mod timer;
+pub mod wait;
+
+pub use self::core::{
+    idle_forever, interrupt_return, park, reschedule_interrupt, start_cpu, timer_interrupt, unpark, yield_now,
+};
+pub use thread::{
+    JoinHandle, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
+};
+
+use crate::arch::tsc;
+
+/// Blocks the calling thread for at least `ns` nanoseconds.
+pub fn sleep_ns(ns: u64) {
+    let deadline_ns = tsc::now_ns() + ns;
+    while tsc::now_ns() < deadline_ns {
+        park(Some(deadline_ns));
+    }
+}

@@ -1,0 +1,307 @@
+//! Threads, and the table of them.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use runqueue::{CpuMask, Links, ParkState, Tid};
+
+use super::core as scheduler;
+use super::wait::Completion;
+use crate::arch::context::{self, StackPointer};
+use crate::arch::irq::IrqLock;
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::tsc;
+use crate::mm::stacks::Stack;
+
+/// Most threads at a time, idle threads among them.
+pub const MAX_THREADS: usize = 8192;
+
+/// A kernel thread.
+pub struct Thread {
+    tid: Tid,
+    name: String,
+    /// `None` for the idle threads, which run on the stacks that their CPUs started on.
+    stack: Option<Stack>,
+    /// Where the thread stopped. Written by the CPU that switches away from it, read by the one that switches to
+    /// it; `on_cpu` orders the two.
+    stopped_at: UnsafeCell<StackPointer>,
+    pub(super) park: ParkState,
+    /// Some CPU runs on this thread's stack, or has not quite left it.
+    pub(super) on_cpu: AtomicBool,
+    /// The CPU that runs it, ran it last, or has it in its run queue.
+    pub(super) cpu: AtomicUsize,
+    /// CPUs that it may run on.
+    pub(super) allowed: CpuMask,
+    run_link: AtomicU32,
+    wait_link: AtomicU32,
+    cpu_time_ns: AtomicU64,
+    running_since_ns: AtomicU64,
+    entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
+    has_ended: AtomicBool,
+    ended: Completion,
+}
+
+// SAFETY: `stopped_at` is guarded by the protocol of `on_cpu` (invariant 3): only the CPU that has set `on_cpu` touches
+// it. Everything else is atomic, locked or constant.
+unsafe impl Sync for Thread {}
+// SAFETY: nothing in a thread record belongs to the thread that made it.
+unsafe impl Send for Thread {}
+
+/// Why a thread could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpawnError {
+    /// [`MAX_THREADS`] exist.
+    TooManyThreads,
+    /// No memory for a stack.
+    NoStack,
+    /// The set of allowed CPUs has no CPU that is online.
+    NoSuchCpu,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyThreads => write!(f, "there are {MAX_THREADS} threads already, the most"),
+            Self::NoStack => write!(f, "no memory for a thread's stack"),
+            Self::NoSuchCpu => write!(f, "none of the cpus that the thread may run on is online"),
+        }
+    }
+}
+
+/// Threads by number. A non-null entry holds one count of the thread's `Arc`,
+/// given up when the thread has ended and left its stack.
+static TABLE: [AtomicPtr<Thread>; MAX_THREADS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_THREADS];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Where the search for a free number starts.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+impl Thread {
+    fn new(tid: Tid, name: String, stack: Option<Stack>, allowed: CpuMask, cpu: usize) -> Self {
+        Self {
+            tid,
+            name,
+            stack,
+            stopped_at: UnsafeCell::new(StackPointer::NONE),
+            park: ParkState::new(),
+            on_cpu: AtomicBool::new(false),
+            cpu: AtomicUsize::new(cpu),
+            allowed,
+            run_link: AtomicU32::new(Tid::NONE_RAW),
+            wait_link: AtomicU32::new(Tid::NONE_RAW),
+            cpu_time_ns: AtomicU64::new(0),
+            running_since_ns: AtomicU64::new(0),
+            entry: IrqLock::new(None),
+            has_ended: AtomicBool::new(false),
+            ended: Completion::new(),
+        }
+    }
+
+    /// The thread's number, unique among living threads.
+    pub fn tid(&self) -> Tid {
+        self.tid
+    }
+
+    /// The thread's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this is a CPU's idle thread.
+    pub fn is_idle(&self) -> bool {
+        self.stack.is_none()
+    }
+
+    /// CPU time that the thread has used, in nanoseconds. For the calling
+    /// thread, up to now; for others, up to their last switch.
+    pub fn cpu_time_ns(&self) -> u64 {
+        let mut used = self.cpu_time_ns.load(SeqCst);
+        if core::ptr::eq(self, current()) {
+            used += tsc::now_ns().saturating_sub(self.running_since_ns.load(SeqCst));
+        }
+        used
+    }
+
+    pub(super) fn start_clock(&self, now_ns: u64) {
+        self.running_since_ns.store(now_ns, SeqCst);
+    }
+
+    pub(super) fn stop_clock(&self, now_ns: u64) {
+        let ran = now_ns.saturating_sub(self.running_since_ns.load(SeqCst));
+        self.cpu_time_ns.fetch_add(ran, SeqCst);
+    }
+
+    pub(super) fn stopped_at(&self) -> *mut StackPointer {
+        self.stopped_at.get()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(SeqCst)
+    }
+}
+
+/// The running thread.
+pub fn current() -> &'static Thread {
+    let thread = percpu::current().cast::<Thread>();
+    debug_assert!(!thread.is_null(), "no thread runs here yet");
+    // SAFETY: the scheduler set the pointer to a thread that the table keeps while it runs. The `'static` is not
+    // quite true: it holds for as long as this thread runs, and nobody else sees it.
+    unsafe { &*thread }
+}
+
+/// The running thread's name, also where none runs yet: for panics.
+pub fn current_name() -> &'static str {
+    if !percpu::is_active() || percpu::current().is_null() {
+        return "boot";
+    }
+    current().name()
+}
+
+/// The running thread as something to keep.
+pub fn current_arc() -> Arc<Thread> {
+    let thread: *const Thread = current();
+    // SAFETY: every thread lives in an `Arc`, of which the table holds a count while it runs.
+    unsafe {
+        Arc::increment_strong_count(thread);
+        Arc::from_raw(thread)
+    }
+}
+
+/// The thread numbered `tid`, which must be in a queue or run: such threads are
+/// in the table.
+pub(super) fn get(tid: Tid) -> &'static Thread {
+    let thread = TABLE[tid.index()].load(SeqCst);
+    assert!(!thread.is_null(), "thread {tid} is in a queue but has ended");
+    // SAFETY: as in `current`: queued threads have not ended, so the table keeps them.
+    unsafe { &*thread }
+}
+
+/// Threads that exist, idle ones among them.
+pub fn thread_count() -> usize {
+    COUNT.load(SeqCst)
+}
+
+/// Links of run queues.
+pub(super) struct RunLinks;
+/// Links of wait queues.
+pub(super) struct WaitLinks;
+
+impl Links for RunLinks {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        Tid::new(get(tid).run_link.load(SeqCst))
+    }
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        get(tid).run_link.store(Tid::to_raw(next), SeqCst);
+    }
+}
+
+impl Links for WaitLinks {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        Tid::new(get(tid).wait_link.load(SeqCst))
+    }
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        get(tid).wait_link.store(Tid::to_raw(next), SeqCst);
+    }
+}
+
+/// Finds a free number and enters the thread that `make` builds for it.
+fn enter(make: impl FnOnce(Tid) -> Thread) -> Result<Arc<Thread>, SpawnError> {
+    /// Marks a number as taken while its thread is being built.
+    fn placeholder() -> *mut Thread {
+        core::ptr::dangling_mut()
+    }
+    let start = NEXT.fetch_add(1, SeqCst);
+    let free = (0..MAX_THREADS).map(|step| (start + step) % MAX_THREADS).find(|index| {
+        TABLE[*index].compare_exchange(core::ptr::null_mut(), placeholder(), SeqCst, SeqCst).is_ok()
+    });
+    let index = free.ok_or(SpawnError::TooManyThreads)?;
+    let tid = Tid::new(index as u32).expect("the table is smaller than the largest number");
+    let thread = Arc::new(make(tid));
+    TABLE[index].store(Arc::into_raw(thread.clone()).cast_mut(), SeqCst);
+    COUNT.fetch_add(1, SeqCst);
+    Ok(thread)
+}
+
+/// Gives up the table's hold on an ended thread that no CPU runs on any more.
+pub(super) fn forget(tid: Tid) {
+    let thread = TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst);
+    COUNT.fetch_sub(1, SeqCst);
+    // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
+    drop(unsafe { Arc::from_raw(thread.cast_const()) });
+}
+
+/// A running or ended thread that can be waited for. Dropped, the thread goes
+/// on by itself.
+#[derive(Clone)]
+pub struct JoinHandle {
+    thread: Arc<Thread>,
+}
+
+impl JoinHandle {
+    /// Blocks until the thread has ended.
+    pub fn join(self) {
+        self.thread.ended.wait();
+    }
+
+    /// The thread.
+    pub fn thread(&self) -> &Arc<Thread> {
+        &self.thread
+    }
+}
+
+/// Starts a thread that may run on any CPU.
+pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
+    spawn_on(CpuMask::ALL, name, entry)
+}
+
+/// Starts a thread that runs only on the CPUs of `allowed`.
+pub fn spawn_on(
+    allowed: CpuMask,
+    name: &str,
+    entry: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle, SpawnError> {
+    scheduler::reap();
+    let stack = Stack::new().ok_or(SpawnError::NoStack)?;
+    let top = stack.top();
+    let cpu = scheduler::choose_cpu_for_new(&allowed).ok_or(SpawnError::NoSuchCpu)?;
+    let thread = enter(|tid| Thread::new(tid, name.into(), Some(stack), allowed, cpu))?;
+    *thread.entry.lock() = Some(Box::new(entry));
+    // SAFETY:
+    // 1. The stack is new (or its last thread has ended), mapped, and 16-aligned at its top.
+    // 2. The thread is in no queue yet, so no CPU touches `stopped_at`.
+    unsafe {
+        *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
+    }
+    scheduler::make_runnable(&thread);
+    Ok(JoinHandle { thread })
+}
+
+/// Where every thread begins.
+extern "C" fn thread_main(thread: usize) -> ! {
+    scheduler::finish_switch();
+    x86_64::instructions::interrupts::enable();
+    // SAFETY: `spawn_on` passed the thread's own address; the table keeps it while it runs.
+    let thread = unsafe { &*(thread as *const Thread) };
+    let entry = thread.entry.lock().take();
+    if let Some(entry) = entry {
+        entry();
+    }
+    thread.ended.complete();
+    thread.has_ended.store(true, SeqCst);
+    scheduler::leave_for_good()
+}
+
+/// Makes the code that runs on this CPU its idle thread.
+pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
+    let name = alloc::format!("idle/{cpu}");
+    let make = |tid| Thread::new(tid, name, None, CpuMask::single(cpu.index()), cpu.index());
+    let thread = enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
+    thread.on_cpu.store(true, SeqCst);
+    thread.start_clock(tsc::now_ns());
+    percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast());
+    thread.tid
+}

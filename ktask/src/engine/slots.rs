@@ -1,0 +1,117 @@
+//! One record per worker, on the caller's stack.
+
+use crate::budget::Place;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::{HelperId, NodeId};
+
+/// What is known of one worker. Slot 0 is the caller's.
+///
+/// `state` is written by the caller (`FREE` to `OUT` and back) and by the one helper that
+/// has the slot (`OUT` to `DONE`). `helper`, `place` and `home` are the caller's to write
+/// before it hands the task out; the rest is the worker's to write.
+#[derive(Default)]
+pub(crate) struct Slot {
+    state: AtomicU32,
+    /// The budget's place, encoded: see [`encode`].
+    place: AtomicU32,
+    helper: AtomicU64,
+    failed_start: AtomicU64,
+    failed_end: AtomicU64,
+}
+
+/// No helper has the slot.
+const FREE: u32 = 0;
+/// A task for it exists that has not ended.
+const OUT: u32 = 1;
+/// Its helper has ended.
+const DONE: u32 = 2;
+
+impl Slot {
+    /// Whether a new helper may have this slot.
+    pub(crate) fn is_free(&self) -> bool {
+        // The failed chunk of an ended helper must be kept for the undo. Relaxed: only the
+        // caller, who asks, makes slots taken; seeing a slot free late is harmless.
+        self.state.load(Ordering::Relaxed) != OUT && self.failed().is_none()
+    }
+
+    /// Caller: the slot goes to a helper that has `place` in the budget, if any.
+    pub(crate) fn take(&self, place: Option<Place>) {
+        // Relaxed: the hand-over of the task publishes all of it to the helper.
+        self.helper.store(u64::MAX, Ordering::Relaxed);
+        self.place.store(encode(place), Ordering::Relaxed);
+        self.state.store(OUT, Ordering::Relaxed);
+    }
+
+    /// Caller: the helper was started and has this name.
+    pub(crate) fn set_helper(&self, helper: HelperId) {
+        // Relaxed: only the caller reads it.
+        self.helper.store(helper.0, Ordering::Relaxed);
+    }
+
+    /// Caller: the helper's name while it has not ended.
+    pub(crate) fn unfinished(&self) -> Option<HelperId> {
+        // SeqCst: with `finish` and `Lending`, see there.
+        (self.state.load(Ordering::SeqCst) == OUT)
+            .then(|| HelperId(self.helper.load(Ordering::Relaxed)))
+    }
+
+    /// Caller: the helper was refused, taken back or lost. The place that is to be
+    /// given back, if it had not ended after all.
+    pub(crate) fn vacate(&self) -> Option<Place> {
+        // Relaxed: either no task for the slot exists any more and the join has made
+        // everything visible, or none ever left the caller.
+        if self.state.load(Ordering::Relaxed) != OUT {
+            return None;
+        }
+        self.state.store(FREE, Ordering::Relaxed);
+        self.take_place()
+    }
+
+    /// Helper: the place in the budget that is to be given back.
+    pub(crate) fn take_place(&self) -> Option<Place> {
+        // Relaxed: one reader at a time, see the type.
+        decode(self.place.swap(0, Ordering::Relaxed))
+    }
+
+    /// Helper: at an end.
+    pub(crate) fn finish(&self) {
+        // SeqCst: the helper then looks whether the caller lends to this slot, and the caller,
+        // having said that it does, looks whether the helper has ended: one of the two
+        // must see the other.
+        self.state.store(DONE, Ordering::SeqCst);
+    }
+
+    /// Worker: its chunk `start..end` failed. A worker stops at its first failure, so one
+    /// record is enough.
+    pub(crate) fn set_failed(&self, start: u64, end: u64) {
+        // Relaxed: read after the join only, but by `is_free`, where the caller may see
+        // it late: then the record must not be lost, which the state (still OUT) prevents.
+        self.failed_start.store(start, Ordering::Relaxed);
+        self.failed_end.store(end, Ordering::Relaxed);
+    }
+
+    /// The failed chunk of this slot's worker.
+    pub(crate) fn failed(&self) -> Option<(u64, u64)> {
+        // Relaxed: see `set_failed`.
+        let end = self.failed_end.load(Ordering::Relaxed);
+        // A chunk is not empty, so an end of 0 is no chunk.
+        (end != 0).then(|| (self.failed_start.load(Ordering::Relaxed), end))
+    }
+}
+
+/// 0: no place; 1: one of the whole; 2 and up: one of node 0 and up.
+fn encode(place: Option<Place>) -> u32 {
+    match place {
+        None => 0,
+        Some(Place { node: None }) => 1,
+        Some(Place { node: Some(node) }) => node.0 + 2,
+    }
+}
+
+fn decode(code: u32) -> Option<Place> {
+    match code {
+        0 => None,
+        1 => Some(Place { node: None }),
+        node => Some(Place { node: Some(NodeId(node - 2)) }),
+    }
+}

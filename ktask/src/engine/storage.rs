@@ -1,0 +1,49 @@
+//! Room on the caller's stack, as much as the job needs and not more.
+//!
+//! A job must not allocate, and a kernel's stack is small. So the tables come in a few
+//! sizes, each in a frame of its own that exists only while a job of that size runs:
+//! 128 bytes per node range (1, 8 or 64), 32 bytes per thread (8, 64 or 1024).
+
+use super::slots::Slot;
+use crate::cursor::Cursor;
+use crate::{MAX_NODE_RANGES, MAX_WORKERS};
+
+/// Calls `go` with `ranges` cursors, made by `range`. `ranges <= MAX_NODE_RANGES`.
+pub(super) fn with_cursors(
+    ranges: usize,
+    range: &dyn Fn(usize) -> Cursor,
+    go: &mut dyn FnMut(&[Cursor]),
+) {
+    match ranges {
+        0..=1 => cursors_of_size::<1>(ranges, range, go),
+        2..=8 => cursors_of_size::<8>(ranges, range, go),
+        _ => cursors_of_size::<MAX_NODE_RANGES>(ranges, range, go),
+    }
+}
+
+#[inline(never)]
+fn cursors_of_size<const SIZE: usize>(
+    ranges: usize,
+    range: &dyn Fn(usize) -> Cursor,
+    go: &mut dyn FnMut(&[Cursor]),
+) {
+    let cursors: [Cursor; SIZE] = core::array::from_fn(|index| {
+        if index < ranges { range(index) } else { Cursor::new(0, 0, None) }
+    });
+    go(&cursors[..ranges]);
+}
+
+/// Calls `go` with a slot per thread. `threads <= MAX_WORKERS`.
+pub(super) fn with_slots(threads: usize, go: &mut dyn FnMut(&[Slot])) {
+    match threads {
+        0..=8 => slots_of_size::<8>(threads, go),
+        9..=64 => slots_of_size::<64>(threads, go),
+        _ => slots_of_size::<MAX_WORKERS>(threads, go),
+    }
+}
+
+#[inline(never)]
+fn slots_of_size<const SIZE: usize>(threads: usize, go: &mut dyn FnMut(&[Slot])) {
+    let slots: [Slot; SIZE] = core::array::from_fn(|_| Slot::default());
+    go(&slots[..threads]);
+}

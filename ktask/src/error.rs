@@ -1,0 +1,174 @@
+//! How a job fails.
+
+use core::fmt;
+
+use crate::Stats;
+
+/// A job that did not complete, and what it did nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobError<E> {
+    /// Why.
+    pub cause: Cause<E>,
+    /// What was done until then, and undone.
+    pub stats: Stats,
+}
+
+/// Why a job did not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause<E> {
+    /// The thread function failed: the first error of all workers, and the number of
+    /// the first unit and of the one past the last of the chunk it came from.
+    Failed {
+        /// What the thread function returned.
+        error: E,
+        /// First unit of the failing chunk.
+        start: u64,
+        /// One past its last unit.
+        end: u64,
+    },
+    /// The job's [`CancelToken`](crate::CancelToken) was cancelled.
+    Cancelled,
+    /// The job's deadline came before its end.
+    DeadlinePassed,
+    /// The job was described wrongly; nothing was started.
+    Invalid(Invalid),
+}
+
+/// What is wrong with a job's description. Raw numbers, in the job's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// The range ends before it starts.
+    RangeReversed {
+        /// Its start.
+        start: u64,
+        /// Its end.
+        end: u64,
+    },
+    /// `min_chunk` is 0.
+    MinChunkZero,
+    /// `align` is 0.
+    AlignZero,
+    /// `max_threads` is 0.
+    MaxThreadsZero,
+    /// `threads_exact` is not between 1 and [`MAX_WORKERS`](crate::MAX_WORKERS).
+    ThreadsExactOutOfRange {
+        /// What was asked for.
+        threads: usize,
+    },
+    /// More node ranges than [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES).
+    TooManyNodeRanges {
+        /// How many there are.
+        ranges: usize,
+    },
+    /// A node range names a node that the platform does not have.
+    NoSuchNode {
+        /// Which of the ranges, from 0.
+        index: usize,
+        /// Its node.
+        node: u32,
+        /// Nodes that there are.
+        nodes: usize,
+    },
+    /// A node range ends before it starts.
+    NodeRangeReversed {
+        /// Which of the ranges, from 0.
+        index: usize,
+        /// Its start.
+        start: u64,
+        /// Its end.
+        end: u64,
+    },
+    /// A node range is not within the job's range.
+    NodeRangeOutside {
+        /// Which of the ranges, from 0.
+        index: usize,
+        /// Its start.
+        start: u64,
+        /// Its end.
+        end: u64,
+    },
+    /// Two node ranges share units, which would be handed out twice.
+    NodeRangesOverlap {
+        /// One of them, from 0.
+        index: usize,
+        /// The other one.
+        other: usize,
+    },
+    /// The node ranges leave out a part of the job's range, which would not be
+    /// handed out at all.
+    NodeRangesLeaveGap {
+        /// Units of the job's range.
+        units: u64,
+        /// Units of the node ranges together.
+        covered: u64,
+    },
+    /// The caller holds a lock that a thread function of this job is known to take.
+    LockHeld {
+        /// The lock classes in question, one bit each.
+        locks: u64,
+    },
+}
+
+impl<E> JobError<E> {
+    /// Nothing was started.
+    pub(crate) fn invalid(invalid: Invalid) -> Self {
+        Self { cause: Cause::Invalid(invalid), stats: Stats::default() }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for JobError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Failed { error, start, end } => write!(f, "chunk {start}..{end} failed: {error}"),
+            Cause::Cancelled => write!(f, "cancelled after {} units", self.stats.units),
+            Cause::DeadlinePassed => {
+                write!(f, "deadline passed after {} units", self.stats.units)
+            }
+            Cause::Invalid(invalid) => invalid.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for JobError<E> {}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::RangeReversed { start, end } => {
+                write!(f, "range {start}..{end}: the end must not be below the start")
+            }
+            Self::MinChunkZero => write!(f, "min_chunk 0: must be at least 1"),
+            Self::AlignZero => write!(f, "align 0: must be at least 1"),
+            Self::MaxThreadsZero => write!(f, "max_threads 0: must be at least 1"),
+            Self::ThreadsExactOutOfRange { threads } => {
+                write!(f, "threads_exact {threads}: must be 1 to {}", crate::MAX_WORKERS)
+            }
+            Self::TooManyNodeRanges { ranges } => {
+                write!(f, "{ranges} node ranges: must be at most {}", crate::MAX_NODE_RANGES)
+            }
+            Self::NoSuchNode { index, node, nodes } => {
+                write!(f, "node range {index} names node {node}: must be 0 to {}", nodes - 1)
+            }
+            Self::NodeRangeReversed { index, start, end } => write!(
+                f,
+                "node range {index}, {start}..{end}: the end must not be below the start"
+            ),
+            Self::NodeRangeOutside { index, start, end } => {
+                write!(f, "node range {index}, {start}..{end}: must lie within the job's range")
+            }
+            Self::NodeRangesOverlap { index, other } => {
+                write!(f, "node ranges {index} and {other} overlap: must share no unit")
+            }
+            Self::NodeRangesLeaveGap { units, covered } => write!(
+                f,
+                "node ranges cover {covered} of {units} units: must cover each once"
+            ),
+            Self::LockHeld { locks } => write!(
+                f,
+                "caller holds locks {locks:#x} that the thread function takes: must be released before the job"
+            ),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Jobs in an ordinary program: helpers are threads of a pool.
+//!
+//! ```
+//! use ktask::{Items, Job, hosted::Hosted};
+//!
+//! let platform = Hosted::new();
+//! let stats = Job::new(Items::new(0)..Items::new(1_000_000))
+//!     .min_chunk(Items::new(10_000))
+//!     .run(&platform, |_chunk| Ok::<(), ()>(()))
+//!     .unwrap();
+//! assert_eq!(stats.units, 1_000_000);
+//! ```
+
+extern crate std;
+
+mod locks;
+mod pool;
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{
+    Budget, HelperContext, HelperId, HelperTask, LockSet, MAX_WORKERS, NodeId, Placement, Platform,
+};
+
+pub use locks::{OrderedMutex, OrderedMutexGuard};
+use pool::Pool;
+
+std::thread_local! {
+    /// The node that this thread says it is on.
+    static NODE: Cell<NodeId> = const { Cell::new(NodeId(0)) };
+    /// For whom this thread works at the moment.
+    static CONTEXT: Cell<HelperContext> = const { Cell::new(HelperContext::NONE) };
+}
+
+/// A pool of threads as a [`Platform`]. Cheap to clone; the threads end with the last clone.
+///
+/// CPUs are those that the operating system gives to the process (its CPU mask and
+/// quota included), unless the builder says otherwise. Standard threads have no priorities, so
+/// helpers run at the weight of every other thread and lending weight does nothing.
+#[derive(Clone, Debug)]
+pub struct Hosted {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pool: Arc<Pool>,
+    threads: std::vec::Vec<thread::JoinHandle<()>>,
+    cpus: usize,
+    nodes: usize,
+    max_threads: usize,
+    enabled: bool,
+    budget: Budget,
+    epoch: Instant,
+}
+
+/// Makes a [`Hosted`] that differs from the default.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Builder {
+    cpus: Option<usize>,
+    threads: Option<usize>,
+    nodes: usize,
+    max_threads: usize,
+    budget_percent: u32,
+    enabled: bool,
+}
+
+impl Hosted {
+    /// A pool with a thread per CPU of the process.
+    ///
+    /// Threads that the operating system refuses to start are done without.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A pool to be described.
+    pub fn builder() -> Builder {
+        Builder {
+            cpus: None,
+            threads: None,
+            nodes: 1,
+            max_threads: MAX_WORKERS,
+            budget_percent: Budget::new().percent(),
+            enabled: true,
+        }
+    }
+
+    /// Declares that the calling thread runs on `node`. Pool threads are spread over the
+    /// nodes in turn.
+    pub fn set_current_node(&self, node: NodeId) {
+        NODE.set(node);
+    }
+
+    /// Helpers that wait for a thread.
+    #[must_use]
+    pub fn queued_helpers(&self) -> usize {
+        self.inner.pool.queued()
+    }
+}
+
+impl Default for Hosted {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// Says that there are so many CPUs, at least 1.
+    pub fn cpus(mut self, cpus: usize) -> Self {
+        self.cpus = Some(cpus.max(1));
+        self
+    }
+
+    /// Threads of the pool; as many as CPUs by default. 0 makes every job run alone.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Says that there are so many nodes, at least 1, with the CPUs spread evenly.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes.max(1);
+        self
+    }
+
+    /// What [`Platform::max_threads`] answers.
+    pub fn max_threads(mut self, max_threads: usize) -> Self {
+        self.max_threads = max_threads;
+        self
+    }
+
+    /// Share of the CPUs that helpers may occupy; more than 100 is taken as 100.
+    pub fn budget_percent(mut self, percent: u32) -> Self {
+        self.budget_percent = percent.min(100);
+        self
+    }
+
+    /// What [`Platform::enabled`] answers.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Starts the threads.
+    #[must_use]
+    pub fn build(self) -> Hosted {
+        let cpus = self
+            .cpus
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        let pool = Arc::new(Pool::new(self.threads.unwrap_or(cpus)));
+        let threads = (0..self.threads.unwrap_or(cpus))
+            .map_while(|index| {
+                let pool = pool.clone();
+                let node = NodeId((index % self.nodes) as u32);
+                let name = std::format!("ktask-{index}");
+                let main = move || {
+                    NODE.set(node);
+                    pool.serve(node);
+                };
+                thread::Builder::new().name(name).spawn(main).ok()
+            })
+            .collect();
+        let budget = Budget::new();
+        if budget.set_percent(self.budget_percent).is_err() {
+            unreachable!("the builder keeps the share at 100 or below");
+        }
+        Hosted {
+            inner: Arc::new(Inner {
+                pool,
+                threads,
+                cpus,
+                nodes: self.nodes,
+                max_threads: self.max_threads,
+                enabled: self.enabled,
+                budget,
+                epoch: Instant::now(),
+            }),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.pool.close();
+        for thread in self.threads.drain(..) {
+            // A helper that lets go of the last clone cannot wait for itself; it is
+            // about to end anyway.
+            if thread.thread().id() != thread::current().id() {
+                // Pool threads catch what their tasks throw, so there is nothing to hand on.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Platform for Hosted {
+    type Thread = thread::Thread;
+
+    fn online_cpus(&self) -> usize {
+        self.inner.cpus
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.inner.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn current_thread(&self) -> thread::Thread {
+        thread::current()
+    }
+
+    fn park(&self, deadline_ns: Option<u64>) {
+        match deadline_ns {
+            None => thread::park(),
+            Some(deadline_ns) => {
+                let timeout_ns = deadline_ns.saturating_sub(self.now_ns());
+                thread::park_timeout(Duration::from_nanos(timeout_ns));
+            }
+        }
+    }
+
+    fn unpark(&self, thread: &thread::Thread) {
+        thread.unpark();
+    }
+
+    fn start_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        self.inner.pool.push(task, placement.node)
+    }
+
+    fn nodes(&self) -> usize {
+        self.inner.nodes
+    }
+
+    fn online_cpus_of_node(&self, node: NodeId) -> usize {
+        let (cpus, nodes) = (self.inner.cpus, self.inner.nodes);
+        let node = node.0 as usize;
+        if node < nodes { cpus / nodes + usize::from(node < cpus % nodes) } else { 0 }
+    }
+
+    fn current_node(&self) -> NodeId {
+        NODE.get()
+    }
+
+    fn thread_time_ns(&self) -> u64 {
+        crate::raw::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
+    }
+
+    fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
+        self.inner.pool.take(helper)
+    }
+
+    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
+        self.inner.pool.take_of_family(family)
+    }
+
+    fn held_locks(&self) -> LockSet {
+        locks::held()
+    }
+
+    fn begin_help(&self, context: HelperContext) -> HelperContext {
+        CONTEXT.replace(context)
+    }
+
+    fn end_help(&self, before: HelperContext) {
+        CONTEXT.set(before);
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.inner.budget
+    }
+
+    fn max_threads(&self) -> usize {
+        self.inner.max_threads
+    }
+
+    fn enabled(&self) -> bool {
+        self.inner.enabled
+    }
+}

@@ -1,0 +1,284 @@
+//! Describing a job and running it.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+
+use crate::chunk::Lineage;
+use crate::engine::{self, Body, Ending, Piece, Plan, Threads};
+use crate::cursor::Cursor;
+use crate::raw::Lock;
+use crate::body::{FirstError, PlainBody, ReduceBody};
+use crate::{
+    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, Tuning,
+    Unit, check,
+};
+
+/// How far a job may go in using the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Nobody else needs the machine yet: every CPU, no helper budget.
+    Boot,
+    /// Others are at work: at most [`RUNTIME_THREADS`] threads unless the job says
+    /// otherwise, and within the helper budget.
+    #[default]
+    Runtime,
+}
+
+/// Threads that a [`Profile::Runtime`] job has at most when it names no number: the
+/// default that the shipped kernel version arrived at (the posted ones had 4).
+pub const RUNTIME_THREADS: usize = 16;
+
+/// A part of a job's range and the node that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeRange<U> {
+    /// The node.
+    pub node: NodeId,
+    /// Its first unit.
+    pub start: U,
+    /// One past its last unit.
+    pub end: U,
+}
+
+impl<U: Unit> NodeRange<U> {
+    /// The units of `range` belong to `node`.
+    #[must_use]
+    pub fn new(node: NodeId, range: Range<U>) -> Self {
+        Self { node, start: range.start, end: range.end }
+    }
+}
+
+/// A job: a range of units and how it may be cut and shared.
+///
+/// Nothing happens before [`run`](Self::run), which may be called any number of times.
+#[must_use = "a job does nothing until it is run"]
+pub struct Job<'a, U: Unit> {
+    pub(crate) range: Range<U>,
+    pub(crate) min_chunk: u64,
+    pub(crate) align: u64,
+    pub(crate) max_threads: Option<usize>,
+    pub(crate) threads_exact: Option<usize>,
+    pub(crate) nodes: &'a [NodeRange<U>],
+    profile: Profile,
+    undo: Option<&'a (dyn Fn(Chunk<U>) + Sync)>,
+    cancel: Option<&'a CancelToken>,
+    deadline_ns: Option<u64>,
+    tuning: Option<&'a Tuning>,
+    pub(crate) takes_locks: LockSet,
+    lineage: Lineage,
+    pub(crate) gaps_allowed: bool,
+}
+
+impl<'a, U: Unit> Job<'a, U> {
+    /// A job over `range`, in chunks of at least one unit. An empty range is a job
+    /// that does nothing and succeeds.
+    pub fn new(range: Range<U>) -> Self {
+        Self {
+            range,
+            min_chunk: 1,
+            align: 1,
+            max_threads: None,
+            threads_exact: None,
+            nodes: &[],
+            profile: Profile::default(),
+            undo: None,
+            cancel: None,
+            deadline_ns: None,
+            tuning: None,
+            takes_locks: LockSet::EMPTY,
+            lineage: Lineage::default(),
+            gaps_allowed: false,
+        }
+    }
+
+    /// A job over several ranges, each on its node; they may leave units between them
+    /// out. See [`nodes`](Self::nodes) for a job whose range must be covered.
+    pub fn over_nodes(nodes: &'a [NodeRange<U>]) -> Self {
+        // From the first unit to the last one past the end, gaps and all.
+        let start = nodes.iter().map(|range| range.start).min();
+        let end = nodes.iter().map(|range| range.end).max();
+        let zero = U::from_raw(0);
+        let mut job = Self::new(start.unwrap_or(zero)..end.unwrap_or(zero));
+        job.nodes = nodes;
+        job.gaps_allowed = true;
+        job
+    }
+
+    /// No chunk is smaller, but for the last of the range: the least work for which
+    /// handing out a chunk (about a microsecond) is worth it. Memory of 32 MiB and more
+    /// in one piece is also zeroed faster on some processors. At least 1.
+    pub fn min_chunk(mut self, min_chunk: U) -> Self {
+        self.min_chunk = min_chunk.raw();
+        self
+    }
+
+    /// Chunks end at positions that are multiples of this, counted from 0 and not from
+    /// the start of the range, so that none shares a section or a page table with
+    /// another. At least 1.
+    pub fn align(mut self, align: U) -> Self {
+        self.align = align.raw();
+        self
+    }
+
+    /// No more threads than this, the caller included. At least 1.
+    pub fn max_threads(mut self, max_threads: usize) -> Self {
+        self.max_threads = Some(max_threads);
+        self
+    }
+
+    /// Exactly so many threads, for measuring: neither the CPU count nor the budget nor
+    /// the governor has a say. Fewer only where there is less than a chunk for each,
+    /// where [`Platform::max_threads`] or [`Platform::enabled`] forbids, or
+    /// where helpers are not to be had. 1 to [`MAX_WORKERS`].
+    pub fn threads_exact(mut self, threads: usize) -> Self {
+        self.threads_exact = Some(threads);
+        self
+    }
+
+    /// Which part of the range belongs to which node, in any order, at most
+    /// [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES). Together they must cover the job's range exactly.
+    pub fn nodes(mut self, nodes: &'a [NodeRange<U>]) -> Self {
+        self.nodes = nodes;
+        self.gaps_allowed = false;
+        self
+    }
+
+    /// How far the job may go in using the machine.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Called, when the job fails, for parts of the range that together are exactly the
+    /// completed chunks, on several threads too; their cuts may be others. The failing
+    /// chunk is not among them: the thread function cleans up after itself.
+    pub fn undo(mut self, undo: &'a (dyn Fn(Chunk<U>) + Sync)) -> Self {
+        self.undo = Some(undo);
+        self
+    }
+
+    /// Ends the job at the next chunk once `token` is cancelled.
+    pub fn cancel(mut self, token: &'a CancelToken) -> Self {
+        self.cancel = Some(token);
+        self
+    }
+
+    /// Ends the job at the next chunk once [`Platform::now_ns`] has reached this.
+    pub fn deadline_ns(mut self, deadline_ns: u64) -> Self {
+        self.deadline_ns = Some(deadline_ns);
+        self
+    }
+
+    /// Keeps what the governor finds out for the next run. See [`Tuning`].
+    pub fn tuning(mut self, tuning: &'a Tuning) -> Self {
+        self.tuning = Some(tuning);
+        self
+    }
+
+    /// Lock classes that the thread function takes. The job refuses to start
+    /// ([`Invalid::LockHeld`]) while its caller, or one of the jobs around it, holds one
+    /// of them: it would wait for helpers that wait for it.
+    pub fn takes_locks(mut self, locks: LockSet) -> Self {
+        self.takes_locks = locks;
+        self
+    }
+
+    /// The job is part of the chunk `outer` of another job. Not needed for safety, nested
+    /// jobs cannot block each other; it lets waiting callers help within the family, and
+    /// the lock check see the outer callers.
+    pub fn within<V: Unit>(mut self, outer: &Chunk<V>) -> Self {
+        self.lineage = outer.lineage;
+        self
+    }
+
+    /// Calls `thread_fn` on chunks that together are the job's range, on the calling thread
+    /// and on helpers. When it returns, no call is running and none will come.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `thread_fn`, cancellation, a passed deadline, or a job that was
+    /// described wrongly (then nothing was started).
+    pub fn run<P: Platform, E: Send>(
+        &self,
+        platform: &P,
+        thread_fn: impl Fn(Chunk<U>) -> Result<(), E> + Sync,
+    ) -> Result<Stats, JobError<E>> {
+        let first_error = FirstError::new();
+        let body = PlainBody { thread_fn, first_error: &first_error, unit: PhantomData::<fn(U)> };
+        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        first_error.into_result(ending, stats)
+    }
+
+    /// As [`run`](Self::run), with an accumulator per worker instead of shared counters in
+    /// the thread function: each worker begins with `init()`, and `merge` makes one of two
+    /// in any order. A job without units gives `init()`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run); the accumulators are dropped then.
+    pub fn run_reduce<P: Platform, A: Send, E: Send>(
+        &self,
+        platform: &P,
+        init: impl Fn() -> A + Sync,
+        thread_fn: impl Fn(&mut A, Chunk<U>) -> Result<(), E> + Sync,
+        merge: impl Fn(A, A) -> A + Sync,
+    ) -> Result<(A, Stats), JobError<E>> {
+        let first_error = FirstError::new();
+        let merged = Lock::new(None);
+        let body = ReduceBody {
+            init: &init,
+            thread_fn,
+            merge,
+            merged: &merged,
+            first_error: &first_error,
+            unit: PhantomData::<fn(U)>,
+        };
+        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let stats = first_error.into_result(ending, stats)?;
+        Ok((merged.into_inner().unwrap_or_else(init), stats))
+    }
+
+    /// Checks the description, then has the engine run it.
+    fn execute<P: Platform>(
+        &self,
+        platform: &P,
+        body: &dyn Body,
+    ) -> Result<(Ending, Stats), Invalid> {
+        let units = check::units(self, platform)?;
+        let held = self.lineage.locks.union(platform.held_locks());
+        let circle = held.0 & self.takes_locks.0;
+        if circle != 0 {
+            return Err(Invalid::LockHeld { locks: circle });
+        }
+        if units == 0 {
+            return Ok((Ending::Complete, Stats::default()));
+        }
+        let undo = self.undo.map(|undo| move |piece: Piece| undo(Chunk::from_piece(piece)));
+        let plan = Plan {
+            units,
+            min_chunk: self.min_chunk,
+            align: self.align,
+            threads: self.threads(),
+            cancel: self.cancel,
+            deadline_ns: self.deadline_ns,
+            tuning: self.tuning,
+            lineage: Lineage { locks: held, ..self.lineage },
+            undo: undo.as_ref().map(|undo| undo as _),
+        };
+        let range = |index: usize| match self.nodes.get(index) {
+            Some(range) => Cursor::new(range.start.raw(), range.end.raw(), Some(range.node)),
+            None => Cursor::new(self.range.start.raw(), self.range.end.raw(), None),
+        };
+        Ok(engine::execute(platform, &plan, self.nodes.len().max(1), &range, body))
+    }
+
+    fn threads(&self) -> Threads {
+        if let Some(threads) = self.threads_exact {
+            return Threads::Exact(threads);
+        }
+        let (default, budgeted) = match self.profile {
+            Profile::Boot => (MAX_WORKERS, false),
+            Profile::Runtime => (RUNTIME_THREADS, true),
+        };
+        Threads::UpTo { limit: self.max_threads.unwrap_or(default), budgeted }
+    }
+}

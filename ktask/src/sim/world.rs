@@ -1,0 +1,305 @@
+//! The simulated machine's state and its clock.
+//!
+//! One thread of this process per simulated CPU that is used, one of them running at a time. It
+//! runs in no virtual time at all until it works, parks or ends; then the next event in
+//! virtual time says who runs next. Ties go by number, so a run is the same every time.
+
+use std::boxed::Box;
+use std::collections::{BTreeSet, VecDeque};
+use std::vec::Vec;
+
+use super::flow::Flow;
+use super::{Machine, NORMAL_WEIGHT, Sim};
+use crate::{HelperId, HelperTask};
+
+/// Everything that the virtual time moves.
+pub(super) struct World {
+    pub(super) machine: Machine,
+    pub(super) now_ns: u64,
+    /// CPUs, each with the one thread that may run there.
+    pub(super) cpus: Vec<Cpu>,
+    /// Threads that can run at this moment of virtual time.
+    pub(super) ready: VecDeque<usize>,
+    /// Threads that wake at a time.
+    timers: BTreeSet<(u64, usize)>,
+    flows: Vec<Flow>,
+    random: u64,
+    pub(super) next_helper: u64,
+    /// Nothing can happen any more: some thread waits for a wake-up that was lost.
+    pub(super) stuck: bool,
+}
+
+/// One CPU and its thread.
+#[derive(Default)]
+pub(super) struct Cpu {
+    pub(super) node: usize,
+    speed: f64,
+    pub(super) status: Status,
+    /// An `unpark` that came before its `park`.
+    pub(super) token: bool,
+    pub(super) weight: u32,
+    /// CPU time that the thread has used, in seconds.
+    used_s: f64,
+    pub(super) charged_ns: u64,
+    /// The helper that runs or will run here.
+    pub(super) helper: Option<HelperId>,
+    pub(super) task: Option<Box<HelperTask<Sim>>>,
+    neighbour: Option<NeighbourState>,
+    timer_ns: Option<u64>,
+}
+
+/// What a CPU's thread does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Status {
+    /// There is none.
+    #[default]
+    Idle,
+    /// A task is on its way.
+    Starting,
+    /// Runs now or is in the ready queue.
+    Running,
+    Parked,
+    /// Works on a node's memory.
+    Working(Work),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Work {
+    node: usize,
+    key: u64,
+    rate: f64,
+    since_ns: u64,
+}
+
+#[derive(Clone, Copy)]
+struct NeighbourState {
+    weight: f64,
+    left_s: f64,
+    at_ns: u64,
+    ended_ns: Option<u64>,
+}
+
+impl World {
+    pub(super) fn new(machine: Machine, seed: u64) -> Self {
+        let cpus = (0..machine.cpus().max(1))
+            .map(|cpu| Cpu {
+                node: machine.node_of(cpu),
+                speed: machine.speed_of(cpu),
+                weight: NORMAL_WEIGHT,
+                neighbour: machine.neighbours.iter().find(|one| one.cpu == cpu).map(|one| {
+                    NeighbourState {
+                        weight: f64::from(one.weight),
+                        left_s: one.work_ns as f64 * 1e-9,
+                        at_ns: 0,
+                        ended_ns: None,
+                    }
+                }),
+                ..Cpu::default()
+            })
+            .collect();
+        let flows = machine.nodes.iter().map(|node| Flow::new(node.capacity)).collect();
+        Self {
+            machine,
+            now_ns: 0,
+            cpus,
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            flows,
+            // Odd, as the generator wants it.
+            random: seed << 1 | 1,
+            next_helper: 0,
+            stuck: false,
+        }
+    }
+
+    /// A number below `below`, which is not 0.
+    pub(super) fn random_below(&mut self, below: u64) -> u64 {
+        // Marsaglia's xorshift, multiplied.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % below
+    }
+
+    /// CPU time of the thread on `cpu`, in nanoseconds.
+    pub(super) fn used_ns(&self, cpu: usize) -> u64 {
+        (self.cpus[cpu].used_s * 1e9) as u64
+    }
+
+    /// When the neighbour on `cpu` was done, if there is one and it was.
+    pub(super) fn neighbour_ended_ns(&self, cpu: usize) -> Option<u64> {
+        self.cpus.get(cpu)?.neighbour?.ended_ns
+    }
+
+    /// Lets the thread on `cpu` sleep until `at_ns`, in whatever status it is.
+    pub(super) fn set_timer(&mut self, cpu: usize, at_ns: u64) {
+        self.clear_timer(cpu);
+        self.cpus[cpu].timer_ns = Some(at_ns);
+        self.timers.insert((at_ns, cpu));
+    }
+
+    pub(super) fn clear_timer(&mut self, cpu: usize) {
+        if let Some(at_ns) = self.cpus[cpu].timer_ns.take() {
+            self.timers.remove(&(at_ns, cpu));
+        }
+    }
+
+    /// The thread on `cpu` works on `units` of the memory of `node`.
+    pub(super) fn start_work(&mut self, cpu: usize, node: usize, units: f64) {
+        self.settle_neighbour(cpu);
+        let remote = if self.cpus[cpu].node == node { 1.0 } else { self.machine.remote_factor };
+        let own_rate = self.machine.nodes[self.cpus[cpu].node].rate;
+        let rate = own_rate * self.cpus[cpu].speed * remote;
+        let share = self.cpus[cpu].share_of_thread();
+        let key = self.flows[node].start(self.now_ns, cpu, units, rate * share);
+        let work = Work { node, key, rate, since_ns: self.now_ns };
+        self.cpus[cpu].status = Status::Working(work);
+    }
+
+    /// Makes the thread on `cpu` runnable.
+    pub(super) fn make_ready(&mut self, cpu: usize) {
+        self.clear_timer(cpu);
+        self.cpus[cpu].status = Status::Running;
+        self.ready.push_back(cpu);
+    }
+
+    /// Gives the thread on `cpu` another weight, whatever it is at.
+    pub(super) fn set_weight(&mut self, cpu: usize, weight: u32) {
+        self.rearrange(cpu, |this| this.cpus[cpu].weight = weight);
+    }
+
+    /// Who runs next; moves the time if nobody can run now. `None`: nobody ever will.
+    pub(super) fn next_thread(&mut self) -> Option<usize> {
+        loop {
+            if let Some(cpu) = self.ready.pop_front() {
+                return Some(cpu);
+            }
+            let timer = self.timers.first().map(|&(at_ns, _)| at_ns);
+            let ends = self.flows.iter().filter_map(Flow::next_end_ns);
+            let neighbours = (0..self.cpus.len()).filter_map(|cpu| self.neighbour_end_ns(cpu));
+            let traffic = self.next_traffic_ns();
+            let own = timer.into_iter().chain(ends).min()?;
+            self.now_ns = neighbours.chain(traffic).chain([own]).min()?.max(self.now_ns);
+            self.happen();
+        }
+    }
+
+    /// Runs the clock until every neighbour is done.
+    pub(super) fn let_neighbours_end(&mut self) {
+        while let Some(at_ns) =
+            (0..self.cpus.len()).filter_map(|cpu| self.neighbour_end_ns(cpu)).min()
+        {
+            self.now_ns = at_ns.max(self.now_ns);
+            self.neighbours_end();
+        }
+    }
+
+    /// All that is due now.
+    fn happen(&mut self) {
+        self.apply_traffic();
+        self.neighbours_end();
+        for node in 0..self.flows.len() {
+            for cpu in self.flows[node].ended(self.now_ns) {
+                self.account(cpu);
+                self.settle_neighbour(cpu);
+                self.make_ready(cpu);
+            }
+        }
+        while let Some(&(at_ns, cpu)) = self.timers.first() {
+            if at_ns > self.now_ns {
+                break;
+            }
+            self.make_ready(cpu);
+        }
+    }
+
+    /// Adds the time since the work on `cpu` began, or was last added, to its thread's account.
+    fn account(&mut self, cpu: usize) {
+        let share = self.cpus[cpu].share_of_thread();
+        let now_ns = self.now_ns;
+        if let Status::Working(work) = &mut self.cpus[cpu].status {
+            let passed_s = (now_ns - work.since_ns) as f64 * 1e-9;
+            work.since_ns = now_ns;
+            self.cpus[cpu].used_s += passed_s * share;
+        }
+    }
+
+    /// Changes what decides the speed of the thread on `cpu`, with its work in progress.
+    fn rearrange(&mut self, cpu: usize, change: impl FnOnce(&mut Self)) {
+        self.account(cpu);
+        self.settle_neighbour(cpu);
+        let Status::Working(work) = self.cpus[cpu].status else { return change(self) };
+        let left = self.flows[work.node].stop(self.now_ns, cpu, work.key);
+        change(self);
+        let rate = work.rate * self.cpus[cpu].share_of_thread();
+        let key = self.flows[work.node].start(self.now_ns, cpu, left, rate);
+        self.cpus[cpu].status = Status::Working(Work { key, ..work });
+    }
+
+    /// Counts what the neighbour on `cpu` has done until now.
+    fn settle_neighbour(&mut self, cpu: usize) {
+        let share = self.cpus[cpu].share_of_neighbour();
+        let now_ns = self.now_ns;
+        if let Some(neighbour) = &mut self.cpus[cpu].neighbour {
+            neighbour.left_s -= (now_ns - neighbour.at_ns) as f64 * 1e-9 * share;
+            neighbour.at_ns = now_ns;
+        }
+    }
+
+    fn neighbour_end_ns(&self, cpu: usize) -> Option<u64> {
+        let neighbour = self.cpus[cpu].neighbour.filter(|one| one.ended_ns.is_none())?;
+        let left_s = neighbour.left_s.max(0.0) / self.cpus[cpu].share_of_neighbour();
+        Some(neighbour.at_ns + (left_s * 1e9).ceil() as u64)
+    }
+
+    fn neighbours_end(&mut self) {
+        for cpu in 0..self.cpus.len() {
+            if self.neighbour_end_ns(cpu).is_some_and(|end_ns| end_ns <= self.now_ns) {
+                let now_ns = self.now_ns;
+                self.rearrange(cpu, |this| {
+                    if let Some(neighbour) = &mut this.cpus[cpu].neighbour {
+                        neighbour.ended_ns = Some(now_ns);
+                    }
+                });
+            }
+        }
+    }
+
+    fn next_traffic_ns(&self) -> Option<u64> {
+        let times = self.machine.traffic.iter().flat_map(|one| [one.from_ns, one.until_ns]);
+        times.filter(|&at_ns| at_ns > self.now_ns).min()
+    }
+
+    fn apply_traffic(&mut self) {
+        if self.machine.traffic.is_empty() {
+            return;
+        }
+        for node in 0..self.flows.len() {
+            let here = self.machine.traffic.iter().filter(|one| {
+                one.node == node && one.from_ns <= self.now_ns && self.now_ns < one.until_ns
+            });
+            let taken: f64 = here.map(|one| one.share).sum();
+            self.flows[node].set_left_over(self.now_ns, (1.0 - taken).max(0.01));
+        }
+    }
+}
+
+impl Cpu {
+    /// The part of the CPU's time that its thread gets when it works.
+    fn share_of_thread(&self) -> f64 {
+        let own = f64::from(self.weight);
+        own / (own + self.neighbour_weight())
+    }
+
+    /// The part that the neighbour gets now.
+    fn share_of_neighbour(&self) -> f64 {
+        match self.status {
+            Status::Working(_) => 1.0 - self.share_of_thread(),
+            _ => 1.0,
+        }
+    }
+
+    fn neighbour_weight(&self) -> f64 {
+        self.neighbour.filter(|one| one.ended_ns.is_none()).map_or(0.0, |one| one.weight)
+    }
+}
