@@ -64,11 +64,14 @@ impl Symbols {
                 frames.push(Frame { function: without_hash(&function), location });
             }
         }
-        if frames.is_empty()
-            && let Some(name) = self.loader.find_symbol(address)
-        {
+        // Line tables know functions by their last name only; the symbol table has the whole path, of the function that
+        // the code lies in: the outermost.
+        if let Some(name) = self.loader.find_symbol(address) {
             let function = format!("{:#}", rustc_demangle::demangle(name));
-            frames.push(Frame { function, location: None });
+            match frames.last_mut() {
+                Some(outermost) => outermost.function = function,
+                None => frames.push(Frame { function, location: None }),
+            }
         }
         frames
     }
@@ -97,10 +100,19 @@ impl Symbols {
     }
 }
 
-/// A path below the workspace or the library without what comes before that.
+/// A path without what comes before the workspace, a dependency's name and version, or the library.
 fn shorten(file: &str) -> &str {
     let workspace = crate::kernel::workspace().to_str().unwrap_or_default();
-    file.strip_prefix(workspace).map_or(file, |rest| rest.trim_start_matches('/'))
+    if let Some(rest) = file.strip_prefix(workspace) {
+        return rest.trim_start_matches('/');
+    }
+    if let Some((_, rest)) = file.split_once("/rustlib/src/rust/") {
+        return rest;
+    }
+    match file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/')) {
+        Some((_, rest)) => rest,
+        None => file,
+    }
 }
 
 /// `name::h0123456789abcdef` without the hash.
@@ -201,6 +213,20 @@ mod tests {
     #[test]
     fn a_program_without_the_section_holds_no_tests() {
         assert_eq!(test_names(&std::env::current_exe().unwrap()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn paths_begin_where_they_tell_something() {
+        let below_workspace = format!("{}/kernel/src/main.rs", crate::kernel::workspace().display());
+        for (file, short) in [
+            (below_workspace.as_str(), "kernel/src/main.rs"),
+            ("/usr/lib/rustlib/src/rust/library/core/src/hint.rs", "library/core/src/hint.rs"),
+            ("/home/u/.cargo/registry/src/x-1/spin-0.12.3/src/once.rs", "spin-0.12.3/src/once.rs"),
+            ("/elsewhere/a.rs", "/elsewhere/a.rs"),
+            ("kernel/src/main.rs", "kernel/src/main.rs"),
+        ] {
+            assert_eq!(shorten(file), short);
+        }
     }
 
     #[test]

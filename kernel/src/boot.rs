@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use alloc::boxed::Box;
 use firmware::memmap::MemoryMap;
 use frames::Pfn;
-use params::registry::{FAULT_AP_SILENT, NO_FAULT, SMP_AP_TIMEOUT_MS};
+use params::registry::{FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
 use crate::arch::apic::{self, LocalApic};
@@ -112,7 +112,8 @@ pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
         unsafe { percpu::this_cpu().replace_stacks(tops) };
     }
     sched::start_cpu();
-    sched::spawn("main", move || main(unfinished)).unwrap_or_else(|error| panic!("the first thread: {error}"));
+    sched::spawn("main", move || main(unfinished))
+        .unwrap_or_else(|error| panic!("the first thread: {error}"));
     records::phase("early", tsc::now_ns());
 }
 
@@ -163,7 +164,6 @@ impl Unfinished {
             return 0;
         };
         let mut low_pages = self.low_pages.iter_mut();
-        let faulty = FAULT_AP_SILENT.get();
         let started = space::with_tables(|kernel_tables| {
             let start_up = StartUp {
                 trampoline_page,
@@ -174,7 +174,7 @@ impl Unfinished {
                     sched::start_cpu();
                     sched::idle_forever()
                 },
-                leave_silent: (faulty != NO_FAULT).then_some(faulty as usize),
+                leave_silent: FAULT_AP_SILENT.get().map(|cpu| cpu as usize),
                 timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
             };
             // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.
@@ -206,7 +206,7 @@ impl Unfinished {
             ns / 1_000_000,
             ns / 1000 % 1000,
             stats.threads_used,
-            pages::free_pages() * frames::PAGE_SIZE >> 20
+            (pages::free_pages() * frames::PAGE_SIZE) >> 20
         );
         records::phase("memory-map-init", ns);
     }

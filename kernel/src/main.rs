@@ -17,6 +17,7 @@ mod jobs;
 mod mm;
 mod platform;
 mod sched;
+mod tests;
 
 use bootloader_api::BootInfo;
 use protocol::exit::Verdict;

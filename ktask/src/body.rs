@@ -24,7 +24,7 @@ impl<E> FirstError<E> {
 
     /// Keeps an error of the chunk `start..end`, unless there is one already; true if
     /// there was no error to keep.
-    fn check(&self, result: Result<(), E>, start: u64, end: u64) -> bool {
+    pub(crate) fn check(&self, result: Result<(), E>, start: u64, end: u64) -> bool {
         match result {
             Ok(()) => true,
             Err(error) => {

@@ -153,7 +153,5 @@ impl Default for Budget {
 
 /// Adds one to `count` unless it has reached `limit`; says whether it did.
 fn take_one(count: &AtomicU32, limit: usize) -> bool {
-    count
-        .try_update(Ordering::SeqCst, Ordering::SeqCst, |n| ((n as usize) < limit).then_some(n + 1))
-        .is_ok()
+    count.try_update(Ordering::SeqCst, Ordering::SeqCst, |n| ((n as usize) < limit).then_some(n + 1)).is_ok()
 }

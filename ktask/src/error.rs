@@ -104,6 +104,8 @@ pub enum Invalid {
         /// Units of the node ranges together.
         covered: u64,
     },
+    /// A walk has one row of positions; node ranges would be several.
+    WalkOverNodes,
     /// The caller holds a lock that a thread function of this job is known to take.
     LockHeld {
         /// The lock classes in question, one bit each.
@@ -151,20 +153,19 @@ impl fmt::Display for Invalid {
             Self::NoSuchNode { index, node, nodes } => {
                 write!(f, "node range {index} names node {node}: must be 0 to {}", nodes - 1)
             }
-            Self::NodeRangeReversed { index, start, end } => write!(
-                f,
-                "node range {index}, {start}..{end}: the end must not be below the start"
-            ),
+            Self::NodeRangeReversed { index, start, end } => {
+                write!(f, "node range {index}, {start}..{end}: the end must not be below the start")
+            }
             Self::NodeRangeOutside { index, start, end } => {
                 write!(f, "node range {index}, {start}..{end}: must lie within the job's range")
             }
             Self::NodeRangesOverlap { index, other } => {
                 write!(f, "node ranges {index} and {other} overlap: must share no unit")
             }
-            Self::NodeRangesLeaveGap { units, covered } => write!(
-                f,
-                "node ranges cover {covered} of {units} units: must cover each once"
-            ),
+            Self::NodeRangesLeaveGap { units, covered } => {
+                write!(f, "node ranges cover {covered} of {units} units: must cover each once")
+            }
+            Self::WalkOverNodes => write!(f, "walk over node ranges: must be one range, without nodes"),
             Self::LockHeld { locks } => write!(
                 f,
                 "caller holds locks {locks:#x} that the thread function takes: must be released before the job"

@@ -3,14 +3,14 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::chunk::Lineage;
-use crate::engine::{self, Body, Ending, Piece, Plan, Threads};
-use crate::cursor::Cursor;
-use crate::raw::Lock;
 use crate::body::{FirstError, PlainBody, ReduceBody};
+use crate::chunk::Lineage;
+use crate::cursor::Cursor;
+use crate::engine::{self, Body, Ending, Piece, Plan, Threads};
+use crate::raw::Lock;
+use crate::walk::{Row, WalkBody};
 use crate::{
-    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, Tuning,
-    Unit, check,
+    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, Tuning, Unit, check,
 };
 
 /// How far a job may go in using the machine.
@@ -237,12 +237,41 @@ impl<'a, U: Unit> Job<'a, U> {
         Ok((merged.into_inner().unwrap_or_else(init), stats))
     }
 
-    /// Checks the description, then has the engine run it.
-    fn execute<P: Platform>(
+    /// As [`run`](Self::run), for a row of things that are reached by stepping: `advance(q, n)`
+    /// is the position `n` steps after `q`, and `thread_fn` gets the half-open range of
+    /// positions of its chunk. `start` is the position of the range's first unit.
+    ///
+    /// `advance` is called by one worker at a time, in order, while others wait: it should
+    /// take much less time than the work on a chunk. The undo is told numbers only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), and [`Invalid::WalkOverNodes`] if the job has node ranges.
+    pub fn run_walk<P: Platform, Q: Copy + Send, E: Send>(
         &self,
         platform: &P,
-        body: &dyn Body,
-    ) -> Result<(Ending, Stats), Invalid> {
+        start: Q,
+        advance: impl Fn(Q, u64) -> Q + Sync,
+        thread_fn: impl Fn(Chunk<U>, Range<Q>) -> Result<(), E> + Sync,
+    ) -> Result<Stats, JobError<E>> {
+        if !self.nodes.is_empty() {
+            return Err(JobError::invalid(Invalid::WalkOverNodes));
+        }
+        let first_error = FirstError::new();
+        let body = WalkBody {
+            platform,
+            row: Lock::new(Row::new(self.range.start.raw(), start)),
+            advance,
+            thread_fn,
+            first_error: &first_error,
+            unit: PhantomData::<fn(U)>,
+        };
+        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        first_error.into_result(ending, stats)
+    }
+
+    /// Checks the description, then has the engine run it.
+    fn execute<P: Platform>(&self, platform: &P, body: &dyn Body) -> Result<(Ending, Stats), Invalid> {
         let units = check::units(self, platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
         let circle = held.0 & self.takes_locks.0;

@@ -25,6 +25,7 @@ mod sync;
 mod tuning;
 mod unit;
 mod unwind;
+mod walk;
 
 pub use budget::{Budget, PercentOutOfRange};
 pub use cancel::CancelToken;

@@ -162,8 +162,7 @@ pub(crate) fn scope<P: Platform, R>(
     // SAFETY: only the lifetime changes, the layout does not. The pointer is used by
     // tasks alone, which do not outlive this call (module proof), and `work` does.
     let work = unsafe { core::mem::transmute::<NonNull<Work<'_>>, NonNull<Work<'static>>>(work) };
-    let shared =
-        Shared { outstanding: AtomicUsize::new(0), caller: platform.current_thread(), work };
+    let shared = Shared { outstanding: AtomicUsize::new(0), caller: platform.current_thread(), work };
     let helpers = Helpers { shared: &shared, platform, family };
     let _join = JoinGuard { helpers: &helpers };
     body(&helpers)
@@ -201,11 +200,7 @@ impl<T> Lock<T> {
     /// Calls `f` with the value, or gives `f` back when the lock is held.
     pub(crate) fn try_with<R, F: FnOnce(&mut T) -> R>(&self, f: F) -> Result<R, F> {
         // Acquire pairs with the Release store in `Unlock`.
-        if self
-            .held
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
+        if self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(f);
         }
         let _unlock = Unlock { held: &self.held };

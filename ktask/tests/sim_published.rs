@@ -183,11 +183,14 @@ fn ideal_1024() {
     let rate = 1e6;
     for threads in [2usize, 16, 128, 1024] {
         let nodes = 8.min(threads);
-        let mut machine = Machine::new(nodes, Node { cpus: threads / nodes, rate, capacity: Capacity::IDEAL });
+        let mut machine =
+            Machine::new(nodes, Node { cpus: threads / nodes, rate, capacity: Capacity::IDEAL });
         machine.budget_percent = 100;
         let per_node = 64 * (threads / nodes) as u64 * 1000;
         let ranges: Vec<_> = (0..nodes as u64)
-            .map(|n| NodeRange::new(NodeId(n as u32), Pages::new(n * per_node)..Pages::new((n + 1) * per_node)))
+            .map(|n| {
+                NodeRange::new(NodeId(n as u32), Pages::new(n * per_node)..Pages::new((n + 1) * per_node))
+            })
             .collect();
         for exact in [true, false] {
             let t = std::time::Instant::now();
@@ -204,7 +207,11 @@ fn ideal_1024() {
             println!(
                 "{threads} exact {exact}: eff {:.3} chunks {} spread {} local {} real {:?} {:?}",
                 ideal / (stats.wall_ns as f64 / 1e9),
-                stats.chunks, stats.spread_ns, stats.local_chunks, t.elapsed(), stats.trail
+                stats.chunks,
+                stats.spread_ns,
+                stats.local_chunks,
+                t.elapsed(),
+                stats.trail
             );
         }
     }

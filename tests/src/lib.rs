@@ -1,1 +1,10 @@
-//! To be written.
+//! What the tests that boot the kernel share.
+//!
+//! [`shape`] are the machines, [`lab`] boots one and keeps the evidence, [`in_kernel`] makes a test of every test that
+//! the kernel holds, on every shape; [`judged`] are scenarios that only an onlooker can judge: panics, hangs,
+//! machines with faults, and what the timing run says.
+
+pub mod in_kernel;
+pub mod judged;
+pub mod lab;
+pub mod shape;

@@ -75,7 +75,7 @@ fn nested(phases: &[Phase]) -> Vec<(String, u64)> {
         wholes.filter_map(|whole| phases.iter().position(|other| is_in(&other.name, whole))).collect()
     };
     let mut sorted: Vec<_> = phases.iter().collect();
-    sorted.sort_by_key(|phase| (place(phase)[0], phase.name.matches('/').count() > 0, place(phase)));
+    sorted.sort_by_key(|phase| place(phase));
     sorted
         .into_iter()
         .map(|phase| match phase.name.rsplit_once('/') {
@@ -157,7 +157,7 @@ fn rate(row: &JobRow) -> String {
 
 fn table(is_terminal: bool, header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
     match is_terminal {
         true => table.set_content_arrangement(ContentArrangement::Dynamic),
         false => table.set_content_arrangement(ContentArrangement::Disabled),

@@ -20,7 +20,8 @@ pub fn collect(rip: u64, mut rbp: u64) -> Addresses {
     while rbp.is_multiple_of(8) && is_mapped(&tables, rbp) {
         // SAFETY: both words are mapped (they may share a page or not: both ends were checked) and aligned; they are
         // only looked at as numbers.
-        let (next, return_address) = unsafe { ((rbp as *const u64).read(), (rbp as *const u64).add(1).read()) };
+        let (next, return_address) =
+            unsafe { ((rbp as *const u64).read(), (rbp as *const u64).add(1).read()) };
         // A chain that does not go upwards is broken; address 0 ends a thread's first frame.
         if return_address == 0 || !addresses.push(return_address) || next <= rbp {
             break;

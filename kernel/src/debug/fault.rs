@@ -2,8 +2,8 @@
 
 use alloc::string::ToString;
 
-use params::registry::{FAULT_HANG_CPU, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW, NO_FAULT};
-use params::U64Param;
+use params::registry::{FAULT_HANG_CPU, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
+use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
 use crate::console::warning;
@@ -25,12 +25,9 @@ pub fn inject() {
     });
 }
 
-fn on_cpu(parameter: &'static U64Param, fault: fn()) {
-    let cpu = parameter.get();
-    if cpu == NO_FAULT {
-        return;
-    }
-    let name = params::Param::name(parameter).to_string();
+fn on_cpu(parameter: &'static OptionParam, fault: fn()) {
+    let Some(cpu) = parameter.get() else { return };
+    let name = parameter.name().to_string();
     match sched::spawn_on(CpuMask::single(cpu as usize), &name, fault) {
         Ok(thread) => thread.join(),
         Err(error) => warning(format_args!("{name}: cpu {cpu}: {error}")),

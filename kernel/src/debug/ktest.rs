@@ -90,14 +90,14 @@ macro_rules! skip_if {
 }
 
 unsafe extern "C" {
-    static __ktest_start: KernelTest;
-    static __ktest_end: KernelTest;
+    static __ktest_start: u8;
+    static __ktest_end: u8;
 }
 
 fn all() -> &'static [KernelTest] {
-    let start = &raw const __ktest_start;
-    let end = &raw const __ktest_end;
-    // SAFETY: the linker script puts all `KernelTest`s, and nothing else, between the two symbols (invariant 8).
+    let start = (&raw const __ktest_start).cast::<KernelTest>();
+    let end = (&raw const __ktest_end).cast::<KernelTest>();
+    // SAFETY: the linker script puts all `KernelTest`s, aligned, and nothing else, between the symbols (invariant 8).
     unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) }
 }
 

@@ -80,7 +80,11 @@ impl fmt::Display for Explained<'_> {
                 code if code & 0x2 != 0 => "writing",
                 _ => "reading",
             };
-            let why = if frame.error_code & 0x1 != 0 { "which its page does not allow" } else { "which is not mapped" };
+            let why = if frame.error_code & 0x1 != 0 {
+                "which its page does not allow"
+            } else {
+                "which is not mapped"
+            };
             write!(f, ": {access} {address:#x}, {why}")?;
         }
         Ok(())
@@ -107,6 +111,12 @@ fn cpu_number() -> u32 {
     if percpu::is_active() { percpu::this_cpu().id().index() as u32 } else { 0 }
 }
 
+/// CPUs that run, but this one. None before this one has per-CPU data: then it
+/// is the only one.
+fn others() -> impl Iterator<Item = &'static percpu::PerCpu> {
+    percpu::all().filter(|cpu| cpu.is_online() && cpu.id().index() as u32 != cpu_number())
+}
+
 /// Makes this the only CPU that runs, and the ports ours. A second panic on
 /// the way stops silently.
 fn take_over() {
@@ -115,18 +125,13 @@ fn take_over() {
         // Another CPU was first (its NMI will find us here), or we panicked while panicking.
         cpu::halt_forever();
     }
-    if percpu::cpu_count() > 1 && apic::is_known() {
-        apic::local().send_nmi_to_others();
-        let this = percpu::this_cpu().id();
-        let all_stopped = || {
-            percpu::all()
-                .filter(|cpu| cpu.id() != this && cpu.is_online())
-                .all(|cpu| cpu.stopped_rip.load(SeqCst) != 0)
-        };
-        let start = tsc::now_ns();
-        while !all_stopped() && tsc::now_ns() - start < STOP_TIMEOUT_NS {
-            cpu::relax();
-        }
+    for other in others() {
+        apic::local().send_nmi(other.apic_id());
+    }
+    let start = tsc::now_ns();
+    let all_stopped = || others().all(|other| other.stopped_rip.load(SeqCst) != 0);
+    while !all_stopped() && tsc::now_ns() - start < STOP_TIMEOUT_NS {
+        cpu::relax();
     }
     // SAFETY: the others are stopped or beyond reach, and this CPU never returns to what it was doing.
     unsafe { console::seize() };
@@ -140,7 +145,7 @@ fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
     for address in backtrace.as_slice() {
         print_line(format_args!("    {address:#018x}"));
     }
-    for cpu in percpu::all().filter(|cpu| cpu.is_online() && cpu.id().index() as u32 != cpu_number()) {
+    for cpu in others() {
         match cpu.stopped_rip.load(SeqCst) {
             0 => print_line(format_args!("cpu {} did not stop", cpu.id())),
             rip => print_line(format_args!("cpu {} was at {rip:#018x}", cpu.id())),

@@ -12,6 +12,7 @@ use crate::mm::zero;
 
 /// Why a reservation was not made. What it had taken is given back.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
 pub enum ReserveError {
     /// No memory for the table of pages.
     NoTable,

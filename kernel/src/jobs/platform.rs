@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use ktask::{HelperId, HelperTask, Placement, Platform};
-use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS, NO_FAULT};
+use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 
 use crate::arch::{percpu, tsc};
 use crate::sched::pool::{Pool, WorkId};
@@ -59,8 +59,7 @@ impl Platform for Kernel {
         _placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>> {
         let asked = HELPERS_ASKED.fetch_add(1, SeqCst) + 1;
-        let faulty_from = FAULT_HELPER_SPAWN.get();
-        if faulty_from != NO_FAULT && asked >= faulty_from {
+        if FAULT_HELPER_SPAWN.get().is_some_and(|first| asked >= first) {
             return Err(task);
         }
         HELPERS.submit(task).map(|id| HelperId(id.to_bits()))

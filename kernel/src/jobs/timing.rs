@@ -191,10 +191,21 @@ fn emit(row: &Row) {
 fn print_table(rows: &[Row]) {
     print_line(format_args!(
         "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
-        "job", "threads", "used", "units", "chunks", "time ms", "rate", "speedup", "cpu ms", "spread us", "ok"
+        "job",
+        "threads",
+        "used",
+        "units",
+        "chunks",
+        "time ms",
+        "rate",
+        "speedup",
+        "cpu ms",
+        "spread us",
+        "ok"
     ));
     for row in rows {
-        let alone = rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
+        let alone =
+            rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
         print_row(row, alone.filter(|_| row.threads > 1));
     }
 }

@@ -52,7 +52,9 @@ impl PageRange {
     }
 
     fn job(&self) -> Job<'static, Pages> {
-        Job::new(Pages::new(0)..Pages::new(self.len_pages())).min_chunk(Pages::new(MIN_CHUNK_PAGES)).profile(Profile::Boot)
+        Job::new(Pages::new(0)..Pages::new(self.len_pages()))
+            .min_chunk(Pages::new(MIN_CHUNK_PAGES))
+            .profile(Profile::Boot)
     }
 
     /// Clears all pages on exactly `threads` threads.

@@ -216,7 +216,8 @@ pub fn described_pages(layout: &Layout) -> u64 {
 /// Checks every descriptor of `zone` against the layout, for a zone from
 /// which nothing was allocated.
 pub fn verify_fresh(layout: &Layout, zone: &Zone<'_>) -> bool {
-    let pages_of = |ranges: &[Range<Pfn>]| ranges.iter().map(|range| range.end.0 - range.start.0).sum::<u64>();
+    let pages_of =
+        |ranges: &[Range<Pfn>]| ranges.iter().map(|range| range.end.0 - range.start.0).sum::<u64>();
     zone.verify().is_ok_and(|census| {
         census.free_pages == pages_of(&layout.free)
             && census.reserved_pages == pages_of(&layout.reserved)

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::{FreeError, Pfn, Span, Zone};
-use params::registry::{FAULT_ALLOC, NO_FAULT};
+use params::registry::FAULT_ALLOC;
 use spin::Once;
 
 use crate::arch::irq::IrqLock;
@@ -33,11 +33,16 @@ pub fn alloc(order: u8) -> Option<Pfn> {
 
 /// As [`alloc`], for jobs: `fault.alloc` may make it fail.
 pub fn alloc_for_job(order: u8) -> Option<Pfn> {
-    let faulty = FAULT_ALLOC.get();
-    if faulty != NO_FAULT && JOB_ALLOCATIONS.fetch_add(1, SeqCst) + 1 == faulty {
+    let number = JOB_ALLOCATIONS.fetch_add(1, SeqCst) + 1;
+    if FAULT_ALLOC.get() == Some(number) {
         return None;
     }
     alloc(order)
+}
+
+/// Has `fault.alloc` count from here.
+pub fn restart_fault_count() {
+    JOB_ALLOCATIONS.store(0, SeqCst);
 }
 
 /// Gives page frames back.

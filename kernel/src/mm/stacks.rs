@@ -86,6 +86,12 @@ fn map_new(len_pages: u64) -> Option<u64> {
     Some(top)
 }
 
+/// Lowest address of the stack that the calling thread runs on.
+pub fn bottom_of_current() -> u64 {
+    let here = crate::debug::backtrace::frame_pointer();
+    here.next_multiple_of(SLOT_BYTES) - THREAD_STACK_PAGES * PAGE_SIZE
+}
+
 /// Whether `address`, which faulted, is below a stack: an overflow.
 pub fn is_below_a_stack(address: u64) -> bool {
     (STACKS_BASE..STACKS_BASE + MAX_SLOTS * SLOT_BYTES).contains(&address)

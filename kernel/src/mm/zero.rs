@@ -63,7 +63,10 @@ fn wanted_by_parameter(measured: &[Option<u64>; ClearMethod::ALL.len()]) -> Opti
     // Choice 0 is `auto`.
     let index = ZERO_METHOD.get_index().checked_sub(1)?;
     if measured[index].is_none() {
-        warning(format_args!("zero.method: this cpu has no {}; the fastest it has is used", ZERO_METHOD.get()));
+        warning(format_args!(
+            "zero.method: this cpu has no {}; the fastest it has is used",
+            ZERO_METHOD.get()
+        ));
     }
     measured[index].map(|_| index)
 }
@@ -76,7 +79,7 @@ fn report(measured: &[Option<u64>; ClearMethod::ALL.len()], chosen: usize) {
             "{:8} {:5}.{:02} GiB/s{}",
             method.name(),
             bytes_per_s >> 30,
-            (bytes_per_s & ((1 << 30) - 1)) * 100 >> 30,
+            ((bytes_per_s & ((1 << 30) - 1)) * 100) >> 30,
             if is_chosen { "  <- chosen" } else { "" }
         );
         records::emit(&Record::ZeroMethod {

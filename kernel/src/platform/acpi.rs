@@ -80,15 +80,14 @@ pub fn read(rsdp: Option<u64>, map: &MemoryMap, boot_apic_id: u32) -> Result<Top
 }
 
 fn search_rsdp(memory: FirmwareMemory<'_>) -> Option<u64> {
-    BIOS_AREA.step_by(16).find(|address| {
-        memory.bytes(*address, RSDP_BYTES).is_some_and(|bytes| check_rsdp(bytes).is_ok())
-    })
+    BIOS_AREA
+        .step_by(16)
+        .find(|address| memory.bytes(*address, RSDP_BYTES).is_some_and(|bytes| check_rsdp(bytes).is_ok()))
 }
 
 fn check_roots(memory: FirmwareMemory<'_>, rsdp: u64) -> Result<(), Problem> {
-    let bytes = memory
-        .bytes(rsdp, RSDP_BYTES)
-        .ok_or(Problem::OutOfReach { table: "root pointer", address: rsdp })?;
+    let bytes =
+        memory.bytes(rsdp, RSDP_BYTES).ok_or(Problem::OutOfReach { table: "root pointer", address: rsdp })?;
     let info = check_rsdp(bytes).map_err(|error| Problem::Damaged { table: "root pointer", error })?;
     let (table, address, signature) = match info.revision {
         0 => ("RSDT", u64::from(info.rsdt), *b"RSDT"),
@@ -219,7 +218,11 @@ struct Zeros([u8; 4096]);
 static ZEROS: Zeros = Zeros([0; 4096]);
 
 impl Handler for FirmwareMemory<'_> {
-    unsafe fn map_physical_region<T>(&self, physical_address: usize, size: usize) -> PhysicalMapping<Self, T> {
+    unsafe fn map_physical_region<T>(
+        &self,
+        physical_address: usize,
+        size: usize,
+    ) -> PhysicalMapping<Self, T> {
         const { assert!(size_of::<T>() <= size_of::<Zeros>()) };
         let wanted = size.max(size_of::<T>()) as u64;
         let (start, len) = match self.bytes(physical_address as u64, wanted) {

@@ -228,9 +228,10 @@ pub(super) fn finish_switch() {
     left.on_cpu.store(false, SeqCst);
     // From here on others may run `left`. If threads wait here while a CPU idles, have it fetch one.
     if cpu.waiting.load(SeqCst) > 0 && !cpu.is_idle() {
-        let idle = CpuMask::ALL.iter_from(id.index()).take(percpu::cpu_count()).find(|other| {
-            load_of(*other).is_some_and(Load::is_idle)
-        });
+        let idle = CpuMask::ALL
+            .iter_from(id.index())
+            .take(percpu::cpu_count())
+            .find(|other| load_of(*other).is_some_and(Load::is_idle));
         if let Some(idle) = idle {
             send_reschedule(idle);
         }
@@ -238,7 +239,7 @@ pub(super) fn finish_switch() {
 }
 
 /// Frees threads that have ended.
-pub(super) fn reap() {
+pub fn reap() {
     loop {
         let ended = ENDED.lock().pop_front(&RunLinks);
         match ended {

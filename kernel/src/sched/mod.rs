@@ -17,11 +17,10 @@ mod timer;
 pub mod wait;
 
 pub use self::core::{
-    idle_forever, interrupt_return, park, reschedule_interrupt, start_cpu, timer_interrupt, unpark, yield_now,
+    idle_forever, interrupt_return, park, reap, reschedule_interrupt, start_cpu, timer_interrupt, unpark,
+    yield_now,
 };
-pub use thread::{
-    JoinHandle, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
-};
+pub use thread::{SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count};
 
 use crate::arch::tsc;
 

@@ -95,4 +95,3 @@ impl<'c, P: Platform> Crew<'c, P> {
         None
     }
 }
-

@@ -27,6 +27,10 @@ use crate::tuning::Tuning;
 /// in percent.
 const WORTH_IT: u64 = 98;
 
+/// Where all threads reach this share of twice the rate of half of them, in percent, they
+/// hardly hinder each other and no count in between can be better.
+const LINEAR: u64 = 93;
+
 /// Chunks per worker that must be left for another try to pay.
 const CHUNKS_TO_TRY_WITH: u64 = 6;
 
@@ -127,12 +131,7 @@ impl<'g> Governor<'g> {
     }
 
     /// Called by the caller between two of its chunks.
-    pub(super) fn tick<P: Platform>(
-        &mut self,
-        run: &Run<'_, P>,
-        crew: &mut Crew<'_, P>,
-        stats: &mut Stats,
-    ) {
+    pub(super) fn tick<P: Platform>(&mut self, run: &Run<'_, P>, crew: &mut Crew<'_, P>, stats: &mut Stats) {
         let Some(window) = self.window else {
             // Helpers come and go at their own time: measure when they have.
             if let Some(threads) = run.settled_threads() {
@@ -188,6 +187,7 @@ impl<'g> Governor<'g> {
         self.stage = match self.stage {
             Stage::Half => Stage::All,
             // All are clearly faster: no need to know how much slower few are.
+            Stage::All if best.threads == self.max && self.scales() => return None,
             Stage::All if best.threads == self.max => Stage::BelowBest,
             Stage::All => Stage::Fewer,
             // Still as good with half: go on.
@@ -215,11 +215,16 @@ impl<'g> Governor<'g> {
     fn best(&self) -> Try {
         let tries = &self.tries[..self.tried];
         let top = tries.iter().map(|done| done.rate).max().unwrap_or(0);
-        let worth_it = |done: &&Try| {
-            u128::from(done.rate) * 100 >= u128::from(top) * u128::from(WORTH_IT)
-        };
+        let worth_it = |done: &&Try| u128::from(done.rate) * 100 >= u128::from(top) * u128::from(WORTH_IT);
         let fewest = tries.iter().filter(worth_it).min_by_key(|done| done.threads);
         fewest.copied().unwrap_or(Try { threads: self.threads, rate: 0 })
+    }
+
+    /// Whether the two counts tried so far gave rates in proportion.
+    fn scales(&self) -> bool {
+        let [half, all, ..] = &self.tries;
+        let in_proportion = u128::from(half.rate) * all.threads as u128;
+        u128::from(all.rate) * half.threads as u128 * 100 >= in_proportion * u128::from(LINEAR)
     }
 
     fn fewest(&self) -> usize {
@@ -257,11 +262,7 @@ impl<'g> Governor<'g> {
 
 /// What was added from `before` to `now`.
 fn added(before: Sampled, now: Sampled) -> Sampled {
-    Sampled {
-        chunks: now.chunks - before.chunks,
-        units: now.units - before.units,
-        ns: now.ns - before.ns,
-    }
+    Sampled { chunks: now.chunks - before.chunks, units: now.units - before.units, ns: now.ns - before.ns }
 }
 
 /// Units per second of `threads` workers at the mean rate of the chunks in `seen`.

@@ -119,15 +119,10 @@ impl Plan<'_> {
     }
 }
 
-fn execute_over<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: &[Cursor],
-    body: &dyn Body,
-) -> Outcome {
+fn execute_over<P: Platform>(platform: &P, plan: &Plan<'_>, cursors: &[Cursor], body: &dyn Body) -> Outcome {
     let mut stats = Stats::default();
     let threads = plan.threads.count(platform, plan, &mut stats);
-    if threads <= 1 { 
+    if threads <= 1 {
         return solo::run(platform, plan, cursors, body, stats);
     }
     let mut outcome = None;

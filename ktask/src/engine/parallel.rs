@@ -7,12 +7,12 @@ use super::undo::{self, Failed};
 use super::wait::{self, Lending};
 use super::worker::{self, Tally};
 use super::{Body, Ending, Outcome, Plan};
+use crate::Stats;
 use crate::cursor::{Cursor, Sampled};
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Lock};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::unwind::Payload;
-use crate::Stats;
 
 /// What the workers of a running job share.
 pub(super) struct Run<'r, P: Platform> {
@@ -170,9 +170,11 @@ impl<P: Platform> Run<'_, P> {
     fn keeps_helper(&self, cursor: &Cursor) -> bool {
         // Relaxed, in all that counts helpers: figures that steer how many there are.
         let mut helping = self.helping.load(Ordering::Relaxed);
-        while helping > self.wanted.load(Ordering::Relaxed) {
-            // Not from where there are fewer than elsewhere.
-            if cursor.workers() * self.cursors.len() < helping {
+        loop {
+            let wanted = self.wanted.load(Ordering::Relaxed);
+            // Not from a range that has no more than its share of those that stay. While there
+            // are too many, some range has more.
+            if helping <= wanted || cursor.workers() * self.cursors.len() <= wanted {
                 return true;
             }
             match self.helping.compare_exchange_weak(
@@ -185,7 +187,6 @@ impl<P: Platform> Run<'_, P> {
                 Err(now) => helping = now,
             }
         }
-        true
     }
 
     pub(super) fn helping(&self) -> usize {
@@ -209,8 +210,7 @@ impl<P: Platform> Run<'_, P> {
     pub(super) fn settled_threads(&self) -> Option<usize> {
         let helping = self.helping();
         let working = self.working.load(Ordering::Relaxed);
-        (working == helping + 1 && helping <= self.wanted.load(Ordering::Relaxed))
-            .then_some(working)
+        (working == helping + 1 && helping <= self.wanted.load(Ordering::Relaxed)).then_some(working)
     }
 
     /// The measurement under way, by number.

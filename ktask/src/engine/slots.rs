@@ -51,8 +51,7 @@ impl Slot {
     /// Caller: the helper's name while it has not ended.
     pub(crate) fn unfinished(&self) -> Option<HelperId> {
         // SeqCst: with `finish` and `Lending`, see there.
-        (self.state.load(Ordering::SeqCst) == OUT)
-            .then(|| HelperId(self.helper.load(Ordering::Relaxed)))
+        (self.state.load(Ordering::SeqCst) == OUT).then(|| HelperId(self.helper.load(Ordering::Relaxed)))
     }
 
     /// Caller: the helper was refused, taken back or lost. The place that is to be

@@ -9,11 +9,7 @@ use crate::cursor::Cursor;
 use crate::{MAX_NODE_RANGES, MAX_WORKERS};
 
 /// Calls `go` with `ranges` cursors, made by `range`. `ranges <= MAX_NODE_RANGES`.
-pub(super) fn with_cursors(
-    ranges: usize,
-    range: &dyn Fn(usize) -> Cursor,
-    go: &mut dyn FnMut(&[Cursor]),
-) {
+pub(super) fn with_cursors(ranges: usize, range: &dyn Fn(usize) -> Cursor, go: &mut dyn FnMut(&[Cursor])) {
     match ranges {
         0..=1 => cursors_of_size::<1>(ranges, range, go),
         2..=8 => cursors_of_size::<8>(ranges, range, go),
@@ -27,9 +23,8 @@ fn cursors_of_size<const SIZE: usize>(
     range: &dyn Fn(usize) -> Cursor,
     go: &mut dyn FnMut(&[Cursor]),
 ) {
-    let cursors: [Cursor; SIZE] = core::array::from_fn(|index| {
-        if index < ranges { range(index) } else { Cursor::new(0, 0, None) }
-    });
+    let cursors: [Cursor; SIZE] =
+        core::array::from_fn(|index| if index < ranges { range(index) } else { Cursor::new(0, 0, None) });
     go(&cursors[..ranges]);
 }
 

@@ -19,12 +19,7 @@ pub(crate) enum Threads {
 
 impl Threads {
     /// Threads to run with at most, noted in `stats` as asked and allowed.
-    pub(crate) fn count<P: Platform>(
-        self,
-        platform: &P,
-        plan: &Plan<'_>,
-        stats: &mut Stats,
-    ) -> usize {
+    pub(crate) fn count<P: Platform>(self, platform: &P, plan: &Plan<'_>, stats: &mut Stats) -> usize {
         let limit = match self {
             Self::Exact(threads) => threads,
             Self::UpTo { limit, .. } => limit,

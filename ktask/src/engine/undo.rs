@@ -106,9 +106,7 @@ impl Failed<'_> {
     fn units(&self) -> u64 {
         match self {
             Self::One(failed) => failed.map_or(0, |(start, end)| end - start),
-            Self::Slots(slots) => {
-                slots.iter().filter_map(Slot::failed).map(|(start, end)| end - start).sum()
-            }
+            Self::Slots(slots) => slots.iter().filter_map(Slot::failed).map(|(start, end)| end - start).sum(),
         }
     }
 }

@@ -30,11 +30,7 @@ pub(super) struct Tally {
 type Between<'b> = dyn FnMut(&Cursor) -> bool + 'b;
 
 /// Works for `run` as worker number `index`; returns the CPU time that took.
-pub(super) fn work<P: Platform>(
-    run: &Run<'_, P>,
-    index: usize,
-    between: &mut Between<'_>,
-) -> u64 {
+pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, between: &mut Between<'_>) -> u64 {
     let cpu_started_ns = run.platform.thread_time_ns();
     let in_hand = Cell::new(None);
     let mut tally = Tally::default();

@@ -22,9 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{
-    Budget, HelperContext, HelperId, HelperTask, LockSet, MAX_WORKERS, NodeId, Placement, Platform,
-};
+use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, MAX_WORKERS, NodeId, Placement, Platform};
 
 pub use locks::{OrderedMutex, OrderedMutexGuard};
 use pool::Pool;
@@ -150,9 +148,7 @@ impl Builder {
     /// Starts the threads.
     #[must_use]
     pub fn build(self) -> Hosted {
-        let cpus = self
-            .cpus
-            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        let cpus = self.cpus.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
         let pool = Arc::new(Pool::new(self.threads.unwrap_or(cpus)));
         let threads = (0..self.threads.unwrap_or(cpus))
             .map_while(|index| {

@@ -280,8 +280,7 @@ impl Platform for Sim {
         let mut world = self.world();
         let wanted = placement.node.map(|node| node.0 as usize);
         let idle = |cpu: &usize| world.cpus[*cpu].status == Status::Idle;
-        let on_node =
-            (1..self.shared.cpus).filter(idle).find(|cpu| Some(world.cpus[*cpu].node) == wanted);
+        let on_node = (1..self.shared.cpus).filter(idle).find(|cpu| Some(world.cpus[*cpu].node) == wanted);
         let Some(cpu) = on_node.or_else(|| (1..self.shared.cpus).find(idle)) else {
             return Err(task);
         };
@@ -331,9 +330,8 @@ impl Platform for Sim {
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         let mut world = self.world();
-        let cpu = world.cpus.iter().position(|cpu| {
-            cpu.helper == Some(helper) && cpu.status == Status::Starting
-        })?;
+        let cpu =
+            world.cpus.iter().position(|cpu| cpu.helper == Some(helper) && cpu.status == Status::Starting)?;
         let task = world.cpus[cpu].task.take()?;
         world.clear_timer(cpu);
         world.cpus[cpu].status = Status::Idle;

@@ -86,13 +86,11 @@ impl World {
                 node: machine.node_of(cpu),
                 speed: machine.speed_of(cpu),
                 weight: NORMAL_WEIGHT,
-                neighbour: machine.neighbours.iter().find(|one| one.cpu == cpu).map(|one| {
-                    NeighbourState {
-                        weight: f64::from(one.weight),
-                        left_s: one.work_ns as f64 * 1e-9,
-                        at_ns: 0,
-                        ended_ns: None,
-                    }
+                neighbour: machine.neighbours.iter().find(|one| one.cpu == cpu).map(|one| NeighbourState {
+                    weight: f64::from(one.weight),
+                    left_s: one.work_ns as f64 * 1e-9,
+                    at_ns: 0,
+                    ended_ns: None,
                 }),
                 ..Cpu::default()
             })
@@ -186,9 +184,7 @@ impl World {
 
     /// Runs the clock until every neighbour is done.
     pub(super) fn let_neighbours_end(&mut self) {
-        while let Some(at_ns) =
-            (0..self.cpus.len()).filter_map(|cpu| self.neighbour_end_ns(cpu)).min()
-        {
+        while let Some(at_ns) = (0..self.cpus.len()).filter_map(|cpu| self.neighbour_end_ns(cpu)).min() {
             self.now_ns = at_ns.max(self.now_ns);
             self.neighbours_end();
         }
@@ -275,9 +271,10 @@ impl World {
             return;
         }
         for node in 0..self.flows.len() {
-            let here = self.machine.traffic.iter().filter(|one| {
-                one.node == node && one.from_ns <= self.now_ns && self.now_ns < one.until_ns
-            });
+            let here =
+                self.machine.traffic.iter().filter(|one| {
+                    one.node == node && one.from_ns <= self.now_ns && self.now_ns < one.until_ns
+                });
             let taken: f64 = here.map(|one| one.share).sum();
             self.flows[node].set_left_over(self.now_ns, (1.0 - taken).max(0.01));
         }

@@ -65,6 +65,18 @@ fn blocks_of_the_largest_order_are_not_merged_further() {
 }
 
 #[test]
+fn halves_of_the_largest_block_merge_again() {
+    let descs = descs(1 << 18);
+    let mut zone = free_zone(&descs, 1 << 18);
+    let halves = [zone.alloc(17).unwrap(), zone.alloc(17).unwrap()];
+    assert_eq!(halves, [Pfn(1 << 18), Pfn((1 << 18) + (1 << 17))]);
+    for half in halves {
+        zone.free(half, 17).unwrap();
+    }
+    assert_eq!(block_counts(&zone), [(18, 1)]);
+}
+
+#[test]
 fn an_allocation_splits_the_smallest_block_that_is_large_enough() {
     let descs = descs(64);
     let mut zone = free_zone(&descs, 0);
@@ -115,6 +127,20 @@ fn the_owner_has_a_word_in_the_head() {
     let again = zone.alloc(1).unwrap();
     assert_eq!(again, block);
     assert_eq!(head.owner_word().unwrap().load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_owners_word_holds_no_links_of_the_free_list() {
+    let descs = descs(16);
+    let mut zone = free_zone(&descs, 0);
+    while zone.alloc(0).is_some() {}
+    for page in (0..16).step_by(2) {
+        zone.free(Pfn(page), 0).unwrap();
+    }
+    while let Some(page) = zone.alloc(0) {
+        let word = zone.span().desc(page).unwrap().owner_word().unwrap();
+        assert_eq!(word.load(Ordering::Relaxed), 0, "page {page}");
+    }
 }
 
 #[test]

@@ -136,7 +136,12 @@ pub struct U64Param {
 
 impl U64Param {
     /// A parameter that starts as `default` and stays within `allowed`.
-    pub const fn new(name: &'static str, default: u64, allowed: RangeInclusive<u64>, help: &'static str) -> Self {
+    pub const fn new(
+        name: &'static str,
+        default: u64,
+        allowed: RangeInclusive<u64>,
+        help: &'static str,
+    ) -> Self {
         assert!(*allowed.start() <= default && default <= *allowed.end());
         Self { name, help, default, allowed, value: AtomicU64::new(default) }
     }
@@ -173,12 +178,71 @@ impl Param for U64Param {
     }
 }
 
+/// A whole number within a range, or `none`, which it starts as.
+pub struct OptionParam {
+    name: &'static str,
+    help: &'static str,
+    allowed: RangeInclusive<u64>,
+    /// [`OptionParam::NONE`] for `none`.
+    value: AtomicU64,
+}
+
+impl OptionParam {
+    const NONE: u64 = u64::MAX;
+
+    /// A parameter that starts as `none` and stays within `allowed`, whose end
+    /// is below the largest `u64`.
+    pub const fn new(name: &'static str, allowed: RangeInclusive<u64>, help: &'static str) -> Self {
+        assert!(*allowed.start() <= *allowed.end() && *allowed.end() < Self::NONE);
+        Self { name, help, allowed, value: AtomicU64::new(Self::NONE) }
+    }
+
+    /// The value now.
+    pub fn get(&self) -> Option<u64> {
+        Some(self.value.load(SeqCst)).filter(|value| *value != Self::NONE)
+    }
+}
+
+impl Param for OptionParam {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn help(&self) -> &'static str {
+        self.help
+    }
+    fn set(&self, value: &str) -> Result<(), NotAllowed> {
+        let value = match value {
+            "none" => Self::NONE,
+            number => number.parse().ok().filter(|value| self.allowed.contains(value)).ok_or(NotAllowed)?,
+        };
+        self.value.store(value, SeqCst);
+        Ok(())
+    }
+    fn write_value(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match self.get() {
+            Some(value) => write!(out, "{value}"),
+            None => out.write_str("none"),
+        }
+    }
+    fn write_default(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str("none")
+    }
+    fn write_allowed(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "none|{}..={}", self.allowed.start(), self.allowed.end())
+    }
+}
+
 /// A size in bytes within a range; see [`parse_size`].
 pub struct SizeParam(U64Param);
 
 impl SizeParam {
     /// A parameter that starts as `default` bytes and stays within `allowed`.
-    pub const fn new(name: &'static str, default: u64, allowed: RangeInclusive<u64>, help: &'static str) -> Self {
+    pub const fn new(
+        name: &'static str,
+        default: u64,
+        allowed: RangeInclusive<u64>,
+        help: &'static str,
+    ) -> Self {
         Self(U64Param::new(name, default, allowed, help))
     }
 
@@ -284,7 +348,13 @@ pub struct ListParam {
 impl ListParam {
     /// An empty list whose elements will have to be within `allowed`.
     pub const fn new(name: &'static str, allowed: RangeInclusive<u32>, help: &'static str) -> Self {
-        Self { name, help, allowed, len: AtomicUsize::new(0), items: [const { AtomicU32::new(0) }; LIST_CAPACITY] }
+        Self {
+            name,
+            help,
+            allowed,
+            len: AtomicUsize::new(0),
+            items: [const { AtomicU32::new(0) }; LIST_CAPACITY],
+        }
     }
 
     /// The elements now, in the order given.

@@ -28,6 +28,7 @@ pub mod registry;
 mod size;
 
 pub use kinds::{
-    BoolParam, ChoiceParam, ListParam, NotAllowed, Param, SetError, SizeParam, TEXT_CAPACITY, TextParam, U64Param,
+    BoolParam, ChoiceParam, ListParam, NotAllowed, OptionParam, Param, SetError, SizeParam, TEXT_CAPACITY,
+    TextParam, U64Param,
 };
 pub use size::{Bytes, parse_size};

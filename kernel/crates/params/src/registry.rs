@@ -1,15 +1,18 @@
 //! Every parameter of the kernel. `docs/parameters.md` is checked against this.
 
-use crate::kinds::{BoolParam, ChoiceParam, ListParam, Param, SizeParam, TextParam, U64Param};
+use crate::kinds::{BoolParam, ChoiceParam, ListParam, OptionParam, Param, SizeParam, TextParam, U64Param};
 
 /// Most CPUs that a parameter can speak of; CPU numbers are below it.
 const MAX_CPUS: u64 = 256;
-/// In a `fault.*` parameter that names a CPU or a count: no fault.
-pub const NO_FAULT: u64 = u64::MAX;
+/// Most events that a `fault.*` parameter can count to.
+const MOST_FAULTS: u64 = 1 << 40;
 
 /// `ktask.enabled`.
-pub static KTASK_ENABLED: BoolParam =
-    BoolParam::new("ktask.enabled", true, "off: every job runs on its caller alone, as with the seed's CONFIG_KTASK=n");
+pub static KTASK_ENABLED: BoolParam = BoolParam::new(
+    "ktask.enabled",
+    true,
+    "off: every job runs on its caller alone, as with the seed's CONFIG_KTASK=n",
+);
 /// `ktask.max_threads`.
 pub static KTASK_MAX_THREADS: U64Param = U64Param::new(
     "ktask.max_threads",
@@ -69,33 +72,33 @@ pub static ZERO_METHOD: ChoiceParam = ChoiceParam::new(
     "instruction that clears pages; auto: the fastest in a short measurement at boot",
 );
 /// `fault.ap_silent`.
-pub static FAULT_AP_SILENT: U64Param =
-    U64Param::new("fault.ap_silent", NO_FAULT, 1..=NO_FAULT, "CPU that is not started, as if it were dead");
+pub static FAULT_AP_SILENT: OptionParam =
+    OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
 /// `fault.helper_spawn`.
-pub static FAULT_HELPER_SPAWN: U64Param =
-    U64Param::new("fault.helper_spawn", NO_FAULT, 1..=NO_FAULT, "from the Nth on, no helper can be had");
+pub static FAULT_HELPER_SPAWN: OptionParam =
+    OptionParam::new("fault.helper_spawn", 1..=MOST_FAULTS, "from the Nth on, no helper can be had");
 /// `fault.alloc`.
-pub static FAULT_ALLOC: U64Param = U64Param::new(
+pub static FAULT_ALLOC: OptionParam = OptionParam::new(
     "fault.alloc",
-    NO_FAULT,
-    1..=NO_FAULT,
+    1..=MOST_FAULTS,
     "the Nth page allocation by a job fails, counted from the end of the boot",
 );
 /// `fault.panic_cpu`.
-pub static FAULT_PANIC_CPU: U64Param =
-    U64Param::new("fault.panic_cpu", NO_FAULT, 0..=NO_FAULT, "CPU on which a thread panics once the machine is up");
+pub static FAULT_PANIC_CPU: OptionParam = OptionParam::new(
+    "fault.panic_cpu",
+    0..=MAX_CPUS - 1,
+    "CPU on which a thread panics once the machine is up",
+);
 /// `fault.stack_overflow`.
-pub static FAULT_STACK_OVERFLOW: U64Param = U64Param::new(
+pub static FAULT_STACK_OVERFLOW: OptionParam = OptionParam::new(
     "fault.stack_overflow",
-    NO_FAULT,
-    0..=NO_FAULT,
+    0..=MAX_CPUS - 1,
     "CPU on which a thread overflows its stack once the machine is up",
 );
 /// `fault.hang_cpu`.
-pub static FAULT_HANG_CPU: U64Param = U64Param::new(
+pub static FAULT_HANG_CPU: OptionParam = OptionParam::new(
     "fault.hang_cpu",
-    NO_FAULT,
-    0..=NO_FAULT,
+    0..=MAX_CPUS - 1,
     "CPU that stops with interrupts off once the machine is up; a job then waits for it for ever",
 );
 

@@ -12,7 +12,7 @@ use runqueue::{ParkDecision, ParkState, UnparkAction};
 /// Preemptions per execution: enough for every known kind of ordering bug, and
 /// few enough that three threads end in seconds. Switches where a thread waits
 /// or ends do not count.
-const PREEMPTION_BOUND: usize = 2;
+const PREEMPTION_BOUND: usize = 3;
 
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();

@@ -13,7 +13,6 @@ const APIC_BASE_X2APIC: u64 = 1 << 10;
 /// MSR of x2APIC register 0; register at xAPIC offset `o` is at `+ (o >> 4)`.
 const MSR_X2APIC: u32 = 0x800;
 
-const REG_ID: u32 = 0x20;
 const REG_TASK_PRIORITY: u32 = 0x80;
 const REG_EOI: u32 = 0xb0;
 const REG_SPURIOUS: u32 = 0xf0;
@@ -37,7 +36,6 @@ const DELIVER_NMI: u32 = 0b100 << 8;
 const DELIVER_INIT: u32 = 0b101 << 8;
 const DELIVER_STARTUP: u32 = 0b110 << 8;
 const LEVEL_ASSERT: u32 = 1 << 14;
-const ALL_BUT_SELF: u32 = 0b11 << 18;
 
 /// How to reach the local APIC. The same for every CPU; each reaches its own.
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +74,6 @@ pub fn local() -> LocalApic {
     *LOCAL.get().expect("the local apic is used before it was found")
 }
 
-/// Whether [`local`] may be called.
-pub fn is_known() -> bool {
-    LOCAL.is_completed()
-}
-
 impl LocalApic {
     fn read(self, register: u32) -> u32 {
         match self {
@@ -94,7 +87,9 @@ impl LocalApic {
     fn write(self, register: u32, value: u32) {
         match self {
             // SAFETY: as for `read`; writing makes the APIC do what the caller, this module, means.
-            Self::XApic { base } => unsafe { ((base + u64::from(register)) as *mut u32).write_volatile(value) },
+            Self::XApic { base } => unsafe {
+                ((base + u64::from(register)) as *mut u32).write_volatile(value)
+            },
             // SAFETY: as for `read`.
             Self::X2Apic => unsafe { Msr::new(MSR_X2APIC + (register >> 4)).write(u64::from(value)) },
         }
@@ -118,14 +113,6 @@ impl LocalApic {
         self.write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
         self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(VECTOR_TIMER));
         self.write(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | u32::from(VECTOR_SPURIOUS));
-    }
-
-    /// The running CPU's APIC id.
-    pub fn id(self) -> u32 {
-        match self {
-            Self::XApic { .. } => self.read(REG_ID) >> 24,
-            Self::X2Apic => self.read(REG_ID),
-        }
     }
 
     /// Tells the APIC that the interrupt being handled is done with.
@@ -175,9 +162,11 @@ impl LocalApic {
         self.send(destination_apic_id, DELIVER_STARTUP | LEVEL_ASSERT | u32::from(page));
     }
 
-    /// Sends a non-maskable interrupt to every other CPU.
-    pub fn send_nmi_to_others(self) {
-        self.send(0, DELIVER_NMI | LEVEL_ASSERT | ALL_BUT_SELF);
+    /// Sends a non-maskable interrupt to the CPU with this APIC id. Not for CPUs
+    /// that the kernel has not started: firmware may have left them halted
+    /// without a handler.
+    pub fn send_nmi(self, destination_apic_id: u32) {
+        self.send(destination_apic_id, DELIVER_NMI | LEVEL_ASSERT);
     }
 
     /// Makes the timer interrupt once, `ticks` from now; 0 stops it.

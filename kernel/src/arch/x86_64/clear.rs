@@ -29,14 +29,8 @@ pub enum ClearMethod {
 
 impl ClearMethod {
     /// All methods, in the order of the choices of `zero.method` after `auto`.
-    pub const ALL: [Self; 6] = [
-        Self::Stosb,
-        Self::Stosq,
-        Self::Movnti,
-        Self::Sse2NonTemporal,
-        Self::AvxNonTemporal,
-        Self::Clzero,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Stosb, Self::Stosq, Self::Movnti, Self::Sse2NonTemporal, Self::AvxNonTemporal, Self::Clzero];
 
     /// The name, as in `zero.method`.
     pub fn name(self) -> &'static str {

@@ -42,14 +42,10 @@ pub struct Features {
     pub pages_1g: bool,
     /// Local APIC reached through MSRs.
     pub x2apic: bool,
-    /// Timer that fires at a TSC value.
-    pub tsc_deadline: bool,
     /// AVX, and the means to switch it on.
     pub avx: bool,
     /// Cache line zeroing.
     pub clzero: bool,
-    /// Running under a hypervisor that says so.
-    pub hypervisor: bool,
     /// Width of physical addresses.
     pub phys_addr_bits: u8,
 }
@@ -65,10 +61,8 @@ pub fn features() -> &'static Features {
             nx: bit(extended.d, 20),
             pages_1g: bit(extended.d, 26),
             x2apic: bit(basic.c, 21),
-            tsc_deadline: bit(basic.c, 24),
             avx: bit(basic.c, 26) && bit(basic.c, 28),
             clzero: bit(sizes.b, 0),
-            hypervisor: bit(basic.c, 31),
             // The architecture's least is 36; its most, 52.
             phys_addr_bits: (sizes.a as u8).clamp(36, 52),
         }

@@ -52,12 +52,6 @@ impl<T: ?Sized> IrqLock<T> {
         IrqLockGuard { inner: self.inner.lock(), _irq: irq }
     }
 
-    /// Takes the lock if nobody holds it.
-    pub fn try_lock(&self) -> Option<IrqLockGuard<'_, T>> {
-        let irq = IrqGuard::new();
-        Some(IrqLockGuard { inner: self.inner.try_lock()?, _irq: irq })
-    }
-
     /// Opens the lock whoever holds it.
     ///
     /// # Safety

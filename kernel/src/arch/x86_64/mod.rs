@@ -3,6 +3,7 @@
 //! those layers register what they want called ([`trap::Hooks`]).
 
 pub mod apic;
+mod boot_cell;
 pub mod clear;
 pub mod context;
 pub mod cpu;

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsiz
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
+use super::boot_cell::BootCell;
 use super::segments::{INTERRUPT_STACKS, InterruptStackTops, Segments};
 
 /// Most CPUs that the kernel can run.
@@ -23,9 +24,6 @@ pub const MAX_CPUS: usize = firmware::cpus::MAX_CPUS;
 pub struct CpuId(u16);
 
 impl CpuId {
-    /// The boot CPU.
-    pub const BOOT: Self = Self(0);
-
     /// The CPU with this number, if there is such a CPU.
     pub fn new(index: usize) -> Option<Self> {
         (index < cpu_count()).then_some(Self(index as u16))
@@ -155,14 +153,16 @@ impl PerCpu {
 pub unsafe fn init_boot_cpu() {
     #[repr(C, align(16))]
     struct EarlyStack([u8; 16 << 10]);
-    static mut BLOCK: PerCpu = PerCpu::new(0, 0);
-    static mut STACKS: [EarlyStack; INTERRUPT_STACKS] = [const { EarlyStack([0; 16 << 10]) }; INTERRUPT_STACKS];
+    static BLOCK: BootCell<PerCpu> = BootCell::new(PerCpu::new(0, 0));
+    static STACKS: BootCell<[EarlyStack; INTERRUPT_STACKS]> =
+        BootCell::new([const { EarlyStack([0; 16 << 10]) }; INTERRUPT_STACKS]);
     let first = (&raw const STACKS) as u64;
     let tops = core::array::from_fn(|index| first + (index as u64 + 1) * size_of::<EarlyStack>() as u64);
-    // SAFETY: once, on the only running CPU: this is the only reference to the block, and the block is its own.
+    // SAFETY: once, on the only running CPU, as the caller promises; the block is that CPU's own and now registered.
     unsafe {
-        (*(&raw mut BLOCK)).apic_id = super::cpu::apic_id();
-        (*(&raw mut BLOCK)).register(tops).activate();
+        let block = BLOCK.take();
+        block.apic_id = super::cpu::apic_id();
+        block.register(tops).activate();
     }
 }
 

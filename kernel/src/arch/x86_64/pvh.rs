@@ -12,6 +12,7 @@ use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use spin::Once;
 
+use super::boot_cell::BootCell;
 use super::paging::{BOOT_MAP_BYTES, PHYS_MAP_BASE};
 
 core::arch::global_asm!(include_str!("boot.s"));
@@ -114,23 +115,25 @@ extern "C" fn pvh_start(start_info: u64, tsc: u64) -> ! {
 /// Builds the one `BootInfo`. Without a start info it holds no memory at all,
 /// which `kernel_main` reports.
 fn boot_info(info: Option<StartInfo>) -> &'static mut BootInfo {
-    static mut REGIONS: [MaybeUninit<MemoryRegion>; MAX_REGIONS] = [const { MaybeUninit::uninit() }; MAX_REGIONS];
-    static mut BOOT_INFO: MaybeUninit<BootInfo> = MaybeUninit::uninit();
+    static REGIONS: BootCell<[MaybeUninit<MemoryRegion>; MAX_REGIONS]> =
+        BootCell::new([const { MaybeUninit::uninit() }; MAX_REGIONS]);
+    static BOOT_INFO: BootCell<MaybeUninit<BootInfo>> = BootCell::new(MaybeUninit::uninit());
 
     let mut len = 0;
     // SAFETY: `boot_info` runs once, on the only running CPU (invariant 17), so this is the only reference.
-    let regions = unsafe { &mut *(&raw mut REGIONS) };
+    let regions = unsafe { REGIONS.take() };
     for region in info.into_iter().flat_map(memory_regions).take(MAX_REGIONS) {
         regions[len].write(region);
         len += 1;
     }
     // SAFETY: the first `len` elements were written just above, and `MaybeUninit<T>` has `T`'s layout.
-    let regions = unsafe { core::slice::from_raw_parts_mut(regions.as_mut_ptr().cast::<MemoryRegion>(), len) };
+    let regions =
+        unsafe { core::slice::from_raw_parts_mut(regions.as_mut_ptr().cast::<MemoryRegion>(), len) };
     let mut boot_info = BootInfo::new(regions.into());
     boot_info.physical_memory_offset = Some(PHYS_MAP_BASE).into();
     boot_info.rsdp_addr = info.map(|info| info.rsdp).filter(|rsdp| *rsdp != 0).into();
     // SAFETY: as for `REGIONS`: once, on the only running CPU (invariant 17).
-    unsafe { (*(&raw mut BOOT_INFO)).write(boot_info) }
+    unsafe { BOOT_INFO.take() }.write(boot_info)
 }
 
 fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
@@ -151,9 +154,9 @@ fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
 /// Copies the command line out of the loader's memory, up to the first NUL or
 /// the first byte that is not ASCII.
 fn copy_cmdline(address: u64) -> &'static str {
-    static mut BUFFER: [u8; MAX_CMDLINE_BYTES] = [0; MAX_CMDLINE_BYTES];
+    static BUFFER: BootCell<[u8; MAX_CMDLINE_BYTES]> = BootCell::new([0; MAX_CMDLINE_BYTES]);
     // SAFETY: called once, on the only running CPU (invariant 17), so this is the only reference.
-    let buffer = unsafe { &mut *(&raw mut BUFFER) };
+    let buffer = unsafe { BUFFER.take() };
     let mut len = 0;
     while let Some(byte) = read_physical::<u8>(address.saturating_add(len as u64)) {
         if address == 0 || byte == 0 || !byte.is_ascii() || len == buffer.len() {

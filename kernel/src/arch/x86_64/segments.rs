@@ -57,7 +57,7 @@ impl Segments {
         assert_eq!(code.0, KERNEL_CODE, "the IDT names this selector");
         // SAFETY: the caller promises `'static` tables; the selectors were made for exactly these descriptors.
         unsafe {
-            (*(&raw const self.gdt)).load_unsafe();
+            self.gdt.load_unsafe();
             CS::set_reg(code);
             SS::set_reg(data);
             for clear in [DS::set_reg, ES::set_reg, FS::set_reg, GS::set_reg] {

@@ -176,7 +176,8 @@ fn stage_of(page: &TrampolinePage, id: CpuId) -> Stage {
 /// Waits until every CPU is ready or nothing has moved for `timeout_ns`;
 /// calls `nudge` once if some are silent for a while.
 fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, nudge: impl FnOnce()) -> usize {
-    let progress = || percpu::all().skip(1).map(|cpu| page.stages[cpu.id().index()].load(SeqCst) as usize).sum();
+    let progress =
+        || percpu::all().skip(1).map(|cpu| page.stages[cpu.id().index()].load(SeqCst) as usize).sum();
     let ready = || percpu::all().skip(1).filter(|cpu| stage_of(page, cpu.id()) == Stage::Ready).count();
     let expected = percpu::cpu_count() - 1;
     let mut nudge = Some(nudge);

@@ -180,7 +180,8 @@ pub fn load() {
         // SAFETY: the loop wrote each of the 256.
         gates.map(|gate| unsafe { gate.assume_init() })
     });
-    let pointer = DescriptorTablePointer { limit: (size_of_val(idt) - 1) as u16, base: VirtAddr::from_ptr(idt) };
+    let pointer =
+        DescriptorTablePointer { limit: (size_of_val(idt) - 1) as u16, base: VirtAddr::from_ptr(idt) };
     // SAFETY: the table is static and complete; its gates name the code selector of every CPU's GDT.
     unsafe { lidt(&pointer) };
 }

@@ -53,14 +53,6 @@ pub fn ns_to_apic_ticks(ns: u64) -> u32 {
     ticks.clamp(1, u128::from(u32::MAX)) as u32
 }
 
-/// Spins for at least `ns`.
-pub fn spin_ns(ns: u64) {
-    let start = now_ns();
-    while now_ns() - start < ns {
-        cpu::relax();
-    }
-}
-
 /// A free-running counter of known rate.
 pub trait Reference {
     /// What to call it in the log.
@@ -120,7 +112,9 @@ impl Hpet {
             let configuration = (base + Self::CONFIGURATION) as *mut u64;
             configuration.write_volatile(configuration.read_volatile() | 1);
             // The specification's most is 100 ns.
-            (1..=100_000_000).contains(&period_fs).then(|| Self { base, hz: 1_000_000_000_000_000 / period_fs })
+            (1..=100_000_000)
+                .contains(&period_fs)
+                .then(|| Self { base, hz: 1_000_000_000_000_000 / period_fs })
         }
     }
 }
@@ -253,7 +247,8 @@ pub fn calibrate(reference: &mut dyn Reference) -> Option<Calibration> {
     if counts < window_counts / 2 {
         return None;
     }
-    let per_second = |ticks: u64| (u128::from(ticks) * u128::from(reference.hz()) / u128::from(counts)) as u64;
+    let per_second =
+        |ticks: u64| (u128::from(ticks) * u128::from(reference.hz()) / u128::from(counts)) as u64;
     let measured = (per_second(end.tsc - start.tsc), reference.name());
     let (tsc_hz, source) = hz_from_cpuid().unwrap_or(measured);
     let apic_timer_hz = per_second(u64::from(end.apic_ticks - start.apic_ticks));

@@ -1,0 +1,150 @@
+//! CPU masks and the choice of CPUs against models that try everything.
+#![cfg(not(loom))]
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use runqueue::{CpuMask, Load, MAX_CPUS, choose_cpu, steal_from};
+
+#[test]
+fn masks_print_as_lists() {
+    let print = |cpus: &[usize]| cpus.iter().copied().collect::<CpuMask>().to_string();
+    assert_eq!(print(&[]), "");
+    assert_eq!(print(&[5]), "5");
+    assert_eq!(print(&[0, 1, 2, 3, 7, 9, 10]), "0-3,7,9-10");
+    assert_eq!(print(&[63, 64, 65, 255]), "63-65,255");
+    assert_eq!(CpuMask::ALL.to_string(), "0-255");
+    assert_eq!(format!("{:?}", CpuMask::single(4)), "CpuMask(4)");
+}
+
+#[test]
+fn cpus_that_cannot_be_are_in_no_mask() {
+    let mut mask = CpuMask::single(MAX_CPUS);
+    assert!(mask.is_empty());
+    assert!(!mask.insert(usize::MAX) && !mask.remove(MAX_CPUS) && !mask.contains(MAX_CPUS));
+    assert!(!CpuMask::ALL.contains(MAX_CPUS));
+    assert_eq!(CpuMask::first_n(1000), CpuMask::ALL);
+}
+
+const IDLE: Load = Load::IDLE;
+const BUSY: Load = Load { waiting: 0, running: true };
+const fn queue(waiting: u32) -> Load {
+    Load { waiting, running: true }
+}
+
+fn choose(last: usize, loads: &[Load]) -> Option<usize> {
+    choose_cpu(last, &CpuMask::ALL, |cpu| loads.get(cpu).copied())
+}
+
+#[test]
+fn a_woken_thread_goes_where_it_runs_soonest() {
+    assert_eq!(choose(2, &[IDLE, IDLE, IDLE]), Some(2), "where it was");
+    assert_eq!(choose(1, &[IDLE, BUSY, IDLE]), Some(2), "the next idle one");
+    assert_eq!(choose(2, &[IDLE, BUSY, BUSY]), Some(0), "around the end");
+    assert_eq!(choose(0, &[queue(2), queue(1), BUSY]), Some(2), "the least loaded");
+    assert_eq!(choose(1, &[BUSY, BUSY, BUSY]), Some(1), "no better one");
+    assert_eq!(choose(9, &[BUSY, BUSY]), Some(0), "its cpu is gone");
+    assert_eq!(choose(0, &[]), None, "no cpu at all");
+    let about_to_run = Load { waiting: 1, running: false };
+    assert_eq!(choose(0, &[about_to_run, IDLE]), Some(1), "a queue is no idleness");
+}
+
+#[test]
+fn affinity_binds_even_when_others_are_idle() {
+    let loads = [IDLE, queue(9), IDLE];
+    let only_1 = CpuMask::single(1);
+    assert_eq!(choose_cpu(0, &only_1, |cpu| loads.get(cpu).copied()), Some(1));
+    assert_eq!(choose_cpu(1, &CpuMask::EMPTY, |_| Some(IDLE)), None);
+}
+
+#[test]
+fn an_idle_cpu_relieves_the_longest_queue() {
+    let steal = |thief, loads: &[Load]| steal_from(thief, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
+    assert_eq!(steal(0, &[IDLE, queue(1), queue(3)]), Some(2));
+    assert_eq!(steal(2, &[queue(1), queue(1), IDLE, queue(1)]), Some(3), "next among equals");
+    assert_eq!(steal(3, &[queue(1), queue(1), IDLE, IDLE]), Some(0), "around the end");
+    assert_eq!(steal(0, &[IDLE, BUSY, BUSY]), None, "what runs is not stolen");
+    assert_eq!(steal(0, &[queue(9)]), None, "not from itself");
+    let not_2 = CpuMask::ALL.without(CpuMask::single(2));
+    assert_eq!(steal_from(0, &not_2, |_| Some(queue(1))), Some(1));
+}
+
+const CPUS: usize = 9;
+
+fn any_load() -> impl Strategy<Value = Option<Load>> {
+    prop::option::weighted(
+        0.85,
+        (0..4_u32, any::<bool>()).prop_map(|(waiting, running)| Load { waiting, running }),
+    )
+}
+
+/// How far `cpu` comes after `start`, going around.
+fn distance(start: usize, cpu: usize) -> usize {
+    (cpu + MAX_CPUS - start) % MAX_CPUS
+}
+
+proptest! {
+    #[test]
+    fn masks_are_sets(
+        a in prop::collection::btree_set(0..MAX_CPUS, 0..40),
+        b in prop::collection::btree_set(0..MAX_CPUS, 0..40),
+        cpu in 0..MAX_CPUS,
+        n in 0..MAX_CPUS + 1,
+    ) {
+        let mask = |set: &BTreeSet<usize>| set.iter().copied().collect::<CpuMask>();
+        let (mask_a, mask_b) = (mask(&a), mask(&b));
+        prop_assert_eq!(mask_a.iter().collect::<BTreeSet<_>>(), a.clone());
+        prop_assert!(mask_a.iter().is_sorted());
+        prop_assert_eq!(mask_a.count(), a.len());
+        prop_assert_eq!(mask_a.is_empty(), a.is_empty());
+        prop_assert_eq!(mask_a.first(), a.first().copied());
+        prop_assert_eq!(mask_a.contains(cpu), a.contains(&cpu));
+        prop_assert_eq!(mask_a & mask_b, mask(&(&a & &b)));
+        prop_assert_eq!(mask_a | mask_b, mask(&(&a | &b)));
+        prop_assert_eq!(mask_a.without(mask_b), mask(&(&a - &b)));
+        prop_assert_eq!(!mask_a, CpuMask::ALL.without(mask_a));
+        prop_assert_eq!(mask_a.contains_all(&mask_b), a.is_superset(&b));
+        prop_assert!((mask_a | mask_b).contains_all(&mask_b));
+        prop_assert_eq!(CpuMask::first_n(n), mask(&(0..n).collect()));
+        let around: Vec<_> = a.range(n..).chain(a.range(..n)).copied().collect();
+        prop_assert_eq!(mask_a.iter_from(n).collect::<Vec<_>>(), around);
+        let (mut grown, mut shrunk) = (mask_a, mask_a);
+        prop_assert_eq!(grown.insert(cpu), !a.contains(&cpu));
+        prop_assert_eq!(shrunk.remove(cpu), a.contains(&cpu));
+        prop_assert!(grown.contains(cpu) && !shrunk.contains(cpu));
+    }
+
+    #[test]
+    fn the_chosen_cpu_is_the_best_there_is(
+        loads in prop::collection::vec(any_load(), CPUS),
+        allowed in prop::collection::btree_set(0..CPUS + 3, 0..CPUS),
+        last in 0..CPUS,
+    ) {
+        let load = |cpu: usize| loads.get(cpu).copied().flatten();
+        let mask = allowed.iter().copied().collect();
+        let best = allowed
+            .iter()
+            .filter_map(|&cpu| Some((load(cpu)?.runnable(), distance(last, cpu), cpu)))
+            .min()
+            .map(|(_, _, cpu)| cpu);
+        prop_assert_eq!(choose_cpu(last, &mask, load), best);
+    }
+
+    #[test]
+    fn the_relieved_cpu_has_most_to_give(
+        loads in prop::collection::vec(any_load(), CPUS),
+        candidates in prop::collection::btree_set(0..CPUS + 3, 0..CPUS),
+        thief in 0..CPUS,
+    ) {
+        let load = |cpu: usize| loads.get(cpu).copied().flatten();
+        let mask = candidates.iter().copied().collect();
+        let best = candidates
+            .iter()
+            .filter(|&&cpu| cpu != thief)
+            .filter_map(|&cpu| Some((load(cpu)?.waiting, cpu)))
+            .filter(|&(waiting, _)| waiting > 0)
+            .max_by_key(|&(waiting, cpu)| (waiting, usize::MAX - distance(thief, cpu)))
+            .map(|(_, cpu)| cpu);
+        prop_assert_eq!(steal_from(thief, &mask, load), best);
+    }
+}

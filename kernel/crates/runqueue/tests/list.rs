@@ -1,0 +1,167 @@
+//! Lists and run queues against `VecDeque`, with the links in one table as a
+//! kernel has them.
+#![cfg(not(loom))]
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use proptest::prelude::*;
+use runqueue::{Links, List, Load, RunQueue, Tid};
+
+const THREADS: u32 = 24;
+
+/// The link of each thread, as the kernel keeps it: one atomic word.
+struct Table(Vec<AtomicU32>);
+
+impl Table {
+    fn new() -> Self {
+        Self((0..THREADS).map(|_| AtomicU32::new(Tid::NONE_RAW)).collect())
+    }
+}
+
+impl Links for Table {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        Tid::new(self.0[tid.index()].load(Ordering::Relaxed))
+    }
+
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        self.0[tid.index()].store(Tid::to_raw(next), Ordering::Relaxed);
+    }
+}
+
+fn tid(number: u32) -> Tid {
+    Tid::new(number).unwrap()
+}
+
+#[test]
+fn the_largest_number_is_no_thread() {
+    assert_eq!(Tid::new(u32::MAX), None);
+    assert_eq!(Tid::to_raw(None), u32::MAX);
+    assert_eq!(Tid::new(Tid::to_raw(Some(tid(7)))), Some(tid(7)));
+    assert_eq!((tid(7).get(), tid(7).index(), tid(7).to_string()), (7, 7, "7".into()));
+}
+
+#[test]
+fn threads_come_out_in_the_order_they_went_in() {
+    let (links, mut queue) = (Table::new(), RunQueue::new());
+    for number in [3, 1, 2] {
+        queue.push_back(&links, tid(number));
+    }
+    queue.push_front(&links, tid(9));
+    assert_eq!(queue.load(true), Load { waiting: 4, running: true });
+    assert!(queue.contains(&links, tid(1)) && !queue.contains(&links, tid(4)));
+    assert!(queue.remove(&links, tid(1)));
+    assert!(!queue.remove(&links, tid(1)));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop_front(&links)).collect();
+    assert_eq!(order, [9, 3, 2].map(tid));
+    assert!(queue.is_empty());
+    assert_eq!(queue.load(false), Load::IDLE);
+}
+
+#[test]
+fn the_longest_waiting_thread_that_may_move_is_stolen() {
+    let (links, mut queue) = (Table::new(), RunQueue::new());
+    for number in 0..6 {
+        queue.push_back(&links, tid(number));
+    }
+    assert_eq!(queue.steal(&links, |tid| tid.get() % 2 == 1), Some(tid(1)));
+    assert_eq!(queue.steal(&links, |tid| tid.get() == 5), Some(tid(5)));
+    assert_eq!(queue.steal(&links, |_| false), None);
+    // The last one went: what is queued now has to come after 4.
+    queue.push_back(&links, tid(1));
+    assert_eq!(queue.iter(&links).collect::<Vec<_>>(), [0, 2, 3, 4, 1].map(tid));
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn queueing_a_thread_twice_is_noticed() {
+    // Only member, first, middle, last: each has its own trace.
+    for (members, twice) in [(1, 0), (3, 0), (3, 1), (3, 2)] {
+        for front in [false, true] {
+            let result = std::panic::catch_unwind(|| {
+                let (links, mut list) = (Table::new(), List::new());
+                for number in 0..members {
+                    list.push_back(&links, tid(number));
+                }
+                if front {
+                    list.push_front(&links, tid(twice));
+                } else {
+                    list.push_back(&links, tid(twice));
+                }
+            });
+            assert!(result.is_err(), "thread {twice} of {members}");
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    PushBack(u32),
+    PushFront(u32),
+    PopFront,
+    Remove(u32),
+    PopMultipleOf(u32),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..THREADS).prop_map(Step::PushBack),
+        2 => (0..THREADS).prop_map(Step::PushFront),
+        3 => Just(Step::PopFront),
+        2 => (0..THREADS).prop_map(Step::Remove),
+        2 => (1..6_u32).prop_map(Step::PopMultipleOf),
+    ]
+}
+
+proptest! {
+    /// Two lists over one table, as the run queues of two CPUs: a thread is in
+    /// one of them or in none.
+    #[test]
+    fn lists_do_what_deques_do(steps in prop::collection::vec((0..2_usize, any_step()), 0..200)) {
+        let links = Table::new();
+        let mut lists = [List::new(), List::new()];
+        let mut models: [VecDeque<u32>; 2] = Default::default();
+        for (which, step) in steps {
+            let outside = |number: &u32| !models.iter().any(|model| model.contains(number));
+            match step {
+                Step::PushBack(number) if outside(&number) => {
+                    lists[which].push_back(&links, tid(number));
+                    models[which].push_back(number);
+                }
+                Step::PushFront(number) if outside(&number) => {
+                    lists[which].push_front(&links, tid(number));
+                    models[which].push_front(number);
+                }
+                Step::PushBack(_) | Step::PushFront(_) => {}
+                Step::PopFront => {
+                    let popped = lists[which].pop_front(&links);
+                    prop_assert_eq!(popped, models[which].pop_front().map(tid));
+                }
+                Step::Remove(number) => {
+                    let at = models[which].iter().position(|&member| member == number);
+                    prop_assert_eq!(lists[which].remove(&links, tid(number)), at.is_some());
+                    at.map(|at| models[which].remove(at));
+                }
+                Step::PopMultipleOf(factor) => {
+                    let wanted = |number: u32| number.is_multiple_of(factor);
+                    let at = models[which].iter().position(|&member| wanted(member));
+                    let popped = lists[which].pop_first_where(&links, |tid| wanted(tid.get()));
+                    prop_assert_eq!(popped, at.and_then(|at| models[which].remove(at)).map(tid));
+                }
+            }
+            for (list, model) in lists.iter().zip(&models) {
+                prop_assert_eq!(list.len(), model.len());
+                prop_assert_eq!(list.is_empty(), model.is_empty());
+                prop_assert_eq!(list.front(), model.front().copied().map(tid));
+                let members: VecDeque<_> = list.iter(&links).map(Tid::get).collect();
+                prop_assert_eq!(&members, model);
+            }
+        }
+        // A thread in no list has no link left, so it can be queued anew.
+        for number in 0..THREADS {
+            if !models.iter().any(|model| model.contains(&number)) {
+                prop_assert_eq!(links.next(tid(number)), None);
+            }
+        }
+    }
+}

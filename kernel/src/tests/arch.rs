@@ -1,0 +1,65 @@
+//! The machine: page rights, time, per-CPU data.
+
+use crate::arch::paging::{self, PageTables, Rights};
+use crate::arch::{cpu, percpu, pvh, tsc};
+use crate::{check, kernel_tests};
+
+kernel_tests! { "arch":
+    fn image_is_never_writable_and_executable() {
+        let tables = PageTables::active();
+        for (part, rights) in paging::image_parts() {
+            for page in part.step_by(4096).filter(|page| *page != pvh::boot_stack_guard()) {
+                let found = tables.rights_of(page);
+                let expected = (rights == Rights::Data, rights == Rights::Code || !cpu::features().nx);
+                check!(found == Some(expected), "{page:#x}: (writable, executable) {found:?}, not {expected:?}");
+            }
+        }
+    }
+
+    fn physical_map_is_not_executable_and_protects_constants() {
+        let tables = PageTables::active();
+        for address in paging::image_physical().step_by(4096) {
+            let constant = paging::image_physical_constants().contains(&address);
+            let found = tables.rights_of(paging::phys_to_virt(address));
+            let expected = (!constant, !cpu::features().nx);
+            check!(found == Some(expected), "{address:#x}: (writable, executable) {found:?}, not {expected:?}");
+        }
+    }
+
+    fn guard_pages_are_not_mapped() {
+        let tables = PageTables::active();
+        check!(tables.translate(pvh::boot_stack_guard()).is_none(), "the boot stack has no guard");
+        let bottom = crate::mm::stacks::bottom_of_current();
+        check!(tables.translate(bottom).is_some(), "the lowest page of this stack is not mapped");
+        check!(tables.translate(bottom - 4096).is_none(), "there is a page below this stack");
+        check!(tables.translate(0).is_none(), "page 0 is mapped");
+    }
+
+    fn time_goes_forward_and_sleep_takes_as_long_as_said() {
+        let mut last = tsc::now_ns();
+        for _ in 0..10_000 {
+            let now = tsc::now_ns();
+            check!(now >= last, "time went from {last} back to {now}");
+            last = now;
+        }
+        for ns in [50_000, 3_000_000, 20_000_000] {
+            let start = tsc::now_ns();
+            crate::sched::sleep_ns(ns);
+            let took = tsc::now_ns() - start;
+            // No upper bound that a busy host could not break: two seconds is a hang.
+            check!((ns..ns + 2_000_000_000).contains(&took), "slept {took} ns instead of {ns}");
+        }
+    }
+
+    fn every_cpu_has_its_own_data() {
+        for cpu in percpu::all().filter(|cpu| cpu.is_online()) {
+            let apic_id = super::sched::on_cpu(cpu.id().index(), || (percpu::this_cpu().id(), cpu::apic_id()));
+            let Some((id, apic_id)) = apic_id else {
+                check!(false, "no thread could be started on cpu {}", cpu.id());
+                continue;
+            };
+            check!(id == cpu.id(), "cpu {} says it is {id}", cpu.id());
+            check!(apic_id == cpu.apic_id(), "cpu {id} has apic id {apic_id}, not {}", cpu.apic_id());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The kernel's own jobs: right results, and nothing lost when they fail.
+
+use frames::PAGE_SIZE;
+use params::Param;
+use params::registry::FAULT_ALLOC;
+
+use crate::arch::percpu;
+use crate::jobs::huge_reserve;
+use crate::jobs::memory_map_init::Shadow;
+use crate::jobs::zero_pages::PageRange;
+use crate::mm::huge::HugeSize;
+use crate::mm::pages;
+use crate::{check, kernel_tests};
+
+fn failed<T>(message: &str) -> Result<T, crate::debug::ktest::Stopped> {
+    Err(crate::debug::ktest::Stopped::Failed(message.into()))
+}
+
+kernel_tests! { "jobs":
+    fn memory_map_init_is_right_on_any_number_of_threads() {
+        let Some(mut shadow) = Shadow::new() else { return failed("no memory for a shadow") };
+        for threads in 1..=percpu::online_count() {
+            let run = shadow.run(threads);
+            check!(run.is_ok_and(|run| run.ok), "wrong on {threads} threads");
+        }
+    }
+
+    fn zero_pages_clears_what_was_poisoned() {
+        let Some(mut range) = PageRange::new(16 << 20) else { return failed("no 16 MiB") };
+        for threads in 1..=percpu::online_count() {
+            range.poison();
+            check!(!range.is_zero(), "poison was taken for zeros");
+            check!(range.zero(threads).is_ok());
+            check!(range.is_zero(), "not all zero on {threads} threads");
+        }
+    }
+
+    fn huge_pages_are_zero_and_come_back() {
+        let free_before = pages::free_pages();
+        for threads in 1..=percpu::online_count() {
+            let Ok((reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
+                return failed("8 huge pages could not be reserved");
+            };
+            check!(stats.units == 8 && reservation.held() == 8);
+            check!(huge_reserve::verify(&reservation), "wrong on {threads} threads");
+            huge_reserve::poison(&reservation);
+            check!(!huge_reserve::verify(&reservation), "poison was taken for zeros");
+        }
+        check!(pages::free_pages() == free_before, "pages were lost");
+    }
+
+    fn more_huge_pages_than_there_are_is_refused_and_nothing_is_lost() {
+        let free_before = pages::free_pages();
+        let too_many = free_before * PAGE_SIZE / HugeSize::Size2M.bytes() + 1;
+        // Allocation fails long before that many are cleared: take almost all memory away first.
+        let mut hoard = alloc::vec::Vec::new();
+        while pages::free_pages() > 8 * 512 {
+            match pages::alloc(9) {
+                Some(block) => hoard.push(block),
+                None => break,
+            }
+        }
+        let result = huge_reserve::reserve(HugeSize::Size2M, too_many, None);
+        for block in hoard {
+            pages::free(block, 9);
+        }
+        check!(result.is_err(), "{too_many} huge pages were reserved");
+        check!(pages::free_pages() == free_before, "pages were lost");
+        check!(pages::zone().lock().verify().is_ok());
+    }
+
+    /// The nth page cannot be had, for every n.
+    fn any_failing_allocation_leaves_nothing_behind() {
+        let free_before = pages::free_pages();
+        for nth in 1..=6 {
+            pages::restart_fault_count();
+            check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
+            let result = huge_reserve::reserve(HugeSize::Size2M, 6, None);
+            check!(FAULT_ALLOC.set("none").is_ok());
+            check!(result.is_err(), "allocation {nth} failed and nobody noticed");
+            check!(pages::free_pages() == free_before, "pages were lost when allocation {nth} failed");
+        }
+        check!(huge_reserve::reserve(HugeSize::Size2M, 6, None).is_ok());
+    }
+}

@@ -1,0 +1,8 @@
+//! What is tested in the booted kernel: what needs its CPUs, its memory and its
+//! interrupts. Policy is tested on the host, beside its code.
+
+mod arch;
+mod jobs;
+mod ktask;
+mod mm;
+mod sched;

@@ -1,0 +1,260 @@
+//! Threads: they start, move, block, are woken, preempted, joined and freed.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use runqueue::CpuMask;
+
+use crate::arch::irq::IrqLock;
+use crate::arch::{percpu, tsc};
+use crate::sched::wait::{Completion, WaitQueue};
+use crate::sched::{self, SpawnError};
+use crate::{check, kernel_tests, skip_if};
+
+/// Runs `work` on a thread bound to CPU `cpu` and returns what it returns.
+pub fn on_cpu<T: Send + 'static>(cpu: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let result = Arc::new(IrqLock::new(None));
+    let slot = result.clone();
+    let thread = sched::spawn_on(CpuMask::single(cpu), "test/bound", move || {
+        let value = work();
+        *slot.lock() = Some(value);
+    });
+    thread.ok()?.join();
+    result.lock().take()
+}
+
+fn online() -> Vec<usize> {
+    percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect()
+}
+
+kernel_tests! { "sched":
+    fn threads_run_and_are_joined() {
+        let sum = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..64u64)
+            .map(|number| {
+                let sum = sum.clone();
+                sched::spawn("test/sum", move || { sum.fetch_add(number, SeqCst); })
+            })
+            .collect();
+        for thread in threads {
+            match thread {
+                Ok(thread) => thread.join(),
+                Err(error) => check!(false, "{error}"),
+            }
+        }
+        check!(sum.load(SeqCst) == 63 * 64 / 2, "sum is {}", sum.load(SeqCst));
+    }
+
+    fn ended_threads_give_everything_back() {
+        let round = || {
+            for _ in 0..50 {
+                if let Ok(thread) = sched::spawn("test/short", || {}) {
+                    thread.join();
+                }
+            }
+            // Ended threads are freed by the next spawn or an idle CPU: wait for one of them to get to it.
+            let deadline_ns = tsc::now_ns() + 5_000_000_000;
+            while sched::thread_count() > before_threads() && tsc::now_ns() < deadline_ns {
+                sched::reap();
+                sched::yield_now();
+            }
+        };
+        fn before_threads() -> usize {
+            // Idle threads, helpers and the main thread live for ever.
+            2 * percpu::online_count()
+        }
+        round();
+        let (heap_before, pages_before) = (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
+        round();
+        let (heap_after, pages_after) = (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
+        check!(heap_after <= heap_before, "heap grew from {heap_before} to {heap_after} bytes");
+        check!(pages_after == pages_before, "free pages went from {pages_before} to {pages_after}");
+    }
+
+    fn affinity_is_kept() {
+        for cpu in online() {
+            let seen = on_cpu(cpu, move || {
+                (0..20).all(|_| {
+                    sched::yield_now();
+                    sched::sleep_ns(100_000);
+                    percpu::this_cpu().id().index() == cpu
+                })
+            });
+            check!(seen == Some(true), "a thread bound to cpu {cpu} ran elsewhere");
+        }
+    }
+
+    fn no_cpu_to_run_on_is_an_error() {
+        let result = sched::spawn_on(CpuMask::EMPTY, "test/nowhere", || {});
+        check!(result.err() == Some(SpawnError::NoSuchCpu));
+    }
+
+    /// Two threads on one CPU, one of which never gives it away.
+    fn a_spinning_thread_is_preempted() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spinner_stop = stop.clone();
+        let cpu = online().last().copied().unwrap_or(0);
+        let spinner = sched::spawn_on(CpuMask::single(cpu), "test/spinner", move || {
+            while !spinner_stop.load(SeqCst) {
+                core::hint::spin_loop();
+            }
+        });
+        let progressed = on_cpu(cpu, || true);
+        stop.store(true, SeqCst);
+        if let Ok(spinner) = spinner {
+            spinner.join();
+        }
+        check!(progressed == Some(true));
+    }
+
+    fn idle_cpus_fetch_waiting_threads() {
+        let cpus = online();
+        skip_if!(cpus.len() < 2, "needs two cpus");
+        // More threads than CPUs, each spinning until all CPUs have been seen: one CPU alone would never end.
+        let seen: Arc<Vec<AtomicBool>> = Arc::new(cpus.iter().map(|_| AtomicBool::new(false)).collect());
+        let start_ns = tsc::now_ns();
+        let threads: Vec<_> = (0..2 * cpus.len())
+            .map(|_| {
+                let seen = seen.clone();
+                sched::spawn("test/spread", move || {
+                    let all = || seen.iter().all(|seen| seen.load(SeqCst));
+                    while !all() && tsc::now_ns() - start_ns < 20_000_000_000 {
+                        seen[percpu::this_cpu().id().index()].store(true, SeqCst);
+                        core::hint::spin_loop();
+                    }
+                })
+            })
+            .collect();
+        for thread in threads.into_iter().flatten() {
+            thread.join();
+        }
+        let missing = seen.iter().position(|seen| !seen.load(SeqCst));
+        check!(missing.is_none(), "no thread was ever seen on cpu {missing:?}");
+    }
+
+    /// Ping-pong between threads on different CPUs: a lost wake-up hangs it.
+    fn no_wake_up_is_lost() {
+        const ROUNDS: u64 = 2000;
+        struct Table {
+            turn: AtomicU64,
+            queue: WaitQueue,
+        }
+        let table = Arc::new(Table { turn: AtomicU64::new(0), queue: WaitQueue::new() });
+        let players: Vec<_> = (0..3u64)
+            .map(|player| {
+                let table = table.clone();
+                sched::spawn("test/player", move || {
+                    for round in 0..ROUNDS {
+                        let mine = round * 3 + player;
+                        table.queue.wait_until(|| table.turn.load(SeqCst) == mine);
+                        table.turn.store(mine + 1, SeqCst);
+                        table.queue.wake_all();
+                    }
+                })
+            })
+            .collect();
+        for player in players.into_iter().flatten() {
+            player.join();
+        }
+        check!(table.turn.load(SeqCst) == 3 * ROUNDS);
+    }
+
+    fn wake_one_wakes_one() {
+        struct Gate { open: AtomicUsize, passed: AtomicUsize, queue: WaitQueue }
+        let gate = Arc::new(Gate { open: AtomicUsize::new(0), passed: AtomicUsize::new(0), queue: WaitQueue::new() });
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let gate = gate.clone();
+                sched::spawn("test/gate", move || {
+                    // Takes one of the tickets that are out.
+                    gate.queue.wait_until(|| {
+                        gate.open.fetch_update(SeqCst, SeqCst, |open| open.checked_sub(1)).is_ok()
+                    });
+                    gate.passed.fetch_add(1, SeqCst);
+                })
+            })
+            .collect();
+        for expected in 1..=4 {
+            gate.open.fetch_add(1, SeqCst);
+            gate.queue.wake_one();
+            // Whoever takes the ticket found it before it slept, or was woken for it: nobody else is.
+            while gate.passed.load(SeqCst) < expected {
+                sched::yield_now();
+            }
+            check!(gate.passed.load(SeqCst) == expected, "{} passed", gate.passed.load(SeqCst));
+        }
+        for thread in threads.into_iter().flatten() {
+            thread.join();
+        }
+    }
+
+    fn a_completion_lets_all_go() {
+        let done = Arc::new(Completion::new());
+        let waiters: Vec<_> = (0..8)
+            .map(|_| {
+                let done = done.clone();
+                sched::spawn("test/waiter", move || done.wait())
+            })
+            .collect();
+        sched::sleep_ns(1_000_000);
+        check!(!done.is_complete());
+        done.complete();
+        for waiter in waiters.into_iter().flatten() {
+            waiter.join();
+        }
+    }
+
+    fn an_unpark_before_the_park_is_remembered() {
+        sched::unpark(sched::current());
+        let start_ns = tsc::now_ns();
+        // Without the token this would sleep for a minute.
+        sched::park(Some(start_ns + 60_000_000_000));
+        check!(tsc::now_ns() - start_ns < 30_000_000_000);
+    }
+
+    /// Deadlines race with wake-ups; neither may wake a thread twice or never.
+    fn deadlines_and_wake_ups_race() {
+        let thread = sched::spawn("test/racer", || {
+            for round in 0..2000u64 {
+                sched::park(Some(tsc::now_ns() + round % 50 * 1000));
+            }
+        });
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => return Err(crate::debug::ktest::Stopped::Failed(alloc::format!("{error}"))),
+        };
+        let done = Arc::new(AtomicBool::new(false));
+        let target = thread.clone();
+        let is_done = done.clone();
+        let waker = sched::spawn("test/waker", move || {
+            while !is_done.load(SeqCst) {
+                sched::unpark(target.thread());
+                sched::yield_now();
+            }
+        });
+        thread.join();
+        done.store(true, SeqCst);
+        if let Ok(waker) = waker {
+            waker.join();
+        }
+    }
+
+    fn cpu_time_is_counted_for_who_used_it() {
+        let spin_ns = 30_000_000;
+        let used = on_cpu(0, move || {
+            sched::sleep_ns(spin_ns);
+            let slept = sched::current().cpu_time_ns();
+            let start = sched::current().cpu_time_ns();
+            while sched::current().cpu_time_ns() - start < spin_ns {
+                core::hint::spin_loop();
+            }
+            (slept, sched::current().cpu_time_ns())
+        });
+        let Some((slept, total)) = used else {
+            return Err(crate::debug::ktest::Stopped::Failed("no thread".into()));
+        };
+        check!(slept < spin_ns, "{slept} ns of cpu time for a sleep of {spin_ns} ns");
+        check!(total >= spin_ns, "{total} ns of cpu time for {spin_ns} ns of spinning");
+    }
+}

@@ -1,0 +1,62 @@
+//! The crate's own sources, compiled against a model checker's atomics, and models of what
+//! they must do in every order of events (within the bound on preemptions).
+//!
+//! The modules below are the files of `src`, with another `sync`: what is checked is what ships,
+//! and a plain `cargo test` checks it, without compiler flags or a second build.
+#![allow(missing_docs, dead_code, reason = "modules of src, documented and used there")]
+
+#[path = "../../src/body.rs"]
+mod body;
+#[path = "../../src/budget.rs"]
+mod budget;
+#[path = "../../src/cancel.rs"]
+mod cancel;
+#[path = "../../src/check.rs"]
+mod check;
+#[path = "../../src/chunk.rs"]
+mod chunk;
+#[path = "../../src/cursor.rs"]
+mod cursor;
+#[path = "../../src/engine/mod.rs"]
+mod engine;
+#[path = "../../src/error.rs"]
+mod error;
+#[path = "../../src/job.rs"]
+mod job;
+#[path = "../../src/platform.rs"]
+mod platform;
+#[path = "../../src/raw.rs"]
+mod raw;
+#[path = "../../src/stats.rs"]
+mod stats;
+#[path = "../../src/tuning.rs"]
+mod tuning;
+#[path = "../../src/unit.rs"]
+#[macro_use]
+mod unit;
+#[path = "../../src/unwind.rs"]
+mod unwind;
+#[path = "../../src/walk.rs"]
+mod walk;
+
+mod models;
+mod scheduler;
+mod sync;
+
+// What `src/lib.rs` exports, under the same names.
+pub use budget::Budget;
+pub use cancel::CancelToken;
+pub use chunk::Chunk;
+pub use error::{Cause, Invalid, JobError};
+pub use job::{Job, NodeRange};
+pub use platform::{HelperContext, HelperId, LockSet, NodeId, Placement, Platform};
+pub use raw::HelperTask;
+pub use stats::Stats;
+pub use tuning::Tuning;
+pub use unit::{Items, Unit};
+
+/// Small, because each slot is a handful of modelled atomics.
+pub const MAX_WORKERS: usize = 3;
+
+/// As in the crate.
+pub const MAX_NODE_RANGES: usize = 64;

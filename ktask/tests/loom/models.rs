@@ -1,0 +1,230 @@
+//! What must hold in every order of events.
+
+use loom::cell::Cell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use crate::cursor::{Cursor, Cut};
+use crate::raw::{self, Lock};
+use crate::scheduler::{Fate, Scheduler};
+use crate::{Cause, Chunk, Items, Job};
+
+/// Explores a model, with at most `preemptions` points per run where a thread is
+/// interrupted that could go on.
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(model);
+}
+
+/// One cell per unit, written by whoever the unit is handed to: a unit handed out twice
+/// is a race that fails the model, a unit left out is seen at the end.
+struct Units(Vec<Cell<u32>>);
+
+// SAFETY: not to be relied on: the cells are the checker's own, which fails the model when two
+// accesses to one of them are not ordered.
+unsafe impl Sync for Units {}
+
+impl Units {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| Cell::new(0)).collect())
+    }
+
+    fn add_one(&self, unit: usize) {
+        self.0[unit].set(self.0[unit].get() + 1);
+    }
+
+    fn add(&self, chunk: &Chunk<Items>) {
+        chunk.indices().for_each(|unit| self.add_one(unit as usize));
+    }
+
+    fn times(&self) -> Vec<u32> {
+        self.0.iter().map(Cell::get).collect()
+    }
+}
+
+/// A whole job over `units` units with helpers of these fates: each unit once, everything that
+/// helpers wrote is visible, the borrowed frame is not left early, nobody waits forever.
+fn whole_job(units: u64, fates: &'static [Fate], preemptions: usize) {
+    explore(preemptions, move || {
+        let platform = Scheduler::new(fates);
+        let seen = Units::new(units as usize);
+        let stats = Job::new(Items::new(0)..Items::new(units))
+            .threads_exact(fates.len() + 1)
+            .run(&platform, |chunk| {
+                seen.add(&chunk);
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        assert_eq!(seen.times(), vec![1; units as usize]);
+        assert_eq!(stats.units, units);
+        let (lent, returned) = platform.lent_and_returned();
+        assert_eq!(lent, returned);
+    });
+}
+
+#[test]
+fn claims_are_disjoint_and_complete() {
+    explore(3, || {
+        let cursor = Arc::new(Cursor::new(3, 8, None));
+        let seen = Arc::new(Lock::new(Vec::new()));
+        let worker = {
+            let (cursor, seen) = (cursor.clone(), seen.clone());
+            move || {
+                let cut = Cut { want: 2, min: 1, align: 2, workers: 2 };
+                while let Some(chunk) = cursor.claim(cut) {
+                    seen.with(|seen| seen.push(chunk));
+                }
+            }
+        };
+        let others = [thread::spawn(worker.clone()), thread::spawn(worker.clone())];
+        worker();
+        others.map(|other| other.join().unwrap());
+        seen.with(|seen| {
+            seen.sort_unstable();
+            assert_eq!((seen[0].0, seen[seen.len() - 1].1), (3, 8));
+            assert!(seen.windows(2).all(|pair| pair[0].1 == pair[1].0), "{seen:?}");
+        });
+    });
+}
+
+#[test]
+fn lock_excludes() {
+    explore(3, || {
+        let lock = Arc::new(Lock::new((0, 0)));
+        let add = {
+            let lock = lock.clone();
+            move || {
+                lock.with(|both| {
+                    both.0 += 1;
+                    both.1 += 1;
+                    assert_eq!(both.0, both.1);
+                });
+            }
+        };
+        let others = [thread::spawn(add.clone()), thread::spawn(add.clone())];
+        add();
+        others.map(|other| other.join().unwrap());
+        assert_eq!(lock.with(|both| *both), (3, 3));
+    });
+}
+
+#[test]
+fn scope_waits_for_run_and_dropped_tasks() {
+    explore(3, || {
+        let platform = Scheduler::new(&[]);
+        let ran = AtomicUsize::new(0);
+        let cell = Units::new(2);
+        raw::scope(
+            &platform,
+            0,
+            &|worker| {
+                cell.add_one(worker);
+                ran.fetch_add(1, Ordering::Relaxed);
+            },
+            |helpers| {
+                let (run, dropped) = (helpers.task(0), helpers.task(1));
+                thread::spawn(move || run.run());
+                thread::spawn(move || drop(dropped));
+            },
+        );
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+        assert_eq!(cell.times(), [1, 0]);
+    });
+}
+
+#[test]
+fn job_with_one_helper() {
+    whole_job(3, &[Fate::Runs], 3);
+}
+
+#[test]
+fn job_with_two_helpers() {
+    whole_job(3, &[Fate::Runs, Fate::Runs], 1);
+}
+
+#[test]
+fn job_with_a_queued_helper_that_may_be_taken_back() {
+    whole_job(2, &[Fate::Queued], 3);
+}
+
+#[test]
+fn job_with_a_lost_and_a_running_helper() {
+    whole_job(2, &[Fate::Lost, Fate::Runs], 1);
+}
+
+#[test]
+fn job_with_a_refused_helper() {
+    whole_job(2, &[Fate::Runs, Fate::Refused], 2);
+}
+
+#[test]
+fn failing_chunk_is_left_and_completed_ones_are_undone() {
+    explore(2, || {
+        let platform = Scheduler::new(&[Fate::Runs, Fate::Runs]);
+        let done = Units::new(3);
+        let undone = Units::new(3);
+        let undo = |chunk: Chunk<Items>| undone.add(&chunk);
+        let error = Job::new(Items::new(0)..Items::new(3))
+            .threads_exact(2)
+            .undo(&undo)
+            .run(&platform, |chunk| {
+                if chunk.indices().contains(&1) {
+                    return Err("unit 1");
+                }
+                done.add(&chunk);
+                Ok(())
+            })
+            .unwrap_err();
+        assert_eq!(error.cause, Cause::Failed { error: "unit 1", start: 1, end: 2 });
+        // Whatever was completed, and nothing else.
+        assert_eq!(done.times(), undone.times());
+        assert_eq!(error.stats.units_undone, error.stats.units);
+    });
+}
+
+#[test]
+fn accumulators_are_merged_once_each() {
+    explore(2, || {
+        let platform = Scheduler::new(&[Fate::Runs]);
+        let (sum, _) = Job::new(Items::new(0)..Items::new(3))
+            .threads_exact(2)
+            .run_reduce(
+                &platform,
+                || 0,
+                |sum, chunk| {
+                    *sum += chunk.indices().sum::<u64>();
+                    Ok::<(), ()>(())
+                },
+                |a, b| a + b,
+            )
+            .unwrap();
+        assert_eq!(sum, 3);
+    });
+}
+
+#[test]
+fn nested_job_ends() {
+    explore(1, || {
+        let platform = Scheduler::new(&[Fate::Runs, Fate::Queued]);
+        let total = AtomicUsize::new(0);
+        Job::new(Items::new(0)..Items::new(2))
+            .threads_exact(2)
+            .run(&platform, |outer| {
+                Job::new(Items::new(0)..Items::new(2))
+                    .threads_exact(2)
+                    .within(&outer)
+                    .run(&platform, |inner| {
+                        let units = (outer.len().get() * inner.len().get()) as usize;
+                        total.fetch_add(units, Ordering::Relaxed);
+                        Ok::<(), ()>(())
+                    })
+                    .map(drop)
+                    .map_err(drop)
+            })
+            .unwrap();
+        assert_eq!(total.load(Ordering::Relaxed), 4);
+    });
+}

@@ -1,0 +1,150 @@
+//! A platform whose scheduler is the model checker's.
+
+use std::cell::RefCell;
+
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use crate::{HelperId, HelperTask, Placement, Platform};
+
+loom::thread_local! {
+    static PARKER: Parker = Parker::default();
+}
+
+/// What a thread parks on. The checker's own `park` forgets an early wake-up when the thread
+/// blocks on something else in between, which a platform must not.
+#[derive(Clone, Default)]
+pub struct Parker {
+    inner: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Parker {
+    fn park(&self) {
+        let (token, changed) = &*self.inner;
+        let mut token = token.lock().unwrap();
+        while !*token {
+            token = changed.wait(token).unwrap();
+        }
+        *token = false;
+    }
+
+    fn unpark(&self) {
+        let (token, changed) = &*self.inner;
+        *token.lock().unwrap() = true;
+        changed.notify_one();
+    }
+}
+
+/// What becomes of a helper that the platform accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// A thread runs it.
+    Runs,
+    /// A thread drops it.
+    Lost,
+    /// A thread runs it unless the caller takes it back first.
+    Queued,
+    /// It is given back at once.
+    Refused,
+}
+
+/// The checker's threads as helpers, with a fate for each in turn.
+#[derive(Clone)]
+pub struct Scheduler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    fates: &'static [Fate],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    started: usize,
+    queue: Vec<Queued>,
+    lent: Vec<(HelperId, bool)>,
+}
+
+struct Queued {
+    id: HelperId,
+    /// In a cell of its own so that it can be taken out of the queue's entry.
+    task: RefCell<Option<HelperTask<Scheduler>>>,
+}
+
+impl Scheduler {
+    pub fn new(fates: &'static [Fate]) -> Self {
+        Self { inner: Arc::new(Inner { fates, state: Mutex::new(State::default()) }) }
+    }
+
+    /// How often weight was lent and taken back.
+    pub fn lent_and_returned(&self) -> (usize, usize) {
+        let state = self.inner.state.lock().unwrap();
+        let lent = state.lent.iter().filter(|(_, lend)| *lend).count();
+        (lent, state.lent.len() - lent)
+    }
+
+    fn take(&self, id: HelperId) -> Option<HelperTask<Self>> {
+        let mut state = self.inner.state.lock().unwrap();
+        let index = state.queue.iter().position(|queued| queued.id == id)?;
+        state.queue.swap_remove(index).task.take()
+    }
+}
+
+impl Platform for Scheduler {
+    type Thread = Parker;
+
+    fn online_cpus(&self) -> usize {
+        self.inner.fates.len() + 1
+    }
+
+    fn now_ns(&self) -> u64 {
+        0
+    }
+
+    fn current_thread(&self) -> Parker {
+        PARKER.with(Parker::clone)
+    }
+
+    fn park(&self, _deadline_ns: Option<u64>) {
+        self.current_thread().park();
+    }
+
+    fn unpark(&self, thread: &Parker) {
+        thread.unpark();
+    }
+
+    fn start_helper(
+        &self,
+        task: HelperTask<Self>,
+        _placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        let mut state = self.inner.state.lock().unwrap();
+        let number = state.started;
+        state.started += 1;
+        let id = HelperId(number as u64);
+        match self.inner.fates.get(number).copied().unwrap_or(Fate::Refused) {
+            Fate::Refused => return Err(task),
+            Fate::Runs => drop(thread::spawn(move || task.run())),
+            Fate::Lost => drop(thread::spawn(move || drop(task))),
+            Fate::Queued => {
+                state.queue.push(Queued { id, task: RefCell::new(Some(task)) });
+                let own = self.clone();
+                drop(thread::spawn(move || {
+                    if let Some(task) = own.take(id) {
+                        task.run();
+                    }
+                }));
+            }
+        }
+        Ok(id)
+    }
+
+    fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
+        self.take(helper)
+    }
+
+    fn lend_weight(&self, helper: HelperId, lend: bool) {
+        self.inner.state.lock().unwrap().lent.push((helper, lend));
+    }
+}

@@ -1,0 +1,55 @@
+//! Scenarios that an onlooker judges.
+
+mod faults;
+mod parameters;
+mod timing;
+
+use crate::lab::{Evidence, Lab};
+use libtest_mimic::{Failed, Trial};
+use protocol::record::Record;
+
+/// A scenario: its name as `scenario::suite::test`, and the judge.
+type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
+
+/// The trials of all scenarios.
+pub fn trials(lab: &Lab) -> Vec<Trial> {
+    let scenarios = [faults::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS].concat();
+    let trial = |(name, judge): Scenario| {
+        let lab = lab.clone();
+        Trial::test(name, move || judge(&lab))
+    };
+    scenarios.into_iter().map(trial).collect()
+}
+
+/// Fails unless `condition` holds.
+fn ensure(evidence: &Evidence, condition: bool, what: impl std::fmt::Display) -> Result<(), Failed> {
+    if condition { Ok(()) } else { Err(evidence.fail(what)) }
+}
+
+/// CPUs that the firmware named, and those that run, by the one boot record.
+fn cpus(evidence: &Evidence) -> Result<(u32, u32), Failed> {
+    let counts = evidence.records().iter().filter_map(|record| match record {
+        Record::Boot { cpus_found, cpus_online, .. } => Some((*cpus_found, *cpus_online)),
+        _ => None,
+    });
+    match counts.collect::<Vec<_>>()[..] {
+        [counts] => Ok(counts),
+        [] => Err(evidence.fail("no boot record")),
+        _ => Err(evidence.fail("more than one boot record")),
+    }
+}
+
+/// The texts of all warning records.
+fn warnings(evidence: &Evidence) -> Vec<&str> {
+    let texts = evidence.records().iter().filter_map(|record| match record {
+        Record::Warning { what, .. } => Some(what.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// Fails unless one warning holds all `parts`.
+fn ensure_warning(evidence: &Evidence, parts: &[&str]) -> Result<(), Failed> {
+    let found = warnings(evidence).iter().any(|warning| parts.iter().all(|part| warning.contains(part)));
+    ensure(evidence, found, format_args!("no warning record holds all of {parts:?}"))
+}

@@ -1,0 +1,177 @@
+//! Machines and kernels with faults: what is lost is told, what is left goes on, and nothing ends in silence.
+
+use super::{Scenario, cpus, ensure, ensure_warning, warnings};
+use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::shape::{SMP1, SMP2, SMP4, Shape};
+use ktask_boot::run::{Ending, Limits};
+use libtest_mimic::Failed;
+use protocol::exit::Verdict;
+use protocol::record::{Record, Status};
+use std::time::Duration;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("ap_silent::boot::goes_on_without_it", ap_silent),
+    ("smp64::boot::every_cpu_comes", smp64),
+    ("no_acpi::boot::one_cpu_and_a_warning", no_acpi),
+    ("no_record_port::boot::passes_and_tells_the_log", no_record_port),
+    ("panic_on_ap::panic::is_told_with_cpu_thread_and_place", panic_on_ap),
+    ("panic_on_boot_cpu::panic::is_told_with_cpu_thread_and_place", panic_on_boot_cpu),
+    ("stack_overflow::fault::is_told_as_what_it_is", stack_overflow),
+    ("stack_overflow_on_ap::fault::is_told_as_what_it_is", stack_overflow_on_ap),
+    ("hang::onlooker::names_where_every_cpu_stood", hang),
+    ("no_helpers::jobs::run_on_their_caller", no_helpers),
+    ("small_memory::jobs::are_fitted_or_skipped", small_memory),
+];
+
+/// Enough work to use every CPU, little enough to be quick.
+const QUICK_TIMING: &str = "timing.bytes=32M timing.repeat=1";
+
+fn ap_silent(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP4, &format!("fault.ap_silent=1 {QUICK_TIMING}"))?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let counts = cpus(&evidence)?;
+    ensure(&evidence, counts == (4, 3), format_args!("found and online are {counts:?}, not (4, 3)"))?;
+    ensure_warning(&evidence, &["cpu 1"])
+}
+
+fn smp64(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpus: 64, ..SMP2 }, "run=none")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let counts = cpus(&evidence)?;
+    ensure(&evidence, counts == (64, 64), format_args!("found and online are {counts:?}, not (64, 64)"))
+}
+
+/// A machine without tables, and without firmware that would make some up. Of two `-machine` the later one wins.
+const NO_ACPI: [&str; 2] = ["-machine", "microvm,acpi=off,pic=on,pit=on,rtc=on"];
+
+fn no_acpi(lab: &Lab) -> Result<(), Failed> {
+    // This machine has one serial port of its own; the second one is for the records.
+    const EXTRA: [&str; 4] =
+        [NO_ACPI[0], NO_ACPI[1], "-device", "isa-serial,iobase=0x2f8,irq=3,chardev=records"];
+    let evidence = lab.boot(&Shape { extra: &EXTRA, ..SMP2 }, QUICK_TIMING)?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let (_, online) = cpus(&evidence)?;
+    ensure(&evidence, online == 1, format_args!("{online} CPUs are online, not 1"))?;
+    let count = warnings(&evidence).iter().filter(|warning| warning.to_lowercase().contains("acpi")).count();
+    ensure(&evidence, count == 1, format_args!("{count} warnings about ACPI, not 1"))
+}
+
+fn no_record_port(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { extra: &NO_ACPI, ..SMP2 }, QUICK_TIMING)?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    ensure(&evidence, evidence.run.record_lines.is_empty(), "records came through a port that is not there")?;
+    let table = evidence.run.log.iter().any(|line| line.contains("zero-pages"));
+    ensure(&evidence, table, "the log does not tell of the jobs")
+}
+
+fn panic_on_ap(lab: &Lab) -> Result<(), Failed> {
+    panic_on(lab, 1)
+}
+
+fn panic_on_boot_cpu(lab: &Lab) -> Result<(), Failed> {
+    panic_on(lab, 0)
+}
+
+fn panic_on(lab: &Lab, cpu: u32) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP2, &format!("fault.panic_cpu={cpu}"))?;
+    expect_verdict(&evidence, Verdict::Panic)?;
+    let told = evidence.records().iter().any(|record| match record {
+        Record::Panic { cpu: told, thread, message, location, .. } => {
+            *told == cpu
+                && !thread.is_empty()
+                && message.contains("fault.panic_cpu")
+                && location.contains("kernel/src/debug/fault.rs")
+        }
+        _ => false,
+    });
+    ensure(
+        &evidence,
+        told,
+        format_args!("no panic record names cpu {cpu}, its thread, the reason and the place"),
+    )?;
+    ensure_symbols(&evidence, "inject")?;
+    ensure_ended_as_failed(&evidence)
+}
+
+fn stack_overflow(lab: &Lab) -> Result<(), Failed> {
+    overflow_on(lab, &SMP1, 0)
+}
+
+fn stack_overflow_on_ap(lab: &Lab) -> Result<(), Failed> {
+    overflow_on(lab, &SMP2, 1)
+}
+
+fn overflow_on(lab: &Lab, shape: &Shape, cpu: u32) -> Result<(), Failed> {
+    let evidence = lab.boot(shape, &format!("fault.stack_overflow={cpu}"))?;
+    expect_verdict(&evidence, Verdict::Panic)?;
+    let told = evidence.records().iter().any(|record| match record {
+        Record::Fault { cpu: told, thread, message, .. } => {
+            *told == cpu && !thread.is_empty() && message.contains("stack overflow")
+        }
+        _ => false,
+    });
+    ensure(
+        &evidence,
+        told,
+        format_args!("no fault record tells of a stack overflow on cpu {cpu} and its thread"),
+    )?;
+    let in_log = evidence.run.log.iter().any(|line| line.contains("stack overflow"));
+    ensure(&evidence, in_log, "the log does not tell of a stack overflow")?;
+    ensure_symbols(&evidence, "overflow")?;
+    ensure_ended_as_failed(&evidence)
+}
+
+/// The backtrace names `function`, and a line of the file that it is in.
+fn ensure_symbols(evidence: &Evidence, function: &str) -> Result<(), Failed> {
+    let traced: Vec<_> = evidence.report.trouble.iter().skip(1).collect();
+    let named = traced.iter().any(|line| line.contains(function));
+    ensure(evidence, named, format_args!("the backtrace does not name {function}"))?;
+    let placed = traced.iter().any(|line| line.contains(" at kernel/src/debug/fault.rs:"));
+    ensure(evidence, placed, format_args!("the backtrace does not name the line in {function}"))
+}
+
+/// The last record is the end of a failed run.
+fn ensure_ended_as_failed(evidence: &Evidence) -> Result<(), Failed> {
+    let last = evidence.records().last();
+    let failed = matches!(last, Some(Record::End { status: Status::Fail, reason, .. }) if !reason.is_empty());
+    ensure(evidence, failed, "the last record is not the end of a failed run, with its reason")
+}
+
+fn hang(lab: &Lab) -> Result<(), Failed> {
+    let limits = Limits { total: Some(Duration::from_secs(60)), silence: Some(Duration::from_secs(6)) };
+    let evidence = lab.boot_within(&SMP2, "fault.hang_cpu=1", limits)?;
+    let Ending::Hang(hang) = &evidence.run.ending else {
+        return Err(evidence.fail("the run did not end as a hang"));
+    };
+    ensure(
+        &evidence,
+        hang.reason.starts_with("silent for"),
+        "the hang was not found by the kernel's silence",
+    )?;
+    let stuck = |line: &String| {
+        line.starts_with("cpu 1: running, interrupts off, ") && line.contains("kernel/src/debug/fault.rs:")
+    };
+    let lines = &evidence.report.trouble;
+    let waits = lines.iter().any(|line| line.starts_with("cpu 0: ") && line.contains(" at kernel/src/"));
+    ensure(&evidence, waits, "where cpu 0 stood is not told by name")?;
+    ensure(&evidence, lines.iter().any(stuck), "where cpu 1 is stuck is not told by name")
+}
+
+fn no_helpers(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP4, &format!("fault.helper_spawn=1 {QUICK_TIMING}"))?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let rows = &evidence.report.jobs;
+    ensure(&evidence, rows.iter().any(|row| row.threads > 1), "no job was asked to use more threads")?;
+    ensure(&evidence, rows.iter().all(|row| row.threads_used == 1), "a job had helpers where none can be had")
+}
+
+fn small_memory(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { memory_mib: 64, ..SMP2 }, "timing.bytes=1G timing.repeat=1")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let too_much = evidence.report.jobs.iter().find(|row| row.bytes > 64 << 20);
+    ensure(
+        &evidence,
+        too_much.is_none(),
+        format_args!("a job claims more memory than there is: {too_much:?}"),
+    )
+}

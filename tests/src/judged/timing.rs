@@ -1,0 +1,117 @@
+//! What the timing run says: complete, and not impossible. How fast a machine is, no test can know.
+
+use super::{Scenario, ensure};
+use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::shape::{SMP1, SMP2, SMP4, Shape};
+use ktask_boot::report::JobRow;
+use libtest_mimic::Failed;
+use protocol::exit::Verdict;
+use protocol::record::{Record, Unit};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("smp1::timing::is_complete_and_sane", one),
+    ("smp2::timing::is_complete_and_sane", two),
+    ("smp4::timing::is_complete_and_sane", four),
+    ("smp2::timing::defaults_reach_every_cpu", defaults),
+];
+
+/// The jobs that the kernel times.
+pub(super) const JOBS: [&str; 3] = ["memory-map-init", "zero-pages", "huge-reserve"];
+
+const BYTES: u64 = 64 << 20;
+
+fn one(lab: &Lab) -> Result<(), Failed> {
+    let evidence = timed(lab, &SMP1, &[1])?;
+    let shown = evidence.report.jobs.iter().find(|row| row.speedup.is_some());
+    ensure(&evidence, shown.is_none(), format_args!("a speedup that was not measured: {shown:?}"))
+}
+
+fn two(lab: &Lab) -> Result<(), Failed> {
+    timed(lab, &SMP2, &[1, 2]).map(drop)
+}
+
+fn four(lab: &Lab) -> Result<(), Failed> {
+    timed(lab, &SMP4, &[1, 3, 4]).map(drop)
+}
+
+fn defaults(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP2, "timing.bytes=32M timing.repeat=1")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    for job in JOBS {
+        let threads: Vec<_> = rows(&evidence, job).map(|row| row.threads).collect();
+        ensure(&evidence, threads == [1, 2], format_args!("{job} ran on {threads:?} threads, not 1 and 2"))?;
+    }
+    Ok(())
+}
+
+fn rows<'a>(evidence: &'a Evidence, job: &'a str) -> impl Iterator<Item = &'a JobRow> {
+    evidence.report.jobs.iter().filter(move |row| row.job == job)
+}
+
+/// Times the jobs on each of `threads`, and judges everything that holds on every machine.
+fn timed(lab: &Lab, shape: &Shape, threads: &[u32]) -> Result<Evidence, Failed> {
+    let list: Vec<_> = threads.iter().map(u32::to_string).collect();
+    let command_line = format!("timing.bytes={BYTES} timing.repeat=1 timing.threads={}", list.join(","));
+    let evidence = lab.boot(shape, &command_line)?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    for job in JOBS {
+        let timed: Vec<_> = rows(&evidence, job).map(|row| row.threads).collect();
+        ensure(&evidence, timed == threads, format_args!("{job} ran on {timed:?} threads, not {threads:?}"))?;
+    }
+    for row in &evidence.report.jobs {
+        let wrong = impossible(row);
+        ensure(&evidence, wrong.is_none(), format_args!("{}: {row:?}", wrong.unwrap_or_default()))?;
+    }
+    let zeroed = rows(&evidence, "zero-pages").all(|row| row.bytes == BYTES);
+    ensure(&evidence, zeroed, "zero-pages did not clear what it was asked to")?;
+    boot_is_told(&evidence)?;
+    Ok(evidence)
+}
+
+/// What is impossible about a row, if anything is.
+fn impossible(row: &JobRow) -> Option<&'static str> {
+    let unit_bytes = match row.unit {
+        Unit::Page4K => 4 << 10,
+        Unit::Page2M => 2 << 20,
+        Unit::Page1G => 1 << 30,
+    };
+    // Clocks of different CPUs are read at both ends of each thread's time.
+    let slack_ns = 2_000_000;
+    let checks = [
+        (row.ok, "the result was wrong"),
+        (row.units > 0, "nothing was done"),
+        (row.bytes == row.units * unit_bytes, "bytes and units disagree"),
+        (row.ns > 0, "it took no time"),
+        ((1..=row.threads).contains(&row.threads_used), "more threads worked than were asked to, or none"),
+        (row.chunks >= u64::from(row.threads_used), "a thread worked without a chunk"),
+        (row.local_chunks <= row.chunks, "more local chunks than chunks"),
+        (row.cpu_ns > 0, "it took no CPU time"),
+        (
+            row.cpu_ns <= row.ns * u64::from(row.threads_used) + slack_ns,
+            "more CPU time than threads and time allow",
+        ),
+        (row.spread_ns <= row.ns + slack_ns, "threads finished further apart than the job took"),
+    ];
+    checks.into_iter().find(|(holds, _)| !holds).map(|(_, what)| what)
+}
+
+/// The boot's own records: who, what phases, which way to clear memory, and an end.
+fn boot_is_told(evidence: &Evidence) -> Result<(), Failed> {
+    let records = evidence.records();
+    let Some(Record::Boot { version, nodes, memory_bytes, tsc_hz, .. }) = &evidence.report.boot else {
+        return Err(evidence.fail("no boot record"));
+    };
+    ensure(evidence, !version.is_empty() && *nodes >= 1, "the boot record is incomplete")?;
+    let machine_bytes = evidence.report.machine.memory_bytes;
+    let usable = (machine_bytes * 8 / 10..=machine_bytes).contains(memory_bytes);
+    ensure(evidence, usable, format_args!("{memory_bytes} of {machine_bytes} bytes are usable"))?;
+    let plausible = (100_000_000..=10_000_000_000).contains(tsc_hz);
+    ensure(evidence, plausible, format_args!("a time stamp counter of {tsc_hz} Hz"))?;
+    for name in ["ap-start", "memory-map-init"] {
+        let told = evidence.report.phases.iter().any(|phase| phase.name == name);
+        ensure(evidence, told, format_args!("the phase {name} is not told"))?;
+    }
+    let chosen = evidence.report.zero_methods.iter().filter(|method| method.chosen && method.bytes_per_s > 0);
+    ensure(evidence, chosen.count() == 1, "not one way to clear memory is chosen")?;
+    ensure(evidence, matches!(records.last(), Some(Record::End { .. })), "the last record is not the end")
+}

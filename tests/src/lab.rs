@@ -1,0 +1,146 @@
+//! Where kernels are booted, one at a time, and what is left of each run.
+
+use crate::shape::Shape;
+use ktask_boot::qemu::{Accel, Machine};
+use ktask_boot::report::{Report, host_cores};
+use ktask_boot::run::{Ending, Limits, Run, run};
+use ktask_boot::size::Size;
+use ktask_boot::symbols::{Symbols, test_names};
+use ktask_boot::system::Real;
+use libtest_mimic::Failed;
+use protocol::exit::Verdict;
+use protocol::record::Record;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the kernel of a test may be silent. Healthy ones speak every second, oversubscribed ones every few.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long a whole run may take.
+const TOTAL: Duration = Duration::from_secs(300);
+
+/// How many lines of a log a failure shows.
+const TAIL_LINES: usize = 40;
+
+/// The kernel under test, the emulator, and whose turn it is.
+#[derive(Clone)]
+pub struct Lab {
+    qemu: PathBuf,
+    elf: PathBuf,
+    /// Guests of two tests at a time would be timed against each other.
+    turn: Arc<Mutex<()>>,
+}
+
+/// A run, and the machine it was.
+pub struct Evidence {
+    /// The run.
+    pub run: Run,
+    /// What it comes to, with names for addresses.
+    pub report: Report,
+}
+
+impl Lab {
+    /// Builds the kernel if need be, and finds the emulator.
+    ///
+    /// # Errors
+    ///
+    /// A message when something is missing or the kernel does not build.
+    pub fn open() -> Result<Self, String> {
+        let (elf, qemu) = ktask_boot::command::prepare(&Real).map_err(|failure| failure.message)?;
+        Ok(Self { qemu, elf, turn: Arc::new(Mutex::new(())) })
+    }
+
+    /// The names of the tests in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// A message when the kernel's file cannot be read.
+    pub fn test_names(&self) -> Result<Vec<String>, String> {
+        test_names(&self.elf)
+    }
+
+    /// Boots `shape` with a kernel command line and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started.
+    pub fn boot(&self, shape: &Shape, command_line: &str) -> Result<Evidence, Failed> {
+        self.boot_within(shape, command_line, Limits { total: Some(TOTAL), silence: Some(SILENCE) })
+    }
+
+    /// As [`Lab::boot`], with limits of the test's own.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started.
+    pub fn boot_within(&self, shape: &Shape, command_line: &str, limits: Limits) -> Result<Evidence, Failed> {
+        let machine = Machine {
+            qemu: self.qemu.clone(),
+            kernel: self.elf.clone(),
+            cpus: shape.cpus,
+            memory: Size::from_mib(shape.memory_mib),
+            nodes: shape.nodes,
+            // The same machine everywhere: a test that fails here fails for everyone.
+            accel: Accel::Tcg,
+            cpu_model: shape.cpu_model.map(str::to_string),
+            command_line: command_line.to_string(),
+            debugger: false,
+            extra: shape.extra.iter().map(|word| (*word).to_string()).collect(),
+        };
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
+        let symbols = Symbols::load(&self.elf)?;
+        let report = Report::new(&run, &machine, host_cores(), Some(&symbols));
+        Ok(Evidence { run, report })
+    }
+}
+
+impl Evidence {
+    /// The records of the run.
+    pub fn records(&self) -> &[Record<String>] {
+        &self.run.records
+    }
+
+    /// A failure with all that helps to understand it: how the run ended, where CPUs stood, the end of the log, and the
+    /// command that repeats it.
+    pub fn fail(&self, what: impl std::fmt::Display) -> Failed {
+        Failed::from(format!("{what}\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "ending: {}", self.report.ending)?;
+        for line in &self.report.trouble {
+            writeln!(f, "{line}")?;
+        }
+        for warning in &self.report.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        let log = &self.run.log;
+        let tail = &log[log.len().saturating_sub(TAIL_LINES)..];
+        writeln!(f, "the last {} of {} lines of the log:", tail.len(), log.len())?;
+        for line in tail {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "to repeat: {}", self.report.machine.command)
+    }
+}
+
+/// Fails unless the run ended with `verdict`, and wrote no damaged record on the way.
+///
+/// # Errors
+///
+/// The failure, with the evidence.
+pub fn expect_verdict(evidence: &Evidence, verdict: Verdict) -> Result<(), Failed> {
+    match evidence.run.ending {
+        Ending::Verdict(given) if given == verdict => {}
+        _ => return Err(evidence.fail(format_args!("the run did not end with {verdict:?}"))),
+    }
+    match evidence.run.damaged.is_empty() {
+        true => Ok(()),
+        false => Err(evidence.fail("damaged records")),
+    }
+}

@@ -1,0 +1,46 @@
+//! Shapes of machine.
+
+/// A shape of machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// The scenario's name in test names.
+    pub name: &'static str,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_mib: u64,
+    /// Memory nodes.
+    pub nodes: u32,
+    /// QEMU's CPU model; `None` is the default.
+    pub cpu_model: Option<&'static str>,
+    /// More arguments for QEMU.
+    pub extra: &'static [&'static str],
+}
+
+/// Two CPUs, half a GiB: enough for every test, small enough for the host to back quickly.
+pub const SMP2: Shape =
+    Shape { name: "smp2", cpus: 2, memory_mib: 512, nodes: 1, cpu_model: None, extra: &[] };
+
+/// One CPU: nobody to help.
+pub const SMP1: Shape = Shape { name: "smp1", cpus: 1, ..SMP2 };
+
+/// Four CPUs.
+pub const SMP4: Shape = Shape { name: "smp4", cpus: 4, ..SMP2 };
+
+/// The shapes that every in-kernel test runs on.
+pub const ALL: [Shape; 10] = [
+    SMP1,
+    SMP2,
+    SMP4,
+    // More than most hosts have: CPUs stop for milliseconds at any place, which is what finds races.
+    Shape { name: "smp8", cpus: 8, ..SMP2 },
+    Shape { name: "memory_256m", memory_mib: 256, ..SMP2 },
+    // Memory on both sides of the hole below 4 GiB.
+    Shape { name: "memory_3g", memory_mib: 3072, ..SMP2 },
+    // All that the translator has, as an AMD processor.
+    Shape { name: "cpu_max", cpu_model: Some("max"), ..SMP2 },
+    // The least: no pages of 1 GiB, no invariant TSC.
+    Shape { name: "cpu_qemu64", cpu_model: Some("qemu64"), ..SMP2 },
+    Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), ..SMP2 },
+    Shape { name: "numa2", nodes: 2, ..SMP4 },
+];
