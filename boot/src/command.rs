@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The exit status of a program that was interrupted, as shells count: 128 and the number of the signal.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// Does what the command line asks for, and returns the exit status. `interrupt` ends a running kernel.
 ///

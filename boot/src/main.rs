@@ -1,7 +1,7 @@
 //! The command behind `cargo run`.
 
 use ktask_boot::cli::{self, Stop};
-use ktask_boot::command::execute;
+use ktask_boot::command::{INTERRUPTED, execute};
 use ktask_boot::failure::Failure;
 use ktask_boot::system::Real;
 use std::process::ExitCode;
@@ -27,6 +27,8 @@ fn main() -> ExitCode {
     }
     match execute(&cli, &Real, &interrupt) {
         Ok(status) => ExitCode::from(status),
+        // What Ctrl-C ended did not fail.
+        Err(_) if interrupt.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         Err(failure) => fail(&failure),
     }
 }

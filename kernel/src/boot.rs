@@ -11,6 +11,7 @@ use params::registry::{FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
 use crate::arch::apic::{self, LocalApic};
+use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
 use crate::arch::trap::{self, Hooks};
@@ -48,11 +49,13 @@ pub fn console_and_traps() {
 pub fn own_page_tables(map: MemoryMap) -> EarlyMemory {
     let usable_mib = map.total_usable_bytes() >> 20;
     log::info!("memory: {usable_mib} MiB usable, up to {:#x}", map.highest_usable_end());
+    let start_ns = tsc::now_ns();
     let mut early = EarlyMemory::new(map);
     // SAFETY: once, on the boot CPU, which still runs on the loader's map.
     let switched = unsafe { early.switch_to_own_tables() };
     switched.unwrap_or_else(|error| no_memory("the kernel's page tables", error));
     heap::init(&mut early).unwrap_or_else(|| no_memory("the heap", "too little memory"));
+    records::phase("early/page-tables", tsc::now_ns() - start_ns);
     early
 }
 
@@ -73,7 +76,9 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     // SAFETY: x2APIC only where CPUID has it; else the register page was just mapped, uncached, for ever.
     unsafe { apic::set_access(access) };
     apic::local().enable();
+    let start_ticks = tsc::ticks();
     platform::start_clock(topology, |registers| space::map_device(registers, &mut alloc));
+    records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks() - start_ticks));
 }
 
 /// What the main thread has still to do, and with what.
@@ -97,8 +102,8 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: &Topology) -> Unfinishe
     let trampoline_page = early.trampoline_page();
     let low_pages = core::array::from_fn(|_| early.alloc_page_below_4g());
     let apic_ids = topology.cpus.apic_ids().into();
-    descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     let start_ns = tsc::now_ns();
+    descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     let deferred = descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
     Unfinished { deferred, trampoline_page, low_pages, apic_ids, nodes: topology.node_count, memory_bytes }
@@ -164,22 +169,20 @@ impl Unfinished {
             return 0;
         };
         let mut low_pages = self.low_pages.iter_mut();
-        let started = space::with_tables(|kernel_tables| {
-            let start_up = StartUp {
-                trampoline_page,
-                kernel_tables,
-                alloc: &mut || low_pages.next()?.take(),
-                stack_top: &|cpu: CpuId| IDLE_STACKS[cpu.index()].load(SeqCst),
-                ap_main: || {
-                    sched::start_cpu();
-                    sched::idle_forever()
-                },
-                leave_silent: FAULT_AP_SILENT.get().map(|cpu| cpu as usize),
-                timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
-            };
-            // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.
-            unsafe { smp::start_others(start_up) }
-        });
+        let start_up = StartUp {
+            trampoline_page,
+            kernel_tables: &PageTables::active(),
+            alloc: &mut || low_pages.next()?.take(),
+            stack_top: &|cpu: CpuId| IDLE_STACKS[cpu.index()].load(SeqCst),
+            ap_main: || {
+                sched::start_cpu();
+                sched::idle_forever()
+            },
+            leave_silent: FAULT_AP_SILENT.get().map(|cpu| cpu as usize),
+            timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
+        };
+        // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.
+        let started = unsafe { smp::start_others(start_up) };
         started.unwrap_or_else(|problem| {
             warning(format_args!("{problem}; going on with one cpu"));
             0

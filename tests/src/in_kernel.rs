@@ -3,9 +3,10 @@
 //! The names come from the kernel's file, so that listing boots nothing. A shape is booted once, when its first
 //! chosen test is due, and runs all of its chosen tests.
 
-use crate::lab::{Evidence, Lab};
+use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{self, Shape};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use protocol::exit::Verdict;
 use protocol::ktap::Results;
 use std::sync::{Arc, OnceLock};
 
@@ -46,7 +47,9 @@ fn shape_trials(lab: &Lab, shape: &Shape, names: &[String], arguments: &Argument
         let (group, test) = (Arc::clone(&group), name.clone());
         Trial::ignorable_test(full_name(name), move || group.result(&test))
     };
-    names.iter().map(trial).collect()
+    let mut trials: Vec<_> = names.iter().map(trial).collect();
+    trials.push(Trial::test(full_name("harness::ending_agrees_with_results"), move || group.ending()));
+    trials
 }
 
 /// The kernel's `run`: the chosen tests by name, or all when those are most of them or their names do not fit.
@@ -60,26 +63,31 @@ fn run_value(chosen: &[&str], total: usize) -> String {
 }
 
 impl Group {
+    /// How one test went.
     fn result(&self, test: &str) -> Result<Completion, Failed> {
-        let outcome = self.outcome.get_or_init(|| self.boot());
-        let (evidence, results) = match outcome {
-            Ok(outcome) => outcome,
-            Err(failed) => return Err(failed.message().unwrap_or_default().into()),
-        };
-        match results.find(test) {
-            Some(result) => match (&result.skip_reason, result.passed) {
-                (Some(reason), _) => Ok(Completion::ignored_with(reason)),
-                (None, true) => Ok(Completion::Completed),
-                (None, false) => Err(evidence.fail(result.diagnostics.join("\n"))),
-            },
-            None if results.running.as_deref() == Some(test) => {
-                Err(evidence.fail("the kernel stopped in this test"))
-            }
-            None => Err(evidence.fail(match &results.running {
-                Some(running) => format!("not run: the kernel stopped before, in {running}"),
-                None => "not run: the kernel stopped before".to_string(),
-            })),
+        let (evidence, results) = self.outcome()?;
+        match judge(results, test) {
+            Ok(None) => Ok(Completion::Completed),
+            Ok(Some(reason)) => Ok(Completion::ignored_with(reason)),
+            Err(what) => Err(evidence.fail(what)),
         }
+    }
+
+    /// Whether the run as a whole was sound: all announced results came, and the kernel's verdict is theirs.
+    fn ending(&self) -> Result<(), Failed> {
+        let (evidence, results) = self.outcome()?;
+        if !results.is_complete() {
+            let (came, planned) = (results.tests.len(), results.planned);
+            return Err(evidence.fail(format_args!("{came} results came, of {planned:?} announced")));
+        }
+        let all_passed = results.tests.iter().all(|test| test.passed);
+        expect_verdict(evidence, if all_passed { Verdict::Pass } else { Verdict::Fail })
+    }
+
+    /// The one run of this shape.
+    fn outcome(&self) -> Result<&(Evidence, Results), Failed> {
+        let outcome = self.outcome.get_or_init(|| self.boot());
+        outcome.as_ref().map_err(|failed| failed.message().unwrap_or_default().into())
     }
 
     fn boot(&self) -> Result<(Evidence, Results), Failed> {
@@ -89,5 +97,58 @@ impl Group {
             results.line(line);
         }
         Ok((evidence, results))
+    }
+}
+
+/// How one test went, by the results of its run: a skipped one has a reason, and an error says what went wrong.
+fn judge(results: &Results, test: &str) -> Result<Option<String>, String> {
+    match (results.find(test), &results.running) {
+        (Some(result), _) if result.passed => Ok(result.skip_reason.clone()),
+        (Some(result), _) => Err(result.diagnostics.join("\n")),
+        (None, Some(running)) if running == test => Err("the kernel stopped in this test".into()),
+        (None, Some(running)) => Err(format!("not run: the kernel stopped before, in {running}")),
+        (None, None) => Err("not run: the kernel gave no result for it".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(console: &str) -> Results {
+        let mut results = Results::default();
+        for line in console.lines() {
+            results.line(line);
+        }
+        results
+    }
+
+    #[test]
+    fn results_become_trials() {
+        let results = results(
+            "KTAP version 1\n1..5\nok 1 a::passes\n# left: 1\n# right: 2\nnot ok 2 a::fails\n\
+             ok 3 a::skips # SKIP one cpu\n# start: a::stops\n",
+        );
+        let failed = |what: &str| Err(what.to_string());
+        assert_eq!(judge(&results, "a::passes"), Ok(None));
+        assert_eq!(judge(&results, "a::fails"), failed("left: 1\nright: 2"));
+        assert_eq!(judge(&results, "a::skips"), Ok(Some("one cpu".to_string())));
+        assert_eq!(judge(&results, "a::stops"), failed("the kernel stopped in this test"));
+        assert_eq!(judge(&results, "a::later"), failed("not run: the kernel stopped before, in a::stops"));
+    }
+
+    #[test]
+    fn a_test_without_result_fails() {
+        assert!(judge(&results(""), "a::test").is_err());
+        assert!(judge(&results("KTAP version 1\n1..1\nok 1 a::other\n"), "a::test").is_err());
+    }
+
+    #[test]
+    fn the_kernel_is_asked_for_what_was_chosen() {
+        assert_eq!(run_value(&["a::b", "c::d"], 3), "test:=a::b,=c::d");
+        assert_eq!(run_value(&["a::b", "c::d"], 2), "test");
+        assert_eq!(run_value(&[], 2), "test");
+        let long = "x".repeat(RUN_MAX_BYTES);
+        assert_eq!(run_value(&[&long], 2), "test");
     }
 }

@@ -37,7 +37,7 @@ pub fn set_level_from_parameters() {
 /// The path of the module that logs, without the crate's name.
 fn short_module(record: &Record<'_>) -> &'static str {
     let path = record.module_path_static().unwrap_or("kernel");
-    path.strip_prefix("ktask_kernel::").unwrap_or(path)
+    if path == "ktask_kernel" { "kernel" } else { path.strip_prefix("ktask_kernel::").unwrap_or(path) }
 }
 
 impl Log for SerialLogger {

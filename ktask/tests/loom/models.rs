@@ -7,7 +7,7 @@ use loom::thread;
 
 use crate::cursor::{Cursor, Cut};
 use crate::raw::{self, Lock};
-use crate::scheduler::{Fate, Scheduler};
+use crate::scheduler::{self, Fate, Scheduler};
 use crate::{Cause, Chunk, Items, Job};
 
 /// Explores a model, with at most `preemptions` points per run where a thread is
@@ -16,7 +16,13 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
-    builder.check(model);
+    let model = std::sync::Arc::new(model);
+    builder.check(move || {
+        let model = model.clone();
+        // A thread of its own for the stack: the checker's default is too small for jobs
+        // within jobs.
+        scheduler::spawn(move || model()).join().unwrap();
+    });
 }
 
 /// One cell per unit, written by whoever the unit is handed to: a unit handed out twice
@@ -67,26 +73,23 @@ fn whole_job(units: u64, fates: &'static [Fate], preemptions: usize) {
 
 #[test]
 fn claims_are_disjoint_and_complete() {
-    explore(3, || {
+    explore(2, || {
         let cursor = Arc::new(Cursor::new(3, 8, None));
-        let seen = Arc::new(Lock::new(Vec::new()));
         let worker = {
-            let (cursor, seen) = (cursor.clone(), seen.clone());
+            let cursor = cursor.clone();
             move || {
                 let cut = Cut { want: 2, min: 1, align: 2, workers: 2 };
-                while let Some(chunk) = cursor.claim(cut) {
-                    seen.with(|seen| seen.push(chunk));
-                }
+                core::iter::from_fn(|| cursor.claim(cut)).collect::<Vec<_>>()
             }
         };
         let others = [thread::spawn(worker.clone()), thread::spawn(worker.clone())];
-        worker();
-        others.map(|other| other.join().unwrap());
-        seen.with(|seen| {
-            seen.sort_unstable();
-            assert_eq!((seen[0].0, seen[seen.len() - 1].1), (3, 8));
-            assert!(seen.windows(2).all(|pair| pair[0].1 == pair[1].0), "{seen:?}");
-        });
+        let mut seen = worker();
+        for other in others {
+            seen.extend(other.join().unwrap());
+        }
+        seen.sort_unstable();
+        assert_eq!((seen[0].0, seen[seen.len() - 1].1), (3, 8));
+        assert!(seen.windows(2).all(|pair| pair[0].1 == pair[1].0), "{seen:?}");
     });
 }
 
@@ -104,10 +107,10 @@ fn lock_excludes() {
                 });
             }
         };
-        let others = [thread::spawn(add.clone()), thread::spawn(add.clone())];
+        let other = thread::spawn(add.clone());
         add();
-        others.map(|other| other.join().unwrap());
-        assert_eq!(lock.with(|both| *both), (3, 3));
+        other.join().unwrap();
+        assert_eq!(lock.with(|both| *both), (2, 2));
     });
 }
 
@@ -137,7 +140,7 @@ fn scope_waits_for_run_and_dropped_tasks() {
 
 #[test]
 fn job_with_one_helper() {
-    whole_job(3, &[Fate::Runs], 3);
+    whole_job(3, &[Fate::Runs], 2);
 }
 
 #[test]
@@ -147,22 +150,22 @@ fn job_with_two_helpers() {
 
 #[test]
 fn job_with_a_queued_helper_that_may_be_taken_back() {
-    whole_job(2, &[Fate::Queued], 3);
+    whole_job(2, &[Fate::Queued], 2);
 }
 
 #[test]
 fn job_with_a_lost_and_a_running_helper() {
-    whole_job(2, &[Fate::Lost, Fate::Runs], 1);
+    whole_job(3, &[Fate::Lost, Fate::Runs], 1);
 }
 
 #[test]
 fn job_with_a_refused_helper() {
-    whole_job(2, &[Fate::Runs, Fate::Refused], 2);
+    whole_job(3, &[Fate::Runs, Fate::Refused], 1);
 }
 
 #[test]
 fn failing_chunk_is_left_and_completed_ones_are_undone() {
-    explore(2, || {
+    explore(1, || {
         let platform = Scheduler::new(&[Fate::Runs, Fate::Runs]);
         let done = Units::new(3);
         let undone = Units::new(3);

@@ -35,6 +35,13 @@ impl Parker {
     }
 }
 
+/// Starts a thread with a stack for jobs within jobs.
+pub fn spawn(f: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+    // In words.
+    let builder = thread::Builder::new().stack_size(0x8000);
+    builder.spawn(f).unwrap()
+}
+
 /// What becomes of a helper that the platform accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -125,12 +132,12 @@ impl Platform for Scheduler {
         let id = HelperId(number as u64);
         match self.inner.fates.get(number).copied().unwrap_or(Fate::Refused) {
             Fate::Refused => return Err(task),
-            Fate::Runs => drop(thread::spawn(move || task.run())),
-            Fate::Lost => drop(thread::spawn(move || drop(task))),
+            Fate::Runs => drop(spawn(move || task.run())),
+            Fate::Lost => drop(spawn(move || drop(task))),
             Fate::Queued => {
                 state.queue.push(Queued { id, task: RefCell::new(Some(task)) });
                 let own = self.clone();
-                drop(thread::spawn(move || {
+                drop(spawn(move || {
                     if let Some(task) = own.take(id) {
                         task.run();
                     }

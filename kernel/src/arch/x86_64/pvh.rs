@@ -151,8 +151,8 @@ fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
     })
 }
 
-/// Copies the command line out of the loader's memory, up to the first NUL or
-/// the first byte that is not ASCII.
+/// Copies the command line out of the loader's memory, up to the first NUL, the
+/// first byte that is not ASCII, or [`MAX_CMDLINE_BYTES`].
 fn copy_cmdline(address: u64) -> &'static str {
     static BUFFER: BootCell<[u8; MAX_CMDLINE_BYTES]> = BootCell::new([0; MAX_CMDLINE_BYTES]);
     // SAFETY: called once, on the only running CPU (invariant 17), so this is the only reference.

@@ -1,0 +1,94 @@
+//! The registry as a whole, and the document that describes it.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use params::registry::ALL;
+use params::{Param, cmdline};
+
+fn text(write: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) -> String {
+    let mut text = String::new();
+    write(&mut text).expect("writing to a string cannot fail");
+    text
+}
+
+#[test]
+fn names_are_unique_and_plain() {
+    let mut seen = HashSet::new();
+    for param in ALL {
+        let name = param.name();
+        assert!(seen.insert(name), "{name} is there twice");
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
+        assert!(name.chars().all(is_plain), "{name}");
+        assert!(!param.help().is_empty() && !param.help().ends_with('.'), "{name}: {}", param.help());
+    }
+}
+
+/// What `write_value` and `write_default` print is what `set` takes, but for
+/// the empty list.
+#[test]
+fn values_and_defaults_can_be_set() {
+    for param in ALL {
+        let default = text(|out| param.write_default(out));
+        assert_eq!(
+            default,
+            text(|out| param.write_value(out)),
+            "{} does not start as its default",
+            param.name()
+        );
+        if !default.is_empty() {
+            assert!(param.set(&default).is_ok(), "{}={default}", param.name());
+        }
+        assert!(!text(|out| param.write_allowed(out)).is_empty());
+    }
+}
+
+/// The table of parameters in the documentation, as the registry has it.
+fn table() -> String {
+    let mut table = String::from("| name | default | allowed | what it does |\n|---|---|---|---|\n");
+    for param in ALL {
+        let default = match text(|out| param.write_default(out)).as_str() {
+            "" => "(empty)".into(),
+            default => format!("`{default}`"),
+        };
+        let allowed = text(|out| param.write_allowed(out)).replace('|', "\\|");
+        writeln!(table, "| `{}` | {default} | {allowed} | {} |", param.name(), param.help())
+            .expect("writing to a string cannot fail");
+    }
+    table
+}
+
+#[test]
+fn the_documentation_has_every_parameter() {
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/parameters.md");
+    const BEGIN: &str = "<!-- generated: parameters -->\n";
+    const END: &str = "<!-- end -->\n";
+    let document = std::fs::read_to_string(PATH).expect("docs/parameters.md is there");
+    let (before, rest) = document.split_once(BEGIN).expect("the table's beginning is marked");
+    let (found, after) = rest.split_once(END).expect("the table's end is marked");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PATH, format!("{before}{BEGIN}{}{END}{after}", table()))
+            .expect("the file can be written");
+        return;
+    }
+    assert_eq!(found, table(), "docs/parameters.md is out of date: run this test with UPDATE_DOCS=1");
+}
+
+#[test]
+fn errors_say_name_value_and_what_is_allowed() {
+    let mut said = Vec::new();
+    let line = "ktask.max_threads=999 ktask.enabld=on timing.bytes=3X run=dance lonely =x";
+    let outcome = cmdline::apply(line, |problem| said.push(problem.to_string()));
+    assert_eq!((outcome.set, outcome.refused), (0, 6));
+    assert_eq!(
+        said,
+        [
+            "parameter ktask.max_threads: `999` is not allowed; allowed is 0..=256; it stays 0",
+            "unknown parameter `ktask.enabld`; did you mean `ktask.enabled`?",
+            "parameter timing.bytes: `3X` is not allowed; allowed is 2M..=1T; it stays 256M",
+            "parameter run: `dance` is not allowed; allowed is timing|test|test:PATTERN|none; it stays timing",
+            "unknown parameter `lonely`",
+            "unknown parameter ``; did you mean `run`?",
+        ]
+    );
+}
