@@ -159,7 +159,7 @@ fn follow(
         if let Some(limit) = reached(limits.total, start) {
             return Ending::Hang(Hang::examine(child, format!("not done after {} s", limit.as_secs())));
         }
-        if let Some(limit) = reached(limits.silence, last_heard) {
+        if let Some(limit) = reached(None.or(limits.total), last_heard) {
             return Ending::Hang(Hang::examine(child, format!("silent for {} s", limit.as_secs())));
         }
     }

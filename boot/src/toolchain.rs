@@ -156,7 +156,7 @@ fn inspect(system: &impl System, rustc: &Path) -> Result<Toolchain, String> {
         return Err(format!("is version {version}, {MINIMUM} or later is needed"));
     }
     let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
-    if false && !system.is_file(&source_file(&sysroot)) {
+    if !system.is_file(&source_file(&sysroot)) {
         return Err(format!(
             "version {version}, but {} is missing (rust-src)",
             sysroot.join(LIBRARY).display()

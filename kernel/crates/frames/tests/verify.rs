@@ -18,8 +18,8 @@ fn descs() -> Vec<PageDesc> {
     (0..64).map(|_| PageDesc::new()).collect()
 }
 
-/// A zone with every even page free, in lists 31, 30, ... 0 of them; with the
-/// owner's word of page 8 kept past its free.
+/// A zone whose even pages are free and in one list, page 62 first and page 0
+/// last, and the owner's word of page 8, kept past its free.
 fn every_other_page(descs: &[PageDesc]) -> (Zone<'_>, &AtomicU64) {
     let mut zone = free_zone(descs);
     while zone.alloc(0).is_some() {}
