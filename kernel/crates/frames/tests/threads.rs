@@ -70,7 +70,7 @@ fn initialise(zone: &Mutex<Zone<'_>>, next_chunk: &AtomicUsize) {
 fn churn(zone: &Mutex<Zone<'_>>, claims: &Claims, seed: u64) {
     let mut random = Random(seed);
     let mut held: Vec<(Pfn, u8)> = Vec::new();
-    for _ in 0..20_000 {
+    for _ in 0..200_000 {
         if held.len() < 200 && random.below(2) == 0 {
             let order = random.below(9) as u8;
             let block = zone.lock().unwrap().alloc(order);
