@@ -21,7 +21,7 @@ use crate::jobs;
 use crate::mm::early::EarlyMemory;
 use crate::mm::stacks::{self, INTERRUPT_STACK_PAGES, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, heap, pages, space, zero};
-use crate::platform::{self, Topology};
+use crate::platform::{self, Topology, nodes};
 use crate::{debug, sched};
 
 static HOOKS: Hooks = Hooks {
@@ -89,7 +89,6 @@ pub struct Unfinished {
     /// Page frames below 4 GiB for the start-up page tables.
     low_pages: [Option<u64>; LOW_PAGES],
     apic_ids: Box<[u32]>,
-    nodes: usize,
     memory_bytes: u64,
 }
 
@@ -97,7 +96,9 @@ pub struct Unfinished {
 const LOW_PAGES: usize = 4;
 
 /// Page descriptors, and enough of them initialised for the boot to live on.
-pub fn page_allocator(early: &mut EarlyMemory, topology: &Topology) -> Unfinished {
+pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished {
+    nodes::publish(topology.nodes);
+    nodes::log(&early.map);
     let memory_bytes = early.map.total_usable_bytes();
     let trampoline_page = early.trampoline_page();
     let low_pages = core::array::from_fn(|_| early.alloc_page_below_4g());
@@ -106,7 +107,7 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: &Topology) -> Unfinishe
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     let deferred = descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
-    Unfinished { deferred, trampoline_page, low_pages, apic_ids, nodes: topology.node_count, memory_bytes }
+    Unfinished { deferred, trampoline_page, low_pages, apic_ids, memory_bytes }
 }
 
 /// Makes the boot CPU one that runs threads, and hands the boot to the first
@@ -231,7 +232,7 @@ impl Unfinished {
             entry: Entry::Pvh,
             cpus_found: self.apic_ids.len() as u32,
             cpus_online: percpu::online_count() as u32,
-            nodes: self.nodes as u32,
+            nodes: nodes::nodes().len() as u32,
             memory_bytes: self.memory_bytes,
             tsc_hz: tsc::hz(),
         });
