@@ -1,12 +1,10 @@
 //! The steps of the boot, in the order in which `main.rs` takes them.
 
 use core::fmt::Display;
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use firmware::memmap::MemoryMap;
-use frames::Pfn;
 use params::registry::{FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
@@ -83,8 +81,6 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
 
 /// What the main thread has still to do, and with what.
 pub struct Unfinished {
-    /// Pages whose descriptors are not initialised yet.
-    deferred: Range<Pfn>,
     trampoline_page: Option<u64>,
     /// Page frames below 4 GiB for the start-up page tables.
     low_pages: [Option<u64>; LOW_PAGES],
@@ -105,9 +101,9 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished
     let apic_ids = topology.cpus.apic_ids().into();
     let start_ns = tsc::now_ns();
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
-    let deferred = descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
+    descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
-    Unfinished { deferred, trampoline_page, low_pages, apic_ids, memory_bytes }
+    Unfinished { trampoline_page, low_pages, apic_ids, memory_bytes }
 }
 
 /// Makes the boot CPU one that runs threads, and hands the boot to the first
@@ -200,18 +196,22 @@ impl Unfinished {
     /// The rest of the page descriptors, by all CPUs.
     pub fn memory_map_init(&self) {
         let start_ns = tsc::now_ns();
-        let stats = jobs::memory_map_init::run_deferred(self.deferred.clone())
-            .unwrap_or_else(|error| panic!("memory map init: {error}"));
+        let deferred = descriptors::progress().unfinished();
+        let stats = jobs::memory_map_init::run_deferred();
         let ns = tsc::now_ns() - start_ns;
-        log::info!(
-            "memory map: {} of {} pages deferred, done in {}.{:03} ms by {} threads; {} MiB free",
-            stats.units,
-            descriptors::layout().end.0,
-            ns / 1_000_000,
-            ns / 1000 % 1000,
-            stats.threads_used,
-            (pages::free_pages() * frames::PAGE_SIZE) >> 20
-        );
+        if deferred > 0 {
+            log::info!(
+                "memory map: {deferred} sections of 128 MiB deferred, done in {}.{:03} ms by {} threads; {} of {} MiB free",
+                ns / 1_000_000,
+                ns / 1000 % 1000,
+                stats.threads_used,
+                (pages::initialised_pages() * frames::PAGE_SIZE) >> 20,
+                (descriptors::layout().described_pages() * frames::PAGE_SIZE) >> 20,
+            );
+        }
+        if descriptors::grown_sections() > 0 {
+            log::info!("memory map: {} sections were initialised on demand", descriptors::grown_sections());
+        }
         records::phase("memory-map-init", ns);
     }
 

@@ -14,6 +14,7 @@ use crate::arch::{percpu, tsc};
 use crate::console::{print_line, records, warning};
 use crate::mm::huge::HugeSize;
 use crate::mm::pages;
+use crate::platform::nodes;
 
 /// Share of the free memory that a job may take, so that the machine lives on.
 const MOST_OF_FREE_PERCENT: u64 = 75;
@@ -139,7 +140,7 @@ fn time_zero_pages(rows: &mut Vec<Row>) {
 
 fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
     let count = bytes_for("huge-reserve", size.bytes()) / size.bytes();
-    let has_one = pages::zone().lock().largest_free_order() >= Some(size.order());
+    let has_one = (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, size.order()) > 0);
     if count == 0 || !has_one {
         match size {
             HugeSize::Size2M => warning(format_args!("huge-reserve is skipped: no free huge page of {size}")),

@@ -2,25 +2,29 @@
 
 use alloc::vec::Vec;
 
-use frames::{PAGE_SIZE, Pfn, order_pages};
+use frames::{PAGE_SIZE, PageDesc, Pfn, order_pages};
+use runqueue::CpuMask;
 
 use crate::arch::clear::{self, ClearMethod};
-use crate::mm::{descriptors, pages, zero};
-use crate::{check, kernel_tests, sched};
+use crate::arch::paging::DESCRIPTORS_BASE;
+use crate::arch::percpu;
+use crate::mm::{descriptors, page_cache, pages, space, zero};
+use crate::platform::nodes;
+use crate::{check, kernel_tests, sched, skip_if};
 
 kernel_tests! { "mm":
     fn every_page_is_accounted_for() {
         let layout = descriptors::layout();
-        let count = |ranges: &[core::ops::Range<Pfn>]| ranges.iter().map(|range| range.end.0 - range.start.0).sum::<u64>();
-        let zone = pages::zone().lock();
-        let census = match zone.verify() {
+        let census = match pages::verify() {
             Ok(census) => census,
             Err(error) => return Err(crate::debug::ktest::Stopped::Failed(alloc::format!("{error}"))),
         };
         check!(census.unclaimed_pages == 0, "{} pages were never freed", census.unclaimed_pages);
-        let owned = census.free_pages + census.allocated_pages;
-        check!(owned == count(&layout.free), "{owned} pages in the allocator, not {}", count(&layout.free));
-        check!(census.reserved_pages == count(&layout.reserved), "{} pages reserved", census.reserved_pages);
+        let owned = census.free_pages + census.allocated_pages + census.cached_pages;
+        let free = layout.free_pages();
+        check!(owned == free, "{owned} pages in the allocator, not {free}");
+        let reserved = layout.described_pages() - free;
+        check!(census.reserved_pages == reserved, "{} pages reserved, not {reserved}", census.reserved_pages);
     }
 
     fn blocks_are_aligned_and_disjoint() {
@@ -42,6 +46,88 @@ kernel_tests! { "mm":
             pages::free(block, order);
         }
         check!(pages::free_pages() == free_before);
+    }
+
+    /// Every free block is of the node that it was asked from, and so is the
+    /// descriptor that says so.
+    fn memory_comes_from_the_node_that_was_asked() {
+        let nodes = nodes::nodes();
+        for node in 0..nodes.len() {
+            for order in [0, 4, 9] {
+                let mut block = [Pfn(0)];
+                if pages::alloc_bulk_on(node, order, &mut block) == 0 {
+                    continue;
+                }
+                let [block] = block;
+                let found = (pages::node_of(block), nodes.node_of_address(block.address()));
+                pages::free(block, order);
+                check!(found == (Some(node), node), "{:#x} is of {found:?}, not {node}", block.address());
+            }
+            let Some(near) = pages::alloc_near(node, 0) else { continue };
+            let is_near = pages::node_of(near) == Some(node) || pages::free_pages_on(node) == 0;
+            pages::free(near, 0);
+            check!(is_near, "a page near node {node} is on {:?}", pages::node_of(near));
+        }
+        check!(pages::node_of(descriptors::layout().end()).is_none());
+    }
+
+    fn descriptors_lie_on_the_node_of_their_pages() {
+        let nodes = nodes::nodes();
+        skip_if!(nodes.len() == 1, "needs two nodes");
+        let layout = descriptors::layout();
+        let (mut local, mut remote) = (0_u64, 0_u64);
+        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+            // A page of descriptors describes 256 pages.
+            for pfn in (piece.pages.start.0..piece.pages.end.0).step_by(256) {
+                let virt = DESCRIPTORS_BASE + pfn * size_of::<PageDesc>() as u64;
+                let phys = space::with_tables(|tables| tables.translate(virt));
+                let Some(phys) = phys else {
+                    check!(false, "the descriptor of page {pfn:#x} is not mapped");
+                    continue;
+                };
+                let same = nodes.node_of_address(phys) == layout.zones()[usize::from(piece.zone)].node;
+                *(if same { &mut local } else { &mut remote }) += 1;
+            }
+        }
+        // What crosses a node's border is on one side of it.
+        check!(remote * 50 <= local, "{remote} of {} pages of descriptors are remote", local + remote);
+    }
+
+    /// A page of descriptors for memory that is not there is the one of zeros.
+    fn holes_cost_one_page() {
+        let layout = descriptors::layout();
+        let mut end = Pfn(0);
+        let mut seen = None;
+        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+            let bytes = |pfn: Pfn| DESCRIPTORS_BASE + pfn.0 * size_of::<PageDesc>() as u64;
+            let hole = bytes(end).next_multiple_of(PAGE_SIZE)..bytes(piece.pages.start) / PAGE_SIZE * PAGE_SIZE;
+            for virt in hole.step_by(PAGE_SIZE as usize) {
+                let phys = space::with_tables(|tables| tables.translate(virt));
+                check!(phys.is_some() && *seen.get_or_insert(phys) == phys, "{virt:#x} is mapped to {phys:?}");
+                let rights = space::with_tables(|tables| tables.rights_of(virt));
+                check!(rights == Some((false, false)), "{virt:#x} has rights {rights:?}");
+            }
+            end = piece.pages.end;
+        }
+    }
+
+    fn a_page_given_back_is_the_next_one_taken() {
+        let cpu = percpu::this_cpu().id().index();
+        let on_this_cpu = sched::spawn_on(CpuMask::single(cpu), "test/cache", move || {
+            let before = page_cache::stats(cpu);
+            let page = pages::alloc(0).expect("a page");
+            pages::free(page, 0);
+            let again = pages::alloc(0).expect("a page");
+            pages::free(again, 0);
+            assert_eq!(page, again);
+            let after = page_cache::stats(cpu);
+            assert!(after.taken >= before.taken + 2 && after.freed >= before.freed + 2);
+            assert!(pages::try_free(page, 0).is_err(), "a page in the cache was freed again");
+        });
+        match on_this_cpu {
+            Ok(thread) => thread.join(),
+            Err(error) => check!(false, "{error}"),
+        }
     }
 
     fn freeing_twice_is_refused() {
@@ -86,7 +172,7 @@ kernel_tests! { "mm":
         // Stacks of these threads are kept for the next ones.
         let kept = free_before - pages::free_pages();
         check!(kept <= 8 * crate::mm::stacks::THREAD_STACK_PAGES + 8, "{kept} pages are missing");
-        check!(pages::zone().lock().verify().is_ok());
+        check!(pages::verify().is_ok());
     }
 
     fn every_zeroing_method_clears_exactly_its_extent() {

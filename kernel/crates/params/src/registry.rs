@@ -48,6 +48,13 @@ pub static RUN: TextParam = TextParam::new(
     },
     "what to do once the machine is up; PATTERN is a part of a test's name, or several with commas between",
 );
+/// `memory.early`.
+pub static MEMORY_EARLY: SizeParam = SizeParam::new(
+    "memory.early",
+    64 << 20,
+    0..=1 << 40,
+    "free memory to initialise before all CPUs do the rest; what is missing then is initialised on demand",
+);
 /// `timing.bytes`.
 pub static TIMING_BYTES: SizeParam = SizeParam::new(
     "timing.bytes",
@@ -83,6 +90,12 @@ pub static FAULT_ALLOC: OptionParam = OptionParam::new(
     1..=MOST_FAULTS,
     "the Nth page allocation by a job fails, counted from the end of the boot",
 );
+/// `fault.section`.
+pub static FAULT_SECTION: OptionParam = OptionParam::new(
+    "fault.section",
+    1..=MOST_FAULTS,
+    "the page descriptors of the Nth section of memory cannot be initialised when their turn comes",
+);
 /// `fault.panic_cpu`.
 pub static FAULT_PANIC_CPU: OptionParam = OptionParam::new(
     "fault.panic_cpu",
@@ -110,6 +123,7 @@ pub static ALL: &[&dyn Param] = &[
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &LOG_LEVEL,
+    &MEMORY_EARLY,
     &TIMING_BYTES,
     &TIMING_THREADS,
     &TIMING_REPEAT,
@@ -117,6 +131,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_AP_SILENT,
     &FAULT_HELPER_SPAWN,
     &FAULT_ALLOC,
+    &FAULT_SECTION,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,

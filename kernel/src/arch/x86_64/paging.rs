@@ -42,6 +42,8 @@ pub const PAGE_BYTES: u64 = 4096;
 
 const ENTRIES: usize = 512;
 const ADDRESS_BITS: u64 = 0x000f_ffff_ffff_f000;
+/// Rights are the leaf's business: tables allow everything.
+const TABLE_FLAGS: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
 /// Virtual address of a physical one, in the physical map.
 pub fn phys_to_virt(address: u64) -> u64 {
@@ -194,6 +196,45 @@ impl PageTables {
         Ok(())
     }
 
+    /// Maps every page of `virt..virt + len_bytes` to the one page at `phys`.
+    ///
+    /// Tables for such pages are all alike, so there is one for each level, used
+    /// wherever one fits: any length costs a few tables. Nothing can be mapped
+    /// in the range later, as all of it is mapped already.
+    pub fn map_repeated(
+        &mut self,
+        virt: u64,
+        phys: u64,
+        len_bytes: u64,
+        rights: Rights,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        if !(virt | phys | len_bytes).is_multiple_of(PAGE_BYTES) || virt.checked_add(len_bytes).is_none() {
+            return Err(MapError::BadRange);
+        }
+        // What stands for the page at each level: itself, then tables full of what stands below.
+        let mut alike = [Some(phys | rights.flags()), None, None, None];
+        let mut done = 0;
+        while done < len_bytes {
+            let virt = virt + done;
+            let level = (0..=3).rev().find(|level| {
+                virt.is_multiple_of(entry_bytes(*level)) && len_bytes - done >= entry_bytes(*level)
+            });
+            let level = level.expect("level 0 fits: both are page-aligned");
+            for level in 1..=level as usize {
+                if alike[level].is_none() {
+                    let table = new_table(alloc).ok_or(MapError::NoTableFrame)?;
+                    let below = alike[level - 1].expect("levels are filled from below");
+                    (0..ENTRIES).for_each(|index| write_entry(table, index, below));
+                    alike[level] = Some(table | TABLE_FLAGS.bits());
+                }
+            }
+            self.place(virt, level, alike[level as usize].expect("just filled"), alloc)?;
+            done += entry_bytes(level);
+        }
+        Ok(())
+    }
+
     fn map_one(
         &mut self,
         virt: u64,
@@ -202,27 +243,37 @@ impl PageTables {
         rights: Rights,
         alloc: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), MapError> {
+        let huge = if leaf_level > 0 { PageTableFlags::HUGE_PAGE.bits() } else { 0 };
+        self.place(virt, leaf_level, phys | rights.flags() | huge, alloc)
+    }
+
+    /// Makes `entry` the one for `virt` at `level`; tables above are made where
+    /// there are none.
+    fn place(
+        &mut self,
+        virt: u64,
+        at_level: Level,
+        entry: u64,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
         let mut table = self.root;
-        for level in (leaf_level + 1..=3).rev() {
+        for level in (at_level + 1..=3).rev() {
             table = match step(read_entry(table, index(virt, level)), level) {
                 Step::Table(next) => next,
                 Step::Page(_) => return Err(MapError::AlreadyMapped { virt }),
                 Step::Empty => {
                     let next = new_table(alloc).ok_or(MapError::NoTableFrame)?;
-                    // Rights are the leaf's business: tables allow everything.
-                    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
-                    write_entry(table, index(virt, level), next | flags.bits());
+                    write_entry(table, index(virt, level), next | TABLE_FLAGS.bits());
                     next
                 }
             };
         }
-        let slot = index(virt, leaf_level);
+        let slot = index(virt, at_level);
         if read_entry(table, slot) != 0 {
             return Err(MapError::AlreadyMapped { virt });
         }
-        let huge = if leaf_level > 0 { PageTableFlags::HUGE_PAGE.bits() } else { 0 };
         // No flush: the entry was not present, and the CPU keeps no translations of such.
-        write_entry(table, slot, phys | rights.flags() | huge);
+        write_entry(table, slot, entry);
         Ok(())
     }
 
