@@ -16,4 +16,5 @@ pub mod pages;
 pub mod space;
 pub mod stacks;
 pub mod zero;
+pub mod zero_pool;
 pub mod zones;

@@ -14,7 +14,7 @@ use spin::Once;
 
 use super::layout::Layout;
 use super::zones::{NodeZone, ZoneSet};
-use super::{descriptors, page_cache};
+use super::{descriptors, page_cache, zero_pool};
 use crate::arch::paging::phys_to_virt;
 use crate::arch::percpu::MAX_CPUS;
 use crate::platform::nodes;
@@ -60,7 +60,7 @@ pub fn zone_with_id(id: u16) -> Option<&'static NodeZone<'static>> {
 
 /// The node that the page frame is of; `None` where there is no memory.
 pub fn node_of(pfn: Pfn) -> Option<usize> {
-    let desc = machine().descs.get(pfn.0 as usize)?;
+    let desc = desc(pfn)?;
     if desc.state() == PageState::Hole {
         return None;
     }
@@ -118,7 +118,7 @@ fn alloc_from_zones(node: usize, order: u8) -> Option<Pfn> {
         }
     }
     let page = above(|zone| zone.marks.min_pages);
-    if page.is_some() || !page_cache::drain_all() {
+    if page.is_some() || !gather() {
         return page;
     }
     above(|zone| zone.marks.min_pages)
@@ -154,8 +154,7 @@ pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
     if order == 0 && page_cache::put(pfn) {
         return Ok(());
     }
-    let desc = machine().descs.get(pfn.0 as usize);
-    let zone = desc.and_then(|desc| zone_with_id(desc.zone_id()));
+    let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
     let zone = zone.ok_or(FreeError::OutOfRange { pfn, len_pages: order_pages(order) })?;
     zone.allocator.lock().free(pfn, order)?;
     page_cache::account(-(order_pages(order) as i64));
@@ -193,16 +192,37 @@ pub fn free_blocks_on(node: usize, order: u8) -> u64 {
     zones().iter().filter(|zone| zone.node == node).map(blocks_in).sum()
 }
 
-/// Gives what the caches hold back to the zones, so that it can become part of
-/// larger blocks.
-pub fn gather() {
-    page_cache::drain_all();
+/// Gives what the caches and the pools of clean pages hold back to the zones,
+/// so that it can become part of larger blocks; says whether there was any.
+pub fn gather() -> bool {
+    let had_cached = page_cache::drain_all();
+    let had_clean = zero_pool::drain_all();
+    had_cached || had_clean
+}
+
+/// Takes a page of `node` that the kernel does not need for anything better,
+/// for keeping it at hand: it counts as free. It goes back by [`give_spare`].
+pub fn take_spare(node: usize) -> Option<Pfn> {
+    let mut on_node = zones().iter().filter(|zone| zone.node == node);
+    on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages))
+}
+
+/// Gives back what [`take_spare`] gave.
+pub fn give_spare(pfn: Pfn) {
+    let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
+    let freed = zone.map(|zone| zone.allocator.lock().free(pfn, 0));
+    assert!(matches!(freed, Some(Ok(()))), "giving back page {pfn}: {freed:?}");
+}
+
+/// The descriptor of a page frame.
+pub fn desc(pfn: Pfn) -> Option<&'static PageDesc> {
+    machine().descs.get(pfn.0 as usize)
 }
 
 /// Checks everything that the allocator believes; reads every descriptor. The
 /// pages of all zones, added up.
 pub fn verify() -> Result<Census, Inconsistency> {
-    page_cache::drain_all();
+    gather();
     let mut sum = Census::default();
     for zone in zones().iter() {
         let census = zone.allocator.lock().verify()?;

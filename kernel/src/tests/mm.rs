@@ -3,12 +3,14 @@
 use alloc::vec::Vec;
 
 use frames::{PAGE_SIZE, PageDesc, Pfn, order_pages};
+use params::Param;
+use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
-use crate::arch::percpu;
-use crate::mm::{descriptors, page_cache, pages, space, zero};
+use crate::arch::{percpu, tsc};
+use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
 
@@ -197,6 +199,68 @@ kernel_tests! { "mm":
             }
         }
         pages::free(block, 2);
+    }
+
+    /// Extents in any order, touching or not: each is clear, nothing else is.
+    fn extents_are_cleared_and_nothing_else() {
+        let Some(block) = pages::alloc(6) else {
+            return Err(crate::debug::ktest::Stopped::Failed("no block of order 6".into()));
+        };
+        // SAFETY: the block is ours (invariant 12), and all extents are within its 64 pages.
+        unsafe { zero::poison_frames(block, 64) };
+        let extents = [(block + 8, 2), (block + 10, 20), (block + 40, 1), (block + 1, 3), (block + 63, 1)];
+        // SAFETY: as above.
+        unsafe { zero::zero_extents(extents) };
+        for page in 0..64 {
+            let wanted = extents.iter().any(|(first, len)| (first.0..first.0 + len).contains(&(block.0 + page)));
+            // SAFETY: as above.
+            let is_zero = unsafe { zero::is_zero(block + page, 1) };
+            check!(is_zero == wanted, "page {page}: clear {is_zero}, wanted {wanted}");
+        }
+        pages::free(block, 6);
+    }
+
+    /// Idle CPUs fill the pool, what comes out of it is clean, and a lower limit
+    /// empties it.
+    fn clean_pages_are_kept_by_idle_cpus() {
+        let free_before = pages::free_pages();
+        let limit = ZERO_POOL_PAGES.get();
+        check!(ZERO_POOL_PAGES.set("32").is_ok());
+        let node = nodes::current();
+        skip_if!(pages::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
+        // Wanting one has idle CPUs begin, wherever memory was short before.
+        if let Some(page) = zero_pool::alloc() {
+            pages::free(page, 0);
+        }
+        // This CPU too has nothing better to do while its thread sleeps.
+        let is_full = || zero_pool::len(node) == 32;
+        let deadline_ns = tsc::now_ns() + 5_000_000_000;
+        while !is_full() && tsc::now_ns() < deadline_ns {
+            sched::sleep_ns(1_000_000);
+        }
+        check!(is_full(), "{} pages after 5 s", zero_pool::len(node));
+        let mut taken: Vec<Pfn> = Vec::new();
+        for _ in 0..40 {
+            taken.extend(zero_pool::alloc());
+        }
+        check!(taken.len() == 40, "{} of 40 clean pages were to be had", taken.len());
+        for page in &taken {
+            // SAFETY: the page is ours (invariant 12); it is dirtied so that it cannot come back clean by chance.
+            let is_zero = unsafe {
+                let is_zero = zero::is_zero(*page, 1);
+                zero::poison_frames(*page, 1);
+                is_zero
+            };
+            check!(is_zero, "page {page} is not clean");
+        }
+        for page in taken {
+            pages::free(page, 0);
+        }
+        check!(ZERO_POOL_PAGES.set("0").is_ok());
+        zero_pool::trim();
+        check!(zero_pool::len(node) == 0 && !zero_pool::wants_page());
+        check!(pages::free_pages() == free_before, "pages were lost");
+        check!(ZERO_POOL_PAGES.set(&alloc::format!("{limit}")).is_ok());
     }
 
     fn a_byte_that_is_not_zero_is_found() {

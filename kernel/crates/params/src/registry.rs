@@ -78,6 +78,13 @@ pub static ZERO_METHOD: ChoiceParam = ChoiceParam::new(
     0,
     "instruction that clears pages; auto: the fastest in a short measurement at boot",
 );
+/// `zero.pool_pages`.
+pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
+    "zero.pool_pages",
+    256,
+    0..=1 << 20,
+    "clean pages that idle CPUs keep at hand on each memory node",
+);
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
@@ -128,6 +135,7 @@ pub static ALL: &[&dyn Param] = &[
     &TIMING_THREADS,
     &TIMING_REPEAT,
     &ZERO_METHOD,
+    &ZERO_POOL_PAGES,
     &FAULT_AP_SILENT,
     &FAULT_HELPER_SPAWN,
     &FAULT_ALLOC,
