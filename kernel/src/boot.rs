@@ -27,6 +27,7 @@ static HOOKS: Hooks = Hooks {
     reschedule: sched::reschedule_interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::panic::nmi,
+    page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };
 
@@ -213,6 +214,14 @@ impl Unfinished {
             log::info!("memory map: {} sections were initialised on demand", descriptors::grown_sections());
         }
         records::phase("memory-map-init", ns);
+    }
+
+    /// The huge pages that the command line asked for.
+    pub fn reserve_huge_pages(&self) {
+        let start_ns = tsc::now_ns();
+        if jobs::huge_pool::apply_parameters() {
+            records::phase("huge-pool", tsc::now_ns() - start_ns);
+        }
     }
 
     /// Finds out how this machine clears memory fastest.

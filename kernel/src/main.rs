@@ -41,6 +41,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.start_helpers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
+    boot.reserve_huge_pages();
     boot.report();
     debug::fault::inject();
     let verdict = run();

@@ -126,11 +126,17 @@ fn alloc_from_zones(node: usize, order: u8) -> Option<Pfn> {
 
 /// As [`alloc`], for jobs: `fault.alloc` may make it fail.
 pub fn alloc_for_job(order: u8) -> Option<Pfn> {
-    let number = JOB_ALLOCATIONS.fetch_add(1, SeqCst) + 1;
-    if FAULT_ALLOC.get() == Some(number) {
-        return None;
+    (count_job_allocations(1) == 1).then(|| alloc(order))?
+}
+
+/// Counts allocations by a job; returns how many of them come before the one
+/// that `fault.alloc` makes fail: all, mostly.
+pub fn count_job_allocations(count: u64) -> u64 {
+    let before = JOB_ALLOCATIONS.fetch_add(count, SeqCst);
+    match FAULT_ALLOC.get() {
+        Some(nth) if before < nth && nth <= before + count => nth - before - 1,
+        _ => count,
     }
-    alloc(order)
 }
 
 /// Has `fault.alloc` count from here.

@@ -1,75 +1,35 @@
 //! Clean pages at hand: CPUs that have nothing to do clear pages ahead of time,
 //! so that who needs a clean one need not wait for it to be cleared.
 //!
-//! A pool for each node, a stack linked through the pages' descriptors: it needs
-//! no memory of its own, and its pages stay clean. They count as free, and go
-//! back to the zone when memory is short.
+//! There is a pool for each node. Its pages count as free, and go back to the
+//! zone when memory is short.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use firmware::nodes::MAX_NODES;
 use frames::Pfn;
 use params::registry::ZERO_POOL_PAGES;
 
+use super::page_stack::PageStack;
 use super::{page_cache, pages, zero};
-use crate::arch::irq::IrqLock;
 use crate::platform::nodes;
 
-struct Pool {
-    /// Page frame number of the topmost page; [`BOTTOM`] when there is none.
-    top: u64,
-}
-
-#[repr(align(128))]
 struct NodePool {
-    pool: IrqLock<Pool>,
-    /// Pages in the pool; changed under its lock.
-    len: AtomicU64,
+    clean: PageStack,
     /// No page can be spared, or none could when the pool last asked. Idle CPUs
     /// ask again once somebody has wanted a clean page.
     is_short: AtomicBool,
 }
 
-/// Page 0 is never in a pool: it is never given to the allocator.
-const BOTTOM: u64 = 0;
-
-static POOLS: [NodePool; MAX_NODES] = [const {
-    NodePool {
-        pool: IrqLock::new(Pool { top: BOTTOM }),
-        len: AtomicU64::new(0),
-        is_short: AtomicBool::new(false),
-    }
-}; MAX_NODES];
-
-impl NodePool {
-    fn push(&self, page: Pfn) {
-        let desc = pages::desc(page).and_then(|desc| desc.owner_word());
-        let link = desc.expect("a page in the pool is an allocated one");
-        let mut pool = self.pool.lock();
-        link.store(pool.top, SeqCst);
-        pool.top = page.0;
-        self.len.fetch_add(1, SeqCst);
-    }
-
-    fn pop(&self) -> Option<Pfn> {
-        let mut pool = self.pool.lock();
-        if pool.top == BOTTOM {
-            return None;
-        }
-        let page = Pfn(pool.top);
-        let desc = pages::desc(page).and_then(|desc| desc.owner_word());
-        pool.top = desc.expect("a page in the pool is an allocated one").swap(0, SeqCst);
-        self.len.fetch_sub(1, SeqCst);
-        Some(page)
-    }
-}
+static POOLS: [NodePool; MAX_NODES] =
+    [const { NodePool { clean: PageStack::new(), is_short: AtomicBool::new(false) } }; MAX_NODES];
 
 /// Takes a clean page: from the pool of this CPU's node, else one that is
 /// cleared now. It is given back by [`pages::free`].
 pub fn alloc() -> Option<Pfn> {
     let pool = &POOLS[nodes::current()];
     pool.is_short.store(false, SeqCst);
-    if let Some(page) = pool.pop() {
+    if let Some(page) = pool.clean.pop() {
         page_cache::account(1);
         return Some(page);
     }
@@ -82,7 +42,7 @@ pub fn alloc() -> Option<Pfn> {
 /// Whether the pool of this CPU's node has room, and memory to fill it with.
 pub fn wants_page() -> bool {
     let pool = &POOLS[nodes::current()];
-    pool.len.load(SeqCst) < ZERO_POOL_PAGES.get() && !pool.is_short.load(SeqCst)
+    pool.clean.len() < ZERO_POOL_PAGES.get() && !pool.is_short.load(SeqCst)
 }
 
 /// Clears one page for the pool of this CPU's node, if memory can be spared.
@@ -93,7 +53,7 @@ pub fn add_page() {
         Some(page) => {
             // SAFETY: the page was just allocated (invariant 12).
             unsafe { zero::zero_frames(page, 1) };
-            pool.push(page);
+            pool.clean.push(page);
         }
         None => pool.is_short.store(true, SeqCst),
     }
@@ -101,7 +61,7 @@ pub fn add_page() {
 
 /// Clean pages at hand on `node`.
 pub fn len(node: usize) -> u64 {
-    POOLS[node].len.load(SeqCst)
+    POOLS[node].clean.len()
 }
 
 /// Gives back what is more than `zero.pool_pages` allows.
@@ -117,8 +77,8 @@ pub fn drain_all() -> bool {
 fn shrink_to(limit: u64) -> bool {
     let mut found = false;
     for pool in &POOLS {
-        while pool.len.load(SeqCst) > limit {
-            let Some(page) = pool.pop() else { break };
+        while pool.clean.len() > limit {
+            let Some(page) = pool.clean.pop() else { break };
             // Idle CPUs are not to take it again at once: somebody is short of memory.
             pool.is_short.store(true, SeqCst);
             pages::give_spare(page);

@@ -2,7 +2,6 @@
 //! node of more than 8 TiB), each behind a lock of its own.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use frames::{FreeError, InitKind, PageDesc, Pfn, Span, Watermarks, Zone};
@@ -49,17 +48,11 @@ impl<'a> ZoneSet<'a> {
                 }
             })
             .collect();
+        let zones_of = |node: usize| {
+            (0..zones.len() as u16).filter(move |id| layout.zones()[usize::from(*id)].node == node)
+        };
         let from_node = (0..nodes::nodes().len())
-            .map(|node| {
-                let mut ids: Vec<u16> = (0..zones.len() as u16).collect();
-                // Of equally far nodes the next ones first, so that not all nodes turn to the same one.
-                let count = nodes::nodes().len();
-                ids.sort_by_key(|id| {
-                    let to = zones[usize::from(*id)].node;
-                    (nodes::nodes().distance(node, to), (to + count - node) % count, *id)
-                });
-                ids.into()
-            })
+            .map(|from| nodes::near(from).into_iter().flat_map(zones_of).collect())
             .collect();
         Self { zones, from_node }
     }

@@ -1,5 +1,7 @@
 //! The machine's memory nodes, for everybody to ask.
 
+use alloc::vec::Vec;
+
 use firmware::memmap::MemoryMap;
 use firmware::nodes::Nodes;
 use spin::Once;
@@ -29,6 +31,15 @@ pub fn of_cpu(cpu: CpuId) -> usize {
 /// The node of the CPU that runs this; stale as soon as the thread moves.
 pub fn current() -> usize {
     of_cpu(percpu::this_cpu().id())
+}
+
+/// All nodes, the nearest to `from` first; of equally far ones those that come
+/// next by number, so that not all nodes turn to the same one.
+pub fn near(from: usize) -> Vec<usize> {
+    let count = nodes().len();
+    let mut near: Vec<usize> = (0..count).collect();
+    near.sort_by_key(|to| (nodes().distance(from, *to), (to + count - from) % count));
+    near
 }
 
 /// Writes one line for each node to the log, if there are several.

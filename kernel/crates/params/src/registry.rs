@@ -55,6 +55,26 @@ pub static MEMORY_EARLY: SizeParam = SizeParam::new(
     0..=1 << 40,
     "free memory to initialise before all CPUs do the rest; what is missing then is initialised on demand",
 );
+/// `huge.2m`.
+pub static HUGE_2M: U64Param =
+    U64Param::new("huge.2m", 0, 0..=1 << 30, "huge pages of 2 MiB to keep in the pool");
+/// `huge.1g`.
+pub static HUGE_1G: U64Param =
+    U64Param::new("huge.1g", 0, 0..=1 << 20, "huge pages of 1 GiB to keep in the pool");
+/// `huge.policy`.
+pub static HUGE_POLICY: TextParam = TextParam::new(
+    "huge.policy",
+    "local",
+    "local|preferred:NODE|interleave|interleave:NODE,...|bind:NODE,...",
+    |value| crate::node_policy::parse(value).is_some(),
+    "memory nodes that huge pages come from when their pools grow",
+);
+/// `huge.all_or_nothing`.
+pub static HUGE_ALL_OR_NOTHING: BoolParam = BoolParam::new(
+    "huge.all_or_nothing",
+    false,
+    "on: a pool that cannot grow to its wanted size does not grow at all",
+);
 /// `timing.bytes`.
 pub static TIMING_BYTES: SizeParam = SizeParam::new(
     "timing.bytes",
@@ -103,6 +123,12 @@ pub static FAULT_SECTION: OptionParam = OptionParam::new(
     1..=MOST_FAULTS,
     "the page descriptors of the Nth section of memory cannot be initialised when their turn comes",
 );
+/// `fault.map`.
+pub static FAULT_MAP: OptionParam = OptionParam::new(
+    "fault.map",
+    1..=MOST_FAULTS,
+    "the Nth mapping of a huge page into a file fails, counted from the end of the boot",
+);
 /// `fault.panic_cpu`.
 pub static FAULT_PANIC_CPU: OptionParam = OptionParam::new(
     "fault.panic_cpu",
@@ -131,6 +157,10 @@ pub static ALL: &[&dyn Param] = &[
     &SMP_AP_TIMEOUT_MS,
     &LOG_LEVEL,
     &MEMORY_EARLY,
+    &HUGE_2M,
+    &HUGE_1G,
+    &HUGE_POLICY,
+    &HUGE_ALL_OR_NOTHING,
     &TIMING_BYTES,
     &TIMING_THREADS,
     &TIMING_REPEAT,
@@ -140,6 +170,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_HELPER_SPAWN,
     &FAULT_ALLOC,
     &FAULT_SECTION,
+    &FAULT_MAP,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
