@@ -18,7 +18,7 @@ use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
 use crate::mm::stacks::{self, INTERRUPT_STACK_PAGES, THREAD_STACK_PAGES};
-use crate::mm::{descriptors, heap, pages, space, zero};
+use crate::mm::{descriptors, heap, page_cache, pages, space, zero};
 use crate::platform::{self, Topology, nodes};
 use crate::{debug, sched};
 
@@ -156,7 +156,8 @@ impl Unfinished {
                 warning(format_args!("no memory for the stacks of {missing} cpus; going on without them"));
                 return;
             };
-            Box::leak(Box::new(PerCpu::new(number as u16, *apic_id))).register(interrupt_stacks);
+            let block = Box::leak(Box::new(PerCpu::new(number as u16, *apic_id)));
+            page_cache::attach(block.register(interrupt_stacks));
             IDLE_STACKS[number].store(idle_stack, SeqCst);
         }
     }

@@ -12,24 +12,21 @@ use frames::{PageCache, PageDesc, Pfn};
 
 use super::{pages, zones::NodeZone};
 use crate::arch::irq::IrqLock;
-use crate::arch::percpu::{self, MAX_CPUS};
+use crate::arch::percpu::{self, MAX_CPUS, PerCpu};
 
 struct CpuPages {
-    cache: PageCache,
+    cache: PageCache<'static>,
     /// All descriptors of the machine; none until [`init`].
     descs: &'static [PageDesc],
-    /// Pages taken through this CPU less those given back through it.
-    handed_out: i64,
+    /// Pages taken from zones through this CPU less those given to zones. What
+    /// of them is not in the cache is in somebody's hands.
+    drawn: i64,
     stats: CacheStats,
 }
 
-/// How often a CPU's cache was enough.
+/// How often a CPU's cache was not enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheStats {
-    /// Pages taken from the cache.
-    pub taken: u64,
-    /// Pages given back to it.
-    pub freed: u64,
     /// Times that it was filled from the zone.
     pub refills: u64,
     /// Times that a part of it was given to the zone.
@@ -43,8 +40,8 @@ struct Slot(IrqLock<CpuPages>);
 const NO_ZONE: u16 = u16::MAX;
 
 static SLOTS: [Slot; MAX_CPUS] = [const {
-    let stats = CacheStats { taken: 0, freed: 0, refills: 0, flushes: 0 };
-    Slot(IrqLock::new(CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], handed_out: 0, stats }))
+    let stats = CacheStats { refills: 0, flushes: 0 };
+    Slot(IrqLock::new(CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats }))
 }; MAX_CPUS];
 
 /// Gives the cache of CPU number `cpu` its zone.
@@ -54,41 +51,72 @@ pub fn init(cpu: usize, home: u16, descs: &'static [PageDesc]) {
     slot.descs = descs;
 }
 
-/// This CPU's cache; another's if the thread moves just now, which is as right.
-fn here() -> &'static IrqLock<CpuPages> {
-    &SLOTS[percpu::this_cpu().id().index()].0
+/// Has a CPU find its cache, before it takes its first page (invariant 19).
+pub fn attach(cpu: &PerCpu) {
+    let slot: *const IrqLock<CpuPages> = &raw const SLOTS[cpu.id().index()].0;
+    cpu.set_pages(slot.cast());
 }
 
-/// Takes a page of this CPU's node; `None` when its zone is short of them.
-pub fn take() -> Option<Pfn> {
+/// This CPU's cache; another's if the thread moves just now, which is as right.
+#[inline(always)]
+fn here() -> &'static IrqLock<CpuPages> {
+    let slot = percpu::this_cpu_pages().cast::<IrqLock<CpuPages>>();
+    // SAFETY: only `attach` sets the pointer, to a static of this type, before the CPU takes its first page
+    // (invariant 19).
+    unsafe { &*slot }
+}
+
+/// Takes a page of this CPU's node from the cache; when that is empty, does
+/// what `otherwise` does.
+///
+/// The ways out are apart on purpose: the usual one has no question left to ask.
+#[inline(always)]
+pub fn take_or(otherwise: fn() -> Option<Pfn>) -> Option<Pfn> {
+    let mut slot = here().lock_inline();
+    if slot.cache.is_empty() {
+        drop(slot);
+        return otherwise();
+    }
+    slot.cache.take()
+}
+
+/// Takes a page from the cache, which is filled from the zone if need be;
+/// `None` when that is short of pages.
+pub fn take_after_refill() -> Option<Pfn> {
     let mut slot = here().lock();
-    let slot = &mut *slot;
     if slot.cache.is_empty() {
         slot.refill();
     }
-    let pfn = slot.cache.take(slot.descs)?;
-    slot.handed_out += 1;
-    slot.stats.taken += 1;
-    Some(pfn)
+    slot.cache.take()
 }
 
-/// Takes back a page of this CPU's node; false for any other page, and for
-/// what is no allocated page at all.
-pub fn put(pfn: Pfn) -> bool {
+/// Takes back a page of this CPU's node. When there is no room, and with any
+/// other page, and with what is no page that anybody holds, does what
+/// `otherwise` does.
+#[inline(always)]
+pub fn put_or(pfn: Pfn, otherwise: fn(Pfn)) {
+    let mut slot = here().lock_inline();
+    let CpuPages { cache, descs, .. } = &mut *slot;
+    if !cache.put(descs, pfn) {
+        drop(slot);
+        otherwise(pfn);
+    }
+}
+
+/// Takes back a page of this CPU's node, after making room if need be; false
+/// for any other page, and for what is no page that anybody holds.
+pub fn put_after_flush(pfn: Pfn) -> bool {
     let mut slot = here().lock();
     let slot = &mut *slot;
     if slot.cache.is_full() {
         slot.flush();
     }
-    let is_taken = slot.cache.put(slot.descs, pfn);
-    slot.handed_out -= i64::from(is_taken);
-    slot.stats.freed += u64::from(is_taken);
-    is_taken
+    slot.cache.put(slot.descs, pfn)
 }
 
 /// Counts pages that went past the cache: taken, or given back if negative.
-pub fn account(handed_out: i64) {
-    here().lock().handed_out += handed_out;
+pub fn account(pages: i64) {
+    here().lock().drawn += pages;
 }
 
 impl CpuPages {
@@ -105,17 +133,19 @@ impl CpuPages {
             let is_cached = self.cache.put(self.descs, *pfn);
             assert!(is_cached, "page {pfn} from the zone does not fit into its cache");
         }
+        self.drawn += count as i64;
         self.stats.refills += 1;
     }
 
     #[cold]
     fn flush(&mut self) {
         let mut batch = [Pfn(0); BATCH_PAGES];
-        let count = self.cache.drain(self.descs, &mut batch);
+        let count = self.cache.drain(&mut batch);
         if let Some(zone) = self.zone() {
             let freed = zone.allocator.lock().free_bulk(0, &batch[..count]);
             freed.unwrap_or_else(|(_, error)| panic!("a cached page: {error}"));
         }
+        self.drawn -= count as i64;
         self.stats.flushes += 1;
     }
 }
@@ -135,10 +165,14 @@ pub fn drain_all() -> bool {
 
 /// Pages in somebody's hands.
 pub fn handed_out() -> i64 {
-    percpu::all().map(|cpu| SLOTS[cpu.id().index()].0.lock().handed_out).sum()
+    let by_cpu = |cpu: &percpu::PerCpu| {
+        let slot = SLOTS[cpu.id().index()].0.lock();
+        slot.drawn - slot.cache.len() as i64
+    };
+    percpu::all().map(by_cpu).sum()
 }
 
-/// How often the cache of CPU number `cpu` was enough.
+/// How often the cache of CPU number `cpu` was not enough.
 pub fn stats(cpu: usize) -> CacheStats {
     SLOTS[cpu].0.lock().stats
 }

@@ -16,7 +16,7 @@ use super::layout::Layout;
 use super::zones::{NodeZone, ZoneSet};
 use super::{descriptors, page_cache, zero_pool};
 use crate::arch::paging::phys_to_virt;
-use crate::arch::percpu::MAX_CPUS;
+use crate::arch::percpu::{self, MAX_CPUS};
 use crate::platform::nodes;
 
 struct Machine {
@@ -32,6 +32,7 @@ static JOB_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// the whole machine, by page frame number.
 pub fn init(layout: &Layout, descs: &'static [PageDesc]) -> &'static ZoneSet<'static> {
     let machine = MACHINE.call_once(|| Machine { zones: ZoneSet::new(layout, descs), descs });
+    percpu::all().for_each(page_cache::attach);
     for cpu in 0..MAX_CPUS {
         // A node without memory has no pages to keep at hand.
         if let Some(home) = machine.zones.home_of(nodes::nodes().node_of_cpu(cpu)) {
@@ -68,13 +69,17 @@ pub fn node_of(pfn: Pfn) -> Option<usize> {
 }
 
 /// Takes 2^`order` page frames, aligned to their size, as near as can be.
+#[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
-    if order == 0
-        && let Some(page) = page_cache::take()
-    {
-        return Some(page);
+    match order {
+        0 => page_cache::take_or(alloc_page_slowly),
+        _ => alloc_near(nodes::current(), order),
     }
-    alloc_near(nodes::current(), order)
+}
+
+#[cold]
+fn alloc_page_slowly() -> Option<Pfn> {
+    page_cache::take_after_refill().or_else(|| alloc_near(nodes::current(), 0))
 }
 
 /// As [`alloc`], as near to `node` as can be.
@@ -149,7 +154,16 @@ pub fn restart_fault_count() {
 /// # Panics
 /// When they were not allocated: whoever frees them twice may be writing to
 /// somebody else's memory already.
+#[inline]
 pub fn free(pfn: Pfn, order: u8) {
+    match order {
+        0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
+        _ => free_slowly(pfn, order),
+    }
+}
+
+#[cold]
+fn free_slowly(pfn: Pfn, order: u8) {
     if let Err(error) = try_free(pfn, order) {
         panic!("freeing 2^{order} pages at {:#x}: {error}", pfn.address());
     }
@@ -157,7 +171,7 @@ pub fn free(pfn: Pfn, order: u8) {
 
 /// As [`free`], for tests of misuse.
 pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
-    if order == 0 && page_cache::put(pfn) {
+    if order == 0 && page_cache::put_after_flush(pfn) {
         return Ok(());
     }
     let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));

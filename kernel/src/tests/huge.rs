@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::policy::{NodePolicy, NodeSet};
 use frames::{Pfn, order_pages};
@@ -204,6 +205,40 @@ kernel_tests! { "huge":
         check!(file.truncate(UNIT).is_ok() && file.held() == 1);
         check!(matches!(file.fallocate(UNIT, UNIT, OnError::Keep, None), Err(FallocateError::Range(FileError::BeyondEnd { .. }))));
         check!(file.truncate(4 * UNIT).is_ok() && file.fallocate(UNIT, UNIT, OnError::Keep, None).is_ok());
+        drop(file);
+        pool.check_all_back()?;
+    }
+
+    /// Another CPU reads a page over and over while it is taken away: from the
+    /// moment it is gone, that CPU finds a clean one.
+    fn a_cpu_in_the_middle_of_a_page_forgets_it() {
+        skip_if!(percpu::online_count() < 2, "needs a second cpu");
+        let pool = Pool::of(2)?;
+        let file = file(1)?;
+        let state = Arc::new(AtomicU64::new(0));
+        let reader = {
+            let (file, state) = (file.clone(), state.clone());
+            let other = (percpu::this_cpu().id().index() + 1) % percpu::online_count();
+            sched::spawn_on(runqueue::CpuMask::single(other), "test/huge", move || loop {
+                let is_gone = state.load(SeqCst) == 2;
+                let found = read_ends(&file, 0).0;
+                if is_gone {
+                    return state.store(3 + found, SeqCst);
+                }
+                state.compare_exchange(0, u64::from(found == 7), SeqCst, SeqCst).ok();
+            })
+        };
+        let Ok(reader) = reader else { return failed("no thread for the second cpu") };
+        check!(file.fallocate(0, UNIT, OnError::Keep, None).is_ok());
+        write_ends(&file, 0, 7);
+        while state.load(SeqCst) != 1 {
+            sched::yield_now();
+        }
+        let punched = file.punch_hole(0, UNIT);
+        state.store(2, SeqCst);
+        reader.join();
+        check!(punched.is_ok());
+        check!(state.load(SeqCst) == 3, "the other cpu went on reading {}", state.load(SeqCst) - 3);
         drop(file);
         pool.check_all_back()?;
     }

@@ -129,6 +129,22 @@ pub fn init_run(descs: &[PageDesc], kind: InitKind, zone_id: u16) {
     }
 }
 
+/// What a descriptor says of a single page in somebody's hands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageWord(u64);
+
+impl PageWord {
+    /// Allocated, from zone `zone_id`.
+    pub(crate) const fn allocated(zone_id: u16) -> Self {
+        Self(what_word(STATE_ALLOCATED_HEAD, 0, zone_id))
+    }
+
+    /// Given back to a cache in front of zone `zone_id`.
+    pub(crate) const fn cached(zone_id: u16) -> Self {
+        Self(what_word(STATE_CACHED_HEAD, 0, zone_id))
+    }
+}
+
 impl PageDesc {
     /// A hole: all bits zero.
     #[must_use]
@@ -172,23 +188,25 @@ impl PageDesc {
         [self.what(), self.links()] == init_pattern(kind, zone_id)
     }
 
-    /// Makes a page, allocated by itself from this zone, a cached one; false,
-    /// and nothing has changed, when it is none.
+    /// Makes a page that is `from` one that is `to`; false, and nothing has
+    /// changed, when it is not.
     ///
     /// Whoever gives the page back owns its descriptor, and the cache after it:
     /// no lock is needed for this.
-    pub(crate) fn cache_page(&self, zone_id: u16) -> bool {
-        let is_allocated = self.what() == what_word(STATE_ALLOCATED_HEAD, 0, zone_id);
-        if is_allocated {
-            self.set(what_word(STATE_CACHED_HEAD, 0, zone_id), 0);
+    #[inline]
+    pub(crate) fn turn_page(&self, from: PageWord, to: PageWord) -> bool {
+        let is_from = self.what() == from.0;
+        if is_from {
+            self.set(to.0, 0);
         }
-        is_allocated
+        is_from
     }
 
-    /// Makes a cached page an allocated one.
-    pub(crate) fn uncache_page(&self, zone_id: u16) {
-        debug_assert_eq!(self.what(), what_word(STATE_CACHED_HEAD, 0, zone_id));
-        self.set(what_word(STATE_ALLOCATED_HEAD, 0, zone_id), 0);
+    /// Makes a cached page, which is the cache's, an allocated one.
+    #[inline]
+    pub(crate) fn set_page(&self, to: PageWord) {
+        // The links are 0 already. Relaxed: see "Accesses" above.
+        self.what.store(to.0, Ordering::Relaxed);
     }
 
     pub(crate) fn is_free_head(&self, order: u8, zone_id: u16) -> bool {
@@ -230,6 +248,7 @@ impl PageDesc {
     }
 
     // Relaxed in all four: see "Accesses" above.
+    #[inline]
     fn what(&self) -> u64 {
         self.what.load(Ordering::Relaxed)
     }
@@ -238,6 +257,7 @@ impl PageDesc {
         self.links.load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn set(&self, what: u64, links: u64) {
         self.what.store(what, Ordering::Relaxed);
         self.links.store(links, Ordering::Relaxed);

@@ -24,12 +24,12 @@ fn the_page_given_back_last_comes_first() {
     let descs = descs();
     let mut zone = free_zone(&descs);
     let mut cache = PageCache::new(ZONE);
-    assert_eq!(cache.take(&descs), None);
+    assert_eq!(cache.take(), None);
     let (a, b) = (zone.alloc(0).unwrap(), zone.alloc(0).unwrap());
     assert!(cache.put(&descs, a) && cache.put(&descs, b));
     assert_eq!(descs[a.0 as usize].state(), PageState::CachedHead { order: 0 });
     assert_eq!(zone.verify().unwrap().cached_pages, 2);
-    assert_eq!((cache.take(&descs), cache.take(&descs), cache.take(&descs)), (Some(b), Some(a), None));
+    assert_eq!((cache.take(), cache.take(), cache.take()), (Some(b), Some(a), None));
     assert_eq!(zone.verify().unwrap().allocated_pages, 2);
 }
 
@@ -62,10 +62,10 @@ fn a_full_cache_refuses_and_gives_the_oldest_to_the_zone() {
     }
     assert!(cache.is_full() && !cache.put(&descs, pages[CACHE_PAGES]));
     let mut oldest = [Pfn(0); BATCH_PAGES];
-    assert_eq!(cache.drain(&descs, &mut oldest), BATCH_PAGES);
+    assert_eq!(cache.drain(&mut oldest), BATCH_PAGES);
     assert_eq!(oldest[..], pages[..BATCH_PAGES]);
     zone.free_bulk(0, &oldest).unwrap();
-    assert_eq!(cache.take(&descs), Some(pages[CACHE_PAGES - 1]));
+    assert_eq!(cache.take(), Some(pages[CACHE_PAGES - 1]));
     zone.verify().unwrap();
 }
 
@@ -106,7 +106,7 @@ proptest! {
         let mut held: Vec<Pfn> = Vec::new();
         for (what, which) in steps {
             match what {
-                0 => held.extend(cache.take(&descs)),
+                0 => held.extend(cache.take()),
                 1 => held.extend(zone.alloc(0)),
                 2 if !held.is_empty() => {
                     let page = held.swap_remove(which.index(held.len()));
@@ -117,7 +117,7 @@ proptest! {
                 }
                 _ => {
                     let mut batch = [Pfn(0); BATCH_PAGES];
-                    let count = cache.drain(&descs, &mut batch);
+                    let count = cache.drain(&mut batch);
                     zone.free_bulk(0, &batch[..count]).unwrap();
                 }
             }

@@ -48,6 +48,8 @@ pub struct PerCpu {
     this: *const PerCpu,
     /// The running thread; opaque here.
     current: AtomicPtr<()>,
+    /// The CPU's cache of pages; opaque here.
+    pages: AtomicPtr<()>,
     id: CpuId,
     apic_id: u32,
     /// Set when the scheduler should be entered on the way out of an interrupt.
@@ -78,6 +80,7 @@ impl PerCpu {
         Self {
             this: core::ptr::null(),
             current: AtomicPtr::new(core::ptr::null_mut()),
+            pages: AtomicPtr::new(core::ptr::null_mut()),
             id: CpuId(index),
             apic_id,
             need_resched: AtomicBool::new(false),
@@ -132,6 +135,11 @@ impl PerCpu {
         self.apic_id
     }
 
+    /// Sets what [`this_cpu_pages`] returns on this CPU.
+    pub fn set_pages(&self, pages: *const ()) {
+        self.pages.store(pages.cast_mut(), SeqCst);
+    }
+
     /// Whether the CPU runs threads.
     pub fn is_online(&self) -> bool {
         self.online.load(SeqCst)
@@ -177,6 +185,23 @@ pub fn this_cpu() -> &'static PerCpu {
     const _: () = assert!(offset_of!(PerCpu, this) == 0);
     // SAFETY: registered blocks are never freed.
     unsafe { &*this }
+}
+
+/// What [`PerCpu::set_pages`] was given for the CPU that runs this: one load.
+/// Stale as [`this_cpu`] may be.
+#[inline(always)]
+pub fn this_cpu_pages() -> *const () {
+    let pages: *const ();
+    // SAFETY: as in `this_cpu`; the offset is the field's own.
+    unsafe {
+        core::arch::asm!(
+            "mov {}, gs:[{offset}]",
+            out(reg) pages,
+            offset = const offset_of!(PerCpu, pages),
+            options(nostack, preserves_flags, readonly)
+        );
+    }
+    pages
 }
 
 /// The opaque pointer to the running thread; one load, so it cannot be torn by
