@@ -1,12 +1,10 @@
 //! The steps of the boot, in the order in which `main.rs` takes them.
 
 use core::fmt::Display;
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use firmware::memmap::MemoryMap;
-use frames::Pfn;
 use params::registry::{FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
@@ -21,7 +19,7 @@ use crate::jobs;
 use crate::mm::early::EarlyMemory;
 use crate::mm::stacks::{self, INTERRUPT_STACK_PAGES, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, heap, pages, space, zero};
-use crate::platform::{self, Topology};
+use crate::platform::{self, Topology, nodes};
 use crate::{debug, sched};
 
 static HOOKS: Hooks = Hooks {
@@ -29,6 +27,7 @@ static HOOKS: Hooks = Hooks {
     reschedule: sched::reschedule_interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::panic::nmi,
+    page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };
 
@@ -83,13 +82,10 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
 
 /// What the main thread has still to do, and with what.
 pub struct Unfinished {
-    /// Pages whose descriptors are not initialised yet.
-    deferred: Range<Pfn>,
     trampoline_page: Option<u64>,
     /// Page frames below 4 GiB for the start-up page tables.
     low_pages: [Option<u64>; LOW_PAGES],
     apic_ids: Box<[u32]>,
-    nodes: usize,
     memory_bytes: u64,
 }
 
@@ -97,16 +93,18 @@ pub struct Unfinished {
 const LOW_PAGES: usize = 4;
 
 /// Page descriptors, and enough of them initialised for the boot to live on.
-pub fn page_allocator(early: &mut EarlyMemory, topology: &Topology) -> Unfinished {
+pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished {
+    nodes::publish(topology.nodes);
+    nodes::log(&early.map);
     let memory_bytes = early.map.total_usable_bytes();
     let trampoline_page = early.trampoline_page();
     let low_pages = core::array::from_fn(|_| early.alloc_page_below_4g());
     let apic_ids = topology.cpus.apic_ids().into();
     let start_ns = tsc::now_ns();
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
-    let deferred = descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
+    descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
-    Unfinished { deferred, trampoline_page, low_pages, apic_ids, nodes: topology.node_count, memory_bytes }
+    Unfinished { trampoline_page, low_pages, apic_ids, memory_bytes }
 }
 
 /// Makes the boot CPU one that runs threads, and hands the boot to the first
@@ -199,19 +197,31 @@ impl Unfinished {
     /// The rest of the page descriptors, by all CPUs.
     pub fn memory_map_init(&self) {
         let start_ns = tsc::now_ns();
-        let stats = jobs::memory_map_init::run_deferred(self.deferred.clone())
-            .unwrap_or_else(|error| panic!("memory map init: {error}"));
+        let deferred = descriptors::progress().unfinished();
+        let stats = jobs::memory_map_init::run_deferred();
         let ns = tsc::now_ns() - start_ns;
-        log::info!(
-            "memory map: {} of {} pages deferred, done in {}.{:03} ms by {} threads; {} MiB free",
-            stats.units,
-            descriptors::layout().end.0,
-            ns / 1_000_000,
-            ns / 1000 % 1000,
-            stats.threads_used,
-            (pages::free_pages() * frames::PAGE_SIZE) >> 20
-        );
+        if deferred > 0 {
+            log::info!(
+                "memory map: {deferred} sections of 128 MiB deferred, done in {}.{:03} ms by {} threads; {} of {} MiB free",
+                ns / 1_000_000,
+                ns / 1000 % 1000,
+                stats.threads_used,
+                (pages::initialised_pages() * frames::PAGE_SIZE) >> 20,
+                (descriptors::layout().described_pages() * frames::PAGE_SIZE) >> 20,
+            );
+        }
+        if descriptors::grown_sections() > 0 {
+            log::info!("memory map: {} sections were initialised on demand", descriptors::grown_sections());
+        }
         records::phase("memory-map-init", ns);
+    }
+
+    /// The huge pages that the command line asked for.
+    pub fn reserve_huge_pages(&self) {
+        let start_ns = tsc::now_ns();
+        if jobs::huge_pool::apply_parameters() {
+            records::phase("huge-pool", tsc::now_ns() - start_ns);
+        }
     }
 
     /// Finds out how this machine clears memory fastest.
@@ -231,7 +241,7 @@ impl Unfinished {
             entry: Entry::Pvh,
             cpus_found: self.apic_ids.len() as u32,
             cpus_online: percpu::online_count() as u32,
-            nodes: self.nodes as u32,
+            nodes: nodes::nodes().len() as u32,
             memory_bytes: self.memory_bytes,
             tsc_hz: tsc::hz(),
         });

@@ -30,7 +30,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     let topology = platform::topology(boot_info, &memory_map);
     let mut early = boot::own_page_tables(memory_map);
     boot::clock_and_apic(&topology, &mut early);
-    let unfinished = boot::page_allocator(&mut early, &topology);
+    let unfinished = boot::page_allocator(&mut early, topology);
     boot::start_scheduler(unfinished, main_thread);
     sched::idle_forever()
 }
@@ -41,6 +41,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.start_helpers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
+    boot.reserve_huge_pages();
     boot.report();
     debug::fault::inject();
     let verdict = run();

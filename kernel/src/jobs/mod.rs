@@ -1,6 +1,8 @@
 //! The kernel's clients of ktask, one file each, and what ktask needs of the
 //! kernel ([`platform`]).
 
+pub mod huge_file;
+pub mod huge_pool;
 pub mod huge_reserve;
 pub mod memory_map_init;
 pub mod platform;

@@ -3,10 +3,12 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use ktask::{HelperId, HelperTask, Placement, Platform};
+use ktask::{HelperId, HelperTask, NodeId, Placement, Platform};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 
-use crate::arch::{percpu, tsc};
+use crate::arch::percpu::{self, PerCpu};
+use crate::arch::tsc;
+use crate::platform::nodes;
 use crate::sched::pool::{Pool, WorkId};
 use crate::sched::{self, SpawnError, Thread};
 
@@ -35,6 +37,23 @@ impl Platform for Kernel {
 
     fn online_cpus(&self) -> usize {
         percpu::online_count()
+    }
+
+    fn nodes(&self) -> usize {
+        nodes::nodes().len()
+    }
+
+    fn online_cpus_of_node(&self, node: NodeId) -> usize {
+        let is_there = |cpu: &&PerCpu| cpu.is_online() && nodes::of_cpu(cpu.id()) == node.0 as usize;
+        percpu::all().filter(is_there).count()
+    }
+
+    fn current_node(&self) -> NodeId {
+        NodeId(nodes::current() as u32)
+    }
+
+    fn node_distance(&self, from: NodeId, to: NodeId) -> u32 {
+        nodes::nodes().distance(from.0 as usize, to.0 as usize).into()
     }
 
     fn now_ns(&self) -> u64 {

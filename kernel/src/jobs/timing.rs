@@ -3,10 +3,13 @@
 
 use alloc::vec::Vec;
 
+use frames::policy::NodePolicy;
 use ktask::Stats;
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS};
 use protocol::record::{Record, Unit};
 
+use super::huge_file::{HugeFile, OnError};
+use super::huge_pool::{self, Request};
 use super::huge_reserve::{self, ReserveError};
 use super::memory_map_init::Shadow;
 use super::zero_pages::PageRange;
@@ -14,6 +17,7 @@ use crate::arch::{percpu, tsc};
 use crate::console::{print_line, records, warning};
 use crate::mm::huge::HugeSize;
 use crate::mm::pages;
+use crate::platform::nodes;
 
 /// Share of the free memory that a job may take, so that the machine lives on.
 const MOST_OF_FREE_PERCENT: u64 = 75;
@@ -43,6 +47,8 @@ pub fn run() -> bool {
     time_zero_pages(&mut rows);
     time_huge_reserve(&mut rows, HugeSize::Size2M);
     time_huge_reserve(&mut rows, HugeSize::Size1G);
+    time_huge_pool(&mut rows);
+    time_fallocate(&mut rows);
     print_table(&rows);
     rows.iter().all(|row| row.ok)
 }
@@ -139,12 +145,14 @@ fn time_zero_pages(rows: &mut Vec<Row>) {
 
 fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
     let count = bytes_for("huge-reserve", size.bytes()) / size.bytes();
-    let has_one = pages::zone().lock().largest_free_order() >= Some(size.order());
+    let has_one = (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, size.order()) > 0);
     if count == 0 || !has_one {
         match size {
             HugeSize::Size2M => warning(format_args!("huge-reserve is skipped: no free huge page of {size}")),
             // Small machines have none; nothing is wrong with that.
-            HugeSize::Size1G => log::info!("huge-reserve: no free huge page of {size}"),
+            HugeSize::Size1G => {
+                log::info!("huge-reserve: no free huge page of {size}, or timing.bytes is less")
+            }
         }
         return;
     }
@@ -163,6 +171,66 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
         let lost = free_before.abs_diff(pages::free_pages());
         run.map(|run| Run { ok: run.ok && lost == 0, ..run })
     });
+}
+
+/// Moving huge pages into the pool and back, as they are.
+fn time_huge_pool(rows: &mut Vec<Row>) {
+    let size = HugeSize::Size2M;
+    let count = bytes_for("huge-pool", size.bytes()) / size.bytes();
+    time(rows, "huge-pool", (Unit::Page2M, size.bytes()), |threads| {
+        let free_before = pages::free_pages();
+        let start_ns = tsc::now_ns();
+        let resized = huge_pool::resize(size, whole_pool(count, Some(threads)));
+        let held = resized.as_ref().map_or(0, |resized| resized.total);
+        let emptied = huge_pool::resize(size, whole_pool(0, None));
+        let wall_ns = tsc::now_ns() - start_ns;
+        if let Err(error) = &resized {
+            warning(format_args!("huge-pool: {error}"));
+        }
+        let ok = held == count && emptied.is_ok() && pages::free_pages() == free_before;
+        let mut stats = resized.ok()?.stats;
+        stats.wall_ns = wall_ns;
+        Some(Run { stats, units: count, ok })
+    });
+}
+
+fn whole_pool(wanted: u64, threads: Option<usize>) -> Request {
+    Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads }
+}
+
+/// `fallocate` of a file of huge pages from the pool: taken, cleared, mapped.
+fn time_fallocate(rows: &mut Vec<Row>) {
+    let size = HugeSize::Size2M;
+    let count = bytes_for("fallocate", size.bytes()) / size.bytes();
+    let file = HugeFile::new(size, count * size.bytes());
+    let pool = huge_pool::resize(size, whole_pool(count, None));
+    match (&file, &pool) {
+        (Ok(file), Ok(_)) => time(rows, "fallocate", (Unit::Page2M, size.bytes()), |threads| {
+            fallocate_once(file, count * size.bytes(), threads)
+        }),
+        (Err(error), _) => warning(format_args!("fallocate is skipped: {error}")),
+        (_, Err(error)) => warning(format_args!("fallocate is skipped: {error}")),
+    }
+    drop(file);
+    if let Err(error) = huge_pool::resize(size, whole_pool(0, None)) {
+        warning(format_args!("fallocate: {error}"));
+    }
+}
+
+/// Has the file dirty all its pages and give them back, then allocates them,
+/// timed.
+fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
+    let allocate = |threads| {
+        let result = file.fallocate(0, len_bytes, OnError::GiveBack, threads);
+        result.inspect_err(|error| warning(format_args!("fallocate: {error}"))).ok()
+    };
+    allocate(None)?;
+    file.poison();
+    file.punch_hole(0, len_bytes).ok()?;
+    let stats = allocate(Some(threads))?;
+    let ok = file.is_clean_and_whole();
+    file.punch_hole(0, len_bytes).ok()?;
+    Some(Run { stats, units: stats.units, ok })
 }
 
 /// Makes the pages warm and dirty, then reserves them, timed.

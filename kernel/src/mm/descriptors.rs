@@ -2,51 +2,43 @@
 //! the page allocator.
 //!
 //! The descriptors are one array, indexed by page frame number. Where there is
-//! memory, the array is backed by memory; where there is none, by one shared
-//! read-only page of zeros, which reads as "hole". So finding a page's
-//! descriptor is one addition, and holes cost next to nothing.
+//! memory, the array is backed by memory of the same node; where there is
+//! none, by one shared read-only page of zeros, which reads as "hole". So
+//! finding a page's descriptor is one addition, and holes cost next to nothing.
 //!
 //! As in Linux's deferred struct page init, initialisation has two steps. Early
 //! in the boot, one CPU initialises enough for the rest of the boot to live on.
 //! What is left is done by all CPUs, in whole sections of 128 MiB. Sections are
 //! independent of each other: blocks merge across a section's border only with
 //! blocks as large as a section, and the first descriptor of every section is
-//! marked as not free before the first of them is initialised.
+//! marked as not free before the first of them is initialised. Whoever needs
+//! memory before it is initialised does a section by itself ([`grow`]).
 
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-use firmware::memmap::MemoryMap;
-use frames::{FreeError, InitKind, PageDesc, Pfn, Span, Zone};
+use firmware::nodes::NodeMemory;
+use frames::{FreeError, PageDesc, Pfn};
+use params::registry::{FAULT_SECTION, MEMORY_EARLY};
 use spin::Once;
 
 use super::early::EarlyMemory;
+use super::layout::Layout;
+use super::zones::ZoneSet;
 use super::{pages, space};
-use crate::arch::irq::IrqLock;
 use crate::arch::paging::{DESCRIPTORS_BASE, MapError, PAGE_BYTES, Rights, phys_to_virt};
+use crate::platform::nodes;
 
-/// Pages of a section: the least that one thread initialises at a time.
-pub const SECTION_PAGES: u64 = 1 << 15;
-/// Free memory that the first step leaves the rest of the boot to live on.
-const EARLY_FREE_BYTES: u64 = 64 << 20;
-/// The one zone's id.
-const ZONE_ID: u16 = 0;
 const PAGE_2M: u64 = 2 << 20;
-
 const DESC_BYTES: u64 = size_of::<PageDesc>() as u64;
 
-/// Which pages are what: the input of initialisation.
-#[derive(Debug)]
-pub struct Layout {
-    /// Pages that go to the allocator.
-    pub free: Vec<Range<Pfn>>,
-    /// Memory that was handed out before there was an allocator.
-    pub reserved: Vec<Range<Pfn>>,
-    /// One past the highest page.
-    pub end: Pfn,
-}
-
 static LAYOUT: Once<Layout> = Once::new();
+static PROGRESS: Once<Progress> = Once::new();
+/// Sections whose turn has come so far, for fault injection.
+static SECTIONS_TRIED: AtomicU64 = AtomicU64::new(0);
+/// Sections that somebody initialised because memory was wanted.
+static GROWN: AtomicU64 = AtomicU64::new(0);
 
 /// The machine's layout.
 ///
@@ -56,20 +48,34 @@ pub fn layout() -> &'static Layout {
     LAYOUT.get().expect("the layout of memory is used before it is known")
 }
 
+/// The machine's descriptors, by page frame number.
+fn array(end: Pfn) -> &'static [PageDesc] {
+    // SAFETY:
+    // 1. `map_array` mapped the array from page 0 to the highest usable page, for ever (invariant 18).
+    // 2. Descriptors are atomics: any bytes are a value, and shared access is what they are for.
+    // 3. Holes are mapped read-only and never stored to: initialisation and allocator touch usable pages only.
+    unsafe { core::slice::from_raw_parts(DESCRIPTORS_BASE as *const PageDesc, end.0 as usize) }
+}
+
 /// Maps the descriptor array.
 pub fn map_array(early: &mut EarlyMemory) -> Result<(), MapError> {
-    let hole = alloc_zeroed_page(early)?;
+    let hole = early.alloc(PAGE_BYTES, PAGE_BYTES).ok_or(MapError::NoTableFrame)?;
+    zero_page(hole);
     let mut done = 0;
-    let backed: Vec<Range<u64>> =
-        early.map.usable().map(|memory| array_pages(Pfn::whole_pages(&memory))).collect();
-    for wanted in backed {
-        // Neighbouring regions may share a page of the array.
-        let wanted = wanted.start.max(done)..wanted.end;
+    let parts: Vec<NodeMemory> = early.map.usable().flat_map(|memory| nodes::nodes().split(memory)).collect();
+    for part in parts {
+        // Neighbouring parts may share a page of the array.
+        let Range { start, end } = array_pages(Pfn::whole_pages(&(part.start..part.end)));
+        let wanted = start.max(done)..end;
         if wanted.is_empty() {
             continue;
         }
-        map_holes(early, hole, done..wanted.start)?;
-        map_backing(early, wanted.clone())?;
+        let mut alloc = || early.alloc(PAGE_BYTES, PAGE_BYTES);
+        space::with_tables(|tables| {
+            let virt = DESCRIPTORS_BASE + done;
+            tables.map_repeated(virt, hole, wanted.start - done, Rights::ReadOnly, &mut alloc)
+        })?;
+        map_backing(early, wanted.clone(), part)?;
         done = wanted.end;
     }
     Ok(())
@@ -81,32 +87,15 @@ fn array_pages(pages: Range<Pfn>) -> Range<u64> {
     start..(pages.end.0 * DESC_BYTES).next_multiple_of(PAGE_BYTES)
 }
 
-fn alloc_zeroed_page(early: &mut EarlyMemory) -> Result<u64, MapError> {
-    let page = early.alloc(PAGE_BYTES, PAGE_BYTES).ok_or(MapError::NoTableFrame)?;
-    zero_page(page);
-    Ok(page)
-}
-
 fn zero_page(page: u64) {
     // SAFETY: a page of our own (invariant 12), in the physical map (invariant 11).
     unsafe { (phys_to_virt(page) as *mut u8).write_bytes(0, PAGE_BYTES as usize) };
 }
 
-fn map(early: &mut EarlyMemory, offset: u64, phys: u64, len: u64, rights: Rights) -> Result<(), MapError> {
-    let mut alloc = || early.alloc(PAGE_BYTES, PAGE_BYTES);
-    space::with_tables(|tables| tables.map(DESCRIPTORS_BASE + offset, phys, len, rights, &mut alloc))
-}
-
-fn map_holes(early: &mut EarlyMemory, hole: u64, range: Range<u64>) -> Result<(), MapError> {
-    range
-        .step_by(PAGE_BYTES as usize)
-        .try_for_each(|offset| map(early, offset, hole, PAGE_BYTES, Rights::ReadOnly))
-}
-
-/// Backs a range of the array: its middle by 2 MiB pages, its ends by small
-/// ones. The first and last small page are zeroed, for they may describe pages
-/// that nobody initialises.
-fn map_backing(early: &mut EarlyMemory, range: Range<u64>) -> Result<(), MapError> {
+/// Backs a range of the array with memory near `part`: its middle by 2 MiB
+/// pages, its ends by small ones. The first and last small page are zeroed, for
+/// they may describe pages that nobody initialises.
+fn map_backing(early: &mut EarlyMemory, range: Range<u64>, part: NodeMemory) -> Result<(), MapError> {
     let middle_start = range.start.next_multiple_of(PAGE_2M).min(range.end);
     let middle_end = (range.end / PAGE_2M * PAGE_2M).max(middle_start);
     let pieces = [
@@ -117,8 +106,11 @@ fn map_backing(early: &mut EarlyMemory, range: Range<u64>) -> Result<(), MapErro
     for (piece, align) in pieces {
         if !piece.is_empty() {
             let len = piece.end - piece.start;
-            let phys = early.alloc(len, align).ok_or(MapError::NoTableFrame)?;
-            map(early, piece.start, phys, len, Rights::Data)?;
+            let phys = early.alloc_near(len, align, part).ok_or(MapError::NoTableFrame)?;
+            let mut alloc = || early.alloc(PAGE_BYTES, PAGE_BYTES);
+            space::with_tables(|tables| {
+                tables.map(DESCRIPTORS_BASE + piece.start, phys, len, Rights::Data, &mut alloc)
+            })?;
             zero_page(phys);
             zero_page(phys + len - PAGE_BYTES);
         }
@@ -126,102 +118,145 @@ fn map_backing(early: &mut EarlyMemory, range: Range<u64>) -> Result<(), MapErro
     Ok(())
 }
 
+/// Which sections are initialised, and by whom.
+pub struct Progress {
+    /// Runs of sections that hold memory, with their nodes.
+    runs: Vec<(Range<u64>, usize)>,
+    claimed: Vec<AtomicBool>,
+    /// Sections with memory that nobody has claimed.
+    unclaimed: AtomicU64,
+    /// Sections with memory that nobody is done with.
+    unfinished: AtomicU64,
+}
+
+impl Progress {
+    /// Nothing is initialised.
+    pub fn new(layout: &Layout) -> Self {
+        let mut claimed: Vec<AtomicBool> = Vec::new();
+        let mut count = 0;
+        let runs = layout.sections_by_node();
+        for (sections, _) in &runs {
+            // What lies between runs of sections counts as done.
+            claimed.resize_with(sections.start as usize, || AtomicBool::new(true));
+            claimed.resize_with(sections.end as usize, || AtomicBool::new(false));
+            count += sections.end - sections.start;
+        }
+        Self { runs, claimed, unclaimed: AtomicU64::new(count), unfinished: AtomicU64::new(count) }
+    }
+
+    /// Initialises section number `section` unless somebody has begun to; says
+    /// whether it did. After an error it is as if nobody had.
+    pub fn init(&self, layout: &Layout, zones: &ZoneSet<'_>, section: u64) -> Result<bool, SectionError> {
+        let Some(claimed) = self.claimed.get(section as usize) else { return Ok(false) };
+        if claimed.swap(true, SeqCst) {
+            return Ok(false);
+        }
+        self.unclaimed.fetch_sub(1, SeqCst);
+        let number = SECTIONS_TRIED.fetch_add(1, SeqCst) + 1;
+        if FAULT_SECTION.get() == Some(number) {
+            self.unclaimed.fetch_add(1, SeqCst);
+            claimed.store(false, SeqCst);
+            return Err(SectionError::Injected { section });
+        }
+        let result = zones.init_section(layout, section);
+        self.unfinished.fetch_sub(1, SeqCst);
+        result.map(|()| true).map_err(SectionError::Free)
+    }
+
+    /// The first section that nobody has claimed, of `node` if it is given.
+    fn find(&self, node: Option<usize>) -> Option<u64> {
+        let mut runs = self.runs.iter().filter(|(_, of)| node.is_none_or(|node| node == *of));
+        let is_open = |section: &u64| !self.claimed[*section as usize].load(SeqCst);
+        runs.find_map(|(run, _)| run.clone().find(is_open))
+    }
+
+    /// Runs of sections that hold memory, each with its node; sorted and
+    /// disjoint.
+    pub fn runs(&self) -> &[(Range<u64>, usize)] {
+        &self.runs
+    }
+
+    /// Sections that are not initialised.
+    pub fn unfinished(&self) -> u64 {
+        self.unfinished.load(SeqCst)
+    }
+}
+
+/// Why a section was not initialised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SectionError {
+    /// `fault.section` asked for it; it can be tried again.
+    Injected {
+        /// Its number.
+        section: u64,
+    },
+    /// Its pages are not what they should be: a bug of ours.
+    Free(FreeError),
+}
+
+impl core::fmt::Display for SectionError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Injected { section } => write!(f, "section {section} failed, as fault.section wanted"),
+            Self::Free(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Has `fault.section` count from here.
+pub fn restart_fault_count() {
+    SECTIONS_TRIED.store(0, SeqCst);
+}
+
 /// The first step: takes over from early allocation, which must not be used any
 /// more, and initialises as many sections as give the boot enough free memory.
-/// Returns the pages that are left for the second step.
-pub fn init_early(early: &EarlyMemory) -> Result<Range<Pfn>, FreeError> {
-    let end = Pfn::containing(early.map.highest_usable_end());
-    // SAFETY:
-    // 1. `map_array` mapped the array from page 0 to the highest usable page, for ever.
-    // 2. Descriptors are atomics: any bytes are a value, and shared access is what they are for.
-    // 3. Holes are mapped read-only and never stored to: initialisation and allocator touch usable pages only.
-    let descs = unsafe { core::slice::from_raw_parts(DESCRIPTORS_BASE as *const PageDesc, end.0 as usize) };
-    let span = Span::new(descs, Pfn(0), ZONE_ID).unwrap_or_else(|error| panic!("descriptor array: {error}"));
-    pages::init(span);
-
-    let free: Vec<Range<Pfn>> = early.remaining().map(|bytes| Pfn::whole_pages(&bytes)).collect();
-    let reserved = subtract(&early.map, &free);
-    let layout = LAYOUT.call_once(|| Layout { free, reserved, end });
-    mark_section_heads(layout, &span);
-
-    let mut section = Pfn(0);
-    let enough = EARLY_FREE_BYTES / PAGE_BYTES;
-    while section < end && pages::free_pages() < enough {
-        let next = Pfn((section.0 + SECTION_PAGES).min(end.0));
-        init_section(layout, &span, pages::zone(), section..next)?;
-        section = next;
+pub fn init_early(early: &EarlyMemory) -> Result<(), SectionError> {
+    let layout = LAYOUT.call_once(|| Layout::new(&early.map, early.remaining(), nodes::nodes()));
+    let zones = pages::init(layout, array(layout.end()));
+    zones.mark_section_heads(layout);
+    let progress = PROGRESS.call_once(|| Progress::new(layout));
+    let enough = MEMORY_EARLY.get_bytes() / PAGE_BYTES;
+    while pages::initialised_pages() < enough {
+        match progress.find(None) {
+            Some(section) => progress.init(layout, zones, section)?,
+            None => break,
+        };
     }
-    Ok(section..end)
+    Ok(())
 }
 
-/// Usable memory that is not in `free`.
-fn subtract(map: &MemoryMap, free: &[Range<Pfn>]) -> Vec<Range<Pfn>> {
-    let mut rest = Vec::new();
-    for memory in map.usable() {
-        let memory = Pfn::whole_pages(&memory);
-        let mut from = memory.start;
-        for range in free.iter().filter(|range| memory.start <= range.start && range.end <= memory.end) {
-            if from < range.start {
-                rest.push(from..range.start);
-            }
-            from = range.end;
-        }
-        if from < memory.end {
-            rest.push(from..memory.end);
+/// How far initialisation has come.
+///
+/// # Panics
+/// Before [`init_early`]: a bug of ours.
+pub fn progress() -> &'static Progress {
+    PROGRESS.get().expect("memory map init is looked at before it has begun")
+}
+
+/// Initialises one more section for somebody who needs memory now, if there is
+/// one: of `node`, else any. False: there is no more to come.
+pub fn grow(node: usize) -> bool {
+    let Some(progress) = PROGRESS.get() else { return false };
+    while progress.unclaimed.load(SeqCst) > 0 {
+        let Some(section) = progress.find(Some(node)).or_else(|| progress.find(None)) else { break };
+        if progress.init(layout(), pages::zones(), section) == Ok(true) {
+            GROWN.fetch_add(1, SeqCst);
+            return true;
         }
     }
-    rest
-}
-
-fn intersect(a: &Range<Pfn>, b: &Range<Pfn>) -> Option<Range<Pfn>> {
-    let both = a.start.max(b.start)..a.end.min(b.end);
-    (both.start < both.end).then_some(both)
-}
-
-/// Marks the first page of every section as not free, so that a merge in one
-/// section never takes what lies in the next for a free block.
-pub fn mark_section_heads(layout: &Layout, span: &Span<'_>) {
-    for memory in layout.free.iter().chain(&layout.reserved) {
-        let mut head = Pfn(memory.start.0.next_multiple_of(SECTION_PAGES));
-        while head < memory.end {
-            let one = head..head + 1;
-            span.init_range(one, InitKind::Reserved).expect("memory of the layout is in the span");
-            head = head + SECTION_PAGES;
+    // What others are at will be there in a moment. Only who can be interrupted may wait for it: those
+    // others may be threads that this CPU has to run.
+    let before = progress.unfinished();
+    while x86_64::instructions::interrupts::are_enabled() && before > progress.unclaimed.load(SeqCst) {
+        if progress.unfinished() < before {
+            return true;
         }
+        crate::arch::cpu::relax();
     }
+    false
 }
 
-/// Initialises the descriptors of `pages` (whole sections) and gives the free
-/// ones to `zone`. Different sections may be done at the same time.
-pub fn init_section(
-    layout: &Layout,
-    span: &Span<'_>,
-    zone: &IrqLock<Zone<'_>>,
-    pages: Range<Pfn>,
-) -> Result<(), FreeError> {
-    let in_pages = |range: &Range<Pfn>| intersect(range, &pages);
-    for (ranges, kind) in [(&layout.reserved, InitKind::Reserved), (&layout.free, InitKind::Usable)] {
-        for range in ranges.iter().filter_map(in_pages) {
-            span.init_range(range, kind).expect("memory of the layout is in the span");
-        }
-    }
-    layout.free.iter().filter_map(in_pages).try_for_each(|range| zone.lock().free_initial(range).map(drop))
-}
-
-/// Number of pages of the layout that a descriptor is written for.
-pub fn described_pages(layout: &Layout) -> u64 {
-    layout.free.iter().chain(&layout.reserved).map(|range| range.end.0 - range.start.0).sum()
-}
-
-/// Checks every descriptor of `zone` against the layout, for a zone from
-/// which nothing was allocated.
-pub fn verify_fresh(layout: &Layout, zone: &Zone<'_>) -> bool {
-    let pages_of =
-        |ranges: &[Range<Pfn>]| ranges.iter().map(|range| range.end.0 - range.start.0).sum::<u64>();
-    zone.verify().is_ok_and(|census| {
-        census.free_pages == pages_of(&layout.free)
-            && census.reserved_pages == pages_of(&layout.reserved)
-            && census.unclaimed_pages == 0
-            && census.allocated_pages == 0
-    })
+/// Sections that were initialised by [`grow`].
+pub fn grown_sections() -> u64 {
+    GROWN.load(SeqCst)
 }

@@ -5,10 +5,12 @@ use core::ops::Range;
 
 use firmware::early::EarlyFrames;
 use firmware::memmap::{Kind, MemoryMap};
+use firmware::nodes::NodeMemory;
 
 use super::space;
 use crate::arch::paging::{self, MapError, PAGE_BYTES, PageTables, Rights};
 use crate::arch::{pvh, smp};
+use crate::platform::nodes;
 
 /// Page 0 stays out of use: null pointers, and the real mode vector table.
 const FLOOR: u64 = PAGE_BYTES;
@@ -43,6 +45,18 @@ impl EarlyMemory {
     /// Hands out `len_bytes` for good, by physical address.
     pub fn alloc(&mut self, len_bytes: u64, align: u64) -> Option<u64> {
         self.frames.alloc(len_bytes, align, None)
+    }
+
+    /// As [`alloc`](Self::alloc), as near to the memory of `part` as can be: in
+    /// it, else elsewhere on its node, else anywhere.
+    pub fn alloc_near(&mut self, len_bytes: u64, align: u64, part: NodeMemory) -> Option<u64> {
+        let Self { map, frames, .. } = self;
+        let on_node = |other: &NodeMemory| other.node == part.node;
+        let others = map.usable().flat_map(|memory| nodes::nodes().split(memory)).filter(on_node);
+        let near = core::iter::once(part)
+            .chain(others)
+            .find_map(|near| frames.alloc_within(len_bytes, align, near.start.max(FLOOR)..near.end));
+        near.or_else(|| self.alloc(len_bytes, align))
     }
 
     /// A page frame that the boot map reaches.

@@ -1,43 +1,142 @@
-//! The page allocator: one zone, one lock.
+//! The page allocator: page frames by node, nearest first.
+//!
+//! Single pages come from the CPU's own cache ([`page_cache`]). Everything else
+//! comes from the zones, in this order: those above their low watermark, from
+//! near to far; memory that is not initialised yet; those above their minimum;
+//! what the caches held. What lies below the minimum is for the kernel's own
+//! needs ([`alloc_reserved`]).
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use frames::{FreeError, Pfn, Span, Zone};
+use frames::{Census, FreeError, Inconsistency, PageDesc, PageState, Pfn, order_pages};
 use params::registry::FAULT_ALLOC;
 use spin::Once;
 
-use crate::arch::irq::IrqLock;
+use super::layout::Layout;
+use super::zones::{NodeZone, ZoneSet};
+use super::{descriptors, page_cache, zero_pool};
 use crate::arch::paging::phys_to_virt;
+use crate::arch::percpu::MAX_CPUS;
+use crate::platform::nodes;
 
-static ZONE: Once<IrqLock<Zone<'static>>> = Once::new();
+struct Machine {
+    zones: ZoneSet<'static>,
+    descs: &'static [PageDesc],
+}
+
+static MACHINE: Once<Machine> = Once::new();
 /// Page allocations by jobs so far, for fault injection.
 static JOB_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Brings the allocator into being, with nothing free yet.
-pub fn init(span: Span<'static>) {
-    ZONE.call_once(|| IrqLock::new(Zone::from_span(span)));
+/// Brings the allocator into being, with nothing free yet. `descs` describe
+/// the whole machine, by page frame number.
+pub fn init(layout: &Layout, descs: &'static [PageDesc]) -> &'static ZoneSet<'static> {
+    let machine = MACHINE.call_once(|| Machine { zones: ZoneSet::new(layout, descs), descs });
+    for cpu in 0..MAX_CPUS {
+        // A node without memory has no pages to keep at hand.
+        if let Some(home) = machine.zones.home_of(nodes::nodes().node_of_cpu(cpu)) {
+            page_cache::init(cpu, home, descs);
+        }
+    }
+    &machine.zones
 }
 
-/// The one zone.
+fn machine() -> &'static Machine {
+    MACHINE.get().expect("the page allocator is used before it exists")
+}
+
+/// All zones.
 ///
 /// # Panics
 /// Before [`init`]: a bug of ours.
-pub fn zone() -> &'static IrqLock<Zone<'static>> {
-    ZONE.get().expect("the page allocator is used before it exists")
+pub fn zones() -> &'static ZoneSet<'static> {
+    &machine().zones
 }
 
-/// Takes 2^`order` page frames, aligned to their size.
+/// The zone with this id; `None` also before [`init`].
+pub fn zone_with_id(id: u16) -> Option<&'static NodeZone<'static>> {
+    MACHINE.get()?.zones.get(id)
+}
+
+/// The node that the page frame is of; `None` where there is no memory.
+pub fn node_of(pfn: Pfn) -> Option<usize> {
+    let desc = desc(pfn)?;
+    if desc.state() == PageState::Hole {
+        return None;
+    }
+    zone_with_id(desc.zone_id()).map(|zone| zone.node)
+}
+
+/// Takes 2^`order` page frames, aligned to their size, as near as can be.
 pub fn alloc(order: u8) -> Option<Pfn> {
-    zone().lock().alloc(order)
+    if order == 0
+        && let Some(page) = page_cache::take()
+    {
+        return Some(page);
+    }
+    alloc_near(nodes::current(), order)
+}
+
+/// As [`alloc`], as near to `node` as can be.
+pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
+    let page = alloc_from_zones(node, order)?;
+    page_cache::account(order_pages(order) as i64);
+    Some(page)
+}
+
+/// As [`alloc`], for what the kernel cannot do without: the reserve too.
+pub fn alloc_reserved(order: u8) -> Option<Pfn> {
+    alloc(order).or_else(|| {
+        let page = zones().near(nodes::current()).find_map(|zone| zone.allocator.lock().alloc(order))?;
+        page_cache::account(order_pages(order) as i64);
+        Some(page)
+    })
+}
+
+/// Takes blocks of `order` from `node` alone until `blocks` is full or the node
+/// is down to its minimum; returns how many. What caches hold is not touched.
+pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
+    let mut count = 0;
+    for zone in zones().iter().filter(|zone| zone.node == node) {
+        count += zone.allocator.lock().alloc_bulk(order, &mut blocks[count..], zone.marks.min_pages);
+    }
+    page_cache::account((count as u64 * order_pages(order)) as i64);
+    count
+}
+
+fn alloc_from_zones(node: usize, order: u8) -> Option<Pfn> {
+    let above = |reserve: fn(&NodeZone<'_>) -> u64| {
+        let mut near = zones().near(node);
+        near.find_map(|zone| zone.allocator.lock().alloc_above(order, reserve(zone)))
+    };
+    loop {
+        if let Some(page) = above(|zone| zone.marks.low_pages) {
+            return Some(page);
+        }
+        if !descriptors::grow(node) {
+            break;
+        }
+    }
+    let page = above(|zone| zone.marks.min_pages);
+    if page.is_some() || !gather() {
+        return page;
+    }
+    above(|zone| zone.marks.min_pages)
 }
 
 /// As [`alloc`], for jobs: `fault.alloc` may make it fail.
 pub fn alloc_for_job(order: u8) -> Option<Pfn> {
-    let number = JOB_ALLOCATIONS.fetch_add(1, SeqCst) + 1;
-    if FAULT_ALLOC.get() == Some(number) {
-        return None;
+    (count_job_allocations(1) == 1).then(|| alloc(order))?
+}
+
+/// Counts allocations by a job; returns how many of them come before the one
+/// that `fault.alloc` makes fail: all, mostly.
+pub fn count_job_allocations(count: u64) -> u64 {
+    let before = JOB_ALLOCATIONS.fetch_add(count, SeqCst);
+    match FAULT_ALLOC.get() {
+        Some(nth) if before < nth && nth <= before + count => nth - before - 1,
+        _ => count,
     }
-    alloc(order)
 }
 
 /// Has `fault.alloc` count from here.
@@ -58,17 +157,92 @@ pub fn free(pfn: Pfn, order: u8) {
 
 /// As [`free`], for tests of misuse.
 pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
-    zone().lock().free(pfn, order)
+    if order == 0 && page_cache::put(pfn) {
+        return Ok(());
+    }
+    let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
+    let zone = zone.ok_or(FreeError::OutOfRange { pfn, len_pages: order_pages(order) })?;
+    zone.allocator.lock().free(pfn, order)?;
+    page_cache::account(-(order_pages(order) as i64));
+    Ok(())
 }
 
 /// A page frame for a page table, by physical address.
 pub fn alloc_table() -> Option<u64> {
-    Some(alloc(0)?.address())
+    Some(alloc_reserved(0)?.address())
 }
 
-/// Number of free page frames.
+/// Number of page frames that nobody holds, initialised or not.
 pub fn free_pages() -> u64 {
-    zone().lock().free_pages()
+    let managed: u64 = zones().iter().map(|zone| zone.managed_pages).sum();
+    managed.saturating_add_signed(-page_cache::handed_out())
+}
+
+/// Number of free page frames in the zones: initialised, and in no cache.
+pub fn initialised_pages() -> u64 {
+    zones().iter().map(|zone| zone.allocator.lock().free_pages()).sum()
+}
+
+/// Number of free page frames of one node, those in caches not among them.
+pub fn free_pages_on(node: usize) -> u64 {
+    let on_node = zones().iter().filter(|zone| zone.node == node);
+    on_node.map(|zone| zone.allocator.lock().free_pages()).sum()
+}
+
+/// Number of blocks of `order` that could be had from `node` at once.
+pub fn free_blocks_on(node: usize, order: u8) -> u64 {
+    let blocks_in = |zone: &NodeZone<'_>| {
+        let zone = zone.allocator.lock();
+        (order..=frames::MAX_ORDER).map(|larger| zone.free_blocks(larger) << (larger - order)).sum::<u64>()
+    };
+    zones().iter().filter(|zone| zone.node == node).map(blocks_in).sum()
+}
+
+/// Gives what the caches and the pools of clean pages hold back to the zones,
+/// so that it can become part of larger blocks; says whether there was any.
+pub fn gather() -> bool {
+    let had_cached = page_cache::drain_all();
+    let had_clean = zero_pool::drain_all();
+    had_cached || had_clean
+}
+
+/// Takes a page of `node` that the kernel does not need for anything better,
+/// for keeping it at hand: it counts as free. It goes back by [`give_spare`].
+pub fn take_spare(node: usize) -> Option<Pfn> {
+    let mut on_node = zones().iter().filter(|zone| zone.node == node);
+    on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages))
+}
+
+/// Gives back what [`take_spare`] gave.
+pub fn give_spare(pfn: Pfn) {
+    let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
+    let freed = zone.map(|zone| zone.allocator.lock().free(pfn, 0));
+    assert!(matches!(freed, Some(Ok(()))), "giving back page {pfn}: {freed:?}");
+}
+
+/// The descriptor of a page frame.
+pub fn desc(pfn: Pfn) -> Option<&'static PageDesc> {
+    machine().descs.get(pfn.0 as usize)
+}
+
+/// Checks everything that the allocator believes; reads every descriptor. The
+/// pages of all zones, added up.
+pub fn verify() -> Result<Census, Inconsistency> {
+    gather();
+    let mut sum = Census::default();
+    for zone in zones().iter() {
+        let census = zone.allocator.lock().verify()?;
+        sum.reserved_pages += census.reserved_pages;
+        sum.unclaimed_pages += census.unclaimed_pages;
+        sum.free_pages += census.free_pages;
+        sum.allocated_pages += census.allocated_pages;
+        sum.cached_pages += census.cached_pages;
+        for order in 0..frames::ORDERS {
+            sum.free_blocks[order] += census.free_blocks[order];
+            sum.allocated_blocks[order] += census.allocated_blocks[order];
+        }
+    }
+    Ok(sum)
 }
 
 /// Where the frame is in the physical map.

@@ -76,7 +76,7 @@ fn map_new(len_pages: u64) -> Option<u64> {
         stacks.next_slot += 1;
         slot
     };
-    let frames = pages::alloc(order)?;
+    let frames = pages::alloc_reserved(order)?;
     let len_bytes = len_pages * PAGE_SIZE;
     let top = STACKS_BASE + (slot + 1) * SLOT_BYTES;
     if space::map(top - len_bytes, frames.address(), len_bytes, Rights::Data).is_err() {

@@ -1,5 +1,9 @@
-//! The zeroing engine: which instruction clears pages fastest is measured at
-//! boot, for it differs from machine to machine by more than ten times.
+//! The zeroing engine: which instruction clears memory fastest is measured at
+//! boot, for it differs from machine to machine by more than ten times, and
+//! with how much is cleared at a time.
+//!
+//! Clearing can be interrupted at any instruction, and so the thread that does
+//! it preempted, however long the extent is.
 
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -12,68 +16,107 @@ use crate::arch::clear::{self, ClearMethod};
 use crate::arch::tsc;
 use crate::console::{records, warning};
 
-/// Memory that each method clears in the measurement.
-const SAMPLE_PAGES: u64 = 128;
+/// Lengths of extents that have a method of their own: one page, some pages, and
+/// what is longer than caches are near.
+const EXTENT_PAGES: [u64; 3] = [1, 16, 128];
+const EXTENT_CLASSES: usize = EXTENT_PAGES.len();
+/// Memory that each method clears in a round of the measurement, by extents.
+const SAMPLE_PAGES: u64 = EXTENT_PAGES[EXTENT_CLASSES - 1];
 /// Timed rounds of each method; the fastest counts.
 const ROUNDS: u32 = 3;
+/// A method that is so many times slower than another in its first round gets
+/// no second one.
+const HOPELESS: u64 = 2;
 
 /// `rep stosq` until measured: every CPU has it and none is very slow at it.
-static CHOSEN: AtomicU8 = AtomicU8::new(ClearMethod::Stosq as u8);
+static CHOSEN: [AtomicU8; EXTENT_CLASSES] =
+    [const { AtomicU8::new(ClearMethod::Stosq as u8) }; EXTENT_CLASSES];
 
-/// The method in use.
-pub fn method() -> ClearMethod {
-    ClearMethod::ALL[usize::from(CHOSEN.load(SeqCst))]
+/// Bytes per second of each method on extents of one length; `None` for methods
+/// that the CPU has not.
+type Rates = [Option<u64>; ClearMethod::ALL.len()];
+
+/// The method in use for extents of `len_pages`.
+pub fn method(len_pages: u64) -> ClearMethod {
+    // The nearest of the measured lengths, by ratio.
+    let class = if len_pages <= 4 {
+        0
+    } else if len_pages <= 64 {
+        1
+    } else {
+        2
+    };
+    ClearMethod::ALL[usize::from(CHOSEN[class].load(SeqCst))]
 }
 
-/// Measures all methods on warm memory and chooses the fastest, or the one
-/// that `zero.method` names if this CPU has it. Without memory to measure
-/// on, the choice stays as it is.
+/// Measures all methods on warm memory and chooses the fastest for each length
+/// of extent, or the one that `zero.method` names if this CPU has it. Without
+/// memory to measure on, the choice stays as it is.
 pub fn calibrate() {
     let order = order_for_pages(SAMPLE_PAGES).expect("the sample is no larger than the largest block");
     let Some(sample) = pages::alloc(order) else {
-        warning(format_args!("zeroing: no memory to measure on; using {}", method().name()));
+        warning(format_args!("zeroing: no memory to measure on; using {}", method(SAMPLE_PAGES).name()));
         return;
     };
-    let bytes = SAMPLE_PAGES * PAGE_SIZE;
-    // SAFETY: in both uses, the block was just allocated (invariant 12), is in the physical map (invariant 11) and
-    // page-aligned; only available methods are used.
-    let clear_sample = |method| unsafe { clear::clear(method, pages::virt(sample), bytes as usize) };
     // The host may back memory at its first touch: not on our time.
-    clear_sample(ClearMethod::Stosq);
-    let measured = ClearMethod::ALL.map(|method| {
-        method.is_available().then(|| {
-            let best = (0..ROUNDS).map(|_| {
-                let start = tsc::ticks();
-                clear_sample(method);
-                tsc::ticks_to_ns(tsc::ticks() - start).max(1)
-            });
-            let ns = best.min().expect("there is at least one round");
-            (u128::from(bytes) * 1_000_000_000 / u128::from(ns)) as u64
-        })
-    });
+    clear_sample(sample, ClearMethod::Stosq, SAMPLE_PAGES);
+    let rates = EXTENT_PAGES.map(|extent_pages| measure(sample, extent_pages));
     pages::free(sample, order);
 
-    let fastest = (0..measured.len()).max_by_key(|index| measured[*index]).expect("there are methods");
-    let chosen = wanted_by_parameter(&measured).unwrap_or(fastest);
-    CHOSEN.store(chosen as u8, SeqCst);
-    report(&measured, chosen);
+    let wanted = wanted_by_parameter();
+    for ((rates, chosen), extent_pages) in rates.iter().zip(&CHOSEN).zip(EXTENT_PAGES) {
+        let fastest = (0..rates.len()).max_by_key(|index| rates[*index]).expect("there are methods");
+        let choice = wanted.unwrap_or(fastest);
+        chosen.store(choice as u8, SeqCst);
+        log::debug!("zeroing: extents of {} KiB by {}", extent_pages * 4, ClearMethod::ALL[choice].name());
+    }
+    report(&rates[EXTENT_CLASSES - 1], usize::from(CHOSEN[EXTENT_CLASSES - 1].load(SeqCst)));
 }
 
-fn wanted_by_parameter(measured: &[Option<u64>; ClearMethod::ALL.len()]) -> Option<usize> {
+fn measure(sample: Pfn, extent_pages: u64) -> Rates {
+    let bytes = SAMPLE_PAGES * PAGE_SIZE;
+    let round = |method| {
+        let start = tsc::ticks();
+        clear_sample(sample, method, extent_pages);
+        let ns = tsc::ticks_to_ns(tsc::ticks() - start).max(1);
+        (u128::from(bytes) * 1_000_000_000 / u128::from(ns)) as u64
+    };
+    let mut rates = ClearMethod::ALL.map(|method| method.is_available().then(|| round(method)));
+    let best = rates.iter().flatten().copied().max().unwrap_or(0);
+    for (rate, method) in rates.iter_mut().zip(ClearMethod::ALL) {
+        if let Some(rate) = rate.as_mut().filter(|rate| **rate > best / HOPELESS) {
+            *rate = (1..ROUNDS).map(|_| round(method)).fold(*rate, u64::max);
+        }
+    }
+    rates
+}
+
+/// Clears the sample, extent by extent.
+fn clear_sample(sample: Pfn, method: ClearMethod, extent_pages: u64) {
+    for page in (0..SAMPLE_PAGES).step_by(extent_pages as usize) {
+        let bytes = (extent_pages * PAGE_SIZE) as usize;
+        // SAFETY: the sample was allocated by `calibrate` (invariant 12), is in the physical map (invariant 11) and
+        // page-aligned; extents divide it; only available methods come here.
+        unsafe { clear::clear(method, pages::virt(sample + page), bytes) }
+    }
+}
+
+fn wanted_by_parameter() -> Option<usize> {
     // Choice 0 is `auto`.
     let index = ZERO_METHOD.get_index().checked_sub(1)?;
-    if measured[index].is_none() {
+    if !ClearMethod::ALL[index].is_available() {
         warning(format_args!(
             "zero.method: this cpu has no {}; the fastest it has is used",
             ZERO_METHOD.get()
         ));
+        return None;
     }
-    measured[index].map(|_| index)
+    Some(index)
 }
 
-fn report(measured: &[Option<u64>; ClearMethod::ALL.len()], chosen: usize) {
+fn report(rates: &Rates, chosen: usize) {
     for (index, method) in ClearMethod::ALL.iter().enumerate() {
-        let Some(bytes_per_s) = measured[index] else { continue };
+        let Some(bytes_per_s) = rates[index] else { continue };
         let is_chosen = index == chosen;
         log::info!(
             "{:8} {:5}.{:02} GiB/s{}",
@@ -91,14 +134,39 @@ fn report(measured: &[Option<u64>; ClearMethod::ALL.len()], chosen: usize) {
     }
 }
 
-/// Clears `len_pages` page frames from `first` on.
+/// Clears `len_pages` page frames from `first` on: a page, a huge page, or any
+/// extent.
 ///
 /// # Safety
 /// The frames are the caller's alone (invariant 12).
 pub unsafe fn zero_frames(first: Pfn, len_pages: u64) {
     // SAFETY: the frames are the caller's, all memory is in the physical map (invariant 11), frames are
     // page-aligned, and `method` only returns what this CPU has.
-    unsafe { clear::clear(method(), pages::virt(first), (len_pages * PAGE_SIZE) as usize) }
+    unsafe { clear::clear(method(len_pages), pages::virt(first), (len_pages * PAGE_SIZE) as usize) }
+}
+
+/// Clears extents, each a first page frame and a number of them. What touches
+/// is cleared as one: long extents are cleared faster.
+///
+/// # Safety
+/// As for [`zero_frames`], for each.
+pub unsafe fn zero_extents(extents: impl IntoIterator<Item = (Pfn, u64)>) {
+    let mut run: Option<(Pfn, u64)> = None;
+    for (first, len_pages) in extents {
+        run = match run {
+            Some((start, len)) if start + len == first => Some((start, len + len_pages)),
+            Some((start, len)) => {
+                // SAFETY: the run is made of extents that the caller owns.
+                unsafe { zero_frames(start, len) };
+                Some((first, len_pages))
+            }
+            None => Some((first, len_pages)),
+        };
+    }
+    if let Some((start, len)) = run {
+        // SAFETY: as above.
+        unsafe { zero_frames(start, len) };
+    }
 }
 
 /// Writes a pattern over page frames, so that clearing them can be proved.

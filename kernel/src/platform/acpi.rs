@@ -13,8 +13,10 @@ use acpi::sdt::hpet::HpetTable;
 use acpi::sdt::madt::{Madt, MadtEntry};
 use acpi::{AcpiTables, Handler, PciAddress, PhysicalMapping};
 use firmware::acpi::{TableError, check_madt, check_rsdp, check_sdt, sleep_state_s5};
+use firmware::affinity::{Slit, Srat};
 use firmware::cpus::{CpuList, MadtCpu};
 use firmware::memmap::MemoryMap;
+use firmware::nodes::Nodes;
 use params::registry::SMP_MAX_CPUS;
 
 use super::Topology;
@@ -76,7 +78,8 @@ pub fn read(rsdp: Option<u64>, map: &MemoryMap, boot_apic_id: u32) -> Result<Top
     let cpus = read_cpus(memory, &tables, boot_apic_id)?;
     let pm_timer = read_fixed_hardware(memory, &tables);
     let hpet = checked::<HpetTable>(memory, &tables, "HPET").map(|table| table.get().base_address.address);
-    Ok(Topology { cpus, pm_timer, hpet: hpet.filter(|address| *address != 0), node_count: 1 })
+    let nodes = read_nodes(memory, &tables, &cpus);
+    Ok(Topology { cpus, pm_timer, hpet: hpet.filter(|address| *address != 0), nodes })
 }
 
 fn search_rsdp(memory: FirmwareMemory<'_>) -> Option<u64> {
@@ -146,6 +149,40 @@ fn read_cpus(
     }
     log::debug!("madt: {report}");
     Ok(list)
+}
+
+/// Reads SRAT and SLIT. Without a sound SRAT the machine is one node; without a
+/// sound SLIT all nodes are equally far apart.
+fn read_nodes(memory: FirmwareMemory<'_>, tables: &AcpiTables<FirmwareMemory<'_>>, cpus: &CpuList) -> Nodes {
+    // The acpi crate reads these two wrongly: it only finds them.
+    let find = |signature: &str| {
+        let header = tables.table_headers().find(|(_, header)| header.signature.as_str() == signature)?;
+        memory.bytes_from(header.0 as u64)
+    };
+    let unless_damaged = |table, problem: TableError, what_instead| {
+        let problem = Problem::Damaged { table, error: problem };
+        warning(format_args!("acpi: {problem}; {what_instead}"));
+    };
+    let srat = find("SRAT").map(Srat::parse);
+    let Some(Ok(srat)) = srat else {
+        if let Some(Err(error)) = srat {
+            unless_damaged("SRAT", error, "taking all memory for one node");
+        }
+        return Nodes::single();
+    };
+    let slit = match find("SLIT").map(Slit::parse) {
+        Some(Err(error)) => {
+            unless_damaged("SLIT", error, "taking all nodes for equally far apart");
+            None
+        }
+        Some(Ok(slit)) => Some(slit),
+        None => None,
+    };
+    let (nodes, report) = Nodes::collect(srat, slit, memory.map, cpus);
+    if report.is_suspicious() {
+        warning(format_args!("acpi: the SRAT is odd: {report}"));
+    }
+    nodes
 }
 
 /// Reads the FADT and the DSDT it leads to: how to switch the machine off, and

@@ -4,6 +4,7 @@
 
 mod acpi;
 mod clock;
+pub mod nodes;
 
 pub use clock::start_clock;
 
@@ -11,6 +12,7 @@ use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use firmware::cpus::CpuList;
 use firmware::memmap::{Kind, MemoryMap, Region};
+use firmware::nodes::Nodes;
 
 use crate::arch::{cpu, paging};
 use crate::console::warning;
@@ -23,8 +25,8 @@ pub struct Topology {
     pub pm_timer: Option<(u16, bool)>,
     /// Physical address of the HPET's registers.
     pub hpet: Option<u64>,
-    /// Memory nodes. One: nodes are not read from the firmware yet.
-    pub node_count: usize,
+    /// Memory nodes: which CPUs and which memory are near each other.
+    pub nodes: Nodes,
 }
 
 /// Reads the firmware's memory map and repairs it.
@@ -61,7 +63,7 @@ pub fn topology(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
         Err(problem) => {
             warning(format_args!("acpi: {problem}; going on with one CPU"));
             let (cpus, _) = CpuList::collect([], boot_cpu, 1);
-            Topology { cpus, pm_timer: None, hpet: None, node_count: 1 }
+            Topology { cpus, pm_timer: None, hpet: None, nodes: Nodes::single() }
         }
     }
 }

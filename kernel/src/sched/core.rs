@@ -22,6 +22,7 @@ use crate::arch::irq::{IrqGuard, IrqLock};
 use crate::arch::percpu::{self, CpuId, MAX_CPUS};
 use crate::arch::trap::VECTOR_RESCHEDULE;
 use crate::arch::{apic, context, tsc};
+use crate::mm::zero_pool;
 
 /// How long a thread may run while others wait for its CPU.
 pub const SLICE_NS: u64 = 5_000_000;
@@ -90,6 +91,11 @@ pub fn idle_forever() -> ! {
             Some(next) => {
                 switch_away(next, Leave::Idle);
                 x86_64::instructions::interrupts::enable();
+            }
+            // Clean pages for later, one at a time: a thread that is woken meanwhile waits for no more than that.
+            None if zero_pool::wants_page() => {
+                x86_64::instructions::interrupts::enable();
+                zero_pool::add_page();
             }
             // An interrupt between the check and the halt is not lost: `sti` takes effect after `hlt` began.
             None => x86_64::instructions::interrupts::enable_and_hlt(),

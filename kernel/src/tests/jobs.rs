@@ -2,14 +2,14 @@
 
 use frames::PAGE_SIZE;
 use params::Param;
-use params::registry::FAULT_ALLOC;
+use params::registry::{FAULT_ALLOC, FAULT_SECTION};
 
 use crate::arch::percpu;
 use crate::jobs::huge_reserve;
 use crate::jobs::memory_map_init::Shadow;
 use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
-use crate::mm::pages;
+use crate::mm::{descriptors, pages};
 use crate::{check, kernel_tests};
 
 fn failed<T>(message: &str) -> Result<T, crate::debug::ktest::Stopped> {
@@ -22,6 +22,21 @@ kernel_tests! { "jobs":
         for threads in 1..=percpu::online_count() {
             let run = shadow.run(threads);
             check!(run.is_ok_and(|run| run.ok), "wrong on {threads} threads");
+        }
+    }
+
+    /// The nth section fails, for every n: the job ends, nothing is half done, and
+    /// a second run does the rest.
+    fn any_failing_section_can_be_done_later() {
+        let Some(mut shadow) = Shadow::new() else { return failed("no memory for a shadow") };
+        let sections: u64 = descriptors::progress().runs().iter().map(|(run, _)| run.end - run.start).sum();
+        for nth in (1..=sections).take(8) {
+            descriptors::restart_fault_count();
+            check!(FAULT_SECTION.set(&alloc::format!("{nth}")).is_ok());
+            let (has_failed, ok) = shadow.run_twice();
+            check!(FAULT_SECTION.set("none").is_ok());
+            check!(has_failed, "section {nth} failed and nobody noticed");
+            check!(ok, "descriptors are wrong after section {nth} failed");
         }
     }
 
@@ -66,7 +81,7 @@ kernel_tests! { "jobs":
         }
         check!(result.is_err(), "{too_many} huge pages were reserved");
         check!(pages::free_pages() == free_before, "pages were lost");
-        check!(pages::zone().lock().verify().is_ok());
+        check!(pages::verify().is_ok());
     }
 
     /// The nth page cannot be had, for every n.

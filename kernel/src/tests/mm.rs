@@ -2,25 +2,31 @@
 
 use alloc::vec::Vec;
 
-use frames::{PAGE_SIZE, Pfn, order_pages};
+use frames::{PAGE_SIZE, PageDesc, Pfn, order_pages};
+use params::Param;
+use params::registry::ZERO_POOL_PAGES;
+use runqueue::CpuMask;
 
 use crate::arch::clear::{self, ClearMethod};
-use crate::mm::{descriptors, pages, zero};
-use crate::{check, kernel_tests, sched};
+use crate::arch::paging::DESCRIPTORS_BASE;
+use crate::arch::{percpu, tsc};
+use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
+use crate::platform::nodes;
+use crate::{check, kernel_tests, sched, skip_if};
 
 kernel_tests! { "mm":
     fn every_page_is_accounted_for() {
         let layout = descriptors::layout();
-        let count = |ranges: &[core::ops::Range<Pfn>]| ranges.iter().map(|range| range.end.0 - range.start.0).sum::<u64>();
-        let zone = pages::zone().lock();
-        let census = match zone.verify() {
+        let census = match pages::verify() {
             Ok(census) => census,
             Err(error) => return Err(crate::debug::ktest::Stopped::Failed(alloc::format!("{error}"))),
         };
         check!(census.unclaimed_pages == 0, "{} pages were never freed", census.unclaimed_pages);
-        let owned = census.free_pages + census.allocated_pages;
-        check!(owned == count(&layout.free), "{owned} pages in the allocator, not {}", count(&layout.free));
-        check!(census.reserved_pages == count(&layout.reserved), "{} pages reserved", census.reserved_pages);
+        let owned = census.free_pages + census.allocated_pages + census.cached_pages;
+        let free = layout.free_pages();
+        check!(owned == free, "{owned} pages in the allocator, not {free}");
+        let reserved = layout.described_pages() - free;
+        check!(census.reserved_pages == reserved, "{} pages reserved, not {reserved}", census.reserved_pages);
     }
 
     fn blocks_are_aligned_and_disjoint() {
@@ -42,6 +48,88 @@ kernel_tests! { "mm":
             pages::free(block, order);
         }
         check!(pages::free_pages() == free_before);
+    }
+
+    /// Every free block is of the node that it was asked from, and so is the
+    /// descriptor that says so.
+    fn memory_comes_from_the_node_that_was_asked() {
+        let nodes = nodes::nodes();
+        for node in 0..nodes.len() {
+            for order in [0, 4, 9] {
+                let mut block = [Pfn(0)];
+                if pages::alloc_bulk_on(node, order, &mut block) == 0 {
+                    continue;
+                }
+                let [block] = block;
+                let found = (pages::node_of(block), nodes.node_of_address(block.address()));
+                pages::free(block, order);
+                check!(found == (Some(node), node), "{:#x} is of {found:?}, not {node}", block.address());
+            }
+            let Some(near) = pages::alloc_near(node, 0) else { continue };
+            let is_near = pages::node_of(near) == Some(node) || pages::free_pages_on(node) == 0;
+            pages::free(near, 0);
+            check!(is_near, "a page near node {node} is on {:?}", pages::node_of(near));
+        }
+        check!(pages::node_of(descriptors::layout().end()).is_none());
+    }
+
+    fn descriptors_lie_on_the_node_of_their_pages() {
+        let nodes = nodes::nodes();
+        skip_if!(nodes.len() == 1, "needs two nodes");
+        let layout = descriptors::layout();
+        let (mut local, mut remote) = (0_u64, 0_u64);
+        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+            // A page of descriptors describes 256 pages.
+            for pfn in (piece.pages.start.0..piece.pages.end.0).step_by(256) {
+                let virt = DESCRIPTORS_BASE + pfn * size_of::<PageDesc>() as u64;
+                let phys = space::with_tables(|tables| tables.translate(virt));
+                let Some(phys) = phys else {
+                    check!(false, "the descriptor of page {pfn:#x} is not mapped");
+                    continue;
+                };
+                let same = nodes.node_of_address(phys) == layout.zones()[usize::from(piece.zone)].node;
+                *(if same { &mut local } else { &mut remote }) += 1;
+            }
+        }
+        // What crosses a node's border is on one side of it.
+        check!(remote * 50 <= local, "{remote} of {} pages of descriptors are remote", local + remote);
+    }
+
+    /// A page of descriptors for memory that is not there is the one of zeros.
+    fn holes_cost_one_page() {
+        let layout = descriptors::layout();
+        let mut end = Pfn(0);
+        let mut seen = None;
+        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+            let bytes = |pfn: Pfn| DESCRIPTORS_BASE + pfn.0 * size_of::<PageDesc>() as u64;
+            let hole = bytes(end).next_multiple_of(PAGE_SIZE)..bytes(piece.pages.start) / PAGE_SIZE * PAGE_SIZE;
+            for virt in hole.step_by(PAGE_SIZE as usize) {
+                let phys = space::with_tables(|tables| tables.translate(virt));
+                check!(phys.is_some() && *seen.get_or_insert(phys) == phys, "{virt:#x} is mapped to {phys:?}");
+                let rights = space::with_tables(|tables| tables.rights_of(virt));
+                check!(rights == Some((false, false)), "{virt:#x} has rights {rights:?}");
+            }
+            end = piece.pages.end;
+        }
+    }
+
+    fn a_page_given_back_is_the_next_one_taken() {
+        let cpu = percpu::this_cpu().id().index();
+        let on_this_cpu = sched::spawn_on(CpuMask::single(cpu), "test/cache", move || {
+            let before = page_cache::stats(cpu);
+            let page = pages::alloc(0).expect("a page");
+            pages::free(page, 0);
+            let again = pages::alloc(0).expect("a page");
+            pages::free(again, 0);
+            assert_eq!(page, again);
+            let after = page_cache::stats(cpu);
+            assert!(after.taken >= before.taken + 2 && after.freed >= before.freed + 2);
+            assert!(pages::try_free(page, 0).is_err(), "a page in the cache was freed again");
+        });
+        match on_this_cpu {
+            Ok(thread) => thread.join(),
+            Err(error) => check!(false, "{error}"),
+        }
     }
 
     fn freeing_twice_is_refused() {
@@ -86,7 +174,7 @@ kernel_tests! { "mm":
         // Stacks of these threads are kept for the next ones.
         let kept = free_before - pages::free_pages();
         check!(kept <= 8 * crate::mm::stacks::THREAD_STACK_PAGES + 8, "{kept} pages are missing");
-        check!(pages::zone().lock().verify().is_ok());
+        check!(pages::verify().is_ok());
     }
 
     fn every_zeroing_method_clears_exactly_its_extent() {
@@ -111,6 +199,68 @@ kernel_tests! { "mm":
             }
         }
         pages::free(block, 2);
+    }
+
+    /// Extents in any order, touching or not: each is clear, nothing else is.
+    fn extents_are_cleared_and_nothing_else() {
+        let Some(block) = pages::alloc(6) else {
+            return Err(crate::debug::ktest::Stopped::Failed("no block of order 6".into()));
+        };
+        // SAFETY: the block is ours (invariant 12), and all extents are within its 64 pages.
+        unsafe { zero::poison_frames(block, 64) };
+        let extents = [(block + 8, 2), (block + 10, 20), (block + 40, 1), (block + 1, 3), (block + 63, 1)];
+        // SAFETY: as above.
+        unsafe { zero::zero_extents(extents) };
+        for page in 0..64 {
+            let wanted = extents.iter().any(|(first, len)| (first.0..first.0 + len).contains(&(block.0 + page)));
+            // SAFETY: as above.
+            let is_zero = unsafe { zero::is_zero(block + page, 1) };
+            check!(is_zero == wanted, "page {page}: clear {is_zero}, wanted {wanted}");
+        }
+        pages::free(block, 6);
+    }
+
+    /// Idle CPUs fill the pool, what comes out of it is clean, and a lower limit
+    /// empties it.
+    fn clean_pages_are_kept_by_idle_cpus() {
+        let free_before = pages::free_pages();
+        let limit = ZERO_POOL_PAGES.get();
+        check!(ZERO_POOL_PAGES.set("32").is_ok());
+        let node = nodes::current();
+        skip_if!(pages::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
+        // Wanting one has idle CPUs begin, wherever memory was short before.
+        if let Some(page) = zero_pool::alloc() {
+            pages::free(page, 0);
+        }
+        // This CPU too has nothing better to do while its thread sleeps.
+        let is_full = || zero_pool::len(node) == 32;
+        let deadline_ns = tsc::now_ns() + 5_000_000_000;
+        while !is_full() && tsc::now_ns() < deadline_ns {
+            sched::sleep_ns(1_000_000);
+        }
+        check!(is_full(), "{} pages after 5 s", zero_pool::len(node));
+        let mut taken: Vec<Pfn> = Vec::new();
+        for _ in 0..40 {
+            taken.extend(zero_pool::alloc());
+        }
+        check!(taken.len() == 40, "{} of 40 clean pages were to be had", taken.len());
+        for page in &taken {
+            // SAFETY: the page is ours (invariant 12); it is dirtied so that it cannot come back clean by chance.
+            let is_zero = unsafe {
+                let is_zero = zero::is_zero(*page, 1);
+                zero::poison_frames(*page, 1);
+                is_zero
+            };
+            check!(is_zero, "page {page} is not clean");
+        }
+        for page in taken {
+            pages::free(page, 0);
+        }
+        check!(ZERO_POOL_PAGES.set("0").is_ok());
+        zero_pool::trim();
+        check!(zero_pool::len(node) == 0 && !zero_pool::wants_page());
+        check!(pages::free_pages() == free_before, "pages were lost");
+        check!(ZERO_POOL_PAGES.set(&alloc::format!("{limit}")).is_ok());
     }
 
     fn a_byte_that_is_not_zero_is_found() {

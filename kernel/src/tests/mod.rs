@@ -2,6 +2,7 @@
 //! interrupts. Policy is tested on the host, beside its code.
 
 mod arch;
+mod huge;
 mod jobs;
 mod ktask;
 mod mm;

@@ -20,7 +20,7 @@ pub const SDT_HEADER_BYTES: usize = 36;
 /// Bytes of the MADT before its first entry.
 const MADT_HEADER_BYTES: usize = 44;
 /// An entry's type and length.
-const MADT_ENTRY_HEADER_BYTES: usize = 2;
+pub(crate) const ENTRY_HEADER_BYTES: u8 = 2;
 
 /// What is wrong with a table. Lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,23 @@ pub enum TableError {
         /// Bytes from the entry's start to the end of the table.
         available: usize,
     },
+    /// A distance table is for more localities than it has bytes for.
+    MatrixBeyondTable {
+        /// Localities that the table says it is for.
+        localities: u64,
+        /// Bytes that are left for their distances.
+        available: usize,
+    },
+    /// A distance that cannot be: 10 is what a locality is from itself, and
+    /// nothing else is as near.
+    Distance {
+        /// Locality from which.
+        from: usize,
+        /// Locality to which.
+        to: usize,
+        /// What the table says.
+        value: u8,
+    },
     /// The table ends in bytes that are too few for an entry's header.
     TrailingBytes {
         /// Where in the table they begin.
@@ -117,6 +134,15 @@ impl fmt::Display for TableError {
             Self::EntryBeyondTable { offset, kind, length, available } => write!(
                 f,
                 "entry of type {kind:#04x} at offset {offset} says length {length}, at most {available} are left in the table"
+            ),
+            Self::MatrixBeyondTable { localities, available } => write!(
+                f,
+                "distances of {localities} localities, which are {localities} times as many bytes; {available} are there"
+            ),
+            Self::Distance { from, to, value } => write!(
+                f,
+                "distance {value} from locality {from} to {to}, should be {}",
+                if from == to { "10" } else { "11 to 255" }
             ),
             Self::TrailingBytes { offset, count } => {
                 write!(f, "{count} bytes at offset {offset} after the last entry, should be none")
@@ -213,20 +239,30 @@ pub fn check_sdt(bytes: &[u8], expected_signature: Option<[u8; 4]>) -> Result<Sd
 pub fn check_madt(bytes: &[u8]) -> Result<(), TableError> {
     let length = check_sdt(bytes, Some(*b"APIC"))?.length;
     let table = sized_part(bytes, length, MADT_HEADER_BYTES)?;
-    let mut offset = MADT_HEADER_BYTES;
+    check_entries(table, MADT_HEADER_BYTES, least_madt_entry_bytes)
+}
+
+/// Checks the entries of `table` from `offset` to its end, each of which begins
+/// with a byte for its type and one for its length. `least_bytes` says how
+/// long an entry of a type is at least; 2 or more.
+pub(crate) fn check_entries(
+    table: &[u8],
+    mut offset: usize,
+    least_bytes: fn(u8) -> u8,
+) -> Result<(), TableError> {
     while offset < table.len() {
-        offset += check_madt_entry(table, offset)?;
+        offset += check_entry(table, offset, least_bytes)?;
     }
     Ok(())
 }
 
 /// Checks the entry at `offset` and returns its length in bytes, 2 or more.
-fn check_madt_entry(table: &[u8], offset: usize) -> Result<usize, TableError> {
+fn check_entry(table: &[u8], offset: usize, least_bytes: fn(u8) -> u8) -> Result<usize, TableError> {
     let rest = &table[offset..];
     let &[kind, length, ..] = rest else {
         return Err(TableError::TrailingBytes { offset, count: rest.len() });
     };
-    let least = least_madt_entry_bytes(kind);
+    let least = least_bytes(kind);
     if length < least {
         return Err(TableError::EntryTooShort { offset, kind, length, least });
     }
@@ -258,7 +294,7 @@ const fn least_madt_entry_bytes(kind: u8) -> u8 {
         0x0e => 16,        // GIC redistributor
         0x0f => 20,        // GIC interrupt translation service
         0x10 => 16,        // multiprocessor wakeup
-        _ => MADT_ENTRY_HEADER_BYTES as u8,
+        _ => ENTRY_HEADER_BYTES,
     }
 }
 
@@ -347,7 +383,7 @@ fn fixed_part(bytes: &[u8], needed: usize) -> Result<&[u8], TableError> {
 }
 
 /// The first `length` bytes, `least` or more.
-fn sized_part(bytes: &[u8], length: u32, least: usize) -> Result<&[u8], TableError> {
+pub(crate) fn sized_part(bytes: &[u8], length: u32, least: usize) -> Result<&[u8], TableError> {
     if (length as usize) < least {
         return Err(TableError::LengthTooSmall { length, least: least as u32 });
     }
@@ -362,12 +398,12 @@ fn check_sum(bytes: &[u8]) -> Result<(), TableError> {
 }
 
 /// `N` bytes from `offset`. The callers have checked that they are there.
-fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
+pub(crate) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[offset..offset + N]);
     array
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(array_at(bytes, offset))
 }

@@ -60,15 +60,22 @@ impl EarlyFrames {
     /// `None` when nothing fits, `len_bytes` is 0 or `align` is no power of two.
     #[must_use = "the memory is taken and cannot be given back"]
     pub fn alloc(&mut self, len_bytes: u64, align: u64, below: Option<u64>) -> Option<u64> {
+        let ceiling = below.unwrap_or(u64::MAX);
+        let floor = if ceiling <= self.floor { 0 } else { self.floor };
+        self.alloc_within(len_bytes, align, floor..ceiling)
+    }
+
+    /// As [`alloc`](Self::alloc), from the memory between two addresses; the
+    /// floor does not count.
+    #[must_use = "the memory is taken and cannot be given back"]
+    pub fn alloc_within(&mut self, len_bytes: u64, align: u64, within: Range<u64>) -> Option<u64> {
         if len_bytes == 0 || !align.is_power_of_two() {
             return None;
         }
-        let ceiling = below.unwrap_or(u64::MAX);
-        let floor = if ceiling <= self.floor { 0 } else { self.floor };
         let (start, end) = self.free.iter().find_map(|range| {
-            let start = range.start.max(floor).checked_next_multiple_of(align)?;
+            let start = range.start.max(within.start).checked_next_multiple_of(align)?;
             let end = start.checked_add(len_bytes)?;
-            (end <= range.end.min(ceiling)).then_some((start, end))
+            (end <= range.end.min(within.end)).then_some((start, end))
         })?;
         self.lost_bytes += self.free.subtract(start..end);
         self.allocated_bytes += len_bytes;

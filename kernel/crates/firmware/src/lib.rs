@@ -9,15 +9,19 @@
 //! * [`early`]: the allocator of physical memory before the page allocator.
 //! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
 //! * [`cpus`]: which of the CPUs in the MADT to start, in which order.
+//! * [`affinity`]: SRAT and SLIT, entry by entry.
+//! * [`nodes`]: which memory nodes there are, and what belongs to each.
 //!
 //! No unsafe code, no allocation, no dependencies.
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod acpi;
+pub mod affinity;
 pub mod cpus;
 pub mod early;
 pub mod memmap;
+pub mod nodes;
 
 mod ranges;
 

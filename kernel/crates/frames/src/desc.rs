@@ -6,7 +6,7 @@
 //!
 //! | word | bits | meaning |
 //! |---|---|---|
-//! | 0 | 0..8 | state: 0 hole, 1 reserved, 2 body, 3 head of a free block, 4 head of an allocated block |
+//! | 0 | 0..8 | state: 0 hole, 1 reserved, 2 body, 3 head of a free block, 4 head of an allocated block, 5 head of a cached block |
 //! | 0 | 8..16 | order of the block; 0 unless a head |
 //! | 0 | 16..32 | zone id; 0 in a hole |
 //! | 0 | 32..64 | 0 |
@@ -19,8 +19,12 @@
 //!
 //! ```text
 //! hole --init--> reserved                                   (kernel image, ...)
-//! hole --init--> body --free_initial--> free head <--alloc, free--> allocated head
+//! hole --init--> body --free_initial--> free head <--alloc, free--> allocated head <--cache--> cached head
 //! ```
+//!
+//! A *cached* block is one that its owner has given back, but to a cache in
+//! front of the zone ([`PageCache`](crate::PageCache)); the zone takes it for
+//! allocated.
 //!
 //! A block is described by its first page. The pages after it stay *body*
 //! whether the block is free or allocated: a 1 GiB block is taken and given
@@ -43,6 +47,7 @@ const STATE_RESERVED: u64 = 1;
 const STATE_BODY: u64 = 2;
 const STATE_FREE_HEAD: u64 = 3;
 const STATE_ALLOCATED_HEAD: u64 = 4;
+const STATE_CACHED_HEAD: u64 = 5;
 
 const STATE_MASK: u64 = 0xff;
 const ORDER_SHIFT: u32 = 8;
@@ -66,6 +71,11 @@ pub enum PageState {
     },
     /// The first page of an allocated block.
     AllocatedHead {
+        /// The block has 2^order pages.
+        order: u8,
+    },
+    /// The first page of a block that waits in a cache.
+    CachedHead {
         /// The block has 2^order pages.
         order: u8,
     },
@@ -137,6 +147,7 @@ impl PageDesc {
             STATE_BODY => PageState::Body,
             STATE_FREE_HEAD => PageState::FreeHead { order },
             STATE_ALLOCATED_HEAD => PageState::AllocatedHead { order },
+            STATE_CACHED_HEAD => PageState::CachedHead { order },
             state => PageState::Corrupt { state: state as u8 },
         }
     }
@@ -159,6 +170,25 @@ impl PageDesc {
     #[must_use]
     pub fn matches_init(&self, kind: InitKind, zone_id: u16) -> bool {
         [self.what(), self.links()] == init_pattern(kind, zone_id)
+    }
+
+    /// Makes a page, allocated by itself from this zone, a cached one; false,
+    /// and nothing has changed, when it is none.
+    ///
+    /// Whoever gives the page back owns its descriptor, and the cache after it:
+    /// no lock is needed for this.
+    pub(crate) fn cache_page(&self, zone_id: u16) -> bool {
+        let is_allocated = self.what() == what_word(STATE_ALLOCATED_HEAD, 0, zone_id);
+        if is_allocated {
+            self.set(what_word(STATE_CACHED_HEAD, 0, zone_id), 0);
+        }
+        is_allocated
+    }
+
+    /// Makes a cached page an allocated one.
+    pub(crate) fn uncache_page(&self, zone_id: u16) {
+        debug_assert_eq!(self.what(), what_word(STATE_CACHED_HEAD, 0, zone_id));
+        self.set(what_word(STATE_ALLOCATED_HEAD, 0, zone_id), 0);
     }
 
     pub(crate) fn is_free_head(&self, order: u8, zone_id: u16) -> bool {

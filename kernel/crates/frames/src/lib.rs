@@ -16,22 +16,30 @@
 //! * [`desc`]: one descriptor and its bits.
 //! * [`span`]: the descriptors of consecutive pages.
 //! * [`zone`]: the buddy allocator over a span.
+//! * [`cache`]: pages in front of a zone, for one CPU.
+//! * [`policy`]: from which nodes a number of pages comes.
+//! * [`reserve`]: how much of a zone is kept back from whom.
 //! * [`verify`]: a check of everything the allocator believes.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod desc;
 pub mod error;
 pub mod pfn;
+pub mod policy;
+pub mod reserve;
 pub mod span;
 pub mod verify;
 pub mod zone;
 
 mod free_list;
 
+pub use cache::PageCache;
 pub use desc::{InitKind, PageDesc, PageState, init_pattern, init_run};
 pub use error::{FreeError, Inconsistency, SpanError};
 pub use pfn::{MAX_ORDER, ORDERS, PAGE_SHIFT, PAGE_SIZE, Pfn, order_for_pages, order_pages};
+pub use reserve::Watermarks;
 pub use span::Span;
 pub use verify::Census;
-pub use zone::Zone;
+pub use zone::{Zone, ZoneStats};

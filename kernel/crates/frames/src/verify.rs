@@ -26,6 +26,10 @@ pub struct Census {
     pub free_pages: u64,
     /// Pages in allocated blocks.
     pub allocated_pages: u64,
+    /// Pages in blocks that wait in a cache.
+    pub cached_pages: u64,
+    /// Pages in the span that belong to another zone: nodes may be interleaved.
+    pub foreign_pages: u64,
     /// Free blocks by order.
     pub free_blocks: [u64; ORDERS],
     /// Allocated blocks by order.
@@ -88,8 +92,10 @@ impl Zone<'_> {
         let mut pfn = span.pages().start;
         while let Some(desc) = span.desc(pfn) {
             let state = desc.state();
-            if state != PageState::Hole {
-                self.verify_zone_id(pfn, desc)?;
+            if state != PageState::Hole && desc.zone_id() != span.zone_id() {
+                census.foreign_pages += 1;
+                pfn = pfn + 1;
+                continue;
             }
             let len_pages = match state {
                 PageState::Hole => {
@@ -115,6 +121,11 @@ impl Zone<'_> {
                     let len_pages = self.verify_block(pfn, order)?;
                     census.allocated_blocks[usize::from(order)] += 1;
                     census.allocated_pages += len_pages;
+                    len_pages
+                }
+                PageState::CachedHead { order } => {
+                    let len_pages = self.verify_block(pfn, order)?;
+                    census.cached_pages += len_pages;
                     len_pages
                 }
                 PageState::Corrupt { state } => {

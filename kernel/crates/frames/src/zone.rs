@@ -20,6 +20,18 @@ pub struct Zone<'a> {
     /// Bit `order` is set where `lists[order]` is not empty.
     stocked_orders: u32,
     free_pages: u64,
+    stats: ZoneStats,
+}
+
+/// What a zone was asked for since it was made, in blocks by order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneStats {
+    /// Blocks handed out.
+    pub taken: [u64; ORDERS],
+    /// Blocks given back.
+    pub freed: [u64; ORDERS],
+    /// Times that there was no block large enough, or not above the reserve.
+    pub refused: u64,
 }
 
 impl<'a> Zone<'a> {
@@ -44,7 +56,8 @@ impl<'a> Zone<'a> {
             lists[order] = FreeList::new(order as u8);
             order += 1;
         }
-        Self { span, lists, stocked_orders: 0, free_pages: 0 }
+        let stats = ZoneStats { taken: [0; ORDERS], freed: [0; ORDERS], refused: 0 };
+        Self { span, lists, stocked_orders: 0, free_pages: 0, stats }
     }
 
     /// The zone's pages, for use without its lock.
@@ -63,6 +76,12 @@ impl<'a> Zone<'a> {
     #[must_use]
     pub fn free_blocks(&self, order: u8) -> u64 {
         self.lists.get(usize::from(order)).map_or(0, FreeList::len)
+    }
+
+    /// What the zone was asked for so far.
+    #[must_use]
+    pub const fn stats(&self) -> &ZoneStats {
+        &self.stats
     }
 
     /// Order of the largest free block.
@@ -113,11 +132,19 @@ impl<'a> Zone<'a> {
     /// free block is large enough.
     #[must_use = "the block is taken and has to be freed"]
     pub fn alloc(&mut self, order: u8) -> Option<Pfn> {
+        self.alloc_above(order, 0)
+    }
+
+    /// As [`alloc`](Self::alloc), if at least `reserve_pages` pages are still
+    /// free afterwards.
+    #[must_use = "the block is taken and has to be freed"]
+    pub fn alloc_above(&mut self, order: u8, reserve_pages: u64) -> Option<Pfn> {
         if order > MAX_ORDER {
             return None;
         }
         let large_enough = self.stocked_orders & (u32::MAX << order);
-        if large_enough == 0 {
+        if large_enough == 0 || self.free_pages < order_pages(order) + reserve_pages {
+            self.stats.refused += 1;
             return None;
         }
         let mut split_order = large_enough.trailing_zeros() as u8;
@@ -129,16 +156,17 @@ impl<'a> Zone<'a> {
         }
         self.span.descs()[index as usize].set_allocated_head(order, self.span.zone_id());
         self.free_pages -= order_pages(order);
+        self.stats.taken[usize::from(order)] += 1;
         Some(self.span.pfn(index))
     }
 
-    /// Takes blocks of `order` until `blocks` is full or memory runs out, and
-    /// returns how many were written.
+    /// Takes blocks of `order` until `blocks` is full or no more than
+    /// `reserve_pages` would be left, and returns how many were written.
     #[must_use = "the blocks are taken and have to be freed"]
-    pub fn alloc_bulk(&mut self, order: u8, blocks: &mut [Pfn]) -> usize {
+    pub fn alloc_bulk(&mut self, order: u8, blocks: &mut [Pfn], reserve_pages: u64) -> usize {
         let mut taken = 0;
         for block in blocks {
-            let Some(pfn) = self.alloc(order) else { break };
+            let Some(pfn) = self.alloc_above(order, reserve_pages) else { break };
             *block = pfn;
             taken += 1;
         }
@@ -152,6 +180,7 @@ impl<'a> Zone<'a> {
     pub fn free(&mut self, pfn: Pfn, order: u8) -> Result<(), FreeError> {
         self.check_allocated(pfn, order)?;
         self.insert_merged(pfn, order);
+        self.stats.freed[usize::from(order)] += 1;
         Ok(())
     }
 
@@ -213,7 +242,7 @@ impl<'a> Zone<'a> {
             PageState::AllocatedHead { order: allocated } => {
                 Err(FreeError::WrongOrder { pfn, order, allocated })
             }
-            PageState::FreeHead { .. } => Err(FreeError::DoubleFree { pfn }),
+            PageState::FreeHead { .. } | PageState::CachedHead { .. } => Err(FreeError::DoubleFree { pfn }),
             PageState::Body if self.is_inside_free_block(pfn, 0) => Err(FreeError::DoubleFree { pfn }),
             state => Err(FreeError::NotAllocated { pfn, state }),
         }

@@ -65,6 +65,8 @@ impl Model {
             unclaimed_pages: count(|page| *page == Page::Unclaimed),
             free_pages: count(|page| *page == Page::Free),
             allocated_pages: count(|page| matches!(page, Page::Head(_) | Page::Tail)),
+            cached_pages: 0,
+            foreign_pages: 0,
             free_blocks: [0; ORDERS],
             allocated_blocks: [0; ORDERS],
         };
@@ -184,7 +186,7 @@ fn apply(zone: &mut Zone<'_>, model: &mut Model, step: Step) -> Result<(), TestC
         Step::Alloc { order } => take(zone, model, order)?,
         Step::AllocBulk { order, blocks } => {
             let mut taken = vec![Pfn(0); blocks];
-            let count = zone.alloc_bulk(order, &mut taken);
+            let count = zone.alloc_bulk(order, &mut taken, 0);
             for &block in &taken[..count] {
                 hand_out(model, block, order)?;
             }

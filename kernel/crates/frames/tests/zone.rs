@@ -274,8 +274,8 @@ fn bulk_calls_take_what_there_is() {
     let descs = descs(100);
     let mut zone = free_zone(&descs, 0);
     let mut blocks = [Pfn(0); 64];
-    assert_eq!(zone.alloc_bulk(1, &mut blocks), 50);
-    assert_eq!(zone.alloc_bulk(0, &mut blocks[50..]), 0);
+    assert_eq!(zone.alloc_bulk(1, &mut blocks, 0), 50);
+    assert_eq!(zone.alloc_bulk(0, &mut blocks[50..], 0), 0);
     let mut distinct: Vec<_> = blocks[..50].to_vec();
     distinct.sort();
     distinct.dedup();

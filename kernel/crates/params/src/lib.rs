@@ -24,6 +24,7 @@
 
 pub mod cmdline;
 mod kinds;
+pub mod node_policy;
 pub mod registry;
 mod size;
 

@@ -48,6 +48,33 @@ pub static RUN: TextParam = TextParam::new(
     },
     "what to do once the machine is up; PATTERN is a part of a test's name, or several with commas between",
 );
+/// `memory.early`.
+pub static MEMORY_EARLY: SizeParam = SizeParam::new(
+    "memory.early",
+    64 << 20,
+    0..=1 << 40,
+    "free memory to initialise before all CPUs do the rest; what is missing then is initialised on demand",
+);
+/// `huge.2m`.
+pub static HUGE_2M: U64Param =
+    U64Param::new("huge.2m", 0, 0..=1 << 30, "huge pages of 2 MiB to keep in the pool");
+/// `huge.1g`.
+pub static HUGE_1G: U64Param =
+    U64Param::new("huge.1g", 0, 0..=1 << 20, "huge pages of 1 GiB to keep in the pool");
+/// `huge.policy`.
+pub static HUGE_POLICY: TextParam = TextParam::new(
+    "huge.policy",
+    "local",
+    "local|preferred:NODE|interleave|interleave:NODE,...|bind:NODE,...",
+    |value| crate::node_policy::parse(value).is_some(),
+    "memory nodes that huge pages come from when their pools grow",
+);
+/// `huge.all_or_nothing`.
+pub static HUGE_ALL_OR_NOTHING: BoolParam = BoolParam::new(
+    "huge.all_or_nothing",
+    false,
+    "on: a pool that cannot grow to its wanted size does not grow at all",
+);
 /// `timing.bytes`.
 pub static TIMING_BYTES: SizeParam = SizeParam::new(
     "timing.bytes",
@@ -71,6 +98,13 @@ pub static ZERO_METHOD: ChoiceParam = ChoiceParam::new(
     0,
     "instruction that clears pages; auto: the fastest in a short measurement at boot",
 );
+/// `zero.pool_pages`.
+pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
+    "zero.pool_pages",
+    256,
+    0..=1 << 20,
+    "clean pages that idle CPUs keep at hand on each memory node",
+);
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
@@ -82,6 +116,18 @@ pub static FAULT_ALLOC: OptionParam = OptionParam::new(
     "fault.alloc",
     1..=MOST_FAULTS,
     "the Nth page allocation by a job fails, counted from the end of the boot",
+);
+/// `fault.section`.
+pub static FAULT_SECTION: OptionParam = OptionParam::new(
+    "fault.section",
+    1..=MOST_FAULTS,
+    "the page descriptors of the Nth section of memory cannot be initialised when their turn comes",
+);
+/// `fault.map`.
+pub static FAULT_MAP: OptionParam = OptionParam::new(
+    "fault.map",
+    1..=MOST_FAULTS,
+    "the Nth mapping of a huge page into a file fails, counted from the end of the boot",
 );
 /// `fault.panic_cpu`.
 pub static FAULT_PANIC_CPU: OptionParam = OptionParam::new(
@@ -110,13 +156,21 @@ pub static ALL: &[&dyn Param] = &[
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &LOG_LEVEL,
+    &MEMORY_EARLY,
+    &HUGE_2M,
+    &HUGE_1G,
+    &HUGE_POLICY,
+    &HUGE_ALL_OR_NOTHING,
     &TIMING_BYTES,
     &TIMING_THREADS,
     &TIMING_REPEAT,
     &ZERO_METHOD,
+    &ZERO_POOL_PAGES,
     &FAULT_AP_SILENT,
     &FAULT_HELPER_SPAWN,
     &FAULT_ALLOC,
+    &FAULT_SECTION,
+    &FAULT_MAP,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,

@@ -14,5 +14,6 @@ pub mod percpu;
 pub mod pvh;
 pub mod segments;
 pub mod smp;
+pub mod tlb;
 pub mod trap;
 pub mod tsc;

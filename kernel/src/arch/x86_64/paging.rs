@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `0xffff_8000_0000_0000` | physical map: all of physical memory, up to 64 TiB |
 //! | `0xffff_c000_0000_0000` | stacks, each with an unmapped page below |
+//! | `0xffff_c800_0000_0000` | huge-page files |
 //! | `0xffff_d000_0000_0000` | device registers, uncached |
 //! | `0xffff_e000_0000_0000` | page descriptors, indexed by page frame number |
 //! | `0xffff_ffff_8000_0000` | the kernel image |
@@ -15,6 +16,7 @@
 //! synchronised; [`crate::mm`] wraps the one instance in a lock.
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use x86_64::PhysAddr;
 use x86_64::registers::control::Cr3;
@@ -28,6 +30,8 @@ pub const PHYS_MAP_BASE: u64 = 0xffff_8000_0000_0000;
 pub const PHYS_MAP_BYTES: u64 = 1 << 46;
 /// Where thread and interrupt stacks are mapped.
 pub const STACKS_BASE: u64 = 0xffff_c000_0000_0000;
+/// Where huge-page files are mapped.
+pub const HUGE_FILES_BASE: u64 = 0xffff_c800_0000_0000;
 /// Where device registers are mapped.
 pub const DEVICES_BASE: u64 = 0xffff_d000_0000_0000;
 /// Where page descriptors are mapped.
@@ -42,6 +46,8 @@ pub const PAGE_BYTES: u64 = 4096;
 
 const ENTRIES: usize = 512;
 const ADDRESS_BITS: u64 = 0x000f_ffff_ffff_f000;
+/// Rights are the leaf's business: tables allow everything.
+const TABLE_FLAGS: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
 /// Virtual address of a physical one, in the physical map.
 pub fn phys_to_virt(address: u64) -> u64 {
@@ -93,6 +99,8 @@ pub enum MapError {
     },
     /// The range is empty, not page-aligned, or wraps.
     BadRange,
+    /// The CPU has no pages of this size.
+    NoSuchPages,
 }
 
 impl core::fmt::Display for MapError {
@@ -100,6 +108,7 @@ impl core::fmt::Display for MapError {
         match self {
             Self::NoTableFrame => write!(f, "no page frame left for a page table"),
             Self::AlreadyMapped { virt } => write!(f, "virtual address {virt:#x} is mapped already"),
+            Self::NoSuchPages => write!(f, "this cpu has no pages of this size"),
             Self::BadRange => write!(f, "the range to map must be page-aligned, not empty and must not wrap"),
         }
     }
@@ -113,7 +122,7 @@ pub struct PageTables {
 
 /// Level of a table: its entries map 4 KiB (0), 2 MiB (1), 1 GiB (2), or only
 /// further tables (3).
-type Level = u32;
+pub type Level = u32;
 
 fn entry_bytes(level: Level) -> u64 {
     PAGE_BYTES << (9 * level)
@@ -194,6 +203,45 @@ impl PageTables {
         Ok(())
     }
 
+    /// Maps every page of `virt..virt + len_bytes` to the one page at `phys`.
+    ///
+    /// Tables for such pages are all alike, so there is one for each level, used
+    /// wherever one fits: any length costs a few tables. Nothing can be mapped
+    /// in the range later, as all of it is mapped already.
+    pub fn map_repeated(
+        &mut self,
+        virt: u64,
+        phys: u64,
+        len_bytes: u64,
+        rights: Rights,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        if !(virt | phys | len_bytes).is_multiple_of(PAGE_BYTES) || virt.checked_add(len_bytes).is_none() {
+            return Err(MapError::BadRange);
+        }
+        // What stands for the page at each level: itself, then tables full of what stands below.
+        let mut alike = [Some(phys | rights.flags()), None, None, None];
+        let mut done = 0;
+        while done < len_bytes {
+            let virt = virt + done;
+            let level = (0..=3).rev().find(|level| {
+                virt.is_multiple_of(entry_bytes(*level)) && len_bytes - done >= entry_bytes(*level)
+            });
+            let level = level.expect("level 0 fits: both are page-aligned");
+            for level in 1..=level as usize {
+                if alike[level].is_none() {
+                    let table = new_table(alloc).ok_or(MapError::NoTableFrame)?;
+                    let below = alike[level - 1].expect("levels are filled from below");
+                    (0..ENTRIES).for_each(|index| write_entry(table, index, below));
+                    alike[level] = Some(table | TABLE_FLAGS.bits());
+                }
+            }
+            self.place(virt, level, alike[level as usize].expect("just filled"), alloc)?;
+            done += entry_bytes(level);
+        }
+        Ok(())
+    }
+
     fn map_one(
         &mut self,
         virt: u64,
@@ -202,28 +250,64 @@ impl PageTables {
         rights: Rights,
         alloc: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), MapError> {
+        let huge = if leaf_level > 0 { PageTableFlags::HUGE_PAGE.bits() } else { 0 };
+        self.place(virt, leaf_level, phys | rights.flags() | huge, alloc)
+    }
+
+    /// Makes `entry` the one for `virt` at `level`; tables above are made where
+    /// there are none.
+    fn place(
+        &mut self,
+        virt: u64,
+        at_level: Level,
+        entry: u64,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
         let mut table = self.root;
-        for level in (leaf_level + 1..=3).rev() {
+        for level in (at_level + 1..=3).rev() {
             table = match step(read_entry(table, index(virt, level)), level) {
                 Step::Table(next) => next,
                 Step::Page(_) => return Err(MapError::AlreadyMapped { virt }),
                 Step::Empty => {
                     let next = new_table(alloc).ok_or(MapError::NoTableFrame)?;
-                    // Rights are the leaf's business: tables allow everything.
-                    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
-                    write_entry(table, index(virt, level), next | flags.bits());
+                    write_entry(table, index(virt, level), next | TABLE_FLAGS.bits());
                     next
                 }
             };
         }
-        let slot = index(virt, leaf_level);
+        let slot = index(virt, at_level);
         if read_entry(table, slot) != 0 {
             return Err(MapError::AlreadyMapped { virt });
         }
-        let huge = if leaf_level > 0 { PageTableFlags::HUGE_PAGE.bits() } else { 0 };
         // No flush: the entry was not present, and the CPU keeps no translations of such.
-        write_entry(table, slot, phys | rights.flags() | huge);
+        write_entry(table, slot, entry);
         Ok(())
+    }
+
+    /// The table that maps `virt` by pages of 2 MiB (`level` 1) or 1 GiB (2),
+    /// made if there is none. Such tables stay for ever.
+    pub fn leaf_table(
+        &mut self,
+        virt: u64,
+        level: Level,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<LeafTable, MapError> {
+        if !(1..=highest_leaf_level()).contains(&level) {
+            return Err(MapError::NoSuchPages);
+        }
+        let mut table = self.root;
+        for above in (level + 1..=3).rev() {
+            table = match step(read_entry(table, index(virt, above)), above) {
+                Step::Table(next) => next,
+                Step::Page(_) => return Err(MapError::AlreadyMapped { virt }),
+                Step::Empty => {
+                    let next = new_table(alloc).ok_or(MapError::NoTableFrame)?;
+                    write_entry(table, index(virt, above), next | TABLE_FLAGS.bits());
+                    next
+                }
+            };
+        }
+        Ok(LeafTable { table })
     }
 
     /// Physical address behind `virt`, if mapped.
@@ -255,6 +339,43 @@ impl PageTables {
             }
         }
         None
+    }
+}
+
+/// A table of huge pages whose entries are set and cleared one by one, by any
+/// CPU, without a lock: each entry is its owner's.
+#[derive(Debug)]
+pub struct LeafTable {
+    table: u64,
+}
+
+impl LeafTable {
+    /// Number of entries.
+    pub const ENTRIES: u64 = ENTRIES as u64;
+
+    /// Maps the page at `phys`, readable and writable, in an empty entry.
+    pub fn set(&self, index: usize, phys: u64) -> Result<(), MapError> {
+        let entry = phys | Rights::Data.flags() | PageTableFlags::HUGE_PAGE.bits();
+        // No flush: the entry was not present.
+        match self.entry(index).compare_exchange(0, entry, SeqCst, SeqCst) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(MapError::AlreadyMapped { virt: index as u64 }),
+        }
+    }
+
+    /// Empties an entry. CPUs may go on using the page until each has flushed
+    /// its translations.
+    pub fn clear(&self, index: usize) {
+        self.entry(index).store(0, SeqCst);
+    }
+
+    fn entry(&self, index: usize) -> &AtomicU64 {
+        assert!(index < ENTRIES);
+        // SAFETY:
+        // 1. The table is a page table's frame, which is never freed, mapped in the physical map (invariant 11); the
+        //    index is in range and entries are aligned.
+        // 2. All access to entries of such tables is atomic: by these methods, and by the CPU.
+        unsafe { AtomicU64::from_ptr((phys_to_virt(self.table) as *mut u64).add(index)) }
     }
 }
 

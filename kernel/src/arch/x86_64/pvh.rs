@@ -18,7 +18,7 @@ use super::paging::{BOOT_MAP_BYTES, PHYS_MAP_BASE};
 core::arch::global_asm!(include_str!("boot.s"));
 
 /// Bytes of the stack that `kernel_main` starts on.
-const BOOT_STACK_BYTES: usize = 64 << 10;
+const BOOT_STACK_BYTES: usize = 128 << 10;
 /// Memory map entries taken from the loader; the rest is dropped.
 const MAX_REGIONS: usize = 256;
 /// Longest command line taken from the loader.

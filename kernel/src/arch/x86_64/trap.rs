@@ -8,7 +8,7 @@ use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
-use super::{apic, percpu};
+use super::{apic, percpu, tlb};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -23,6 +23,8 @@ const STUB_BYTES: u64 = 16;
 pub const VECTOR_TIMER: u8 = 0x20;
 /// Vector by which a CPU asks another to look at its run queue.
 pub const VECTOR_RESCHEDULE: u8 = 0x21;
+/// Vector by which a CPU has others forget translations.
+pub const VECTOR_FLUSH: u8 = 0x22;
 /// Vector of the local APIC's own errors.
 pub const VECTOR_APIC_ERROR: u8 = 0xfe;
 /// Vector of interrupts that vanished before they were taken; no EOI.
@@ -72,6 +74,12 @@ impl TrapFrame {
         self.vector == VECTOR_PAGE_FAULT
     }
 
+    /// Whether interrupts were on where it happened.
+    pub fn was_interruptible(&self) -> bool {
+        const INTERRUPT_FLAG: u64 = 1 << 9;
+        self.rflags & INTERRUPT_FLAG != 0
+    }
+
     /// Whether this is a double fault.
     pub fn is_double_fault(&self) -> bool {
         self.vector == VECTOR_DOUBLE_FAULT
@@ -118,6 +126,8 @@ pub struct Hooks {
     pub interrupt_return: fn(),
     /// A non-maskable interrupt came.
     pub nmi: fn(&TrapFrame),
+    /// A page fault came; true if it is mended and the instruction can run again.
+    pub page_fault: fn(&TrapFrame) -> bool,
     /// An exception that the kernel does not survive.
     pub fatal_exception: fn(&TrapFrame) -> !,
 }
@@ -194,6 +204,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     };
     match frame.vector {
         VECTOR_NMI => return (hooks.nmi)(frame),
+        VECTOR_PAGE_FAULT if (hooks.page_fault)(frame) => return,
         exception if exception < FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
         vector if vector == u64::from(VECTOR_SPURIOUS) => return,
         _ => {}
@@ -204,6 +215,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     match frame.vector as u8 {
         VECTOR_TIMER => (hooks.timer)(),
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
+        VECTOR_FLUSH => tlb::flush_here(),
         VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }

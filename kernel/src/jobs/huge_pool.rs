@@ -1,0 +1,219 @@
+//! Making the pools of huge pages as large as somebody wants them, in parallel:
+//! at boot by parameter, later by `sysctl`.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use frames::policy::{NodePolicy, NodeSet};
+use ktask::{Chunk, HugePages, Job, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Profile, Stats};
+use params::node_policy::{self, WrittenPolicy};
+use params::registry::{HUGE_1G, HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
+
+use super::platform::Kernel;
+use crate::console::warning;
+use crate::mm::huge::HugeSize;
+use crate::mm::huge_pool::{self, HugePool, PoolCount};
+use crate::mm::pages;
+use crate::platform::nodes;
+
+/// Least pages in one chunk: taking one is a fraction of a microsecond.
+const MIN_CHUNK: u64 = 256;
+
+/// How a pool is to be changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Pages that it should have.
+    pub wanted: u64,
+    /// From where.
+    pub policy: NodePolicy,
+    /// Not to grow at all rather than not to its full size.
+    pub all_or_nothing: bool,
+    /// Threads to do it; `None`: as many as help.
+    pub threads: Option<usize>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Resized {
+    /// Pages of the pool now.
+    pub total: u64,
+    /// Where there were how many before and after, if not enough.
+    pub shortage: Option<Shortage>,
+    /// The job's account, if the pool grew.
+    pub stats: Stats,
+}
+
+/// There were not as many pages as wanted.
+#[derive(Debug)]
+pub struct Shortage {
+    /// Pages that the pool should have.
+    pub wanted: u64,
+    /// Pages that it has.
+    pub total: u64,
+    /// What there was.
+    pub before: PoolCount,
+    /// What there is.
+    pub after: PoolCount,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, total, before, after } = self;
+        write!(f, "{total} of {wanted} wanted; there were {before}; there are {after}")
+    }
+}
+
+/// Why a pool was not changed.
+#[derive(Debug)]
+pub enum ResizeError {
+    /// Somebody else is changing a pool.
+    Busy,
+    /// All or nothing was asked for; nothing was taken.
+    Short(Shortage),
+}
+
+impl fmt::Display for ResizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => write!(f, "a pool of huge pages is being changed already"),
+            Self::Short(shortage) => shortage.fmt(f),
+        }
+    }
+}
+
+/// Makes both pools what the `huge.*` parameters say; false when there was
+/// nothing to do. What is wrong is warned of.
+pub fn apply_parameters() -> bool {
+    let mut buffer = [0; params::TEXT_CAPACITY];
+    let policy = match node_policy::parse(HUGE_POLICY.get(&mut buffer)) {
+        Some(WrittenPolicy::Preferred(node)) => NodePolicy::Preferred(node),
+        Some(WrittenPolicy::Interleave(set)) => NodePolicy::Interleave(NodeSet(set)),
+        Some(WrittenPolicy::Bind(set)) => NodePolicy::Bind(NodeSet(set)),
+        Some(WrittenPolicy::Local) | None => NodePolicy::Local,
+    };
+    let mut had_work = false;
+    // The larger pages first: what they need is scarcer.
+    for (size, wanted) in [(HugeSize::Size1G, HUGE_1G.get()), (HugeSize::Size2M, HUGE_2M.get())] {
+        let pool = huge_pool::pool(size);
+        if pool.total() == wanted {
+            continue;
+        }
+        had_work = true;
+        let request = Request { wanted, policy, all_or_nothing: HUGE_ALL_OR_NOTHING.get(), threads: None };
+        match resize(size, request) {
+            Ok(Resized { total, shortage: None, .. }) => {
+                log::info!("huge pages: {total} of {size} in the pool")
+            }
+            Ok(Resized { shortage: Some(shortage), .. }) => warning(format_args!("huge pages: {shortage}")),
+            Err(error) => warning(format_args!("huge pages: {error}")),
+        }
+    }
+    had_work
+}
+
+/// Changes the pool of `size`. Pages in use stay in it until they are given
+/// back.
+pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> {
+    static IS_BUSY: AtomicBool = AtomicBool::new(false);
+    if IS_BUSY.swap(true, SeqCst) {
+        return Err(ResizeError::Busy);
+    }
+    let pool = huge_pool::pool(size);
+    let total = pool.total();
+    let result = if total < request.wanted {
+        grow(pool, request.wanted - total, request)
+    } else {
+        pool.set_wanted(request.wanted);
+        shrink(pool, total - request.wanted);
+        Ok(Resized { total: pool.total(), shortage: None, stats: Stats::default() })
+    };
+    IS_BUSY.store(false, SeqCst);
+    result
+}
+
+/// Gives free pages back, from the node that has most of them first.
+fn shrink(pool: &HugePool, mut too_many: u64) {
+    let mut by_free: Vec<(u64, usize)> =
+        pool.count().nodes.iter().enumerate().map(|(node, count)| (count.pool_free, node)).collect();
+    by_free.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, node) in by_free {
+        too_many -= pool.shrink(node, too_many);
+    }
+}
+
+fn grow(pool: &HugePool, missing: u64, request: Request) -> Result<Resized, ResizeError> {
+    let before = pool.count();
+    let mut shares = alloc::vec![0; before.nodes.len()];
+    let mut found = share(pool, missing, request.policy, &mut shares);
+    if found < missing && pages::gather() {
+        found = share(pool, missing, request.policy, &mut shares);
+    }
+    let shortage =
+        |total| Shortage { wanted: request.wanted, total, before: before.clone(), after: pool.count() };
+    if found < missing && request.all_or_nothing {
+        return Err(ResizeError::Short(shortage(pool.total())));
+    }
+    let wanted_before = request.wanted - missing;
+    // Before the pages come: one that is given back meanwhile has a place.
+    pool.set_wanted(request.wanted);
+    match take_shares(pool, &shares, request) {
+        Ok(stats) => {
+            let total = pool.total();
+            let shortage = (total < request.wanted).then(|| shortage(total));
+            Ok(Resized { total, shortage, stats })
+        }
+        Err(_) => {
+            pool.set_wanted(wanted_before);
+            Err(ResizeError::Short(shortage(pool.total())))
+        }
+    }
+}
+
+fn share(pool: &HugePool, missing: u64, policy: NodePolicy, shares: &mut [u64]) -> u64 {
+    let available: Vec<u64> = pool.count().nodes.iter().map(|node| node.allocator).collect();
+    let from = match policy {
+        NodePolicy::Preferred(node) if node < available.len() => node,
+        _ => nodes::current(),
+    };
+    policy.share(missing, &available, nodes::near(from), shares)
+}
+
+/// A node had fewer pages than were counted a moment ago.
+#[derive(Debug)]
+struct Fewer;
+
+/// Takes its share from each node, by that node's CPUs where they are free.
+fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stats, JobError<Fewer>> {
+    const { assert!(firmware::nodes::MAX_NODES <= MAX_NODE_RANGES) };
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    for (node, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0) {
+        let range = HugePages::new(at)..HugePages::new(at + share);
+        ranges.push(NodeRange::new(NodeId(node as u32), range));
+        at += share;
+    }
+    let node_of = |chunk: &Chunk<HugePages>| {
+        let holds = |range: &&NodeRange<HugePages>| range.start <= chunk.start() && chunk.end() <= range.end;
+        ranges.iter().find(holds).expect("a chunk lies in one range").node.0 as usize
+    };
+    let undo = |chunk: Chunk<HugePages>| {
+        pool.shrink(node_of(&chunk), chunk.end().get() - chunk.start().get());
+    };
+    let job =
+        Job::over_nodes(&ranges).min_chunk(HugePages::new(MIN_CHUNK)).profile(Profile::Boot).undo(&undo);
+    let job = match request.threads {
+        Some(threads) => job.threads_exact(threads),
+        None => job,
+    };
+    job.run(&Kernel, |chunk| {
+        let node = node_of(&chunk);
+        let len = chunk.end().get() - chunk.start().get();
+        let taken = pool.grow(node, len);
+        if taken < len && request.all_or_nothing {
+            pool.shrink(node, taken);
+            return Err(Fewer);
+        }
+        Ok(())
+    })
+}

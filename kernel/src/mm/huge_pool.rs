@@ -1,0 +1,162 @@
+//! Huge pages set aside: a pool of each size, by node.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use firmware::nodes::MAX_NODES;
+use frames::Pfn;
+
+use super::huge::HugeSize;
+use super::page_stack::PageStack;
+use super::pages;
+use crate::platform::nodes;
+
+/// Blocks that move between allocator and pool under one hold of the lock.
+const BATCH: usize = 64;
+
+/// Huge pages of one size. Their contents are whatever was there before.
+pub struct HugePool {
+    size: HugeSize,
+    free: [PageStack; MAX_NODES],
+    /// Pages of the pool, free or in use, by node.
+    total: [AtomicU64; MAX_NODES],
+    /// Pages that it should have. What is given back beyond leaves the pool.
+    wanted: AtomicU64,
+}
+
+static POOL_2M: HugePool = HugePool::new(HugeSize::Size2M);
+static POOL_1G: HugePool = HugePool::new(HugeSize::Size1G);
+
+/// The pool of huge pages of `size`.
+pub fn pool(size: HugeSize) -> &'static HugePool {
+    match size {
+        HugeSize::Size2M => &POOL_2M,
+        HugeSize::Size1G => &POOL_1G,
+    }
+}
+
+impl HugePool {
+    const fn new(size: HugeSize) -> Self {
+        Self {
+            size,
+            free: [const { PageStack::new() }; MAX_NODES],
+            total: [const { AtomicU64::new(0) }; MAX_NODES],
+            wanted: AtomicU64::new(0),
+        }
+    }
+
+    /// Pages of the pool, free or in use.
+    pub fn total(&self) -> u64 {
+        self.total.iter().map(|total| total.load(SeqCst)).sum()
+    }
+
+    /// Pages that nobody uses.
+    pub fn free(&self) -> u64 {
+        self.free.iter().map(PageStack::len).sum()
+    }
+
+    /// Says how many pages the pool should have. [`grow`](Self::grow) and
+    /// [`shrink`](Self::shrink) get it there.
+    pub fn set_wanted(&self, wanted: u64) {
+        self.wanted.store(wanted, SeqCst);
+    }
+
+    /// Takes up to `count` pages from the allocator on `node`; returns how many
+    /// there were.
+    pub fn grow(&self, node: usize, count: u64) -> u64 {
+        let allowed = pages::count_job_allocations(count);
+        let mut batch = [Pfn(0); BATCH];
+        let mut taken = 0;
+        while taken < allowed {
+            let len = (allowed - taken).min(BATCH as u64) as usize;
+            let got = pages::alloc_bulk_on(node, self.size.order(), &mut batch[..len]);
+            batch[..got].iter().for_each(|page| self.free[node].push(*page));
+            self.total[node].fetch_add(got as u64, SeqCst);
+            taken += got as u64;
+            if got < len {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Gives up to `count` free pages of `node` back to the allocator; returns
+    /// how many there were.
+    pub fn shrink(&self, node: usize, count: u64) -> u64 {
+        for given in 0..count {
+            let Some(page) = self.free[node].pop() else { return given };
+            self.total[node].fetch_sub(1, SeqCst);
+            pages::free(page, self.size.order());
+        }
+        count
+    }
+
+    /// Takes a free page, as near to this CPU's node as can be.
+    pub fn take(&self) -> Option<Pfn> {
+        if pages::count_job_allocations(1) == 0 {
+            return None;
+        }
+        let here = nodes::current();
+        // Nearly always the node's own; the order of the others is looked up only then.
+        self.free[here]
+            .pop()
+            .or_else(|| pages::zones().near(here).find_map(|zone| self.free[zone.node].pop()))
+    }
+
+    /// Gives back what [`take`](Self::take) gave.
+    pub fn put(&self, page: Pfn) {
+        let node = pages::node_of(page).expect("a huge page is memory");
+        if self.total() > self.wanted.load(SeqCst) {
+            self.total[node].fetch_sub(1, SeqCst);
+            pages::free(page, self.size.order());
+        } else {
+            self.free[node].push(page);
+        }
+    }
+
+    /// What there is now, on which node.
+    pub fn count(&self) -> PoolCount {
+        let node = |node: usize| NodeCount {
+            pool: self.total[node].load(SeqCst),
+            pool_free: self.free[node].len(),
+            allocator: pages::free_blocks_on(node, self.size.order()),
+        };
+        PoolCount { size: self.size, nodes: (0..nodes::nodes().len()).map(node).collect() }
+    }
+}
+
+/// Pages of one size on one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeCount {
+    /// In the pool, free or in use.
+    pub pool: u64,
+    /// In the pool and free.
+    pub pool_free: u64,
+    /// Not in the pool, but could be had from the allocator.
+    pub allocator: u64,
+}
+
+/// Pages of one size, by node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolCount {
+    /// Their size.
+    pub size: HugeSize,
+    /// By node number.
+    pub nodes: Vec<NodeCount>,
+}
+
+impl fmt::Display for PoolCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pages of {}:", self.size)?;
+        for (number, node) in self.nodes.iter().enumerate() {
+            let NodeCount { pool, pool_free, allocator } = node;
+            let separator = if number > 0 { ";" } else { "" };
+            write!(
+                f,
+                "{separator} node {number} {pool_free} free of {pool} in the pool, {allocator} outside"
+            )?;
+        }
+        Ok(())
+    }
+}

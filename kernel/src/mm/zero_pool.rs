@@ -1,0 +1,89 @@
+//! Clean pages at hand: CPUs that have nothing to do clear pages ahead of time,
+//! so that who needs a clean one need not wait for it to be cleared.
+//!
+//! There is a pool for each node. Its pages count as free, and go back to the
+//! zone when memory is short.
+
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use firmware::nodes::MAX_NODES;
+use frames::Pfn;
+use params::registry::ZERO_POOL_PAGES;
+
+use super::page_stack::PageStack;
+use super::{page_cache, pages, zero};
+use crate::platform::nodes;
+
+struct NodePool {
+    clean: PageStack,
+    /// No page can be spared, or none could when the pool last asked. Idle CPUs
+    /// ask again once somebody has wanted a clean page.
+    is_short: AtomicBool,
+}
+
+static POOLS: [NodePool; MAX_NODES] =
+    [const { NodePool { clean: PageStack::new(), is_short: AtomicBool::new(false) } }; MAX_NODES];
+
+/// Takes a clean page: from the pool of this CPU's node, else one that is
+/// cleared now. It is given back by [`pages::free`].
+pub fn alloc() -> Option<Pfn> {
+    let pool = &POOLS[nodes::current()];
+    pool.is_short.store(false, SeqCst);
+    if let Some(page) = pool.clean.pop() {
+        page_cache::account(1);
+        return Some(page);
+    }
+    let page = pages::alloc(0)?;
+    // SAFETY: the page was just allocated (invariant 12).
+    unsafe { zero::zero_frames(page, 1) };
+    Some(page)
+}
+
+/// Whether the pool of this CPU's node has room, and memory to fill it with.
+pub fn wants_page() -> bool {
+    let pool = &POOLS[nodes::current()];
+    pool.clean.len() < ZERO_POOL_PAGES.get() && !pool.is_short.load(SeqCst)
+}
+
+/// Clears one page for the pool of this CPU's node, if memory can be spared.
+pub fn add_page() {
+    let node = nodes::current();
+    let pool = &POOLS[node];
+    match pages::take_spare(node) {
+        Some(page) => {
+            // SAFETY: the page was just allocated (invariant 12).
+            unsafe { zero::zero_frames(page, 1) };
+            pool.clean.push(page);
+        }
+        None => pool.is_short.store(true, SeqCst),
+    }
+}
+
+/// Clean pages at hand on `node`.
+pub fn len(node: usize) -> u64 {
+    POOLS[node].clean.len()
+}
+
+/// Gives back what is more than `zero.pool_pages` allows.
+pub fn trim() {
+    shrink_to(ZERO_POOL_PAGES.get());
+}
+
+/// Gives all clean pages back; says whether there were any.
+pub fn drain_all() -> bool {
+    shrink_to(0)
+}
+
+fn shrink_to(limit: u64) -> bool {
+    let mut found = false;
+    for pool in &POOLS {
+        while pool.clean.len() > limit {
+            let Some(page) = pool.clean.pop() else { break };
+            // Idle CPUs are not to take it again at once: somebody is short of memory.
+            pool.is_short.store(true, SeqCst);
+            pages::give_spare(page);
+            found = true;
+        }
+    }
+    found
+}

@@ -1,0 +1,111 @@
+//! The zones of a set of page descriptors: one for each node (several for a
+//! node of more than 8 TiB), each behind a lock of its own.
+
+use alloc::boxed::Box;
+use core::ops::Range;
+
+use frames::{FreeError, InitKind, PageDesc, Pfn, Span, Watermarks, Zone};
+
+use super::layout::{Layout, SECTION_PAGES};
+use crate::arch::irq::IrqLock;
+use crate::platform::nodes;
+
+/// A zone and what can be known without its lock.
+#[repr(align(128))]
+pub struct NodeZone<'a> {
+    /// The node that its memory is of.
+    pub node: usize,
+    /// How much is kept back from whom.
+    pub marks: Watermarks,
+    /// Pages that the zone has once all are initialised and free.
+    pub managed_pages: u64,
+    /// The allocator.
+    pub allocator: IrqLock<Zone<'a>>,
+    span: Span<'a>,
+}
+
+/// The zones of a machine, by id.
+pub struct ZoneSet<'a> {
+    zones: Box<[NodeZone<'a>]>,
+    /// For each node, all zones from near to far.
+    from_node: Box<[Box<[u16]>]>,
+}
+
+impl<'a> ZoneSet<'a> {
+    /// Zones with nothing in them; `descs` describe pages 0 to `layout.end()`.
+    pub fn new(layout: &Layout, descs: &'a [PageDesc]) -> Self {
+        let zones: Box<[NodeZone<'a>]> = (layout.zones().iter().enumerate())
+            .map(|(id, extent)| {
+                let Range { start, end } = extent.pages;
+                let span = Span::new(&descs[start.0 as usize..end.0 as usize], start, id as u16)
+                    .unwrap_or_else(|error| panic!("descriptors of zone {id}: {error}"));
+                NodeZone {
+                    node: extent.node,
+                    marks: Watermarks::of_zone(extent.free_pages),
+                    managed_pages: extent.free_pages,
+                    allocator: IrqLock::new(Zone::from_span(span)),
+                    span,
+                }
+            })
+            .collect();
+        let zones_of = |node: usize| {
+            (0..zones.len() as u16).filter(move |id| layout.zones()[usize::from(*id)].node == node)
+        };
+        let from_node = (0..nodes::nodes().len())
+            .map(|from| nodes::near(from).into_iter().flat_map(zones_of).collect())
+            .collect();
+        Self { zones, from_node }
+    }
+
+    /// The zones, by id.
+    pub fn iter(&self) -> core::slice::Iter<'_, NodeZone<'a>> {
+        self.zones.iter()
+    }
+
+    /// The zone with this id.
+    pub fn get(&self, id: u16) -> Option<&NodeZone<'a>> {
+        self.zones.get(usize::from(id))
+    }
+
+    /// All zones, those nearest to `node` first.
+    pub fn near(&self, node: usize) -> impl Iterator<Item = &NodeZone<'a>> {
+        let ids = self.from_node.get(node).map_or(&[][..], |ids| ids);
+        ids.iter().map(|id| &self.zones[usize::from(*id)])
+    }
+
+    /// The first zone of `node`; `None` where it has no memory.
+    pub fn home_of(&self, node: usize) -> Option<u16> {
+        self.zones.iter().position(|zone| zone.node == node).map(|id| id as u16)
+    }
+
+    /// Marks the first page of every section as not free, so that a merge in
+    /// one section never takes what lies in the next for a free block.
+    pub fn mark_section_heads(&self, layout: &Layout) {
+        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+            let mut head = Pfn(piece.pages.start.0.next_multiple_of(SECTION_PAGES));
+            while head < piece.pages.end {
+                self.init_descs(piece.zone, head..head + 1, InitKind::Reserved);
+                head = head + SECTION_PAGES;
+            }
+        }
+    }
+
+    /// Initialises the descriptors of section number `section` and gives its
+    /// free pages to their zones. Different sections may be done at the same time.
+    pub fn init_section(&self, layout: &Layout, section: u64) -> Result<(), FreeError> {
+        let pages = Pfn(section * SECTION_PAGES)..Pfn((section + 1) * SECTION_PAGES);
+        for piece in layout.pieces_in(pages.clone()) {
+            let kind = if piece.is_free { InitKind::Usable } else { InitKind::Reserved };
+            self.init_descs(piece.zone, piece.pages, kind);
+        }
+        for piece in layout.pieces_in(pages).filter(|piece| piece.is_free) {
+            self.zones[usize::from(piece.zone)].allocator.lock().free_initial(piece.pages)?;
+        }
+        Ok(())
+    }
+
+    fn init_descs(&self, zone: u16, pages: Range<Pfn>, kind: InitKind) {
+        let span = &self.zones[usize::from(zone)].span;
+        span.init_range(pages, kind).expect("a piece of the layout lies in its zone");
+    }
+}

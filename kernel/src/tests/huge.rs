@@ -1,0 +1,339 @@
+//! Huge pages: pools by node and policy, files of them, faults, and what is left
+//! when something fails.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use frames::policy::{NodePolicy, NodeSet};
+use frames::{Pfn, order_pages};
+use params::Param;
+use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
+
+use crate::arch::percpu;
+use crate::debug::ktest::Stopped;
+use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
+use crate::jobs::huge_pool::{Request, ResizeError, resize};
+use crate::mm::huge::HugeSize;
+use crate::mm::huge_pool;
+use crate::mm::{pages, space, zero};
+use crate::platform::nodes;
+use crate::{check, kernel_tests, sched, skip_if};
+
+const UNIT: u64 = 2 << 20;
+const SIZE: HugeSize = HugeSize::Size2M;
+
+fn failed<T>(message: &str) -> Result<T, Stopped> {
+    Err(Stopped::Failed(message.into()))
+}
+
+fn request(wanted: u64) -> Request {
+    Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None }
+}
+
+/// Huge pages that somebody holds. Page tables and stacks, which stay when a
+/// test is over, are made of smaller blocks.
+fn held_blocks() -> Result<u64, Stopped> {
+    match pages::verify() {
+        Ok(census) => Ok(census.allocated_blocks[usize::from(SIZE.order())]),
+        Err(error) => failed(&alloc::format!("{error}")),
+    }
+}
+
+/// A pool of `count` pages for the time of a test; and how many huge pages
+/// were held before.
+struct Pool {
+    held_before: u64,
+}
+
+impl Pool {
+    fn of(count: u64) -> Result<Self, Stopped> {
+        // What the command line asked for is in the way.
+        check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
+        let held_before = held_blocks()?;
+        match resize(SIZE, request(count)) {
+            Ok(_) => Ok(Self { held_before }),
+            Err(error) => Err(Stopped::Failed(alloc::format!("a pool of {count}: {error}"))),
+        }
+    }
+
+    /// Empties the pool; everything must be back where it was.
+    fn check_all_back(self) -> Result<(), Stopped> {
+        let pool = huge_pool::pool(SIZE);
+        check!(pool.free() == pool.total(), "{} of {} pages are free", pool.free(), pool.total());
+        check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
+        let held = held_blocks()?;
+        check!(held == self.held_before, "{held} huge pages are held, {} were", self.held_before);
+        Ok(())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = resize(SIZE, request(HUGE_2M.get()));
+    }
+}
+
+fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
+    HugeFile::new(SIZE, count * UNIT)
+        .or_else(|error| failed(&alloc::format!("a file of {count} pages: {error}")))
+}
+
+/// Reads the first and the last word of page `index` through the file's mapping.
+fn read_ends(file: &HugeFile, index: u64) -> (u64, u64) {
+    let page = (file.base() + index * UNIT) as *const u64;
+    // SAFETY: the file is mapped there, or the page fault provides the page; nobody else writes it in these tests.
+    unsafe { (page.read_volatile(), page.add(UNIT as usize / 8 - 1).read_volatile()) }
+}
+
+fn write_ends(file: &HugeFile, index: u64, value: u64) {
+    let page = (file.base() + index * UNIT) as *mut u64;
+    // SAFETY: as in `read_ends`.
+    unsafe {
+        page.write_volatile(value);
+        page.add(UNIT as usize / 8 - 1).write_volatile(value);
+    }
+}
+
+kernel_tests! { "huge":
+    fn pools_grow_and_shrink() {
+        let pool = Pool::of(6)?;
+        let huge = huge_pool::pool(SIZE);
+        check!(huge.total() == 6 && huge.free() == 6);
+        check!(resize(SIZE, request(2)).is_ok_and(|resized| resized.total == 2));
+        check!(resize(SIZE, request(4)).is_ok_and(|resized| resized.total == 4));
+        pool.check_all_back()?;
+    }
+
+    fn too_large_a_pool_is_refused_with_what_there_is() {
+        let empty = Pool::of(0)?;
+        let free_before = pages::free_pages();
+        let wanted = free_before / 512 + 1;
+        match resize(SIZE, request(wanted)) {
+            Err(ResizeError::Short(shortage)) => {
+                let there: u64 = shortage.before.nodes.iter().map(|node| node.allocator).sum();
+                check!(shortage.total == 0 && there > 0 && there < wanted, "{shortage}");
+                check!(shortage.after == shortage.before, "{shortage}");
+            }
+            other => check!(false, "{wanted} pages: {:?}", other.map(|resized| resized.total)),
+        }
+        check!(pages::free_pages() == free_before, "pages were lost");
+        // As many as there are.
+        let best_effort = Request { all_or_nothing: false, ..request(wanted) };
+        match resize(SIZE, best_effort) {
+            Ok(resized) => {
+                let total = resized.total;
+                check!(resized.shortage.is_some_and(|shortage| shortage.total == total && total > 0));
+            }
+            Err(error) => check!(false, "{error}"),
+        }
+        check!(pages::alloc_table().is_some_and(|table| { pages::free(Pfn::containing(table), 0); true }), "no reserve is left");
+        check!(resize(SIZE, request(0)).is_ok());
+        check!(pages::free_pages() == free_before, "pages were lost");
+        empty.check_all_back()?;
+    }
+
+    fn policies_choose_the_nodes() {
+        let empty = Pool::of(0)?;
+        let count = nodes::nodes().len();
+        skip_if!((0..count).filter(|node| pages::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
+        let huge = huge_pool::pool(SIZE);
+        let on = |node: usize| huge.count().nodes[node].pool;
+        for (policy, expected) in [
+            (NodePolicy::Preferred(1), [0, 8]),
+            (NodePolicy::Bind(NodeSet(1)), [8, 0]),
+            (NodePolicy::Interleave(NodeSet(0b11)), [4, 4]),
+        ] {
+            let wanted = Request { policy, ..request(8) };
+            check!(resize(SIZE, wanted).is_ok());
+            let found = [on(0), on(1)];
+            check!(resize(SIZE, request(0)).is_ok());
+            check!(found == expected, "{policy:?}: {found:?}");
+        }
+        let beyond = Request { policy: NodePolicy::Bind(NodeSet(1 << 63)), ..request(8) };
+        check!(resize(SIZE, beyond).is_err(), "pages of a node that is not there");
+        empty.check_all_back()?;
+    }
+
+    fn allocated_pages_are_clean_mapped_and_apart() {
+        let pool = Pool::of(8)?;
+        for threads in 1..=percpu::online_count().min(4) {
+            let file = file(8)?;
+            check!(file.fallocate(0, 8 * UNIT, OnError::GiveBack, Some(threads)).is_ok());
+            check!(file.held() == 8);
+            let mut held: Vec<Pfn> = (0..8).filter_map(|index| file.page(index)).collect();
+            for (index, page) in (0..).zip(&held) {
+                let mapped = space::with_tables(|tables| tables.translate(file.base() + index * UNIT));
+                check!(mapped == Some(page.address()), "page {index} is mapped to {mapped:x?}");
+                let rights = space::with_tables(|tables| tables.rights_of(file.base() + index * UNIT));
+                check!(rights == Some((true, false)), "page {index} has rights {rights:?}");
+                // SAFETY: the file owns the page, and only this thread knows the file.
+                check!(unsafe { zero::is_zero(*page, order_pages(9)) }, "page {index} is not clean");
+                write_ends(&file, index, index + 1);
+            }
+            held.sort_unstable();
+            held.dedup();
+            check!(held.len() == 8, "a page is there twice");
+            check!((0..8).all(|index| read_ends(&file, index) == (index + 1, index + 1)));
+        }
+        pool.check_all_back()?;
+    }
+
+    fn holes_are_unmapped_everywhere_and_come_back_clean() {
+        let pool = Pool::of(4)?;
+        let file = file(4)?;
+        check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());
+        // Every CPU has the translations.
+        (0..4).for_each(|index| write_ends(&file, index, 7));
+        let on_all = |work: fn(&HugeFile)| {
+            let cpus = 0..percpu::online_count();
+            let threads: Vec<_> = cpus
+                .filter_map(|cpu| {
+                    let file = file.clone();
+                    sched::spawn_on(runqueue::CpuMask::single(cpu), "test/huge", move || work(&file)).ok()
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join());
+        };
+        on_all(|file| (0..4).for_each(|index| assert_eq!(read_ends(file, index), (7, 7))));
+        check!(file.punch_hole(UNIT, 2 * UNIT).is_ok());
+        check!(file.held() == 2);
+        check!(space::with_tables(|tables| tables.translate(file.base() + UNIT)).is_none());
+        // A CPU that still has the old translation reads 7 instead of faulting the clean page in.
+        on_all(|file| assert_eq!([0, 1, 2, 3].map(|index| read_ends(file, index).0), [7, 0, 0, 7]));
+        check!(file.held() == 4);
+        check!(file.truncate(UNIT).is_ok() && file.held() == 1);
+        check!(matches!(file.fallocate(UNIT, UNIT, OnError::Keep, None), Err(FallocateError::Range(FileError::BeyondEnd { .. }))));
+        check!(file.truncate(4 * UNIT).is_ok() && file.fallocate(UNIT, UNIT, OnError::Keep, None).is_ok());
+        drop(file);
+        pool.check_all_back()?;
+    }
+
+    /// All CPUs touch all pages at once: each page is provided once.
+    fn parallel_faults_share_pages() {
+        let pool = Pool::of(8)?;
+        let file = file(8)?;
+        let threads: Vec<_> = (0..8_u64)
+            .filter_map(|number| {
+                let file = file.clone();
+                sched::spawn("test/huge", move || {
+                    for step in 0..8 {
+                        let index = (step + number) % 8;
+                        let word = (file.base() + index * UNIT + number * 8) as *mut u64;
+                        // SAFETY: the fault provides the page; each thread has a word of its own.
+                        unsafe {
+                            assert_eq!(word.read_volatile(), 0);
+                            word.write_volatile(number + 1);
+                        }
+                    }
+                })
+                .ok()
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join());
+        check!(file.held() == 8 && huge_pool::pool(SIZE).free() == 0);
+        for (index, number) in (0..8_u64).flat_map(|index| (0..8_u64).map(move |number| (index, number))) {
+            let word = (file.base() + index * UNIT + number * 8) as *const u64;
+            // SAFETY: the page is there, and the threads have ended.
+            let found = unsafe { word.read_volatile() };
+            check!(found == number + 1, "page {index}, word {number} is {found}");
+        }
+        drop(file);
+        pool.check_all_back()?;
+    }
+
+    /// Faults, holes and allocation of the same pages by all CPUs at once.
+    fn faults_and_holes_race() {
+        let pool = Pool::of(4)?;
+        let file = file(4)?;
+        let threads: Vec<_> = (0..4_u64)
+            .filter_map(|number| {
+                let file = file.clone();
+                sched::spawn("test/huge", move || {
+                    for round in 0..12 {
+                        let index = (round + number) % 4;
+                        match number {
+                            0 => assert!(file.punch_hole(index * UNIT, UNIT).is_ok()),
+                            1 => assert!(file.fallocate(0, 4 * UNIT, OnError::Keep, Some(1)).is_ok()),
+                            // Nobody writes: whatever page is there is clean.
+                            _ => assert_eq!(read_ends(&file, index), (0, 0)),
+                        }
+                    }
+                })
+                .ok()
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join());
+        drop(file);
+        pool.check_all_back()?;
+    }
+
+    /// The nth page or mapping cannot be had, for every n; given back, or kept.
+    fn any_failure_gives_back_or_keeps() {
+        let pool = Pool::of(6)?;
+        for (fault, nth) in [&FAULT_ALLOC, &FAULT_MAP].into_iter().flat_map(|fault| (1..=6).map(move |nth| (fault, nth))) {
+            for on_error in [OnError::GiveBack, OnError::Keep] {
+                let file = file(6)?;
+                // One page is there already; it stays, whatever happens.
+                check!(file.fallocate(2 * UNIT, UNIT, OnError::Keep, Some(1)).is_ok());
+                write_ends(&file, 2, 9);
+                pages::restart_fault_count();
+                huge_file::restart_fault_count();
+                check!(fault.set(&alloc::format!("{nth}")).is_ok());
+                let result = file.fallocate(0, 6 * UNIT, on_error, None);
+                check!(fault.set("none").is_ok());
+                check!(result.is_err() == (nth < 6), "{} {nth}: five pages were missing", fault.name());
+                let held = file.held();
+                let expected = match (nth < 6, on_error) {
+                    (false, _) => held == 6,
+                    (true, OnError::GiveBack) => held == 1,
+                    (true, OnError::Keep) => (1..6).contains(&held),
+                };
+                check!(expected, "{} {nth} {on_error:?}: {held} pages held", fault.name());
+                check!(read_ends(&file, 2) == (9, 9), "the page that was there is another");
+                let mapped = (0..6).filter(|index| {
+                    space::with_tables(|tables| tables.translate(file.base() + index * UNIT)).is_some()
+                });
+                check!(mapped.count() as u64 == held, "mappings and pages differ");
+                check!(huge_pool::pool(SIZE).free() + held == 6, "a page is nowhere");
+            }
+        }
+        pool.check_all_back()?;
+    }
+
+    /// The nth page that a pool wants cannot be had, for every n.
+    fn any_failure_leaves_the_pool_as_it_was() {
+        let empty = Pool::of(0)?;
+        let free_before = pages::free_pages();
+        for nth in 1..=4 {
+            pages::restart_fault_count();
+            check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
+            let result = resize(SIZE, request(4));
+            check!(FAULT_ALLOC.set("none").is_ok());
+            check!(matches!(result, Err(ResizeError::Short(_))), "page {nth} failed and nobody noticed");
+            check!(huge_pool::pool(SIZE).total() == 0 && pages::free_pages() == free_before, "pages were lost at {nth}");
+        }
+        empty.check_all_back()?;
+    }
+
+    fn wrong_ranges_are_refused() {
+        let empty = Pool::of(0)?;
+        let file = file(2)?;
+        let is = |result: Result<(), FallocateError>, wanted: fn(&FileError) -> bool| {
+            matches!(result, Err(FallocateError::Range(error)) if wanted(&error))
+        };
+        let ask = |offset, len| file.fallocate(offset, len, OnError::Keep, None).map(drop);
+        check!(is(ask(1, UNIT), |error| matches!(error, FileError::NotAligned { value: 1, .. })));
+        check!(is(ask(0, 4096), |error| matches!(error, FileError::NotAligned { value: 4096, .. })));
+        check!(is(ask(0, 0), |error| matches!(error, FileError::BeyondEnd { .. })));
+        check!(is(ask(UNIT, 2 * UNIT), |error| matches!(error, FileError::BeyondEnd { .. })));
+        check!(is(ask(0_u64.wrapping_sub(UNIT), 2 * UNIT), |error| matches!(error, FileError::BeyondEnd { .. })));
+        check!(file.truncate(3 * UNIT).is_err() && file.punch_hole(2 * UNIT, UNIT).is_err());
+        let without_pages = ask(0, UNIT);
+        check!(matches!(without_pages, Err(FallocateError::Page { .. })), "a page from an empty pool");
+        let many: Vec<_> = (0..9).map(|_| HugeFile::new(SIZE, UNIT)).collect();
+        let refused = many.iter().filter(|file| matches!(file, Err(FileError::NoWindow))).count();
+        check!(refused == 2, "{refused} of 9 files were refused, with one there already");
+        drop((file, many));
+        empty.check_all_back()?;
+    }
+}
