@@ -1,16 +1,20 @@
 //! Kernel threads: per-CPU run queues, preemption, blocking, sleeping.
 //!
 //! * [`thread`]: what a thread is, and the table of all.
-//! * [`core`]: the run queues and the one function that switches threads.
+//! * [`cpus`]: what each CPU has, its run queue first of all.
+//! * [`core`]: the one function that switches threads, and what leads to it.
+//! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`wait`]: wait queues and completions, made of park and unpark.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
 //! * [`pool`]: threads that wait for work to be handed to them.
 //!
 //! A thread is on at most one CPU (invariant 3); a run queue is only touched
 //! under its lock, with interrupts off (invariant 4). Nothing here allocates but
-//! spawning and the first sleeps.
+//! spawning.
 
 mod core;
+mod cpus;
+mod place;
 pub mod pool;
 mod thread;
 mod timer;
@@ -20,7 +24,10 @@ pub use self::core::{
     idle_forever, interrupt_return, park, reap, reschedule_interrupt, start_cpu, timer_interrupt, unpark,
     yield_now,
 };
-pub use thread::{SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count};
+pub use place::{AffinityError, set_affinity};
+pub use thread::{
+    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
+};
 
 use crate::arch::tsc;
 
