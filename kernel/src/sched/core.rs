@@ -10,10 +10,11 @@
 //! previous thread would wait for ever.) A running thread that has to go elsewhere is
 //! in no queue until its CPU has left its stack; then that CPU queues it.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::fair::SLICE_NS;
-use runqueue::{Arrival, List, ParkDecision, Reason, Tid, UnparkAction};
+use runqueue::{Arrival, List, Nice, ParkDecision, Reason, Tid, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place;
@@ -22,6 +23,9 @@ use super::timer;
 use crate::arch::irq::{IrqGuard, IrqLock};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{context, tsc};
+
+/// The shortest time for which a thread is let run before its group's quota is looked at.
+const QUOTA_GRAIN_NS: u64 = 100_000;
 
 /// Ended threads whose stacks no CPU uses any more.
 static ENDED: IrqLock<List> = IrqLock::new(List::new());
@@ -98,6 +102,7 @@ fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
     // Relaxed, here and below: this CPU's own.
     cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
     cpu.switches.store(cpu.switches.load(Relaxed) + 1, Relaxed);
+    note_quota(cpu, next.group().left_ns(now_ns), now_ns);
     cpu.leaving.store(previous.tid().get(), Relaxed);
     cpu.leaving_moves.store(how == Leave::Moves, Relaxed);
     percpu::this_cpu().need_resched.store(false, Relaxed);
@@ -183,9 +188,18 @@ fn must_reschedule(cpu: &Cpu, id: CpuId) -> bool {
     if slice_is_over && !must {
         cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
     }
+    let left_ns = running.group().left_ns(now_ns);
+    note_quota(cpu, left_ns, now_ns);
+    let must = must || left_ns == Some(0);
     percpu::this_cpu().need_resched.store(must, Relaxed);
     timer::program(id);
     must
+}
+
+/// Has the timer come when the running thread's group has used up what it may.
+fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
+    let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
+    cpu.quota_end_ns.store(end_ns, Relaxed);
 }
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. Interrupts are off.
@@ -250,6 +264,15 @@ pub fn park(deadline_ns: Option<u64>) {
     drop(irq);
 }
 
+/// Has the running thread wait for its group's next period. Interrupts are off.
+fn throttle(running: &Thread) {
+    // It was interrupted, so it is not in `park`, and has no other deadline.
+    let until_ns = running.group().throttle(tsc::now_ns());
+    running.is_throttled.store(true, SeqCst);
+    timer::add(running, until_ns);
+    block_if(|_| true);
+}
+
 /// Ends the calling thread: it never comes back.
 pub(super) fn leave_for_good() -> ! {
     x86_64::instructions::interrupts::disable();
@@ -303,7 +326,10 @@ pub fn interrupt_return() {
         move_away(cpu, id, running);
     } else if percpu::this_cpu().need_resched.load(Relaxed) {
         percpu::this_cpu().need_resched.store(false, Relaxed);
-        give_way(cpu, Reason::SliceOver);
+        match running.group().left_ns(tsc::now_ns()) {
+            Some(0) => throttle(running),
+            _ => give_way(cpu, Reason::SliceOver),
+        }
     }
 }
 
@@ -333,5 +359,42 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
 /// waits for it. `None`: no tick.
 pub(super) fn next_slice_end(id: CpuId) -> Option<u64> {
     let cpu = cpus::get(id.index());
-    (cpu.waiting() > 0).then(|| cpu.slice_end_ns.load(Relaxed))
+    let slice_end_ns = if cpu.waiting() > 0 { cpu.slice_end_ns.load(Relaxed) } else { u64::MAX };
+    let quota_end_ns = if cpu.is_idle() { u64::MAX } else { cpu.quota_end_ns.load(Relaxed) };
+    Some(slice_end_ns.min(quota_end_ns)).filter(|end_ns| *end_ns != u64::MAX)
+}
+
+/// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.
+pub(super) fn reweigh(thread: &Thread) {
+    let _irq = IrqGuard::new();
+    let cpu = thread.cpu.load(SeqCst);
+    cpus::get(cpu).lock_queue().requeue(cpu, thread);
+    // It may come before the running one now.
+    cpus::send_reschedule(cpu);
+}
+
+/// Changes `thread`'s claim on CPU time.
+pub fn set_nice(thread: &Thread, nice: Nice) {
+    thread.entity.set_nice(nice);
+    reweigh(thread);
+}
+
+/// Lends `thread` the calling thread's weight, until [`take_weight_back`]. One at a time: what was
+/// lent before is taken back.
+pub fn lend_weight(thread: &Arc<Thread>) {
+    take_weight_back();
+    let lender = thread::current();
+    let weight = lender.entity.weight().get();
+    thread.entity.borrow(weight);
+    *lender.lends.lock() = Some((thread.clone(), weight));
+    reweigh(thread);
+}
+
+/// Takes back what the calling thread has lent.
+pub fn take_weight_back() {
+    let lent = thread::current().lends.lock().take();
+    if let Some((thread, weight)) = lent {
+        thread.entity.give_back(weight);
+        reweigh(&thread);
+    }
 }

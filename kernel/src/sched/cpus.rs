@@ -29,6 +29,8 @@ pub(super) struct Cpu {
     pub(super) leaving_moves: AtomicBool,
     /// When the running thread has to give way to one that waits.
     pub(super) slice_end_ns: AtomicU64,
+    /// When the running thread's group has used up what it may; never: `u64::MAX`.
+    pub(super) quota_end_ns: AtomicU64,
     /// When this CPU next looks whether it has too much to do.
     pub(super) next_balance_ns: AtomicU64,
     /// Switches from one thread to another.
@@ -46,6 +48,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         leaving: AtomicU32::new(Tid::NONE_RAW),
         leaving_moves: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
+        quota_end_ns: AtomicU64::new(u64::MAX),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
     }
@@ -156,12 +159,22 @@ impl QueueGuard<'_> {
     /// Charges the running thread for the time since it was last charged.
     pub(super) fn charge(&mut self, running: &Thread, now_ns: u64) {
         let ran_ns = running.take_uncharged_ns(now_ns);
+        running.group().charge(ran_ns, now_ns);
         self.queue.charge(&AllThreads, &running.entity, ran_ns);
+    }
+
+    /// Lets a change of the weight of `thread` count at once, if it is in this queue, CPU number `cpu`'s.
+    pub(super) fn requeue(&mut self, cpu: usize, thread: &Thread) {
+        if thread.is_queued.load(SeqCst) && thread.cpu.load(SeqCst) == cpu {
+            self.queue.requeue(&AllThreads, thread.tid());
+            self.tell();
+        }
     }
 
     /// Queues `thread`, which is in no queue and was on this CPU.
     pub(super) fn push(&mut self, thread: &Thread, now_ns: u64) {
         thread.note_queued(now_ns);
+        thread.is_queued.store(true, SeqCst);
         self.queue.push(&AllThreads, thread.tid());
         self.tell();
     }
@@ -180,7 +193,9 @@ impl QueueGuard<'_> {
     ) -> Option<&'static Thread> {
         let taken = take(&mut self.queue)?;
         self.tell();
-        Some(thread::get(taken))
+        let taken = thread::get(taken);
+        taken.is_queued.store(false, SeqCst);
+        Some(taken)
     }
 
     fn tell(&self) {

@@ -4,6 +4,7 @@
 //! * [`cpus`]: what each CPU has, its run queue first of all.
 //! * [`core`]: the one function that switches threads, and what leads to it.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
+//! * [`group`]: what threads use and may use together.
 //! * [`wait`]: wait queues and completions, made of park and unpark.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
 //! * [`pool`]: threads that wait for work to be handed to them.
@@ -14,6 +15,7 @@
 
 mod core;
 mod cpus;
+pub mod group;
 mod place;
 pub mod pool;
 mod thread;
@@ -21,15 +23,22 @@ mod timer;
 pub mod wait;
 
 pub use self::core::{
-    idle_forever, interrupt_return, park, reap, reschedule_interrupt, start_cpu, timer_interrupt, unpark,
-    yield_now,
+    idle_forever, interrupt_return, lend_weight, park, reap, reschedule_interrupt, set_nice, start_cpu,
+    take_weight_back, timer_interrupt, unpark, yield_now,
 };
 pub use place::{AffinityError, set_affinity};
 pub use thread::{
     JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
 };
 
+use runqueue::CpuMask;
+
 use crate::arch::tsc;
+
+/// CPUs that run threads.
+pub fn online_cpus() -> CpuMask {
+    cpus::open()
+}
 
 /// Blocks the calling thread for at least `ns` nanoseconds.
 pub fn sleep_ns(ns: u64) {

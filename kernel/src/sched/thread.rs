@@ -14,6 +14,7 @@ use runqueue::{
 };
 
 use super::core as scheduler;
+use super::group::Group;
 use super::place;
 use super::wait::Completion;
 use crate::arch::context::{self, StackPointer};
@@ -47,6 +48,13 @@ pub struct Thread {
     timer_node: HeapNode,
     /// The CPU in whose timer queue it is, or [`NO_CPU`]; changed under that queue's lock.
     pub(super) timer_cpu: AtomicUsize,
+    /// It is in a run queue, that of `cpu`; changed under that queue's lock.
+    pub(super) is_queued: AtomicBool,
+    /// It waits, in a timer queue, for its group's next period.
+    pub(super) is_throttled: AtomicBool,
+    group: Arc<Group>,
+    /// To whom it lends weight while it waits, and how much.
+    pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
     wait_link: AtomicU32,
     account: Account,
@@ -147,7 +155,14 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl Thread {
-    fn new(tid: Tid, name: String, stack: Option<Stack>, allowed: CpuMask, cpu: usize) -> Self {
+    fn new(
+        tid: Tid,
+        name: String,
+        stack: Option<Stack>,
+        allowed: CpuMask,
+        cpu: usize,
+        group: Arc<Group>,
+    ) -> Self {
         Self {
             tid,
             name,
@@ -160,6 +175,10 @@ impl Thread {
             entity: Entity::new(),
             timer_node: HeapNode::new(),
             timer_cpu: AtomicUsize::new(NO_CPU),
+            is_queued: AtomicBool::new(false),
+            is_throttled: AtomicBool::new(false),
+            group,
+            lends: IrqLock::new(None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
@@ -182,6 +201,11 @@ impl Thread {
     /// Whether this is a CPU's idle thread.
     pub fn is_idle(&self) -> bool {
         self.stack.is_none()
+    }
+
+    /// The group that it is accounted to.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
     }
 
     /// CPUs that the thread may run on.
@@ -412,12 +436,13 @@ pub struct Spawn<'a> {
     allowed: CpuMask,
     nice: Nice,
     is_idle_class: bool,
+    group: Option<&'a Arc<Group>>,
 }
 
 impl<'a> Spawn<'a> {
     /// A thread of default weight that may run on any CPU.
     pub const fn new(name: &'a str) -> Self {
-        Self { name, allowed: CpuMask::ALL, nice: Nice::DEFAULT, is_idle_class: false }
+        Self { name, allowed: CpuMask::ALL, nice: Nice::DEFAULT, is_idle_class: false, group: None }
     }
 
     /// Only on the CPUs of `allowed`.
@@ -435,13 +460,19 @@ impl<'a> Spawn<'a> {
         Self { is_idle_class: true, ..self }
     }
 
+    /// In `group`, not its creator's.
+    pub const fn group(self, group: &'a Arc<Group>) -> Self {
+        Self { group: Some(group), ..self }
+    }
+
     /// Starts the thread.
     pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
         scheduler::reap();
         let stack = Stack::new().ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed).ok_or(SpawnError::NoSuchCpu)?;
-        let thread = enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu))?;
+        let group = self.group.unwrap_or(&current().group).clone();
+        let thread = enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
         match self.is_idle_class {
             true => thread.entity.set_idle_class(),
             false => thread.entity.set_nice(self.nice),
@@ -476,7 +507,8 @@ extern "C" fn thread_main(thread: usize) -> ! {
 /// Makes the code that runs on this CPU its idle thread.
 pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
     let name = alloc::format!("idle/{cpu}");
-    let make = |tid| Thread::new(tid, name, None, CpuMask::single(cpu.index()), cpu.index());
+    let make =
+        |tid| Thread::new(tid, name, None, CpuMask::single(cpu.index()), cpu.index(), Group::root().clone());
     let thread = enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
     thread.on_cpu.store(true, SeqCst);
     thread.start_clock(tsc::now_ns(), cpu.index());

@@ -89,12 +89,14 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
         };
         sleepers.remove(&TimerNodes, tid);
         let thread = thread::get(tid);
-        let action = thread.park.cancel_park();
+        // A throttled thread is not in `park`.
+        let was_throttled = thread.is_throttled.swap(false, SeqCst);
+        let wakes = was_throttled || thread.park.cancel_park() == UnparkAction::Wake;
         // Last: a thread that finds this gone may end at once. One that sleeps cannot: it is ours to wake.
         thread.timer_cpu.store(NO_CPU, SeqCst);
         // Waking takes a run queue's lock, which comes before this one.
         drop(sleepers);
-        if action == UnparkAction::Wake {
+        if wakes {
             wake(thread);
         }
     }

@@ -53,7 +53,8 @@ pub struct Entity {
     own_weight: AtomicU32,
     lent_weight: AtomicU32,
     is_idle_class: AtomicBool,
-    queued_weight: AtomicU32,
+    /// By which weight the key was reckoned last.
+    clock_weight: AtomicU32,
     /// Whose floor the key is measured from; follows the class when the thread runs or is queued next.
     is_on_idle_clock: AtomicBool,
 }
@@ -68,7 +69,7 @@ impl Entity {
             own_weight: AtomicU32::new(Weight::UNIT.get()),
             lent_weight: AtomicU32::new(0),
             is_idle_class: AtomicBool::new(false),
-            queued_weight: AtomicU32::new(0),
+            clock_weight: AtomicU32::new(Weight::UNIT.get()),
             is_on_idle_clock: AtomicBool::new(false),
         }
     }
@@ -228,9 +229,13 @@ impl FairQueue {
 
     /// Advances the clock of the thread that runs here by `ran_ns` of real time.
     pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
-        self.follow_class(running);
-        let now_ns = running.node.key().wrapping_add(running.weight().virtual_ns(ran_ns));
+        let now_ns = running
+            .node
+            .key()
+            .wrapping_add(Weight::clamped(running.clock_weight.load(Relaxed)).virtual_ns(ran_ns));
         running.node.set_key(now_ns);
+        self.follow_settings(running);
+        let now_ns = running.node.key();
         let queue = self.class_mut(running.clock_class());
         let first_ns = queue.heap.first_key(&Nodes(entities));
         queue.raise_floor(Some(now_ns), first_ns);
@@ -249,15 +254,22 @@ impl FairQueue {
         self.join_clock(entity, entity.class(), lag_ns);
     }
 
+    /// Puts a thread on this queue's time, `lag_ns` from the floor as reckoned by its weight until now: what it is
+    /// ahead or behind in CPU time stays what it is, and counts by its weight from now on.
     fn join_clock(&self, entity: &Entity, class: Class, lag_ns: i64) {
+        let (old, new) = (entity.clock_weight.load(Relaxed), entity.weight().get());
+        let lag_ns = if old == new { lag_ns } else { lag_ns * i64::from(old) / i64::from(new) };
+        let limit_ns = LAG_LIMIT_NS as i64;
+        entity.clock_weight.store(new, Relaxed);
         entity.set_clock_class(class);
-        entity.node.set_key(self.class(class).floor_ns.wrapping_add_signed(lag_ns));
+        let floor_ns = self.class(class).floor_ns;
+        entity.node.set_key(floor_ns.wrapping_add_signed(lag_ns.clamp(-limit_ns, limit_ns)));
     }
 
-    /// A thread that changed its class keeps its distance, on the other class's clock.
-    fn follow_class(&self, entity: &Entity) {
+    /// Lets a change of class or weight count.
+    fn follow_settings(&self, entity: &Entity) {
         let class = entity.class();
-        if class != entity.clock_class() {
+        if class != entity.clock_class() || entity.weight().get() != entity.clock_weight.load(Relaxed) {
             self.detach(entity);
             self.join_clock(entity, class, entity.lag_ns.load(Relaxed));
         }
@@ -274,17 +286,22 @@ impl FairQueue {
     /// Queues `tid`, which is in no run queue and on this queue's time. O(log n).
     pub fn push<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
-        self.follow_class(entity);
-        let (class, weight) = (entity.clock_class(), entity.weight());
-        entity.queued_weight.store(weight.get(), Relaxed);
-        self.weight += u64::from(weight.get());
-        self.class_mut(class).heap.push(&Nodes(entities), tid);
+        self.follow_settings(entity);
+        self.weight += u64::from(entity.clock_weight.load(Relaxed));
+        self.class_mut(entity.clock_class()).heap.push(&Nodes(entities), tid);
+    }
+
+    /// Lets a change of the class or weight of `tid`, which is in this queue, count at
+    /// once. O(log n).
+    pub fn requeue<E: Entities>(&mut self, entities: &E, tid: Tid) {
+        self.remove(entities, tid);
+        self.push(entities, tid);
     }
 
     /// Takes out `tid`, which is in this queue. O(log n).
     pub fn remove<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
-        self.weight -= u64::from(entity.queued_weight.load(Relaxed));
+        self.weight -= u64::from(entity.clock_weight.load(Relaxed));
         self.class_mut(entity.clock_class()).heap.remove(&Nodes(entities), tid);
     }
 

@@ -157,8 +157,12 @@ proptest! {
                     queue.push(&threads, tid(number));
                     queued[number] = Some(u64::from(nice(level).weight().get()));
                 }
-                // Changes while a thread is queued count from its next turn on.
-                (1, _) => entity.set_nice(nice(level)),
+                // Changes while a thread is queued count once it is queued anew.
+                (1, Some(_)) => {
+                    entity.set_nice(nice(level));
+                    queue.requeue(&threads, tid(number));
+                    queued[number] = Some(u64::from(nice(level).weight().get()));
+                }
                 (2, _) => entity.set_idle_class(),
                 (3, Some(_)) => {
                     queue.remove(&threads, tid(number));
@@ -208,8 +212,7 @@ fn the_idle_class_gets_what_is_left() {
     // Lent weight lifts it out of the class: whoever waits for it is not held up for ever.
     cpu.threads.entity(tid(1)).borrow(1024);
     assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Fair);
-    cpu.queue.remove(&cpu.threads, tid(1));
-    cpu.queue.push(&cpu.threads, tid(1));
+    cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
@@ -309,4 +312,38 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     cpu.queue.remove(&cpu.threads, tid(other));
     let entity = cpu.threads.entity(cpu.running.unwrap());
     assert!(!cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+}
+
+#[test]
+fn lent_weight_counts_at_once() {
+    let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
+    (0..2).for_each(|number| cpu.arrive(number, 0));
+    cpu.run(0);
+    while cpu.used_ns[1] == 0 {
+        cpu.run(SLICE_NS);
+    }
+    // The light thread has had a slice, and owes the load 68 of them.
+    assert_eq!(cpu.running, Some(tid(0)));
+    let before_ns = cpu.used_ns[1];
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    assert_eq!(cpu.used_ns[1], before_ns);
+    cpu.threads.entity(tid(1)).borrow(1024);
+    cpu.queue.requeue(&cpu.threads, tid(1));
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    let got_ns = cpu.used_ns[1] - before_ns;
+    assert!(got_ns >= 4 * SLICE_NS, "{got_ns} ns of {} ns at the load's weight", 10 * SLICE_NS);
+    cpu.threads.entity(tid(1)).give_back(1024);
+    if cpu.running == Some(tid(0)) {
+        cpu.queue.requeue(&cpu.threads, tid(1));
+    }
+    let before_ns = cpu.used_ns[1];
+    for _ in 0..60 {
+        cpu.run(SLICE_NS);
+    }
+    let got_ns = cpu.used_ns[1] - before_ns;
+    assert!(got_ns <= 2 * SLICE_NS, "{got_ns} ns of {} ns at the lowest weight", 60 * SLICE_NS);
 }

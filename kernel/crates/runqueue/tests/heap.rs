@@ -137,7 +137,7 @@ fn worst_turn(threads: u32) -> u64 {
 fn no_operation_takes_more_than_the_logarithm() {
     for threads in [2, 16, 128, 1024, 8192] {
         let (worst, log) = (worst_turn(threads), u64::from(threads.ilog2()) + 1);
-        // A merge touches at most two spines of log n nodes, each a handful of times; a turn is three merges.
-        assert!(worst <= 60 * log, "{worst} accesses for {threads} threads, log {log}");
+        // A merge touches at most two spines of log n nodes, each a handful of times.
+        assert!(worst <= 20 * log, "{worst} accesses for {threads} threads, log {log}");
     }
 }
