@@ -61,16 +61,18 @@ fn run() -> Result<(), &'static str> {
 
 fn power_off(verdict: Result<(), &'static str>) -> ! {
     use protocol::record::Status;
-    match verdict {
+    let verdict = match verdict {
         Ok(()) => {
             log::info!("pass");
             console::records::end(Status::Pass, "");
-            arch::exit::power_off(Verdict::Pass)
+            Verdict::Pass
         }
         Err(reason) => {
             log::error!("fail: {reason}");
             console::records::end(Status::Fail, reason);
-            arch::exit::power_off(Verdict::Fail)
+            Verdict::Fail
         }
-    }
+    };
+    console::drain();
+    arch::exit::power_off(verdict)
 }

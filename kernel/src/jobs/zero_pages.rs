@@ -10,9 +10,9 @@ use ktask::{Job, JobError, Pages, Profile, Stats};
 use super::platform::Kernel;
 use crate::mm::{pages, zero};
 
-/// Order of the blocks that the range is made of: 4 MiB, small enough to be
-/// had on a small machine, long enough for the clearing instructions.
-const BLOCK_ORDER: u8 = 10;
+/// Order of the blocks that the range is made of: 2 MiB, the least that the
+/// job may be asked for, and long enough for the clearing instructions.
+const BLOCK_ORDER: u8 = 9;
 /// Least pages in one chunk: 1 MiB, some hundred microseconds.
 const MIN_CHUNK_PAGES: u64 = 256;
 
