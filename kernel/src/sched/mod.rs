@@ -31,6 +31,8 @@ pub use thread::{
     JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
 };
 
+use ::core::sync::atomic::Ordering::Relaxed;
+
 use runqueue::CpuMask;
 
 use crate::arch::tsc;
@@ -38,6 +40,29 @@ use crate::arch::tsc;
 /// CPUs that run threads.
 pub fn online_cpus() -> CpuMask {
     cpus::open()
+}
+
+/// Switches from one thread to another on CPU number `cpu` so far.
+pub fn switches_of(cpu: usize) -> u64 {
+    cpus::get(cpu).switches.load(Relaxed)
+}
+
+/// Threads that wait for CPU number `cpu`.
+pub fn queue_length(cpu: usize) -> u32 {
+    cpus::get(cpu).waiting()
+}
+
+/// Whether CPU number `cpu` has nothing to run.
+pub fn is_idle(cpu: usize) -> bool {
+    cpus::load_of(cpu).is_some_and(runqueue::Load::is_idle)
+}
+
+/// Returns once every thread that has ended has left its stack and was freed.
+pub fn settle() {
+    while thread::ended_count() > 0 {
+        reap();
+        yield_now();
+    }
 }
 
 /// Blocks the calling thread for at least `ns` nanoseconds.

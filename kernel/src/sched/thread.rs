@@ -151,6 +151,8 @@ impl fmt::Display for SpawnError {
 static TABLE: [AtomicPtr<Thread>; MAX_THREADS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_THREADS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Threads that have ended and are still in the table.
+static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Where the search for a free number starts.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -330,6 +332,11 @@ pub fn thread_count() -> usize {
     COUNT.load(SeqCst)
 }
 
+/// Threads that have ended and were not freed yet.
+pub fn ended_count() -> usize {
+    ENDED_COUNT.load(SeqCst)
+}
+
 /// Links of the list of ended threads.
 pub(super) struct RunLinks;
 /// Links of wait queues.
@@ -394,6 +401,7 @@ pub(super) fn forget(tid: Tid) {
     COUNT.fetch_sub(1, SeqCst);
     // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
     drop(unsafe { Arc::from_raw(thread.cast_const()) });
+    ENDED_COUNT.fetch_sub(1, SeqCst);
 }
 
 /// A running or ended thread that can be waited for. Dropped, the thread goes
@@ -499,6 +507,8 @@ extern "C" fn thread_main(thread: usize) -> ! {
     if let Some(entry) = entry {
         entry();
     }
+    // Before anybody knows that it has ended: see `ended_count`.
+    ENDED_COUNT.fetch_add(1, SeqCst);
     thread.ended.complete();
     thread.has_ended.store(true, SeqCst);
     scheduler::leave_for_good()
