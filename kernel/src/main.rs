@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod arch;
+mod bench;
 mod boot;
 mod console;
 mod debug;
@@ -55,6 +56,7 @@ fn run() -> Result<(), &'static str> {
     let (what, pattern) = what.split_once(':').unwrap_or((what, ""));
     match what {
         "test" if !debug::ktest::run(pattern) => Err("a test failed, or no test has such a name"),
+        "bench" if !bench::run(pattern) => Err("a benchmark failed, or none has such a name"),
         "timing" if !jobs::timing::run() => Err("the result of a job was wrong"),
         _ => Ok(()),
     }
