@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use params::cmdline;
 use params::registry::ALL;
-use params::{Param, cmdline};
 
 fn text(write: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) -> String {
     let mut text = String::new();
