@@ -1,7 +1,7 @@
 //! Boots the kernel in many shapes of machine, and judges what it says.
 //!
-//! `cargo test -p ktask-tests --test boot -- --list` lists the tests without booting; words after `--` choose among
-//! them by name. Names are `scenario::suite::test`.
+//! `cargo test -p ktask-tests --test boot -- --list` lists the tests without booting; a part of a name after `--` chooses
+//! among them. Names are `scenario::suite::test`.
 
 use ktask_tests::{in_kernel, judged, lab::Lab};
 use libtest_mimic::Arguments;

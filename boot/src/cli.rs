@@ -32,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Build the kernel; the last line of standard output is the path of its ELF file
     Build,
+    /// Lint the kernel with its own compiler's clippy; warnings are errors
+    Clippy,
     /// Show what is needed, what is there, and what would be installed and how
     Doctor {
         /// Install what is missing
@@ -170,7 +172,7 @@ fn check(options: &Options) -> Result<(), String> {
 }
 
 /// What the smallest machine that the kernel boots on has.
-const MEMORY_MIN: Size = Size::from_mib(64);
+const MEMORY_MIN: Size = Size::from_mib(16);
 
 /// As much as physical addresses of 46 bits reach.
 const MEMORY_MAX: Size = Size { bytes: 64 << 40 };

@@ -39,6 +39,12 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             say(&build(&tools)?.display().to_string());
             Ok(0)
         }
+        Some(Command::Clippy) => {
+            let tools = doctor::provide(system, consent, &[What::Toolchain, What::Linker, What::Clippy])?;
+            let toolchain = tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there");
+            let clippy = toolchain.clippy(system).expect("clippy was wanted, so it is there");
+            kernel::lint(toolchain, &clippy).map(|()| 0)
+        }
         None if options.print => {
             let qemu = doctor::examine(system)?.qemu;
             say(&machine(options, qemu.unwrap_or_else(|| doctor::QEMU.into()), kernel_path(options))?

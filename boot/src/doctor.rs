@@ -36,10 +36,12 @@ pub enum What {
     Toolchain,
     /// The linker for the kernel.
     Linker,
+    /// The linter of the kernel's compiler; only its own command needs it.
+    Clippy,
 }
 
 impl What {
-    /// All of them.
+    /// All that the main job needs.
     pub const ALL: [Self; 3] = [Self::Qemu, Self::Toolchain, Self::Linker];
 
     /// What people call it, and what it is for.
@@ -48,6 +50,7 @@ impl What {
             Self::Qemu => "QEMU for x86_64, to boot the kernel",
             Self::Toolchain => "Rust 1.96 or later with rust-src, to build the kernel",
             Self::Linker => "GNU ld, to link the kernel",
+            Self::Clippy => "clippy of that Rust, for `cargo run -- clippy` alone",
         }
     }
 }
@@ -92,10 +95,15 @@ pub fn examine(system: &impl System) -> Result<Examination, Failure> {
         Some(path) => State::Found(path.display().to_string()),
         None => State::Missing(Vec::new()),
     };
+    let clippy_state = match search.found.as_ref().and_then(|toolchain| toolchain.clippy(system)) {
+        Some(path) => State::Found(path.display().to_string()),
+        None => State::Missing(Vec::new()),
+    };
     let needs = vec![
         Need { what: What::Qemu, state: qemu_state },
         Need { what: What::Toolchain, state: toolchain_state },
         Need { what: What::Linker, state: linker_state },
+        Need { what: What::Clippy, state: clippy_state },
     ];
     Ok(Examination { needs, qemu: qemu.ok().map(|(path, _)| path), toolchain: search.found })
 }
@@ -157,7 +165,7 @@ pub fn provide(system: &impl System, consent: Consent, wanted: &[What]) -> Resul
             }
         };
     // Only now, as it may refresh the system's package lists.
-    let plan = plan(system, &missing, may_install);
+    let plan = plan(system, &missing, examination.toolchain.as_ref(), may_install);
     match (&plan, may_install) {
         (Plan::Packages { .. }, true) => install(system, &plan, &missing),
         _ => Err(Failure::usage(explain(&missing, &plan))),

@@ -37,25 +37,44 @@ fn target_directory() -> PathBuf {
 ///
 /// When cargo cannot be started or the build fails.
 pub fn build(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
-    let mut command = command(toolchain);
-    let cannot_start =
-        |error| Failure::failed(format!("cannot start {}: {error}", toolchain.cargo.display()));
-    if !progress::run(&mut command).map_err(cannot_start)? {
-        return Err(Failure::failed("the kernel does not build; the compiler's messages are above"));
+    let mut command = command(toolchain, &toolchain.cargo, "build");
+    match run(&mut command)? {
+        true => Ok(elf_path()),
+        false => Err(Failure::failed("the kernel does not build; the compiler's messages are above")),
     }
-    Ok(elf_path())
 }
 
-/// The nested cargo.
-fn command(toolchain: &Toolchain) -> Command {
-    let mut command = Command::new(&toolchain.cargo);
+/// Lints the kernel, and what it is made of, with the `clippy` of `toolchain`; warnings are errors.
+///
+/// # Errors
+///
+/// When clippy cannot be started or finds something.
+pub fn lint(toolchain: &Toolchain, clippy: &Path) -> Result<(), Failure> {
+    // Started by its own path: `cargo clippy` would look for it beside rustup's programs, and find that of another Rust.
+    let mut command = command(toolchain, clippy, "clippy");
+    command.env("CARGO", &toolchain.cargo).args(["--", "--deny", "warnings"]);
+    match run(&mut command)? {
+        true => Ok(()),
+        false => Err(Failure::failed("clippy finds fault with the kernel; its messages are above")),
+    }
+}
+
+fn run(command: &mut Command) -> Result<bool, Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    progress::run(command).map_err(|error| Failure::failed(format!("cannot start {program}: {error}")))
+}
+
+/// The nested cargo, or a program that takes its arguments.
+fn command(toolchain: &Toolchain, program: &Path, subcommand: &str) -> Command {
+    let mut command = Command::new(program);
     remove_build_environment(&mut command);
     command
         .current_dir(workspace())
         .env("RUSTC", &toolchain.rustc)
         // Unstable flags on a released compiler, as the Linux kernel does: a fixed compiler means fixed behaviour.
         .env("RUSTC_BOOTSTRAP", "1")
-        .args(["build", "--package", "ktask-kernel", "--profile", "kernel", "--target", "x86_64-ktask.json"])
+        .args([subcommand, "--package", "ktask-kernel", "--profile", "kernel"])
+        .args(["--target", "x86_64-ktask.json"])
         .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins"])
         .arg("-Zbuild-std-features=compiler-builtins-mem")
         .arg("--target-dir")
@@ -76,7 +95,7 @@ mod tests {
             version: Version { major: 1, minor: 96 },
             sysroot: "/opt/t".into(),
         };
-        let command = command(&toolchain);
+        let command = command(&toolchain, &toolchain.cargo, "build");
         assert_eq!(command.get_program(), "/opt/t/bin/cargo");
         let env = |name: &str| {
             let (_, value) = command.get_envs().find(|(key, _)| *key == name).expect(name);

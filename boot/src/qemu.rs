@@ -42,11 +42,11 @@ pub struct Machine {
 pub enum Wiring<'a> {
     /// To a person: the log on the terminal, no records, no control channel.
     Terminal,
-    /// To us: the log through standard output, records and control through sockets that we listen on.
-    Sockets {
-        /// Where QEMU connects the second serial port to.
+    /// To us: the log through standard output, records through a named pipe, control through a socket that we listen on.
+    Channels {
+        /// The pipe for the second serial port.
         records: &'a Path,
-        /// Where QEMU connects its control channel (QMP) to.
+        /// The socket for the control channel (QMP).
         control: &'a Path,
     },
 }
@@ -66,10 +66,11 @@ impl Machine {
         add(&["-device", &format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT)]);
         match wiring {
             Wiring::Terminal => add(&["-serial", "mon:stdio", "-serial", "null"]),
-            Wiring::Sockets { records, control } => {
+            Wiring::Channels { records, control } => {
                 add(&["-chardev", "stdio,id=log,signal=off", "-serial", "chardev:log"]);
-                add(&["-chardev", &socket("records", records), "-serial", "chardev:records"]);
-                add(&["-chardev", &socket("control", control), "-mon", "chardev=control,mode=control"]);
+                add(&["-chardev", &channel("file,id=records", records), "-serial", "chardev:records"]);
+                let control = channel("socket,id=control", control);
+                add(&["-chardev", &control, "-mon", "chardev=control,mode=control"]);
             }
         }
         if self.debugger {
@@ -127,9 +128,9 @@ fn share(total: u64, parts: u64, index: u64) -> u64 {
     total / parts + u64::from(index < total % parts)
 }
 
-/// A character device that connects to a socket of ours. QEMU doubles a comma that is not its own.
-fn socket(id: &str, path: &Path) -> String {
-    format!("socket,id={id},path={}", path.to_string_lossy().replace(',', ",,"))
+/// A character device at a path. QEMU wants a comma doubled that is not its own.
+fn channel(device: &str, path: &Path) -> String {
+    format!("{device},path={}", path.to_string_lossy().replace(',', ",,"))
 }
 
 /// Quotes a word for a POSIX shell, where it needs that.

@@ -157,10 +157,10 @@ fn follow(
         let now = Instant::now();
         let reached = |limit: Option<Duration>, since: Instant| limit.filter(|limit| now - since > *limit);
         if let Some(limit) = reached(limits.total, start) {
-            return Ending::Hang(Hang::examine(child, format!("not done after {} s", limit.as_secs())));
+            return Ending::Hang(Hang::examine(child, format!("not done after {limit:?}")));
         }
-        if let Some(limit) = reached(None.or(limits.total), last_heard) {
-            return Ending::Hang(Hang::examine(child, format!("silent for {} s", limit.as_secs())));
+        if let Some(limit) = reached(limits.silence, last_heard) {
+            return Ending::Hang(Hang::examine(child, format!("silent for {limit:?}")));
         }
     }
 }

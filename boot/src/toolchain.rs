@@ -35,6 +35,15 @@ pub struct Toolchain {
     pub sysroot: PathBuf,
 }
 
+impl Toolchain {
+    /// Its linter as a program of its own, if it has one.
+    pub fn clippy(&self, system: &impl System) -> Option<PathBuf> {
+        let program = |name: &str| self.cargo.with_file_name(name);
+        let is_whole = system.is_file(&program("cargo-clippy")) && system.is_file(&program("clippy-driver"));
+        is_whole.then(|| program("cargo-clippy"))
+    }
+}
+
 /// A toolchain that was looked at and cannot build the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {

@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod arch;
+mod bench;
 mod boot;
 mod console;
 mod debug;
@@ -55,6 +56,7 @@ fn run() -> Result<(), &'static str> {
     let (what, pattern) = what.split_once(':').unwrap_or((what, ""));
     match what {
         "test" if !debug::ktest::run(pattern) => Err("a test failed, or no test has such a name"),
+        "bench" if !bench::run(pattern) => Err("a benchmark failed, or none has such a name"),
         "timing" if !jobs::timing::run() => Err("the result of a job was wrong"),
         _ => Ok(()),
     }
@@ -62,16 +64,18 @@ fn run() -> Result<(), &'static str> {
 
 fn power_off(verdict: Result<(), &'static str>) -> ! {
     use protocol::record::Status;
-    match verdict {
+    let verdict = match verdict {
         Ok(()) => {
             log::info!("pass");
             console::records::end(Status::Pass, "");
-            arch::exit::power_off(Verdict::Pass)
+            Verdict::Pass
         }
         Err(reason) => {
             log::error!("fail: {reason}");
             console::records::end(Status::Fail, reason);
-            arch::exit::power_off(Verdict::Fail)
+            Verdict::Fail
         }
-    }
+    };
+    console::drain();
+    arch::exit::power_off(verdict)
 }

@@ -66,7 +66,6 @@ impl<U: Unit> Chunk<U> {
 
     /// How many units. At least 1.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a chunk is never empty")]
     pub fn len(&self) -> U {
         U::from_raw(self.end.raw() - self.start.raw())
     }

@@ -95,8 +95,9 @@ impl HelperContext {
 /// [`begin_help`](Self::begin_help) and [`end_help`](Self::end_help). So
 /// [`start_helper`](Self::start_helper) and [`online_cpus`](Self::online_cpus)
 /// can read the caller's CPU mask, quota and account from "the current thread".
-/// *Helpers*: those three, [`unpark`](Self::unpark), the clocks and
-/// [`current_node`](Self::current_node). No method is called with a lock of
+/// *Helpers*: those three, [`unpark`](Self::unpark), the clocks,
+/// [`current_node`](Self::current_node), [`node_distance`](Self::node_distance),
+/// [`budget`](Self::budget), and in a walk [`park`](Self::park). No method is called with a lock of
 /// ktask held, and none from interrupt context unless a job is run there.
 pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// A handle to wake a thread, valid for as long as it is kept: waking a
@@ -135,7 +136,8 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     ///
     /// Gives the task back when no helper is to be had (pool empty, CPU gone). The
     /// job then runs on fewer threads. A task dropped later, without having been
-    /// run, counts as a lost helper and costs speed only.
+    /// run, counts as a lost helper and costs speed only. Running and dropping a task both end
+    /// in [`unpark`](Self::unpark): do neither with a lock held that `unpark` takes.
     fn start_helper(
         &self,
         task: HelperTask<Self>,
@@ -154,8 +156,8 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     }
 
     /// CPUs of [`online_cpus`](Self::online_cpus) that are whole cores, counting
-    /// hardware threads that share one core once. The job fills cores before it
-    /// uses their second threads, which add a tenth of a core where memory is the limit.
+    /// hardware threads that share one core once. It is the first count that the
+    /// governor tries: second threads of a core add little where memory is the limit.
     fn physical_cores(&self) -> usize {
         self.online_cpus()
     }

@@ -64,7 +64,9 @@ unsafe impl<P: Platform> Send for Ticket<P> {}
 
 /// A helper's errand: to be run once, on a thread that is not the job's caller.
 ///
-/// It is three words and the platform handle, never allocates, and may be sent to
+/// It is a counted borrow of the caller's frame: the count goes up before the task exists and
+/// down as the last thing that the task does, and [`Job::run`](crate::Job::run) does not leave
+/// that frame before the count is 0. It is three words and the platform handle, never allocates, and may be sent to
 /// any thread. [`run`](Self::run) it, or drop it: then the helper counts as
 /// lost and the others do its share. The job waits until one of the two has happened.
 #[must_use = "a task that is not run is a lost helper"]

@@ -10,11 +10,13 @@
 pub struct Stats {
     /// Threads that the work is enough for, within the job's own limit.
     pub threads_asked: usize,
-    /// Threads that CPUs, the system's knob and the helper budget left of them.
+    /// Threads that CPUs and the system's knob left of them. The helper budget and the governor
+    /// may have used fewer.
     pub threads_allowed: usize,
-    /// Threads that ran at least one chunk, the caller included.
+    /// Threads that ran at least one chunk, the caller included. A helper that takes the place
+    /// of one that was given back counts as the same.
     pub threads_used: usize,
-    /// Helpers that the platform refused to start or lost.
+    /// Helpers that the budget or the platform refused, and those that the platform lost.
     pub helpers_lost: usize,
     /// Helpers that were taken back before they started, because the work was done.
     pub helpers_taken_back: usize,

@@ -246,6 +246,42 @@ fn deadline_ends_a_job_in_time() {
 }
 
 #[test]
+fn job_that_is_done_is_not_ended_too_late() {
+    for threads in [1, 2] {
+        Sim::run(ideal(1, 2), 1, |sim| {
+            let token = CancelToken::new();
+            let job = items(0..2).threads_exact(threads).cancel(&token);
+            let stats = job
+                .run(sim, |chunk| {
+                    sim.work(1000, None);
+                    if chunk.end().get() == 2 {
+                        token.cancel();
+                    }
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
+            assert_eq!(stats.units, 2);
+        });
+    }
+}
+
+#[test]
+fn nested_job_minds_the_locks_of_all_callers() {
+    let platform = Hosted::builder().cpus(4).build();
+    let lock = OrderedMutex::new(9, ());
+    let _held = lock.lock();
+    items(0..50)
+        .threads_exact(3)
+        .run(&platform, |_| {
+            std::thread::sleep(Duration::from_micros(200));
+            let nested = items(0..2).takes_locks(lock.classes());
+            assert_eq!(refusal(&platform, &nested), Invalid::LockHeld { locks: 1 << 9 });
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+}
+
+#[test]
 fn panic_reaches_the_caller_after_join_and_undo() {
     for threads in [1, 4] {
         let platform = Hosted::builder().cpus(4).build();
@@ -439,30 +475,39 @@ fn lock_held_by_the_caller_is_reported_not_hung_on() {
     // Not declared: found by whoever takes it first, caller or helper.
     for on_helper in [false, true] {
         let held = lock.lock();
-        let helper_ran = AtomicBool::new(false);
+        let helper_came = AtomicBool::new(false);
         let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             items(0..2).threads_exact(2).run(&platform, |chunk| {
-                if (chunk.worker() == 0) != on_helper {
-                    drop(lock.lock());
+                if chunk.worker() != 0 {
+                    helper_came.store(true, Ordering::SeqCst);
                 } else if on_helper {
                     // Leaves the other unit to the helper.
                     let since = Instant::now();
-                    while !helper_ran.load(Ordering::SeqCst) && since.elapsed().as_secs() < 20 {
+                    while !helper_came.load(Ordering::SeqCst) {
+                        assert!(since.elapsed().as_secs() < 30, "no helper came");
                         std::thread::yield_now();
                     }
+                    return Ok(());
                 }
+                drop(lock.lock());
                 Ok::<(), ()>(())
             })
-        }));
+        }))
+        .unwrap_err();
         drop(held);
-        helper_ran.store(true, Ordering::SeqCst);
-        if on_helper {
-            continue;
-        }
-        let payload = payload.unwrap_err();
         let message = payload.downcast_ref::<String>().unwrap();
         assert!(message.starts_with("lock class 5:"), "{message}");
+        assert!(!on_helper || message.contains("held by the caller of this job"), "{message}");
     }
+    // And a lock that nobody holds is just a lock.
+    items(0..100)
+        .takes_locks(lock.classes())
+        .threads_exact(2)
+        .run(&platform, |_| {
+            drop(lock.lock());
+            Ok::<(), ()>(())
+        })
+        .unwrap();
 }
 
 #[test]

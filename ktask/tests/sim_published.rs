@@ -2,7 +2,7 @@
 //! or three rates each; and the governor against every fixed thread count there.
 
 use ktask::sim::{Capacity, LOWEST_WEIGHT, Machine, Node, Sim};
-use ktask::{Job, NodeId, NodeRange, Pages, Profile, Stats};
+use ktask::{Job, NodeId, NodeRange, Pages, Platform, Profile, Stats, Tuning};
 
 /// A published table: seconds by threads, and what is needed to simulate it.
 struct Published {
@@ -12,7 +12,7 @@ struct Published {
     units: u64,
     /// Seconds that no thread count changes: what the measurement has around the job.
     outside_s: f64,
-    rows: &'static [(usize, f64)],
+    rows: Vec<(usize, f64)>,
     /// Largest thread count that a job may have there.
     max_threads: usize,
 }
@@ -28,18 +28,35 @@ fn machine(cpus: usize, peak: f64, full: f64, full_at: usize) -> Machine {
     machine
 }
 
+/// Milliseconds as seconds.
+const fn ms<const N: usize>(rows: [(usize, f64); N]) -> [(usize, f64); N] {
+    let mut rows = rows;
+    let mut row = 0;
+    while row < N {
+        rows[row].1 /= 1e3;
+        row += 1;
+    }
+    rows
+}
+
 fn published() -> Vec<Published> {
-    let table = |name, machine: Machine, one_s: f64, outside_s, rows| Published {
+    let table = |name, machine: Machine, one_s: f64, outside_s, rows: &[(usize, f64)]| Published {
         name,
         max_threads: machine.cpus(),
         machine,
         units: (one_s * 1e6) as u64,
         outside_s,
-        rows,
+        rows: rows.to_vec(),
+    };
+    // Where a table has only one row beside the base, it gives one rate, the peak.
+    let one_rate = |name, threads: usize, base_s: f64, s: f64| {
+        let peak = base_s / s;
+        let machine = machine(threads, peak, peak, threads);
+        table(name, machine, base_s, 0.0, &[(1, base_s), (threads, s)])
     };
     vec![
         table(
-            "clear 100 GiB, 8-socket Xeon E7-8895 v3",
+            "clear 100 GiB, 8-socket E7-8895 v3",
             machine(16, 10.2, 10.3, 18),
             40.5,
             0.0,
@@ -53,46 +70,136 @@ fn published() -> Vec<Published> {
             &[(1, 7.77), (2, 3.95), (4, 2.02), (8, 1.24), (16, 0.79)],
         ),
         table(
+            "clear 100 GiB, SPARC T7-4",
+            machine(16, 3.7, 7.8, 16),
+            15.5,
+            0.0,
+            &[(1, 15.50), (2, 8.10), (4, 4.45), (8, 2.99), (16, 1.99)],
+        ),
+        table(
             "clear 200 GiB, SPARC T7-4",
             machine(16, 3.5, 7.1, 16),
             31.03,
             0.0,
             &[(1, 31.03), (2, 16.47), (4, 9.20), (8, 6.01), (16, 4.41)],
         ),
+        one_rate("deferred init v2, 8-socket E7-8895 v3", 36, 0.483, 0.132),
+        one_rate("deferred init v2, SPARC M6", 8, 9.566, 6.172),
+        one_rate("deferred init v3, E5-2699 v4", 11, 5.860, 0.613),
+        one_rate("deferred init v3, 8-socket E7-8895 v3", 9, 1.261, 0.325),
         table(
             "VFIO pin 320 GiB, patch 6",
             machine(16, 16.0, 16.0, 17),
             46.0,
             17.8,
-            &[(1, 65.0), (2, 42.8), (4, 28.5), (8, 22.8), (16, 20.0)],
+            &[
+                (1, 65.0),
+                (2, 42.8),
+                (3, 35.0),
+                (4, 28.5),
+                (5, 26.2),
+                (6, 24.5),
+                (7, 23.5),
+                (8, 22.8),
+                (12, 20.2),
+                (16, 20.0),
+            ],
+        ),
+        table(
+            "VFIO pin 320 GiB, patch 8",
+            machine(16, 6.5, 6.5, 17),
+            58.7,
+            6.5,
+            &[
+                (1, 65.2),
+                (2, 36.0),
+                (3, 26.4),
+                (4, 21.2),
+                (5, 17.9),
+                (6, 16.5),
+                (7, 15.4),
+                (8, 15.5),
+                (12, 14.7),
+                (16, 15.4),
+            ],
         ),
         table(
             "VFIO pin 320 GiB, patch 9",
             machine(16, 16.0, 16.0, 17),
             63.0,
             2.4,
-            &[(1, 65.5), (2, 34.4), (4, 18.3), (8, 10.3), (12, 7.6), (16, 6.4)],
+            &[
+                (1, 65.5),
+                (2, 34.4),
+                (3, 23.7),
+                (4, 18.3),
+                (5, 15.1),
+                (6, 12.9),
+                (7, 11.5),
+                (8, 10.3),
+                (12, 7.6),
+                (16, 6.4),
+            ],
         ),
         table(
             "deferred init, Xeon 8167M",
             machine(52, 13.4, 18.1, 52),
             1.652,
             0.0657,
-            &[(1, 1.7177), (6, 0.341), (13, 0.1933), (19, 0.1753), (26, 0.1937), (39, 0.1727), (52, 0.1433)],
+            &ms([(1, 1717.7), (6, 341.0), (13, 193.3), (19, 175.3), (26, 193.7), (39, 172.7), (52, 143.3)]),
         ),
         table(
-            "deferred init, Xeon E5-2699 v3",
+            "deferred init, E5-2699 v3",
             machine(36, 9.7, 15.0, 36),
             0.5667,
             0.0586,
-            &[(1, 0.6253), (4, 0.2003), (9, 0.1280), (13, 0.1177), (18, 0.1170), (27, 0.1100), (36, 0.0900)],
+            &ms([(1, 625.3), (4, 200.3), (9, 128.0), (13, 117.7), (18, 117.0), (27, 110.0), (36, 90.0)]),
         ),
         table(
-            "deferred init, EPYC 7551 in a guest",
+            "deferred init, EPYC 7551, guest of 16",
             machine(16, 5.0, 6.9, 16),
             0.2103,
             0.03,
-            &[(1, 0.2403), (2, 0.1350), (4, 0.0833), (6, 0.0720), (8, 0.0713), (12, 0.0687), (16, 0.0573)],
+            &ms([(1, 240.3), (2, 135.0), (4, 83.3), (6, 72.0), (8, 71.3), (12, 68.7), (16, 57.3)]),
+        ),
+        table(
+            "deferred init, EPYC 7551, guest of 4",
+            machine(4, 4.0, 4.0, 5),
+            0.0382,
+            0.0135,
+            &ms([(1, 51.7), (2, 35.7), (3, 26.0), (4, 22.3)]),
+        ),
+        table(
+            "deferred init, E5-2699 v3, guest of 4",
+            machine(4, 4.0, 4.0, 5),
+            0.0455,
+            0.0105,
+            &ms([(1, 56.0), (2, 36.0), (3, 25.0), (4, 21.0)]),
+        ),
+        one_rate("hugetlb 2M, 256 CPUs, 4 nodes", 8, 3.336, 1.051),
+        one_rate("hugetlb 2M, 128 CPUs, 2 nodes", 4, 1.943, 0.716),
+        one_rate("hugetlb 1G, 256 CPUs, 4 nodes", 8, 4.745, 2.024),
+        one_rate("hugetlb 1G, 128 CPUs, 2 nodes", 4, 3.358, 1.712),
+        table(
+            "hugetlb 256 GiB, threads per node",
+            machine(5, 5.0, 5.0, 6),
+            0.286,
+            0.072,
+            &ms([(1, 358.0), (2, 215.0), (3, 157.0), (4, 134.0), (5, 126.0)]),
+        ),
+        table(
+            "hugetlb 2 TiB, threads per node",
+            machine(5, 5.0, 5.0, 6),
+            0.604,
+            0.375,
+            &ms([(1, 979.0), (2, 679.0), (3, 543.0), (4, 489.0), (5, 481.0)]),
+        ),
+        table(
+            "hugetlb 50 GiB, threads per node",
+            machine(5, 5.0, 5.0, 6),
+            0.0525,
+            0.018,
+            &ms([(1, 71.0), (2, 44.0), (3, 37.0), (4, 30.0), (5, 31.0)]),
         ),
         table(
             "1 TiB of 2M pages, Skylake",
@@ -134,85 +241,113 @@ impl Published {
     }
 }
 
+/// Whether `s` and the speedup over `base_s` are within a tenth of what was published.
+fn is_close(name: &str, threads: usize, base: (f64, f64), s: f64, published_s: f64) -> bool {
+    let (speedup, published) = (base.0 / s, base.1 / published_s);
+    let (off, speedup_off) = (s / published_s - 1.0, speedup / published - 1.0);
+    println!(
+        "{name:38} {threads:3} threads {s:8.3} s ({published_s:8.3}, {:+5.1} %)  {speedup:5.2}x ({published:5.2}x, {:+5.1} %)",
+        off * 100.0,
+        speedup_off * 100.0,
+    );
+    off.abs() <= 0.1 && speedup_off.abs() <= 0.1
+}
+
 #[test]
 fn tables_are_reproduced_within_a_tenth() {
-    let mut worst = Vec::new();
+    let mut off = Vec::new();
     for table in published() {
-        let base = table.simulate(Some(table.rows[0].0)).0;
-        for &(threads, published_s) in table.rows {
+        let base = (table.simulate(Some(table.rows[0].0)).0, table.rows[0].1);
+        for &(threads, published_s) in &table.rows {
             let (s, stats) = table.simulate(Some(threads));
             assert_eq!(stats.threads_used, threads, "{}", table.name);
-            let speedup = base / s;
-            let published_speedup = table.rows[0].1 / published_s;
-            let off = (s / published_s - 1.0) * 100.0;
-            let off_speedup = (speedup / published_speedup - 1.0) * 100.0;
-            println!(
-                "{:45} {threads:4} threads: {s:8.3} s, published {published_s:8.3} ({off:+5.1} %), speedup {speedup:5.2} / {published_speedup:5.2} ({off_speedup:+5.1} %)",
-                table.name
-            );
-            if off.abs() > 10.0 || off_speedup.abs() > 10.0 {
-                worst.push((table.name, threads, off, off_speedup));
+            if !is_close(table.name, threads, base, s, published_s) {
+                off.push((table.name, threads));
             }
         }
     }
-    assert!(worst.is_empty(), "{worst:#?}");
+    assert!(off.is_empty(), "{off:?}");
+}
+
+/// Clearing 1 GiB pages one after the other, each a job on the page's node; the caller stays
+/// on the first. Eight nodes of 128 GiB; rates in GiB per second: 2.5 of a thread, 0.735
+/// of that on another node's memory, 25.3 of a node.
+fn clear_pages(gib: u64, threads: Option<usize>) -> f64 {
+    const MIB: u64 = 1024;
+    let rate = 2.5 * MIB as f64;
+    let capacity = Capacity::new(rate, 25.3 * MIB as f64, 25.3 * MIB as f64, 36);
+    let mut machine = Machine::new(8, Node { cpus: 36, rate, capacity });
+    machine.remote_factor = 0.735;
+    machine.max_threads = 16;
+    let tuning = Tuning::new();
+    Sim::run(machine, 1, |sim| {
+        let started_ns = sim.now_ns();
+        // Every eighth page, for the time of the test; the time is multiplied.
+        for page in (0..gib).step_by(8) {
+            let pages = Pages::new(0)..Pages::new(MIB);
+            let node = [NodeRange::new(NodeId((page / 128) as u32), pages)];
+            let job = Job::over_nodes(&node).profile(Profile::Boot).tuning(&tuning);
+            let job = match threads {
+                Some(threads) => job.threads_exact(threads),
+                None => job,
+            };
+            job.run(sim, |chunk| {
+                sim.work(chunk.len().get(), chunk.node());
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        }
+        let pages = gib.div_ceil(8) * 8;
+        (sim.now_ns() - started_ns) as f64 / 1e9 * 8.0 * gib as f64 / pages as f64
+    })
 }
 
 #[test]
-fn governor_is_near_the_best_fixed_count_everywhere() {
+fn local_helpers_make_the_speedup_more_than_linear() {
+    let tables = [
+        (200, [(1, 89.68), (2, 40.64), (4, 19.33), (8, 9.98), (16, 7.96)]),
+        (400, [(1, 188.20), (2, 81.84), (4, 40.62), (8, 21.09), (16, 15.97)]),
+        (800, [(1, 434.91), (2, 170.97), (4, 87.38), (8, 42.86), (16, 33.48)]),
+    ];
+    let mut off = Vec::new();
+    for (gib, rows) in tables {
+        let base = (clear_pages(gib, Some(1)), rows[0].1);
+        for (threads, published_s) in rows {
+            let s = clear_pages(gib, Some(threads));
+            if !is_close(&format!("clear {gib} GiB"), threads, base, s, published_s) {
+                off.push((gib, threads));
+            }
+            assert!(threads == 1 || threads == 16 || base.0 / s > threads as f64);
+        }
+        // One job per page is too short to measure much in; it is learned once.
+        let governed_s = clear_pages(gib, None);
+        let best_s = clear_pages(gib, Some(16));
+        println!("clear {gib} GiB: governor {governed_s:.3} s, 16 threads {best_s:.3} s");
+        assert!(governed_s < best_s * 1.05, "{governed_s} s, 16 threads {best_s} s");
+    }
+    assert!(off.is_empty(), "{off:?}");
+}
+
+#[test]
+fn governor_is_near_the_best_fixed_count_where_no_fixed_count_is() {
+    let counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 36, 48, 52, 64, 96, 128, 144, 192];
+    // For each count, how much slower than the best it is on its worst machine.
+    let mut worst = counts.map(|count| (count, 0.0_f64));
     for table in published() {
-        let counts = (0..).map(|step| 1 << step).take_while(|&n| n < table.max_threads);
-        let counts = counts.chain([table.max_threads * 3 / 4, table.max_threads]);
-        let mut counts: Vec<usize> = counts.chain(table.rows.iter().map(|row| row.0)).collect();
-        counts.sort_unstable();
-        counts.dedup();
-        let fixed = counts.iter().map(|&n| (n, table.simulate(Some(n)).0));
-        let (best_threads, best_s) = fixed.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        let times = counts.map(|count| table.simulate(Some(count.min(table.max_threads))).0);
+        let best_s = times.into_iter().fold(f64::INFINITY, f64::min);
+        for (worst, s) in worst.iter_mut().zip(times) {
+            worst.1 = worst.1.max(s / best_s - 1.0);
+        }
         let (s, stats) = table.simulate(None);
         println!(
-            "{:45} best {best_threads:4}: {best_s:8.3} s, governor {s:8.3} s ({:+5.1} %) eff {:?}",
+            "{:38} best fixed {best_s:8.3} s, governor {s:8.3} s ({:+4.1} %) {:?}",
             table.name,
             (s / best_s - 1.0) * 100.0,
-            stats.trail
+            stats.trail.steps().iter().map(|step| step.next_threads).collect::<Vec<_>>()
         );
+        assert!(s <= best_s * 1.05, "{}: {s} s, best fixed {best_s} s", table.name);
     }
-}
-
-#[test]
-fn ideal_1024() {
-    let rate = 1e6;
-    for threads in [2usize, 16, 128, 1024] {
-        let nodes = 8.min(threads);
-        let mut machine =
-            Machine::new(nodes, Node { cpus: threads / nodes, rate, capacity: Capacity::IDEAL });
-        machine.budget_percent = 100;
-        let per_node = 64 * (threads / nodes) as u64 * 1000;
-        let ranges: Vec<_> = (0..nodes as u64)
-            .map(|n| {
-                NodeRange::new(NodeId(n as u32), Pages::new(n * per_node)..Pages::new((n + 1) * per_node))
-            })
-            .collect();
-        for exact in [true, false] {
-            let t = std::time::Instant::now();
-            let stats = Sim::run(machine.clone(), 3, |sim| {
-                let job = Job::over_nodes(&ranges).min_chunk(Pages::new(1000)).profile(Profile::Boot);
-                let job = if exact { job.threads_exact(threads) } else { job };
-                job.run(sim, |chunk| {
-                    sim.work(chunk.len().get(), chunk.node());
-                    Ok::<(), ()>(())
-                })
-                .unwrap()
-            });
-            let ideal = 64.0 * 1000.0 / rate;
-            println!(
-                "{threads} exact {exact}: eff {:.3} chunks {} spread {} local {} real {:?} {:?}",
-                ideal / (stats.wall_ns as f64 / 1e9),
-                stats.chunks,
-                stats.spread_ns,
-                stats.local_chunks,
-                t.elapsed(),
-                stats.trail
-            );
-        }
-    }
+    println!("fixed counts at their worst: {worst:.2?}");
+    assert!(worst.iter().all(|(_, slower)| *slower > 0.05), "{worst:?}");
 }

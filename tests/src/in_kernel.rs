@@ -8,6 +8,7 @@ use crate::shape::{self, Shape};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::ktap::Results;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The longest value that the kernel takes for its parameter `run`.
@@ -20,6 +21,8 @@ struct Group {
     /// What the kernel's parameter `run` is to be.
     run_value: String,
     outcome: OnceLock<Result<(Evidence, Results), Failed>>,
+    /// Whether the evidence of a kernel that stopped has been told.
+    is_told: AtomicBool,
 }
 
 /// The trials of all shapes.
@@ -42,6 +45,7 @@ fn shape_trials(lab: &Lab, shape: &Shape, names: &[String], arguments: &Argument
         shape: *shape,
         run_value: run_value(&chosen, names.len()),
         outcome: OnceLock::new(),
+        is_told: AtomicBool::new(false),
     });
     let trial = |name: &String| {
         let (group, test) = (Arc::clone(&group), name.clone());
@@ -69,7 +73,10 @@ impl Group {
         match judge(results, test) {
             Ok(None) => Ok(Completion::Completed),
             Ok(Some(reason)) => Ok(Completion::ignored_with(reason)),
-            Err(what) => Err(evidence.fail(what)),
+            Err(Wrong::Failed(what)) => Err(evidence.fail(what)),
+            // The evidence of one stop is the same for all that did not run: it is told once.
+            Err(Wrong::NotRun(why)) if self.is_told.swap(true, Ordering::SeqCst) => Err(why.into()),
+            Err(Wrong::NotRun(why)) => Err(evidence.fail(why)),
         }
     }
 
@@ -100,14 +107,31 @@ impl Group {
     }
 }
 
-/// How one test went, by the results of its run: a skipped one has a reason, and an error says what went wrong.
-fn judge(results: &Results, test: &str) -> Result<Option<String>, String> {
-    match (results.find(test), &results.running) {
-        (Some(result), _) if result.passed => Ok(result.skip_reason.clone()),
-        (Some(result), _) => Err(result.diagnostics.join("\n")),
-        (None, Some(running)) if running == test => Err("the kernel stopped in this test".into()),
-        (None, Some(running)) => Err(format!("not run: the kernel stopped before, in {running}")),
-        (None, None) => Err("not run: the kernel gave no result for it".into()),
+/// What went wrong with a test.
+#[derive(Debug, PartialEq, Eq)]
+enum Wrong {
+    /// It failed: what it said.
+    Failed(String),
+    /// It has no result: why.
+    NotRun(String),
+}
+
+/// How one test went, by the results of its run; a skipped one has a reason.
+fn judge(results: &Results, test: &str) -> Result<Option<String>, Wrong> {
+    match (results.find(test), &results.running, results.tests.last()) {
+        (Some(result), _, _) if result.passed => Ok(result.skip_reason.clone()),
+        (Some(result), _, _) => Err(Wrong::Failed(result.diagnostics.join("\n"))),
+        (None, Some(running), _) if running == test => {
+            Err(Wrong::Failed("the kernel stopped in this test".into()))
+        }
+        (None, Some(running), _) => {
+            Err(Wrong::NotRun(format!("not run: the kernel stopped before, in {running}")))
+        }
+        (None, None, Some(last)) => Err(Wrong::NotRun(format!(
+            "not run: the last result before the kernel stopped is of {}",
+            last.name
+        ))),
+        (None, None, None) => Err(Wrong::NotRun("not run: the kernel came to no test".into())),
     }
 }
 
@@ -129,18 +153,23 @@ mod tests {
             "KTAP version 1\n1..5\nok 1 a::passes\n# left: 1\n# right: 2\nnot ok 2 a::fails\n\
              ok 3 a::skips # SKIP one cpu\n# start: a::stops\n",
         );
-        let failed = |what: &str| Err(what.to_string());
+        let failed = |what: &str| Err(Wrong::Failed(what.to_string()));
+        let not_run = |why: &str| Err(Wrong::NotRun(why.to_string()));
         assert_eq!(judge(&results, "a::passes"), Ok(None));
         assert_eq!(judge(&results, "a::fails"), failed("left: 1\nright: 2"));
         assert_eq!(judge(&results, "a::skips"), Ok(Some("one cpu".to_string())));
         assert_eq!(judge(&results, "a::stops"), failed("the kernel stopped in this test"));
-        assert_eq!(judge(&results, "a::later"), failed("not run: the kernel stopped before, in a::stops"));
+        assert_eq!(judge(&results, "a::later"), not_run("not run: the kernel stopped before, in a::stops"));
     }
 
     #[test]
     fn a_test_without_result_fails() {
-        assert!(judge(&results(""), "a::test").is_err());
-        assert!(judge(&results("KTAP version 1\n1..1\nok 1 a::other\n"), "a::test").is_err());
+        let not_run = |why: &str| Err(Wrong::NotRun(why.to_string()));
+        assert_eq!(judge(&results(""), "a::test"), not_run("not run: the kernel came to no test"));
+        assert_eq!(
+            judge(&results("KTAP version 1\n1..2\nnot ok 1 a::other\n"), "a::test"),
+            not_run("not run: the last result before the kernel stopped is of a::other")
+        );
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn every_option_of_the_contract_is_there() {
 
 #[test]
 fn commands() {
+    assert_eq!(accept(&["clippy"]).command, Some(Command::Clippy));
     assert_eq!(accept(&["doctor"]).command, Some(Command::Doctor { install: false }));
     assert_eq!(accept(&["doctor", "--install"]).command, Some(Command::Doctor { install: true }));
 }
@@ -90,11 +91,11 @@ fn nonsense_is_one_line_with_the_value_in_it() {
         (&["--smp", "256"], &["256", "1..=255"]),
         (&["--smp", "many"], &["many", "--smp"]),
         (&["--memory", "lots"], &["'lots' is not a size"]),
-        (&["--memory", "512"], &["512 is out of range; 64M to 64T"]),
+        (&["--memory", "512"], &["512 is out of range; 16M to 64T"]),
         (&["--memory", "100T"], &["100T is out of range"]),
         (&["--memory", "65537K"], &["65537K is not a whole number of MiB"]),
         (&["--numa", "0"], &["--numa", "1..=64"]),
-        (&["--numa", "32", "--memory", "1G"], &["--memory 1G is too little for --numa 32"]),
+        (&["--numa", "64", "--memory", "512M"], &["--memory 512M is too little for --numa 64"]),
         (&["--threads", "1,x"], &["'x' in '1,x' is not a thread count"]),
         (&["--threads", "1,8", "--smp", "4"], &["--threads 1,8", "--smp 4"]),
         (&["--accel", "hope"], &["hope", "auto, kvm, tcg"]),

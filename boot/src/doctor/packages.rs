@@ -2,13 +2,29 @@
 
 use super::What;
 use crate::system::System;
-use crate::toolchain::{MINIMUM, Version};
+use crate::toolchain::{MINIMUM, Toolchain, Version};
 use std::path::Path;
 
-/// Packages that together are a toolchain with the library's source; the compiler first, whose version counts.
+/// Packages of one and the same version of Rust.
+struct RustPackages {
+    /// The compiler; its version counts.
+    compiler: &'static str,
+    cargo: &'static str,
+    /// The library's source.
+    source: &'static str,
+    clippy: &'static str,
+}
+
 /// `-web` are the newer ones that Debian ships in its stable releases for building web browsers.
-const TOOLCHAINS: [[&str; 3]; 2] =
-    [["rustc-web", "cargo-web", "rust-web-src"], ["rustc", "cargo", "rust-src"]];
+const RUST_PACKAGES: [RustPackages; 2] = [
+    RustPackages {
+        compiler: "rustc-web",
+        cargo: "cargo-web",
+        source: "rust-web-src",
+        clippy: "rust-web-clippy",
+    },
+    RustPackages { compiler: "rustc", cargo: "cargo", source: "rust-src", clippy: "rust-clippy" },
+];
 
 /// How the missing things would come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +56,18 @@ impl Plan {
     }
 }
 
-/// Finds out how `missing` would come; `may_refresh` says whether the package lists may be brought up to date first.
-pub(super) fn plan(system: &impl System, missing: &[What], may_refresh: bool) -> Plan {
+/// Finds out how `missing` would come, where `toolchain` is there already; `may_refresh` says whether the package lists
+/// may be brought up to date first.
+pub(super) fn plan(
+    system: &impl System,
+    missing: &[What],
+    toolchain: Option<&Toolchain>,
+    may_refresh: bool,
+) -> Plan {
     let is_root = system.is_root();
     let has_apt = system.find_in_path("apt-get").is_some() && system.find_in_path("apt-cache").is_some();
     if !has_apt {
-        return by_hand(missing);
+        return by_hand(missing, toolchain);
     }
     if may_refresh {
         eprintln!("$ apt-get update");
@@ -55,30 +77,46 @@ pub(super) fn plan(system: &impl System, missing: &[What], may_refresh: bool) ->
     let mut packages = Vec::new();
     for what in missing {
         match what {
-            What::Qemu => packages.push("qemu-system-x86".to_string()),
-            What::Linker => packages.push("binutils".to_string()),
-            What::Toolchain => match toolchain_packages(system) {
-                Some(names) => packages.extend(names.map(str::to_string)),
-                None => return by_hand(missing),
+            What::Qemu => packages.push("qemu-system-x86"),
+            What::Linker => packages.push("binutils"),
+            What::Toolchain => match rust_packages(system) {
+                Some(rust) => packages.extend([rust.compiler, rust.cargo, rust.source]),
+                None => return by_hand(missing, toolchain),
+            },
+            What::Clippy => match clippy_package(system, toolchain) {
+                Some(clippy) => packages.push(clippy),
+                None => return by_hand(missing, toolchain),
             },
         }
     }
-    Plan::Packages { packages, is_root }
+    Plan::Packages { packages: packages.into_iter().map(str::to_string).collect(), is_root }
 }
 
-/// The first set of packages whose compiler is new enough.
-fn toolchain_packages(system: &impl System) -> Option<[&'static str; 3]> {
+/// The first packages whose compiler is new enough.
+fn rust_packages(system: &impl System) -> Option<&'static RustPackages> {
     let mut known = false;
-    for names in TOOLCHAINS {
-        match candidate(system, names[0]) {
-            Some(version) if version >= MINIMUM => return Some(names),
+    for rust in &RUST_PACKAGES {
+        match candidate(system, rust.compiler) {
+            Some(version) if version >= MINIMUM => return Some(rust),
             Some(_) => known = true,
             None => {}
         }
     }
     // Lists that name no compiler at all are missing: the command that we print brings them up to date first, and
     // the browsers' compiler is the one most likely to be new enough.
-    (!known && !system.is_root()).then_some(TOOLCHAINS[0])
+    (!known && !system.is_root()).then_some(&RUST_PACKAGES[0])
+}
+
+/// The package with the clippy of the system's own toolchain, which has to be of the same version; or of the one to come.
+fn clippy_package(system: &impl System, toolchain: Option<&Toolchain>) -> Option<&'static str> {
+    let Some(toolchain) = toolchain else {
+        return rust_packages(system).map(|rust| rust.clippy);
+    };
+    if toolchain.sysroot != Path::new("/usr") {
+        return None;
+    }
+    let fits = |rust: &&RustPackages| candidate(system, rust.clippy) == Some(toolchain.version);
+    RUST_PACKAGES.iter().find(fits).map(|rust| rust.clippy)
 }
 
 /// The version of `package` that would be installed.
@@ -87,7 +125,7 @@ fn candidate(system: &impl System, package: &str) -> Option<Version> {
     answer.stdout.lines().find_map(|line| Version::parse(line.trim().strip_prefix("Candidate:")?))
 }
 
-fn by_hand(missing: &[What]) -> Plan {
+fn by_hand(missing: &[What], toolchain: Option<&Toolchain>) -> Plan {
     let line = |what: &What| match what {
         What::Qemu => {
             "(with the system's package manager) install qemu-system-x86, which holds qemu-system-x86_64"
@@ -96,6 +134,11 @@ fn by_hand(missing: &[What]) -> Plan {
         What::Linker => "(with the system's package manager) install binutils, which holds ld".to_string(),
         What::Toolchain => {
             format!("rustup toolchain install {MINIMUM}.0 --profile minimal --component rust-src")
+        }
+        What::Clippy => {
+            let name = toolchain.and_then(|toolchain| toolchain.sysroot.file_name()?.to_str());
+            let pinned = format!("{MINIMUM}.0");
+            format!("rustup component add clippy --toolchain {}", name.unwrap_or(&pinned))
         }
     };
     Plan::ByHand(missing.iter().map(line).collect())

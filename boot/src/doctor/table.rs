@@ -13,6 +13,7 @@ pub fn render(system: &impl System, examination: &Examination) -> String {
     for need in &examination.needs {
         let (state, detail) = match &need.state {
             State::Found(place) => ("found", place.clone()),
+            State::Missing(_) if need.what == What::Clippy => ("optional", "not there".to_string()),
             State::Missing(reasons) => ("missing", reasons.join("\n")),
         };
         table.add_row([need.what.describe(), state, &detail]);
@@ -21,7 +22,7 @@ pub fn render(system: &impl System, examination: &Examination) -> String {
     if missing.is_empty() {
         return format!("{table}\nnothing is missing");
     }
-    let commands = plan(system, &missing, false).commands();
+    let commands = plan(system, &missing, examination.toolchain.as_ref(), false).commands();
     format!(
         "{table}\nto install what is missing, run `cargo run -- doctor --install` as root, or:\n{}",
         super::indent(&commands)

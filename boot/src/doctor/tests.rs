@@ -200,3 +200,47 @@ fn only_what_is_wanted_is_asked_for() {
     let failure = provide(&fake, Consent::ByRule, &[What::Qemu]).unwrap_err();
     assert!(failure.message.ends_with("--no-install-recommends qemu-system-x86"), "{failure}");
 }
+
+/// What `clippy` needs.
+const LINT: [What; 2] = [What::Toolchain, What::Clippy];
+
+#[test]
+fn clippy_has_to_be_of_the_compilers_version() {
+    let fake = bare();
+    with_toolchain(&fake);
+    fake.says("apt-cache policy rust-web-clippy", "rust-web-clippy:\n  Candidate: 1.85.0+dfsg3-1\n");
+    fake.says("apt-cache policy rust-clippy", "rust-clippy:\n  Candidate: 1.96.0-1\n");
+    let failure = provide(&fake, Consent::ByRule, &LINT).unwrap_err();
+    assert!(failure.message.ends_with("--no-install-recommends rust-clippy"), "{failure}");
+    for program in ["cargo-clippy", "clippy-driver"] {
+        fake.file(format!("/usr/bin/{program}"));
+    }
+    assert!(provide(&fake, Consent::ByRule, &LINT).is_ok());
+}
+
+#[test]
+fn clippy_comes_with_the_compiler_where_both_are_missing() {
+    let failure = provide(&bare(), Consent::ByRule, &LINT).unwrap_err();
+    assert!(failure.message.ends_with("rustc-web cargo-web rust-web-src rust-web-clippy"), "{failure}");
+}
+
+#[test]
+fn clippy_of_a_toolchain_of_rustups_comes_from_rustup() {
+    let fake = Fake::with_path("/usr/bin:/opt/rust-1.97/bin");
+    for program in ["apt-get", "apt-cache"] {
+        fake.file(format!("/usr/bin/{program}"));
+    }
+    crate::toolchain::tests::install(&fake, "/opt/rust-1.97", "1.97.0", true);
+    let failure = provide(&fake, Consent::ByRule, &LINT).unwrap_err();
+    assert!(failure.message.ends_with("rustup component add clippy --toolchain rust-1.97"), "{failure}");
+}
+
+#[test]
+fn the_main_job_does_without_clippy() {
+    let fake = bare();
+    with_qemu(&fake);
+    with_toolchain(&fake);
+    assert!(provide(&fake, Consent::ByRule, &What::ALL).is_ok());
+    let text = render(&fake, &examine(&fake).unwrap());
+    assert!(text.contains("optional") && text.ends_with("nothing is missing"), "{text}");
+}

@@ -15,7 +15,7 @@ pub(super) fn run(command: &mut Command) -> io::Result<bool> {
     let lines = BufReader::new(child.stderr.take().expect("standard error was just piped"));
     let bar = ProgressBar::new_spinner();
     bar.set_style(
-        ProgressStyle::with_template("{spinner} building the kernel ({elapsed}) {wide_msg}")
+        ProgressStyle::with_template("{spinner} kernel ({elapsed}) {wide_msg}")
             .expect("the template is constant and valid"),
     );
     bar.enable_steady_tick(Duration::from_millis(120));
@@ -36,8 +36,9 @@ pub(super) fn run(command: &mut Command) -> io::Result<bool> {
 
 /// Whether a line of cargo only says what it is doing.
 fn is_step(line: &str) -> bool {
-    const STEPS: [&str; 10] = [
+    const STEPS: [&str; 11] = [
         "Compiling",
+        "Checking",
         "Finished",
         "Fresh",
         "Downloading",

@@ -2,22 +2,28 @@
 
 use super::{Machine, Wiring};
 use crate::failure::Failure;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long QEMU may take from its start to the connection of its sockets.
+/// How long QEMU may take from its start to the opening of its channels.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running QEMU. Dropping it ends it.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    control: UnixListener,
-    /// Holds the sockets; removed with us.
+    pub(super) control: Option<UnixStream>,
+    /// Holds the named pipe and the socket; removed with us.
     _directory: TempDir,
 }
 
@@ -27,7 +33,7 @@ pub struct Channels {
     /// The first serial port.
     pub log: ChildStdout,
     /// The second serial port.
-    pub records: UnixStream,
+    pub records: File,
     /// QEMU's own messages.
     pub messages: ChildStderr,
 }
@@ -37,17 +43,18 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// When it cannot be started, or ends before it connects its sockets: the message holds what it said.
+    /// When it cannot be started, or ends before its channels are open: the message holds what it said.
     pub fn start(machine: &Machine) -> Result<(Self, Channels), Failure> {
-        let directory = socket_directory()?;
+        let directory = channel_directory()?;
         let (records_path, control_path) =
             (directory.path().join("records"), directory.path().join("control"));
-        let listen = |path: &std::path::Path| {
-            UnixListener::bind(path)
-                .map_err(|error| Failure::qemu(format!("cannot listen on {}: {error}", path.display())))
+        let cannot = |what: &Path| {
+            let what = what.display().to_string();
+            move |error: std::io::Error| Failure::qemu(format!("cannot open {what}: {error}"))
         };
-        let (records, control) = (listen(&records_path)?, listen(&control_path)?);
-        let wiring = Wiring::Sockets { records: &records_path, control: &control_path };
+        let records = open_pipe(&records_path).map_err(cannot(&records_path))?;
+        let control = UnixListener::bind(&control_path).map_err(cannot(&control_path))?;
+        let wiring = Wiring::Channels { records: &records_path, control: &control_path };
         let mut command = Command::new(&machine.qemu);
         command
             .args(machine.arguments(wiring))
@@ -62,12 +69,16 @@ impl Child {
             .map_err(|error| Failure::qemu(format!("cannot start {}: {error}", machine.qemu.display())))?;
         let log = process.stdout.take().expect("standard output was just piped");
         let messages = process.stderr.take().expect("standard error was just piped");
-        let mut child = Self { process, control, _directory: directory };
-        let connected = accept(&records, CONNECT_TIMEOUT, || child.exit_status().is_none());
-        match connected {
-            Some(records) => Ok((child, Channels { log, records, messages })),
-            None => Err(child.never_connected(messages)),
+        let mut child = Self { process, control: None, _directory: directory };
+        // QEMU opens its channels in the order of its arguments: with the control channel the pipe is open too.
+        child.control = accept(&control, CONNECT_TIMEOUT, || child.exit_status().is_none());
+        if child.control.is_none() {
+            return Err(child.never_connected(messages));
         }
+        // From now on a read waits for data, or for QEMU's end.
+        fcntl(&records, FcntlArg::F_SETFL(OFlag::empty()))
+            .map_err(|error| cannot(&records_path)(error.into()))?;
+        Ok((child, Channels { log, records, messages }))
     }
 
     /// The exit status, if QEMU has ended.
@@ -82,12 +93,6 @@ impl Child {
         let _ = self.process.wait();
     }
 
-    /// QEMU's control channel; `None` when QEMU does not answer.
-    pub(super) fn control(&mut self) -> Option<UnixStream> {
-        let connected = self.control.try_clone().ok()?;
-        accept(&connected, CONNECT_TIMEOUT, || self.exit_status().is_none())
-    }
-
     fn never_connected(&mut self, mut messages: ChildStderr) -> Failure {
         self.end();
         let mut said = String::new();
@@ -95,7 +100,7 @@ impl Child {
         let _ = std::io::Read::read_to_string(&mut messages, &mut said);
         let said = said.trim();
         Failure::qemu(match said.is_empty() {
-            true => "QEMU ended before it connected its serial ports, and said nothing".to_string(),
+            true => "QEMU ended before it opened its channels, and said nothing".to_string(),
             false => said.to_string(),
         })
     }
@@ -107,13 +112,22 @@ impl Drop for Child {
     }
 }
 
-/// A directory for sockets, whose paths have to be shorter than 108 bytes.
-fn socket_directory() -> Result<TempDir, Failure> {
+/// Makes a named pipe and opens its reading end, without waiting for QEMU to open the other.
+///
+/// Not a socket, as there each byte that the guest writes takes up the space of a packet: a few hundred that we have not
+/// read yet fill it, and then what the guest writes last can be lost when it ends.
+fn open_pipe(path: &Path) -> std::io::Result<File> {
+    mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
+}
+
+/// A directory for the channels; the path of a socket has to be shorter than 108 bytes.
+fn channel_directory() -> Result<TempDir, Failure> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("ktask-");
     let is_short = std::env::temp_dir().as_os_str().len() < 80;
     let made = if is_short { builder.tempdir() } else { builder.tempdir_in("/tmp") };
-    made.map_err(|error| Failure::qemu(format!("cannot make a temporary directory for sockets: {error}")))
+    made.map_err(|error| Failure::qemu(format!("cannot make a temporary directory: {error}")))
 }
 
 /// Waits for a connection as long as `is_alive` says that there may be one.
@@ -156,3 +170,105 @@ fn end_with_us(command: &mut Command) {
 /// Elsewhere only [`Drop`] ends it.
 #[cfg(not(target_os = "linux"))]
 fn end_with_us(_command: &mut Command) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qemu::{Accel, probe};
+    use crate::size::Size;
+    use crate::system::{Real, System};
+    use nix::errno::Errno;
+    use nix::sys::signal::Signal;
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    use nix::unistd::Pid;
+
+    /// A machine that runs for ever; `None` where there is no QEMU.
+    fn endless() -> Option<(Machine, tempfile::NamedTempFile)> {
+        guest(&[0xeb, 0xfe]) // jmp to itself
+    }
+
+    /// A machine that runs `code`; `None` where there is no QEMU.
+    fn guest(code: &[u8]) -> Option<(Machine, tempfile::NamedTempFile)> {
+        let Some(qemu) = Real.find_in_path(crate::doctor::QEMU) else {
+            eprintln!("no QEMU here: not run");
+            return None;
+        };
+        let guest = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(guest.path(), probe::image_of(code)).unwrap();
+        let machine = Machine {
+            qemu,
+            kernel: guest.path().into(),
+            cpus: 1,
+            memory: Size::from_mib(64),
+            nodes: 1,
+            accel: Accel::Tcg,
+            cpu_model: None,
+            command_line: String::new(),
+            debugger: false,
+            extra: Vec::new(),
+        };
+        Some((machine, guest))
+    }
+
+    fn pid_of(child: &Child) -> Pid {
+        Pid::from_raw(child.process.id().cast_signed())
+    }
+
+    /// What became of a process of ours, once something has; `StillAlive` if it goes on.
+    fn fate(pid: Pid) -> Result<WaitStatus, Errno> {
+        for _ in 0..500 {
+            match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(10)),
+                fate => return fate,
+            }
+        }
+        Ok(WaitStatus::StillAlive)
+    }
+
+    #[test]
+    fn what_the_guest_wrote_before_its_end_is_not_lost_on_a_slow_reader() {
+        const COUNT: u32 = 20_000;
+        let mut code = vec![0xb9]; // mov ecx, COUNT
+        code.extend(COUNT.to_le_bytes());
+        code.extend([0x66, 0xba, 0xf8, 0x02, 0xb0, b'x']); // mov dx, 0x2f8; mov al, 'x'
+        code.extend([0xee, 0xe2, 0xfd]); // out dx, al; loop to it
+        code.extend([0xb0, 0x10, 0xe6, 0xf4]); // mov al, 0x10; out 0xf4, al
+        let Some((machine, _guest)) = guest(&code) else { return };
+        let (mut child, mut channels) = Child::start(&machine).unwrap();
+        for _ in 0..1000 {
+            if child.exit_status().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(child.exit_status().is_some(), "the guest waits for its reader");
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut channels.records, &mut bytes).unwrap();
+        assert_eq!(bytes.len(), COUNT as usize);
+    }
+
+    #[test]
+    fn qemu_ends_with_its_owner() {
+        let Some((machine, _guest)) = endless() else { return };
+        let (child, _channels) = Child::start(&machine).unwrap();
+        let (pid, sockets) = (pid_of(&child), child._directory.path().to_path_buf());
+        drop(child);
+        assert_eq!(fate(pid), Err(Errno::ECHILD), "it is still there, or nobody waited for it");
+        assert!(!sockets.exists());
+    }
+
+    #[test]
+    fn qemu_ends_with_the_thread_that_started_it_even_if_nobody_ends_it() {
+        let Some((machine, _guest)) = endless() else { return };
+        let starter = std::thread::spawn(move || {
+            let (child, channels) = Child::start(&machine).unwrap();
+            let (pid, sockets) = (pid_of(&child), child._directory.path().to_path_buf());
+            // As if we were killed: no destructor runs.
+            std::mem::forget((child, channels));
+            (pid, sockets)
+        });
+        let (pid, sockets) = starter.join().unwrap();
+        assert_eq!(fate(pid), Ok(WaitStatus::Signaled(pid, Signal::SIGKILL, false)));
+        std::fs::remove_dir_all(sockets).unwrap();
+    }
+}

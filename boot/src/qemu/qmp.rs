@@ -29,7 +29,7 @@ impl Child {
     ///
     /// A message when QEMU does not answer.
     pub fn cpu_states(&mut self) -> Result<Vec<CpuState>, String> {
-        let stream = self.control().ok_or("QEMU's control channel is not connected")?;
+        let stream = self.control.take().ok_or("QEMU's control channel was used before")?;
         let mut control = Control::new(stream).map_err(|error| format!("QEMU's control channel: {error}"))?;
         let mut ask =
             |command: Value| control.ask(&command).map_err(|error| format!("QEMU does not answer: {error}"));

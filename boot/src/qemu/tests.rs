@@ -44,13 +44,16 @@ fn the_default_machine() {
 
 #[test]
 fn serial_ports_go_to_us_in_the_order_log_then_records() {
-    let wiring = Wiring::Sockets { records: Path::new("/t/a,b/records"), control: Path::new("/t/control") };
+    let wiring = Wiring::Channels { records: Path::new("/t/a,b/records"), control: Path::new("/t/control") };
     let arguments = machine().arguments(wiring);
     let ports: Vec<_> =
         arguments.windows(2).filter(|pair| pair[0] == "-serial").map(|pair| &pair[1]).collect();
     assert_eq!(ports, ["chardev:log", "chardev:records"]);
-    assert!(arguments.contains(&"socket,id=records,path=/t/a,,b/records".to_string()), "{arguments:?}");
+    assert!(arguments.contains(&"file,id=records,path=/t/a,,b/records".to_string()), "{arguments:?}");
     assert!(arguments.contains(&"chardev=control,mode=control".to_string()));
+    // What is open when the control channel is: see `Child::start`.
+    let position = |word: &str| arguments.iter().position(|argument| argument.starts_with(word)).unwrap();
+    assert!(position("file,id=records") < position("socket,id=control"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod serial;
 
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;
+pub use serial::drain;
 
 use core::fmt;
 

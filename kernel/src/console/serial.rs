@@ -2,9 +2,11 @@
 //! go there is dropped.
 
 use uart_16550::backend::PioBackend;
+use uart_16550::spec::registers::LSR;
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::arch::irq::IrqLock;
+use crate::arch::{cpu, tsc};
 
 type Port = Option<Uart16550<PioBackend>>;
 
@@ -45,6 +47,20 @@ fn send_line(port: &mut Port, line: &[u8], end: &[u8]) {
     if let Some(uart) = port {
         uart.send_bytes_exact(line);
         uart.send_bytes_exact(end);
+    }
+}
+
+/// Waits until both ports have sent all they hold, but no longer than a slow line
+/// needs for a full FIFO: the machine is about to go off.
+pub fn drain() {
+    const MOST_NS: u64 = 10_000_000;
+    let start_ns = tsc::now_ns();
+    for port in [&LOG_PORT, &RECORD_PORT] {
+        if let Some(uart) = port.lock().as_mut() {
+            while !uart.lsr().contains(LSR::TRANSMITTER_EMPTY) && tsc::now_ns() - start_ns < MOST_NS {
+                cpu::relax();
+            }
+        }
     }
 }
 

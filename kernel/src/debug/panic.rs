@@ -165,5 +165,6 @@ fn print_registers(frame: &TrapFrame) {
 
 fn finish(reason: &str) -> ! {
     records::end(Status::Fail, reason);
+    console::drain();
     exit::power_off(Verdict::Panic)
 }

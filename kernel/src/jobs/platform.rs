@@ -5,10 +5,12 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
+use spin::LazyLock;
 
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
 use crate::platform::nodes;
+use crate::sched::group::Group;
 use crate::sched::pool::{Pool, WorkId};
 use crate::sched::{self, SpawnError, Thread};
 
@@ -18,13 +20,15 @@ pub struct Kernel;
 
 /// Threads that wait to help.
 static HELPERS: Pool<HelperTask<Kernel>> = Pool::new();
+/// The helpers' group. Their time is moved to those for whom they worked: what stays is what they spend on waiting.
+static HELPER_GROUP: LazyLock<Arc<Group>> = LazyLock::new(|| Group::new("helpers", None));
 /// Helpers asked for so far, for fault injection.
 static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the helper threads: one for each CPU but one, for the caller of a
 /// job works too. Fewer do no harm but to speed.
 pub fn start_helpers() -> Result<(), SpawnError> {
-    HELPERS.start("helper", percpu::online_count().saturating_sub(1), |task| task.run())
+    HELPERS.start("helper", &HELPER_GROUP, percpu::online_count().saturating_sub(1), |task| task.run())
 }
 
 /// Helpers that wait for work, for tests.
@@ -36,7 +40,9 @@ impl Platform for Kernel {
     type Thread = Arc<Thread>;
 
     fn online_cpus(&self) -> usize {
-        percpu::online_count()
+        let caller = sched::current();
+        let allowed = (caller.allowed() & sched::online_cpus()).count();
+        caller.group().quota().map_or(allowed, |quota| allowed.min(quota.cpus()))
     }
 
     fn nodes(&self) -> usize {
@@ -90,6 +96,17 @@ impl Platform for Kernel {
 
     fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
         HELPERS.take_queued(|task| task.family() == family)
+    }
+
+    fn lend_weight(&self, helper: HelperId, lend: bool) {
+        match HELPERS.worker_of(WorkId::from_bits(helper.0)).filter(|_| lend) {
+            Some(worker) => sched::lend_weight(worker),
+            None => sched::take_weight_back(),
+        }
+    }
+
+    fn charge(&self, caller: &Arc<Thread>, cpu_ns: u64) {
+        caller.group().charge_help(&HELPER_GROUP, cpu_ns);
     }
 
     fn thread_time_ns(&self) -> u64 {

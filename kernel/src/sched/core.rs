@@ -1,8 +1,5 @@
-//! The run queues, and switching.
-//!
-//! Every CPU has a queue of threads that wait for it, and an idle thread for
-//! when none does. [`switch_away`] is the only place where a CPU goes from
-//! one thread to another.
+//! Switching: [`switch_away`] is the only place where a CPU goes from one
+//! thread to another; here is also what leads there.
 //!
 //! # Why nobody waits for a stack
 //!
@@ -10,66 +7,29 @@
 //! (`on_cpu`). A CPU never waits for that: such a thread is only ever put into
 //! the queue of the CPU that it is leaving, which cannot take it before it has
 //! left it; and stealing passes over it. (Two CPUs that waited for each other's
-//! previous thread would wait for ever.)
+//! previous thread would wait for ever.) A running thread that has to go elsewhere is
+//! in no queue until its CPU has left its stack; then that CPU queues it.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use alloc::sync::Arc;
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{CpuMask, Load, ParkDecision, RunQueue, Tid, UnparkAction, choose_cpu, steal_from};
+use runqueue::fair::SLICE_NS;
+use runqueue::{Arrival, List, Nice, ParkDecision, Reason, Tid, UnparkAction};
 
-use super::thread::{self, RunLinks, Thread};
+use super::cpus::{self, Cpu, here};
+use super::place;
+use super::thread::{self, AllThreads, RunLinks, Thread};
 use super::timer;
 use crate::arch::irq::{IrqGuard, IrqLock};
-use crate::arch::percpu::{self, CpuId, MAX_CPUS};
-use crate::arch::trap::VECTOR_RESCHEDULE;
-use crate::arch::{apic, context, tsc};
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::{context, tsc};
 use crate::mm::zero_pool;
 
-/// How long a thread may run while others wait for its CPU.
-pub const SLICE_NS: u64 = 5_000_000;
+/// The shortest time for which a thread is let run before its group's quota is looked at.
+const QUOTA_GRAIN_NS: u64 = 100_000;
 
-/// What the scheduler keeps for each CPU.
-#[repr(align(128))]
-struct Cpu {
-    queue: IrqLock<RunQueue>,
-    /// Length of the queue, readable without its lock; exact only under it.
-    waiting: AtomicU32,
-    /// A thread other than the idle thread runs.
-    is_busy: AtomicBool,
-    is_started: AtomicBool,
-    idle: AtomicU32,
-    /// The thread that is being switched away from; this CPU's own business.
-    leaving: AtomicU32,
-    /// When the running thread has to give way to one that waits.
-    slice_end_ns: AtomicU64,
-}
-
-static CPUS: [Cpu; MAX_CPUS] = [const {
-    Cpu {
-        queue: IrqLock::new(RunQueue::new()),
-        waiting: AtomicU32::new(0),
-        is_busy: AtomicBool::new(false),
-        is_started: AtomicBool::new(false),
-        idle: AtomicU32::new(Tid::NONE_RAW),
-        leaving: AtomicU32::new(Tid::NONE_RAW),
-        slice_end_ns: AtomicU64::new(0),
-    }
-}; MAX_CPUS];
-
-/// Ended threads whose stacks no CPU uses any more, linked like a run queue.
-static ENDED: IrqLock<RunQueue> = IrqLock::new(RunQueue::new());
-
-fn load_of(cpu: usize) -> Option<Load> {
-    let cpu = &CPUS[cpu];
-    cpu.is_started
-        .load(SeqCst)
-        .then(|| Load { waiting: cpu.waiting.load(SeqCst), running: cpu.is_busy.load(SeqCst) })
-}
-
-/// The running CPU's part. Interrupts must be off, or the answer may be stale.
-fn here() -> (&'static Cpu, CpuId) {
-    let id = percpu::this_cpu().id();
-    (&CPUS[id.index()], id)
-}
+/// Ended threads whose stacks no CPU uses any more.
+static ENDED: IrqLock<List> = IrqLock::new(List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.
@@ -77,137 +37,84 @@ pub fn start_cpu() {
     let _irq = IrqGuard::new();
     let (cpu, id) = here();
     cpu.idle.store(thread::adopt_idle(id).get(), SeqCst);
-    cpu.is_started.store(true, SeqCst);
+    cpus::count_idle(true);
+    cpus::set_open(id.index());
     percpu::this_cpu().set_online();
 }
 
 /// The idle thread's life: run what can be run, else halt until an interrupt.
 pub fn idle_forever() -> ! {
     loop {
-        reap();
         x86_64::instructions::interrupts::disable();
-        let (_, id) = here();
-        match take_next(id) {
-            Some(next) => {
-                switch_away(next, Leave::Idle);
-                x86_64::instructions::interrupts::enable();
-            }
+        let (cpu, id) = here();
+        place::evict_misplaced(cpu, id);
+        if let Some(next) = take_next(cpu, id) {
+            switch_away(next, Leave::Idle, tsc::now_ns());
+            x86_64::instructions::interrupts::enable();
+        } else if !ENDED.lock().is_empty() {
+            x86_64::instructions::interrupts::enable();
+            reap();
+        } else if zero_pool::wants_page() {
             // Clean pages for later, one at a time: a thread that is woken meanwhile waits for no more than that.
-            None if zero_pool::wants_page() => {
-                x86_64::instructions::interrupts::enable();
-                zero_pool::add_page();
-            }
-            // An interrupt between the check and the halt is not lost: `sti` takes effect after `hlt` began.
-            None => x86_64::instructions::interrupts::enable_and_hlt(),
+            x86_64::instructions::interrupts::enable();
+            zero_pool::add_page();
+        } else {
+            // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
+            x86_64::instructions::interrupts::enable_and_hlt();
         }
     }
 }
 
-/// Where a new thread should start.
-pub(super) fn choose_cpu_for_new(allowed: &CpuMask) -> Option<usize> {
-    choose_cpu(percpu::this_cpu().id().index(), allowed, load_of)
-}
-
-/// Puts a thread that is in no queue and not running into a run queue.
-pub(super) fn make_runnable(thread: &Thread) {
-    let _irq = IrqGuard::new();
-    let last = thread.cpu.load(SeqCst);
-    let target = if thread.on_cpu.load(SeqCst) {
-        // Still leaving its CPU: that one will have left it before it looks at its queue again.
-        last
-    } else {
-        choose_cpu(last, &thread.allowed, load_of).unwrap_or(last)
-    };
-    enqueue(target, thread);
-    notify(target);
-}
-
-fn enqueue(target: usize, thread: &Thread) {
-    thread.cpu.store(target, SeqCst);
-    let mut queue = CPUS[target].queue.lock();
-    queue.push_back(&RunLinks, thread.tid());
-    CPUS[target].waiting.store(queue.len() as u32, SeqCst);
-}
-
-/// Has the CPU look at its queue soon.
-fn notify(target: usize) {
-    let (_, id) = here();
-    if target == id.index() {
-        // An idle CPU looks at its queue by itself as soon as the interrupt that brought us here returns.
-        timer::program(id);
-    } else {
-        send_reschedule(target);
+/// The next thread for CPU `id`: the first of its own queue, else one from another's. Interrupts are off.
+fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
+    if cpu.waiting() > 0
+        && let Some(next) = cpu.lock_queue().take(|queue| queue.pop(&AllThreads))
+    {
+        return Some(next);
     }
-}
-
-fn send_reschedule(target: usize) {
-    if let Some(cpu) = CpuId::new(target) {
-        apic::local().send_ipi(percpu::get(cpu).apic_id(), VECTOR_RESCHEDULE);
-    }
-}
-
-impl Cpu {
-    fn is_idle(&self) -> bool {
-        !self.is_busy.load(SeqCst)
-    }
-}
-
-/// Takes the next thread for CPU `id`: its own longest waiting, else one from
-/// the CPU with the most. Interrupts are off.
-fn take_next(id: CpuId) -> Option<&'static Thread> {
-    let own = take_from(id.index(), |queue| queue.pop_front(&RunLinks));
-    own.or_else(|| {
-        let victim = steal_from(id.index(), &CpuMask::ALL, load_of)?;
-        take_from(victim, |queue| {
-            queue.steal(&RunLinks, |tid| {
-                let thread = thread::get(tid);
-                thread.allowed.contains(id.index()) && !thread.on_cpu.load(SeqCst)
-            })
-        })
-    })
-}
-
-fn take_from(cpu: usize, take: impl FnOnce(&mut RunQueue) -> Option<Tid>) -> Option<&'static Thread> {
-    if CPUS[cpu].waiting.load(SeqCst) == 0 {
-        return None;
-    }
-    let mut queue = CPUS[cpu].queue.lock();
-    let tid = take(&mut queue);
-    CPUS[cpu].waiting.store(queue.len() as u32, SeqCst);
-    tid.map(thread::get)
+    place::steal(cpu, id)
 }
 
 /// How the running thread leaves its CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leave {
-    /// It still wants to run: to the end of the queue.
-    Ready,
+    /// It still wants to run, and is in this CPU's queue already.
+    Queued,
+    /// It still wants to run, but not here.
+    Moves,
     /// Someone will wake it, or it has ended.
     Blocked,
     /// It is the idle thread.
     Idle,
 }
 
-/// Switches from the running thread to `next`; returns when the former runs
+/// Switches from the running thread, charged up to `now_ns`, to `next`; returns when the former runs
 /// again, perhaps on another CPU. Interrupts are off before and after.
-fn switch_away(next: &'static Thread, how: Leave) {
+fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
     let (cpu, id) = here();
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
     let was_on_cpu = next.on_cpu.swap(true, SeqCst);
     assert!(!was_on_cpu, "thread {} ({}) would run on two cpus at once", next.tid(), next.name());
 
-    let now_ns = tsc::now_ns();
     previous.stop_clock(now_ns);
-    next.start_clock(now_ns);
-    next.cpu.store(id.index(), SeqCst);
-    cpu.is_busy.store(!next.is_idle(), SeqCst);
-    cpu.slice_end_ns.store(now_ns + SLICE_NS, SeqCst);
-    cpu.leaving.store(previous.tid().get(), SeqCst);
-    percpu::this_cpu().need_resched.store(false, SeqCst);
+    next.start_clock(now_ns, id.index());
+    let weight = if next.is_idle() { 0 } else { next.entity.weight().get() };
+    cpu.running_weight.store(weight, SeqCst);
+    if next.is_idle() != (how == Leave::Idle) {
+        cpus::count_idle(next.is_idle());
+    }
+    // Relaxed, here and below: this CPU's own.
+    cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
+    cpu.switches.store(cpu.switches.load(Relaxed) + 1, Relaxed);
+    note_quota(cpu, next.group().left_ns(now_ns), now_ns);
+    cpu.leaving.store(previous.tid().get(), Relaxed);
+    cpu.leaving_moves.store(how == Leave::Moves, Relaxed);
+    percpu::this_cpu().need_resched.store(false, Relaxed);
     percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
-    if how == Leave::Ready {
-        enqueue(id.index(), previous);
+    // After `start_clock` has told where it runs: see `place::set_affinity`.
+    if !next.is_idle() && !place::may_run_on(next, id.index()) {
+        place::tell_misplaced(id.index());
     }
     timer::program(id);
     // SAFETY:
@@ -222,25 +129,30 @@ fn switch_away(next: &'static Thread, how: Leave) {
 /// First thing on a thread's stack after a switch to it: lets go of the thread
 /// that ran before on this CPU.
 pub(super) fn finish_switch() {
-    let (cpu, id) = here();
-    let left = cpu.leaving.swap(Tid::NONE_RAW, SeqCst);
-    let Some(left) = Tid::new(left) else { return };
+    let (cpu, _) = here();
+    let Some(left) = Tid::new(cpu.leaving.load(Relaxed)) else { return };
+    cpu.leaving.store(Tid::NONE_RAW, Relaxed);
     let left = thread::get(left);
     if left.has_ended() {
         left.on_cpu.store(false, SeqCst);
         ENDED.lock().push_back(&RunLinks, left.tid());
         return;
     }
+    let moves = cpu.leaving_moves.load(Relaxed);
+    if moves {
+        left.on_cpu.store(false, SeqCst);
+        make_runnable(left, Arrival::Moved);
+        return;
+    }
+    let allowed = left.allowed();
     left.on_cpu.store(false, SeqCst);
-    // From here on others may run `left`. If threads wait here while a CPU idles, have it fetch one.
-    if cpu.waiting.load(SeqCst) > 0 && !cpu.is_idle() {
-        let idle = CpuMask::ALL
-            .iter_from(id.index())
-            .take(percpu::cpu_count())
-            .find(|other| load_of(*other).is_some_and(Load::is_idle));
-        if let Some(idle) = idle {
-            send_reschedule(idle);
-        }
+    // From here on others may run `left`, even to its end: nothing of it is looked at. If it waits here while a CPU
+    // idles that has passed it over, have that one come again. (That one says that it idles before it looks.)
+    if cpu.waiting() > 0
+        && !cpu.is_idle()
+        && let Some(idle) = cpus::find_idle(&allowed)
+    {
+        cpus::send_reschedule(idle);
     }
 }
 
@@ -255,13 +167,89 @@ pub fn reap() {
     }
 }
 
-/// Gives the CPU to a thread that waits for it, if one does.
+/// Puts a thread that is in no queue and not running into a run queue.
+pub(super) fn make_runnable(thread: &Thread, arrival: Arrival) {
+    let _irq = IrqGuard::new();
+    let target = place::enqueue(thread, arrival);
+    let (cpu, id) = here();
+    if target != id.index() {
+        cpus::send_reschedule(target);
+    } else if !cpu.is_idle() && must_reschedule(cpu, id) {
+        // In thread context nothing looks at `need_resched` before the next interrupt: have one.
+        cpus::send_reschedule(target);
+    }
+}
+
+/// Whether the running thread, not the idle one, has to make room; sets the timer. Interrupts are off.
+fn must_reschedule(cpu: &Cpu, id: CpuId) -> bool {
+    let running = thread::current();
+    let now_ns = tsc::now_ns();
+    let slice_is_over = now_ns >= cpu.slice_end_ns.load(Relaxed);
+    let why = if slice_is_over { Reason::SliceOver } else { Reason::WakeUp };
+    let mut queue = cpu.lock_queue();
+    queue.charge(running, now_ns);
+    let must = queue.queue().must_give_way(&AllThreads, &running.entity, why);
+    drop(queue);
+    if slice_is_over && !must {
+        cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
+    }
+    let left_ns = running.group().left_ns(now_ns);
+    note_quota(cpu, left_ns, now_ns);
+    let must = must || left_ns == Some(0);
+    percpu::this_cpu().need_resched.store(must, Relaxed);
+    timer::program(id);
+    must
+}
+
+/// Has the timer come when the running thread's group has used up what it may.
+fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
+    let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
+    cpu.quota_end_ns.store(end_ns, Relaxed);
+}
+
+/// Gives the CPU to the first that waits for it, if `why` is reason enough. Interrupts are off.
+fn give_way(cpu: &Cpu, why: Reason) {
+    let running = thread::current();
+    let now_ns = tsc::now_ns();
+    let mut queue = cpu.lock_queue();
+    queue.charge(running, now_ns);
+    let Some(next) = queue.take(|queue| queue.pop_instead_of(&AllThreads, &running.entity, why)) else {
+        return;
+    };
+    queue.push(running, now_ns);
+    drop(queue);
+    switch_away(next, Leave::Queued, now_ns);
+}
+
+/// Gives the CPU to a thread that waits for it, if one does that is not far
+/// ahead of its share.
 pub fn yield_now() {
     let _irq = IrqGuard::new();
-    let (_, id) = here();
-    if let Some(next) = take_from(id.index(), |queue| queue.pop_front(&RunLinks)) {
-        switch_away(next, Leave::Ready);
+    let (cpu, _) = here();
+    if cpu.waiting() > 0 {
+        give_way(cpu, Reason::Yield);
     }
+}
+
+/// Blocks the running thread, if `really` still wants to once it is off its
+/// queue's clock. Interrupts are off.
+fn block_if(really: impl FnOnce(&Thread) -> bool) {
+    let running = thread::current();
+    let (cpu, id) = here();
+    let now_ns = tsc::now_ns();
+    let mut queue = cpu.lock_queue();
+    queue.charge(running, now_ns);
+    queue.queue().detach(&running.entity);
+    running.note_blocked(now_ns);
+    // Under the lock: a waker that finds the thread parked queues it here, after it has left its clock.
+    if !really(running) {
+        queue.queue().attach(&running.entity, Arrival::Moved);
+        return;
+    }
+    let own = queue.take(|queue| queue.pop(&AllThreads));
+    drop(queue);
+    let next = own.or_else(|| place::steal(cpu, id)).unwrap_or_else(|| cpu.idle_thread());
+    switch_away(next, Leave::Blocked, now_ns);
 }
 
 /// Blocks the calling thread until [`unpark`] is called for it, or `deadline_ns`
@@ -271,92 +259,147 @@ pub fn park(deadline_ns: Option<u64>) {
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");
-    match thread.park.prepare_park() {
-        ParkDecision::Consumed => return,
-        ParkDecision::Sleep => {}
-    }
-    let (_, id) = here();
     if let Some(deadline_ns) = deadline_ns {
-        timer::add(id, deadline_ns, thread.tid());
+        timer::add(thread, deadline_ns);
     }
-    block();
+    block_if(|thread| thread.park.prepare_park() == ParkDecision::Sleep);
     if deadline_ns.is_some() {
-        timer::remove(id, thread.tid());
+        timer::remove(thread);
     }
     drop(irq);
 }
 
-/// Gives the CPU away; the calling thread is in no queue, or somebody else has
-/// just put it into one. Interrupts are off.
-fn block() {
-    let (cpu, id) = here();
-    let next = take_next(id).unwrap_or_else(|| idle_thread(cpu));
-    if core::ptr::eq(next, thread::current()) {
-        // Woken already, and first in the queue: go on as if switched.
-        return;
-    }
-    switch_away(next, Leave::Blocked);
-}
-
-fn idle_thread(cpu: &Cpu) -> &'static Thread {
-    thread::get(Tid::new(cpu.idle.load(SeqCst)).expect("a started cpu has an idle thread"))
+/// Has the running thread wait for its group's next period. Interrupts are off.
+fn throttle(running: &Thread) {
+    // It was interrupted, so it is not in `park`, and has no other deadline.
+    let until_ns = running.group().throttle(tsc::now_ns());
+    running.is_throttled.store(true, SeqCst);
+    timer::add(running, until_ns);
+    block_if(|_| true);
 }
 
 /// Ends the calling thread: it never comes back.
 pub(super) fn leave_for_good() -> ! {
     x86_64::instructions::interrupts::disable();
-    block();
+    block_if(|_| true);
     unreachable!("an ended thread was run again");
 }
 
 /// Lets `thread`'s [`park`] return. Harmless when it has ended.
 pub fn unpark(thread: &Thread) {
     if thread.park.unpark() == UnparkAction::Wake {
-        make_runnable(thread);
+        make_runnable(thread, thread.awake());
     }
 }
 
 /// The timer interrupt: wakes sleepers, ends slices.
 pub fn timer_interrupt() {
     let (cpu, id) = here();
-    timer::expire(id, |tid| {
-        let thread = thread::get(tid);
-        if thread.park.cancel_park() == UnparkAction::Wake {
-            make_runnable(thread);
+    timer::expire(id, |thread| {
+        let target = place::enqueue(thread, thread.awake());
+        if target != id.index() {
+            cpus::send_reschedule(target);
         }
     });
-    let slice_is_over = tsc::now_ns() >= cpu.slice_end_ns.load(SeqCst);
-    if cpu.waiting.load(SeqCst) > 0 && (slice_is_over || cpu.is_idle()) {
-        percpu::this_cpu().need_resched.store(true, SeqCst);
+    if cpu.is_idle() {
+        // The idle loop looks at all queues once the interrupt returns.
+        timer::program(id);
+    } else {
+        place::balance(cpu, id);
+        must_reschedule(cpu, id);
     }
-    timer::program(id);
 }
 
-/// The reschedule interrupt: something was put into this CPU's queue, or can be
-/// fetched from another's.
+/// The reschedule interrupt: something was put into this CPU's queue, can be
+/// fetched from another's, or may not be here any more.
 pub fn reschedule_interrupt() {
     let (cpu, id) = here();
-    // The idle loop looks at all queues once the interrupt returns; a busy CPU starts its slice timer.
     if !cpu.is_idle() {
-        timer::program(id);
+        place::evict_misplaced(cpu, id);
+        must_reschedule(cpu, id);
     }
 }
 
 /// On the way out of every interrupt: the preemption point.
 pub fn interrupt_return() {
     let (cpu, id) = here();
-    if cpu.is_idle() || !percpu::this_cpu().need_resched.load(SeqCst) {
+    if cpu.is_idle() {
         return;
     }
-    percpu::this_cpu().need_resched.store(false, SeqCst);
-    if let Some(next) = take_from(id.index(), |queue| queue.pop_front(&RunLinks)) {
-        switch_away(next, Leave::Ready);
+    let running = thread::current();
+    if !place::may_run_on(running, id.index()) {
+        move_away(cpu, id, running);
+    } else if percpu::this_cpu().need_resched.load(Relaxed) {
+        percpu::this_cpu().need_resched.store(false, Relaxed);
+        match running.group().left_ns(tsc::now_ns()) {
+            Some(0) => throttle(running),
+            _ => give_way(cpu, Reason::SliceOver),
+        }
     }
+}
+
+/// Moves the calling thread, if it may not be on its CPU.
+pub(super) fn leave_if_misplaced() {
+    let _irq = IrqGuard::new();
+    let (cpu, id) = here();
+    let running = thread::current();
+    if !place::may_run_on(running, id.index()) {
+        move_away(cpu, id, running);
+    }
+}
+
+/// Sends the running thread, which may not be here, to another CPU. Interrupts are off.
+fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
+    let now_ns = tsc::now_ns();
+    let mut queue = cpu.lock_queue();
+    queue.charge(running, now_ns);
+    queue.queue().detach(&running.entity);
+    let own = queue.take(|queue| queue.pop(&AllThreads));
+    drop(queue);
+    let next = own.or_else(|| place::steal(cpu, id)).unwrap_or_else(|| cpu.idle_thread());
+    switch_away(next, Leave::Moves, now_ns);
 }
 
 /// When the running CPU wants its timer next: the end of the slice if somebody
 /// waits for it. `None`: no tick.
 pub(super) fn next_slice_end(id: CpuId) -> Option<u64> {
-    let cpu = &CPUS[id.index()];
-    (cpu.waiting.load(SeqCst) > 0).then(|| cpu.slice_end_ns.load(SeqCst))
+    let cpu = cpus::get(id.index());
+    let slice_end_ns = if cpu.waiting() > 0 { cpu.slice_end_ns.load(Relaxed) } else { u64::MAX };
+    let quota_end_ns = if cpu.is_idle() { u64::MAX } else { cpu.quota_end_ns.load(Relaxed) };
+    Some(slice_end_ns.min(quota_end_ns)).filter(|end_ns| *end_ns != u64::MAX)
+}
+
+/// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.
+pub(super) fn reweigh(thread: &Thread) {
+    let _irq = IrqGuard::new();
+    let cpu = thread.cpu.load(SeqCst);
+    cpus::get(cpu).lock_queue().requeue(cpu, thread);
+    // It may come before the running one now.
+    cpus::send_reschedule(cpu);
+}
+
+/// Changes `thread`'s claim on CPU time.
+pub fn set_nice(thread: &Thread, nice: Nice) {
+    thread.entity.set_nice(nice);
+    reweigh(thread);
+}
+
+/// Lends `thread` the calling thread's weight, until [`take_weight_back`]. One at a time: what was
+/// lent before is taken back.
+pub fn lend_weight(thread: &Arc<Thread>) {
+    take_weight_back();
+    let lender = thread::current();
+    let weight = lender.entity.weight().get();
+    thread.entity.borrow(weight);
+    *lender.lends.lock() = Some((thread.clone(), weight));
+    reweigh(thread);
+}
+
+/// Takes back what the calling thread has lent.
+pub fn take_weight_back() {
+    let lent = thread::current().lends.lock().take();
+    if let Some((thread, weight)) = lent {
+        thread.entity.give_back(weight);
+        reweigh(&thread);
+    }
 }

@@ -1,28 +1,69 @@
 //! Kernel threads: per-CPU run queues, preemption, blocking, sleeping.
 //!
 //! * [`thread`]: what a thread is, and the table of all.
-//! * [`core`]: the run queues and the one function that switches threads.
+//! * [`cpus`]: what each CPU has, its run queue first of all.
+//! * [`core`]: the one function that switches threads, and what leads to it.
+//! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
+//! * [`group`]: what threads use and may use together.
 //! * [`wait`]: wait queues and completions, made of park and unpark.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
 //! * [`pool`]: threads that wait for work to be handed to them.
 //!
 //! A thread is on at most one CPU (invariant 3); a run queue is only touched
 //! under its lock, with interrupts off (invariant 4). Nothing here allocates but
-//! spawning and the first sleeps.
+//! spawning.
 
 mod core;
+mod cpus;
+pub mod group;
+mod place;
 pub mod pool;
 mod thread;
 mod timer;
 pub mod wait;
 
 pub use self::core::{
-    idle_forever, interrupt_return, park, reap, reschedule_interrupt, start_cpu, timer_interrupt, unpark,
-    yield_now,
+    idle_forever, interrupt_return, lend_weight, park, reap, reschedule_interrupt, set_nice, start_cpu,
+    take_weight_back, timer_interrupt, unpark, yield_now,
 };
-pub use thread::{SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count};
+pub use place::{AffinityError, set_affinity};
+pub use thread::{
+    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
+};
+
+use ::core::sync::atomic::Ordering::Relaxed;
+
+use runqueue::CpuMask;
 
 use crate::arch::tsc;
+
+/// CPUs that run threads.
+pub fn online_cpus() -> CpuMask {
+    cpus::open()
+}
+
+/// Switches from one thread to another on CPU number `cpu` so far.
+pub fn switches_of(cpu: usize) -> u64 {
+    cpus::get(cpu).switches.load(Relaxed)
+}
+
+/// Threads that wait for CPU number `cpu`.
+pub fn queue_length(cpu: usize) -> u32 {
+    cpus::get(cpu).waiting()
+}
+
+/// Whether CPU number `cpu` has nothing to run.
+pub fn is_idle(cpu: usize) -> bool {
+    cpus::load_of(cpu).is_some_and(runqueue::Load::is_idle)
+}
+
+/// Returns once every thread that has ended has left its stack and was freed.
+pub fn settle() {
+    while thread::ended_count() > 0 {
+        reap();
+        yield_now();
+    }
+}
 
 /// Blocks the calling thread for at least `ns` nanoseconds.
 pub fn sleep_ns(ns: u64) {

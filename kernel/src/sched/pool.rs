@@ -5,12 +5,15 @@
 //! given back. What has not been started can be taken back.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use runqueue::Nice;
 use spin::Once;
 
 use super::core::{park, unpark};
-use super::thread::{self, JoinHandle, SpawnError};
+use super::group::Group;
+use super::thread::{JoinHandle, Spawn, SpawnError, Thread};
 use crate::arch::irq::IrqLock;
 
 /// Names a piece of work that was handed over; never given twice.
@@ -57,16 +60,23 @@ impl<T: Send + 'static> Pool<T> {
         Self { workers: Once::new(), idle: IrqLock::new(Vec::new()) }
     }
 
-    /// Starts `count` workers that call `run` with each piece of work. Fewer
+    /// Starts `count` workers in `group`, of the lowest weight, that call `run` with each piece of work. Fewer
     /// are started when memory is short, with the reason returned. Once.
-    pub fn start(&'static self, name: &str, count: usize, run: fn(T)) -> Result<(), SpawnError> {
+    pub fn start(
+        &'static self,
+        name: &str,
+        group: &Arc<Group>,
+        count: usize,
+        run: fn(T),
+    ) -> Result<(), SpawnError> {
         let slot = || Slot { work: None, is_busy: false, serial: 0 };
         let make = |_| Worker { slot: IrqLock::new(slot()), thread: Once::new() };
         let workers = self.workers.call_once(|| (0..count).map(make).collect());
         self.idle.lock().reserve(count);
         for (number, worker) in workers.iter().enumerate() {
             let name = alloc::format!("{name}/{number}");
-            let handle = thread::spawn(&name, move || worker_loop(self, number as u32, worker, run))?;
+            let spawn = Spawn::new(&name).nice(Nice::MAX).group(group);
+            let handle = spawn.start(move || worker_loop(self, number as u32, worker, run))?;
             worker.thread.call_once(|| handle);
             self.idle.lock().push(number as u32);
         }
@@ -105,6 +115,15 @@ impl<T: Send + 'static> Pool<T> {
             let mut slot = worker.slot.lock();
             if slot.work.as_ref().is_some_and(&wanted) { slot.work.take() } else { None }
         })
+    }
+
+    /// The thread that has this piece of work or does it, or has just done it.
+    pub fn worker_of(&self, id: WorkId) -> Option<&Arc<Thread>> {
+        let worker = self.workers.get()?.get(id.worker as usize)?;
+        let slot = worker.slot.lock();
+        let is_at_it = slot.serial == id.serial && slot.is_busy;
+        drop(slot);
+        worker.thread.get().filter(|_| is_at_it).map(JoinHandle::thread)
     }
 
     /// Workers that wait for work.

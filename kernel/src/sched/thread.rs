@@ -5,11 +5,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
+};
 
-use runqueue::{CpuMask, Links, ParkState, Tid};
+use runqueue::{
+    Arrival, CpuMask, Entities, Entity, HeapNode, HeapNodes, Links, Nice, ParkState, SharedCpuMask, Tid,
+};
 
 use super::core as scheduler;
+use super::group::Group;
+use super::place;
 use super::wait::Completion;
 use crate::arch::context::{self, StackPointer};
 use crate::arch::irq::IrqLock;
@@ -35,11 +41,23 @@ pub struct Thread {
     /// The CPU that runs it, ran it last, or has it in its run queue.
     pub(super) cpu: AtomicUsize,
     /// CPUs that it may run on.
-    pub(super) allowed: CpuMask,
+    pub(super) allowed: SharedCpuMask,
+    /// Its claim on CPU time, and its place in a run queue.
+    pub(super) entity: Entity,
+    /// Its place in a timer queue, by deadline.
+    timer_node: HeapNode,
+    /// The CPU in whose timer queue it is, or [`NO_CPU`]; changed under that queue's lock.
+    pub(super) timer_cpu: AtomicUsize,
+    /// It is in a run queue, that of `cpu`; changed under that queue's lock.
+    pub(super) is_queued: AtomicBool,
+    /// It waits, in a timer queue, for its group's next period.
+    pub(super) is_throttled: AtomicBool,
+    group: Arc<Group>,
+    /// To whom it lends weight while it waits, and how much.
+    pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
     wait_link: AtomicU32,
-    cpu_time_ns: AtomicU64,
-    running_since_ns: AtomicU64,
+    account: Account,
     entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
     has_ended: AtomicBool,
     ended: Completion,
@@ -50,6 +68,62 @@ pub struct Thread {
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in a thread record belongs to the thread that made it.
 unsafe impl Send for Thread {}
+
+/// No CPU: where a thread's deadline is that has none.
+pub(super) const NO_CPU: usize = usize::MAX;
+
+/// What a thread has had. Relaxed throughout: written by the CPU that runs or queues the thread, ordered by
+/// `on_cpu` and the queues' locks; others read it as reports.
+struct Account {
+    /// CPU time used; while the thread runs, with [`RUNS`], the time at which it would have started had it run
+    /// without a break. One word, so that a reader on another CPU never sees half a change.
+    cpu_time_ns: AtomicU64,
+    /// Up to when its clock in the run queue is right, while the thread runs.
+    charged_until_ns: AtomicU64,
+    waited_ns: AtomicU64,
+    queued_at_ns: AtomicU64,
+    blocked_at_ns: AtomicU64,
+    switches: AtomicU64,
+    migrations: AtomicU64,
+    /// The CPU that it ran on last.
+    ran_on: AtomicUsize,
+}
+
+/// In [`Account::cpu_time_ns`]: the thread runs.
+const RUNS: u64 = 1 << 63;
+
+impl Account {
+    fn new(now_ns: u64) -> Self {
+        Self {
+            cpu_time_ns: AtomicU64::new(0),
+            charged_until_ns: AtomicU64::new(now_ns),
+            waited_ns: AtomicU64::new(0),
+            queued_at_ns: AtomicU64::new(now_ns),
+            blocked_at_ns: AtomicU64::new(now_ns),
+            switches: AtomicU64::new(0),
+            migrations: AtomicU64::new(0),
+            ran_on: AtomicUsize::new(NO_CPU),
+        }
+    }
+}
+
+/// Adds to a counter that has one writer at a time.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Relaxed) + amount, Relaxed);
+}
+
+/// What a thread has had so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time, in nanoseconds.
+    pub cpu_time_ns: u64,
+    /// Time that it waited in run queues, in nanoseconds.
+    pub waited_ns: u64,
+    /// Times that a CPU switched to it.
+    pub switches: u64,
+    /// Times that it ran on another CPU than before.
+    pub migrations: u64,
+}
 
 /// Why a thread could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +151,20 @@ impl fmt::Display for SpawnError {
 static TABLE: [AtomicPtr<Thread>; MAX_THREADS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_THREADS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Threads that have ended and are still in the table.
+static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Where the search for a free number starts.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 impl Thread {
-    fn new(tid: Tid, name: String, stack: Option<Stack>, allowed: CpuMask, cpu: usize) -> Self {
+    fn new(
+        tid: Tid,
+        name: String,
+        stack: Option<Stack>,
+        allowed: CpuMask,
+        cpu: usize,
+        group: Arc<Group>,
+    ) -> Self {
         Self {
             tid,
             name,
@@ -90,11 +173,17 @@ impl Thread {
             park: ParkState::new(),
             on_cpu: AtomicBool::new(false),
             cpu: AtomicUsize::new(cpu),
-            allowed,
+            allowed: SharedCpuMask::new(allowed),
+            entity: Entity::new(),
+            timer_node: HeapNode::new(),
+            timer_cpu: AtomicUsize::new(NO_CPU),
+            is_queued: AtomicBool::new(false),
+            is_throttled: AtomicBool::new(false),
+            group,
+            lends: IrqLock::new(None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
-            cpu_time_ns: AtomicU64::new(0),
-            running_since_ns: AtomicU64::new(0),
+            account: Account::new(tsc::now_ns()),
             entry: IrqLock::new(None),
             has_ended: AtomicBool::new(false),
             ended: Completion::new(),
@@ -116,23 +205,81 @@ impl Thread {
         self.stack.is_none()
     }
 
-    /// CPU time that the thread has used, in nanoseconds. For the calling
-    /// thread, up to now; for others, up to their last switch.
+    /// The group that it is accounted to.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
+    /// CPUs that the thread may run on.
+    pub fn allowed(&self) -> CpuMask {
+        self.allowed.load()
+    }
+
+    /// CPU time that the thread has used up to now, in nanoseconds.
     pub fn cpu_time_ns(&self) -> u64 {
-        let mut used = self.cpu_time_ns.load(SeqCst);
-        if core::ptr::eq(self, current()) {
-            used += tsc::now_ns().saturating_sub(self.running_since_ns.load(SeqCst));
+        match self.account.cpu_time_ns.load(Relaxed) {
+            running if running & RUNS != 0 => tsc::now_ns().saturating_sub(running & !RUNS),
+            stopped => stopped,
         }
-        used
     }
 
-    pub(super) fn start_clock(&self, now_ns: u64) {
-        self.running_since_ns.store(now_ns, SeqCst);
+    /// What the thread has had so far.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            cpu_time_ns: self.cpu_time_ns(),
+            waited_ns: self.account.waited_ns.load(Relaxed),
+            switches: self.account.switches.load(Relaxed),
+            migrations: self.account.migrations.load(Relaxed),
+        }
     }
 
+    /// CPU number `cpu` starts to run the thread.
+    pub(super) fn start_clock(&self, now_ns: u64, cpu: usize) {
+        // SeqCst: whoever has changed the thread's affinity either is seen by us, or sees where the thread is.
+        self.cpu.store(cpu, SeqCst);
+        let account = &self.account;
+        account.charged_until_ns.store(now_ns, Relaxed);
+        let used_ns = account.cpu_time_ns.load(Relaxed);
+        account.cpu_time_ns.store(RUNS | now_ns.saturating_sub(used_ns), Relaxed);
+        add(&account.waited_ns, now_ns.saturating_sub(account.queued_at_ns.load(Relaxed)));
+        add(&account.switches, 1);
+        let ran_on = account.ran_on.load(Relaxed);
+        if ran_on != cpu {
+            account.ran_on.store(cpu, Relaxed);
+            add(&account.migrations, u64::from(ran_on != NO_CPU));
+        }
+    }
+
+    /// Nanoseconds that the thread, which runs here, ran since it started to or was last asked.
+    pub(super) fn take_uncharged_ns(&self, now_ns: u64) -> u64 {
+        let ran_ns = now_ns.saturating_sub(self.account.charged_until_ns.load(Relaxed));
+        self.account.charged_until_ns.store(now_ns, Relaxed);
+        ran_ns
+    }
+
+    /// The thread, which runs here, stops.
     pub(super) fn stop_clock(&self, now_ns: u64) {
-        let ran = now_ns.saturating_sub(self.running_since_ns.load(SeqCst));
-        self.cpu_time_ns.fetch_add(ran, SeqCst);
+        let started_ns = self.account.cpu_time_ns.load(Relaxed) & !RUNS;
+        self.account.cpu_time_ns.store(now_ns.saturating_sub(started_ns), Relaxed);
+    }
+
+    /// The thread waits from now on.
+    pub(super) fn note_queued(&self, now_ns: u64) {
+        self.account.queued_at_ns.store(now_ns, Relaxed);
+    }
+
+    /// The thread sleeps from now on.
+    pub(super) fn note_blocked(&self, now_ns: u64) {
+        self.account.blocked_at_ns.store(now_ns, Relaxed);
+    }
+
+    /// How the thread, which is blocked, comes back into a run queue.
+    pub(super) fn awake(&self) -> Arrival {
+        Arrival::Awake { slept_ns: tsc::now_ns().saturating_sub(self.account.blocked_at_ns.load(Relaxed)) }
+    }
+
+    pub(super) fn timer_node(&self) -> &HeapNode {
+        &self.timer_node
     }
 
     pub(super) fn stopped_at(&self) -> *mut StackPointer {
@@ -185,10 +332,32 @@ pub fn thread_count() -> usize {
     COUNT.load(SeqCst)
 }
 
-/// Links of run queues.
+/// Threads that have ended and were not freed yet.
+pub fn ended_count() -> usize {
+    ENDED_COUNT.load(SeqCst)
+}
+
+/// Links of the list of ended threads.
 pub(super) struct RunLinks;
 /// Links of wait queues.
 pub(super) struct WaitLinks;
+
+/// All threads, for run queues.
+pub(super) struct AllThreads;
+/// All threads, for timer queues.
+pub(super) struct TimerNodes;
+
+impl Entities for AllThreads {
+    fn entity(&self, tid: Tid) -> &Entity {
+        &get(tid).entity
+    }
+}
+
+impl HeapNodes for TimerNodes {
+    fn node(&self, tid: Tid) -> &HeapNode {
+        &get(tid).timer_node
+    }
+}
 
 impl Links for RunLinks {
     fn next(&self, tid: Tid) -> Option<Tid> {
@@ -232,6 +401,7 @@ pub(super) fn forget(tid: Tid) {
     COUNT.fetch_sub(1, SeqCst);
     // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
     drop(unsafe { Arc::from_raw(thread.cast_const()) });
+    ENDED_COUNT.fetch_sub(1, SeqCst);
 }
 
 /// A running or ended thread that can be waited for. Dropped, the thread goes
@@ -255,7 +425,7 @@ impl JoinHandle {
 
 /// Starts a thread that may run on any CPU.
 pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
-    spawn_on(CpuMask::ALL, name, entry)
+    Spawn::new(name).start(entry)
 }
 
 /// Starts a thread that runs only on the CPUs of `allowed`.
@@ -264,20 +434,67 @@ pub fn spawn_on(
     name: &str,
     entry: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle, SpawnError> {
-    scheduler::reap();
-    let stack = Stack::new().ok_or(SpawnError::NoStack)?;
-    let top = stack.top();
-    let cpu = scheduler::choose_cpu_for_new(&allowed).ok_or(SpawnError::NoSuchCpu)?;
-    let thread = enter(|tid| Thread::new(tid, name.into(), Some(stack), allowed, cpu))?;
-    *thread.entry.lock() = Some(Box::new(entry));
-    // SAFETY:
-    // 1. The stack is new (or its last thread has ended), mapped, and 16-aligned at its top.
-    // 2. The thread is in no queue yet, so no CPU touches `stopped_at`.
-    unsafe {
-        *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
+    Spawn::new(name).on(allowed).start(entry)
+}
+
+/// A thread to be started: what it is allowed, and how much it counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Spawn<'a> {
+    name: &'a str,
+    allowed: CpuMask,
+    nice: Nice,
+    is_idle_class: bool,
+    group: Option<&'a Arc<Group>>,
+}
+
+impl<'a> Spawn<'a> {
+    /// A thread of default weight that may run on any CPU.
+    pub const fn new(name: &'a str) -> Self {
+        Self { name, allowed: CpuMask::ALL, nice: Nice::DEFAULT, is_idle_class: false, group: None }
     }
-    scheduler::make_runnable(&thread);
-    Ok(JoinHandle { thread })
+
+    /// Only on the CPUs of `allowed`.
+    pub const fn on(self, allowed: CpuMask) -> Self {
+        Self { allowed, ..self }
+    }
+
+    /// With the weight of `nice`.
+    pub const fn nice(self, nice: Nice) -> Self {
+        Self { nice, ..self }
+    }
+
+    /// Only when no other thread wants to run.
+    pub const fn idle_class(self) -> Self {
+        Self { is_idle_class: true, ..self }
+    }
+
+    /// In `group`, not its creator's.
+    pub const fn group(self, group: &'a Arc<Group>) -> Self {
+        Self { group: Some(group), ..self }
+    }
+
+    /// Starts the thread.
+    pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
+        scheduler::reap();
+        let stack = Stack::new().ok_or(SpawnError::NoStack)?;
+        let top = stack.top();
+        let cpu = place::choose_cpu_for_new(&self.allowed).ok_or(SpawnError::NoSuchCpu)?;
+        let group = self.group.unwrap_or(&current().group).clone();
+        let thread = enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
+        match self.is_idle_class {
+            true => thread.entity.set_idle_class(),
+            false => thread.entity.set_nice(self.nice),
+        }
+        *thread.entry.lock() = Some(Box::new(entry));
+        // SAFETY:
+        // 1. The stack is new (or its last thread has ended), mapped, and 16-aligned at its top.
+        // 2. The thread is in no queue yet, so no CPU touches `stopped_at`.
+        unsafe {
+            *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
+        }
+        scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
+        Ok(JoinHandle { thread })
+    }
 }
 
 /// Where every thread begins.
@@ -290,6 +507,8 @@ extern "C" fn thread_main(thread: usize) -> ! {
     if let Some(entry) = entry {
         entry();
     }
+    // Before anybody knows that it has ended: see `ended_count`.
+    ENDED_COUNT.fetch_add(1, SeqCst);
     thread.ended.complete();
     thread.has_ended.store(true, SeqCst);
     scheduler::leave_for_good()
@@ -298,10 +517,11 @@ extern "C" fn thread_main(thread: usize) -> ! {
 /// Makes the code that runs on this CPU its idle thread.
 pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
     let name = alloc::format!("idle/{cpu}");
-    let make = |tid| Thread::new(tid, name, None, CpuMask::single(cpu.index()), cpu.index());
+    let make =
+        |tid| Thread::new(tid, name, None, CpuMask::single(cpu.index()), cpu.index(), Group::root().clone());
     let thread = enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
     thread.on_cpu.store(true, SeqCst);
-    thread.start_clock(tsc::now_ns());
+    thread.start_clock(tsc::now_ns(), cpu.index());
     percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast());
     thread.tid
 }

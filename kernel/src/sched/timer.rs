@@ -1,24 +1,26 @@
 //! Deadlines, and the one-shot timer of each CPU. A CPU with nothing to wait
 //! for has its timer off: no tick.
 
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use runqueue::Tid;
+use runqueue::{Heap, UnparkAction};
 
 use super::core::next_slice_end;
+use super::thread::{self, NO_CPU, Thread, TimerNodes};
 use crate::arch::irq::IrqLock;
-use crate::arch::percpu::{CpuId, MAX_CPUS};
+use crate::arch::percpu::{self, CpuId, MAX_CPUS};
 use crate::arch::{apic, tsc};
 
 /// The timer is not armed.
-const IDLE: u64 = u64::MAX;
+const NEVER: u64 = u64::MAX;
+/// The furthest deadline: 146 years from now is never. (Keys of one heap are within 2^63 of each other.)
+const FURTHEST_NS: u64 = 1 << 62;
 
 /// What one CPU waits for.
 #[repr(align(128))]
 struct Timers {
-    /// Sleeping threads and their deadlines, in no order: few sleep at a time.
-    sleepers: IrqLock<Vec<(u64, Tid)>>,
+    /// Sleeping threads by deadline.
+    sleepers: IrqLock<Heap>,
     /// Earliest deadline among the sleepers.
     earliest_ns: AtomicU64,
     /// When the timer will fire.
@@ -27,55 +29,76 @@ struct Timers {
 
 static TIMERS: [Timers; MAX_CPUS] = [const {
     Timers {
-        sleepers: IrqLock::new(Vec::new()),
-        earliest_ns: AtomicU64::new(IDLE),
-        armed_ns: AtomicU64::new(IDLE),
+        sleepers: IrqLock::new(Heap::new()),
+        earliest_ns: AtomicU64::new(NEVER),
+        armed_ns: AtomicU64::new(NEVER),
     }
 }; MAX_CPUS];
 
 impl Timers {
-    fn note_earliest(&self, sleepers: &[(u64, Tid)]) {
-        let earliest = sleepers.iter().map(|(deadline_ns, _)| *deadline_ns).min();
-        self.earliest_ns.store(earliest.unwrap_or(IDLE), SeqCst);
+    fn note_earliest(&self, sleepers: &Heap) {
+        self.earliest_ns.store(sleepers.first_key(&TimerNodes).unwrap_or(NEVER), SeqCst);
     }
 }
 
-/// Has the running CPU `id` wake `tid` at `deadline_ns`. Called by the thread
-/// itself, which may pay for a longer list.
-pub fn add(id: CpuId, deadline_ns: u64, tid: Tid) {
+/// Has the running CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
+pub fn add(thread: &Thread, deadline_ns: u64) {
+    let id = percpu::this_cpu().id();
     let timers = &TIMERS[id.index()];
     let mut sleepers = timers.sleepers.lock();
-    sleepers.push((deadline_ns, tid));
+    thread.timer_node().set_key(deadline_ns.min(FURTHEST_NS));
+    sleepers.push(&TimerNodes, thread.tid());
+    thread.timer_cpu.store(id.index(), SeqCst);
     timers.note_earliest(&sleepers);
     drop(sleepers);
     program(id);
 }
 
-/// Takes `tid`'s deadline back, if it has not passed. `id` is the CPU that it
-/// was given to.
-pub fn remove(id: CpuId, tid: Tid) {
-    let timers = &TIMERS[id.index()];
-    let mut sleepers = timers.sleepers.lock();
-    sleepers.retain(|(_, sleeper)| *sleeper != tid);
-    timers.note_earliest(&sleepers);
+/// Takes the calling `thread`'s deadline back, if it has not passed.
+pub fn remove(thread: &Thread) {
+    loop {
+        // Only the thread itself sets a deadline; others clear it, or move it to another CPU.
+        let cpu = thread.timer_cpu.load(SeqCst);
+        if cpu == NO_CPU {
+            return;
+        }
+        let timers = &TIMERS[cpu];
+        let mut sleepers = timers.sleepers.lock();
+        if thread.timer_cpu.load(SeqCst) == cpu {
+            sleepers.remove(&TimerNodes, thread.tid());
+            thread.timer_cpu.store(NO_CPU, SeqCst);
+            timers.note_earliest(&sleepers);
+            return;
+        }
+    }
 }
 
-/// Calls `wake` for every deadline of the running CPU `id` that has passed.
-/// Allocates nothing.
-pub fn expire(id: CpuId, mut wake: impl FnMut(Tid)) {
+/// Calls `wake` for every thread that sleeps and whose deadline with the running CPU `id` has passed; it has to
+/// queue them. Allocates nothing.
+pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
     let timers = &TIMERS[id.index()];
-    timers.armed_ns.store(IDLE, SeqCst);
+    timers.armed_ns.store(NEVER, SeqCst);
     let now_ns = tsc::now_ns();
     loop {
         let mut sleepers = timers.sleepers.lock();
-        let Some(index) = sleepers.iter().position(|(deadline_ns, _)| *deadline_ns <= now_ns) else {
+        let due =
+            sleepers.first().filter(|_| sleepers.first_key(&TimerNodes).is_some_and(|key| key <= now_ns));
+        let Some(tid) = due else {
             timers.note_earliest(&sleepers);
             return;
         };
-        let (_, tid) = sleepers.swap_remove(index);
+        sleepers.remove(&TimerNodes, tid);
+        let thread = thread::get(tid);
+        // A throttled thread is not in `park`.
+        let was_throttled = thread.is_throttled.swap(false, SeqCst);
+        let wakes = was_throttled || thread.park.cancel_park() == UnparkAction::Wake;
+        // Last: a thread that finds this gone may end at once. One that sleeps cannot: it is ours to wake.
+        thread.timer_cpu.store(NO_CPU, SeqCst);
         // Waking takes a run queue's lock, which comes before this one.
         drop(sleepers);
-        wake(tid);
+        if wakes {
+            wake(thread);
+        }
     }
 }
 
@@ -83,13 +106,13 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(Tid)) {
 /// off.
 pub fn program(id: CpuId) {
     let timers = &TIMERS[id.index()];
-    let slice_end_ns = next_slice_end(id).unwrap_or(IDLE);
+    let slice_end_ns = next_slice_end(id).unwrap_or(NEVER);
     let next_ns = timers.earliest_ns.load(SeqCst).min(slice_end_ns);
     let armed_ns = timers.armed_ns.load(SeqCst);
     // An interrupt that comes early finds nothing to do and sets the timer anew: cheaper than setting it now.
-    if next_ns >= armed_ns || next_ns == IDLE {
+    if next_ns >= armed_ns || next_ns == NEVER {
         return;
     }
     timers.armed_ns.store(next_ns, SeqCst);
-    apic::local().arm_timer(tsc::ns_to_apic_ticks(next_ns.saturating_sub(tsc::now_ns())));
+    apic::local().arm_timer(next_ns);
 }

@@ -8,3 +8,4 @@ mod jobs;
 mod ktask;
 mod mm;
 mod sched;
+mod sched_share;

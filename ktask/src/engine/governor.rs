@@ -8,8 +8,8 @@
 //! long window to be exact; the job's throughput with `n` workers is `n` times the mean
 //! rate of chunks that began and ended while there were `n`.
 //!
-//! *What is tried.* Half of the allowed threads, then all: the counts where a wrong guess
-//! costs least. Where all are not faster, half as many again and again, until that costs
+//! *What is tried.* Half of the allowed threads (or one per core, where cores have several
+//! hardware threads), then all: the counts where a wrong guess costs least. Where all are not faster, half as many again and again, until that costs
 //! speed; last, a step to either side of the best.
 //!
 //! *What is kept.* The fewest threads that are within [`WORTH_IT`] of the fastest:
@@ -50,6 +50,7 @@ const RECHECK_WINDOWS: u32 = 16;
 pub(super) struct Governor<'g> {
     /// More than this cannot be had.
     max: usize,
+    cores: usize,
     /// What there should be now, the caller included.
     threads: usize,
     stage: Stage,
@@ -65,7 +66,7 @@ pub(super) struct Governor<'g> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Half of what is allowed.
+    /// Half of what is allowed, or a thread per core.
     Half,
     /// All of it.
     All,
@@ -93,8 +94,8 @@ struct Window {
 }
 
 impl<'g> Governor<'g> {
-    /// For a job of `plan` that may have `max` threads.
-    pub(super) fn new(plan: &Plan<'g>, max: usize) -> Self {
+    /// For a job of `plan` that may have `max` threads on a machine of so many cores.
+    pub(super) fn new(plan: &Plan<'g>, max: usize, cores: usize) -> Self {
         let smallest = plan.min_chunk.max(plan.align);
         let chunks = plan.units / smallest;
         let known = plan.tuning.and_then(Tuning::threads);
@@ -105,10 +106,11 @@ impl<'g> Governor<'g> {
         } else if chunks < CHUNKS_TO_GOVERN * max as u64 {
             (max, Stage::Hold)
         } else {
-            (max.div_ceil(2), Stage::Half)
+            (first_try(max, cores), Stage::Half)
         };
         Self {
             max,
+            cores,
             threads,
             stage,
             window: None,
@@ -256,8 +258,13 @@ impl<'g> Governor<'g> {
         }
         self.tried = 0;
         self.stage = Stage::Half;
-        self.max.div_ceil(2)
+        first_try(self.max, self.cores)
     }
+}
+
+/// The count to begin with.
+fn first_try(max: usize, cores: usize) -> usize {
+    if (2..max).contains(&cores) { cores } else { max.div_ceil(2) }
 }
 
 /// What was added from `before` to `now`.

@@ -11,7 +11,7 @@ use crate::Stats;
 use crate::cursor::{Cursor, Sampled};
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Lock};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use crate::unwind::Payload;
 
 /// What the workers of a running job share.
@@ -38,20 +38,18 @@ pub(super) struct Run<'r, P: Platform> {
     pub(super) is_governed: bool,
     started_ns: u64,
     panic: Lock<Option<Payload>>,
-    totals: Totals,
+    totals: Lock<Totals>,
 }
 
 /// Sums of the workers' tallies, added to once per worker.
 #[derive(Default)]
 struct Totals {
-    workers: AtomicUsize,
-    chunks: AtomicU64,
-    local_chunks: AtomicU64,
-    units: AtomicU64,
-    cpu_ns: AtomicU64,
-    /// Earliest time that a worker ran dry, as the distance to `u64::MAX` so that 0 is "none".
-    first_dry: AtomicU64,
-    last_dry_ns: AtomicU64,
+    chunks: u64,
+    local_chunks: u64,
+    units: u64,
+    cpu_ns: u64,
+    /// When the first and the last worker ran dry.
+    dry_ns: Option<(u64, u64)>,
 }
 
 /// Runs `plan` on the calling thread and up to `slots.len() - 1` helpers.
@@ -79,11 +77,11 @@ pub(super) fn run<P: Platform>(
         is_governed: Governor::governs(plan, slots.len()),
         started_ns,
         panic: Lock::new(None),
-        totals: Totals::default(),
+        totals: Lock::new(Totals::default()),
     };
     raw::scope(platform, run.family(), &|index| help(&run, index), |helpers| {
         let mut crew = Crew::new(&run, helpers);
-        let mut governor = Governor::new(plan, slots.len());
+        let mut governor = Governor::new(plan, slots.len(), platform.physical_cores());
         crew.set_threads(governor.threads(), &mut stats);
         worker::work(&run, 0, &mut |_| {
             if run.is_governed {
@@ -95,7 +93,8 @@ pub(super) fn run<P: Platform>(
     });
     settle_lost(&run, &mut stats);
     let ending = run.ending();
-    run.totals.report(&mut stats);
+    run.totals.with(|totals| totals.report(&mut stats));
+    stats.threads_used = slots.iter().filter(|slot| slot.worked()).count();
     stats.wall_ns = platform.now_ns().saturating_sub(started_ns);
     let panic = run.panic.into_inner();
     let mut outcome = Outcome { ending, stats, panic };
@@ -110,7 +109,7 @@ fn help<P: Platform>(run: &Run<'_, P>, index: usize) {
     let before = run.platform.begin_help(context);
     // Relaxed, here and below: a figure for the governor.
     run.working.fetch_add(1, Ordering::Relaxed);
-    let cpu_ns = worker::work(run, index, &mut |cursor| run.keeps_helper(cursor));
+    let cpu_ns = worker::work(run, index, &mut |cursor| !run.is_governed || run.keeps_helper(cursor));
     run.working.fetch_sub(1, Ordering::Relaxed);
     run.platform.end_help(before);
     run.lending.charge(run.platform, cpu_ns);
@@ -142,16 +141,18 @@ impl<P: Platform> Run<'_, P> {
         );
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    /// Whether a worker that would take its next chunk from `cursor` should stop.
+    pub(super) fn is_stopped(&self, cursor: &Cursor) -> bool {
         if self.ending() != Ending::Complete {
             return true;
         }
         match self.plan.ended_from_outside(self.platform) {
-            Some(ending) => {
+            // A job that is done is not ended by what came too late.
+            Some(ending) if cursor.left() > 0 => {
                 self.stop(ending);
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
@@ -247,21 +248,22 @@ impl<P: Platform> Run<'_, P> {
         self.panic.with(|kept| _ = kept.get_or_insert(payload));
     }
 
-    /// Adds what one worker did to the job's sums.
-    pub(super) fn add(&self, tally: Tally, cpu_ns: u64) {
-        let totals = &self.totals;
-        // Relaxed throughout: read after the join.
-        totals.workers.fetch_add(usize::from(tally.chunks > 0), Ordering::Relaxed);
-        totals.chunks.fetch_add(tally.chunks, Ordering::Relaxed);
-        totals.local_chunks.fetch_add(tally.local_chunks, Ordering::Relaxed);
-        totals.units.fetch_add(tally.units, Ordering::Relaxed);
-        totals.cpu_ns.fetch_add(cpu_ns, Ordering::Relaxed);
-        if tally.chunks > 0
-            && let Some(at_ns) = tally.ran_dry_at_ns
-        {
-            totals.first_dry.fetch_max(u64::MAX - at_ns, Ordering::Relaxed);
-            totals.last_dry_ns.fetch_max(at_ns, Ordering::Relaxed);
+    /// Adds what worker number `index` did to the job's sums.
+    pub(super) fn add(&self, index: usize, tally: Tally, cpu_ns: u64) {
+        if tally.chunks > 0 {
+            self.slots[index].set_worked();
         }
+        self.totals.with(|totals| {
+            totals.chunks += tally.chunks;
+            totals.local_chunks += tally.local_chunks;
+            totals.units += tally.units;
+            totals.cpu_ns += cpu_ns;
+            // One that found nothing to do came late; it says nothing about the others.
+            if let Some(at_ns) = tally.ran_dry_at_ns.filter(|_| tally.chunks > 0) {
+                let (first_ns, last_ns) = totals.dry_ns.unwrap_or((at_ns, at_ns));
+                totals.dry_ns = Some((first_ns.min(at_ns), last_ns.max(at_ns)));
+            }
+        });
     }
 }
 
@@ -279,13 +281,10 @@ fn settle_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
 
 impl Totals {
     fn report(&self, stats: &mut Stats) {
-        // Relaxed: after the join.
-        stats.threads_used = self.workers.load(Ordering::Relaxed);
-        stats.chunks = self.chunks.load(Ordering::Relaxed);
-        stats.local_chunks = self.local_chunks.load(Ordering::Relaxed);
-        stats.units = self.units.load(Ordering::Relaxed);
-        stats.cpu_ns = self.cpu_ns.load(Ordering::Relaxed);
-        let first_dry_ns = u64::MAX - self.first_dry.load(Ordering::Relaxed);
-        stats.spread_ns = self.last_dry_ns.load(Ordering::Relaxed).saturating_sub(first_dry_ns);
+        stats.chunks = self.chunks;
+        stats.local_chunks = self.local_chunks;
+        stats.units = self.units;
+        stats.cpu_ns = self.cpu_ns;
+        stats.spread_ns = self.dry_ns.map_or(0, |(first_ns, last_ns)| last_ns - first_ns);
     }
 }

@@ -1,14 +1,15 @@
 //! One record per worker, on the caller's stack.
 
 use crate::budget::Place;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::{HelperId, NodeId};
 
 /// What is known of one worker. Slot 0 is the caller's.
 ///
 /// `state` is written by the caller (`FREE` to `OUT` and back) and by the one helper that
-/// has the slot (`OUT` to `DONE`). `helper`, `place` and `home` are the caller's to write
-/// before it hands the task out; the rest is the worker's to write.
+/// has the slot (`OUT` to `DONE`). `place` and
+/// `helper` are the caller's to write, before and after it hands the task out; the rest is
+/// the worker's.
 #[derive(Default)]
 pub(crate) struct Slot {
     state: AtomicU32,
@@ -17,6 +18,8 @@ pub(crate) struct Slot {
     helper: AtomicU64,
     failed_start: AtomicU64,
     failed_end: AtomicU64,
+    /// Whether a worker of this slot ran a chunk.
+    worked: AtomicBool,
 }
 
 /// No helper has the slot.
@@ -78,6 +81,17 @@ impl Slot {
         // having said that it does, looks whether the helper has ended: one of the two
         // must see the other.
         self.state.store(DONE, Ordering::SeqCst);
+    }
+
+    /// Worker: it has run a chunk.
+    pub(crate) fn set_worked(&self) {
+        // Relaxed, here and below: read after the join.
+        self.worked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a worker of this slot has run a chunk.
+    pub(crate) fn worked(&self) -> bool {
+        self.worked.load(Ordering::Relaxed)
     }
 
     /// Worker: its chunk `start..end` failed. A worker stops at its first failure, so one

@@ -57,7 +57,7 @@ fn all_ranges<P: Platform>(
         for cursor in cursors.iter().filter(|cursor| cursor.is_at(here) == at_home) {
             let want = if stoppable { cursor.left() / PIECES_TO_END_AT } else { cursor.left() };
             let cut = Cut { want, min: plan.min_chunk, align: plan.align, workers: 1 };
-            loop {
+            while cursor.left() > 0 {
                 if let Some(ending) = plan.ended_from_outside(platform) {
                     return ending;
                 }

@@ -2,7 +2,7 @@
 //!
 //! A job must not allocate, and a kernel's stack is small. So the tables come in a few
 //! sizes, each in a frame of its own that exists only while a job of that size runs:
-//! 128 bytes per node range (1, 8 or 64), 32 bytes per thread (8, 64 or 1024).
+//! 128 bytes per node range (1, 8 or 64), 40 bytes per thread (4, 32, 128 or 1024).
 
 use super::slots::Slot;
 use crate::cursor::Cursor;
@@ -31,8 +31,9 @@ fn cursors_of_size<const SIZE: usize>(
 /// Calls `go` with a slot per thread. `threads <= MAX_WORKERS`.
 pub(super) fn with_slots(threads: usize, go: &mut dyn FnMut(&[Slot])) {
     match threads {
-        0..=8 => slots_of_size::<8>(threads, go),
-        9..=64 => slots_of_size::<64>(threads, go),
+        0..=4 => slots_of_size::<4>(threads, go),
+        5..=32 => slots_of_size::<32>(threads, go),
+        33..=128 => slots_of_size::<128>(threads, go),
         _ => slots_of_size::<MAX_WORKERS>(threads, go),
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, between: &mut Be
         run.slots[index].set_failed(start, end);
     }
     let cpu_ns = run.platform.thread_time_ns().saturating_sub(cpu_started_ns);
-    run.add(tally, cpu_ns);
+    run.add(index, tally, cpu_ns);
     cpu_ns
 }
 
@@ -87,7 +87,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
         let run = self.run;
         let local = cursor.is_at(self.here);
         loop {
-            if run.is_stopped() || !between(cursor) {
+            if run.is_stopped(cursor) || !between(cursor) {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {

@@ -12,9 +12,10 @@ std::thread_local! {
     static HELD: Cell<LockSet> = const { Cell::new(LockSet::EMPTY) };
 }
 
-/// Classes of the locks that the calling thread holds.
+/// Classes of the locks that the calling thread holds, or that someone holds who waits for
+/// it: a job that it starts must mind both.
 pub(super) fn held() -> LockSet {
-    HELD.get()
+    HELD.get().union(CONTEXT.get().caller_locks)
 }
 
 /// A mutex with a class, which reports the deadlock that jobs add to the usual ones: a

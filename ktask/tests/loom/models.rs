@@ -16,13 +16,7 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
-    let model = std::sync::Arc::new(model);
-    builder.check(move || {
-        let model = model.clone();
-        // A thread of its own for the stack: the checker's default is too small for jobs
-        // within jobs.
-        scheduler::spawn(move || model()).join().unwrap();
-    });
+    builder.check(model);
 }
 
 /// One cell per unit, written by whoever the unit is handed to: a unit handed out twice
@@ -167,10 +161,10 @@ fn job_with_a_refused_helper() {
 fn failing_chunk_is_left_and_completed_ones_are_undone() {
     explore(1, || {
         let platform = Scheduler::new(&[Fate::Runs, Fate::Runs]);
-        let done = Units::new(3);
-        let undone = Units::new(3);
+        let done = Units::new(2);
+        let undone = Units::new(2);
         let undo = |chunk: Chunk<Items>| undone.add(&chunk);
-        let error = Job::new(Items::new(0)..Items::new(3))
+        let error = Job::new(Items::new(0)..Items::new(2))
             .threads_exact(2)
             .undo(&undo)
             .run(&platform, |chunk| {
@@ -209,25 +203,51 @@ fn accumulators_are_merged_once_each() {
 }
 
 #[test]
-fn nested_job_ends() {
+fn walk_positions_follow_the_numbers() {
     explore(1, || {
-        let platform = Scheduler::new(&[Fate::Runs, Fate::Queued]);
-        let total = AtomicUsize::new(0);
-        Job::new(Items::new(0)..Items::new(2))
+        let platform = Scheduler::new(&[Fate::Runs]);
+        let stats = Job::new(Items::new(0)..Items::new(3))
             .threads_exact(2)
-            .run(&platform, |outer| {
-                Job::new(Items::new(0)..Items::new(2))
-                    .threads_exact(2)
-                    .within(&outer)
-                    .run(&platform, |inner| {
-                        let units = (outer.len().get() * inner.len().get()) as usize;
-                        total.fetch_add(units, Ordering::Relaxed);
-                        Ok::<(), ()>(())
-                    })
-                    .map(drop)
-                    .map_err(drop)
-            })
+            .run_walk(
+                &platform,
+                100,
+                |from, steps| from + 10 * steps,
+                |chunk, positions| {
+                    let expected = |unit: u64| 100 + 10 * unit;
+                    assert_eq!(positions.start, expected(chunk.start().get()));
+                    assert_eq!(positions.end, expected(chunk.end().get()));
+                    Ok::<(), ()>(())
+                },
+            )
             .unwrap();
-        assert_eq!(total.load(Ordering::Relaxed), 4);
+        assert_eq!(stats.units, 3);
     });
+}
+
+#[test]
+fn nested_job_ends() {
+    // On a thread of its own for the stack: the checker's default is too small for jobs
+    // within jobs.
+    explore(1, || scheduler::spawn(nested_job).join().unwrap());
+}
+
+fn nested_job() {
+    let platform = Scheduler::new(&[Fate::Runs, Fate::Queued]);
+    let total = AtomicUsize::new(0);
+    Job::new(Items::new(0)..Items::new(2))
+        .threads_exact(2)
+        .run(&platform, |outer| {
+            Job::new(Items::new(0)..Items::new(2))
+                .threads_exact(2)
+                .within(&outer)
+                .run(&platform, |inner| {
+                    let units = (outer.len().get() * inner.len().get()) as usize;
+                    total.fetch_add(units, Ordering::Relaxed);
+                    Ok::<(), ()>(())
+                })
+                .map(drop)
+                .map_err(drop)
+        })
+        .unwrap();
+    assert_eq!(total.load(Ordering::Relaxed), 4);
 }

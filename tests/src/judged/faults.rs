@@ -12,6 +12,7 @@ use std::time::Duration;
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("ap_silent::boot::goes_on_without_it", ap_silent),
     ("smp64::boot::every_cpu_comes", smp64),
+    ("smp255::boot::every_cpu_comes", smp255),
     ("no_acpi::boot::one_cpu_and_a_warning", no_acpi),
     ("no_record_port::boot::passes_and_tells_the_log", no_record_port),
     ("panic_on_ap::panic::is_told_with_cpu_thread_and_place", panic_on_ap),
@@ -20,6 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("stack_overflow_on_ap::fault::is_told_as_what_it_is", stack_overflow_on_ap),
     ("hang::onlooker::names_where_every_cpu_stood", hang),
     ("no_helpers::jobs::run_on_their_caller", no_helpers),
+    ("allocation_fails::jobs::is_told_and_the_run_goes_on", allocation_fails),
     ("small_memory::jobs::are_fitted_or_skipped", small_memory),
 ];
 
@@ -35,10 +37,19 @@ fn ap_silent(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn smp64(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&Shape { cpus: 64, ..SMP2 }, "run=none")?;
+    all_come(lab, 64)
+}
+
+/// As many as identifiers of eight bits can name.
+fn smp255(lab: &Lab) -> Result<(), Failed> {
+    all_come(lab, 255)
+}
+
+fn all_come(lab: &Lab, count: u32) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpus: count, ..SMP2 }, "run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     let counts = cpus(&evidence)?;
-    ensure(&evidence, counts == (64, 64), format_args!("found and online are {counts:?}, not (64, 64)"))
+    ensure(&evidence, counts == (count, count), format_args!("found and online are {counts:?}, not {count}"))
 }
 
 /// A machine without tables, and without firmware that would make some up. Of two `-machine` the later one wins.
@@ -165,13 +176,30 @@ fn no_helpers(lab: &Lab) -> Result<(), Failed> {
     ensure(&evidence, rows.iter().all(|row| row.threads_used == 1), "a job had helpers where none can be had")
 }
 
-fn small_memory(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&Shape { memory_mib: 64, ..SMP2 }, "timing.bytes=1G timing.repeat=1")?;
+/// The kernel's own tests show that what was taken is given back; here, that the run is told of it and goes on.
+fn allocation_fails(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP2, &format!("fault.alloc=3 {QUICK_TIMING}"))?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let too_much = evidence.report.jobs.iter().find(|row| row.bytes > 64 << 20);
+    ensure_warning(&evidence, &["huge-reserve", "failed"])?;
+    let zeroed = evidence.report.jobs.iter().filter(|row| row.job == "zero-pages" && row.ok).count();
+    ensure(&evidence, zeroed == 2, "the jobs that need no allocation did not all run")
+}
+
+fn small_memory(lab: &Lab) -> Result<(), Failed> {
+    const MEMORY_MIB: u64 = 16;
+    let shape = Shape { memory_mib: MEMORY_MIB, ..SMP2 };
+    let evidence = lab.boot(&shape, "timing.bytes=1G timing.repeat=1")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let too_much = evidence.report.jobs.iter().find(|row| row.bytes > MEMORY_MIB << 20);
     ensure(
         &evidence,
         too_much.is_none(),
         format_args!("a job claims more memory than there is: {too_much:?}"),
-    )
+    )?;
+    for job in super::timing::JOBS {
+        let ran = evidence.report.jobs.iter().any(|row| row.job == job && row.ok);
+        let skipped = warnings(&evidence).iter().any(|warning| warning.contains(job));
+        ensure(&evidence, ran || skipped, format_args!("{job} neither ran nor is said to be skipped"))?;
+    }
+    Ok(())
 }

@@ -41,12 +41,13 @@ pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
 pub static RUN: TextParam = TextParam::new(
     "run",
     "timing",
-    "timing|test|test:PATTERN|none",
+    "timing|test|test:PATTERN|bench|bench:PATTERN|none",
     |value| {
-        matches!(value, "timing" | "test" | "none")
-            || value.strip_prefix("test:").is_some_and(|pattern| !pattern.is_empty())
+        let pattern = || value.strip_prefix("test:").or(value.strip_prefix("bench:"));
+        matches!(value, "timing" | "test" | "bench" | "none")
+            || pattern().is_some_and(|pattern| !pattern.is_empty())
     },
-    "what to do once the machine is up; PATTERN is a part of a test's name, or several with commas between",
+    "what to do once the machine is up; PATTERN is a part of a test's or benchmark's name, or several with commas between",
 );
 /// `memory.early`.
 pub static MEMORY_EARLY: SizeParam = SizeParam::new(

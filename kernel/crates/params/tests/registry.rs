@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use params::cmdline;
 use params::registry::ALL;
-use params::{Param, cmdline};
 
 fn text(write: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) -> String {
     let mut text = String::new();
@@ -86,7 +86,7 @@ fn errors_say_name_value_and_what_is_allowed() {
             "parameter ktask.max_threads: `999` is not allowed; allowed is 0..=256; it stays 0",
             "unknown parameter `ktask.enabld`; did you mean `ktask.enabled`?",
             "parameter timing.bytes: `3X` is not allowed; allowed is 2M..=1T; it stays 256M",
-            "parameter run: `dance` is not allowed; allowed is timing|test|test:PATTERN|none; it stays timing",
+            "parameter run: `dance` is not allowed; allowed is timing|test|test:PATTERN|bench|bench:PATTERN|none; it stays timing",
             "unknown parameter `lonely`",
             "unknown parameter ``; did you mean `run`?",
         ]

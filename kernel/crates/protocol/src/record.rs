@@ -96,6 +96,19 @@ pub enum Record<S> {
         /// Whether the kernel uses it from here on.
         chosen: bool,
     },
+    /// One result of a benchmark.
+    Bench {
+        /// Nanoseconds since kernel entry.
+        t_ns: u64,
+        /// What was measured: `sched/switch/yield`.
+        name: S,
+        /// How many of what the benchmark varies or repeats.
+        n: u64,
+        /// The result.
+        value: u64,
+        /// Of what: `ticks` of the TSC, `ns`, `permille`.
+        unit: S,
+    },
     /// Something that was wrong, and that the kernel lives with.
     Warning {
         /// Nanoseconds since kernel entry.

@@ -13,53 +13,58 @@ pub struct Load {
     pub waiting: u32,
     /// Whether it runs a thread other than its idle thread.
     pub running: bool,
+    /// Sum of the weights of all these threads.
+    pub weight: u32,
 }
 
 impl Load {
     /// Nothing runs, nothing waits.
-    pub const IDLE: Self = Self { waiting: 0, running: false };
+    pub const IDLE: Self = Self { waiting: 0, running: false, weight: 0 };
 
     /// Whether a thread put here would run at once.
     #[must_use]
     pub const fn is_idle(self) -> bool {
         !self.running && self.waiting == 0
     }
-
-    /// Threads that share the CPU, the running one included.
-    #[must_use]
-    pub const fn runnable(self) -> u32 {
-        self.waiting.saturating_add(self.running as u32)
-    }
 }
 
 /// Chooses the CPU for a thread that wakes up.
 ///
 /// `last` is where it ran last (any CPU for a new thread), `allowed` its
-/// affinity, `loads` the load of a CPU or `None` when that is offline. In this
-/// order: `last` if it is idle, for its caches are warm; the next idle CPU
-/// after `last`; the least loaded CPU, `last` before others and then the next
-/// after it. Searching from `last` on spreads wakers that look at the same
-/// moment.
+/// affinity, `near` the CPUs of the node it prefers, `loads` the load of a CPU
+/// or `None` when that is offline. In this order: `last` if it is idle, for its
+/// caches are warm; the next idle CPU that is near; the least loaded CPU, near ones before
+/// others (an idle one far away is least loaded too), `last` before others and
+/// then the next after it. Searching from `last` on spreads wakers that look at
+/// the same moment.
 ///
 /// `None` when no allowed CPU is online.
 #[must_use]
-pub fn choose_cpu(last: usize, allowed: &CpuMask, loads: impl Fn(usize) -> Option<Load>) -> Option<usize> {
-    let mut best: Option<(usize, u32)> = None;
+pub fn choose_cpu(
+    last: usize,
+    allowed: &CpuMask,
+    near: &CpuMask,
+    loads: impl Fn(usize) -> Option<Load>,
+) -> Option<usize> {
+    // Idle or not, load, near or not: smaller is better.
+    let mut best: Option<((bool, u32, bool), usize)> = None;
     for cpu in allowed.iter_from(last) {
         let Some(load) = loads(cpu) else { continue };
-        if load.is_idle() {
+        let is_near = near.contains(cpu);
+        if load.is_idle() && (is_near || cpu == last) {
             return Some(cpu);
         }
-        if best.is_none_or(|(_, least)| load.runnable() < least) {
-            best = Some((cpu, load.runnable()));
+        let rank = (!load.is_idle(), load.weight, !is_near);
+        if best.is_none_or(|(least, _)| rank < least) {
+            best = Some((rank, cpu));
         }
     }
-    best.map(|(cpu, _)| cpu)
+    best.map(|(_, cpu)| cpu)
 }
 
 /// Chooses the CPU that `thief`, which has nothing to run, takes a waiting
-/// thread from: the one with the longest queue among `candidates`, the next
-/// after `thief` among equals.
+/// thread from: of those among `candidates` on which threads wait, the one with the
+/// most weight, the next after `thief` among equals.
 ///
 /// `None` when nothing waits anywhere. `thief` itself is never the answer.
 #[must_use]
@@ -70,10 +75,30 @@ pub fn steal_from(
 ) -> Option<usize> {
     let mut best: Option<(usize, u32)> = None;
     for cpu in candidates.without(CpuMask::single(thief)).iter_from(thief) {
-        let waiting = loads(cpu).map_or(0, |load| load.waiting);
-        if waiting > best.map_or(0, |(_, most)| most) {
-            best = Some((cpu, waiting));
+        let Some(load) = loads(cpu).filter(|load| load.waiting > 0) else { continue };
+        if best.is_none_or(|(_, most)| load.weight > most) {
+            best = Some((cpu, load.weight));
         }
     }
     best.map(|(cpu, _)| cpu)
+}
+
+/// Chooses the CPU that `from` should give a waiting thread to, and the weight
+/// that thread must stay below for the move to even things out: the difference
+/// of the two loads. `None` when `from` has nothing to give, or nobody is less loaded.
+#[must_use]
+pub fn push_to(
+    from: usize,
+    candidates: &CpuMask,
+    loads: impl Fn(usize) -> Option<Load>,
+) -> Option<(usize, u32)> {
+    let own = loads(from).filter(|load| load.waiting > 0)?;
+    let mut best: Option<(usize, u32)> = None;
+    for cpu in candidates.without(CpuMask::single(from)).iter_from(from) {
+        let Some(load) = loads(cpu).filter(|load| load.weight < own.weight) else { continue };
+        if best.is_none_or(|(_, most)| own.weight - load.weight > most) {
+            best = Some((cpu, own.weight - load.weight));
+        }
+    }
+    best
 }

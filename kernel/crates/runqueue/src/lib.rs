@@ -1,8 +1,9 @@
 //! The scheduler's policy in safe code: queues of threads, where a thread
 //! goes, and the state machine of a thread that blocks.
 //!
-//! * [`list`] and [`queue`]: FIFO lists of thread numbers whose links live in
-//!   the threads, so that queueing a thread never allocates.
+//! * [`fair`]: the run queue, weighted fair by virtual runtime; [`weight`]: the weights.
+//! * [`heap`] and [`list`]: queues by key and by age of thread numbers whose links
+//!   live in the threads, so that queueing a thread never allocates.
 //! * [`balance`]: which CPU a woken thread runs on, and whom an idle CPU
 //!   relieves.
 //! * [`mask`]: sets of CPUs.
@@ -14,18 +15,22 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod fair;
+pub mod heap;
 pub mod list;
 pub mod mask;
 pub mod park;
-pub mod queue;
+pub mod weight;
 
 mod sync;
 
-pub use balance::{Load, choose_cpu, steal_from};
+pub use balance::{Load, choose_cpu, push_to, steal_from};
+pub use fair::{Arrival, Entities, Entity, FairQueue, Reason};
+pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};
-pub use mask::CpuMask;
+pub use mask::{CpuMask, SharedCpuMask};
 pub use park::{ParkDecision, ParkState, UnparkAction};
-pub use queue::RunQueue;
+pub use weight::{Nice, Weight};
 
 /// CPUs that a [`CpuMask`] can hold.
 pub const MAX_CPUS: usize = 256;

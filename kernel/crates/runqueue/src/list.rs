@@ -68,8 +68,7 @@ pub trait Links {
     fn set_next(&self, tid: Tid, next: Option<Tid>);
 }
 
-/// A singly linked FIFO list of threads: a wait queue, or the base of a
-/// [`RunQueue`](crate::RunQueue).
+/// A singly linked FIFO list of threads: a wait queue.
 ///
 /// Every call on one list takes the same [`Links`]. A thread is in at most one
 /// list of a kind; debug builds check that where it costs O(1).

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::{BitAnd, BitOr, Not};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::MAX_CPUS;
 
@@ -182,5 +183,61 @@ impl fmt::Display for CpuMask {
 impl fmt::Debug for CpuMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CpuMask({self})")
+    }
+}
+
+/// A set of CPUs that several may look at while one changes it.
+///
+/// A reader may see a change half done: some CPUs as before, some as after. Who must not
+/// act on that looks at the CPU it cares about again after it has made itself visible
+/// to the one who changes the set. SeqCst, so that this works.
+#[derive(Debug)]
+pub struct SharedCpuMask {
+    words: [AtomicU64; WORDS],
+}
+
+impl SharedCpuMask {
+    /// A set that starts as `mask`.
+    #[must_use]
+    pub const fn new(mask: CpuMask) -> Self {
+        let [a, b, c, d] = mask.words;
+        Self { words: [AtomicU64::new(a), AtomicU64::new(b), AtomicU64::new(c), AtomicU64::new(d)] }
+    }
+
+    /// The set, word by word.
+    #[must_use]
+    pub fn load(&self) -> CpuMask {
+        let mut words = [0; WORDS];
+        for (word, shared) in words.iter_mut().zip(&self.words) {
+            *word = shared.load(SeqCst);
+        }
+        CpuMask { words }
+    }
+
+    /// Makes it `mask`, word by word.
+    pub fn store(&self, mask: &CpuMask) {
+        for (shared, word) in self.words.iter().zip(mask.words) {
+            shared.store(word, SeqCst);
+        }
+    }
+
+    /// Whether `cpu` is in the set.
+    #[must_use]
+    pub fn contains(&self, cpu: usize) -> bool {
+        cpu < MAX_CPUS && self.words[cpu / WORD_BITS].load(SeqCst) & (1 << (cpu % WORD_BITS)) != 0
+    }
+
+    /// Adds `cpu`; ignored when out of range.
+    pub fn insert(&self, cpu: usize) {
+        if cpu < MAX_CPUS {
+            self.words[cpu / WORD_BITS].fetch_or(1 << (cpu % WORD_BITS), SeqCst);
+        }
+    }
+
+    /// Takes `cpu` out.
+    pub fn remove(&self, cpu: usize) {
+        if cpu < MAX_CPUS {
+            self.words[cpu / WORD_BITS].fetch_and(!(1 << (cpu % WORD_BITS)), SeqCst);
+        }
     }
 }

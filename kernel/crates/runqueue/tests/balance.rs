@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use runqueue::{CpuMask, Load, MAX_CPUS, choose_cpu, steal_from};
+use runqueue::{CpuMask, Load, MAX_CPUS, SharedCpuMask, choose_cpu, push_to, steal_from};
 
 #[test]
 fn masks_print_as_lists() {
@@ -27,13 +27,16 @@ fn cpus_that_cannot_be_are_in_no_mask() {
 }
 
 const IDLE: Load = Load::IDLE;
-const BUSY: Load = Load { waiting: 0, running: true };
+const BUSY: Load = queue(0);
+/// A CPU that runs a thread of default weight while as many others wait.
 const fn queue(waiting: u32) -> Load {
-    Load { waiting, running: true }
+    Load { waiting, running: true, weight: 1024 * (waiting + 1) }
 }
+/// A CPU on which a helper runs, at the lowest weight.
+const HELPING: Load = Load { waiting: 0, running: true, weight: 15 };
 
 fn choose(last: usize, loads: &[Load]) -> Option<usize> {
-    choose_cpu(last, &CpuMask::ALL, |cpu| loads.get(cpu).copied())
+    choose_cpu(last, &CpuMask::ALL, &CpuMask::ALL, |cpu| loads.get(cpu).copied())
 }
 
 #[test]
@@ -45,16 +48,39 @@ fn a_woken_thread_goes_where_it_runs_soonest() {
     assert_eq!(choose(1, &[BUSY, BUSY, BUSY]), Some(1), "no better one");
     assert_eq!(choose(9, &[BUSY, BUSY]), Some(0), "its cpu is gone");
     assert_eq!(choose(0, &[]), None, "no cpu at all");
-    let about_to_run = Load { waiting: 1, running: false };
+    let about_to_run = Load { waiting: 1, running: false, weight: 1024 };
     assert_eq!(choose(0, &[about_to_run, IDLE]), Some(1), "a queue is no idleness");
+    assert_eq!(choose(0, &[BUSY, BUSY, HELPING]), Some(2), "a helper hardly counts");
+}
+
+#[test]
+fn the_own_node_is_preferred() {
+    let near = CpuMask::first_n(2);
+    let choose = |last, loads: &[Load]| choose_cpu(last, &CpuMask::ALL, &near, |cpu| loads.get(cpu).copied());
+    assert_eq!(choose(0, &[BUSY, IDLE, IDLE]), Some(1), "an idle one that is near");
+    assert_eq!(choose(1, &[IDLE, BUSY, IDLE]), Some(0), "even if another comes first");
+    assert_eq!(choose(0, &[BUSY, BUSY, IDLE]), Some(2), "rather far than busy");
+    assert_eq!(choose(2, &[BUSY, BUSY, BUSY]), Some(0), "near among equals");
+    assert_eq!(choose(2, &[IDLE, BUSY, IDLE]), Some(2), "where it was, warm");
+}
+
+#[test]
+fn a_loaded_cpu_gives_to_the_least_loaded() {
+    let push = |from, loads: &[Load]| push_to(from, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
+    assert_eq!(push(0, &[queue(3), BUSY, queue(1)]), Some((1, 3 * 1024)));
+    assert_eq!(push(0, &[queue(1), BUSY]), Some((1, 1024)), "a thread of 1024 would only change sides");
+    assert_eq!(push(0, &[queue(1), HELPING]), Some((1, 2048 - 15)));
+    assert_eq!(push(0, &[BUSY, IDLE]), None, "what runs is not moved");
+    assert_eq!(push(0, &[queue(1), queue(1)]), None, "equal");
+    assert_eq!(push(0, &[queue(1), queue(2)]), None, "not to one that has more");
 }
 
 #[test]
 fn affinity_binds_even_when_others_are_idle() {
     let loads = [IDLE, queue(9), IDLE];
     let only_1 = CpuMask::single(1);
-    assert_eq!(choose_cpu(0, &only_1, |cpu| loads.get(cpu).copied()), Some(1));
-    assert_eq!(choose_cpu(1, &CpuMask::EMPTY, |_| Some(IDLE)), None);
+    assert_eq!(choose_cpu(0, &only_1, &CpuMask::ALL, |cpu| loads.get(cpu).copied()), Some(1));
+    assert_eq!(choose_cpu(1, &CpuMask::EMPTY, &CpuMask::ALL, |_| Some(IDLE)), None);
 }
 
 #[test]
@@ -62,6 +88,8 @@ fn an_idle_cpu_relieves_the_longest_queue() {
     let steal = |thief, loads: &[Load]| steal_from(thief, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
     assert_eq!(steal(0, &[IDLE, queue(1), queue(3)]), Some(2));
     assert_eq!(steal(2, &[queue(1), queue(1), IDLE, queue(1)]), Some(3), "next among equals");
+    let light = Load { waiting: 4, running: true, weight: 5 * 15 };
+    assert_eq!(steal(0, &[IDLE, light, queue(1)]), Some(2), "by weight");
     assert_eq!(steal(3, &[queue(1), queue(1), IDLE, IDLE]), Some(0), "around the end");
     assert_eq!(steal(0, &[IDLE, BUSY, BUSY]), None, "what runs is not stolen");
     assert_eq!(steal(0, &[queue(9)]), None, "not from itself");
@@ -74,7 +102,11 @@ const CPUS: usize = 9;
 fn any_load() -> impl Strategy<Value = Option<Load>> {
     prop::option::weighted(
         0.85,
-        (0..4_u32, any::<bool>()).prop_map(|(waiting, running)| Load { waiting, running }),
+        (0..4_u32, any::<bool>(), 1..4_u32).prop_map(|(waiting, running, each)| Load {
+            waiting,
+            running,
+            weight: each * (waiting + u32::from(running)),
+        }),
     )
 }
 
@@ -118,16 +150,22 @@ proptest! {
     fn the_chosen_cpu_is_the_best_there_is(
         loads in prop::collection::vec(any_load(), CPUS),
         allowed in prop::collection::btree_set(0..CPUS + 3, 0..CPUS),
+        near in prop::collection::btree_set(0..CPUS, 0..CPUS),
         last in 0..CPUS,
     ) {
         let load = |cpu: usize| loads.get(cpu).copied().flatten();
         let mask = allowed.iter().copied().collect();
+        let near_mask = near.iter().copied().collect();
         let best = allowed
             .iter()
-            .filter_map(|&cpu| Some((load(cpu)?.runnable(), distance(last, cpu), cpu)))
+            .filter_map(|&cpu| {
+                let load = load(cpu)?;
+                let is_near = near.contains(&cpu) || load.is_idle() && cpu == last;
+                Some((!load.is_idle(), load.weight, !is_near, distance(last, cpu), cpu))
+            })
             .min()
-            .map(|(_, _, cpu)| cpu);
-        prop_assert_eq!(choose_cpu(last, &mask, load), best);
+            .map(|(.., cpu)| cpu);
+        prop_assert_eq!(choose_cpu(last, &mask, &near_mask, load), best);
     }
 
     #[test]
@@ -141,10 +179,25 @@ proptest! {
         let best = candidates
             .iter()
             .filter(|&&cpu| cpu != thief)
-            .filter_map(|&cpu| Some((load(cpu)?.waiting, cpu)))
-            .filter(|&(waiting, _)| waiting > 0)
-            .max_by_key(|&(waiting, cpu)| (waiting, usize::MAX - distance(thief, cpu)))
+            .filter_map(|&cpu| Some((load(cpu)?, cpu)))
+            .filter(|&(load, _)| load.waiting > 0)
+            .max_by_key(|&(load, cpu)| (load.weight, usize::MAX - distance(thief, cpu)))
             .map(|(_, cpu)| cpu);
         prop_assert_eq!(steal_from(thief, &mask, load), best);
     }
+}
+
+#[test]
+fn a_shared_mask_is_a_mask() {
+    let shared = SharedCpuMask::new(CpuMask::first_n(70));
+    shared.remove(3);
+    shared.insert(200);
+    shared.insert(MAX_CPUS);
+    let mut expected = CpuMask::first_n(70);
+    expected.remove(3);
+    expected.insert(200);
+    assert_eq!(shared.load(), expected);
+    assert!(shared.contains(69) && !shared.contains(3) && !shared.contains(MAX_CPUS));
+    shared.store(&CpuMask::single(7));
+    assert_eq!(shared.load(), CpuMask::single(7));
 }

@@ -1,4 +1,4 @@
-//! Lists and run queues against `VecDeque`, with the links in one table as a
+//! Lists against `VecDeque`, with the links in one table as a
 //! kernel has them.
 #![cfg(not(loom))]
 
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
-use runqueue::{Links, List, Load, RunQueue, Tid};
+use runqueue::{Links, List, Tid};
 
 const THREADS: u32 = 24;
 
@@ -43,30 +43,29 @@ fn the_largest_number_is_no_thread() {
 
 #[test]
 fn threads_come_out_in_the_order_they_went_in() {
-    let (links, mut queue) = (Table::new(), RunQueue::new());
+    let (links, mut queue) = (Table::new(), List::new());
     for number in [3, 1, 2] {
         queue.push_back(&links, tid(number));
     }
     queue.push_front(&links, tid(9));
-    assert_eq!(queue.load(true), Load { waiting: 4, running: true });
+    assert_eq!(queue.len(), 4);
     assert!(queue.contains(&links, tid(1)) && !queue.contains(&links, tid(4)));
     assert!(queue.remove(&links, tid(1)));
     assert!(!queue.remove(&links, tid(1)));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop_front(&links)).collect();
     assert_eq!(order, [9, 3, 2].map(tid));
     assert!(queue.is_empty());
-    assert_eq!(queue.load(false), Load::IDLE);
 }
 
 #[test]
-fn the_longest_waiting_thread_that_may_move_is_stolen() {
-    let (links, mut queue) = (Table::new(), RunQueue::new());
+fn the_first_thread_that_is_wanted_is_taken() {
+    let (links, mut queue) = (Table::new(), List::new());
     for number in 0..6 {
         queue.push_back(&links, tid(number));
     }
-    assert_eq!(queue.steal(&links, |tid| tid.get() % 2 == 1), Some(tid(1)));
-    assert_eq!(queue.steal(&links, |tid| tid.get() == 5), Some(tid(5)));
-    assert_eq!(queue.steal(&links, |_| false), None);
+    assert_eq!(queue.pop_first_where(&links, |tid| tid.get() % 2 == 1), Some(tid(1)));
+    assert_eq!(queue.pop_first_where(&links, |tid| tid.get() == 5), Some(tid(5)));
+    assert_eq!(queue.pop_first_where(&links, |_| false), None);
     // The last one went: what is queued now has to come after 4.
     queue.push_back(&links, tid(1));
     assert_eq!(queue.iter(&links).collect::<Vec<_>>(), [0, 2, 3, 4, 1].map(tid));

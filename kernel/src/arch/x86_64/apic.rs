@@ -6,6 +6,7 @@ use x86_64::registers::model_specific::Msr;
 
 use super::irq::IrqGuard;
 use super::trap::{VECTOR_APIC_ERROR, VECTOR_SPURIOUS, VECTOR_TIMER};
+use super::{cpu, tsc};
 
 const MSR_APIC_BASE: u32 = 0x1b;
 const APIC_BASE_ENABLE: u64 = 1 << 11;
@@ -28,6 +29,8 @@ const REG_TIMER_DIVIDE: u32 = 0x3e0;
 
 const SPURIOUS_APIC_ENABLE: u32 = 1 << 8;
 const LVT_MASKED: u32 = 1 << 16;
+const LVT_TSC_DEADLINE: u32 = 0b10 << 17;
+const MSR_TSC_DEADLINE: u32 = 0x6e0;
 const TIMER_DIVIDE_BY_1: u32 = 0b1011;
 const ICR_PENDING: u32 = 1 << 12;
 
@@ -132,7 +135,7 @@ impl LocalApic {
                 // An interrupt between the halves could send its own and mix them up.
                 let _irq = IrqGuard::new();
                 while self.read(REG_ICR_LOW) & ICR_PENDING != 0 {
-                    super::cpu::relax();
+                    cpu::relax();
                 }
                 self.write(REG_ICR_HIGH, destination_apic_id << 24);
                 self.write(REG_ICR_LOW, command);
@@ -169,10 +172,24 @@ impl LocalApic {
         self.send(destination_apic_id, DELIVER_NMI | LEVEL_ASSERT);
     }
 
-    /// Makes the timer interrupt once, `ticks` from now; 0 stops it.
-    pub fn arm_timer(self, ticks: u32) {
-        self.write(REG_LVT_TIMER, u32::from(VECTOR_TIMER));
-        self.write(REG_TIMER_INITIAL, ticks);
+    /// Makes the timer interrupt once, at `deadline_ns` on the clock of [`tsc::now_ns`] or as soon after as it can;
+    /// a deadline that is too far for the timer makes it interrupt early.
+    pub fn arm_timer(self, deadline_ns: u64) {
+        if cpu::features().tsc_deadline {
+            self.write(REG_LVT_TIMER, LVT_TSC_DEADLINE | u32::from(VECTOR_TIMER));
+            // A register in memory and an MSR are not ordered by themselves: the mode before the deadline.
+            core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+            // SAFETY: the CPU has the MSR, as CPUID says. 0 would switch the timer off: never that.
+            unsafe { Msr::new(MSR_TSC_DEADLINE).write(tsc::ns_to_ticks(deadline_ns).max(1)) };
+        } else {
+            self.write(REG_LVT_TIMER, u32::from(VECTOR_TIMER));
+            self.write(REG_TIMER_INITIAL, tsc::ns_to_apic_ticks(deadline_ns.saturating_sub(tsc::now_ns())));
+        }
+    }
+
+    /// Stops the timer that runs to be measured.
+    pub fn stop_timer_for_measurement(self) {
+        self.write(REG_TIMER_INITIAL, 0);
     }
 
     /// Lets the timer run from its top without interrupting, to be measured.

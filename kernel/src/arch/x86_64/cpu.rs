@@ -42,6 +42,8 @@ pub struct Features {
     pub pages_1g: bool,
     /// Local APIC reached through MSRs.
     pub x2apic: bool,
+    /// The local APIC timer can wait for a value of the TSC.
+    pub tsc_deadline: bool,
     /// AVX, and the means to switch it on.
     pub avx: bool,
     /// Cache line zeroing.
@@ -61,6 +63,7 @@ pub fn features() -> &'static Features {
             nx: bit(extended.d, 20),
             pages_1g: bit(extended.d, 26),
             x2apic: bit(basic.c, 21),
+            tsc_deadline: bit(basic.c, 24),
             avx: bit(basic.c, 26) && bit(basic.c, 28),
             clzero: bit(sizes.b, 0),
             // The architecture's least is 36; its most, 52.

@@ -23,7 +23,7 @@ pub fn set_acpi_power_off(pm1a_control_port: u16, s5_sleep_type: u8) {
 
 /// Ends the machine with a verdict: through the debug exit device where there
 /// is one, else by ACPI power-off; a machine with neither stops this CPU.
-/// Nothing is flushed; the caller printed what it had to say.
+/// What the serial ports still hold is lost: the caller drains them first.
 pub fn power_off(verdict: Verdict) -> ! {
     x86_64::instructions::interrupts::disable();
     // SAFETY: port 0xf4 is the debug exit device of this project's machines; on PCs without it nothing decodes

@@ -57,6 +57,8 @@ pub struct PerCpu {
     online: AtomicBool,
     /// Interrupts taken, for reports.
     pub interrupt_count: AtomicU64,
+    /// When this CPU took its last ping, on the TSC.
+    pub pinged_ticks: AtomicU64,
     /// Where this CPU was when another's panic stopped it; 0: was not stopped.
     pub stopped_rip: AtomicU64,
     /// Frame pointer at that place.
@@ -86,6 +88,7 @@ impl PerCpu {
             need_resched: AtomicBool::new(false),
             online: AtomicBool::new(false),
             interrupt_count: AtomicU64::new(0),
+            pinged_ticks: AtomicU64::new(0),
             stopped_rip: AtomicU64::new(0),
             stopped_rbp: AtomicU64::new(0),
             segments: UnsafeCell::new(Segments::new()),

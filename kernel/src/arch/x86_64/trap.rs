@@ -1,6 +1,7 @@
 //! Interrupts and exceptions: the table, the entry, and who gets called.
 
 use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering::SeqCst;
 
 use spin::Once;
 use x86_64::VirtAddr;
@@ -8,7 +9,7 @@ use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
-use super::{apic, percpu, tlb};
+use super::{apic, percpu, tlb, tsc};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -25,6 +26,8 @@ pub const VECTOR_TIMER: u8 = 0x20;
 pub const VECTOR_RESCHEDULE: u8 = 0x21;
 /// Vector by which a CPU has others forget translations.
 pub const VECTOR_FLUSH: u8 = 0x22;
+/// Vector that has a CPU note the time ([`percpu::PerCpu::pinged_ticks`]): a sign of life.
+pub const VECTOR_PING: u8 = 0x23;
 /// Vector of the local APIC's own errors.
 pub const VECTOR_APIC_ERROR: u8 = 0xfe;
 /// Vector of interrupts that vanished before they were taken; no EOI.
@@ -209,8 +212,12 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector if vector == u64::from(VECTOR_SPURIOUS) => return,
         _ => {}
     }
+    if frame.vector == u64::from(VECTOR_PING) {
+        percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
+        return apic::local().end_of_interrupt();
+    }
     // One writer, this CPU with interrupts off: a plain add would do.
-    percpu::this_cpu().interrupt_count.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
+    percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
     apic::local().end_of_interrupt();
     match frame.vector as u8 {
         VECTOR_TIMER => (hooks.timer)(),

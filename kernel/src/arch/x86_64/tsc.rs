@@ -47,6 +47,12 @@ pub fn ticks_to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK.load(SeqCst))) >> 32) as u64
 }
 
+/// The counter's value at `deadline_ns` on the clock of [`now_ns`].
+pub fn ns_to_ticks(deadline_ns: u64) -> u64 {
+    let ticks = u128::from(deadline_ns) * u128::from(hz()) / 1_000_000_000;
+    pvh::entry_tsc().wrapping_add(ticks as u64)
+}
+
 /// Local APIC timer ticks in `ns`, at least 1 and at most what the timer holds.
 pub fn ns_to_apic_ticks(ns: u64) -> u32 {
     let ticks = u128::from(ns) * u128::from(APIC_TIMER_HZ.load(SeqCst)) / 1_000_000_000;
@@ -241,7 +247,7 @@ pub fn calibrate(reference: &mut dyn Reference) -> Option<Calibration> {
     let mask = reference.mask();
     while reference.read().wrapping_sub(start.count) & mask < window_counts && ticks() < give_up {}
     let end = Reading::take(reference);
-    local.arm_timer(0);
+    local.stop_timer_for_measurement();
 
     let counts = end.count.wrapping_sub(start.count) & reference.mask();
     if counts < window_counts / 2 {

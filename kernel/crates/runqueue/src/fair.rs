@@ -1,0 +1,389 @@
+//! The run queue of one CPU: weighted fair by virtual runtime.
+//!
+//! Every thread has a clock of its own, its *virtual runtime*, which advances
+//! while it runs, slower the larger its weight. The thread whose clock is
+//! furthest behind runs next; so over time all clocks advance together, and each
+//! thread gets CPU time in proportion to its weight. Below the fair class is the
+//! idle class: its threads, fair among themselves, run only when no other wants to.
+//!
+//! A queue's *floor* is the clock of its rearmost thread, and never goes back. A thread
+//! that leaves a queue's CPU (it blocks, or moves) takes along only its distance to
+//! the floor, its *lag*, and joins the next queue at the same distance.
+
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed};
+
+use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
+use crate::list::Tid;
+use crate::weight::{Nice, Weight};
+
+/// How long a thread may run while others of its weight wait.
+pub const SLICE_NS: u64 = 5_000_000;
+/// How much further behind than the running thread a waking one has to be to take the CPU from it at once: less and
+/// threads that wake often would do nothing but switch.
+const WAKE_UP_GRANULARITY_NS: u64 = 1_000_000;
+/// How far behind the floor a thread may be placed that wakes up: enough to be next, not enough to starve others.
+const SLEEPER_CREDIT_NS: u64 = SLICE_NS / 2;
+/// How far ahead another thread may be for a yielding one to let it go first.
+const YIELD_SLACK_NS: u64 = SLICE_NS;
+/// The most that a thread can be ahead of or behind a queue that it joins.
+const LAG_LIMIT_NS: u64 = 2_000_000_000;
+/// Threads that a search for one to move looks at.
+const SEARCH_LIMIT: usize = 32;
+
+/// Which threads go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Shares the CPU by weight.
+    Fair,
+    /// Runs when no thread of the fair class wants to.
+    Idle,
+}
+
+/// What a run queue keeps in each thread.
+///
+/// Atomics for sharing, Relaxed: `node`, `lag` and what the thread was queued with belong
+/// to whoever holds the lock of its queue or runs it; the rest are settings that
+/// anyone may read, and that count from the thread's next turn on.
+#[derive(Debug)]
+pub struct Entity {
+    /// Key: virtual runtime.
+    node: HeapNode,
+    /// Distance to the floor that the thread left, while it is with no CPU.
+    lag_ns: AtomicI64,
+    own_weight: AtomicU32,
+    lent_weight: AtomicU32,
+    is_idle_class: AtomicBool,
+    /// By which weight the key was reckoned last.
+    clock_weight: AtomicU32,
+    /// Whose floor the key is measured from; follows the class when the thread runs or is queued next.
+    is_on_idle_clock: AtomicBool,
+}
+
+impl Entity {
+    /// Of a new thread of default weight.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            node: HeapNode::new(),
+            lag_ns: AtomicI64::new(0),
+            own_weight: AtomicU32::new(Weight::UNIT.get()),
+            lent_weight: AtomicU32::new(0),
+            is_idle_class: AtomicBool::new(false),
+            clock_weight: AtomicU32::new(Weight::UNIT.get()),
+            is_on_idle_clock: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts the thread into the fair class with the weight of `nice`.
+    pub fn set_nice(&self, nice: Nice) {
+        self.own_weight.store(nice.weight().get(), Relaxed);
+        self.is_idle_class.store(false, Relaxed);
+    }
+
+    /// Puts the thread into the idle class.
+    pub fn set_idle_class(&self) {
+        self.own_weight.store(Weight::IDLE.get(), Relaxed);
+        self.is_idle_class.store(true, Relaxed);
+    }
+
+    /// Adds to the thread's weight what another lends it while that one waits for it.
+    pub fn borrow(&self, weight: u32) {
+        self.lent_weight.fetch_add(weight, Relaxed);
+    }
+
+    /// Takes back what was lent.
+    pub fn give_back(&self, weight: u32) {
+        self.lent_weight.fetch_sub(weight, Relaxed);
+    }
+
+    /// The thread's weight now, with what was lent to it.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        Weight::clamped(self.own_weight.load(Relaxed).saturating_add(self.lent_weight.load(Relaxed)))
+    }
+
+    /// The thread's class now: who is lent weight does not idle.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        let is_idle = self.is_idle_class.load(Relaxed) && self.lent_weight.load(Relaxed) == 0;
+        if is_idle { Class::Idle } else { Class::Fair }
+    }
+
+    /// Virtual runtime, on the clock of the CPU that it runs or waits on.
+    #[must_use]
+    pub fn virtual_runtime_ns(&self) -> u64 {
+        self.node.key()
+    }
+
+    fn clock_class(&self) -> Class {
+        if self.is_on_idle_clock.load(Relaxed) { Class::Idle } else { Class::Fair }
+    }
+
+    fn set_clock_class(&self, class: Class) {
+        self.is_on_idle_clock.store(class == Class::Idle, Relaxed);
+    }
+}
+
+impl Default for Entity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the entities are kept: one in each thread.
+pub trait Entities {
+    /// The entity of `tid`.
+    fn entity(&self, tid: Tid) -> &Entity;
+}
+
+/// The heap's view of entities.
+struct Nodes<'a, E>(&'a E);
+
+impl<E: Entities> HeapNodes for Nodes<'_, E> {
+    fn node(&self, tid: Tid) -> &HeapNode {
+        &self.0.entity(tid).node
+    }
+}
+
+/// Why a thread joins a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was blocked for so long, or is new.
+    Awake {
+        /// Nanoseconds since it blocked.
+        slept_ns: u64,
+    },
+    /// It comes from another CPU's queue.
+    Moved,
+}
+
+/// Why the running thread may have to give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its slice is over.
+    SliceOver,
+    /// Another one has woken up.
+    WakeUp,
+    /// It wants to.
+    Yield,
+}
+
+#[derive(Debug)]
+struct ClassQueue {
+    heap: Heap,
+    floor_ns: u64,
+}
+
+impl ClassQueue {
+    const fn new() -> Self {
+        Self { heap: Heap::new(), floor_ns: 0 }
+    }
+
+    fn raise_floor(&mut self, running_ns: Option<u64>, first_ns: Option<u64>) {
+        let rearmost = match (running_ns, first_ns) {
+            (Some(a), Some(b)) => Some(if is_before(b, a) { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        if let Some(rearmost) = rearmost
+            && is_before(self.floor_ns, rearmost)
+        {
+            self.floor_ns = rearmost;
+        }
+    }
+}
+
+/// The threads that wait for one CPU. The thread that runs is not in the queue,
+/// but its clock is on the queue's time.
+#[derive(Debug)]
+pub struct FairQueue {
+    fair: ClassQueue,
+    idle: ClassQueue,
+    /// Sum of what the waiting threads weigh.
+    weight: u64,
+}
+
+impl FairQueue {
+    /// An empty queue.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { fair: ClassQueue::new(), idle: ClassQueue::new(), weight: 0 }
+    }
+
+    /// Number of threads that wait.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.fair.heap.len() + self.idle.heap.len()
+    }
+
+    /// Whether no thread waits.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.fair.heap.is_empty() && self.idle.heap.is_empty()
+    }
+
+    /// Sum of the weights of the threads that wait.
+    #[must_use]
+    pub const fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Advances the clock of the thread that runs here by `ran_ns` of real time.
+    pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
+        let now_ns = running
+            .node
+            .key()
+            .wrapping_add(Weight::clamped(running.clock_weight.load(Relaxed)).virtual_ns(ran_ns));
+        running.node.set_key(now_ns);
+        self.follow_settings(running);
+        let now_ns = running.node.key();
+        let queue = self.class_mut(running.clock_class());
+        let first_ns = queue.heap.first_key(&Nodes(entities));
+        queue.raise_floor(Some(now_ns), first_ns);
+    }
+
+    /// Puts `tid` on this queue's time: it has run or waited on none since
+    /// [`detach`](Self::detach).
+    pub fn attach(&self, entity: &Entity, arrival: Arrival) {
+        let lag_ns = match (entity.lag_ns.load(Relaxed), arrival) {
+            (lag_ns, Arrival::Moved) => lag_ns,
+            // Sleep pays debts, and earns a bounded credit.
+            (lag_ns, Arrival::Awake { slept_ns }) => {
+                lag_ns.saturating_sub_unsigned(slept_ns).max(-(SLEEPER_CREDIT_NS as i64))
+            }
+        };
+        self.join_clock(entity, entity.class(), lag_ns);
+    }
+
+    /// Puts a thread on this queue's time, `lag_ns` from the floor as reckoned by its weight until now: what it is
+    /// ahead or behind in CPU time stays what it is, and counts by its weight from now on.
+    fn join_clock(&self, entity: &Entity, class: Class, lag_ns: i64) {
+        let (old, new) = (entity.clock_weight.load(Relaxed), entity.weight().get());
+        let lag_ns = if old == new { lag_ns } else { lag_ns * i64::from(old) / i64::from(new) };
+        let limit_ns = LAG_LIMIT_NS as i64;
+        entity.clock_weight.store(new, Relaxed);
+        entity.set_clock_class(class);
+        let floor_ns = self.class(class).floor_ns;
+        entity.node.set_key(floor_ns.wrapping_add_signed(lag_ns.clamp(-limit_ns, limit_ns)));
+    }
+
+    /// Lets a change of class or weight count.
+    fn follow_settings(&self, entity: &Entity) {
+        let class = entity.class();
+        if class != entity.clock_class() || entity.weight().get() != entity.clock_weight.load(Relaxed) {
+            self.detach(entity);
+            self.join_clock(entity, class, entity.lag_ns.load(Relaxed));
+        }
+    }
+
+    /// Takes the thread behind `entity`, which runs here or was just taken out of this
+    /// queue, off this queue's time.
+    pub fn detach(&self, entity: &Entity) {
+        let limit_ns = LAG_LIMIT_NS as i64;
+        let lag_ns = entity.node.key().wrapping_sub(self.class(entity.clock_class()).floor_ns) as i64;
+        entity.lag_ns.store(lag_ns.clamp(-limit_ns, limit_ns), Relaxed);
+    }
+
+    /// Queues `tid`, which is in no run queue and on this queue's time. O(log n).
+    pub fn push<E: Entities>(&mut self, entities: &E, tid: Tid) {
+        let entity = entities.entity(tid);
+        self.follow_settings(entity);
+        self.weight += u64::from(entity.clock_weight.load(Relaxed));
+        self.class_mut(entity.clock_class()).heap.push(&Nodes(entities), tid);
+    }
+
+    /// Lets a change of the class or weight of `tid`, which is in this queue, count at
+    /// once. O(log n).
+    pub fn requeue<E: Entities>(&mut self, entities: &E, tid: Tid) {
+        self.remove(entities, tid);
+        self.push(entities, tid);
+    }
+
+    /// Takes out `tid`, which is in this queue. O(log n).
+    pub fn remove<E: Entities>(&mut self, entities: &E, tid: Tid) {
+        let entity = entities.entity(tid);
+        self.weight -= u64::from(entity.clock_weight.load(Relaxed));
+        self.class_mut(entity.clock_class()).heap.remove(&Nodes(entities), tid);
+    }
+
+    /// Takes out the thread that should run next. O(log n).
+    pub fn pop<E: Entities>(&mut self, entities: &E) -> Option<Tid> {
+        let (_, tid) = self.first()?;
+        self.remove(entities, tid);
+        Some(tid)
+    }
+
+    /// As [`pop`](Self::pop), if the running thread has to give way to it.
+    pub fn pop_instead_of<E: Entities>(
+        &mut self,
+        entities: &E,
+        running: &Entity,
+        why: Reason,
+    ) -> Option<Tid> {
+        if !self.must_give_way(entities, running, why) {
+            return None;
+        }
+        self.pop(entities)
+    }
+
+    /// Whether the running thread has to give way to the first that waits.
+    #[must_use]
+    pub fn must_give_way<E: Entities>(&self, entities: &E, running: &Entity, why: Reason) -> bool {
+        let Some((class, tid)) = self.first() else { return false };
+        let first = entities.entity(tid);
+        if class != running.clock_class() {
+            return class < running.clock_class();
+        }
+        let running_ns = running.node.key();
+        let threshold_ns = match why {
+            Reason::SliceOver => running_ns,
+            // A heavy thread's clock is slow: it need not be far behind.
+            Reason::WakeUp => running_ns.wrapping_sub(first.weight().virtual_ns(WAKE_UP_GRANULARITY_NS)),
+            Reason::Yield => running_ns.wrapping_add(YIELD_SLACK_NS),
+        };
+        !is_before(threshold_ns, first.node.key())
+    }
+
+    /// Takes out a thread that `may_move` allows, off this queue's time: what another
+    /// CPU does that has less to run. Looks at a bounded number.
+    pub fn steal<E: Entities>(&mut self, entities: &E, mut may_move: impl FnMut(Tid) -> bool) -> Option<Tid> {
+        let nodes = Nodes(entities);
+        let found = self.fair.heap.find(&nodes, SEARCH_LIMIT, &mut may_move);
+        let tid = found.or_else(|| self.idle.heap.find(&nodes, SEARCH_LIMIT, &mut may_move))?;
+        self.remove(entities, tid);
+        self.detach(entities.entity(tid));
+        Some(tid)
+    }
+
+    /// The first thread that `wanted` accepts, which stays. O(n).
+    #[must_use]
+    pub fn find<E: Entities>(&self, entities: &E, mut wanted: impl FnMut(Tid) -> bool) -> Option<Tid> {
+        let nodes = Nodes(entities);
+        let found = self.fair.heap.find(&nodes, usize::MAX, &mut wanted);
+        found.or_else(|| self.idle.heap.find(&nodes, usize::MAX, &mut wanted))
+    }
+
+    fn first(&self) -> Option<(Class, Tid)> {
+        let fair = self.fair.heap.first().map(|tid| (Class::Fair, tid));
+        fair.or_else(|| self.idle.heap.first().map(|tid| (Class::Idle, tid)))
+    }
+
+    fn class(&self, class: Class) -> &ClassQueue {
+        match class {
+            Class::Fair => &self.fair,
+            Class::Idle => &self.idle,
+        }
+    }
+
+    fn class_mut(&mut self, class: Class) -> &mut ClassQueue {
+        match class {
+            Class::Fair => &mut self.fair,
+            Class::Idle => &mut self.idle,
+        }
+    }
+}
+
+impl Default for FairQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,349 @@
+//! The fair queue: shares follow weights, nobody starves, nobody gains by
+//! sleeping or moving.
+#![cfg(not(loom))]
+
+use proptest::prelude::*;
+use runqueue::fair::{Class, SLICE_NS};
+use runqueue::{Arrival, Entities, Entity, FairQueue, Nice, Reason, Tid, Weight};
+
+struct Threads(Vec<Entity>);
+
+impl Entities for Threads {
+    fn entity(&self, tid: Tid) -> &Entity {
+        &self.0[tid.index()]
+    }
+}
+
+fn tid(number: usize) -> Tid {
+    Tid::new(number as u32).unwrap()
+}
+
+fn nice(level: i8) -> Nice {
+    Nice::new(level).unwrap()
+}
+
+/// One CPU on which threads take turns; a thread's CPU time by its number.
+struct Cpu {
+    threads: Threads,
+    queue: FairQueue,
+    running: Option<Tid>,
+    used_ns: Vec<u64>,
+    longest_wait_ns: Vec<u64>,
+    queued_at_ns: Vec<u64>,
+    now_ns: u64,
+}
+
+impl Cpu {
+    fn new(entities: Vec<Entity>) -> Self {
+        let count = entities.len();
+        Self {
+            threads: Threads(entities),
+            queue: FairQueue::new(),
+            running: None,
+            used_ns: vec![0; count],
+            longest_wait_ns: vec![0; count],
+            queued_at_ns: vec![0; count],
+            now_ns: 0,
+        }
+    }
+
+    fn arrive(&mut self, number: usize, slept_ns: u64) {
+        self.queue.attach(self.threads.entity(tid(number)), Arrival::Awake { slept_ns });
+        self.queue.push(&self.threads, tid(number));
+        self.queued_at_ns[number] = self.now_ns;
+    }
+
+    /// The running thread, if any, runs for `ns`; then the scheduler decides.
+    fn run(&mut self, ns: u64) {
+        self.now_ns += ns;
+        let next = match self.running {
+            None => self.queue.pop(&self.threads),
+            Some(running) => {
+                self.used_ns[running.index()] += ns;
+                let entity = self.threads.entity(running);
+                self.queue.charge(&self.threads, entity, ns);
+                let next = self.queue.pop_instead_of(&self.threads, entity, Reason::SliceOver);
+                if next.is_some() {
+                    self.queue.push(&self.threads, running);
+                    self.queued_at_ns[running.index()] = self.now_ns;
+                }
+                next
+            }
+        };
+        if let Some(next) = next {
+            self.running = Some(next);
+            let waited_ns = self.now_ns - self.queued_at_ns[next.index()];
+            self.longest_wait_ns[next.index()] = self.longest_wait_ns[next.index()].max(waited_ns);
+        }
+    }
+
+    fn block_running(&mut self) -> usize {
+        let running = self.running.take().unwrap();
+        self.queue.detach(self.threads.entity(running));
+        running.index()
+    }
+}
+
+fn of_nice(level: i8) -> Entity {
+    let entity = Entity::new();
+    entity.set_nice(nice(level));
+    entity
+}
+
+#[test]
+fn the_weight_table_is_the_conventional_one() {
+    let weight = |level| nice(level).weight().get();
+    assert_eq!((weight(-20), weight(0), weight(1), weight(19)), (88761, 1024, 820, 15));
+    assert_eq!((Nice::new(-21), Nice::new(20)), (None, None));
+    // Each step is a quarter, give or take rounding.
+    for level in -20..19 {
+        let ratio = f64::from(weight(level)) / f64::from(weight(level + 1));
+        assert!((1.15..1.35).contains(&ratio), "nice {level}: {ratio}");
+    }
+    assert_eq!(nice(0).weight().virtual_ns(12_345), 12_345);
+    assert_eq!(nice(19).weight().virtual_ns(15), 1024);
+    assert_eq!((Weight::clamped(0).get(), Weight::clamped(u32::MAX)), (1, Weight::MOST));
+}
+
+#[test]
+fn equal_threads_share_equally_and_wait_n_minus_1_slices() {
+    let mut cpu = Cpu::new((0..8).map(|_| Entity::new()).collect());
+    (0..8).for_each(|number| cpu.arrive(number, 0));
+    cpu.run(0);
+    for _ in 0..800 {
+        cpu.run(SLICE_NS);
+    }
+    for number in 0..8 {
+        assert_eq!(cpu.used_ns[number], 100 * SLICE_NS, "thread {number}");
+        assert!(cpu.longest_wait_ns[number] <= 7 * SLICE_NS, "thread {number}: {:?}", cpu.longest_wait_ns);
+    }
+}
+
+proptest! {
+    #[test]
+    fn shares_follow_weights(levels in prop::collection::vec(-20..=19_i8, 1..20), seed in 0..1000_u64) {
+        let mut cpu = Cpu::new(levels.iter().map(|level| of_nice(*level)).collect());
+        (0..levels.len()).for_each(|number| cpu.arrive(number, 0));
+        cpu.run(0);
+        for turn in 0..20_000_u64 {
+            // Slices of uneven length, as interrupts make them.
+            cpu.run(SLICE_NS / 2 + (seed + turn) * 7919 % SLICE_NS);
+        }
+        let total_weight: u64 = levels.iter().map(|level| u64::from(nice(*level).weight().get())).sum();
+        let clocks: Vec<_> = levels.iter().enumerate().map(|(number, level)| {
+            nice(*level).weight().virtual_ns(cpu.used_ns[number])
+        }).collect();
+        // No clock is further from another than the longest slice is long for the lighter of the two.
+        for (number, level) in levels.iter().enumerate() {
+            let share = cpu.now_ns as f64 * f64::from(nice(*level).weight().get()) / total_weight as f64;
+            let error = (cpu.used_ns[number] as f64 - share).abs();
+            prop_assert!(error <= 4.0 * SLICE_NS as f64 * levels.len() as f64, "nice {level}: {error} ns off {share}; {clocks:?}");
+        }
+    }
+
+    #[test]
+    fn the_queue_weighs_what_its_threads_weigh(
+        steps in prop::collection::vec((0..12_usize, 0..4_u8, -20..=19_i8), 0..200),
+    ) {
+        let threads = Threads((0..12).map(|_| Entity::new()).collect());
+        let mut queue = FairQueue::new();
+        let mut queued = [None; 12];
+        for (number, action, level) in steps {
+            let entity = threads.entity(tid(number));
+            match (action, queued[number]) {
+                (0, None) => {
+                    entity.set_nice(nice(level));
+                    queue.attach(entity, Arrival::Moved);
+                    queue.push(&threads, tid(number));
+                    queued[number] = Some(u64::from(nice(level).weight().get()));
+                }
+                // Changes while a thread is queued count once it is queued anew.
+                (1, Some(_)) => {
+                    entity.set_nice(nice(level));
+                    queue.requeue(&threads, tid(number));
+                    queued[number] = Some(u64::from(nice(level).weight().get()));
+                }
+                (2, _) => entity.set_idle_class(),
+                (3, Some(_)) => {
+                    queue.remove(&threads, tid(number));
+                    queued[number] = None;
+                }
+                _ => {}
+            }
+            prop_assert_eq!(queue.len(), queued.iter().flatten().count());
+            prop_assert_eq!(queue.weight(), queued.iter().flatten().sum::<u64>());
+        }
+        let mut popped = 0;
+        while queue.pop(&threads).is_some() { popped += 1; }
+        prop_assert_eq!(popped, queued.iter().flatten().count());
+        prop_assert_eq!(queue.weight(), 0);
+    }
+}
+
+#[test]
+fn a_helper_takes_little_from_a_load() {
+    let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
+    cpu.arrive(0, 0);
+    cpu.arrive(1, 0);
+    cpu.run(0);
+    for _ in 0..10_000 {
+        cpu.run(SLICE_NS);
+    }
+    let share = cpu.used_ns[1] as f64 / cpu.now_ns as f64;
+    assert!((0.013..0.016).contains(&share), "the helper's share is {share}");
+}
+
+#[test]
+fn the_idle_class_gets_what_is_left() {
+    let idle = Entity::new();
+    idle.set_idle_class();
+    let mut cpu = Cpu::new(vec![Entity::new(), idle]);
+    cpu.arrive(1, 0);
+    cpu.run(0);
+    cpu.run(100 * SLICE_NS);
+    assert_eq!(cpu.used_ns[1], 100 * SLICE_NS, "alone it runs");
+    cpu.arrive(0, 0);
+    let running = cpu.threads.entity(tid(1));
+    assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "at once");
+    for _ in 0..100 {
+        cpu.run(SLICE_NS);
+    }
+    assert_eq!(cpu.used_ns[1], 101 * SLICE_NS, "not beside another");
+    // Lent weight lifts it out of the class: whoever waits for it is not held up for ever.
+    cpu.threads.entity(tid(1)).borrow(1024);
+    assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Fair);
+    cpu.queue.requeue(&cpu.threads, tid(1));
+    for _ in 0..100 {
+        cpu.run(SLICE_NS);
+    }
+    assert!(cpu.used_ns[1] > 130 * SLICE_NS, "{:?}", cpu.used_ns);
+    cpu.threads.entity(tid(1)).give_back(1024);
+    assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Idle);
+}
+
+#[test]
+fn sleeping_earns_a_bounded_credit() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    cpu.arrive(0, 0);
+    cpu.arrive(1, 0);
+    cpu.run(0);
+    let sleeper = cpu.block_running();
+    cpu.run(0);
+    let worker = 1 - sleeper;
+    for _ in 0..1000 {
+        cpu.run(SLICE_NS);
+    }
+    cpu.arrive(sleeper, 1000 * SLICE_NS);
+    let running = cpu.threads.entity(tid(worker));
+    assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "a sleeper is served soon");
+    let before_ns = cpu.used_ns[sleeper];
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    let gained_ns = cpu.used_ns[sleeper] - before_ns;
+    assert!(gained_ns <= 6 * SLICE_NS, "{gained_ns} ns of the next {} ns", 10 * SLICE_NS);
+}
+
+#[test]
+fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
+    // Thread 0 runs 10 slices at a stretch, then blocks for no time at all, again and again.
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    cpu.arrive(0, 0);
+    cpu.arrive(1, 0);
+    cpu.run(0);
+    for _ in 0..200 {
+        let running = cpu.running.unwrap();
+        let greedy = running == tid(0);
+        cpu.now_ns += SLICE_NS;
+        cpu.used_ns[running.index()] += SLICE_NS;
+        cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), SLICE_NS);
+        if greedy {
+            cpu.block_running();
+            cpu.arrive(0, 1);
+        }
+        let next = match cpu.running {
+            None => cpu.queue.pop(&cpu.threads),
+            Some(running) => {
+                let entity = cpu.threads.entity(running);
+                let next = cpu.queue.pop_instead_of(&cpu.threads, entity, Reason::SliceOver);
+                if next.is_some() {
+                    cpu.queue.push(&cpu.threads, running);
+                }
+                next
+            }
+        };
+        cpu.running = next.or(cpu.running);
+    }
+    let (greedy, honest) = (cpu.used_ns[0], cpu.used_ns[1]);
+    assert!(greedy <= honest + 2 * SLICE_NS, "{greedy} ns against {honest}");
+}
+
+#[test]
+fn a_moved_thread_keeps_its_distance() {
+    let mut from = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
+    (0..3).for_each(|number| from.arrive(number, 0));
+    for _ in 0..1000 {
+        from.run(SLICE_NS);
+    }
+    let stolen = from.queue.steal(&from.threads, |_| true).unwrap();
+    let to = FairQueue::new();
+    to.attach(from.threads.entity(stolen), Arrival::Moved);
+    let clock_ns = from.threads.entity(stolen).virtual_runtime_ns() as i64;
+    assert!(clock_ns.abs() <= 2 * SLICE_NS as i64, "{clock_ns} ns on the clock of a new queue");
+    assert_eq!(from.queue.steal(&from.threads, |_| false), None);
+}
+
+#[test]
+fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), of_nice(19)]);
+    (0..3).for_each(|number| cpu.arrive(number, 0));
+    cpu.run(0);
+    let running = cpu.running.unwrap();
+    let entity = cpu.threads.entity(running);
+    assert!(cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+    // After its slice the light thread is hundreds of milliseconds ahead.
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    while cpu.running == Some(tid(2)) {
+        cpu.run(SLICE_NS);
+    }
+    let other = 1 - cpu.running.unwrap().index();
+    cpu.queue.remove(&cpu.threads, tid(other));
+    let entity = cpu.threads.entity(cpu.running.unwrap());
+    assert!(!cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+}
+
+#[test]
+fn lent_weight_counts_at_once() {
+    let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
+    (0..2).for_each(|number| cpu.arrive(number, 0));
+    cpu.run(0);
+    while cpu.used_ns[1] == 0 {
+        cpu.run(SLICE_NS);
+    }
+    // The light thread has had a slice, and owes the load 68 of them.
+    assert_eq!(cpu.running, Some(tid(0)));
+    let before_ns = cpu.used_ns[1];
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    assert_eq!(cpu.used_ns[1], before_ns);
+    cpu.threads.entity(tid(1)).borrow(1024);
+    cpu.queue.requeue(&cpu.threads, tid(1));
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    let got_ns = cpu.used_ns[1] - before_ns;
+    assert!(got_ns >= 4 * SLICE_NS, "{got_ns} ns of {} ns at the load's weight", 10 * SLICE_NS);
+    cpu.threads.entity(tid(1)).give_back(1024);
+    if cpu.running == Some(tid(0)) {
+        cpu.queue.requeue(&cpu.threads, tid(1));
+    }
+    let before_ns = cpu.used_ns[1];
+    for _ in 0..60 {
+        cpu.run(SLICE_NS);
+    }
+    let got_ns = cpu.used_ns[1] - before_ns;
+    assert!(got_ns <= 2 * SLICE_NS, "{got_ns} ns of {} ns at the lowest weight", 60 * SLICE_NS);
+}

@@ -1,0 +1,143 @@
+//! The heap of threads against a sorted model, and its depth.
+#![cfg(not(loom))]
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use runqueue::{Heap, HeapNode, HeapNodes, Tid};
+
+/// Nodes in one table, as the kernel has them in its threads; counts accesses.
+struct Table {
+    nodes: Vec<HeapNode>,
+    accesses: Cell<u64>,
+}
+
+impl Table {
+    fn new(threads: u32) -> Self {
+        Self { nodes: (0..threads).map(|_| HeapNode::new()).collect(), accesses: Cell::new(0) }
+    }
+
+    fn push(&self, heap: &mut Heap, number: u32, key: u64) {
+        self.nodes[number as usize].set_key(key);
+        heap.push(self, tid(number));
+    }
+}
+
+impl HeapNodes for Table {
+    fn node(&self, tid: Tid) -> &HeapNode {
+        self.accesses.set(self.accesses.get() + 1);
+        &self.nodes[tid.index()]
+    }
+}
+
+fn tid(number: u32) -> Tid {
+    Tid::new(number).unwrap()
+}
+
+const THREADS: u32 = 40;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(u32, u64),
+    Pop,
+    Remove(u32),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0..THREADS, 0..50_u64).prop_map(|(number, key)| Step::Push(number, key)),
+        2 => Just(Step::Pop),
+        3 => (0..THREADS).prop_map(Step::Remove),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_smallest_key_is_always_first(
+        // The second start makes keys overflow on the way.
+        start in prop_oneof![Just(0), Just(u64::MAX - 25)],
+        steps in prop::collection::vec(any_step(), 0..300),
+    ) {
+        let table = Table::new(THREADS);
+        let mut heap = Heap::new();
+        // Key, time of arrival, number.
+        let mut model: BTreeSet<(u64, usize, u32)> = BTreeSet::new();
+        for (time, step) in steps.into_iter().enumerate() {
+            let held = |number| model.iter().find(|(.., other)| *other == number).copied();
+            match step {
+                Step::Push(number, key) if held(number).is_none() => {
+                    table.push(&mut heap, number, start.wrapping_add(key));
+                    model.insert((key, time, number));
+                }
+                Step::Push(..) => {}
+                Step::Pop => {
+                    let popped = heap.pop(&table).map(Tid::get);
+                    prop_assert_eq!(popped, model.pop_first().map(|(.., number)| number));
+                }
+                Step::Remove(number) => {
+                    if let Some(entry) = held(number) {
+                        heap.remove(&table, tid(number));
+                        model.remove(&entry);
+                    }
+                }
+            }
+            prop_assert_eq!(heap.len(), model.len());
+            prop_assert_eq!(heap.first_key(&table).map(|key| key.wrapping_sub(start)), model.first().map(|(key, ..)| *key));
+            // A walk sees every thread once.
+            let mut seen = BTreeSet::new();
+            let none = heap.find(&table, usize::MAX, |tid| { assert!(seen.insert(tid.get())); false });
+            prop_assert_eq!(none, None);
+            prop_assert_eq!(seen, model.iter().map(|(.., number)| *number).collect::<BTreeSet<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_search_is_bounded() {
+    let (table, mut heap) = (Table::new(100), Heap::new());
+    for number in 0..100 {
+        table.push(&mut heap, number, u64::from(number));
+    }
+    let mut looked = 0;
+    assert_eq!(
+        heap.find(&table, 10, |_| {
+            looked += 1;
+            false
+        }),
+        None
+    );
+    assert_eq!(looked, 10);
+    assert_eq!(heap.find(&table, 1, |_| true), Some(tid(0)), "from the smallest on");
+}
+
+/// Node accesses of the worst single operation among `threads` threads that take turns as those of a run queue do.
+fn worst_turn(threads: u32) -> u64 {
+    let (table, mut heap) = (Table::new(threads), Heap::new());
+    for number in 0..threads {
+        table.push(&mut heap, number, u64::from(number));
+    }
+    let mut worst = 0;
+    for turn in 0..u64::from(threads) * 20 {
+        table.accesses.set(0);
+        let first = heap.pop(&table).unwrap();
+        // Steps of many sizes, so that threads overtake each other.
+        table.push(&mut heap, first.get(), turn + 1 + turn * 7919 % 1009);
+        worst = worst.max(table.accesses.get());
+        table.accesses.set(0);
+        let any = tid((turn * 31 % u64::from(threads)) as u32);
+        heap.remove(&table, any);
+        heap.push(&table, any);
+        worst = worst.max(table.accesses.get());
+    }
+    worst
+}
+
+#[test]
+fn no_operation_takes_more_than_the_logarithm() {
+    for threads in [2, 16, 128, 1024, 8192] {
+        let (worst, log) = (worst_turn(threads), u64::from(threads.ilog2()) + 1);
+        // A merge touches at most two spines of log n nodes, each a handful of times.
+        assert!(worst <= 20 * log, "{worst} accesses for {threads} threads, log {log}");
+    }
+}

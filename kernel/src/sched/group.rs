@@ -1,0 +1,158 @@
+//! Groups of threads: what they use together, and how much they may.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+
+use spin::LazyLock;
+
+use crate::arch::percpu::{self, MAX_CPUS};
+use crate::arch::tsc;
+
+/// How much CPU time a group may use: `quota_ns` in every period of `period_ns`, over all CPUs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// CPU time in each period.
+    pub quota_ns: u64,
+    /// Length of a period.
+    pub period_ns: u64,
+}
+
+impl Quota {
+    /// The number of CPUs that the quota keeps busy, rounded up.
+    pub fn cpus(self) -> usize {
+        self.quota_ns.div_ceil(self.period_ns.max(1)).max(1) as usize
+    }
+}
+
+/// Threads that are accounted for, and limited, together. A new thread is in its
+/// creator's group unless it is put into another.
+///
+/// A limit is kept by each CPU on its own timer: the group may overrun by what its threads use
+/// on other CPUs until these look, at most a slice each.
+#[derive(Debug)]
+pub struct Group {
+    name: String,
+    quota: Option<Quota>,
+    /// CPU time by CPU: charging is frequent, and must not have CPUs wait for each other.
+    shards: Box<[Shard]>,
+    /// CPU time that others used for threads of this group.
+    helped_ns: AtomicU64,
+    /// CPU time that threads of this group used for others.
+    given_ns: AtomicU64,
+    /// Number of the period that `used_ns` is about.
+    period: AtomicU64,
+    used_ns: AtomicU64,
+    /// Times that a thread had to wait for the next period.
+    throttled: AtomicU64,
+}
+
+/// What a group has used on one CPU; written by that CPU alone.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Shard(AtomicU64);
+
+/// What a group has had so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupUsage {
+    /// CPU time in nanoseconds, helpers' included.
+    pub cpu_time_ns: u64,
+    /// Of it, by helpers.
+    pub helped_ns: u64,
+    /// Times that a thread had to wait for the next period.
+    pub throttled: u64,
+}
+
+impl Group {
+    /// A group without threads. Nothing limits it without a `quota`.
+    pub fn new(name: &str, quota: Option<Quota>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            quota: quota.map(|quota| Quota { period_ns: quota.period_ns.max(1), ..quota }),
+            shards: (0..MAX_CPUS).map(|_| Shard(AtomicU64::new(0))).collect(),
+            helped_ns: AtomicU64::new(0),
+            given_ns: AtomicU64::new(0),
+            period: AtomicU64::new(0),
+            used_ns: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+        })
+    }
+
+    /// The group of threads that were put into no other.
+    pub fn root() -> &'static Arc<Self> {
+        static ROOT: LazyLock<Arc<Group>> = LazyLock::new(|| Group::new("root", None));
+        &ROOT
+    }
+
+    /// The group's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How much the group may use.
+    pub fn quota(&self) -> Option<Quota> {
+        self.quota
+    }
+
+    /// What the group has had so far; running threads up to when they were last charged.
+    pub fn usage(&self) -> GroupUsage {
+        let own_ns: u64 = self.shards.iter().map(|shard| shard.0.load(Relaxed)).sum();
+        let helped_ns = self.helped_ns.load(Relaxed);
+        GroupUsage {
+            // A helper tells what it used before it is charged for the last of it.
+            cpu_time_ns: (own_ns + helped_ns).saturating_sub(self.given_ns.load(Relaxed)),
+            helped_ns,
+            throttled: self.throttled.load(Relaxed),
+        }
+    }
+
+    /// One of the group's threads used `ns` of CPU time on the running CPU. Interrupts are off.
+    pub(super) fn charge(&self, ns: u64, now_ns: u64) {
+        // Relaxed, here and below: counters, on which nothing else depends.
+        let shard = &self.shards[percpu::this_cpu().id().index()].0;
+        shard.store(shard.load(Relaxed) + ns, Relaxed);
+        self.count_against_quota(ns, now_ns);
+    }
+
+    /// `ns` of CPU time were used by threads of the group `by` for one of this group.
+    pub fn charge_help(&self, by: &Self, ns: u64) {
+        self.helped_ns.fetch_add(ns, Relaxed);
+        by.given_ns.fetch_add(ns, Relaxed);
+        self.count_against_quota(ns, tsc::now_ns());
+    }
+
+    fn count_against_quota(&self, ns: u64, now_ns: u64) {
+        if let Some(quota) = self.quota {
+            self.enter_period(quota, now_ns);
+            self.used_ns.fetch_add(ns, SeqCst);
+        }
+    }
+
+    /// What was used beyond the quota counts for the next period.
+    fn enter_period(&self, quota: Quota, now_ns: u64) {
+        let number = now_ns / quota.period_ns;
+        let last = self.period.load(SeqCst);
+        // Whoever is first in the new period settles the old one.
+        if last < number && self.period.compare_exchange(last, number, SeqCst, SeqCst).is_ok() {
+            let granted_ns = quota.quota_ns.saturating_mul(number - last);
+            let settle = |used: u64| Some(used.saturating_sub(granted_ns));
+            // Always `Some`: this cannot fail.
+            let _ = self.used_ns.fetch_update(SeqCst, SeqCst, settle);
+        }
+    }
+
+    /// CPU time that the group may still use in this period; `None` when nothing limits it.
+    pub(super) fn left_ns(&self, now_ns: u64) -> Option<u64> {
+        let quota = self.quota?;
+        self.enter_period(quota, now_ns);
+        Some(quota.quota_ns.saturating_sub(self.used_ns.load(SeqCst)))
+    }
+
+    /// One of the group's threads has to wait; returns until when.
+    pub(super) fn throttle(&self, now_ns: u64) -> u64 {
+        self.throttled.fetch_add(1, Relaxed);
+        let period_ns = self.quota.map_or(1, |quota| quota.period_ns);
+        (now_ns / period_ns + 1).saturating_mul(period_ns)
+    }
+}

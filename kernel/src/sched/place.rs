@@ -1,0 +1,171 @@
+//! Where threads run: the choice of a CPU when they wake up, idle CPUs that
+//! fetch work, the balance between busy ones, and affinity.
+//!
+//! The choices themselves are `runqueue::balance`; here they are carried out.
+
+use core::fmt;
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+
+use runqueue::{Arrival, CpuMask, choose_cpu, push_to, steal_from};
+
+use super::core::make_runnable;
+use super::cpus::{self, Cpu, load_of};
+use super::thread::{self, AllThreads, Thread};
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::tsc;
+
+/// How often a CPU on which threads wait looks whether another has less to do.
+const BALANCE_INTERVAL_NS: u64 = 20_000_000;
+
+/// Whether `thread` may run on CPU number `cpu`: it is allowed to, and the CPU is open. When no
+/// CPU that it is allowed on is open, any will do.
+pub(super) fn may_run_on(thread: &Thread, cpu: usize) -> bool {
+    if !cpus::is_open(cpu) {
+        return false;
+    }
+    thread.allowed.contains(cpu) || (thread.allowed() & cpus::open()).is_empty()
+}
+
+/// CPUs that `thread` may run on now.
+fn eligible(thread: &Thread) -> CpuMask {
+    let open = cpus::open();
+    let eligible = thread.allowed() & open;
+    if eligible.is_empty() { open } else { eligible }
+}
+
+/// Where a new thread should start.
+pub(super) fn choose_cpu_for_new(allowed: &CpuMask) -> Option<usize> {
+    let here = percpu::this_cpu().id().index();
+    choose_cpu(here, &(*allowed & cpus::open()), &CpuMask::ALL, load_of)
+}
+
+/// Puts `thread`, which is in no queue and not running, into the queue of the
+/// CPU that suits it best, which is returned. Interrupts are off.
+pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
+    let last = thread.cpu.load(SeqCst);
+    let target = if thread.on_cpu.load(SeqCst) {
+        // Still leaving its CPU: that one will have left it before it looks at its queue again.
+        last
+    } else {
+        choose_cpu(last, &eligible(thread), &CpuMask::ALL, load_of).unwrap_or(last)
+    };
+    push_to_cpu(target, thread, arrival);
+    target
+}
+
+fn push_to_cpu(target: usize, thread: &Thread, arrival: Arrival) {
+    cpus::get(target).lock_queue().push_arriving(target, thread, arrival);
+    if !may_run_on(thread, target) {
+        tell_misplaced(target);
+    }
+}
+
+/// CPU number `cpu` has a thread that may not be there: has it look.
+///
+/// A thread's affinity changes without any lock, in this order: the mask, then a look at
+/// where the thread is, here by `set_affinity`; and on the other side: where the thread is, then a
+/// look at the mask, by who queues or runs it. So at least one of the two sees the other.
+pub(super) fn tell_misplaced(cpu: usize) {
+    cpus::get(cpu).has_misplaced.store(true, SeqCst);
+    cpus::send_reschedule(cpu);
+}
+
+/// Sends threads that may not be in the running CPU `id`'s queue where they may be. Interrupts are off, and no
+/// thread is on its way off this CPU.
+pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
+    if !cpu.has_misplaced.swap(false, SeqCst) {
+        return;
+    }
+    loop {
+        let misplaced = cpu.lock_queue().take(|queue| {
+            let tid = queue.find(&AllThreads, |tid| !may_run_on(thread::get(tid), id.index()))?;
+            queue.remove(&AllThreads, tid);
+            queue.detach(&thread::get(tid).entity);
+            Some(tid)
+        });
+        match misplaced {
+            Some(thread) => make_runnable(thread, Arrival::Moved),
+            None => return,
+        }
+    }
+}
+
+/// Fetches a thread for the running CPU `id`, which has none: from the CPU with the most that has one to give.
+pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
+    let mut candidates = cpus::open();
+    if !candidates.contains(id.index()) {
+        return None;
+    }
+    loop {
+        let victim = steal_from(id.index(), &candidates, load_of)?;
+        if let Some(thread) = take_movable(victim, id.index(), u32::MAX) {
+            cpu.lock_queue().queue().attach(&thread.entity, Arrival::Moved);
+            return Some(thread);
+        }
+        candidates.remove(victim);
+    }
+}
+
+/// Takes a waiting thread lighter than `below_weight` out of CPU `from`'s queue that may run on CPU `to`.
+fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Thread> {
+    cpus::get(from).lock_queue().take(|queue| {
+        queue.steal(&AllThreads, |tid| {
+            let thread = thread::get(tid);
+            thread.entity.weight().get() < below_weight
+                && may_run_on(thread, to)
+                && !thread.on_cpu.load(SeqCst)
+        })
+    })
+}
+
+/// Once in a while, by a busy CPU's timer: gives a waiting thread to the CPU that has least to do, if
+/// that evens things out.
+pub(super) fn balance(cpu: &Cpu, id: CpuId) {
+    let now_ns = tsc::now_ns();
+    // Relaxed: this CPU's own.
+    if cpu.waiting() == 0 || now_ns < cpu.next_balance_ns.load(Relaxed) {
+        return;
+    }
+    cpu.next_balance_ns.store(now_ns + BALANCE_INTERVAL_NS, Relaxed);
+    let Some((target, difference)) = push_to(id.index(), &cpus::open(), load_of) else { return };
+    if let Some(thread) = take_movable(id.index(), target, difference) {
+        push_to_cpu(target, thread, Arrival::Moved);
+        cpus::send_reschedule(target);
+    }
+}
+
+/// Why a thread's CPUs could not be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AffinityError {
+    /// No CPU of the set takes threads.
+    NoSuchCpu(CpuMask),
+}
+
+impl fmt::Display for AffinityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchCpu(mask) => {
+                write!(f, "none of the cpus {{{mask}}} is online; a thread needs one of {}", cpus::open())
+            }
+        }
+    }
+}
+
+/// Lets `thread` run only on the CPUs of `allowed`. One that runs or waits
+/// elsewhere moves at once: the calling thread before this returns, another one
+/// as soon as its CPU has taken the interrupt that tells it.
+pub fn set_affinity(thread: &Thread, allowed: &CpuMask) -> Result<(), AffinityError> {
+    if (*allowed & cpus::open()).is_empty() {
+        return Err(AffinityError::NoSuchCpu(*allowed));
+    }
+    thread.allowed.store(allowed);
+    // After the mask: see `tell_misplaced`. A sleeping thread is placed anew when it wakes up.
+    let cpu = thread.cpu.load(SeqCst);
+    if !may_run_on(thread, cpu) {
+        tell_misplaced(cpu);
+    }
+    if core::ptr::eq(thread, thread::current()) {
+        super::core::leave_if_misplaced();
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! CPU time: who gets how much, where, and who is told.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use ktask::{Items, Job, Platform};
+use runqueue::{CpuMask, Nice};
+
+use crate::arch::{percpu, tsc};
+use crate::debug::ktest::Stopped;
+use crate::jobs::platform::Kernel;
+use crate::sched::group::{Group, Quota};
+use crate::sched::{self, AffinityError, JoinHandle, Spawn};
+use crate::{check, kernel_tests, skip_if};
+
+/// Threads that spin until they are told to stop.
+pub struct Spinners {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle>,
+}
+
+impl Spinners {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() }
+    }
+
+    /// One more, as `spawn` says.
+    pub fn start(&mut self, spawn: Spawn<'_>) -> Result<(), Stopped> {
+        let stop = self.stop.clone();
+        let spin = move || {
+            while !stop.load(SeqCst) {
+                core::hint::spin_loop();
+            }
+        };
+        let thread = spawn.start(spin).map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// The threads, in the order in which they were started.
+    pub fn threads(&self) -> &[JoinHandle] {
+        &self.threads
+    }
+
+    /// CPU time that each of them uses in the next `ns` nanoseconds.
+    pub fn measure(&self, ns: u64) -> Vec<u64> {
+        let read = || self.threads.iter().map(|thread| thread.thread().cpu_time_ns()).collect::<Vec<_>>();
+        let before = read();
+        sched::sleep_ns(ns);
+        read().iter().zip(before).map(|(after, before)| after - before).collect()
+    }
+}
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        self.stop.store(true, SeqCst);
+        for thread in self.threads.drain(..) {
+            thread.join();
+        }
+    }
+}
+
+/// By how many percent of its share is the worst of `used` off, where shares are in proportion to `weights`?
+pub fn worst_error_percent(used: &[u64], weights: &[u64]) -> u64 {
+    let (total, weight): (u64, u64) = (used.iter().sum(), weights.iter().sum());
+    let error = |(used, part): (&u64, &u64)| {
+        let share = total * part / weight;
+        used.abs_diff(share) * 100 / share.max(1)
+    };
+    used.iter().zip(weights).map(error).max().unwrap_or(0)
+}
+
+fn last_cpu() -> CpuMask {
+    let last = percpu::all().filter(|cpu| cpu.is_online()).last();
+    CpuMask::single(last.map_or(0, |cpu| cpu.id().index()))
+}
+
+fn nice(level: i8) -> Nice {
+    Nice::new(level).unwrap_or_default()
+}
+
+kernel_tests! { "sched":
+    fn equal_threads_get_equal_time() {
+        let mut spinners = Spinners::new();
+        for _ in 0..4 {
+            spinners.start(Spawn::new("test/equal").on(last_cpu()))?;
+        }
+        let used = spinners.measure(400_000_000);
+        let error = worst_error_percent(&used, &[1; 4]);
+        // A slice more or less is 5 % of a share; twice that for a machine whose CPUs are borrowed.
+        check!(error <= 10, "{error} % off: {used:?} ns");
+    }
+
+    fn time_follows_weight() {
+        let mut spinners = Spinners::new();
+        let levels = [3, 0, -3].map(nice);
+        for level in levels {
+            spinners.start(Spawn::new("test/weighted").on(last_cpu()).nice(level))?;
+        }
+        let used = spinners.measure(600_000_000);
+        let error = worst_error_percent(&used, &levels.map(|level| u64::from(level.weight().get())));
+        check!(error <= 12, "{error} % off: {used:?} ns");
+    }
+
+    fn the_idle_class_waits_for_all_others() {
+        let mut idle = Spinners::new();
+        idle.start(Spawn::new("test/idle").on(last_cpu()).idle_class())?;
+        let alone = idle.measure(50_000_000);
+        check!(alone[0] > 0, "not even alone it ran");
+        let mut busy = Spinners::new();
+        busy.start(Spawn::new("test/busy").on(last_cpu()).nice(Nice::MAX))?;
+        while busy.threads()[0].thread().cpu_time_ns() == 0 {
+            sched::yield_now();
+        }
+        let beside = idle.measure(100_000_000);
+        check!(beside[0] == 0, "{} ns beside a thread of the lowest weight", beside[0]);
+    }
+
+    fn a_helper_costs_a_load_little() {
+        let mut spinners = Spinners::new();
+        spinners.start(Spawn::new("test/load").on(last_cpu()))?;
+        spinners.start(Spawn::new("test/light").on(last_cpu()).nice(Nice::MAX))?;
+        let used = spinners.measure(700_000_000);
+        check!(used[1] * 100 <= 4 * (used[0] + used[1]), "load and light one used {used:?} ns");
+    }
+
+    fn more_threads_than_cpus_are_spread() {
+        let cpus = percpu::online_count();
+        skip_if!(cpus < 2, "needs two cpus");
+        let mut spinners = Spinners::new();
+        for _ in 0..2 * cpus {
+            spinners.start(Spawn::new("test/spread"))?;
+        }
+        // Let the balance settle; all start from one CPU.
+        spinners.measure(100_000_000);
+        let used = spinners.measure(400_000_000);
+        let weights = alloc::vec![1; used.len()];
+        let error = worst_error_percent(&used, &weights);
+        // This thread, and whatever the host does to the CPUs, take their part; one CPU with three threads where
+        // another has one would be 33 % off and more.
+        check!(error <= 25, "{error} % off: {used:?} ns");
+    }
+
+    /// Running, waiting and sleeping threads all go where they are sent.
+    fn affinity_changes_move_threads() {
+        let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
+        skip_if!(cpus.len() < 2, "needs two cpus");
+        let (from, to) = (cpus[0], cpus[1]);
+        let stop = Arc::new(AtomicBool::new(false));
+        let start = |name: &str, sleeps: bool| {
+            let (stop, seen) = (stop.clone(), Arc::new(AtomicUsize::new(usize::MAX)));
+            let slot = seen.clone();
+            let work = move || while !stop.load(SeqCst) {
+                slot.store(percpu::this_cpu().id().index(), SeqCst);
+                if sleeps { sched::sleep_ns(200_000) } else { core::hint::spin_loop() }
+            };
+            Spawn::new(name).on(CpuMask::single(from)).start(work).map(|thread| (thread, seen))
+        };
+        let all = [start("test/first", false), start("test/second", false), start("test/sleeper", true)];
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        check!(all.len() == 3, "threads could not be started");
+        for (target, name) in [(to, "there"), (from, "back"), (to, "there again")] {
+            for (thread, seen) in &all {
+                if let Err(error) = sched::set_affinity(thread.thread(), &CpuMask::single(target)) {
+                    check!(false, "{error}");
+                }
+                let start_ns = tsc::now_ns();
+                while seen.load(SeqCst) != target && tsc::now_ns() - start_ns < 10_000_000_000 {
+                    sched::sleep_ns(100_000);
+                }
+                let cpu = seen.load(SeqCst);
+                check!(cpu == target, "{} is on cpu {cpu}, was sent {name} to cpu {target}", thread.thread().name());
+            }
+        }
+        stop.store(true, SeqCst);
+        for (thread, _) in all {
+            thread.join();
+        }
+    }
+
+    fn the_calling_thread_moves_before_set_affinity_returns() {
+        let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
+        let before = sched::current().allowed();
+        let moved = cpus.iter().all(|cpu| {
+            sched::set_affinity(sched::current(), &CpuMask::single(*cpu)).is_ok()
+                && percpu::this_cpu().id().index() == *cpu
+        });
+        let result = sched::set_affinity(sched::current(), &before);
+        check!(result.is_ok());
+        check!(moved, "not on the cpu that was asked for");
+    }
+
+    fn affinity_to_no_cpu_is_an_error() {
+        let result = sched::set_affinity(sched::current(), &CpuMask::EMPTY);
+        check!(result == Err(AffinityError::NoSuchCpu(CpuMask::EMPTY)));
+        let last = CpuMask::single(runqueue::MAX_CPUS - 1);
+        skip_if!(percpu::online_count() == runqueue::MAX_CPUS, "every cpu there can be is there");
+        check!(sched::set_affinity(sched::current(), &last) == Err(AffinityError::NoSuchCpu(last)));
+    }
+
+    fn waiting_and_switches_are_counted() {
+        let mut spinners = Spinners::new();
+        for _ in 0..2 {
+            spinners.start(Spawn::new("test/counted").on(last_cpu()))?;
+        }
+        let usage = || spinners.threads()[0].thread().usage();
+        // They take turns: each of the first one's turns but the first comes after a slice of the other's.
+        let start_ns = tsc::now_ns();
+        while usage().switches < 10 && tsc::now_ns() - start_ns < 20_000_000_000 {
+            sched::sleep_ns(5_000_000);
+        }
+        let usage = usage();
+        check!(usage.switches >= 10, "{usage:?} after 20 s");
+        check!(usage.waited_ns >= 8 * 4_000_000, "{usage:?} after 10 turns of two");
+        check!(usage.cpu_time_ns >= 8 * 4_000_000, "{usage:?} after 10 turns of two");
+        check!(usage.migrations == 0, "{usage:?} bound to one cpu");
+    }
+
+    fn lent_weight_is_used_and_taken_back() {
+        let mut spinners = Spinners::new();
+        spinners.start(Spawn::new("test/load").on(last_cpu()))?;
+        spinners.start(Spawn::new("test/light").on(last_cpu()).nice(Nice::MAX))?;
+        spinners.measure(50_000_000);
+        sched::lend_weight(spinners.threads()[1].thread());
+        let lent = spinners.measure(200_000_000);
+        sched::take_weight_back();
+        spinners.measure(50_000_000);
+        let after = spinners.measure(400_000_000);
+        // Lent, it is half; a slice of a few tens more or less.
+        check!(lent[1] * 100 >= 30 * (lent[0] + lent[1]), "with lent weight: {lent:?} ns");
+        check!(after[1] * 100 <= 6 * (after[0] + after[1]), "taken back: {after:?} ns");
+    }
+
+    fn a_new_weight_counts_at_once() {
+        let mut spinners = Spinners::new();
+        for _ in 0..2 {
+            spinners.start(Spawn::new("test/renice").on(last_cpu()))?;
+        }
+        spinners.measure(30_000_000);
+        sched::set_nice(spinners.threads()[0].thread(), Nice::MAX);
+        let used = spinners.measure(500_000_000);
+        check!(used[0] * 100 <= 6 * (used[0] + used[1]), "{used:?} ns");
+    }
+
+    fn a_quota_is_kept() {
+        let quota = Quota { quota_ns: 10_000_000, period_ns: 50_000_000 };
+        let group = Group::new("test", Some(quota));
+        let mut spinners = Spinners::new();
+        for _ in 0..2 {
+            spinners.start(Spawn::new("test/limited").group(&group))?;
+        }
+        let start_ns = tsc::now_ns();
+        sched::sleep_ns(600_000_000);
+        let elapsed_ns = tsc::now_ns() - start_ns;
+        let usage = group.usage();
+        let allowed_ns = elapsed_ns / 5;
+        // The last period may have been used up already, and one CPU may run on while another looks.
+        check!(usage.cpu_time_ns <= allowed_ns + allowed_ns / 4 + 20_000_000, "{usage:?} in {elapsed_ns} ns");
+        check!(usage.cpu_time_ns >= allowed_ns / 2, "{usage:?} in {elapsed_ns} ns");
+        check!(usage.throttled >= 5, "{usage:?}");
+    }
+
+    /// The group that asked pays for its helpers, and its quota and mask bind them.
+    fn helpers_are_charged_to_who_asked() {
+        skip_if!(percpu::online_count() < 2, "needs two cpus");
+        skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
+        skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");
+        let group = Group::new("test", None);
+        let caller = Spawn::new("test/caller").group(&group).start(|| {
+            let begun = AtomicUsize::new(0);
+            let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
+            let _ = job.run(&Kernel, |_| {
+                begun.fetch_add(1, SeqCst);
+                let start_ns = tsc::now_ns();
+                while begun.load(SeqCst) < 2 || tsc::now_ns() - start_ns < 20_000_000 {
+                    core::hint::spin_loop();
+                }
+                Ok::<(), ()>(())
+            });
+        });
+        let caller = caller.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        caller.join();
+        let usage = group.usage();
+        check!(usage.helped_ns >= 5_000_000, "{} ns of help for {}", usage.helped_ns, group.name());
+        check!(usage.cpu_time_ns > usage.helped_ns, "{usage:?}");
+
+        let narrow = Group::new("narrow", Some(Quota { quota_ns: 15_000_000, period_ns: 10_000_000 }));
+        let seen = Arc::new(AtomicUsize::new(0));
+        for (spawn, expected) in [
+            (Spawn::new("test/mask").on(last_cpu()), 1),
+            (Spawn::new("test/quota").group(&narrow), 2.min(percpu::online_count())),
+        ] {
+            let slot = seen.clone();
+            let thread = spawn.start(move || slot.store(Kernel.online_cpus(), SeqCst));
+            thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
+            let cpus = seen.load(SeqCst);
+            check!(cpus == expected, "{cpus} cpus for a job, expected {expected}");
+        }
+    }
+}

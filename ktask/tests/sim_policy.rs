@@ -1,0 +1,280 @@
+//! How work is shared, on simulated machines: skew, nodes, scale, neighbours.
+
+mod common;
+
+use common::{RATE, ideal};
+use ktask::sim::{Capacity, Machine, NORMAL_WEIGHT, Neighbour, Node, Sim, Traffic};
+use ktask::{Chunk, Items, Job, NodeId, NodeRange, Profile, Stats};
+
+const UNITS: u64 = 64_000;
+const MIN_CHUNK: u64 = 100;
+
+/// Runs a job in which unit `n` costs `cost(n)` units of time; gives the stats, and the
+/// largest time of a minimal chunk.
+fn skewed(machine: Machine, threads: usize, cost: impl Fn(u64) -> u64 + Sync) -> (Stats, u64) {
+    let of = |units: std::ops::Range<u64>| units.map(&cost).sum::<u64>();
+    let chunks = (0..UNITS / MIN_CHUNK).map(|chunk| of(chunk * MIN_CHUNK..(chunk + 1) * MIN_CHUNK));
+    let largest_ns = (chunks.max().unwrap() as f64 / RATE * 1e9) as u64;
+    let stats = Sim::run(machine, 1, |sim| {
+        Job::new(Items::new(0)..Items::new(UNITS))
+            .min_chunk(Items::new(MIN_CHUNK))
+            .align(Items::new(MIN_CHUNK))
+            .threads_exact(threads)
+            .run(sim, |chunk| {
+                sim.work(of(chunk.indices()), None);
+                Ok::<(), ()>(())
+            })
+            .unwrap()
+    });
+    (stats, largest_ns)
+}
+
+/// The time that a static split into equal parts takes.
+fn static_split_ns(threads: u64, cost: impl Fn(u64) -> u64) -> u64 {
+    let part = UNITS / threads;
+    let parts = (0..threads).map(|n| (n * part..(n + 1) * part).map(&cost).sum::<u64>());
+    (parts.max().unwrap() as f64 / RATE * 1e9) as u64
+}
+
+#[test]
+fn finish_spread_is_at_most_one_minimal_chunk() {
+    let dear = |unit: u64| if (unit / MIN_CHUNK).is_multiple_of(64) { 50 } else { 1 };
+    let growing = |unit: u64| 1 + unit / 1000;
+    let falling = |unit: u64| 1 + (UNITS - unit) / 1000;
+    for threads in [2, 3, 8] {
+        for (name, cost) in [
+            ("uniform", &(|_: u64| 2u64) as &(dyn Fn(u64) -> u64 + Sync)),
+            ("one chunk in 64 at 50 times", &dear),
+            ("growing", &growing),
+            ("falling", &falling),
+        ] {
+            let (stats, largest_ns) = skewed(ideal(1, 8), threads, cost);
+            let split_ns = static_split_ns(threads as u64, cost);
+            println!("{threads} threads, {name}: {stats:?}, static split {split_ns}");
+            assert!(stats.spread_ns <= largest_ns + 10_000, "{name}: {stats:?} {largest_ns}");
+            assert!(stats.wall_ns <= split_ns + split_ns / 50, "{name}: {stats:?} {split_ns}");
+        }
+    }
+}
+
+#[test]
+fn slow_thread_takes_small_bites() {
+    for (cpu, speed) in [(1, 0.25), (0, 0.25), (1, 0.1)] {
+        let mut machine = ideal(1, 2);
+        machine.cpu_speeds = vec![(cpu, speed)];
+        let (stats, largest_ns) = skewed(machine, 2, |_| 10);
+        // A minimal chunk as the slow thread does it.
+        let slow_ns = (largest_ns as f64 / speed) as u64;
+        assert!(stats.spread_ns <= slow_ns + 10_000, "{stats:?}, chunk {slow_ns}");
+        let ideal_ns = UNITS as f64 * 10.0 / RATE / (1.0 + speed) * 1e9;
+        assert!((stats.wall_ns as f64) < ideal_ns * 1.02, "{stats:?}, ideal {ideal_ns}");
+    }
+}
+
+#[test]
+fn slow_thread_is_not_given_a_share_it_cannot_do() {
+    // A minimum of one unit, 10 us, so that it is the engine that chooses the lengths: an eighth
+    // of the job would keep the slow thread busy for longer than the other takes for the rest.
+    let mut machine = ideal(1, 2);
+    machine.cpu_speeds = vec![(1, 0.1)];
+    let stats = Sim::run(machine, 1, |sim| {
+        Job::new(Items::new(0)..Items::new(UNITS))
+            .threads_exact(2)
+            .run(sim, |chunk| {
+                sim.work(chunk.len().get() * 10, None);
+                Ok::<(), ()>(())
+            })
+            .unwrap()
+    });
+    assert!(stats.spread_ns < 1_000_000, "{stats:?}");
+    let ideal_ns = UNITS as f64 * 10.0 / RATE / 1.1 * 1e9;
+    assert!((stats.wall_ns as f64) < ideal_ns * 1.02, "{stats:?}, ideal {ideal_ns}");
+    // Few chunks for so small a minimum: they have grown to a quarter of a millisecond.
+    assert!(stats.chunks < 4000, "{stats:?}");
+}
+
+#[test]
+fn runs_are_reproducible() {
+    let run = |seed| {
+        let mut machine = ideal(2, 8);
+        machine.helper_jitter_ns = 300_000;
+        machine.lose_one_in = 5;
+        Sim::run(machine, seed, |sim| {
+            Job::new(Items::new(0)..Items::new(100_000))
+                .min_chunk(Items::new(100))
+                .profile(Profile::Boot)
+                .run(sim, |chunk| {
+                    sim.work(chunk.len().get(), None);
+                    Ok::<(), ()>(())
+                })
+                .unwrap()
+        })
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn chunks_shrink_where_the_work_gets_dear() {
+    // Cheap for a while, so that chunks grow; then a hundred times as dear.
+    let cost = |unit: u64| if unit < 200_000 { 1 } else { 100 };
+    let longest_ns = std::sync::atomic::AtomicU64::new(0);
+    Sim::run(ideal(1, 2), 1, |sim| {
+        Job::new(Items::new(0)..Items::new(300_000))
+            .threads_exact(2)
+            .run(sim, |chunk| {
+                let units: u64 = chunk.indices().map(cost).sum();
+                sim.work(units, None);
+                // Two steps down per worker are allowed.
+                if chunk.start().get() > 202_000 {
+                    let ns = (units as f64 / RATE * 1e9) as u64;
+                    longest_ns.fetch_max(ns, std::sync::atomic::Ordering::Relaxed);
+                }
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+    });
+    assert!(longest_ns.into_inner() <= 10_000_000);
+}
+
+/// A job over `nodes` equal node ranges, governed or not.
+fn over_nodes(machine: Machine, per_node: u64, threads: Option<usize>) -> Stats {
+    let nodes = machine.nodes.len() as u64;
+    let ranges: Vec<_> = (0..nodes)
+        .map(|node| {
+            let units = Items::new(node * per_node)..Items::new((node + 1) * per_node);
+            NodeRange::new(NodeId(node as u32), units)
+        })
+        .collect();
+    Sim::run(machine, 1, |sim| {
+        let job = Job::over_nodes(&ranges).min_chunk(Items::new(1000)).profile(Profile::Boot);
+        let job = match threads {
+            Some(threads) => job.threads_exact(threads),
+            None => job,
+        };
+        job.run(sim, |chunk: Chunk<Items>| {
+            sim.work(chunk.len().get(), chunk.node());
+            Ok::<(), ()>(())
+        })
+        .unwrap()
+    })
+}
+
+#[test]
+fn thousand_cpus_are_used_to_95_percent() {
+    for governed in [false, true] {
+        let mut cost_per_chunk = Vec::new();
+        for threads in [2, 16, 128, 1024] {
+            let nodes = threads.min(8);
+            let machine = ideal(nodes, threads / nodes);
+            let per_node = 64 * 1000 * (threads / nodes) as u64;
+            let stats = over_nodes(machine, per_node, (!governed).then_some(threads));
+            let ideal_ns = 64.0 * 1000.0 / RATE * 1e9;
+            let efficiency = ideal_ns / stats.wall_ns as f64;
+            println!("{threads:4} threads, governed {governed}: {:.1} %", efficiency * 100.0);
+            assert_eq!(stats.threads_used, threads);
+            assert!(efficiency >= 0.95, "{threads} threads: {efficiency} {stats:?}");
+            let work_ns = ideal_ns * threads as f64;
+            cost_per_chunk.push((stats.cpu_ns as f64 - work_ns) / stats.chunks as f64);
+        }
+        // Flat: what a chunk costs beside its work is the same at 2 threads and at 1024.
+        let (first, last) = (cost_per_chunk[0], cost_per_chunk[3]);
+        assert!((first - last).abs() < 0.1 * first, "{cost_per_chunk:?}");
+    }
+}
+
+#[test]
+fn chunks_are_node_local_while_there_is_local_work() {
+    let mut machine = ideal(4, 4);
+    machine.remote_factor = 0.5;
+    let stats = over_nodes(machine, 64_000, Some(16));
+    assert_eq!(stats.threads_used, 16);
+    assert!(stats.local_chunks * 100 >= stats.chunks * 97, "{stats:?}");
+}
+
+#[test]
+fn dry_helpers_go_to_the_nearest_node_with_work() {
+    // All work on one node of two: the other node's helpers come over.
+    let ranges = [NodeRange::new(NodeId(1), Items::new(0)..Items::new(640_000))];
+    let stats = Sim::run(ideal(2, 4), 1, |sim| {
+        Job::over_nodes(&ranges)
+            .min_chunk(Items::new(1000))
+            .threads_exact(8)
+            .run(sim, |chunk| {
+                sim.work(chunk.len().get(), chunk.node());
+                Ok::<(), ()>(())
+            })
+            .unwrap()
+    });
+    assert_eq!(stats.threads_used, 8);
+    assert!((stats.wall_ns as f64) < 640_000.0 / RATE / 8.0 * 1e9 * 1.03, "{stats:?}");
+    assert!((0.4..0.6).contains(&(stats.local_chunks as f64 / stats.chunks as f64)), "{stats:?}");
+}
+
+/// Eight CPUs, seven of them with a neighbour that needs `neighbour_s` of CPU time; a job of
+/// `units` on all eight. Gives when the last neighbour ended, in seconds, and the job's stats.
+fn with_neighbours(helper_weight: u32, neighbour_s: f64, units: u64) -> (f64, Stats) {
+    let mut machine = ideal(1, 8);
+    machine.helper_weight = helper_weight;
+    let work_ns = (neighbour_s * 1e9) as u64;
+    machine.neighbours = (1..8).map(|cpu| Neighbour { cpu, weight: NORMAL_WEIGHT, work_ns }).collect();
+    Sim::run(machine, 1, |sim| {
+        let stats = Job::new(Items::new(0)..Items::new(units))
+            .min_chunk(Items::new(10_000))
+            .threads_exact(8)
+            .run(sim, |chunk| {
+                sim.work(chunk.len().get(), None);
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        let ended_ns = (1..8).map(|cpu| sim.neighbour_ended_ns(cpu).unwrap()).max().unwrap();
+        (ended_ns as f64 / 1e9, stats)
+    })
+}
+
+#[test]
+fn neighbours_lose_little_to_helpers_of_the_lowest_weight() {
+    let alone_s = 1.0;
+    let (polite_s, _) = with_neighbours(ktask::sim::LOWEST_WEIGHT, alone_s, 16_000_000);
+    let (rude_s, _) = with_neighbours(NORMAL_WEIGHT, alone_s, 16_000_000);
+    println!("neighbours: alone {alone_s} s, lowest weight {polite_s} s, same weight {rude_s} s");
+    assert!(polite_s < alone_s * 1.03, "{polite_s}");
+    assert!(rude_s > alone_s * 1.5, "{rude_s}");
+}
+
+#[test]
+fn waiting_caller_lends_its_weight_to_one_after_the_other() {
+    // The caller is done while the others are at various points of a chunk each.
+    for units in (2_000_000..4_000_000).step_by(130_000) {
+        let (_, stats) = with_neighbours(ktask::sim::LOWEST_WEIGHT, 60.0, units);
+        // A helper at the lowest weight takes 69 times as long as alone for a chunk; with the
+        // caller's weight, as its neighbour has, twice. So it is seven times twice a chunk
+        // at most, one helper after the other.
+        let chunk_ns = 10_000.0 / RATE * 1e9;
+        assert!((stats.spread_ns as f64) < 7.0 * 2.0 * chunk_ns * 1.05, "{stats:?}");
+    }
+}
+
+#[test]
+fn governor_follows_the_memory() {
+    // Memory for eight threads; from a third of the job on, for three.
+    let rate = RATE;
+    let capacity = Capacity::new(rate, 8.0 * rate, 8.0 * rate, 64);
+    let mut machine = Machine::new(1, Node { cpus: 64, rate, capacity });
+    machine.traffic = vec![Traffic { node: 0, from_ns: 300_000_000, until_ns: u64::MAX, share: 0.625 }];
+    let stats = Sim::run(machine, 1, |sim| {
+        Job::new(Items::new(0)..Items::new(8_000_000))
+            .min_chunk(Items::new(1000))
+            .profile(Profile::Boot)
+            .run(sim, |chunk| {
+                sim.work(chunk.len().get(), None);
+                Ok::<(), ()>(())
+            })
+            .unwrap()
+    });
+    let last = stats.trail.steps().last().unwrap();
+    assert!(last.at_ns > 300_000_000, "{stats:?}");
+    assert!((2..=4).contains(&last.next_threads), "{stats:?}");
+    // Few threads, little CPU time: 64 of them would have used 64 CPUs' worth.
+    assert!(stats.cpu_ns < stats.wall_ns * 12, "{stats:?}");
+}
