@@ -6,7 +6,7 @@
 //! [`BUSY`] provides the page, whoever turns it from a page to [`BUSY`] takes it
 //! away. So two faults meet only if they are for the same page. (In the seed all
 //! of them meet on one table of mutexes.) The page-table entry belongs to who
-//! holds the slot.
+//! holds the slot (invariant 22).
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

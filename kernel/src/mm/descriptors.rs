@@ -51,7 +51,7 @@ pub fn layout() -> &'static Layout {
 /// The machine's descriptors, by page frame number.
 fn array(end: Pfn) -> &'static [PageDesc] {
     // SAFETY:
-    // 1. `map_array` mapped the array from page 0 to the highest usable page, for ever (invariant 18).
+    // 1. `map_array` mapped the array from page 0 to the highest usable page, for ever (invariant 20).
     // 2. Descriptors are atomics: any bytes are a value, and shared access is what they are for.
     // 3. Holes are mapped read-only and never stored to: initialisation and allocator touch usable pages only.
     unsafe { core::slice::from_raw_parts(DESCRIPTORS_BASE as *const PageDesc, end.0 as usize) }

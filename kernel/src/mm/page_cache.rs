@@ -51,7 +51,7 @@ pub fn init(cpu: usize, home: u16, descs: &'static [PageDesc]) {
     slot.descs = descs;
 }
 
-/// Has a CPU find its cache, before it takes its first page (invariant 19).
+/// Has a CPU find its cache, before it takes its first page (invariant 21).
 pub fn attach(cpu: &PerCpu) {
     let slot: *const IrqLock<CpuPages> = &raw const SLOTS[cpu.id().index()].0;
     cpu.set_pages(slot.cast());
@@ -62,7 +62,7 @@ pub fn attach(cpu: &PerCpu) {
 fn here() -> &'static IrqLock<CpuPages> {
     let slot = percpu::this_cpu_pages().cast::<IrqLock<CpuPages>>();
     // SAFETY: only `attach` sets the pointer, to a static of this type, before the CPU takes its first page
-    // (invariant 19).
+    // (invariant 21).
     unsafe { &*slot }
 }
 
