@@ -43,6 +43,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.memory_map_init();
     boot.calibrate_zeroing();
     boot.report();
+    debug::watchdog::start();
     debug::fault::inject();
     let verdict = run();
     power_off(verdict)

@@ -85,6 +85,7 @@ enum Leave {
 
 /// Switches from the running thread, charged up to `now_ns`, to `next`; returns when the former runs
 /// again, perhaps on another CPU. Interrupts are off before and after.
+#[inline]
 fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
     let (cpu, id) = here();
     let previous = thread::current();
@@ -123,6 +124,7 @@ fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
 
 /// First thing on a thread's stack after a switch to it: lets go of the thread
 /// that ran before on this CPU.
+#[inline]
 pub(super) fn finish_switch() {
     let (cpu, _) = here();
     let Some(left) = Tid::new(cpu.leaving.load(Relaxed)) else { return };
@@ -197,12 +199,14 @@ fn must_reschedule(cpu: &Cpu, id: CpuId) -> bool {
 }
 
 /// Has the timer come when the running thread's group has used up what it may.
+#[inline]
 fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
     let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
     cpu.quota_end_ns.store(end_ns, Relaxed);
 }
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. Interrupts are off.
+#[inline]
 fn give_way(cpu: &Cpu, why: Reason) {
     let running = thread::current();
     let now_ns = tsc::now_ns();
@@ -357,6 +361,7 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
 
 /// When the running CPU wants its timer next: the end of the slice if somebody
 /// waits for it. `None`: no tick.
+#[inline]
 pub(super) fn next_slice_end(id: CpuId) -> Option<u64> {
     let cpu = cpus::get(id.index());
     let slice_end_ns = if cpu.waiting() > 0 { cpu.slice_end_ns.load(Relaxed) } else { u64::MAX };
@@ -379,12 +384,12 @@ pub fn set_nice(thread: &Thread, nice: Nice) {
     reweigh(thread);
 }
 
-/// Lends `thread` the calling thread's weight, until [`take_weight_back`]. One at a time: what was
+/// Lets `thread` run at the calling thread's weight if that is larger, until [`take_weight_back`]. One at a time: what was
 /// lent before is taken back.
 pub fn lend_weight(thread: &Arc<Thread>) {
     take_weight_back();
     let lender = thread::current();
-    let weight = lender.entity.weight().get();
+    let weight = lender.entity.weight().get().saturating_sub(thread.entity.weight().get());
     thread.entity.borrow(weight);
     *lender.lends.lock() = Some((thread.clone(), weight));
     reweigh(thread);

@@ -104,6 +104,7 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
 
 /// Sets the running CPU `id`'s timer to what it has to do next. Interrupts are
 /// off.
+#[inline]
 pub fn program(id: CpuId) {
     let timers = &TIMERS[id.index()];
     let slice_end_ns = next_slice_end(id).unwrap_or(NEVER);

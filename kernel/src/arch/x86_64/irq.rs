@@ -16,6 +16,7 @@ pub struct IrqGuard {
 
 impl IrqGuard {
     /// Switches interrupts off.
+    #[inline]
     pub fn new() -> Self {
         let was_enabled = interrupts::are_enabled();
         interrupts::disable();
@@ -24,6 +25,7 @@ impl IrqGuard {
 }
 
 impl Drop for IrqGuard {
+    #[inline]
     fn drop(&mut self) {
         if self.was_enabled {
             interrupts::enable();
@@ -40,6 +42,7 @@ pub struct IrqLock<T: ?Sized> {
 
 impl<T> IrqLock<T> {
     /// An open lock around `value`.
+    #[inline]
     pub const fn new(value: T) -> Self {
         Self { inner: SpinMutex::new(value) }
     }
@@ -47,6 +50,7 @@ impl<T> IrqLock<T> {
 
 impl<T: ?Sized> IrqLock<T> {
     /// Waits for the lock, spinning with interrupts off.
+    #[inline]
     pub fn lock(&self) -> IrqLockGuard<'_, T> {
         let irq = IrqGuard::new();
         IrqLockGuard { inner: self.inner.lock(), _irq: irq }
@@ -78,12 +82,14 @@ pub struct IrqLockGuard<'a, T: ?Sized> {
 
 impl<T: ?Sized> Deref for IrqLockGuard<'_, T> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
         &self.inner
     }
 }
 
 impl<T: ?Sized> DerefMut for IrqLockGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.inner
     }

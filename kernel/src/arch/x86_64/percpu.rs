@@ -30,6 +30,7 @@ impl CpuId {
     }
 
     /// The number, for tables.
+    #[inline]
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -126,6 +127,7 @@ impl PerCpu {
     }
 
     /// The CPU's number.
+    #[inline]
     pub fn id(&self) -> CpuId {
         self.id
     }
@@ -133,6 +135,12 @@ impl PerCpu {
     /// The id by which interrupts are addressed to this CPU.
     pub fn apic_id(&self) -> u32 {
         self.apic_id
+    }
+
+    /// What [`current`] returns on this CPU.
+    #[inline]
+    pub fn current(&self) -> *mut () {
+        self.current.load(SeqCst)
     }
 
     /// Whether the CPU runs threads.
@@ -172,6 +180,7 @@ pub unsafe fn init_boot_cpu() {
 /// The block of the CPU that runs this code. Unless the caller is pinned
 /// (interrupts off, or a thread bound to its CPU), the answer may be stale by
 /// the time it is used.
+#[inline]
 pub fn this_cpu() -> &'static PerCpu {
     let this: *const PerCpu;
     // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2), and
@@ -184,6 +193,7 @@ pub fn this_cpu() -> &'static PerCpu {
 
 /// The opaque pointer to the running thread; one load, so it cannot be torn by
 /// a migration.
+#[inline]
 pub fn current() -> *mut () {
     let current: *mut ();
     // SAFETY: as in `this_cpu`; the offset is the field's own.
@@ -199,6 +209,7 @@ pub fn current() -> *mut () {
 }
 
 /// Sets the pointer that [`current`] returns on this CPU. Interrupts are off.
+#[inline]
 pub fn set_current(thread: *mut ()) {
     this_cpu().current.store(thread, SeqCst);
 }
@@ -209,6 +220,7 @@ pub fn is_active() -> bool {
 }
 
 /// The block of CPU `id`.
+#[inline]
 pub fn get(id: CpuId) -> &'static PerCpu {
     // SAFETY: a `CpuId` is below the count, so its block is registered; registered blocks are never freed.
     unsafe { &*BLOCKS[id.index()].load(SeqCst) }
