@@ -191,6 +191,16 @@ impl Thread {
         }
     }
 
+    /// The thread as something to keep. It has to be in the table, as those are that run or are in a queue.
+    pub(super) fn arc(&self) -> Arc<Self> {
+        let thread: *const Self = self;
+        // SAFETY: every thread lives in an `Arc`, of which the table holds a count while the thread runs or is queued.
+        unsafe {
+            Arc::increment_strong_count(thread);
+            Arc::from_raw(thread)
+        }
+    }
+
     /// The thread's number, unique among living threads.
     #[inline]
     pub fn tid(&self) -> Tid {
@@ -221,9 +231,16 @@ impl Thread {
 
     /// CPU time that the thread has used up to now, in nanoseconds.
     pub fn cpu_time_ns(&self) -> u64 {
-        match self.account.cpu_time_ns.load(Relaxed) {
-            running if running & RUNS != 0 => tsc::now_ns().saturating_sub(running & !RUNS),
-            stopped => stopped,
+        loop {
+            let word = self.account.cpu_time_ns.load(SeqCst);
+            if word & RUNS == 0 {
+                return word;
+            }
+            let now_ns = tsc::now_ns();
+            // The same before and after: it ran all the while, and the clock was read in between.
+            if self.account.cpu_time_ns.load(SeqCst) == word {
+                return now_ns.saturating_sub(word & !RUNS);
+            }
         }
     }
 
@@ -334,12 +351,7 @@ pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
 
 /// The running thread as something to keep.
 pub fn current_arc() -> Arc<Thread> {
-    let thread: *const Thread = current();
-    // SAFETY: every thread lives in an `Arc`, of which the table holds a count while it runs.
-    unsafe {
-        Arc::increment_strong_count(thread);
-        Arc::from_raw(thread)
-    }
+    current().arc()
 }
 
 /// The thread numbered `tid`, which must be in a queue or run: such threads are
