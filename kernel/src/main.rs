@@ -44,6 +44,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.calibrate_zeroing();
     boot.reserve_huge_pages();
     boot.report();
+    debug::watchdog::start();
     debug::fault::inject();
     let verdict = run();
     power_off(verdict)

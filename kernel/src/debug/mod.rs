@@ -4,3 +4,4 @@ pub mod backtrace;
 pub mod fault;
 pub mod ktest;
 pub mod panic;
+pub mod watchdog;

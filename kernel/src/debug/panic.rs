@@ -119,7 +119,7 @@ fn others() -> impl Iterator<Item = &'static percpu::PerCpu> {
 
 /// Makes this the only CPU that runs, and the ports ours. A second panic on
 /// the way stops silently.
-fn take_over() {
+pub(super) fn take_over() {
     x86_64::instructions::interrupts::disable();
     if PANICKING.swap(true, SeqCst) {
         // Another CPU was first (its NMI will find us here), or we panicked while panicking.
@@ -145,6 +145,11 @@ fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
     for address in backtrace.as_slice() {
         print_line(format_args!("    {address:#018x}"));
     }
+    tell_where_others_were();
+}
+
+/// One line for each other CPU: where it was stopped.
+pub(super) fn tell_where_others_were() {
     for cpu in others() {
         match cpu.stopped_rip.load(SeqCst) {
             0 => print_line(format_args!("cpu {} did not stop", cpu.id())),

@@ -90,6 +90,7 @@ enum Leave {
 
 /// Switches from the running thread, charged up to `now_ns`, to `next`; returns when the former runs
 /// again, perhaps on another CPU. Interrupts are off before and after.
+#[inline]
 fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
     let (cpu, id) = here();
     let previous = thread::current();
@@ -128,6 +129,7 @@ fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
 
 /// First thing on a thread's stack after a switch to it: lets go of the thread
 /// that ran before on this CPU.
+#[inline]
 pub(super) fn finish_switch() {
     let (cpu, _) = here();
     let Some(left) = Tid::new(cpu.leaving.load(Relaxed)) else { return };
@@ -202,12 +204,14 @@ fn must_reschedule(cpu: &Cpu, id: CpuId) -> bool {
 }
 
 /// Has the timer come when the running thread's group has used up what it may.
+#[inline]
 fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
     let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
     cpu.quota_end_ns.store(end_ns, Relaxed);
 }
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. Interrupts are off.
+#[inline]
 fn give_way(cpu: &Cpu, why: Reason) {
     let running = thread::current();
     let now_ns = tsc::now_ns();
@@ -256,6 +260,11 @@ fn block_if(really: impl FnOnce(&Thread) -> bool) {
 /// (on the clock of [`tsc::now_ns`]) has come. An `unpark` from before is used
 /// up and returns at once. May return without reason.
 pub fn park(deadline_ns: Option<u64>) {
+    debug_assert!(
+        x86_64::instructions::interrupts::are_enabled(),
+        "invariant 19: thread {} blocks with interrupts off",
+        thread::current().name()
+    );
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");
@@ -362,6 +371,7 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
 
 /// When the running CPU wants its timer next: the end of the slice if somebody
 /// waits for it. `None`: no tick.
+#[inline]
 pub(super) fn next_slice_end(id: CpuId) -> Option<u64> {
     let cpu = cpus::get(id.index());
     let slice_end_ns = if cpu.waiting() > 0 { cpu.slice_end_ns.load(Relaxed) } else { u64::MAX };
@@ -384,22 +394,45 @@ pub fn set_nice(thread: &Thread, nice: Nice) {
     reweigh(thread);
 }
 
-/// Lends `thread` the calling thread's weight, until [`take_weight_back`]. One at a time: what was
-/// lent before is taken back.
+/// A weight that is passed on no further than this: a circle of threads that wait for each other is no reason to hang here.
+const MOST_LENDERS_IN_A_ROW: usize = 32;
+
+/// Lets `thread` run at the calling thread's weight if that is larger, until [`take_weight_back`]; and
+/// whomever `thread` itself lends to. One at a time: what was lent before is taken back.
 pub fn lend_weight(thread: &Arc<Thread>) {
-    take_weight_back();
     let lender = thread::current();
-    let weight = lender.entity.weight().get();
-    thread.entity.borrow(weight);
-    *lender.lends.lock() = Some((thread.clone(), weight));
-    reweigh(thread);
+    move_loan(lender, Some(thread));
+    // Who is lent something while it waits passes it on.
+    let mut via = thread.clone();
+    for _ in 0..MOST_LENDERS_IN_A_ROW {
+        let mut loan = via.lends.lock();
+        let Some((to, lent)) = loan.as_mut() else { return };
+        let more = via.entity.weight().get().saturating_sub(to.entity.weight().get());
+        *lent += more;
+        to.entity.borrow(more);
+        let to = to.clone();
+        drop(loan);
+        reweigh(&to);
+        via = to;
+    }
+}
+
+/// Takes back what `lender` has lent, and lends to `to`, if anybody, what `lender` weighs more.
+pub(super) fn move_loan(lender: &Thread, to: Option<&Arc<Thread>>) {
+    let old = lender.lends.lock().take();
+    if let Some((borrower, weight)) = old {
+        borrower.entity.give_back(weight);
+        reweigh(&borrower);
+    }
+    if let Some(to) = to {
+        let weight = lender.entity.weight().get().saturating_sub(to.entity.weight().get());
+        to.entity.borrow(weight);
+        *lender.lends.lock() = Some((to.clone(), weight));
+        reweigh(to);
+    }
 }
 
 /// Takes back what the calling thread has lent.
 pub fn take_weight_back() {
-    let lent = thread::current().lends.lock().take();
-    if let Some((thread, weight)) = lent {
-        thread.entity.give_back(weight);
-        reweigh(&thread);
-    }
+    move_loan(thread::current(), None);
 }

@@ -60,11 +60,13 @@ static OPEN: SharedCpuMask = SharedCpuMask::new(CpuMask::EMPTY);
 static IDLE_COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// The part of CPU number `cpu`.
+#[inline]
 pub(super) fn get(cpu: usize) -> &'static Cpu {
     &CPUS[cpu]
 }
 
 /// The running CPU's part. Interrupts must be off, or the answer may be stale.
+#[inline]
 pub(super) fn here() -> (&'static Cpu, CpuId) {
     let id = percpu::this_cpu().id();
     (&CPUS[id.index()], id)
@@ -76,6 +78,7 @@ pub(super) fn open() -> CpuMask {
 }
 
 /// Whether threads may be given to CPU number `cpu`.
+#[inline]
 pub(super) fn is_open(cpu: usize) -> bool {
     OPEN.contains(cpu)
 }
@@ -123,16 +126,19 @@ pub(super) fn send_reschedule(cpu: usize) {
 
 impl Cpu {
     /// Whether the idle thread runs.
+    #[inline]
     pub(super) fn is_idle(&self) -> bool {
         self.running_weight.load(SeqCst) == 0
     }
 
     /// Threads that wait for the CPU.
+    #[inline]
     pub(super) fn waiting(&self) -> u32 {
         self.waiting.load(SeqCst)
     }
 
     /// Access to the queue (invariant 4).
+    #[inline]
     pub(super) fn lock_queue(&self) -> QueueGuard<'_> {
         QueueGuard { queue: self.queue.lock(), cpu: self }
     }
@@ -152,11 +158,13 @@ pub(super) struct QueueGuard<'a> {
 
 impl QueueGuard<'_> {
     /// Read access.
+    #[inline]
     pub(super) fn queue(&self) -> &FairQueue {
         &self.queue
     }
 
     /// Charges the running thread for the time since it was last charged.
+    #[inline]
     pub(super) fn charge(&mut self, running: &Thread, now_ns: u64) {
         let ran_ns = running.take_uncharged_ns(now_ns);
         running.group().charge(ran_ns, now_ns);
@@ -172,6 +180,7 @@ impl QueueGuard<'_> {
     }
 
     /// Queues `thread`, which is in no queue and was on this CPU.
+    #[inline]
     pub(super) fn push(&mut self, thread: &Thread, now_ns: u64) {
         thread.note_queued(now_ns);
         thread.is_queued.store(true, SeqCst);
@@ -187,6 +196,7 @@ impl QueueGuard<'_> {
     }
 
     /// Applies `take`, which takes a thread out or not.
+    #[inline]
     pub(super) fn take(
         &mut self,
         take: impl FnOnce(&mut FairQueue) -> Option<Tid>,
@@ -198,6 +208,7 @@ impl QueueGuard<'_> {
         Some(taken)
     }
 
+    #[inline]
     fn tell(&self) {
         // Relaxed: under the lock; SeqCst readers without it get a hint that may be stale anyway.
         self.cpu.waiting.store(self.queue.len() as u32, Relaxed);

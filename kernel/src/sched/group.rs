@@ -108,6 +108,7 @@ impl Group {
     }
 
     /// One of the group's threads used `ns` of CPU time on the running CPU. Interrupts are off.
+    #[inline]
     pub(super) fn charge(&self, ns: u64, now_ns: u64) {
         // Relaxed, here and below: counters, on which nothing else depends.
         let shard = &self.shards[percpu::this_cpu().id().index()].0;
@@ -122,6 +123,7 @@ impl Group {
         self.count_against_quota(ns, tsc::now_ns());
     }
 
+    #[inline]
     fn count_against_quota(&self, ns: u64, now_ns: u64) {
         if let Some(quota) = self.quota {
             self.enter_period(quota, now_ns);
@@ -143,6 +145,7 @@ impl Group {
     }
 
     /// CPU time that the group may still use in this period; `None` when nothing limits it.
+    #[inline]
     pub(super) fn left_ns(&self, now_ns: u64) -> Option<u64> {
         let quota = self.quota?;
         self.enter_period(quota, now_ns);

@@ -5,7 +5,8 @@
 //! * [`core`]: the one function that switches threads, and what leads to it.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
-//! * [`wait`]: wait queues and completions, made of park and unpark.
+//! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
+//! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
 //! * [`pool`]: threads that wait for work to be handed to them.
 //!
@@ -16,6 +17,7 @@
 mod core;
 mod cpus;
 pub mod group;
+pub mod mutex;
 mod place;
 pub mod pool;
 mod thread;
@@ -28,7 +30,8 @@ pub use self::core::{
 };
 pub use place::{AffinityError, set_affinity};
 pub use thread::{
-    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, spawn, spawn_on, thread_count,
+    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on, spawn,
+    spawn_on, thread_count,
 };
 
 use ::core::sync::atomic::Ordering::Relaxed;

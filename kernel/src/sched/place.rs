@@ -19,6 +19,7 @@ const BALANCE_INTERVAL_NS: u64 = 20_000_000;
 
 /// Whether `thread` may run on CPU number `cpu`: it is allowed to, and the CPU is open. When no
 /// CPU that it is allowed on is open, any will do.
+#[inline]
 pub(super) fn may_run_on(thread: &Thread, cpu: usize) -> bool {
     if !cpus::is_open(cpu) {
         return false;

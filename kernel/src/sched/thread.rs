@@ -108,6 +108,7 @@ impl Account {
 }
 
 /// Adds to a counter that has one writer at a time.
+#[inline]
 fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Relaxed) + amount, Relaxed);
 }
@@ -190,7 +191,18 @@ impl Thread {
         }
     }
 
+    /// The thread as something to keep. It has to be in the table, as those are that run or are in a queue.
+    pub(super) fn arc(&self) -> Arc<Self> {
+        let thread: *const Self = self;
+        // SAFETY: every thread lives in an `Arc`, of which the table holds a count while the thread runs or is queued.
+        unsafe {
+            Arc::increment_strong_count(thread);
+            Arc::from_raw(thread)
+        }
+    }
+
     /// The thread's number, unique among living threads.
+    #[inline]
     pub fn tid(&self) -> Tid {
         self.tid
     }
@@ -201,11 +213,13 @@ impl Thread {
     }
 
     /// Whether this is a CPU's idle thread.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.stack.is_none()
     }
 
     /// The group that it is accounted to.
+    #[inline]
     pub fn group(&self) -> &Arc<Group> {
         &self.group
     }
@@ -217,9 +231,16 @@ impl Thread {
 
     /// CPU time that the thread has used up to now, in nanoseconds.
     pub fn cpu_time_ns(&self) -> u64 {
-        match self.account.cpu_time_ns.load(Relaxed) {
-            running if running & RUNS != 0 => tsc::now_ns().saturating_sub(running & !RUNS),
-            stopped => stopped,
+        loop {
+            let word = self.account.cpu_time_ns.load(SeqCst);
+            if word & RUNS == 0 {
+                return word;
+            }
+            let now_ns = tsc::now_ns();
+            // The same before and after: it ran all the while, and the clock was read in between.
+            if self.account.cpu_time_ns.load(SeqCst) == word {
+                return now_ns.saturating_sub(word & !RUNS);
+            }
         }
     }
 
@@ -234,6 +255,7 @@ impl Thread {
     }
 
     /// CPU number `cpu` starts to run the thread.
+    #[inline]
     pub(super) fn start_clock(&self, now_ns: u64, cpu: usize) {
         // SeqCst: whoever has changed the thread's affinity either is seen by us, or sees where the thread is.
         self.cpu.store(cpu, SeqCst);
@@ -251,6 +273,7 @@ impl Thread {
     }
 
     /// Nanoseconds that the thread, which runs here, ran since it started to or was last asked.
+    #[inline]
     pub(super) fn take_uncharged_ns(&self, now_ns: u64) -> u64 {
         let ran_ns = now_ns.saturating_sub(self.account.charged_until_ns.load(Relaxed));
         self.account.charged_until_ns.store(now_ns, Relaxed);
@@ -258,12 +281,14 @@ impl Thread {
     }
 
     /// The thread, which runs here, stops.
+    #[inline]
     pub(super) fn stop_clock(&self, now_ns: u64) {
         let started_ns = self.account.cpu_time_ns.load(Relaxed) & !RUNS;
         self.account.cpu_time_ns.store(now_ns.saturating_sub(started_ns), Relaxed);
     }
 
     /// The thread waits from now on.
+    #[inline]
     pub(super) fn note_queued(&self, now_ns: u64) {
         self.account.queued_at_ns.store(now_ns, Relaxed);
     }
@@ -282,16 +307,19 @@ impl Thread {
         &self.timer_node
     }
 
+    #[inline]
     pub(super) fn stopped_at(&self) -> *mut StackPointer {
         self.stopped_at.get()
     }
 
+    #[inline]
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(SeqCst)
     }
 }
 
 /// The running thread.
+#[inline]
 pub fn current() -> &'static Thread {
     let thread = percpu::current().cast::<Thread>();
     debug_assert!(!thread.is_null(), "no thread runs here yet");
@@ -308,18 +336,27 @@ pub fn current_name() -> &'static str {
     current().name()
 }
 
+/// The name of the thread that another CPU runs.
+///
+/// # Safety
+/// That CPU does not switch threads meanwhile: it is stopped, or stuck.
+pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
+    let thread = cpu.current().cast::<Thread>();
+    if thread.is_null() {
+        return "boot";
+    }
+    // SAFETY: a CPU's current thread is in the table for as long as it is the current one, which the caller promises.
+    unsafe { (*thread).name() }
+}
+
 /// The running thread as something to keep.
 pub fn current_arc() -> Arc<Thread> {
-    let thread: *const Thread = current();
-    // SAFETY: every thread lives in an `Arc`, of which the table holds a count while it runs.
-    unsafe {
-        Arc::increment_strong_count(thread);
-        Arc::from_raw(thread)
-    }
+    current().arc()
 }
 
 /// The thread numbered `tid`, which must be in a queue or run: such threads are
 /// in the table.
+#[inline]
 pub(super) fn get(tid: Tid) -> &'static Thread {
     let thread = TABLE[tid.index()].load(SeqCst);
     assert!(!thread.is_null(), "thread {tid} is in a queue but has ended");
@@ -348,12 +385,14 @@ pub(super) struct AllThreads;
 pub(super) struct TimerNodes;
 
 impl Entities for AllThreads {
+    #[inline]
     fn entity(&self, tid: Tid) -> &Entity {
         &get(tid).entity
     }
 }
 
 impl HeapNodes for TimerNodes {
+    #[inline]
     fn node(&self, tid: Tid) -> &HeapNode {
         &get(tid).timer_node
     }
@@ -469,6 +508,7 @@ impl<'a> Spawn<'a> {
     }
 
     /// In `group`, not its creator's.
+    #[inline]
     pub const fn group(self, group: &'a Arc<Group>) -> Self {
         Self { group: Some(group), ..self }
     }

@@ -89,9 +89,16 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
         };
         sleepers.remove(&TimerNodes, tid);
         let thread = thread::get(tid);
-        // A throttled thread is not in `park`.
-        let was_throttled = thread.is_throttled.swap(false, SeqCst);
-        let wakes = was_throttled || thread.park.cancel_park() == UnparkAction::Wake;
+        // A throttled thread is not in `park`. What its group has used too much may take up another period: then it
+        // must not even begin to run, a late timer would give it what it may not have.
+        let is_throttled = thread.is_throttled.load(SeqCst);
+        if is_throttled && thread.group().left_ns(now_ns) == Some(0) {
+            thread.timer_node().set_key(thread.group().throttle(now_ns));
+            sleepers.push(&TimerNodes, tid);
+            continue;
+        }
+        thread.is_throttled.store(false, SeqCst);
+        let wakes = is_throttled || thread.park.cancel_park() == UnparkAction::Wake;
         // Last: a thread that finds this gone may end at once. One that sleeps cannot: it is ours to wake.
         thread.timer_cpu.store(NO_CPU, SeqCst);
         // Waking takes a run queue's lock, which comes before this one.
@@ -104,6 +111,7 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
 
 /// Sets the running CPU `id`'s timer to what it has to do next. Interrupts are
 /// off.
+#[inline]
 pub fn program(id: CpuId) {
     let timers = &TIMERS[id.index()];
     let slice_end_ns = next_slice_end(id).unwrap_or(NEVER);

@@ -8,4 +8,5 @@ mod jobs;
 mod ktask;
 mod mm;
 mod sched;
+mod sched_block;
 mod sched_share;

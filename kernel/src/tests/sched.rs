@@ -53,17 +53,8 @@ kernel_tests! { "sched":
                     thread.join();
                 }
             }
-            // Ended threads are freed by the next spawn or an idle CPU: wait for one of them to get to it.
-            let deadline_ns = tsc::now_ns() + 5_000_000_000;
-            while sched::thread_count() > before_threads() && tsc::now_ns() < deadline_ns {
-                sched::reap();
-                sched::yield_now();
-            }
+            sched::settle();
         };
-        fn before_threads() -> usize {
-            // Idle threads, helpers and the main thread live for ever.
-            2 * percpu::online_count()
-        }
         round();
         let (heap_before, pages_before) = (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
         round();

@@ -20,6 +20,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("stack_overflow::fault::is_told_as_what_it_is", stack_overflow),
     ("stack_overflow_on_ap::fault::is_told_as_what_it_is", stack_overflow_on_ap),
     ("hang::onlooker::names_where_every_cpu_stood", hang),
+    ("stuck_cpu::watchdog::ends_the_run_and_tells_where", stuck_cpu),
+    ("stuck_boot_cpu::watchdog::ends_the_run_and_tells_where", stuck_boot_cpu),
     ("no_helpers::jobs::run_on_their_caller", no_helpers),
     ("allocation_fails::jobs::is_told_and_the_run_goes_on", allocation_fails),
     ("small_memory::jobs::are_fitted_or_skipped", small_memory),
@@ -166,6 +168,28 @@ fn hang(lab: &Lab) -> Result<(), Failed> {
     let waits = lines.iter().any(|line| line.starts_with("cpu 0: ") && line.contains(" at kernel/src/"));
     ensure(&evidence, waits, "where cpu 0 stood is not told by name")?;
     ensure(&evidence, lines.iter().any(stuck), "where cpu 1 is stuck is not told by name")
+}
+
+fn stuck_cpu(lab: &Lab) -> Result<(), Failed> {
+    stuck_on(lab, 1)
+}
+
+fn stuck_boot_cpu(lab: &Lab) -> Result<(), Failed> {
+    stuck_on(lab, 0)
+}
+
+fn stuck_on(lab: &Lab, cpu: u32) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP2, &format!("fault.hang_cpu={cpu} watchdog.timeout_ms=2000"))?;
+    expect_verdict(&evidence, Verdict::Watchdog)?;
+    let told = evidence.records().iter().any(|record| match record {
+        Record::Panic { cpu: told, thread, message, .. } => {
+            *told == cpu && thread == "fault.hang_cpu" && message.contains("answers no interrupt")
+        }
+        _ => false,
+    });
+    ensure(&evidence, told, format_args!("no record names cpu {cpu}, its thread, and that it is stuck"))?;
+    ensure_symbols(&evidence, "inject")?;
+    ensure_ended_as_failed(&evidence)
 }
 
 fn no_helpers(lab: &Lab) -> Result<(), Failed> {

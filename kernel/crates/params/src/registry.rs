@@ -30,6 +30,13 @@ pub static SMP_AP_TIMEOUT_MS: U64Param = U64Param::new(
     10..=60_000,
     "how long no CPU may make progress in starting before the boot goes on without the missing ones",
 );
+/// `watchdog.timeout_ms`.
+pub static WATCHDOG_TIMEOUT_MS: U64Param = U64Param::new(
+    "watchdog.timeout_ms",
+    20_000,
+    0..=600_000,
+    "how long a CPU may answer no interrupt, or run one thread while others wait, before the run ends; 0: not watched",
+);
 /// `log.level`.
 pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
     "log.level",
@@ -156,6 +163,7 @@ pub static ALL: &[&dyn Param] = &[
     &KTASK_MAX_THREADS,
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
+    &WATCHDOG_TIMEOUT_MS,
     &LOG_LEVEL,
     &MEMORY_EARLY,
     &HUGE_2M,

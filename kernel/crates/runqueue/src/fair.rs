@@ -10,7 +10,9 @@
 //! that leaves a queue's CPU (it blocks, or moves) takes along only its distance to
 //! the floor, its *lag*, and joins the next queue at the same distance.
 
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
 use crate::list::Tid;
@@ -53,6 +55,8 @@ pub struct Entity {
     own_weight: AtomicU32,
     lent_weight: AtomicU32,
     is_idle_class: AtomicBool,
+    /// The settings above have changed, and do not count yet.
+    has_changed: AtomicBool,
     /// By which weight the key was reckoned last.
     clock_weight: AtomicU32,
     /// Whose floor the key is measured from; follows the class when the thread runs or is queued next.
@@ -69,6 +73,7 @@ impl Entity {
             own_weight: AtomicU32::new(Weight::UNIT.get()),
             lent_weight: AtomicU32::new(0),
             is_idle_class: AtomicBool::new(false),
+            has_changed: AtomicBool::new(false),
             clock_weight: AtomicU32::new(Weight::UNIT.get()),
             is_on_idle_clock: AtomicBool::new(false),
         }
@@ -78,31 +83,42 @@ impl Entity {
     pub fn set_nice(&self, nice: Nice) {
         self.own_weight.store(nice.weight().get(), Relaxed);
         self.is_idle_class.store(false, Relaxed);
+        self.note_change();
     }
 
     /// Puts the thread into the idle class.
     pub fn set_idle_class(&self) {
         self.own_weight.store(Weight::IDLE.get(), Relaxed);
         self.is_idle_class.store(true, Relaxed);
+        self.note_change();
     }
 
     /// Adds to the thread's weight what another lends it while that one waits for it.
     pub fn borrow(&self, weight: u32) {
         self.lent_weight.fetch_add(weight, Relaxed);
+        self.note_change();
     }
 
     /// Takes back what was lent.
     pub fn give_back(&self, weight: u32) {
         self.lent_weight.fetch_sub(weight, Relaxed);
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        // Release pairs with the Acquire in `follow_settings`: who sees the mark sees the change.
+        self.has_changed.store(true, Release);
     }
 
     /// The thread's weight now, with what was lent to it.
+    #[inline]
     #[must_use]
     pub fn weight(&self) -> Weight {
         Weight::clamped(self.own_weight.load(Relaxed).saturating_add(self.lent_weight.load(Relaxed)))
     }
 
     /// The thread's class now: who is lent weight does not idle.
+    #[inline]
     #[must_use]
     pub fn class(&self) -> Class {
         let is_idle = self.is_idle_class.load(Relaxed) && self.lent_weight.load(Relaxed) == 0;
@@ -115,10 +131,12 @@ impl Entity {
         self.node.key()
     }
 
+    #[inline]
     fn clock_class(&self) -> Class {
         if self.is_on_idle_clock.load(Relaxed) { Class::Idle } else { Class::Fair }
     }
 
+    #[inline]
     fn set_clock_class(&self, class: Class) {
         self.is_on_idle_clock.store(class == Class::Idle, Relaxed);
     }
@@ -179,6 +197,7 @@ impl ClassQueue {
         Self { heap: Heap::new(), floor_ns: 0 }
     }
 
+    #[inline]
     fn raise_floor(&mut self, running_ns: Option<u64>, first_ns: Option<u64>) {
         let rearmost = match (running_ns, first_ns) {
             (Some(a), Some(b)) => Some(if is_before(b, a) { b } else { a }),
@@ -210,24 +229,28 @@ impl FairQueue {
     }
 
     /// Number of threads that wait.
+    #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.fair.heap.len() + self.idle.heap.len()
     }
 
     /// Whether no thread waits.
+    #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.fair.heap.is_empty() && self.idle.heap.is_empty()
     }
 
     /// Sum of the weights of the threads that wait.
+    #[inline]
     #[must_use]
     pub const fn weight(&self) -> u64 {
         self.weight
     }
 
     /// Advances the clock of the thread that runs here by `ran_ns` of real time.
+    #[inline]
     pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
         let now_ns = running
             .node
@@ -243,6 +266,7 @@ impl FairQueue {
 
     /// Puts `tid` on this queue's time: it has run or waited on none since
     /// [`detach`](Self::detach).
+    #[inline]
     pub fn attach(&self, entity: &Entity, arrival: Arrival) {
         let lag_ns = match (entity.lag_ns.load(Relaxed), arrival) {
             (lag_ns, Arrival::Moved) => lag_ns,
@@ -267,26 +291,29 @@ impl FairQueue {
     }
 
     /// Lets a change of class or weight count.
+    #[inline]
     fn follow_settings(&self, entity: &Entity) {
-        let class = entity.class();
-        if class != entity.clock_class() || entity.weight().get() != entity.clock_weight.load(Relaxed) {
+        if entity.has_changed.load(Acquire) {
+            // Before the settings are read: a change that comes now is marked again.
+            entity.has_changed.store(false, Relaxed);
             self.detach(entity);
-            self.join_clock(entity, class, entity.lag_ns.load(Relaxed));
+            self.join_clock(entity, entity.class(), entity.lag_ns.load(Relaxed));
         }
     }
 
     /// Takes the thread behind `entity`, which runs here or was just taken out of this
     /// queue, off this queue's time.
+    #[inline]
     pub fn detach(&self, entity: &Entity) {
         let limit_ns = LAG_LIMIT_NS as i64;
         let lag_ns = entity.node.key().wrapping_sub(self.class(entity.clock_class()).floor_ns) as i64;
         entity.lag_ns.store(lag_ns.clamp(-limit_ns, limit_ns), Relaxed);
     }
 
-    /// Queues `tid`, which is in no run queue and on this queue's time. O(log n).
+    /// Queues `tid`, which is in no run queue and on this queue's time: attached, or charged just now. O(log n).
+    #[inline]
     pub fn push<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
-        self.follow_settings(entity);
         self.weight += u64::from(entity.clock_weight.load(Relaxed));
         self.class_mut(entity.clock_class()).heap.push(&Nodes(entities), tid);
     }
@@ -295,10 +322,12 @@ impl FairQueue {
     /// once. O(log n).
     pub fn requeue<E: Entities>(&mut self, entities: &E, tid: Tid) {
         self.remove(entities, tid);
+        self.follow_settings(entities.entity(tid));
         self.push(entities, tid);
     }
 
     /// Takes out `tid`, which is in this queue. O(log n).
+    #[inline]
     pub fn remove<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
         self.weight -= u64::from(entity.clock_weight.load(Relaxed));
@@ -306,6 +335,7 @@ impl FairQueue {
     }
 
     /// Takes out the thread that should run next. O(log n).
+    #[inline]
     pub fn pop<E: Entities>(&mut self, entities: &E) -> Option<Tid> {
         let (_, tid) = self.first()?;
         self.remove(entities, tid);
@@ -313,6 +343,7 @@ impl FairQueue {
     }
 
     /// As [`pop`](Self::pop), if the running thread has to give way to it.
+    #[inline]
     pub fn pop_instead_of<E: Entities>(
         &mut self,
         entities: &E,
@@ -326,6 +357,7 @@ impl FairQueue {
     }
 
     /// Whether the running thread has to give way to the first that waits.
+    #[inline]
     #[must_use]
     pub fn must_give_way<E: Entities>(&self, entities: &E, running: &Entity, why: Reason) -> bool {
         let Some((class, tid)) = self.first() else { return false };
@@ -362,11 +394,13 @@ impl FairQueue {
         found.or_else(|| self.idle.heap.find(&nodes, usize::MAX, &mut wanted))
     }
 
+    #[inline]
     fn first(&self) -> Option<(Class, Tid)> {
         let fair = self.fair.heap.first().map(|tid| (Class::Fair, tid));
         fair.or_else(|| self.idle.heap.first().map(|tid| (Class::Idle, tid)))
     }
 
+    #[inline]
     fn class(&self, class: Class) -> &ClassQueue {
         match class {
             Class::Fair => &self.fair,
@@ -374,6 +408,7 @@ impl FairQueue {
         }
     }
 
+    #[inline]
     fn class_mut(&mut self, class: Class) -> &mut ClassQueue {
         match class {
             Class::Fair => &mut self.fair,

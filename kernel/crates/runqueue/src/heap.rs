@@ -42,40 +42,49 @@ impl HeapNode {
     }
 
     /// The key.
+    #[inline]
     #[must_use]
     pub fn key(&self) -> u64 {
         self.key.load(Relaxed)
     }
 
     /// Sets the key; not while the thread is in a heap.
+    #[inline]
     pub fn set_key(&self, key: u64) {
         self.key.store(key, Relaxed);
     }
 
+    #[inline]
     fn left(&self) -> Option<Tid> {
         Tid::new(self.left.load(Relaxed))
     }
 
+    #[inline]
     fn right(&self) -> Option<Tid> {
         Tid::new(self.right.load(Relaxed))
     }
 
+    #[inline]
     fn parent(&self) -> Option<Tid> {
         Tid::new(self.parent.load(Relaxed))
     }
 
+    #[inline]
     fn set_left(&self, child: Option<Tid>) {
         self.left.store(Tid::to_raw(child), Relaxed);
     }
 
+    #[inline]
     fn set_right(&self, child: Option<Tid>) {
         self.right.store(Tid::to_raw(child), Relaxed);
     }
 
+    #[inline]
     fn set_parent(&self, parent: Option<Tid>) {
         self.parent.store(Tid::to_raw(parent), Relaxed);
     }
 
+    #[inline]
     fn reset_links(&self) {
         self.set_left(None);
         self.set_right(None);
@@ -98,6 +107,7 @@ pub trait HeapNodes {
 }
 
 /// Whether key `a` comes before key `b`.
+#[inline]
 #[must_use]
 pub const fn is_before(a: u64, b: u64) -> bool {
     (a.wrapping_sub(b) as i64) < 0
@@ -121,24 +131,28 @@ impl Heap {
     }
 
     /// Number of threads in it.
+    #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no thread is in it.
+    #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.root.is_none()
     }
 
     /// A thread with the smallest key, which stays.
+    #[inline]
     #[must_use]
     pub const fn first(&self) -> Option<Tid> {
         self.root
     }
 
     /// The smallest key.
+    #[inline]
     #[must_use]
     pub fn first_key(&self, nodes: &impl HeapNodes) -> Option<u64> {
         self.root.map(|tid| nodes.node(tid).key())
@@ -146,6 +160,7 @@ impl Heap {
 
     /// Puts in `tid`, which is in no heap of this kind, under the key of its
     /// node. O(log n).
+    #[inline]
     pub fn push(&mut self, nodes: &impl HeapNodes, tid: Tid) {
         let node = nodes.node(tid);
         node.reset_links();
@@ -156,6 +171,7 @@ impl Heap {
     }
 
     /// Takes out a thread with the smallest key. O(log n).
+    #[inline]
     pub fn pop(&mut self, nodes: &impl HeapNodes) -> Option<Tid> {
         let tid = self.root?;
         self.remove(nodes, tid);
@@ -163,10 +179,17 @@ impl Heap {
     }
 
     /// Takes out `tid`, which is in this heap. O(log n).
+    #[inline]
     pub fn remove(&mut self, nodes: &impl HeapNodes, tid: Tid) {
         let node = nodes.node(tid);
         let parent = node.parent();
         let (left, right) = (node.left(), node.right());
+        self.len -= 1;
+        if self.len == 0 {
+            debug_assert!(self.root == Some(tid), "thread {tid} is in another heap or none");
+            self.root = None;
+            return;
+        }
         for child in [left, right].into_iter().flatten() {
             nodes.node(child).set_parent(None);
         }
@@ -189,8 +212,6 @@ impl Heap {
                 repair_until_unchanged(nodes, above);
             }
         }
-        node.reset_links();
-        self.len -= 1;
     }
 
     /// The first thread that `wanted` accepts, looking at `most` of them, from
@@ -253,6 +274,7 @@ fn merge(nodes: &impl HeapNodes, a: Option<Tid>, b: Option<Tid>) -> Option<Tid> 
     Some(root)
 }
 
+#[inline]
 fn goes_first(nodes: &impl HeapNodes, a: Tid, b: Tid) -> bool {
     let (a, b) = (nodes.node(a), nodes.node(b));
     match a.key() == b.key() {
@@ -267,6 +289,7 @@ fn hang_right(nodes: &impl HeapNodes, above: Tid, below: Tid) {
 }
 
 /// Puts the deeper child left, and the rank right; whether that changed.
+#[inline]
 fn repair(nodes: &impl HeapNodes, tid: Tid) -> bool {
     let node = nodes.node(tid);
     let (left, right) = (node.left(), node.right());

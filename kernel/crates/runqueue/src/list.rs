@@ -15,24 +15,28 @@ impl Tid {
     pub const NONE_RAW: u32 = u32::MAX;
 
     /// The thread with this number; `None` for [`NONE_RAW`](Self::NONE_RAW).
+    #[inline]
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
         if number == Self::NONE_RAW { None } else { Some(Self(number)) }
     }
 
     /// The number.
+    #[inline]
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
     /// The number as an index into a table of threads.
+    #[inline]
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
     /// Writes a link into one `u32`; [`new`](Self::new) reads it back.
+    #[inline]
     #[must_use]
     pub const fn to_raw(link: Option<Self>) -> u32 {
         match link {
@@ -81,24 +85,28 @@ pub struct List {
 
 impl List {
     /// An empty list.
+    #[inline]
     #[must_use]
     pub const fn new() -> Self {
         Self { head: None, tail: None, len: 0 }
     }
 
     /// Number of threads in the list.
+    #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
     /// Whether no thread is in the list.
+    #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The first thread, which stays.
+    #[inline]
     #[must_use]
     pub const fn front(&self) -> Option<Tid> {
         self.head

@@ -64,6 +64,7 @@ impl CpuMask {
     }
 
     /// Whether `cpu` is in the set.
+    #[inline]
     #[must_use]
     pub const fn contains(&self, cpu: usize) -> bool {
         cpu < MAX_CPUS && self.words[cpu / WORD_BITS] & (1 << (cpu % WORD_BITS)) != 0
@@ -205,6 +206,7 @@ impl SharedCpuMask {
     }
 
     /// The set, word by word.
+    #[inline]
     #[must_use]
     pub fn load(&self) -> CpuMask {
         let mut words = [0; WORDS];
@@ -222,6 +224,7 @@ impl SharedCpuMask {
     }
 
     /// Whether `cpu` is in the set.
+    #[inline]
     #[must_use]
     pub fn contains(&self, cpu: usize) -> bool {
         cpu < MAX_CPUS && self.words[cpu / WORD_BITS].load(SeqCst) & (1 << (cpu % WORD_BITS)) != 0

@@ -83,6 +83,7 @@ impl ParkState {
     ///
     /// On [`Consumed`](ParkDecision::Consumed) everything that the waker did
     /// before its `unpark` is visible.
+    #[inline]
     pub fn prepare_park(&self) -> ParkDecision {
         // Release pairs with the Acquire in `unpark` and `cancel_park`: who
         // finds the thread parked sees what the thread did before.
@@ -106,6 +107,7 @@ impl ParkState {
     ///
     /// What the caller did before is visible to the thread when it next
     /// returns from sleeping or finds its token. Tokens do not add up.
+    #[inline]
     pub fn unpark(&self) -> UnparkAction {
         // Even a token that is there already is written anew: its finder has
         // to see what this caller did, so this Release has to pair with the
@@ -126,6 +128,7 @@ impl ParkState {
     /// (its caller queues the thread) or that the thread does not sleep. A
     /// thread that cancels its own sleep goes on running on `Wake`, and on
     /// `Nothing` switches away, since it has been queued.
+    #[inline]
     pub fn cancel_park(&self) -> UnparkAction {
         // Acquire pairs with the Release in `prepare_park`, Release with the
         // Acquire of the thread's next `prepare_park`.

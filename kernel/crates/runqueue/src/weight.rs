@@ -30,12 +30,14 @@ impl Nice {
     }
 
     /// The level as a number.
+    #[inline]
     #[must_use]
     pub const fn get(self) -> i8 {
         self.0
     }
 
     /// The weight that goes with it.
+    #[inline]
     #[must_use]
     pub const fn weight(self) -> Weight {
         Weight(WEIGHTS[(self.0 + 20) as usize])
@@ -61,6 +63,7 @@ impl Weight {
     pub const MOST: Self = Self(1 << 24);
 
     /// A weight of `raw`, within 1 and [`MOST`](Self::MOST).
+    #[inline]
     #[must_use]
     pub const fn clamped(raw: u32) -> Self {
         if raw == 0 {
@@ -73,12 +76,14 @@ impl Weight {
     }
 
     /// The number.
+    #[inline]
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
     /// Virtual time that `real_ns` of running counts for: slower for the heavy.
+    #[inline]
     #[must_use]
     pub const fn virtual_ns(self, real_ns: u64) -> u64 {
         if self.0 == Self::UNIT.0 {

@@ -44,6 +44,7 @@ pub struct IrqLock<T: ?Sized> {
 
 impl<T> IrqLock<T> {
     /// An open lock around `value`.
+    #[inline]
     pub const fn new(value: T) -> Self {
         Self { inner: SpinMutex::new(value) }
     }
@@ -99,12 +100,14 @@ pub struct IrqLockGuard<'a, T: ?Sized> {
 
 impl<T: ?Sized> Deref for IrqLockGuard<'_, T> {
     type Target = T;
+    #[inline]
     fn deref(&self) -> &T {
         &self.inner
     }
 }
 
 impl<T: ?Sized> DerefMut for IrqLockGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.inner
     }

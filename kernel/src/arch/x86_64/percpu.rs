@@ -30,6 +30,7 @@ impl CpuId {
     }
 
     /// The number, for tables.
+    #[inline]
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -129,6 +130,7 @@ impl PerCpu {
     }
 
     /// The CPU's number.
+    #[inline]
     pub fn id(&self) -> CpuId {
         self.id
     }
@@ -141,6 +143,12 @@ impl PerCpu {
     /// Sets what [`this_cpu_pages`] returns on this CPU.
     pub fn set_pages(&self, pages: *const ()) {
         self.pages.store(pages.cast_mut(), SeqCst);
+    }
+
+    /// What [`current`] returns on this CPU.
+    #[inline]
+    pub fn current(&self) -> *mut () {
+        self.current.load(SeqCst)
     }
 
     /// Whether the CPU runs threads.
@@ -180,6 +188,7 @@ pub unsafe fn init_boot_cpu() {
 /// The block of the CPU that runs this code. Unless the caller is pinned
 /// (interrupts off, or a thread bound to its CPU), the answer may be stale by
 /// the time it is used.
+#[inline]
 pub fn this_cpu() -> &'static PerCpu {
     let this: *const PerCpu;
     // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2), and
@@ -209,6 +218,7 @@ pub fn this_cpu_pages() -> *const () {
 
 /// The opaque pointer to the running thread; one load, so it cannot be torn by
 /// a migration.
+#[inline]
 pub fn current() -> *mut () {
     let current: *mut ();
     // SAFETY: as in `this_cpu`; the offset is the field's own.
@@ -224,6 +234,7 @@ pub fn current() -> *mut () {
 }
 
 /// Sets the pointer that [`current`] returns on this CPU. Interrupts are off.
+#[inline]
 pub fn set_current(thread: *mut ()) {
     this_cpu().current.store(thread, SeqCst);
 }
@@ -234,6 +245,7 @@ pub fn is_active() -> bool {
 }
 
 /// The block of CPU `id`.
+#[inline]
 pub fn get(id: CpuId) -> &'static PerCpu {
     // SAFETY: a `CpuId` is below the count, so its block is registered; registered blocks are never freed.
     unsafe { &*BLOCKS[id.index()].load(SeqCst) }

@@ -50,6 +50,7 @@ static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
 static CMDLINE: Once<&'static str> = Once::new();
 
 /// The time stamp counter at the kernel's first instructions.
+#[inline]
 pub fn entry_tsc() -> u64 {
     ENTRY_TSC.load(SeqCst)
 }

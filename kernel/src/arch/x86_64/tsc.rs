@@ -27,6 +27,7 @@ const fn ns_per_tick(hz: u64) -> u64 {
 }
 
 /// The counter's value.
+#[inline]
 pub fn ticks() -> u64 {
     // SAFETY: every 64-bit CPU has rdtsc, and CR4.TSD is clear.
     unsafe { core::arch::x86_64::_rdtsc() }
@@ -38,11 +39,13 @@ pub fn hz() -> u64 {
 }
 
 /// Nanoseconds since kernel entry.
+#[inline]
 pub fn now_ns() -> u64 {
     ticks_to_ns(ticks().wrapping_sub(pvh::entry_tsc()))
 }
 
 /// Converts a difference of counter values to nanoseconds.
+#[inline]
 pub fn ticks_to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK.load(SeqCst))) >> 32) as u64
 }

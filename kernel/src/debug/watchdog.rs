@@ -1,0 +1,130 @@
+//! The watchdog: finds CPUs that answer no interrupt, and CPUs on which
+//! threads wait but none is ever switched to.
+//!
+//! A thread on the first CPU pings every other one that is not idle, a few times in the time allowed, and a thread on
+//! the last CPU pings the first: so one stuck CPU is always found by another one. Idle CPUs are left alone,
+//! and a machine with one CPU has nobody to watch it. What is found ends the run: the stuck
+//! CPU is stopped by NMI, which interrupts-off does not keep out, and its backtrace told.
+
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::SeqCst;
+
+use params::registry::WATCHDOG_TIMEOUT_MS;
+use protocol::exit::Verdict;
+use protocol::record::{Record, TEXT_MAX_BYTES};
+use runqueue::{CpuMask, Nice};
+
+use super::{backtrace, panic};
+use crate::arch::percpu::{self, CpuId, PerCpu};
+use crate::arch::{apic, exit, trap, tsc};
+use crate::console::{LineBuf, print_line, records, warning};
+use crate::sched::{self, Spawn};
+
+/// Pings in the time allowed: one that is lost in a slow emulator must not end a run.
+const ROUNDS: u64 = 4;
+
+/// Starts watching, unless `watchdog.timeout_ms` is 0.
+pub fn start() {
+    let timeout_ns = WATCHDOG_TIMEOUT_MS.get() * 1_000_000;
+    let cpus: Vec<CpuId> = percpu::all().filter(|cpu| cpu.is_online()).map(PerCpu::id).collect();
+    let (Some(first), Some(last)) = (cpus.first().copied(), cpus.last().copied()) else { return };
+    if timeout_ns == 0 || first == last {
+        return;
+    }
+    for (name, on, watched) in [("watchdog/0", first, &cpus[1..]), ("watchdog/1", last, &cpus[..1])] {
+        let mut watches: Vec<Watch> = watched.iter().map(|cpu| Watch::new(*cpu)).collect();
+        let spawn = Spawn::new(name).on(CpuMask::single(on.index())).nice(Nice::MIN);
+        let started = spawn.start(move || {
+            loop {
+                sched::sleep_ns(timeout_ns / ROUNDS);
+                for watch in &mut watches {
+                    watch.look(timeout_ns);
+                }
+            }
+        });
+        if let Err(error) = started {
+            warning(format_args!("{name} could not be started, stuck cpus may not be found: {error}"));
+        }
+    }
+}
+
+/// What is known of one CPU.
+struct Watch {
+    cpu: CpuId,
+    /// When it was first pinged, on the TSC, without an answer since; 0: no ping is out.
+    unanswered_since: u64,
+    /// Its switches, and since when it has had as many while threads wait.
+    switches: u64,
+    starved_since_ns: u64,
+}
+
+impl Watch {
+    fn new(cpu: CpuId) -> Self {
+        Self { cpu, unanswered_since: 0, switches: 0, starved_since_ns: tsc::now_ns() }
+    }
+
+    fn look(&mut self, timeout_ns: u64) {
+        let block = percpu::get(self.cpu);
+        let number = self.cpu.index();
+        let now_ns = tsc::now_ns();
+        if self.unanswered_since != 0 && block.pinged_ticks.load(SeqCst) >= self.unanswered_since {
+            self.unanswered_since = 0;
+        }
+        let silent_ns = match self.unanswered_since {
+            0 => 0,
+            since => tsc::ticks_to_ns(tsc::ticks().saturating_sub(since)),
+        };
+        if silent_ns >= timeout_ns {
+            bark(self.cpu, format_args!("answers no interrupt for {} ms", silent_ns / 1_000_000));
+        }
+        let switches = sched::switches_of(number);
+        if switches != self.switches || sched::queue_length(number) == 0 {
+            (self.switches, self.starved_since_ns) = (switches, now_ns);
+        }
+        let starved_ns = now_ns - self.starved_since_ns;
+        if starved_ns >= timeout_ns {
+            let waiting = sched::queue_length(number);
+            bark(
+                self.cpu,
+                format_args!(
+                    "runs one thread for {} ms while {waiting} wait, a slice is {} ms",
+                    starved_ns / 1_000_000,
+                    runqueue::fair::SLICE_NS / 1_000_000
+                ),
+            );
+        }
+        if !sched::is_idle(number) {
+            if self.unanswered_since == 0 {
+                self.unanswered_since = tsc::ticks();
+            }
+            apic::local().send_ipi(block.apic_id(), trap::VECTOR_PING);
+        }
+    }
+}
+
+/// Tells what is wrong with `cpu` and where it was, and ends the run.
+fn bark(cpu: CpuId, what: core::fmt::Arguments<'_>) -> ! {
+    panic::take_over();
+    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let _ = core::fmt::write(&mut message, format_args!("watchdog: cpu {cpu} {what}"));
+    let block = percpu::get(cpu);
+    let backtrace = backtrace::collect(block.stopped_rip.load(SeqCst), block.stopped_rbp.load(SeqCst));
+    // SAFETY: `take_over` has stopped every other CPU; one that did not stop has not moved for long either.
+    let thread = unsafe { sched::name_of_current_on(block) };
+    super::ktest::blame_current_test(message.as_str());
+    log::error!("{}, thread {thread}", message.as_str());
+    for address in backtrace.as_slice() {
+        print_line(format_args!("    {address:#018x}"));
+    }
+    panic::tell_where_others_were();
+    records::emit(&Record::Panic {
+        t_ns: tsc::now_ns(),
+        cpu: cpu.index() as u32,
+        thread,
+        message: message.as_str(),
+        location: "",
+        backtrace,
+    });
+    records::end(protocol::record::Status::Fail, message.as_str());
+    exit::power_off(Verdict::Watchdog)
+}

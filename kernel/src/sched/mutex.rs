@@ -1,0 +1,153 @@
+//! A lock that is waited for asleep.
+//!
+//! It knows its owner. Who waits lends the owner its weight, so that a light
+//! thread that holds the lock is not kept from letting go of it by those of
+//! middle weight; and an owner that itself waits passes on what it is lent. The
+//! lock is handed over to the thread that has waited longest: nobody starves,
+//! and a wake-up cannot be lost to a thread that comes by.
+
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use runqueue::List;
+
+use super::core::{lend_weight, move_loan, park, take_weight_back, unpark};
+use super::thread::{self, Thread, WaitLinks};
+use crate::arch::irq::IrqLock;
+use crate::arch::tsc;
+
+/// A lock around a `T`, for threads only: never in interrupts, never with interrupts off.
+pub struct Mutex<T> {
+    state: IrqLock<State>,
+    value: UnsafeCell<T>,
+}
+
+struct State {
+    owner: Option<Arc<Thread>>,
+    waiting: List,
+}
+
+// SAFETY: `value` is only reached through a guard, and there is one guard at a time: whoever `owner` names has it.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+/// The time was up before the lock was to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimedOut;
+
+impl<T> Mutex<T> {
+    /// An open lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self {
+            state: IrqLock::new(State { owner: None, waiting: List::new() }),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Waits for the lock.
+    ///
+    /// # Panics
+    /// When the calling thread has it already: it would wait for itself.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        let guard = self.lock_by(None);
+        guard.expect("waiting without a deadline ends with the lock")
+    }
+
+    /// Waits for the lock until `deadline_ns` on the clock of [`tsc::now_ns`].
+    ///
+    /// # Panics
+    /// As [`lock`](Self::lock).
+    pub fn lock_until(&self, deadline_ns: u64) -> Result<MutexGuard<'_, T>, TimedOut> {
+        self.lock_by(Some(deadline_ns)).ok_or(TimedOut)
+    }
+
+    /// The lock, if nobody has it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let mut state = self.state.lock();
+        if state.owner.is_some() {
+            return None;
+        }
+        state.owner = Some(thread::current_arc());
+        Some(self.guard())
+    }
+
+    fn lock_by(&self, deadline_ns: Option<u64>) -> Option<MutexGuard<'_, T>> {
+        let me = thread::current();
+        let mut state = self.state.lock();
+        match &state.owner {
+            None => {
+                state.owner = Some(thread::current_arc());
+                return Some(self.guard());
+            }
+            Some(owner) => {
+                assert!(owner.tid() != me.tid(), "thread {} waits for a mutex that it holds", me.name());
+                // Under the lock: whoever hands it over finds us in the list with our loan made.
+                lend_weight(owner);
+            }
+        }
+        state.waiting.push_back(&WaitLinks, me.tid());
+        drop(state);
+        loop {
+            park(deadline_ns);
+            let mut state = self.state.lock();
+            if state.owner.as_ref().is_some_and(|owner| owner.tid() == me.tid()) {
+                return Some(self.guard());
+            }
+            if deadline_ns.is_some_and(|deadline_ns| tsc::now_ns() >= deadline_ns) {
+                state.waiting.remove(&WaitLinks, me.tid());
+                take_weight_back();
+                return None;
+            }
+        }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard { mutex: self, not_send: PhantomData }
+    }
+
+    fn unlock(&self) {
+        let mut state = self.state.lock();
+        let Some(next) = state.waiting.pop_front(&WaitLinks) else {
+            state.owner = None;
+            return;
+        };
+        // In the list until now, so it waits here, and lives.
+        let next = thread::get(next).arc();
+        move_loan(&next, None);
+        for waiter in state.waiting.iter(&WaitLinks) {
+            move_loan(thread::get(waiter), Some(&next));
+        }
+        state.owner = Some(next.clone());
+        drop(state);
+        unpark(&next);
+    }
+}
+
+/// Access to what a [`Mutex`] protects; dropped, the next one has it. Not `Send`: the
+/// thread that took the lock lets go of it.
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the guard's thread is the owner, nobody else has a guard, and the borrow is no longer than the guard's.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and the guard is borrowed exclusively.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.mutex.unlock();
+    }
+}

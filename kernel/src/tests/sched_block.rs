@@ -1,0 +1,115 @@
+//! Mutexes, semaphores and deadlines.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use runqueue::{CpuMask, Nice};
+
+use super::sched_share::Spinners;
+use crate::arch::{percpu, tsc};
+use crate::debug::ktest::Stopped;
+use crate::sched::mutex::{Mutex, TimedOut};
+use crate::sched::wait::{Semaphore, WaitQueue};
+use crate::sched::{self, JoinHandle, Spawn, SpawnError};
+use crate::{check, kernel_tests};
+
+fn started(thread: Result<JoinHandle, SpawnError>) -> Result<JoinHandle, Stopped> {
+    thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))
+}
+
+fn last_cpu() -> CpuMask {
+    CpuMask::single(percpu::all().filter(|cpu| cpu.is_online()).last().map_or(0, |cpu| cpu.id().index()))
+}
+
+kernel_tests! { "sched":
+    /// Read, give the CPU away, write: without the lock, counts get lost.
+    fn a_mutex_excludes() {
+        const ROUNDS: u64 = 300;
+        let count = Arc::new(Mutex::new(0u64));
+        let mut threads = Vec::new();
+        for _ in 0..6 {
+            let count = count.clone();
+            threads.push(started(sched::spawn("test/counter", move || {
+                for _ in 0..ROUNDS {
+                    let mut count = count.lock();
+                    let before = *count;
+                    sched::yield_now();
+                    *count = before + 1;
+                }
+            }))?);
+        }
+        threads.into_iter().for_each(JoinHandle::join);
+        let count = *count.lock();
+        check!(count == 6 * ROUNDS, "{count} of {}", 6 * ROUNDS);
+    }
+
+    fn a_mutex_that_is_held_is_not_to_be_had() {
+        let mutex = Arc::new(Mutex::new(()));
+        let held = mutex.lock();
+        check!(mutex.try_lock().is_none());
+        let other = mutex.clone();
+        let timed_out = Arc::new(AtomicBool::new(false));
+        let slot = timed_out.clone();
+        started(sched::spawn("test/late", move || {
+            let result = other.lock_until(tsc::now_ns() + 2_000_000);
+            slot.store(matches!(result, Err(TimedOut)), SeqCst);
+        }))?.join();
+        check!(timed_out.load(SeqCst), "it was to be had twice");
+        drop(held);
+        check!(mutex.lock_until(tsc::now_ns() + 1_000_000_000).is_ok(), "who gave up still waits for it");
+        check!(mutex.try_lock().is_some());
+    }
+
+    /// A light thread holds the lock, a load keeps it from running, a heavy one waits: the
+    /// light one has to be lent the weight to get on.
+    fn who_holds_a_mutex_is_lent_weight() {
+        let mutex = Arc::new(Mutex::new(()));
+        let (holds, wanted_ns) = (Arc::new(AtomicBool::new(false)), 60_000_000);
+        let (lock, told) = (mutex.clone(), holds.clone());
+        let holder = started(Spawn::new("test/holder").on(last_cpu()).nice(Nice::MAX).start(move || {
+            let guard = lock.lock();
+            told.store(true, SeqCst);
+            let start_ns = sched::current().cpu_time_ns();
+            while sched::current().cpu_time_ns() - start_ns < wanted_ns {
+                core::hint::spin_loop();
+            }
+            drop(guard);
+        }))?;
+        while !holds.load(SeqCst) {
+            sched::sleep_ns(100_000);
+        }
+        let mut load = Spinners::new();
+        load.start(Spawn::new("test/load").on(last_cpu()))?;
+        let before = load.threads()[0].thread().cpu_time_ns();
+        drop(mutex.lock());
+        let load_ns = load.threads()[0].thread().cpu_time_ns() - before;
+        holder.join();
+        // With its own weight, the holder would have to leave the load 68 times its own time.
+        check!(load_ns < 10 * wanted_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
+    }
+
+    fn a_semaphore_counts() {
+        let permits = Arc::new(Semaphore::new(2));
+        permits.acquire();
+        check!(permits.try_acquire());
+        check!(!permits.try_acquire(), "three of two");
+        check!(!permits.acquire_until(tsc::now_ns() + 1_000_000), "three of two, by waiting");
+        let waiting = permits.clone();
+        let waiter = started(sched::spawn("test/permit", move || waiting.acquire()))?;
+        permits.release();
+        waiter.join();
+        permits.release();
+        check!(permits.acquire_until(tsc::now_ns() + 10_000_000_000));
+    }
+
+    fn waiting_with_a_deadline_ends() {
+        let queue = WaitQueue::new();
+        let start_ns = tsc::now_ns();
+        check!(!queue.wait_until_deadline(|| false, start_ns + 3_000_000));
+        check!(tsc::now_ns() >= start_ns + 3_000_000, "too early");
+        check!(queue.wait_until_deadline(|| true, 0));
+        // Nobody is left in the queue: waking finds none.
+        queue.wake_all();
+    }
+}
