@@ -58,7 +58,10 @@ impl Machine {
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_string()));
         // No default devices: each costs firmware time, and the kernel drives none of them.
         add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        add(&["-machine", "q35", "-accel", self.accel.argument()]);
+        // Instructions can only be counted with all virtual CPUs on one host thread.
+        let counts = self.accel == Accel::Tcg && self.extra.iter().any(|word| word == "-icount");
+        let accel = if counts { "tcg,thread=single" } else { self.accel.argument() };
+        add(&["-machine", "q35", "-accel", accel]);
         add(&["-cpu", self.cpu_model.as_deref().unwrap_or(self.accel.default_cpu())]);
         add(&["-smp", &self.smp(), "-m", &format!("{}M", self.memory.mib())]);
         let nodes = self.node_arguments();
