@@ -1,6 +1,7 @@
 //! Scenarios that an onlooker judges.
 
 mod faults;
+mod memory;
 mod parameters;
 mod timing;
 
@@ -13,7 +14,7 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 
 /// The trials of all scenarios.
 pub fn trials(lab: &Lab) -> Vec<Trial> {
-    let scenarios = [faults::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS].concat();
+    let scenarios = [faults::SCENARIOS, memory::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS].concat();
     let trial = |(name, judge): Scenario| {
         let lab = lab.clone();
         Trial::test(name, move || judge(&lab))

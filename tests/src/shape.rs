@@ -27,8 +27,42 @@ pub const SMP1: Shape = Shape { name: "smp1", cpus: 1, ..SMP2 };
 /// Four CPUs.
 pub const SMP4: Shape = Shape { name: "smp4", cpus: 4, ..SMP2 };
 
+/// A node with memory only, one with CPUs and memory, one with a CPU only, and distances that are told.
+pub const UNEVEN_NODES: Shape = Shape {
+    name: "numa_uneven",
+    cpus: 3,
+    extra: &[
+        "-object",
+        "memory-backend-ram,id=m0,size=192M",
+        "-object",
+        "memory-backend-ram,id=m1,size=320M",
+        "-numa",
+        "node,nodeid=0,memdev=m0",
+        "-numa",
+        "node,nodeid=1,memdev=m1,cpus=0-1",
+        "-numa",
+        "node,nodeid=2,cpus=2",
+        "-numa",
+        "dist,src=0,dst=1,val=15",
+        "-numa",
+        "dist,src=0,dst=2,val=40",
+        "-numa",
+        "dist,src=1,dst=2,val=30",
+    ],
+    ..SMP2
+};
+
+/// Two CPUs and 256 GiB of which the host backs only what is touched.
+pub const SPARSE_256G: Shape = Shape {
+    name: "sparse_256g",
+    memory_mib: 256 << 10,
+    cpu_model: Some("max"),
+    extra: &["-object", "memory-backend-ram,id=m0,size=256G,reserve=off", "-machine", "memory-backend=m0"],
+    ..SMP2
+};
+
 /// The shapes that every in-kernel test runs on.
-pub const ALL: [Shape; 10] = [
+pub const ALL: [Shape; 11] = [
     SMP1,
     SMP2,
     SMP4,
@@ -43,4 +77,5 @@ pub const ALL: [Shape; 10] = [
     Shape { name: "cpu_qemu64", cpu_model: Some("qemu64"), ..SMP2 },
     Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), ..SMP2 },
     Shape { name: "numa2", nodes: 2, ..SMP4 },
+    UNEVEN_NODES,
 ];

@@ -271,6 +271,22 @@ impl HugeFile {
         poisoned.expect("poisoning cannot fail");
     }
 
+    /// Clears all its pages.
+    ///
+    /// # Safety
+    /// Nobody has a reference into the file.
+    pub unsafe fn clear(&self) {
+        let cleared: Result<Stats, JobError<core::convert::Infallible>> = job(0..self.slots.len() as u64)
+            .run(&Kernel, |chunk| {
+                for page in chunk.indices().filter_map(|index| self.page(index)) {
+                    // SAFETY: the file owns the page (invariant 12), and the caller promises that nobody looks.
+                    unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
+                }
+                Ok(())
+            });
+        cleared.expect("clearing cannot fail");
+    }
+
     /// Whether it has every page, no page twice, each mapped in its place, and
     /// every byte is zero.
     pub fn is_clean_and_whole(&self) -> bool {

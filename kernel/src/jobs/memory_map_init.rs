@@ -1,17 +1,22 @@
 //! Memory map init: a descriptor for every page, in parallel. The seed's
 //! "deferred struct page init".
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use frames::policy::NodePolicy;
 use frames::{PageDesc, Pfn, order_for_pages};
 use ktask::{Job, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Profile, Stats};
 
+use super::huge_file::{HugeFile, OnError};
+use super::huge_pool::{Request, ResizeError, Resized, resize};
 use super::platform::Kernel;
 use crate::console::warning;
 use crate::mm::descriptors::{self, Progress, SectionError};
+use crate::mm::huge::HugeSize;
 use crate::mm::layout::{Layout, SECTION_PAGES};
 use crate::mm::zones::ZoneSet;
-use crate::mm::{pages, zero};
+use crate::mm::{huge_pool, pages, zero};
 
 /// Initialises the descriptors of all sections that are not, and frees into
 /// `zones` what is free, on `threads` threads (`None`: as many as help), each
@@ -71,9 +76,17 @@ pub fn run_deferred() -> Stats {
 /// A second set of descriptors for the whole machine, to time the job on warm
 /// memory as often as wanted: the real one is in use.
 pub struct Shadow {
-    block: Pfn,
-    order: u8,
+    memory: ShadowMemory,
     len_pages: u64,
+}
+
+/// What a shadow is written to.
+enum ShadowMemory {
+    /// A block from the page allocator.
+    Block(Pfn, u8),
+    /// A file of huge pages, for what no block is large enough for; and how many
+    /// pages the pool had before.
+    File(Arc<HugeFile>, u64),
 }
 
 /// What a timed run did.
@@ -87,12 +100,13 @@ pub struct ShadowRun {
 }
 
 impl Shadow {
-    /// Takes memory for it; `None` when there is not enough in one piece.
+    /// Takes memory for it; `None` when there is not enough.
     pub fn new() -> Option<Self> {
         let len_pages = descriptors::layout().end().0;
         let bytes = len_pages * size_of::<PageDesc>() as u64;
-        let order = order_for_pages(bytes.div_ceil(frames::PAGE_SIZE))?;
-        Some(Self { block: pages::alloc(order)?, order, len_pages })
+        let block = order_for_pages(bytes.div_ceil(frames::PAGE_SIZE))
+            .and_then(|order| Some(ShadowMemory::Block(pages::alloc(order)?, order)));
+        Some(Self { memory: block.or_else(|| ShadowMemory::in_file(bytes))?, len_pages })
     }
 
     /// Runs the whole job, initialisation and freeing, on `threads` threads,
@@ -122,14 +136,48 @@ impl Shadow {
 
     /// The descriptors, as if no one had ever written them.
     fn cleared(&mut self) -> &[PageDesc] {
+        let start = match &self.memory {
+            ShadowMemory::Block(block, order) => {
+                // SAFETY: the block is ours (invariant 12), and `&mut self` keeps an earlier slice from being alive.
+                unsafe { zero::zero_frames(*block, frames::order_pages(*order)) };
+                pages::virt(*block).cast::<PageDesc>()
+            }
+            ShadowMemory::File(file, _) => {
+                // SAFETY: as above: nobody else knows the file.
+                unsafe { file.clear() };
+                file.base() as *mut PageDesc
+            }
+        };
         // SAFETY:
-        // 1. The block is ours (invariant 12), large enough, page-aligned, and in the physical map (invariant 11).
+        // 1. The memory is ours, large enough, page-aligned and mapped, by the physical map (invariant 11) or by the
+        //    file, which has all its pages and gives none away while `self` lives.
         // 2. `&mut self` keeps an earlier slice from being alive while the memory is cleared.
         // 3. Zeroed memory is a valid array of descriptors (they are atomics; zero reads as hole).
-        unsafe {
-            zero::zero_frames(self.block, frames::order_pages(self.order));
-            core::slice::from_raw_parts(pages::virt(self.block).cast::<PageDesc>(), self.len_pages as usize)
+        unsafe { core::slice::from_raw_parts(start, self.len_pages as usize) }
+    }
+}
+
+impl ShadowMemory {
+    /// A file of `bytes` or a bit more, with all its pages.
+    fn in_file(bytes: u64) -> Option<Self> {
+        let size = HugeSize::Size2M;
+        let len_bytes = bytes.next_multiple_of(size.bytes());
+        let had = huge_pool::pool(size).total();
+        let pool =
+            |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
+        resize(size, pool(had + len_bytes / size.bytes())).ok()?;
+        let file = HugeFile::new(size, len_bytes).ok();
+        let file = file.filter(|file| file.fallocate(0, len_bytes, OnError::GiveBack, None).is_ok());
+        if file.is_none() {
+            warn_of_pool(resize(size, pool(had)));
         }
+        Some(Self::File(file?, had))
+    }
+}
+
+fn warn_of_pool(resized: Result<Resized, ResizeError>) {
+    if let Err(error) = resized {
+        warning(format_args!("memory-map-init: {error}"));
     }
 }
 
@@ -151,6 +199,15 @@ fn is_fresh(layout: &Layout, zones: &ZoneSet<'_>) -> bool {
 
 impl Drop for Shadow {
     fn drop(&mut self) {
-        pages::free(self.block, self.order);
+        match &self.memory {
+            ShadowMemory::Block(block, order) => pages::free(*block, *order),
+            ShadowMemory::File(_, had) => {
+                // The file's pages leave the pool when they come back to it.
+                let wanted = *had;
+                let request =
+                    Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
+                warn_of_pool(resize(HugeSize::Size2M, request));
+            }
+        }
     }
 }
