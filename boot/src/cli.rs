@@ -28,12 +28,18 @@ pub struct Cli {
 }
 
 /// What to do instead of the main job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Build the kernel; the last line of standard output is the path of its ELF file
     Build,
     /// Lint the kernel with its own compiler's clippy; warnings are errors
     Clippy,
+    /// Boot the kernel and run its benchmarks, all or those whose name contains SUITE
+    Bench {
+        /// A part of a benchmark's name, as in sched
+        #[arg(value_parser = bench_name)]
+        suite: Option<String>,
+    },
     /// Show what is needed, what is there, and what would be installed and how
     Doctor {
         /// Install what is missing
@@ -186,6 +192,16 @@ fn memory(text: &str) -> Result<Size, String> {
         return Err(format!("{text} is not a whole number of MiB"));
     }
     Ok(size)
+}
+
+/// A part of a benchmark's name: what the kernel's parameter `run` can hold after `bench:`.
+fn bench_name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.len() <= 100 && text.chars().all(|c| c.is_ascii_graphic());
+    if fits {
+        Ok(text.to_string())
+    } else {
+        Err("a benchmark's name is 1 to 100 printable characters".into())
+    }
 }
 
 /// Words of the kernel's command line. The kernel judges names and values; here only what could not reach it.

@@ -26,9 +26,9 @@ pub const INTERRUPTED: u8 = 130;
 pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Result<u8, Failure> {
     let options = &cli.options;
     let consent = if options.yes { Consent::Given } else { Consent::ByRule };
-    match cli.command {
+    match &cli.command {
         Some(Command::Doctor { install }) => {
-            if install {
+            if *install {
                 doctor::provide(system, Consent::Given, &What::ALL)?;
             }
             say(&doctor::render(system, &doctor::examine(system)?));
@@ -44,6 +44,12 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             let toolchain = tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there");
             let clippy = toolchain.clippy(system).expect("clippy was wanted, so it is there");
             kernel::lint(toolchain, &clippy).map(|()| 0)
+        }
+        Some(Command::Bench { suite }) => {
+            let what = suite.as_ref().map_or("bench".into(), |suite| format!("bench:{suite}"));
+            let words = [options.append.clone().unwrap_or_default(), format!("run={what}")];
+            let options = Options { append: Some(words.join(" ").trim().into()), ..options.clone() };
+            execute(&Cli { options, command: None }, system, interrupt)
         }
         None if options.print => {
             let qemu = doctor::examine(system)?.qemu;

@@ -21,6 +21,9 @@ pub(super) struct Cpu {
     pub(super) running_weight: AtomicU32,
     /// A thread in the queue, or the running one, may not be here (any more).
     pub(super) has_misplaced: AtomicBool,
+    /// When a thread last came while none waited: the running one had the CPU to itself until then, perhaps uncharged for
+    /// long, and the newcomer was placed by a clock that had stood still. Under the queue's lock.
+    alone_until_ns: AtomicU64,
     /// The CPU's idle thread.
     pub(super) idle: AtomicU32,
     /// The thread that is being switched away from; this CPU's own business.
@@ -44,6 +47,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         waiting_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
+        alone_until_ns: AtomicU64::new(0),
         idle: AtomicU32::new(Tid::NONE_RAW),
         leaving: AtomicU32::new(Tid::NONE_RAW),
         leaving_moves: AtomicBool::new(false),
@@ -88,6 +92,11 @@ pub(super) fn set_open(cpu: usize) {
     OPEN.insert(cpu);
 }
 
+/// No threads are given to CPU number `cpu` from here on.
+pub(super) fn set_closed(cpu: usize) {
+    OPEN.remove(cpu);
+}
+
 /// How busy CPU number `cpu` is; `None` when threads may not be given to it.
 pub(super) fn load_of(cpu: usize) -> Option<Load> {
     is_open(cpu).then(|| {
@@ -125,6 +134,11 @@ pub(super) fn send_reschedule(cpu: usize) {
 }
 
 impl Cpu {
+    /// Whether the CPU has ever been ready for threads.
+    pub(super) fn has_started(&self) -> bool {
+        self.idle.load(SeqCst) != Tid::NONE_RAW
+    }
+
     /// Whether the idle thread runs.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
@@ -168,7 +182,9 @@ impl QueueGuard<'_> {
     pub(super) fn charge(&mut self, running: &Thread, now_ns: u64) {
         let ran_ns = running.take_uncharged_ns(now_ns);
         running.group().charge(ran_ns, now_ns);
-        self.queue.charge(&AllThreads, &running.entity, ran_ns);
+        // What it ran while nobody waited was at nobody's expense.
+        let contended_ns = now_ns.saturating_sub(self.cpu.alone_until_ns.load(Relaxed));
+        self.queue.charge(&AllThreads, &running.entity, ran_ns.min(contended_ns));
     }
 
     /// Lets a change of the weight of `thread` count at once, if it is in this queue, CPU number `cpu`'s.
@@ -191,8 +207,12 @@ impl QueueGuard<'_> {
     /// Queues `thread`, which is in no queue and comes from elsewhere, on CPU number `cpu`: this one.
     pub(super) fn push_arriving(&mut self, cpu: usize, thread: &Thread, arrival: Arrival) {
         thread.cpu.store(cpu, SeqCst);
+        let now_ns = tsc::now_ns();
+        if self.queue.is_empty() {
+            self.cpu.alone_until_ns.store(now_ns, Relaxed);
+        }
         self.queue.attach(&thread.entity, arrival);
-        self.push(thread, tsc::now_ns());
+        self.push(thread, now_ns);
     }
 
     /// Applies `take`, which takes a thread out or not.

@@ -5,6 +5,7 @@
 //! * [`core`]: the one function that switches threads, and what leads to it.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
+//! * [`hotplug`]: CPUs that go and come back.
 //! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
@@ -17,6 +18,7 @@
 mod core;
 mod cpus;
 pub mod group;
+pub mod hotplug;
 pub mod mutex;
 mod place;
 pub mod pool;

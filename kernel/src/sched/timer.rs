@@ -13,6 +13,8 @@ use crate::arch::{apic, tsc};
 
 /// The timer is not armed.
 const NEVER: u64 = u64::MAX;
+/// In [`Thread::timer_cpu`]: on the way from one CPU's queue to another's.
+const MOVING: usize = NO_CPU - 1;
 /// The furthest deadline: 146 years from now is never. (Keys of one heap are within 2^63 of each other.)
 const FURTHEST_NS: u64 = 1 << 62;
 
@@ -62,6 +64,11 @@ pub fn remove(thread: &Thread) {
         if cpu == NO_CPU {
             return;
         }
+        if cpu == MOVING {
+            // Another CPU has it in its hands, interrupts off: it lets go at once.
+            core::hint::spin_loop();
+            continue;
+        }
         let timers = &TIMERS[cpu];
         let mut sleepers = timers.sleepers.lock();
         if thread.timer_cpu.load(SeqCst) == cpu {
@@ -107,6 +114,33 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
             wake(thread);
         }
     }
+}
+
+/// Moves every deadline of CPU number `from` to the running CPU `to`. Interrupts are off.
+pub fn move_all(from: usize, to: CpuId) {
+    loop {
+        let timers = &TIMERS[from];
+        let mut sleepers = timers.sleepers.lock();
+        let Some(tid) = sleepers.pop(&TimerNodes) else {
+            timers.note_earliest(&sleepers);
+            break;
+        };
+        // The thread lives meanwhile: it does not come out of `remove` before `timer_cpu` is another.
+        let thread = thread::get(tid);
+        thread.timer_cpu.store(MOVING, SeqCst);
+        drop(sleepers);
+        let timers = &TIMERS[to.index()];
+        let mut sleepers = timers.sleepers.lock();
+        sleepers.push(&TimerNodes, tid);
+        thread.timer_cpu.store(to.index(), SeqCst);
+        timers.note_earliest(&sleepers);
+    }
+    program(to);
+}
+
+/// Whether no deadline waits with CPU number `cpu`.
+pub fn is_empty(cpu: usize) -> bool {
+    TIMERS[cpu].sleepers.lock().is_empty()
 }
 
 /// Sets the running CPU `id`'s timer to what it has to do next. Interrupts are

@@ -9,4 +9,5 @@ mod ktask;
 mod mm;
 mod sched;
 mod sched_block;
+mod sched_hotplug;
 mod sched_share;

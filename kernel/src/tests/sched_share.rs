@@ -250,6 +250,16 @@ kernel_tests! { "sched":
         check!(usage.migrations == 0, "{usage:?} bound to one cpu");
     }
 
+    /// Who had a CPU to itself for long has not used up its share of what comes.
+    fn having_run_alone_is_no_debt() {
+        let mut spinners = Spinners::new();
+        spinners.start(Spawn::new("test/alone").on(last_cpu()))?;
+        spinners.measure(500_000_000)?;
+        spinners.start(Spawn::new("test/late").on(last_cpu()))?;
+        let used = spinners.measure(300_000_000)?;
+        check!(used[0] >= 60_000_000, "{used:?} ns: the one that was there first is kept waiting");
+    }
+
     fn lent_weight_is_used_and_taken_back() {
         let mut spinners = Spinners::new();
         spinners.start(Spawn::new("test/load").on(last_cpu()))?;

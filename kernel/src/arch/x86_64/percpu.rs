@@ -164,6 +164,15 @@ impl PerCpu {
     }
 }
 
+impl PerCpu {
+    /// Counts the CPU no more among those that run threads.
+    pub fn set_offline(&self) {
+        if self.online.swap(false, SeqCst) {
+            ONLINE_COUNT.fetch_sub(1, SeqCst);
+        }
+    }
+}
+
 /// Gives the boot CPU its block, with interrupt stacks that have no guard pages
 /// yet ([`PerCpu::replace_stacks`]).
 ///

@@ -1,0 +1,108 @@
+//! CPUs that go and come back while the machine runs.
+//!
+//! A CPU that goes keeps its block, its tables and its idle thread, and halts with interrupts
+//! on. Nothing is given to it any more, and what it had moves: waiting and running threads by the same way as
+//! after a change of affinity, deadlines to the CPU of whoever sent it away. A thread that may run on
+//! that CPU alone runs anywhere until it comes back.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use super::place::tell_misplaced;
+use super::{cpus, timer, yield_now};
+use crate::arch::irq::IrqGuard;
+use crate::arch::percpu::{self, CpuId};
+
+/// Why a CPU could not be sent away or brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HotplugError {
+    /// There is no CPU of this number, or it never started.
+    NoSuchCpu(usize),
+    /// It is offline already, or online.
+    NothingToDo(usize),
+    /// No other CPU is online.
+    LastCpu(usize),
+}
+
+impl fmt::Display for HotplugError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchCpu(cpu) => write!(f, "there is no cpu {cpu}, or it never started"),
+            Self::NothingToDo(cpu) => write!(f, "cpu {cpu} is in that state already"),
+            Self::LastCpu(cpu) => write!(f, "cpu {cpu} is the last one online, one is needed"),
+        }
+    }
+}
+
+/// One change at a time.
+static CHANGING: AtomicBool = AtomicBool::new(false);
+
+struct Change;
+
+impl Change {
+    fn begin() -> Self {
+        while CHANGING.swap(true, SeqCst) {
+            yield_now();
+        }
+        Self
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        CHANGING.store(false, SeqCst);
+    }
+}
+
+fn started(cpu: usize) -> Result<&'static percpu::PerCpu, HotplugError> {
+    let block = CpuId::new(cpu).map(percpu::get).filter(|block| cpus::get(block.id().index()).has_started());
+    block.ok_or(HotplugError::NoSuchCpu(cpu))
+}
+
+/// Sends CPU number `cpu` away; returns when nothing of what it had is left there.
+pub fn offline(cpu: usize) -> Result<(), HotplugError> {
+    let _change = Change::begin();
+    let block = started(cpu)?;
+    if !cpus::is_open(cpu) {
+        return Err(HotplugError::NothingToDo(cpu));
+    }
+    if cpus::open().count() == 1 {
+        return Err(HotplugError::LastCpu(cpu));
+    }
+    cpus::set_closed(cpu);
+    block.set_offline();
+    // It sends away what waits there, then what runs: us, perhaps.
+    tell_misplaced(cpu);
+    let part = cpus::get(cpu);
+    loop {
+        {
+            let _irq = IrqGuard::new();
+            let (_, here) = cpus::here();
+            if here.index() != cpu {
+                timer::move_all(cpu, here);
+            }
+        }
+        // Once it idles and nothing waits there, nobody is left to set a deadline. Who chose it before
+        // it was closed tells it so after having queued a thread there, and it sends that on.
+        if part.is_idle() && part.waiting() == 0 && timer::is_empty(cpu) {
+            return Ok(());
+        }
+        yield_now();
+    }
+}
+
+/// Brings CPU number `cpu` back.
+pub fn online(cpu: usize) -> Result<(), HotplugError> {
+    let _change = Change::begin();
+    let block = started(cpu)?;
+    if cpus::is_open(cpu) {
+        return Err(HotplugError::NothingToDo(cpu));
+    }
+    cpus::set_open(cpu);
+    block.set_online();
+    // It looks for work; threads that belong to it alone are misplaced where they are now.
+    for other in cpus::open().iter() {
+        tell_misplaced(other);
+    }
+    Ok(())
+}
