@@ -156,6 +156,11 @@ pub fn restart_fault_count() {
 /// somebody else's memory already.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
+    if cfg!(debug_assertions) && is_allocated(pfn) {
+        // Whoever goes on using it is to find out. One page of a block: more would take too long.
+        // SAFETY: the caller gives the block up (invariant 12), and it is one.
+        unsafe { super::zero::poison_frames(pfn, 1) };
+    }
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
         _ => free_slowly(pfn, order),
@@ -167,6 +172,11 @@ fn free_slowly(pfn: Pfn, order: u8) {
     if let Err(error) = try_free(pfn, order) {
         panic!("freeing 2^{order} pages at {:#x}: {error}", pfn.address());
     }
+}
+
+/// Whether an allocated block begins here.
+fn is_allocated(pfn: Pfn) -> bool {
+    desc(pfn).is_some_and(|desc| matches!(desc.state(), PageState::AllocatedHead { .. }))
 }
 
 /// As [`free`], for tests of misuse.

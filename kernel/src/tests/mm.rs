@@ -133,6 +133,23 @@ kernel_tests! { "mm":
         }
     }
 
+    /// In debug builds a page that was given back says so to who goes on reading it.
+    fn freed_pages_are_poisoned() {
+        skip_if!(!cfg!(debug_assertions), "not a debug build");
+        for order in [0, 3] {
+            let Some(block) = pages::alloc(order) else {
+                return Err(crate::debug::ktest::Stopped::Failed("no block".into()));
+            };
+            let word = pages::virt(block).cast::<u64>();
+            // SAFETY: the block is ours (invariant 12).
+            unsafe { word.write_volatile(0) };
+            pages::free(block, order);
+            // SAFETY: a read of mapped memory that is nobody's, on purpose; idle cpus may have cleared it at most.
+            let found = unsafe { word.read_volatile() };
+            check!(found != 0 || zero_pool::len(nodes::current()) > 0, "order {order}: not poisoned");
+        }
+    }
+
     fn freeing_twice_is_refused() {
         let Some(block) = pages::alloc(2) else {
             return Err(crate::debug::ktest::Stopped::Failed("no block of order 2".into()));
