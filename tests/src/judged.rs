@@ -1,5 +1,6 @@
 //! Scenarios that an onlooker judges.
 
+mod counted;
 mod faults;
 mod memory;
 mod parameters;
@@ -14,7 +15,9 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 
 /// The trials of all scenarios.
 pub fn trials(lab: &Lab) -> Vec<Trial> {
-    let scenarios = [faults::SCENARIOS, memory::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS].concat();
+    let scenarios =
+        [counted::SCENARIOS, faults::SCENARIOS, memory::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS]
+            .concat();
     let trial = |(name, judge): Scenario| {
         let lab = lab.clone();
         Trial::test(name, move || judge(&lab))

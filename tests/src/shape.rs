@@ -79,3 +79,6 @@ pub const ALL: [Shape; 11] = [
     Shape { name: "numa2", nodes: 2, ..SMP4 },
     UNEVEN_NODES,
 ];
+
+/// Time is instructions: whatever the host does, costs and shares of time are exact.
+pub const COUNTED: Shape = Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], ..SMP1 };
