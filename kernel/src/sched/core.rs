@@ -288,8 +288,8 @@ fn throttle(running: &Thread) {
 }
 
 /// Ends the calling thread: it never comes back.
+/// Interrupts are off.
 pub(super) fn leave_for_good() -> ! {
-    x86_64::instructions::interrupts::disable();
     block_if(|_| true);
     unreachable!("an ended thread was run again");
 }

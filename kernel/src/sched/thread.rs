@@ -229,7 +229,8 @@ impl Thread {
         self.allowed.load()
     }
 
-    /// CPU time that the thread has used up to now, in nanoseconds.
+    /// CPU time that the thread has used up to now, in nanoseconds. Asked about a thread that another CPU is just
+    /// about to stop, it may be ahead by as long as that takes, and less the next time.
     pub fn cpu_time_ns(&self) -> u64 {
         loop {
             let word = self.account.cpu_time_ns.load(SeqCst);
@@ -550,6 +551,9 @@ extern "C" fn thread_main(thread: usize) -> ! {
     // Before anybody knows that it has ended: see `ended_count`.
     ENDED_COUNT.fetch_add(1, SeqCst);
     thread.ended.complete();
+    // No preemption from here on: a thread that has ended must not be put into a run queue again, for whoever
+    // switches away from it takes it for one to be freed.
+    x86_64::instructions::interrupts::disable();
     thread.has_ended.store(true, SeqCst);
     scheduler::leave_for_good()
 }

@@ -47,7 +47,7 @@ impl Spinners {
             while !stop.load(SeqCst) {
                 let (now_ns, used_ns) = read();
                 // Both jump when the host took the CPU; only the first when this kernel gave it to another thread.
-                let gap_ns = (now_ns - last_ns).min(used_ns - last_used_ns);
+                let gap_ns = (now_ns - last_ns).min(used_ns.saturating_sub(last_used_ns));
                 if gap_ns >= STOLEN_FROM_NS {
                     stolen_ns.fetch_add(gap_ns, SeqCst);
                 }
@@ -73,7 +73,7 @@ impl Spinners {
         self.stolen_ns.store(0, SeqCst);
         let before = read();
         sched::sleep_ns(ns);
-        let used = read().iter().zip(before).map(|(after, before)| after - before).collect();
+        let used = read().iter().zip(before).map(|(after, before)| after.saturating_sub(before)).collect();
         self.skip_if_stolen(ns)?;
         Ok(used)
     }
