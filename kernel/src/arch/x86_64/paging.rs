@@ -254,15 +254,14 @@ impl PageTables {
         self.place(virt, leaf_level, phys | rights.flags() | huge, alloc)
     }
 
-    /// Makes `entry` the one for `virt` at `level`; tables above are made where
-    /// there are none.
-    fn place(
+    /// The table whose entries for `virt` are of level `at_level`; it and those
+    /// above are made where there are none.
+    fn table_at(
         &mut self,
         virt: u64,
         at_level: Level,
-        entry: u64,
         alloc: &mut dyn FnMut() -> Option<u64>,
-    ) -> Result<(), MapError> {
+    ) -> Result<u64, MapError> {
         let mut table = self.root;
         for level in (at_level + 1..=3).rev() {
             table = match step(read_entry(table, index(virt, level)), level) {
@@ -275,6 +274,18 @@ impl PageTables {
                 }
             };
         }
+        Ok(table)
+    }
+
+    /// Makes `entry` the one for `virt` at `at_level`.
+    fn place(
+        &mut self,
+        virt: u64,
+        at_level: Level,
+        entry: u64,
+        alloc: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        let table = self.table_at(virt, at_level, alloc)?;
         let slot = index(virt, at_level);
         if read_entry(table, slot) != 0 {
             return Err(MapError::AlreadyMapped { virt });
@@ -295,50 +306,34 @@ impl PageTables {
         if !(1..=highest_leaf_level()).contains(&level) {
             return Err(MapError::NoSuchPages);
         }
-        let mut table = self.root;
-        for above in (level + 1..=3).rev() {
-            table = match step(read_entry(table, index(virt, above)), above) {
-                Step::Table(next) => next,
-                Step::Page(_) => return Err(MapError::AlreadyMapped { virt }),
-                Step::Empty => {
-                    let next = new_table(alloc).ok_or(MapError::NoTableFrame)?;
-                    write_entry(table, index(virt, above), next | TABLE_FLAGS.bits());
-                    next
-                }
-            };
-        }
-        Ok(LeafTable { table })
+        Ok(LeafTable { table: self.table_at(virt, level, alloc)? })
     }
 
-    /// Physical address behind `virt`, if mapped.
-    pub fn translate(&self, virt: u64) -> Option<u64> {
-        let mut table = self.root;
-        for level in (0..=3).rev() {
-            match step(read_entry(table, index(virt, level)), level) {
-                Step::Empty => return None,
-                Step::Table(next) => table = next,
-                Step::Page(phys) => return Some(phys + virt % entry_bytes(level)),
-            }
-        }
-        None
-    }
-
-    /// Rights of the page at `virt`, as (writable, executable).
-    pub fn rights_of(&self, virt: u64) -> Option<(bool, bool)> {
+    /// The entry of the page that holds `virt`, and the physical address behind
+    /// `virt`.
+    fn leaf(&self, virt: u64) -> Option<(u64, u64)> {
         let mut table = self.root;
         for level in (0..=3).rev() {
             let entry = read_entry(table, index(virt, level));
             match step(entry, level) {
                 Step::Empty => return None,
                 Step::Table(next) => table = next,
-                Step::Page(_) => {
-                    let flags = PageTableFlags::from_bits_truncate(entry);
-                    let executable = !flags.contains(PageTableFlags::NO_EXECUTE);
-                    return Some((flags.contains(PageTableFlags::WRITABLE), executable));
-                }
+                Step::Page(phys) => return Some((entry, phys + virt % entry_bytes(level))),
             }
         }
         None
+    }
+
+    /// Physical address behind `virt`, if mapped.
+    pub fn translate(&self, virt: u64) -> Option<u64> {
+        Some(self.leaf(virt)?.1)
+    }
+
+    /// Rights of the page at `virt`, as (writable, executable).
+    pub fn rights_of(&self, virt: u64) -> Option<(bool, bool)> {
+        let flags = PageTableFlags::from_bits_truncate(self.leaf(virt)?.0);
+        let executable = !flags.contains(PageTableFlags::NO_EXECUTE);
+        Some((flags.contains(PageTableFlags::WRITABLE), executable))
     }
 }
 
