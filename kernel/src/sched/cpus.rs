@@ -101,9 +101,7 @@ pub(super) fn set_closed(cpu: usize) {
 pub(super) fn load_of(cpu: usize) -> Option<Load> {
     is_open(cpu).then(|| {
         let cpu = &CPUS[cpu];
-        let running_weight = cpu.running_weight.load(SeqCst);
-        let weight = cpu.waiting_weight.load(SeqCst).saturating_add(running_weight);
-        Load { waiting: cpu.waiting.load(SeqCst), running: running_weight > 0, weight }
+        Load { waiting: cpu.waiting(), running: !cpu.is_idle(), weight: cpu.weight() }
     })
 }
 
@@ -149,6 +147,12 @@ impl Cpu {
     #[inline]
     pub(super) fn waiting(&self) -> u32 {
         self.waiting.load(SeqCst)
+    }
+
+    /// What the running thread and those that wait weigh together.
+    #[inline]
+    pub(super) fn weight(&self) -> u32 {
+        self.waiting_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
     }
 
     /// Access to the queue (invariant 4).

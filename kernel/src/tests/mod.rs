@@ -11,3 +11,4 @@ mod sched;
 mod sched_block;
 mod sched_hotplug;
 mod sched_share;
+mod sched_snapshot;
