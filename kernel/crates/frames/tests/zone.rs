@@ -312,3 +312,24 @@ fn errors_say_what_would_be_right() {
     assert_eq!(message(Pfn(0x15), 0), "page 0x15 is free, should be allocated");
     assert_eq!(message(Pfn(0x11), 3), "block of order 3 at page 0x11, should begin at a multiple of 0x8");
 }
+
+/// What an earlier kernel left in the descriptors' memory, or this one in pages that merged.
+#[test]
+fn initialisation_needs_no_clean_memory() {
+    let descs = descs(256);
+    let mut earlier = free_zone(&descs, 0);
+    for order in [0, 3, 0, 5] {
+        let block = earlier.alloc(order).unwrap();
+        let head = earlier.span().desc(block).unwrap();
+        head.owner_word().unwrap().store(u64::MAX, Ordering::Relaxed);
+    }
+    let mut zone = free_zone(&descs, 0);
+    assert_eq!(zone.verify().unwrap().free_blocks[8], 1);
+    let blocks: Vec<Pfn> = (0..256).map(|_| zone.alloc(0).unwrap()).collect();
+    let word = |block: &Pfn| zone.span().desc(*block).unwrap().owner_word().unwrap().load(Ordering::Relaxed);
+    assert!(blocks.iter().all(|block| word(block) == 0));
+    for block in blocks {
+        zone.free(block, 0).unwrap();
+    }
+    assert_eq!(zone.verify().unwrap().free_blocks[8], 1);
+}
