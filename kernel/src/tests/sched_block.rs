@@ -86,7 +86,7 @@ kernel_tests! { "sched":
         let load_ns = load.threads()[0].thread().cpu_time_ns() - before;
         holder.join();
         // With its own weight, the holder would have to leave the load 68 times its own time.
-        check!(load_ns < 10 * wanted_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
+        check!(load_ns < 20 * wanted_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
     }
 
     fn a_semaphore_counts() {
