@@ -9,6 +9,11 @@ use crate::free_list::FreeList;
 use crate::pfn::{MAX_ORDER, ORDERS, Pfn, order_pages};
 use crate::span::Span;
 
+/// Order of the blocks that single pages are taken from for a cache: eight
+/// descriptors are two cache lines, the pair that processors fetch together.
+pub const RUN_ORDER: u8 = 3;
+const _: () = assert!(order_pages(RUN_ORDER) as usize * size_of::<PageDesc>() == 128);
+
 /// The allocator of one span of pages.
 ///
 /// It needs exclusive access; the kernel keeps it behind a lock. Blocks are
@@ -177,6 +182,34 @@ impl<'a> Zone<'a> {
             };
         }
         taken
+    }
+
+    /// Takes single pages until `pages` is full or no more than `reserve_pages`
+    /// would be left, and returns how many were written. As far as there are
+    /// blocks of [`RUN_ORDER`] to take them from, smaller than `spared_order`,
+    /// they come in such whole blocks: whoever takes them shares no cache line of
+    /// descriptors with others.
+    #[must_use = "the pages are taken and have to be freed"]
+    pub fn alloc_in_runs(&mut self, spared_order: u8, pages: &mut [Pfn], reserve_pages: u64) -> usize {
+        let run_pages = order_pages(RUN_ORDER) as usize;
+        let mut taken = 0;
+        while taken + run_pages <= pages.len()
+            && self.smallest_stocked(RUN_ORDER).is_some_and(|order| order < spared_order)
+            && self.can_spare(RUN_ORDER, reserve_pages)
+        {
+            let Some(first) = self.alloc(RUN_ORDER) else { break };
+            // Nobody has seen the block: it becomes as many single pages.
+            self.stats.taken[usize::from(RUN_ORDER)] -= 1;
+            self.stats.taken[0] += run_pages as u64;
+            for (page, place) in (first.0..).map(Pfn).zip(&mut pages[taken..taken + run_pages]) {
+                if let Some(desc) = self.span.desc(page) {
+                    desc.set_allocated_head(0, self.span.zone_id());
+                }
+                *place = page;
+            }
+            taken += run_pages;
+        }
+        taken + self.alloc_bulk(0, &mut pages[taken..], reserve_pages)
     }
 
     /// Hands out all blocks of `order` that the next block to be split is made

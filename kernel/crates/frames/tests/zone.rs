@@ -401,3 +401,45 @@ fn what_is_no_block_is_refused_in_bulk_too() {
     zone.free(block, 4).unwrap();
     assert_eq!(zone.verify().unwrap().free_blocks[6], 1);
 }
+
+/// Two that take single pages by turns, among odd ones that are free.
+#[test]
+fn runs_share_no_line_of_descriptors() {
+    let descs = descs(1024);
+    let mut zone = free_zone(&descs, 0);
+    let odd: Vec<Pfn> = (0..64).map(|_| zone.alloc(0).unwrap()).collect();
+    odd.iter().step_by(3).for_each(|page| zone.free(*page, 0).unwrap());
+    let mut takers = [Vec::new(), Vec::new()];
+    for round in 0..8 {
+        let mut batch = [Pfn(0); 16];
+        assert_eq!(zone.alloc_in_runs(9, &mut batch, 0), 16);
+        takers[round % 2].extend(batch);
+    }
+    let lines =
+        |pages: &[Pfn]| pages.iter().map(|page| page.0 / 8).collect::<std::collections::BTreeSet<_>>();
+    assert!(lines(&takers[0]).is_disjoint(&lines(&takers[1])));
+    assert_eq!(zone.stats().taken[0], 64 + 128);
+    assert_eq!(zone.verify().unwrap().allocated_blocks[0], 64 - 22 + 128);
+    for page in takers.concat() {
+        zone.free(page, 0).unwrap();
+    }
+    zone.verify().unwrap();
+}
+
+#[test]
+fn runs_spare_large_blocks_and_the_reserve() {
+    let descs = descs(1024);
+    let mut zone = free_zone(&descs, 0);
+    // Half is one block of order 9; of the other half 100 single pages are free.
+    let half: Vec<Pfn> = (0..512).map(|_| zone.alloc(0).unwrap()).collect();
+    half.iter().step_by(5).take(100).for_each(|page| zone.free(*page, 0).unwrap());
+    assert_eq!(zone.free_blocks(9), 1);
+    let mut pages = [Pfn(0); 16];
+    for _ in 0..6 {
+        assert_eq!(zone.alloc_in_runs(9, &mut pages, 0), 16);
+        assert_eq!(zone.free_blocks(9), 1, "a large block was broken while there were single pages");
+    }
+    assert_eq!(zone.alloc_in_runs(9, &mut pages, 512 - 4), 8);
+    assert_eq!(zone.free_pages(), 512 - 4);
+    zone.verify().unwrap();
+}
