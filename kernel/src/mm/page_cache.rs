@@ -172,6 +172,11 @@ pub fn handed_out() -> i64 {
     percpu::all().map(by_cpu).sum()
 }
 
+/// Pages in caches.
+pub fn cached() -> u64 {
+    percpu::all().map(|cpu| SLOTS[cpu.id().index()].0.lock().cache.len() as u64).sum()
+}
+
 /// How often the cache of CPU number `cpu` was not enough.
 pub fn stats(cpu: usize) -> CacheStats {
     SLOTS[cpu].0.lock().stats
