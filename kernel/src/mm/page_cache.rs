@@ -185,6 +185,11 @@ pub fn memory_of(cpu: usize) -> Range<usize> {
     start..start + size_of::<Slot>()
 }
 
+/// Pages in caches.
+pub fn cached() -> u64 {
+    percpu::all().map(|cpu| SLOTS[cpu.id().index()].0.lock().cache.len() as u64).sum()
+}
+
 /// How often the cache of CPU number `cpu` was not enough.
 pub fn stats(cpu: usize) -> CacheStats {
     SLOTS[cpu].0.lock().stats

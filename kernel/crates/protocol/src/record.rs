@@ -109,6 +109,64 @@ pub enum Record<S> {
         /// Of what: `ticks` of the TSC, `ns`, `permille`.
         unit: S,
     },
+    /// A thread, as the shell's `ps` lists it.
+    Thread {
+        /// Nanoseconds since kernel entry, when the listing began: the same for all that belong together.
+        t_ns: u64,
+        /// Its number.
+        tid: u32,
+        /// Its name.
+        name: S,
+        /// What it does: `running`, `ready`, `sleeping`, `blocked`, `throttled`, `ended`.
+        state: S,
+        /// The CPU that runs it, or ran it last.
+        cpu: u32,
+        /// Its nice level; absent where it runs only when nothing else wants to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nice: Option<i32>,
+        /// The group that it is accounted to.
+        group: S,
+        /// CPU time.
+        cpu_ns: u64,
+        /// Time that it waited for a CPU.
+        waited_ns: u64,
+        /// Times that a CPU switched to it.
+        switches: u64,
+        /// Times that it ran on another CPU than before.
+        migrations: u64,
+    },
+    /// A CPU, as the shell's `cpus` lists it.
+    Cpu {
+        /// Nanoseconds since kernel entry, when the listing began: the same for all that belong together.
+        t_ns: u64,
+        /// Its number.
+        cpu: u32,
+        /// Its memory node.
+        node: u32,
+        /// Whether it takes threads.
+        online: bool,
+        /// The thread that it runs; empty where it never started.
+        running: S,
+        /// Threads that wait for it.
+        waiting: u32,
+        /// Time for which it had nothing to do.
+        idle_ns: u64,
+        /// Switches from one thread to another.
+        switches: u64,
+        /// Interrupts taken.
+        interrupts: u64,
+    },
+    /// The shell ran a command.
+    Command {
+        /// Nanoseconds since kernel entry, at the end of the command.
+        t_ns: u64,
+        /// The command as it was typed.
+        line: S,
+        /// Whether it did what it was asked for.
+        ok: bool,
+        /// What went wrong; empty when nothing did.
+        message: S,
+    },
     /// Something that was wrong, and that the kernel lives with.
     Warning {
         /// Nanoseconds since kernel entry.
