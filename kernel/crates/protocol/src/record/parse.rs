@@ -5,7 +5,7 @@ use std::fmt;
 use std::string::String;
 
 /// Every kind of record that this version knows, by the name it has in JSON.
-pub(super) const KINDS: [&str; 12] = [
+pub(super) const KINDS: [&str; 14] = [
     "boot",
     "phase",
     "job",
@@ -18,6 +18,8 @@ pub(super) const KINDS: [&str; 12] = [
     "panic",
     "fault",
     "end",
+    "trace-name",
+    "trace",
 ];
 
 /// A line that is not a record: cut off, mixed with another one, or with a field that has the wrong type.

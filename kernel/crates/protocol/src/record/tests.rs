@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// One record of every kind.
-fn samples() -> [Record<&'static str>; 13] {
+fn samples() -> [Record<&'static str>; 15] {
     [
         Record::Boot {
             t_ns: 1,
@@ -53,6 +53,8 @@ fn samples() -> [Record<&'static str>; 13] {
             interrupts: 5,
         },
         Record::Command { t_ns: 12, line: "cpus offline 9", ok: false, message: "there is no cpu 9" },
+        Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
+        Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
     ]
 }
 
@@ -119,6 +121,11 @@ fn lines_are_the_documented_ones() {
     assert_eq!(
         lines[7],
         "{\"record\":\"end\",\"t_ns\":8,\"status\":\"fail\",\"reason\":\"zero-pages: byte 17 is 0x5a\"}\n"
+    );
+    assert_eq!(
+        lines[14],
+        "{\"record\":\"trace\",\"t_ns\":10,\"since_ns\":3,\"cpu\":1,\"first\":400,\"lost\":2,\
+         \"events\":\"6AcDAAkCAawCCQQh\"}\n"
     );
 }
 
