@@ -6,6 +6,7 @@ use uart_16550::spec::registers::LSR;
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::{cpu, tsc};
 
 type Port = Option<Uart16550<PioBackend>>;
@@ -13,8 +14,8 @@ type Port = Option<Uart16550<PioBackend>>;
 const COM1: u16 = 0x3f8;
 const COM2: u16 = 0x2f8;
 
-static LOG_PORT: IrqLock<Port> = IrqLock::new(None);
-static RECORD_PORT: IrqLock<Port> = IrqLock::new(None);
+static LOG_PORT: IrqLock<Port> = IrqLock::of(LockClass::SERIAL_PORT, None);
+static RECORD_PORT: IrqLock<Port> = IrqLock::of(LockClass::SERIAL_PORT, None);
 
 /// Probes and configures both ports.
 pub fn init() {

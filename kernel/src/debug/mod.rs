@@ -3,5 +3,7 @@
 pub mod backtrace;
 pub mod fault;
 pub mod ktest;
+#[cfg(debug_assertions)]
+mod misuse;
 pub mod panic;
 pub mod watchdog;

@@ -15,10 +15,13 @@ use runqueue::{
 
 use super::core as scheduler;
 use super::group::Group;
+#[cfg(debug_assertions)]
+use super::held::ThreadLocks;
 use super::place;
 use super::wait::Completion;
 use crate::arch::context::{self, StackPointer};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::mm::stacks::Stack;
@@ -53,6 +56,9 @@ pub struct Thread {
     /// It waits, in a timer queue, for its group's next period.
     pub(super) is_throttled: AtomicBool,
     group: Arc<Group>,
+    /// Mutexes that it holds, in debug builds.
+    #[cfg(debug_assertions)]
+    pub(super) locks: ThreadLocks,
     /// To whom it lends weight while it waits, and how much.
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
@@ -181,11 +187,13 @@ impl Thread {
             is_queued: AtomicBool::new(false),
             is_throttled: AtomicBool::new(false),
             group,
-            lends: IrqLock::new(None),
+            #[cfg(debug_assertions)]
+            locks: ThreadLocks::new(),
+            lends: IrqLock::of(LockClass::LOAN, None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
-            entry: IrqLock::new(None),
+            entry: IrqLock::of(LockClass::THREAD_ENTRY, None),
             has_ended: AtomicBool::new(false),
             ended: Completion::new(),
         }
@@ -452,8 +460,16 @@ pub struct JoinHandle {
 }
 
 impl JoinHandle {
-    /// Blocks until the thread has ended.
+    /// Blocks until the thread has ended. Clones may be joined as well, at any time: they return at once then.
+    ///
+    /// # Panics
+    /// In debug builds, when the calling thread is the one: it would wait for itself.
     pub fn join(self) {
+        debug_assert!(
+            !core::ptr::eq(&*self.thread, current()),
+            "invariant 27: thread {} joins itself",
+            self.thread.name
+        );
         self.thread.ended.wait();
     }
 

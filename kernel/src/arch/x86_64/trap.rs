@@ -8,6 +8,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
+use super::irq::debug_assert_no_locks;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::{apic, percpu, tlb, tsc};
 
@@ -212,6 +213,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector if vector == u64::from(VECTOR_SPURIOUS) => return,
         _ => {}
     }
+    debug_assert_no_locks(7, "an interrupt comes");
     if frame.vector == u64::from(VECTOR_PING) {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
         return apic::local().end_of_interrupt();
