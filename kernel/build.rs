@@ -10,7 +10,9 @@ fn main() {
         // Without the optimiser every value that is passed on is copied on the stack, memory maps and tables among
         // them: no boot stack of a sensible size holds that.
         if std::env::var("OPT_LEVEL").as_deref() == Ok("0") {
-            println!("cargo::error=opt-level is 0, the kernel needs 1 or more: profile kernel or kernel-debug");
+            println!(
+                "cargo::error=opt-level is 0, the kernel needs 1 or more: profile kernel or kernel-debug"
+            );
         }
     }
 }

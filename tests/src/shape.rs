@@ -41,6 +41,10 @@ pub const SMP4: Shape = Shape { name: "smp4", cpus: 4, ..SMP2 };
 /// Four CPUs, and a kernel that checks what it does: asserts, lock order, freed memory.
 pub const DEBUG_SMP4: Shape = Shape { name: "debug_smp4", profile: Profile::KernelDebug, ..SMP4 };
 
+/// Two CPUs, little memory, and a kernel that checks what it does.
+pub const DEBUG_SMP2: Shape =
+    Shape { name: "debug_smp2", memory_mib: 256, profile: Profile::KernelDebug, ..SMP2 };
+
 /// A node with memory only, one with CPUs and memory, one with a CPU only, and distances that are told.
 pub const UNEVEN_NODES: Shape = Shape {
     name: "numa_uneven",

@@ -89,6 +89,19 @@ kernel_tests! { "sched":
         check!(load_ns < 20 * wanted_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
     }
 
+    /// Joining is waiting for the end: as many may do it as like, as late as they like.
+    fn a_thread_may_be_joined_twice() {
+        let go = Arc::new(Semaphore::new(0));
+        let wanted = go.clone();
+        let thread = started(sched::spawn("test/joined", move || wanted.acquire()))?;
+        let (early, late) = (thread.clone(), thread);
+        let joiner = started(sched::spawn("test/joiner", move || early.join()))?;
+        go.release();
+        joiner.join();
+        late.clone().join();
+        late.join();
+    }
+
     fn a_semaphore_counts() {
         let permits = Arc::new(Semaphore::new(2));
         permits.acquire();

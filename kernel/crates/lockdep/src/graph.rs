@@ -49,8 +49,11 @@ impl Graph {
     }
 
     /// What the class is about.
-    pub(crate) fn kind(&self, class: Class) -> &Kind {
-        self.kinds[class.index()].get().expect("a class is given out once its kind is written down")
+    ///
+    /// # Panics
+    /// When the class is none that [`class_of`](Self::class_of) has given out.
+    pub fn kind(&self, class: Class) -> Kind {
+        *self.kinds[class.index()].get().expect("a class is given out once its kind is written down")
     }
 
     pub(crate) fn edge(&self, outer: Class, inner: Class) -> Option<&Edge> {

@@ -175,11 +175,12 @@ fn a_buffer_that_is_too_small_is_an_error() {
 #[test]
 fn the_longest_record_fits_in_the_recommended_buffer() {
     let text = "x".repeat(TEXT_MAX_BYTES);
+    let message = "x".repeat(MESSAGE_MAX_BYTES);
     let record = Record::Panic {
         t_ns: u64::MAX,
         cpu: u32::MAX,
         thread: text.as_str(),
-        message: &text,
+        message: &message,
         location: &text,
         backtrace: core::iter::repeat_n(u64::MAX, Addresses::CAPACITY).collect(),
     };
