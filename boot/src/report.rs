@@ -161,7 +161,9 @@ impl Report {
             | Record::Bench { .. }
             | Record::Thread { .. }
             | Record::Cpu { .. }
-            | Record::Command { .. } => {}
+            | Record::Command { .. }
+            | Record::TraceName { .. }
+            | Record::Trace { .. } => {}
         }
     }
 

@@ -40,6 +40,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 /// The first thread: the rest of the boot, then what the command line asked for.
 fn main_thread(mut boot: boot::Unfinished) {
     boot.start_cpus();
+    debug::trace::start_at_boot();
     boot.start_helpers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
@@ -48,6 +49,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     debug::watchdog::start();
     debug::fault::inject();
     let verdict = run();
+    debug::trace::finish();
     power_off(verdict)
 }
 

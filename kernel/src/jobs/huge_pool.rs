@@ -204,8 +204,11 @@ fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stat
     let undo = |chunk: Chunk<HugePages>| {
         pool.shrink(node_of(&chunk), chunk.end().get() - chunk.start().get());
     };
-    let job =
-        Job::over_nodes(&ranges).min_chunk(HugePages::new(MIN_CHUNK)).profile(Profile::Boot).undo(&undo);
+    let job = Job::over_nodes(&ranges)
+        .name("huge-pool")
+        .min_chunk(HugePages::new(MIN_CHUNK))
+        .profile(Profile::Boot)
+        .undo(&undo);
     let job = match request.threads {
         Some(threads) => job.threads_exact(threads),
         None => job,

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
+use ::trace::{Class, Event};
 use runqueue::{Arrival, CpuMask, FairQueue, Load, SharedCpuMask, Tid};
 
 use super::thread::{self, AllThreads, Thread};
@@ -9,6 +10,7 @@ use crate::arch::irq::{IrqLock, IrqLockGuard};
 use crate::arch::percpu::{self, CpuId, MAX_CPUS};
 use crate::arch::trap::VECTOR_RESCHEDULE;
 use crate::arch::{apic, tsc};
+use crate::debug::trace;
 
 /// One CPU's part of the scheduler.
 #[repr(align(128))]
@@ -127,6 +129,8 @@ pub(super) fn count_idle(is_idle: bool) {
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {
+        let sent = || Event::IpiSend { vector: VECTOR_RESCHEDULE, to: cpu.index() as u16 };
+        trace::event(Class::Ipi, sent);
         apic::local().send_ipi(percpu::get(cpu).apic_id(), VECTOR_RESCHEDULE);
     }
 }

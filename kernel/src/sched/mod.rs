@@ -35,8 +35,8 @@ pub use self::core::{
 pub use place::{AffinityError, set_affinity};
 pub use snapshot::snapshot;
 pub use thread::{
-    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on, spawn,
-    spawn_on, thread_count,
+    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on,
+    name_while_stopped, spawn, spawn_on, thread_count,
 };
 
 use ::core::sync::atomic::Ordering::Relaxed;

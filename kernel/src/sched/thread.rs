@@ -13,6 +13,8 @@ use runqueue::{
     Arrival, CpuMask, Entities, Entity, HeapNode, HeapNodes, Links, Nice, ParkState, SharedCpuMask, Tid,
 };
 
+use ::trace::Named;
+
 use super::core as scheduler;
 use super::group::Group;
 use super::place;
@@ -21,6 +23,7 @@ use crate::arch::context::{self, StackPointer};
 use crate::arch::irq::IrqLock;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
+use crate::debug::trace;
 use crate::mm::stacks::Stack;
 
 /// Most threads at a time, idle threads among them.
@@ -377,6 +380,17 @@ pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
     unsafe { (*thread).name() }
 }
 
+/// The name of the thread numbered `tid`, if there is one: for telling what a broken machine did.
+///
+/// # Safety
+/// Every other CPU is stopped for good, and the calling one frees no threads any more.
+pub unsafe fn name_while_stopped(tid: u32) -> Option<&'static str> {
+    let thread = TABLE.get(tid as usize)?.load(SeqCst);
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count;
+    // by the caller's promise nobody takes it out any more. One who was stopped while at it has emptied the entry first.
+    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.name())
+}
+
 /// The running thread as something to keep.
 pub fn current_arc() -> Arc<Thread> {
     current().arc()
@@ -585,6 +599,7 @@ impl<'a> Spawn<'a> {
         unsafe {
             *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
+        trace::name(Named::Thread, thread.tid().get(), self.name);
         scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
         Ok(JoinHandle { thread })
     }

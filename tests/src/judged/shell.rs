@@ -166,6 +166,14 @@ fn listings(lab: &Lab) -> Result<(), Failed> {
         check_line(&shell.works("cpus")?, &["online", "main"])?;
         check_line(&shell.works("mem")?, &["heap:", "KiB used"])?;
         check_line(&shell.works("uptime")?, &["2 of 2 cpus online"])?;
+        check_line(&shell.works("trace on")?, &["tracing is on"])?;
+        check_parts(&shell.fails("trace on")?, &["is on already"])?;
+        shell.works("trace off")?;
+        check_line(
+            &shell.works("trace dump")?,
+            &["events written to the record port", "0 were overwritten"],
+        )?;
+        check_parts(&shell.fails("trace off")?, &["is off already"])?;
         check_line(&shell.works("help cpus")?, &["cpus [offline N|online N]"])?;
         check_line(&shell.works("test arch::")?, &["ok 1 arch::"])?;
         check_parts(&shell.fails("test no_such_test")?, &["none has `no_such_test`"])?;
@@ -183,6 +191,8 @@ fn listings(lab: &Lab) -> Result<(), Failed> {
         _ => false,
     });
     ensure(&evidence, thread, "no record of the main thread, running")?;
+    let traced = evidence.records().iter().any(|record| matches!(record, Record::Trace { .. }));
+    ensure(&evidence, traced, "no record of the trace")?;
     let cpus =
         evidence.records().iter().filter(|record| matches!(record, Record::Cpu { online: true, .. })).count();
     ensure(&evidence, cpus == 2, format_args!("{cpus} records of CPUs, not 2"))?;

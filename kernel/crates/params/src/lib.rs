@@ -27,6 +27,7 @@ mod kinds;
 pub mod node_policy;
 pub mod registry;
 mod size;
+pub mod trace_events;
 
 pub use kinds::{
     BoolParam, ChoiceParam, ListParam, NotAllowed, OptionParam, Param, SetError, SizeParam, TEXT_CAPACITY,

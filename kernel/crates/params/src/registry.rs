@@ -113,6 +113,27 @@ pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
     0..=1 << 20,
     "clean pages that idle CPUs keep at hand on each memory node",
 );
+/// `trace.enabled`.
+pub static TRACE_ENABLED: BoolParam = BoolParam::new(
+    "trace.enabled",
+    false,
+    "on: trace from when all CPUs are up, and write the trace to the record port at the end of the run",
+);
+/// `trace.events`.
+pub static TRACE_EVENTS: TextParam = TextParam::new(
+    "trace.events",
+    "all",
+    "all, or of switch|wake|migrate|ipi|interrupt|halt|job|chunk|pool|fault|hotplug some with commas between",
+    |value| crate::trace_events::parse(value).is_some(),
+    "classes of events to trace, read when tracing is switched on",
+);
+/// `trace.buffer_events`.
+pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
+    "trace.buffer_events",
+    16_384,
+    16..=1 << 24,
+    "events of 32 bytes that each CPU keeps, rounded up to a power of two; read when tracing is first switched on",
+);
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
@@ -175,6 +196,9 @@ pub static ALL: &[&dyn Param] = &[
     &TIMING_REPEAT,
     &ZERO_METHOD,
     &ZERO_POOL_PAGES,
+    &TRACE_ENABLED,
+    &TRACE_EVENTS,
+    &TRACE_BUFFER_EVENTS,
     &FAULT_AP_SILENT,
     &FAULT_HELPER_SPAWN,
     &FAULT_ALLOC,
@@ -193,6 +217,7 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &WATCHDOG_TIMEOUT_MS,
     &MEMORY_EARLY,
     &ZERO_METHOD,
+    &TRACE_ENABLED,
     &FAULT_AP_SILENT,
     &FAULT_SECTION,
     &FAULT_PANIC_CPU,

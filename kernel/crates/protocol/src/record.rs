@@ -167,6 +167,30 @@ pub enum Record<S> {
         /// What went wrong; empty when nothing did.
         message: S,
     },
+    /// The name of a thread that lived when the trace was written: threads in a trace go by number.
+    TraceName {
+        /// Nanoseconds since kernel entry.
+        t_ns: u64,
+        /// The thread's number.
+        thread: u32,
+        /// Its name.
+        name: S,
+    },
+    /// A part of one CPU's trace. Parts of a CPU come in order.
+    Trace {
+        /// Nanoseconds since kernel entry, when the part was written.
+        t_ns: u64,
+        /// When tracing was switched on.
+        since_ns: u64,
+        /// The CPU.
+        cpu: u32,
+        /// Number of the first event in the part, counted on that CPU.
+        first: u64,
+        /// Events just before that one that were overwritten before they could be written.
+        lost: u64,
+        /// The events, as the crate `trace` packs them; empty when there are none.
+        events: S,
+    },
     /// Something that was wrong, and that the kernel lives with.
     Warning {
         /// Nanoseconds since kernel entry.

@@ -3,6 +3,7 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::SeqCst;
 
+use ::trace::{Class, Event};
 use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
@@ -10,6 +11,7 @@ use x86_64::structures::DescriptorTablePointer;
 
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::{apic, percpu, tlb, tsc};
+use crate::debug::trace;
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -216,14 +218,17 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector if vector == u64::from(VECTOR_SPURIOUS) => return,
         _ => {}
     }
-    if frame.vector == u64::from(VECTOR_PING) {
+    let vector = frame.vector as u8;
+    trace::event_irqs_off(Class::Interrupt, || Event::InterruptEnter { vector });
+    if vector == VECTOR_PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
+        trace::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
         return apic::local().end_of_interrupt();
     }
     // One writer, this CPU with interrupts off: a plain add would do.
     percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
     apic::local().end_of_interrupt();
-    match frame.vector as u8 {
+    match vector {
         VECTOR_TIMER => (hooks.timer)(),
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
         VECTOR_FLUSH => tlb::flush_here(),
@@ -231,5 +236,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }
+    // Before the hook, which may go on with another thread.
+    trace::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
     (hooks.interrupt_return)();
 }
