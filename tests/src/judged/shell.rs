@@ -272,7 +272,7 @@ fn editing(lab: &Lab) -> Result<(), Failed> {
 fn piled_up(lab: &Lab) -> Result<(), Failed> {
     const COUNT: usize = 300;
     let evidence = lab.converse(&SMP2, "timing.bytes=32M", |shell| {
-        let mut lines = String::from("timing zero-pages\r");
+        let mut lines = String::from("timing\r");
         (0..COUNT).for_each(|number| lines += &format!("sysctl timing.repeat={}\r", number % 100 + 1));
         shell.send(lines.as_bytes())?;
         (0..COUNT).try_for_each(|number| shell.wait_for(&format!("timing.repeat={}", number % 100 + 1)))?;
