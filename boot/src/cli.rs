@@ -41,6 +41,8 @@ pub enum Command {
         #[arg(value_parser = bench_name)]
         suite: Option<String>,
     },
+    /// Boot the kernel to its shell, on this terminal or a pipe; Ctrl-A x leaves at once
+    Shell,
     /// Show what is needed, what is there, and what would be installed and how
     Doctor {
         /// Install what is missing

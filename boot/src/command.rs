@@ -7,6 +7,7 @@ use crate::kernel::{self, Profile};
 use crate::qemu::{self, Accel, Machine};
 use crate::report::{self, Paths, Report};
 use crate::run::{self, Ending, Limits};
+use crate::shell;
 use crate::symbols::Symbols;
 use crate::system::System;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,26 +48,48 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
         }
         Some(Command::Bench { suite }) => {
             let what = suite.as_ref().map_or("bench".into(), |suite| format!("bench:{suite}"));
-            let words = [options.append.clone().unwrap_or_default(), format!("run={what}")];
-            let options = Options { append: Some(words.join(" ").trim().into()), ..options.clone() };
-            execute(&Cli { options, command: None }, system, interrupt)
+            run_kernel(&and_run(options, &what), Onlooker::Reads, system, interrupt)
         }
-        None if options.print => {
-            let qemu = doctor::examine(system)?.qemu;
-            say(&machine(options, qemu.unwrap_or_else(|| doctor::QEMU.into()), kernel_path(options))?
-                .shell_line());
-            Ok(0)
-        }
-        None => {
-            let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
-            let tools = doctor::provide(system, consent, wanted)?;
-            let elf = match &options.kernel {
-                Some(elf) => elf.clone(),
-                None => build(&tools, options.profile)?,
-            };
-            boot(options, &tools, elf, interrupt)
-        }
+        Some(Command::Shell) => run_kernel(&and_run(options, "shell"), Onlooker::Types, system, interrupt),
+        None => run_kernel(options, Onlooker::Reads, system, interrupt),
     }
+}
+
+/// What the one before the screen does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Onlooker {
+    /// Reads the log and the report.
+    Reads,
+    /// Talks with the shell.
+    Types,
+}
+
+/// The same, with a kernel that runs `what`.
+fn and_run(options: &Options, what: &str) -> Options {
+    let words = [options.append.clone().unwrap_or_default(), format!("run={what}")];
+    Options { append: Some(words.join(" ").trim().into()), ..options.clone() }
+}
+
+/// Builds the kernel and boots it, or shows how.
+fn run_kernel(
+    options: &Options,
+    onlooker: Onlooker,
+    system: &impl System,
+    interrupt: &AtomicBool,
+) -> Result<u8, Failure> {
+    if options.print {
+        let qemu = doctor::examine(system)?.qemu.unwrap_or_else(|| doctor::QEMU.into());
+        say(&machine(options, qemu, kernel_path(options))?.shell_line());
+        return Ok(0);
+    }
+    let consent = if options.yes { Consent::Given } else { Consent::ByRule };
+    let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
+    let tools = doctor::provide(system, consent, wanted)?;
+    let elf = match &options.kernel {
+        Some(elf) => elf.clone(),
+        None => build(&tools, options.profile)?,
+    };
+    boot(options, &tools, elf, onlooker, interrupt)
 }
 
 /// Prints a line, or several. Standard output may be a pipe that nobody reads any more; that is no reason to panic.
@@ -113,21 +136,42 @@ fn command_line(options: &Options) -> String {
 }
 
 /// The main job: boot, follow, report.
-fn boot(options: &Options, tools: &Examination, elf: PathBuf, interrupt: &AtomicBool) -> Result<u8, Failure> {
+fn boot(
+    options: &Options,
+    tools: &Examination,
+    elf: PathBuf,
+    onlooker: Onlooker,
+    interrupt: &AtomicBool,
+) -> Result<u8, Failure> {
     if !elf.is_file() {
         return Err(Failure::usage(format!("--kernel {}: no such file", elf.display())));
     }
     let qemu = tools.qemu.clone().expect("QEMU was wanted, so it is there");
     let machine = machine(options, qemu, elf)?;
     announce(&machine, options);
-    let run = {
-        let mut show = Show::new(options.quiet);
-        run::run(&machine, limits(options), interrupt, &mut |line| show.line(line))?
+    let limits = limits(options, onlooker);
+    let run = match onlooker {
+        Onlooker::Reads => {
+            let mut show = Show::new(options.quiet);
+            run::run(&machine, limits, interrupt, &mut |line| show.line(line))?
+        }
+        Onlooker::Types => {
+            let raw = shell::RawMode::enter(std::io::stdin());
+            if raw.is_some() {
+                eprintln!("{}", shell::WAY_OUT);
+            }
+            // Until the guest has ended, however that comes about; then the terminal is the user's again.
+            run::converse(&machine, limits, interrupt, shell::console())?
+        }
     };
     let symbols = Symbols::load(&machine.kernel).inspect_err(|why| eprintln!("warning: {why}")).ok();
     let report = Report::new(&run, &machine, report::host_cores(), symbols.as_ref());
     let paths = paths(options);
-    say(&format!("\n{}\n", report::render(&report, std::io::stdout().is_terminal())));
+    let text = match onlooker {
+        Onlooker::Reads => report::render(&report, std::io::stdout().is_terminal()),
+        Onlooker::Types => report::render_ending(&report),
+    };
+    say(&format!("\n{text}\n"));
     report::write(&paths, &report, &run)?;
     say(&format!("report: {}", paths.json.display()));
     match run.ending {
@@ -146,10 +190,12 @@ fn announce(machine: &Machine, options: &Options) {
     }
 }
 
-fn limits(options: &Options) -> Limits {
-    let default = Limits::default();
+fn limits(options: &Options, onlooker: Onlooker) -> Limits {
+    let none = Limits { total: None, silence: None };
+    // Whoever types may think first.
+    let default = if onlooker == Onlooker::Types { none } else { Limits::default() };
     match (options.gdb, options.timeout) {
-        (true, _) => Limits { total: None, silence: None },
+        (true, _) => none,
         (false, Some(seconds)) => Limits { total: Some(Duration::from_secs(seconds)), ..default },
         (false, None) => default,
     }

@@ -1,7 +1,7 @@
 //! The host side of ktask: what `cargo run` does, as a library that the tests use as well.
 //!
 //! Top-down: [`command`] does what [`cli`] read. [`doctor`] finds, or installs, what is needed, a [`toolchain`]
-//! among it; [`kernel`] builds; [`qemu`] is the machine, [`run`] boots and follows it; [`report`] makes tables
+//! among it; [`kernel`] builds; [`qemu`] is the machine, [`run`] boots and follows it, [`shell`] lets someone type; [`report`] makes tables
 //! and files of what it said, with the names that [`symbols`] has for addresses. [`system`] is the computer that all
 //! this runs on.
 
@@ -16,6 +16,7 @@ pub mod list;
 pub mod qemu;
 pub mod report;
 pub mod run;
+pub mod shell;
 pub mod size;
 pub mod symbols;
 pub mod system;

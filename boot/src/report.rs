@@ -7,7 +7,7 @@ mod tables;
 
 pub use files::{Paths, write};
 pub use jobs::{JobRow, rows};
-pub use tables::render;
+pub use tables::{render, render_ending};
 
 use crate::qemu::Machine;
 use crate::run::{Ending, Run};

@@ -10,6 +10,8 @@ use crate::qemu::{Child, Machine};
 use listen::{Event, Source};
 use protocol::exit::{HostStatus, Verdict};
 use protocol::record::{Record, parse_line};
+use std::process::ChildStdin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -92,6 +94,19 @@ impl Ending {
     }
 }
 
+/// Sees bytes as they come.
+pub type Output = Box<dyn FnMut(&[u8]) + Send>;
+
+/// The other end of the guest's first serial port, for runs in which someone types.
+pub struct Console {
+    /// Sees what the port sends as it comes, also lines that are not finished.
+    pub output: Output,
+    /// Gets what the port receives, on a thread of its own.
+    pub input: Box<dyn FnOnce(ChildStdin) + Send>,
+    /// Set to end the run.
+    pub left: Arc<AtomicBool>,
+}
+
 /// How often a run looks whether it is to be interrupted.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -107,9 +122,34 @@ pub fn run(
     interrupt: &AtomicBool,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Run, Failure> {
+    run_with(machine, limits, &[interrupt], on_line, None)
+}
+
+/// As [`run`], with someone who types.
+///
+/// # Errors
+///
+/// When QEMU cannot be started.
+pub fn converse(
+    machine: &Machine,
+    limits: Limits,
+    interrupt: &AtomicBool,
+    console: Console,
+) -> Result<Run, Failure> {
+    let left = Arc::clone(&console.left);
+    run_with(machine, limits, &[interrupt, &left], &mut |_| {}, Some(console))
+}
+
+fn run_with(
+    machine: &Machine,
+    limits: Limits,
+    interrupts: &[&AtomicBool],
+    on_line: &mut dyn FnMut(&str),
+    console: Option<Console>,
+) -> Result<Run, Failure> {
     let start = Instant::now();
     let (mut child, channels) = Child::start(machine)?;
-    let events = listen::start(channels);
+    let events = listen::start(channels, console);
     let mut run = Run {
         ending: Ending::Interrupted,
         log: Vec::new(),
@@ -120,7 +160,7 @@ pub fn run(
         first_line: None,
         total: Duration::ZERO,
     };
-    run.ending = follow(&mut run, &mut child, &events, start, limits, interrupt, on_line);
+    run.ending = follow(&mut run, &mut child, &events, start, limits, interrupts, on_line);
     child.end();
     // What was said before the end may still be on its way.
     while let Ok(event) = events.recv_timeout(TICK) {
@@ -137,7 +177,7 @@ fn follow(
     events: &Receiver<Event>,
     start: Instant,
     limits: Limits,
-    interrupt: &AtomicBool,
+    interrupts: &[&AtomicBool],
     on_line: &mut dyn FnMut(&str),
 ) -> Ending {
     let mut last_heard = start;
@@ -151,7 +191,7 @@ fn follow(
             Err(RecvTimeoutError::Timeout) => {}
         }
         // Relaxed: the flag carries no data, and a tick more or less does not matter.
-        if interrupt.load(Ordering::Relaxed) {
+        if interrupts.iter().any(|interrupt| interrupt.load(Ordering::Relaxed)) {
             return Ending::Interrupted;
         }
         let now = Instant::now();

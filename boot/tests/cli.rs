@@ -32,7 +32,7 @@ fn nonsense_is_one_line_and_status_2() {
         (&["--memory", "much"], "'much' is not a size"),
         (&["--threads", "2,1,2"], "2 comes twice"),
         (&["--no-such-option"], "--no-such-option"),
-        (&["shell"], "'shell'"),
+        (&["shel"], "'shel'"),
         (&["--smp", "2", "--threads", "4"], "--threads 4"),
     ] {
         assert_refused(&ktask(&[], arguments), part);
@@ -81,6 +81,9 @@ fn print_shows_the_command_and_starts_nothing() {
     let line = String::from_utf8(output.stdout).unwrap();
     assert!(line.starts_with("qemu-system-x86_64 ") && line.contains(" -smp 3 "), "{line}");
     assert!(line.trim_end().ends_with("-append run=none"), "{line}");
+    let output = ktask(&[("PATH", "/nowhere")], &["--print", "--accel", "tcg", "shell"]);
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert!(line.contains(" -serial mon:stdio ") && line.trim_end().ends_with("-append run=shell"), "{line}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Where kernels are booted, one at a time, and what is left of each run.
 
+use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
 use ktask_boot::kernel::Profile;
 use ktask_boot::qemu::{Accel, Machine};
 use ktask_boot::report::{Report, host_cores};
-use ktask_boot::run::{Ending, Limits, Run, run};
+use ktask_boot::run::{Ending, Limits, Run, converse, run};
 use ktask_boot::size::Size;
 use ktask_boot::symbols::{Symbols, test_names};
 use ktask_boot::system::Real;
@@ -94,7 +95,45 @@ impl Lab {
     ///
     /// When QEMU cannot be started.
     pub fn boot_within(&self, shape: &Shape, command_line: &str, limits: Limits) -> Result<Evidence, Failed> {
-        let machine = Machine {
+        let machine = self.machine(shape, command_line)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
+        self.evidence(run, &machine)
+    }
+
+    /// Boots `shape` to the shell and lets `talk` use it; waits for the end. What `talk` finds wrong comes with the
+    /// evidence.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started, or `talk` finds something wrong.
+    pub fn converse(
+        &self,
+        shape: &Shape,
+        command_line: &str,
+        talk: impl FnOnce(&mut Dialogue) -> Result<(), String> + Send + 'static,
+    ) -> Result<Evidence, Failed> {
+        let machine = self.machine(shape, &format!("{command_line} run=shell"))?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (console, talked) = dialogue::start(talk);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = converse(&machine, limits, &AtomicBool::new(false), console)?;
+        let evidence = self.evidence(run, &machine)?;
+        match talked.recv() {
+            Ok(Ok(())) => Ok(evidence),
+            Ok(Err(what)) => Err(evidence.fail(what)),
+            Err(_) => Err(evidence.fail("the kernel ended before it could be talked to")),
+        }
+    }
+
+    fn evidence(&self, run: Run, machine: &Machine) -> Result<Evidence, Failed> {
+        let symbols = Symbols::load(&machine.kernel)?;
+        let report = Report::new(&run, machine, host_cores(), Some(&symbols));
+        Ok(Evidence { run, report })
+    }
+
+    fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
+        Ok(Machine {
             qemu: self.qemu.clone(),
             kernel: self.elf(shape.profile)?,
             cpus: shape.cpus,
@@ -106,12 +145,7 @@ impl Lab {
             command_line: command_line.to_string(),
             debugger: false,
             extra: shape.extra.iter().map(|word| (*word).to_string()).collect(),
-        };
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
-        let symbols = Symbols::load(&machine.kernel)?;
-        let report = Report::new(&run, &machine, host_cores(), Some(&symbols));
-        Ok(Evidence { run, report })
+        })
     }
 }
 

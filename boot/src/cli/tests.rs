@@ -80,6 +80,7 @@ fn every_option_of_the_contract_is_there() {
 #[test]
 fn commands() {
     assert_eq!(accept(&["clippy"]).command, Some(Command::Clippy));
+    assert_eq!(accept(&["--smp", "2", "shell"]).command, Some(Command::Shell));
     assert_eq!(accept(&["doctor"]).command, Some(Command::Doctor { install: false }));
     assert_eq!(accept(&["doctor", "--install"]).command, Some(Command::Doctor { install: true }));
 }
@@ -106,7 +107,8 @@ fn nonsense_is_one_line_with_the_value_in_it() {
         (&["--timeout", "-5"], &["-5"]),
         (&["--smpp", "4"], &["--smpp", "--smp"]),
         (&["--smp"], &["--smp", "value is required"]),
-        (&["shell"], &["unrecognized subcommand 'shell'"]),
+        (&["shel"], &["unrecognized subcommand 'shel'"]),
+        (&["shell", "ps"], &["ps"]),
         (&["build", "now"], &["now"]),
         (&["--smp", "2", "--smp", "4"], &["--smp", "multiple times"]),
     ] {

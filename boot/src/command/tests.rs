@@ -53,8 +53,19 @@ fn more_threads_than_cpus_make_no_sense() {
 
 #[test]
 fn limits_follow_the_options() {
-    assert_eq!(limits(&options(&[])), Limits::default());
-    assert_eq!(limits(&options(&["--timeout", "7"])).total, Some(Duration::from_secs(7)));
+    let reads = |arguments: &[&str]| limits(&options(arguments), Onlooker::Reads);
+    assert_eq!(reads(&[]), Limits::default());
+    assert_eq!(reads(&["--timeout", "7"]).total, Some(Duration::from_secs(7)));
     let none = Limits { total: None, silence: None };
-    assert_eq!(limits(&options(&["--gdb", "--timeout", "7"])), none);
+    assert_eq!(reads(&["--gdb", "--timeout", "7"]), none);
+    assert_eq!(limits(&options(&[]), Onlooker::Types), none);
+    let seven = Limits { total: Some(Duration::from_secs(7)), silence: None };
+    assert_eq!(limits(&options(&["--timeout", "7"]), Onlooker::Types), seven);
+}
+
+#[test]
+fn what_a_command_runs_wins_over_what_is_appended() {
+    let options = and_run(&options(&["--append", "run=none huge.2m=4"]), "shell");
+    assert_eq!(command_line(&options), "run=none huge.2m=4 run=shell");
+    assert_eq!(command_line(&and_run(&super::tests::options(&[]), "shell")), "run=shell");
 }

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -27,10 +27,12 @@ pub struct Child {
     _directory: TempDir,
 }
 
-/// What QEMU says.
+/// What QEMU says, and what is said to its guest.
 #[derive(Debug)]
 pub struct Channels {
-    /// The first serial port.
+    /// What the first serial port receives. Dropped, it receives nothing any more.
+    pub input: ChildStdin,
+    /// What the first serial port sends.
     pub log: ChildStdout,
     /// The second serial port.
     pub records: File,
@@ -58,7 +60,7 @@ impl Child {
         let mut command = Command::new(&machine.qemu);
         command
             .args(machine.arguments(wiring))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // A group of its own: Ctrl-C is for us, who then end QEMU in good order.
@@ -67,6 +69,7 @@ impl Child {
         let mut process = command
             .spawn()
             .map_err(|error| Failure::qemu(format!("cannot start {}: {error}", machine.qemu.display())))?;
+        let input = process.stdin.take().expect("standard input was just piped");
         let log = process.stdout.take().expect("standard output was just piped");
         let messages = process.stderr.take().expect("standard error was just piped");
         let mut child = Self { process, control: None, _directory: directory };
@@ -78,7 +81,7 @@ impl Child {
         // From now on a read waits for data, or for QEMU's end.
         fcntl(&records, FcntlArg::F_SETFL(OFlag::empty()))
             .map_err(|error| cannot(&records_path)(error.into()))?;
-        Ok((child, Channels { log, records, messages }))
+        Ok((child, Channels { input, log, records, messages }))
     }
 
     /// The exit status, if QEMU has ended.

@@ -25,13 +25,27 @@ pub fn render(report: &Report, is_terminal: bool) -> String {
     if !report.notes.is_empty() {
         parts.push(list("note", &report.notes));
     }
+    parts.extend(trouble(report));
+    parts.join("\n\n")
+}
+
+/// How the run ended, and what was wrong: for those who have seen the rest.
+pub fn render_ending(report: &Report) -> String {
+    let mut parts = vec![summary(report)];
+    parts.extend(trouble(report));
+    parts.join("\n\n")
+}
+
+/// Warnings, and what stopped the run.
+fn trouble(report: &Report) -> Vec<String> {
+    let mut parts = Vec::new();
     if !report.warnings.is_empty() {
         parts.push(list("warning", &report.warnings));
     }
     if !report.trouble.is_empty() {
         parts.push(report.trouble.join("\n"));
     }
-    parts.join("\n\n")
+    parts
 }
 
 /// One line: what ran, how it ended.

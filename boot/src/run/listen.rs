@@ -1,5 +1,6 @@
 //! Threads that turn what QEMU says into lines with a time.
 
+use super::Console;
 use crate::qemu::Channels;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -25,13 +26,34 @@ pub(super) struct Event {
     pub(super) at: Instant,
 }
 
-/// Listens to all channels. The receiver is disconnected when all of them are closed.
-pub(super) fn start(channels: Channels) -> Receiver<Event> {
+/// Listens to all channels, and lets `console` hear and speak too. The receiver is disconnected when all of them are
+/// closed.
+pub(super) fn start(channels: Channels, console: Option<Console>) -> Receiver<Event> {
     let (sender, receiver) = channel();
-    listen(Source::Log, channels.log, sender.clone());
+    match console {
+        None => listen(Source::Log, channels.log, sender.clone()),
+        Some(Console { output, input, .. }) => {
+            listen(Source::Log, Tee { input: channels.log, output }, sender.clone());
+            std::thread::spawn(move || input(channels.input));
+        }
+    }
     listen(Source::Records, channels.records, sender.clone());
     listen(Source::Qemu, channels.messages, sender);
     receiver
+}
+
+/// Shows what is read from `input` to `output`.
+struct Tee<R, W> {
+    input: R,
+    output: W,
+}
+
+impl<R: Read, W: FnMut(&[u8])> Read for Tee<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        (self.output)(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 fn listen(source: Source, input: impl Read + Send + 'static, sender: Sender<Event>) {
@@ -66,6 +88,22 @@ mod tests {
         listen(Source::Log, std::io::Cursor::new(b"one\r\ntwo\n\nthree"), sender);
         let lines: Vec<_> = receiver.iter().map(|event| event.line).collect();
         assert_eq!(lines, ["one", "two", "", "three"]);
+    }
+
+    #[test]
+    fn a_console_hears_an_unfinished_line_at_once() {
+        let (sender, receiver) = channel();
+        let (heard, hears) = channel();
+        let (theirs, mut ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        listen(
+            Source::Log,
+            Tee { input: theirs, output: move |bytes: &[u8]| heard.send(bytes.to_vec()).unwrap() },
+            sender,
+        );
+        std::io::Write::write_all(&mut ours, b"ktask> ").unwrap();
+        assert_eq!(hears.recv().unwrap(), b"ktask> ");
+        std::io::Write::write_all(&mut ours, b"ps\n").unwrap();
+        assert_eq!(receiver.recv().unwrap().line, "ktask> ps");
     }
 
     #[test]

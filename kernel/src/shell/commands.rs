@@ -3,7 +3,7 @@
 use shell::command::{ALL, Command, Spec, Usage};
 use shell::table::Table;
 
-use super::{Outcome, cpus, huge, measure, memory, sysctl, threads};
+use super::{Outcome, cpus, huge, measure, memory, sysctl, threads, tracing};
 use crate::console::print_line;
 
 /// Does what `command` asks for; `poweroff` is its caller's.
@@ -24,6 +24,10 @@ pub fn run(command: Command<'_>) -> Outcome {
         Command::Timing(job) => return measure::timing(job),
         Command::Test(pattern) => return measure::test(pattern),
         Command::Bench(pattern) => return measure::bench(pattern),
+        Command::Trace => tracing::show(),
+        Command::TraceOn => return tracing::start(),
+        Command::TraceOff => return tracing::stop(),
+        Command::TraceDump => tracing::dump(),
         Command::Log(Some(level)) => return sysctl::set("log.level", level),
         Command::Log(None) => return sysctl::show("log.level"),
         Command::Uptime => cpus::uptime(),

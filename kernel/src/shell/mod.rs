@@ -16,6 +16,7 @@ mod memory;
 mod sysctl;
 mod terminal;
 mod threads;
+mod tracing;
 
 use alloc::string::String;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};

@@ -55,7 +55,7 @@ fn all_come(lab: &Lab, count: u32) -> Result<(), Failed> {
 }
 
 /// A machine without tables, and without firmware that would make some up. Of two `-machine` the later one wins.
-const NO_ACPI: [&str; 2] = ["-machine", "microvm,acpi=off,pic=on,pit=on,rtc=on"];
+pub(super) const NO_ACPI: [&str; 2] = ["-machine", "microvm,acpi=off,pic=on,pit=on,rtc=on"];
 
 fn no_acpi(lab: &Lab) -> Result<(), Failed> {
     // This machine has one serial port of its own; the second one is for the records.

@@ -244,6 +244,7 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &WATCHDOG_TIMEOUT_MS,
     &MEMORY_EARLY,
     &ZERO_METHOD,
+    &TRACE_ENABLED,
     &FAULT_AP_SILENT,
     &FAULT_SECTION,
     &FAULT_PANIC_CPU,

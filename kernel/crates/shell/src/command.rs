@@ -88,6 +88,12 @@ pub const ALL: &[Spec] = &[
         arguments: &[Argument::Bench],
     },
     Spec {
+        name: "trace",
+        usage: "[on|off|dump]",
+        help: "records what the CPUs do; writes it to the record port",
+        arguments: &[Argument::Word(&["on", "off", "dump"])],
+    },
+    Spec {
         name: "log",
         usage: "[LEVEL]",
         help: "least severe message that the console shows",
@@ -155,6 +161,14 @@ pub enum Command<'a> {
     Test(&'a str),
     /// Runs benchmarks.
     Bench(&'a str),
+    /// Tells whether and how much is traced.
+    Trace,
+    /// Switches tracing on.
+    TraceOn,
+    /// Switches tracing off.
+    TraceOff,
+    /// Writes the trace.
+    TraceDump,
     /// Shows or sets the log level.
     Log(Option<&'a str>),
     /// How long, how busy.
@@ -319,6 +333,13 @@ fn read<'a>(words: &mut Words<'a>) -> Result<Command<'a>, Problem<'a>> {
         "timing" => Command::Timing(words.next()),
         "test" => Command::Test(words.needed()?),
         "bench" => Command::Bench(words.needed()?),
+        "trace" => match words.next() {
+            None => Command::Trace,
+            Some("on") => Command::TraceOn,
+            Some("off") => Command::TraceOff,
+            Some("dump") => Command::TraceDump,
+            Some(word) => return Err(bad(word, "on, off or dump")),
+        },
         "log" => Command::Log(words.next()),
         "uptime" => Command::Uptime,
         "poweroff" => match words.next() {

@@ -24,6 +24,8 @@ fn commands() {
     assert_eq!(command("huge release 1g 1"), Command::Release(HugeSize::Size1G, 1));
     assert_eq!(command("timing"), Command::Timing(None));
     assert_eq!(command("test sched::,=mm::x"), Command::Test("sched::,=mm::x"));
+    assert_eq!(command("trace"), Command::Trace);
+    assert_eq!(command("trace dump"), Command::TraceDump);
     assert_eq!(command("poweroff"), Command::PowerOff { fail: false });
     assert_eq!(command("poweroff fail"), Command::PowerOff { fail: true });
     let parsed = parse("timing zero-pages &");
@@ -57,6 +59,7 @@ fn problems_say_what_which_value_and_what_would_be_right() {
             "huge: `99999999999999999999` is not a whole number; use huge [reserve 2m|1g N|release 2m|1g N]",
         ),
         ("test", "test: something is missing; use test PATTERN"),
+        ("trace all", "trace: `all` is not on, off or dump; use trace [on|off|dump]"),
         ("help me", "help: `me` is not a command; use help [COMMAND]"),
         ("poweroff now", "poweroff: `now` is not fail; use poweroff [fail]"),
         ("poweroff &", "poweroff cannot run in the background; leave the `&` out"),

@@ -57,6 +57,11 @@ pub fn is_on(class: Class) -> bool {
     CLASSES.load(Relaxed) & class.bit() != 0
 }
 
+/// Whether events of any class are recorded.
+pub fn is_on_at_all() -> bool {
+    CLASSES.load(SeqCst) != 0
+}
+
 /// Records what `make` makes, if events of `class` are.
 #[inline(always)]
 pub fn event(class: Class, make: impl FnOnce() -> Event) {

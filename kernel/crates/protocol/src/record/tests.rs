@@ -38,7 +38,9 @@ fn samples() -> [Record<&'static str>; 15] {
             backtrace: Addresses::new(),
         },
         Record::End { t_ns: 8, status: Status::Fail, reason: "zero-pages: byte 17 is 0x5a" },
-        Record::Bench { t_ns: 9, name: "sched/switch/yield", n: 1000, value: 512, unit: "ticks" },
+        Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
+        Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
+        Record::Bench { t_ns: 11, name: "sched/switch/yield", n: 100, value: 440, unit: "ticks" },
         thread(Some(-5)),
         thread(None),
         Record::Cpu {
@@ -53,8 +55,6 @@ fn samples() -> [Record<&'static str>; 15] {
             interrupts: 5,
         },
         Record::Command { t_ns: 12, line: "cpus offline 9", ok: false, message: "there is no cpu 9" },
-        Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
-        Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
     ]
 }
 
@@ -123,7 +123,7 @@ fn lines_are_the_documented_ones() {
         "{\"record\":\"end\",\"t_ns\":8,\"status\":\"fail\",\"reason\":\"zero-pages: byte 17 is 0x5a\"}\n"
     );
     assert_eq!(
-        lines[14],
+        lines[9],
         "{\"record\":\"trace\",\"t_ns\":10,\"since_ns\":3,\"cpu\":1,\"first\":400,\"lost\":2,\
          \"events\":\"6AcDAAkCAawCCQQh\"}\n"
     );

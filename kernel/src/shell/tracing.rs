@@ -1,0 +1,46 @@
+//! `trace`: what the CPUs did, recorded.
+
+use params::TEXT_CAPACITY;
+use params::registry::TRACE_EVENTS;
+use shell::table::Table;
+
+use super::{Outcome, commands};
+use crate::arch::percpu;
+use crate::console::print_line;
+use crate::debug::trace::{self, DumpStats};
+
+/// Tells whether events are recorded, and how many were.
+pub fn show() {
+    let mut buffer = [0; TEXT_CAPACITY];
+    print_line(format_args!(
+        "tracing is {}; trace.events={}",
+        if trace::is_on_at_all() { "on" } else { "off" },
+        TRACE_EVENTS.get(&mut buffer)
+    ));
+    let mut table = Table::new(["cpu>", "events so far>"]);
+    for cpu in percpu::all() {
+        table.row([&cpu.id(), &trace::recorded(cpu.id().index())]);
+    }
+    commands::print(&table);
+}
+
+/// Switches tracing on.
+pub fn start() -> Outcome {
+    trace::start().map_err(|error| alloc::format!("{error}"))?;
+    show();
+    Ok(())
+}
+
+/// Switches tracing off.
+pub fn stop() -> Outcome {
+    match trace::stop() {
+        true => Ok(()),
+        false => Err("tracing is off already".into()),
+    }
+}
+
+/// Writes what was recorded to the record port.
+pub fn dump() {
+    let DumpStats { events, lost } = trace::dump();
+    print_line(format_args!("{events} events written to the record port, {lost} were overwritten before"));
+}
