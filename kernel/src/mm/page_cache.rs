@@ -14,6 +14,7 @@ use frames::{PageCache, PageDesc, Pfn};
 
 use super::{pages, zones::NodeZone};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS, PerCpu};
 
 struct CpuPages {
@@ -48,7 +49,10 @@ const NO_ZONE: u16 = u16::MAX;
 
 static SLOTS: [Slot; MAX_CPUS] = [const {
     let stats = CacheStats { refills: 0, flushes: 0 };
-    Slot(IrqLock::new(CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats }))
+    Slot(IrqLock::of(
+        LockClass::PAGE_CACHE,
+        CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats },
+    ))
 }; MAX_CPUS];
 
 /// Gives the cache of CPU number `cpu` its zone.
@@ -183,6 +187,11 @@ pub fn handed_out() -> i64 {
 pub fn memory_of(cpu: usize) -> Range<usize> {
     let start = (&raw const SLOTS[cpu]).addr();
     start..start + size_of::<Slot>()
+}
+
+/// Pages in caches.
+pub fn cached() -> u64 {
+    percpu::all().map(|cpu| SLOTS[cpu.id().index()].0.lock().cache.len() as u64).sum()
 }
 
 /// How often the cache of CPU number `cpu` was not enough.

@@ -10,6 +10,7 @@ use frames::Pfn;
 
 use super::pages;
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 
 /// Page 0 is never kept: it is never given to the allocator.
 const BOTTOM: u64 = 0;
@@ -27,7 +28,7 @@ pub struct PageStack {
 impl PageStack {
     /// An empty stack.
     pub const fn new() -> Self {
-        Self { top: IrqLock::new(BOTTOM), len: AtomicU64::new(0) }
+        Self { top: IrqLock::of(LockClass::PAGE_STACK, BOTTOM), len: AtomicU64::new(0) }
     }
 
     /// Blocks on the stack.

@@ -4,11 +4,13 @@
 
 use core::arch::asm;
 
+use ::trace::{Class, Event};
 use frames::policy::NodePolicy;
 
 use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
 use crate::debug::ktest::Stopped;
+use crate::debug::trace;
 use crate::jobs::huge_pool::{Request, resize};
 use crate::jobs::memory_map_init::Shadow;
 use crate::mm::huge::HugeSize;
@@ -101,5 +103,26 @@ kernel_tests! { "counted":
         check!(taken.is_ok_and(|taken| taken.total == COUNT) && given.is_ok());
         log::info!("huge page reserve and release: {pair} instructions for each of {COUNT}");
         check!(pair <= 400, "{pair} instructions");
+    }
+
+    fn an_event_that_is_not_traced_costs_3_instructions_and_a_traced_one_50() {
+        let ticks = ticks_per_thousand();
+        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
+        skip_if!(trace::is_on(Class::Fault), "tracing is on for the whole run");
+        let ticks = ticks.unwrap_or(1);
+        let anywhere = || trace::event(Class::Fault, || Event::PageFault { address: 1 });
+        let irqs_off = || trace::event_irqs_off(Class::Fault, || Event::PageFault { address: 1 });
+        let costs = || {
+            let anywhere = instructions_of(ticks, anywhere);
+            let _irq = IrqGuard::new();
+            (anywhere, instructions_of(ticks, irqs_off))
+        };
+        let (off, off_irqs_off) = costs();
+        check!(trace::start() == Ok(()));
+        let (on, on_irqs_off) = costs();
+        trace::stop();
+        log::info!("trace event: {off} instructions off, {on} on; with interrupts off {off_irqs_off} and {on_irqs_off}");
+        check!(off <= 3 && off_irqs_off <= 3, "off: {off} and {off_irqs_off} instructions");
+        check!(on <= 50 && on_irqs_off <= 40, "on: {on}, with interrupts off {on_irqs_off} instructions");
     }
 }

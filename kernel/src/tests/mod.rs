@@ -14,3 +14,5 @@ mod sched;
 mod sched_block;
 mod sched_hotplug;
 mod sched_share;
+mod sched_snapshot;
+mod trace;
