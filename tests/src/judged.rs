@@ -2,14 +2,17 @@
 
 mod counted;
 mod faults;
+mod hostile_memory;
 mod memory;
 mod misuse;
 mod parameters;
 mod shell;
 mod timing;
 
-use crate::lab::{Evidence, Lab};
+use crate::lab::{Evidence, Lab, expect_verdict};
 use libtest_mimic::{Failed, Trial};
+use protocol::exit::Verdict;
+use protocol::ktap::{Line, Outcome};
 use protocol::record::Record;
 
 /// A scenario: its name as `scenario::suite::test`, and the judge.
@@ -20,6 +23,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     let scenarios = [
         counted::SCENARIOS,
         faults::SCENARIOS,
+        hostile_memory::SCENARIOS,
         memory::SCENARIOS,
         parameters::SCENARIOS,
         shell::SCENARIOS,
@@ -38,6 +42,19 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
 /// Fails unless `condition` holds.
 fn ensure(evidence: &Evidence, condition: bool, what: impl std::fmt::Display) -> Result<(), Failed> {
     if condition { Ok(()) } else { Err(evidence.fail(what)) }
+}
+
+/// Fails unless the kernel passed, and of its tests at least `least` ran and none failed or skipped.
+fn ensure_all_pass(evidence: &Evidence, least: usize) -> Result<(), Failed> {
+    expect_verdict(evidence, Verdict::Pass)?;
+    let outcomes = evidence.run.log.iter().filter_map(|line| match Line::parse(line) {
+        Some(Line::Result { name, outcome, .. }) => Some((name, outcome)),
+        _ => None,
+    });
+    let outcomes: Vec<_> = outcomes.collect();
+    let other = outcomes.iter().find(|(_, outcome)| *outcome != Outcome::Passed);
+    ensure(evidence, other.is_none(), format_args!("a test did not pass: {other:?}"))?;
+    ensure(evidence, outcomes.len() >= least, format_args!("{} tests ran, not {least}", outcomes.len()))
 }
 
 /// CPUs that the firmware named, and those that run, by the one boot record.

@@ -79,6 +79,15 @@ pub const SPARSE_256G: Shape = Shape {
     ..SMP2
 };
 
+/// Six GiB of which the host backs only what is touched: pages of 1 GiB to be had.
+pub const SPARSE_6G: Shape = Shape {
+    name: "sparse_6g",
+    memory_mib: 6 << 10,
+    cpu_model: Some("max"),
+    extra: &["-object", "memory-backend-ram,id=m0,size=6G,reserve=off", "-machine", "memory-backend=m0"],
+    ..SMP2
+};
+
 /// The shapes that every in-kernel test runs on.
 pub const ALL: [Shape; 12] = [
     SMP1,

@@ -89,11 +89,18 @@ pub fn apply_parameters() -> bool {
     // The larger pages first: what they need is scarcer.
     for (size, wanted) in [(HugeSize::Size1G, HUGE_1G.get()), (HugeSize::Size2M, HUGE_2M.get())] {
         let pool = huge_pool::pool(size);
-        if pool.total() == wanted {
+        // A pool may be too large for a while because its pages are in use: then that is to be wanted again.
+        if pool.total() == wanted && pool.wanted() == wanted {
             continue;
         }
         had_work = true;
         match resize(size, request(wanted)) {
+            Ok(Resized { total, shortage: None, .. }) if total > wanted => {
+                let more = total - wanted;
+                log::info!(
+                    "huge pages: {total} of {size} in the pool; {more} in use leave it when they are given back"
+                );
+            }
             Ok(Resized { total, shortage: None, .. }) => {
                 log::info!("huge pages: {total} of {size} in the pool")
             }

@@ -56,6 +56,11 @@ impl HugePool {
         self.free.iter().map(PageStack::len).sum()
     }
 
+    /// Pages that the pool should have, as [`set_wanted`](Self::set_wanted) was told last.
+    pub fn wanted(&self) -> u64 {
+        self.wanted.load(SeqCst)
+    }
+
     /// Says how many pages the pool should have. [`grow`](Self::grow) and
     /// [`shrink`](Self::shrink) get it there.
     pub fn set_wanted(&self, wanted: u64) {
@@ -114,7 +119,7 @@ impl HugePool {
     /// Gives back what [`take`](Self::take) gave.
     pub fn put(&self, page: Pfn) {
         let node = pages::node_of(page).expect("a huge page is memory");
-        if self.total() > self.wanted.load(SeqCst) {
+        if self.total() > self.wanted() {
             self.total[node].fetch_sub(1, SeqCst);
             pages::free(page, self.size.order());
         } else {

@@ -23,11 +23,11 @@ use crate::{check, kernel_tests, sched, skip_if};
 const UNIT: u64 = 2 << 20;
 const SIZE: HugeSize = HugeSize::Size2M;
 
-fn failed<T>(message: &str) -> Result<T, Stopped> {
+pub(super) fn failed<T>(message: &str) -> Result<T, Stopped> {
     Err(Stopped::Failed(message.into()))
 }
 
-fn request(wanted: u64) -> Request {
+pub(super) fn request(wanted: u64) -> Request {
     Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None }
 }
 
@@ -42,12 +42,12 @@ fn held_blocks() -> Result<u64, Stopped> {
 
 /// A pool of `count` pages for the time of a test; and how many huge pages
 /// were held before.
-struct Pool {
+pub(super) struct Pool {
     held_before: u64,
 }
 
 impl Pool {
-    fn of(count: u64) -> Result<Self, Stopped> {
+    pub(super) fn of(count: u64) -> Result<Self, Stopped> {
         // What the command line asked for is in the way.
         check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
         let held_before = held_blocks()?;
@@ -58,7 +58,7 @@ impl Pool {
     }
 
     /// Empties the pool; everything must be back where it was.
-    fn check_all_back(self) -> Result<(), Stopped> {
+    pub(super) fn check_all_back(self) -> Result<(), Stopped> {
         let pool = huge_pool::pool(SIZE);
         check!(pool.free() == pool.total(), "{} of {} pages are free", pool.free(), pool.total());
         check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
@@ -74,7 +74,7 @@ impl Drop for Pool {
     }
 }
 
-fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
+pub(super) fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
     HugeFile::new(SIZE, count * UNIT)
         .or_else(|error| failed(&alloc::format!("a file of {count} pages: {error}")))
 }

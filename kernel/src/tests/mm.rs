@@ -10,6 +10,7 @@ use runqueue::CpuMask;
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::{percpu, tsc};
+use crate::debug::ktest::Stopped;
 use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
@@ -19,7 +20,7 @@ kernel_tests! { "mm":
         let layout = descriptors::layout();
         let census = match pages::verify() {
             Ok(census) => census,
-            Err(error) => return Err(crate::debug::ktest::Stopped::Failed(alloc::format!("{error}"))),
+            Err(error) => return Err(Stopped::Failed(alloc::format!("{error}"))),
         };
         check!(census.unclaimed_pages == 0, "{} pages were never freed", census.unclaimed_pages);
         let owned = census.free_pages + census.allocated_pages + census.cached_pages;
@@ -32,7 +33,10 @@ kernel_tests! { "mm":
     fn blocks_are_aligned_and_disjoint() {
         let free_before = pages::free_pages();
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
-        for order in [0, 3, 9, 1, 0, 5, 2, 9, 0] {
+        // The largest that there is: pools of huge pages may have taken the rest.
+        let is_there = |order: &u8| (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, *order) >= 4);
+        let Some(large) = (0..=9).rev().find(is_there) else { return Err(Stopped::Skipped("needs free memory")) };
+        for order in [0, 3, large, 1, 0, 5, 2, large, 0].map(|order| large.min(order)) {
             let Some(block) = pages::alloc(order) else {
                 check!(false, "no block of order {order}");
                 continue;
@@ -79,8 +83,9 @@ kernel_tests! { "mm":
         let layout = descriptors::layout();
         let (mut local, mut remote) = (0_u64, 0_u64);
         for piece in layout.pieces_in(Pfn(0)..layout.end()) {
-            // A page of descriptors describes 256 pages.
-            for pfn in (piece.pages.start.0..piece.pages.end.0).step_by(256) {
+            // A page of descriptors describes 256 pages; those that describe pages of two nodes are on one of them.
+            let whole = piece.pages.start.0.next_multiple_of(256)..piece.pages.end.0 / 256 * 256;
+            for pfn in whole.step_by(256) {
                 let virt = DESCRIPTORS_BASE + pfn * size_of::<PageDesc>() as u64;
                 let phys = space::with_tables(|tables| tables.translate(virt));
                 let Some(phys) = phys else {
@@ -91,7 +96,7 @@ kernel_tests! { "mm":
                 *(if same { &mut local } else { &mut remote }) += 1;
             }
         }
-        // What crosses a node's border is on one side of it.
+        // A node may have had too little memory in one piece.
         check!(remote * 50 <= local, "{remote} of {} pages of descriptors are remote", local + remote);
     }
 
@@ -138,7 +143,7 @@ kernel_tests! { "mm":
         skip_if!(!cfg!(debug_assertions), "not a debug build");
         for order in [0, 3] {
             let Some(block) = pages::alloc(order) else {
-                return Err(crate::debug::ktest::Stopped::Failed("no block".into()));
+                return Err(Stopped::Failed("no block".into()));
             };
             let word = pages::virt(block).cast::<u64>();
             // SAFETY: the block is ours (invariant 12).
@@ -152,7 +157,7 @@ kernel_tests! { "mm":
 
     fn freeing_twice_is_refused() {
         let Some(block) = pages::alloc(2) else {
-            return Err(crate::debug::ktest::Stopped::Failed("no block of order 2".into()));
+            return Err(Stopped::Failed("no block of order 2".into()));
         };
         check!(pages::try_free(block, 1).is_err(), "a block was freed with the wrong order");
         pages::free(block, 2);
@@ -197,7 +202,7 @@ kernel_tests! { "mm":
 
     fn every_zeroing_method_clears_exactly_its_extent() {
         let Some(block) = pages::alloc(2) else {
-            return Err(crate::debug::ktest::Stopped::Failed("no block of order 2".into()));
+            return Err(Stopped::Failed("no block of order 2".into()));
         };
         let bytes = (order_pages(2) * PAGE_SIZE) as usize;
         let start = pages::virt(block);
@@ -222,7 +227,7 @@ kernel_tests! { "mm":
     /// Extents in any order, touching or not: each is clear, nothing else is.
     fn extents_are_cleared_and_nothing_else() {
         let Some(block) = pages::alloc(6) else {
-            return Err(crate::debug::ktest::Stopped::Failed("no block of order 6".into()));
+            return Err(Stopped::Failed("no block of order 6".into()));
         };
         // SAFETY: the block is ours (invariant 12), and all extents are within its 64 pages.
         unsafe { zero::poison_frames(block, 64) };
@@ -283,7 +288,7 @@ kernel_tests! { "mm":
 
     fn a_byte_that_is_not_zero_is_found() {
         let Some(page) = pages::alloc(0) else {
-            return Err(crate::debug::ktest::Stopped::Failed("no page".into()));
+            return Err(Stopped::Failed("no page".into()));
         };
         for at in [0, 1, 2047, 4088, 4095] {
             // SAFETY: the page is ours (invariant 12) and `at` is within it.

@@ -4,6 +4,8 @@
 mod arch;
 mod counted;
 mod huge;
+mod huge_1g;
+mod huge_parameters;
 mod jobs;
 mod ktask;
 mod mm;

@@ -1,15 +1,18 @@
 //! Where time is instructions. The tests of shares of time skip when the host takes CPUs away; here it cannot, so here
 //! they have to pass.
 
-use super::{Scenario, ensure};
-use crate::lab::{Lab, expect_verdict};
-use crate::shape::COUNTED;
+use super::{Scenario, ensure, ensure_all_pass};
+use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::shape::{COUNTED, Shape};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
-use protocol::ktap::{Line, Outcome};
+use protocol::record::Record;
 
-pub(super) const SCENARIOS: &[Scenario] =
-    &[("icount::sched::shares_are_kept", shares), ("icount::mm::things_cost_as_little_as_said", costs)];
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("icount::sched::shares_are_kept", shares),
+    ("icount::mm::things_cost_as_little_as_said", costs),
+    ("icount::memory_map_init::costs_the_same_up_to_256_gib", flat),
+];
 
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt", 6)
@@ -22,13 +25,45 @@ fn costs(lab: &Lab) -> Result<(), Failed> {
 /// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.
 fn all_pass(lab: &Lab, pattern: &str, least: usize) -> Result<(), Failed> {
     let evidence = lab.boot(&COUNTED, &format!("run=test:{pattern}"))?;
+    ensure_all_pass(&evidence, least)
+}
+
+/// Machines with little memory and with much pay the same for a page of it. Of the much only the descriptors are
+/// touched, 1 GiB.
+fn flat(lab: &Lab) -> Result<(), Failed> {
+    const LITTLE: Shape = Shape { memory_mib: 1 << 10, ..COUNTED };
+    const MUCH: Shape = Shape {
+        memory_mib: 256 << 10,
+        extra: &[
+            "-icount",
+            "shift=0",
+            "-object",
+            "memory-backend-ram,id=m0,size=256G,reserve=off",
+            "-machine",
+            "memory-backend=m0",
+        ],
+        ..COUNTED
+    };
+    let (_, little) = cost_of_a_section(lab, &LITTLE)?;
+    let (evidence, much) = cost_of_a_section(lab, &MUCH)?;
+    let is_flat = little.abs_diff(much) * 10 <= little;
+    ensure(&evidence, is_flat, format_args!("{much} ns for a section, and {little} with little memory"))
+}
+
+/// What the deferred part of memory map init takes for 128 MiB, in ns, which are instructions.
+fn cost_of_a_section(lab: &Lab, shape: &Shape) -> Result<(Evidence, u64), Failed> {
+    let evidence = lab.boot(shape, "run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let outcomes = evidence.run.log.iter().filter_map(|line| match Line::parse(line) {
-        Some(Line::Result { name, outcome, .. }) => Some((name, outcome)),
+    let sections = evidence.run.log.iter().find_map(|line| {
+        let (before, _) = line.split_once(" sections of 128 MiB deferred")?;
+        before.rsplit(' ').next()?.parse::<u64>().ok()
+    });
+    let ns = evidence.records().iter().find_map(|record| match record {
+        Record::Phase { name, ns, .. } if name == "memory-map-init" => Some(*ns),
         _ => None,
     });
-    let outcomes: Vec<_> = outcomes.collect();
-    let other = outcomes.iter().find(|(_, outcome)| *outcome != Outcome::Passed);
-    ensure(&evidence, other.is_none(), format_args!("a test did not pass: {other:?}"))?;
-    ensure(&evidence, outcomes.len() >= least, format_args!("{} tests ran, not {least}", outcomes.len()))
+    match (sections, ns) {
+        (Some(sections), Some(ns)) if sections >= shape.memory_mib / 128 - 2 => Ok((evidence, ns / sections)),
+        told => Err(evidence.fail(format_args!("sections and time of memory map init: {told:?}"))),
+    }
 }

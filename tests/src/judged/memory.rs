@@ -1,8 +1,8 @@
 //! Memory: nodes, late initialisation, huge pages that are not to be had, and very much of it.
 
-use super::{Scenario, ensure, ensure_warning, warnings};
+use super::{Scenario, ensure, ensure_all_pass, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
-use crate::shape::{SMP2, SPARSE_256G, Shape, UNEVEN_NODES};
+use crate::shape::{SMP2, SPARSE_6G, SPARSE_256G, Shape, UNEVEN_NODES};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
@@ -13,7 +13,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("fault_section::memory_map_init::goes_on_later", failing_section),
     ("huge_too_many::pools::tell_what_there_was", too_many_huge_pages),
     ("huge_all_or_nothing::pools::stay_empty", all_or_nothing),
+    ("huge_most::memory::is_tested_without_huge_pages", most_in_the_pool),
     ("sparse_256g::memory::is_all_there", sparse),
+    ("sparse_6g::huge1g::pages_are_pooled_mapped_and_given_back", pages_of_1g),
+    ("no_pages_of_1g::huge1g::the_cpu_that_has_none_says_so", no_pages_of_1g),
 ];
 
 fn uneven_nodes(lab: &Lab) -> Result<(), Failed> {
@@ -49,6 +52,24 @@ fn too_many_huge_pages(lab: &Lab) -> Result<(), Failed> {
 fn all_or_nothing(lab: &Lab) -> Result<(), Failed> {
     let evidence = passes(lab, &SMP2, "huge.2m=400 huge.all_or_nothing=on run=none")?;
     ensure_warning(&evidence, &["0 of 400 wanted", "node 0"])
+}
+
+/// The pool takes nearly all memory; what is tested besides does with what is left.
+fn most_in_the_pool(lab: &Lab) -> Result<(), Failed> {
+    let evidence = passes(lab, &SMP2, "huge.2m=400 run=test:mm::,jobs::")?;
+    ensure_warning(&evidence, &["of 400 wanted", "0 outside"])
+}
+
+fn pages_of_1g(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SPARSE_6G, "run=test:huge1g::pools,huge1g::a_file,huge1g::failures")?;
+    ensure_all_pass(&evidence, 3)
+}
+
+fn no_pages_of_1g(lab: &Lab) -> Result<(), Failed> {
+    const WITHOUT: Shape = Shape { cpu_model: Some("max,-pdpe1gb"), ..SPARSE_6G };
+    let evidence = lab.boot(&WITHOUT, "huge.1g=1 run=test:huge1g::pools,huge1g::a_cpu,mm::every_page")?;
+    ensure_all_pass(&evidence, 3)?;
+    ensure(&evidence, has_line(&evidence, "1 of 1 GiB in the pool"), "the pool was not filled")
 }
 
 fn sparse(lab: &Lab) -> Result<(), Failed> {

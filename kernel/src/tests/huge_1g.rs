@@ -1,0 +1,160 @@
+//! Huge pages of 1 GiB. Each that is cleared is 1 GiB that the host has to have,
+//! so these tests use one of them, again and again.
+
+use alloc::sync::Arc;
+
+use frames::policy::NodePolicy;
+use params::Param;
+use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_1G};
+
+use super::huge::failed;
+use crate::arch::cpu;
+use crate::debug::ktest::{Stopped, TestResult};
+use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
+use crate::jobs::huge_pool::{Request, ResizeError, Resized, apply_parameters, resize};
+use crate::mm::huge::HugeSize;
+use crate::mm::huge_pool::pool;
+use crate::mm::{pages, space};
+use crate::platform::nodes;
+use crate::{check, kernel_tests, skip_if};
+
+const UNIT: u64 = 1 << 30;
+const SIZE: HugeSize = HugeSize::Size1G;
+/// Words of the page that are looked at: two in each of its 2 MiB.
+const STEP: u64 = UNIT / 1024;
+
+fn set(wanted: u64, all_or_nothing: bool) -> Result<Resized, ResizeError> {
+    resize(SIZE, Request { wanted, policy: NodePolicy::Local, all_or_nothing, threads: None })
+}
+
+/// Pages that could be had from all nodes together.
+fn there_are() -> u64 {
+    (0..nodes::nodes().len()).map(|node| pages::free_blocks_on(node, SIZE.order())).sum()
+}
+
+fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
+    HugeFile::new(SIZE, count * UNIT)
+        .or_else(|error| failed(&alloc::format!("a file of {count} pages: {error}")))
+}
+
+/// The words of the page at `index` that are not `expected`, or the first of them.
+fn first_wrong(file: &HugeFile, index: u64, expected: u64) -> Option<u64> {
+    (0..UNIT).step_by(STEP as usize).find(|offset| {
+        let word = (file.base() + index * UNIT + offset) as *const u64;
+        // SAFETY: the file is mapped there, or the page fault provides the page; only this test knows the file.
+        expected != unsafe { word.read_volatile() }
+    })
+}
+
+/// Writes what [`first_wrong`] reads.
+fn write(file: &HugeFile, index: u64, value: u64) {
+    for offset in (0..UNIT).step_by(STEP as usize) {
+        let word = (file.base() + index * UNIT + offset) as *mut u64;
+        // SAFETY: as in `first_wrong`.
+        unsafe { word.write_volatile(value) };
+    }
+}
+
+fn is_mapped(file: &HugeFile, index: u64) -> bool {
+    let found = space::with_tables(|tables| tables.translate(file.base() + index * UNIT));
+    found.is_some() && found == file.page(index).map(|page| page.address())
+}
+
+/// The pool is as it was: all free, none held, and gone when it is emptied.
+fn all_back(count: u64, there_were: u64) -> TestResult {
+    check!((pool(SIZE).total(), pool(SIZE).free()) == (count, count), "{}", pool(SIZE).count());
+    check!(set(0, true).is_ok());
+    check!(there_are() == there_were, "{} pages of 1 GiB, there were {there_were}", there_are());
+    Ok(())
+}
+
+kernel_tests! { "huge1g":
+    fn pools_grow_shrink_and_follow_the_parameter() {
+        let there = there_are();
+        skip_if!(there < 2, "needs two free pages of 1 GiB");
+        check!(set(2, true).is_ok_and(|resized| resized.total == 2));
+        check!(there_are() == there - 2 && pool(SIZE).free() == 2);
+        check!(HUGE_1G.set("1").is_ok() && apply_parameters() && pool(SIZE).total() == 1);
+        check!(HUGE_1G.set("2").is_ok() && apply_parameters() && pool(SIZE).total() == 2);
+        check!(HUGE_1G.set("0").is_ok() && apply_parameters() && pool(SIZE).total() == 0);
+        match set(there + 1, true) {
+            Err(ResizeError::Short(shortage)) => check!(shortage.total == 0 && shortage.before == shortage.after, "{shortage}"),
+            other => check!(false, "{:?}", other.map(|resized| resized.total)),
+        }
+        let best_effort = set(there + 1, false);
+        check!(best_effort.is_ok_and(|resized| resized.total <= there && resized.total + 1 >= there && resized.shortage.is_some()));
+        all_back(pool(SIZE).total(), there)?;
+    }
+
+    fn a_file_is_provided_mapped_and_given_back() {
+        skip_if!(there_are() < 2, "needs two free pages of 1 GiB");
+        skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
+        let there = there_are();
+        check!(set(1, true).is_ok());
+        let file = file(3)?;
+        check!(file.fallocate(UNIT, UNIT, OnError::GiveBack, None).is_ok_and(|stats| stats.units == 1));
+        check!(file.held() == 1 && is_mapped(&file, 1) && !is_mapped(&file, 0));
+        check!(first_wrong(&file, 1, 0).is_none(), "not clean at {:x?}", first_wrong(&file, 1, 0));
+        write(&file, 1, 7);
+        check!(first_wrong(&file, 1, 7).is_none());
+        check!(file.punch_hole(0, 2 * UNIT).is_ok() && file.held() == 0 && !is_mapped(&file, 1));
+        // By page fault, at the end of another page: clean again.
+        let last = (file.base() + 3 * UNIT - 8) as *const u64;
+        // SAFETY: the page fault provides the page.
+        let found = unsafe { last.read_volatile() };
+        check!(found == 0 && file.held() == 1 && is_mapped(&file, 2));
+        check!(first_wrong(&file, 2, 0).is_none(), "not clean at {:x?}", first_wrong(&file, 2, 0));
+        let is_none_left = |result| matches!(result, Err(FallocateError::Page { .. }));
+        check!(is_none_left(file.fallocate(0, UNIT, OnError::GiveBack, None)), "a page from an empty pool");
+        check!(file.truncate(UNIT).is_ok() && file.held() == 0 && !is_mapped(&file, 2));
+        let range = |result: Result<_, FallocateError>| match result {
+            Err(FallocateError::Range(error)) => Some(error),
+            _ => None,
+        };
+        let ask = |offset, len| range(file.fallocate(offset, len, OnError::Keep, None));
+        check!(matches!(ask(2 * UNIT, UNIT), Some(FileError::BeyondEnd { .. })));
+        check!(matches!(ask(2 << 20, UNIT), Some(FileError::NotAligned { value: 0x20_0000, unit: UNIT })));
+        drop(file);
+        all_back(1, there)?;
+    }
+
+    /// The second page cannot be had, or the first cannot be mapped: nothing is
+    /// left behind, or what there was.
+    fn failures_give_back_or_keep() {
+        skip_if!(there_are() < 2, "needs two free pages of 1 GiB");
+        skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
+        let there = there_are();
+        check!(set(1, true).is_ok());
+        let file = file(2)?;
+        for (fault, nth, on_error, held) in [
+            (&FAULT_MAP, "1", OnError::GiveBack, 0),
+            // The pool has one page.
+            (&FAULT_ALLOC, "none", OnError::GiveBack, 0),
+            (&FAULT_ALLOC, "none", OnError::Keep, 1),
+            (&FAULT_ALLOC, "1", OnError::GiveBack, 1),
+        ] {
+            pages::restart_fault_count();
+            huge_file::restart_fault_count();
+            check!(fault.set(nth).is_ok());
+            let result = file.fallocate(0, 2 * UNIT, on_error, Some(1));
+            check!(fault.set("none").is_ok());
+            check!(result.is_err(), "{} {nth}: nobody noticed", fault.name());
+            check!(file.held() == held && pool(SIZE).free() == 1 - held, "{} {nth}: {} pages held", fault.name(), file.held());
+            check!((0..2).filter(|index| is_mapped(&file, *index)).count() as u64 == held);
+        }
+        drop(file);
+        all_back(1, there)?;
+    }
+
+    /// A CPU without pages of 1 GiB still has pools of such blocks, and says what it cannot do.
+    fn a_cpu_without_them_says_so() {
+        skip_if!(cpu::features().pages_1g, "this cpu has pages of 1 GiB");
+        let Err(error) = HugeFile::new(SIZE, UNIT) else { return failed("a file of pages that the cpu has not") };
+        let text = alloc::format!("{error}");
+        check!(text.contains("no pages of this size"), "{text}");
+        // The address space that it had taken is free again.
+        for _ in 0..20 {
+            check!(!matches!(HugeFile::new(SIZE, UNIT), Err(FileError::NoWindow)));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Pools of huge pages that follow the `huge.*` parameters at run time.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use frames::policy::{NodePolicy, NodeSet};
+use frames::{Pfn, order_pages};
+use params::Param;
+use params::registry::{HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
+use runqueue::CpuMask;
+
+use super::huge::{Pool, file, request};
+use crate::arch::percpu::{self, PerCpu};
+use crate::debug::ktest::{Stopped, TestResult};
+use crate::jobs::huge_file::OnError;
+use crate::jobs::huge_pool::{Request, ResizeError, apply_parameters, resize};
+use crate::mm::huge::HugeSize;
+use crate::mm::huge_pool::pool;
+use crate::mm::pages;
+use crate::mm::zones::NodeZone;
+use crate::platform::nodes;
+use crate::{check, kernel_tests, sched, skip_if};
+
+const UNIT: u64 = 2 << 20;
+const SIZE: HugeSize = HugeSize::Size2M;
+
+/// The parameters as they were, to be put back in the end.
+struct Saved {
+    wanted: u64,
+    all_or_nothing: bool,
+    policy: String,
+}
+
+impl Saved {
+    fn now() -> Self {
+        let mut buffer = [0; params::TEXT_CAPACITY];
+        let policy = HUGE_POLICY.get(&mut buffer).into();
+        Self { wanted: HUGE_2M.get(), all_or_nothing: HUGE_ALL_OR_NOTHING.get(), policy }
+    }
+}
+
+impl Drop for Saved {
+    fn drop(&mut self) {
+        let wanted = alloc::format!("{}", self.wanted);
+        let all_or_nothing = if self.all_or_nothing { "on" } else { "off" };
+        let put_back =
+            [HUGE_2M.set(&wanted), HUGE_ALL_OR_NOTHING.set(all_or_nothing), HUGE_POLICY.set(&self.policy)];
+        assert!(put_back.iter().all(Result::is_ok), "a parameter does not take its own value");
+    }
+}
+
+/// Sets `huge.2m` and has the pool follow; the pool must then have `total` pages.
+fn apply(wanted: u64, total: u64) -> TestResult {
+    check!(HUGE_2M.set(&alloc::format!("{wanted}")).is_ok());
+    apply_parameters();
+    let found = pool(SIZE).total();
+    check!(found == total, "huge.2m={wanted} came to {found} pages, not {total}");
+    Ok(())
+}
+
+/// Pages of the pool on each node.
+fn by_node() -> Vec<u64> {
+    pool(SIZE).count().nodes.iter().map(|node| node.pool).collect()
+}
+
+/// Takes single pages, and gives back last those that are one huge page: some of
+/// them stay in the cache of the CPU that this runs on. False if there are none.
+fn break_a_huge_page() -> bool {
+    let huge_pages = order_pages(SIZE.order());
+    let mut taken: Vec<Pfn> = (0..3 * huge_pages).filter_map(|_| pages::alloc(0)).collect();
+    taken.sort_unstable();
+    let is_whole = |at: &usize| {
+        let (first, last) = (taken[*at], taken.get(at + huge_pages as usize - 1));
+        first.is_aligned(SIZE.order()) && last.is_some_and(|last| *last - first == huge_pages - 1)
+    };
+    let whole = (0..taken.len())
+        .find(is_whole)
+        .map(|at| taken.drain(at..at + huge_pages as usize).collect::<Vec<_>>());
+    let free_all = |pages: Vec<Pfn>| pages.into_iter().for_each(|page| pages::free(page, 0));
+    free_all(taken);
+    let is_found = whole.is_some();
+    free_all(whole.unwrap_or_default());
+    is_found
+}
+
+kernel_tests! { "huge":
+    fn pools_follow_the_parameters() {
+        let empty = Pool::of(0)?;
+        let saved = Saved::now();
+        apply(8, 8)?;
+        check!(!apply_parameters(), "there was nothing to do, and something was done");
+        apply(3, 3)?;
+        apply(5, 5)?;
+        apply(0, 0)?;
+        drop(saved);
+        empty.check_all_back()?;
+    }
+
+    /// A page in use stays in the pool until it is given back, and longer if it
+    /// is wanted again by then.
+    fn pages_in_use_leave_when_they_are_given_back() {
+        let empty = Pool::of(0)?;
+        let saved = Saved::now();
+        apply(4, 4)?;
+        let file = file(4)?;
+        check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());
+        apply(1, 4)?;
+        check!(file.punch_hole(0, UNIT).is_ok() && pool(SIZE).total() == 3);
+        apply(3, 3)?;
+        check!(file.punch_hole(UNIT, UNIT).is_ok());
+        check!(pool(SIZE).total() == 3 && pool(SIZE).free() == 1, "a page that is wanted left the pool");
+        apply(0, 2)?;
+        drop(file);
+        check!(pool(SIZE).total() == 0, "{} pages that nobody wants stay", pool(SIZE).total());
+        drop(saved);
+        empty.check_all_back()?;
+    }
+
+    fn policies_are_followed_at_run_time() {
+        let count = nodes::nodes().len();
+        skip_if!((0..count).filter(|node| pages::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
+        let empty = Pool::of(0)?;
+        let saved = Saved::now();
+        for (policy, expected) in [("preferred:1", [0, 6]), ("bind:0", [6, 0]), ("interleave:0,1", [3, 3])] {
+            check!(HUGE_POLICY.set(policy).is_ok());
+            apply(6, 6)?;
+            let found = by_node();
+            apply(0, 0)?;
+            check!(found[..2] == expected, "{policy}: {found:?}");
+        }
+        // Growing by one policy leaves what is there by another.
+        check!(HUGE_POLICY.set("bind:0").is_ok());
+        apply(2, 2)?;
+        check!(HUGE_POLICY.set("bind:1").is_ok());
+        apply(6, 6)?;
+        check!(by_node()[..2] == [2, 4], "{:?}", by_node());
+        drop(saved);
+        empty.check_all_back()?;
+    }
+
+    fn a_shortage_is_told_by_node() {
+        let empty = Pool::of(0)?;
+        let saved = Saved::now();
+        let there: u64 = (0..nodes::nodes().len()).map(|node| pages::free_blocks_on(node, SIZE.order())).sum();
+        let wanted = there + 100;
+        check!(HUGE_ALL_OR_NOTHING.set("on").is_ok());
+        apply(wanted, 0)?;
+        match resize(SIZE, request(wanted)) {
+            Err(error @ ResizeError::Short(_)) => {
+                let text = alloc::format!("{error}");
+                let start = alloc::format!("0 of {wanted} wanted; there were pages of 2 MiB: node 0 0 free of 0 in the pool, ");
+                check!(text.starts_with(&start) && text.contains("; there are pages of 2 MiB: node 0 "), "{text}");
+            }
+            other => check!(false, "{:?}", other.map(|resized| resized.total)),
+        }
+        check!(HUGE_ALL_OR_NOTHING.set("off").is_ok() && HUGE_2M.set(&alloc::format!("{wanted}")).is_ok());
+        check!(apply_parameters());
+        let total = pool(SIZE).total();
+        check!(total > there / 2 && total < wanted, "{total} of {there} that there were");
+        // The wish stays: what comes to be free is fetched when it is said again.
+        check!(apply_parameters(), "a pool that is short is left alone");
+        apply(0, 0)?;
+        drop(saved);
+        empty.check_all_back()?;
+    }
+
+    /// Single pages in the CPUs' caches are all that keeps a huge page from being
+    /// whole: they are gathered for it.
+    fn a_pool_grows_by_what_caches_hold() {
+        let empty = Pool::of(0)?;
+        let order = SIZE.order();
+        // Enough for the kernel's reserve besides.
+        let has_memory = |cpu: &&PerCpu| pages::free_blocks_on(nodes::of_cpu(cpu.id()), order) >= 8;
+        let Some(cpu) = percpu::all().filter(|cpu| cpu.is_online()).find(has_memory) else {
+            return Err(Stopped::Skipped("needs a cpu with memory of its node"));
+        };
+        let node = nodes::of_cpu(cpu.id());
+        let in_no_block = pages::free_pages_on(node) - (pages::free_blocks_on(node, order) << order);
+        let reserve: u64 = pages::zones().iter().map(|zone: &NodeZone<'_>| zone.marks.min_pages).sum();
+        skip_if!(in_no_block < reserve + 64, "needs free memory that is in no huge page");
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let found = is_broken.clone();
+        let on_cpu = CpuMask::single(cpu.id().index());
+        match sched::spawn_on(on_cpu, "test/cache", move || found.store(break_a_huge_page(), SeqCst)) {
+            Ok(thread) => thread.join(),
+            Err(error) => check!(false, "{error}"),
+        }
+        skip_if!(!is_broken.load(SeqCst), "needs a huge page that single pages come from");
+        let before = pages::free_blocks_on(node, order);
+        let policy = NodePolicy::Bind(NodeSet(1 << node));
+        let grown = resize(SIZE, Request { wanted: before + 1, policy, all_or_nothing: true, threads: None });
+        let total = pool(SIZE).total();
+        check!(grown.is_ok() && total == before + 1, "{total} pages, {before} were whole: {:?}", grown.map(|grown| grown.total));
+        check!(resize(SIZE, request(0)).is_ok());
+        empty.check_all_back()?;
+    }
+}

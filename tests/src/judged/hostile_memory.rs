@@ -1,0 +1,165 @@
+//! Tables of memory nodes that lie, given to the firmware by QEMU: a warning, and a working machine.
+
+use super::{Scenario, ensure, ensure_warning, warnings};
+use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::shape::{SMP4, Shape};
+use libtest_mimic::Failed;
+use protocol::exit::Verdict;
+use protocol::record::Record;
+use std::path::PathBuf;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("srat_gaps::nodes::are_numbered_without_gaps", gaps),
+    ("srat_slices::nodes::may_be_interleaved_anyhow", slices),
+    ("srat_overlaps::nodes::first_entry_counts", overlaps),
+    ("srat_endless::nodes::are_one", endless),
+    ("srat_too_long::nodes::are_one", too_long),
+    ("slit_huge::nodes::are_equally_far_apart", slit),
+];
+
+const MIB: u64 = 1 << 20;
+
+/// What works on memory, on each node, and counts it.
+const TESTS: &str = "run=test:mm::,jobs::,huge::pools,huge::policies,huge::parallel,huge::a_shortage";
+
+/// A table on the host's disk, for the time of a boot.
+struct TableFile(PathBuf);
+
+impl TableFile {
+    fn new(name: &str, body: &[u8]) -> Result<Self, Failed> {
+        let path = std::env::temp_dir().join(format!("ktask-{name}-{}", std::process::id()));
+        std::fs::write(&path, body).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// QEMU's arguments to add it to the firmware's tables; it makes the header.
+    fn arguments(&self, signature: &str) -> [String; 2] {
+        ["-acpitable".into(), format!("sig={signature},rev=3,data={}", self.0.display())]
+    }
+}
+
+impl Drop for TableFile {
+    fn drop(&mut self) {
+        // Nothing depends on it: it lies among temporary files.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The body of an SRAT.
+struct Srat(Vec<u8>);
+
+impl Srat {
+    fn new() -> Self {
+        let mut body = vec![0; 12];
+        body[0] = 1;
+        Self(body)
+    }
+
+    fn cpu(mut self, domain: u32, apic_id: u8) -> Self {
+        let [low, high @ ..] = domain.to_le_bytes();
+        self.0.extend([0, 16, low, apic_id, 1, 0, 0, 0, 0]);
+        self.0.extend(high);
+        self.0.extend([0; 4]);
+        self
+    }
+
+    fn memory(mut self, domain: u32, start: u64, len_bytes: u64) -> Self {
+        self.0.extend([1, 40]);
+        self.0.extend(domain.to_le_bytes());
+        self.0.extend([0; 2]);
+        self.0.extend(start.to_le_bytes());
+        self.0.extend(len_bytes.to_le_bytes());
+        self.0.extend([0; 4]);
+        self.0.extend(1_u32.to_le_bytes());
+        self.0.extend([0; 8]);
+        self
+    }
+
+    /// An entry of memory that says another length of itself.
+    fn memory_that_says(mut self, entry_bytes: u8) -> Self {
+        self.0.extend([1, entry_bytes]);
+        self.0.extend([0; 38]);
+        self
+    }
+}
+
+/// Domains 0, 7, 13, 200 and 255; 13 has a CPU and no memory, 0 memory and no CPU.
+fn with_gaps() -> Srat {
+    let srat = Srat::new().cpu(255, 0).cpu(7, 1).cpu(13, 2).cpu(200, 3);
+    let srat = srat.memory(255, 0, 128 * MIB).memory(7, 128 * MIB, 100 * MIB);
+    srat.memory(0, 228 * MIB, 28 * MIB).memory(200, 256 * MIB, 256 * MIB)
+}
+
+/// Boots with these tables, runs the tests, and expects so many nodes.
+fn boot(lab: &Lab, tables: &[(&str, &[u8])], nodes: u32) -> Result<Evidence, Failed> {
+    let files: Result<Vec<_>, _> =
+        tables.iter().map(|(signature, body)| TableFile::new(signature, body)).collect();
+    let files = files?;
+    let arguments = files.iter().zip(tables).flat_map(|(file, (signature, _))| file.arguments(signature));
+    let arguments: Vec<String> = arguments.collect();
+    let words: Vec<&'static str> = arguments.into_iter().map(|word| &*word.leak()).collect();
+    let shape = Shape { extra: words.leak(), ..SMP4 };
+    let evidence = lab.boot(&shape, TESTS)?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let told = evidence.records().iter().find_map(|record| match record {
+        Record::Boot { nodes, .. } => Some(*nodes),
+        _ => None,
+    });
+    ensure(&evidence, told == Some(nodes), format_args!("{told:?} nodes, not {nodes}"))?;
+    Ok(evidence)
+}
+
+fn gaps(lab: &Lab) -> Result<(), Failed> {
+    let evidence = boot(lab, &[("SRAT", &with_gaps().0)], 5)?;
+    for node in ["node 0 (domain 0): 28 MiB", "node 2 (domain 13): 0 MiB", "node 4 (domain 255): 127 MiB"] {
+        let is_told = evidence.run.log.iter().any(|line| line.contains(node));
+        ensure(&evidence, is_told, format_args!("no line {node:?}"))?;
+    }
+    // Odd, but nothing is wrong with it; of the pools' shortage the tests have made sure.
+    let odd = warnings(&evidence).into_iter().find(|warning| warning.contains("acpi"));
+    ensure(&evidence, odd.is_none(), format_args!("{odd:?}"))
+}
+
+/// Two hundred pieces of three nodes, none of which begins or ends with a page.
+fn slices(lab: &Lab) -> Result<(), Failed> {
+    let mut srat = Srat::new().cpu(0, 0).cpu(1, 1).cpu(2, 2).cpu(0, 3);
+    let mut start = 0;
+    for piece in 0..200_u64 {
+        let len_bytes = (piece % 7 + 1) * 379 * 1024 + piece * 13 + 1;
+        srat = srat.memory((piece % 3) as u32, start, len_bytes);
+        start += len_bytes;
+    }
+    let evidence = boot(lab, &[("SRAT", &srat.0)], 3)?;
+    ensure_warning(&evidence, &["SRAT is odd", "KiB in no domain"])
+}
+
+fn overlaps(lab: &Lab) -> Result<(), Failed> {
+    let srat = Srat::new().cpu(0, 0).cpu(1, 1).cpu(0, 1).cpu(1, 77);
+    let srat = srat.memory(0, 0, 256 * MIB).memory(1, 128 * MIB, 384 * MIB).memory(2, 0, 1 << 63);
+    let srat = srat.memory(3, u64::MAX - 4095, 1 << 40).memory(1, 400 * MIB, u64::MAX);
+    let evidence = boot(lab, &[("SRAT", &srat.0)], 3)?;
+    ensure_warning(
+        &evidence,
+        &["2 memory entries overlap", "2 memory entries reach beyond", "1 cpus in two domains"],
+    )
+}
+
+/// An entry of no length: who goes from one to the next never ends.
+fn endless(lab: &Lab) -> Result<(), Failed> {
+    let srat = Srat::new().cpu(0, 0).memory_that_says(0).memory(1, 0, 512 * MIB);
+    let evidence = boot(lab, &[("SRAT", &srat.0)], 1)?;
+    ensure_warning(&evidence, &["SRAT", "says length 0", "one node"])
+}
+
+fn too_long(lab: &Lab) -> Result<(), Failed> {
+    let evidence = boot(lab, &[("SRAT", &Srat::new().cpu(0, 0).memory_that_says(200).0)], 1)?;
+    ensure_warning(&evidence, &["SRAT", "says length 200", "one node"])
+}
+
+/// A million million localities, and distances of two.
+fn slit(lab: &Lab) -> Result<(), Failed> {
+    let mut body = (1_u64 << 40).to_le_bytes().to_vec();
+    body.extend([10, 20, 20, 10]);
+    let evidence = boot(lab, &[("SRAT", &with_gaps().0), ("SLIT", &body)], 5)?;
+    ensure_warning(&evidence, &["SLIT", "equally far apart"])
+}
