@@ -6,9 +6,10 @@ use crate::failure::Failure;
 use crate::kernel;
 use crate::qemu::{self, Accel, Machine};
 use crate::report::{self, Paths, Report};
-use crate::run::{self, Ending, Limits};
+use crate::run::{self, Ending, Limits, Run};
 use crate::symbols::Symbols;
 use crate::system::System;
+use crate::trace;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,27 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             let options = Options { append: Some(words.join(" ").trim().into()), ..options.clone() };
             execute(&Cli { options, command: None }, system, interrupt)
         }
+        Some(Command::Trace { output, from }) => {
+            let output = output.clone().unwrap_or_else(|| output_directory().join("trace.json"));
+            if let Some(records) = from {
+                say(&trace::export(&trace::read_records(records)?, &output)?);
+                return Ok(0);
+            }
+            let options = traced(options);
+            if options.print {
+                return execute(&Cli { options, command: None }, system, interrupt);
+            }
+            let tools = doctor::provide(system, consent, wanted(&options))?;
+            let elf = elf(&options, &tools)?;
+            let (status, run) = boot(&options, &tools, elf, interrupt)?;
+            match trace::export(&run.records, &output) {
+                Ok(summary) => say(&summary),
+                // Why the run ended early was told; that it left no trace is no news then.
+                Err(failure) if status == 0 => return Err(failure),
+                Err(failure) => eprintln!("warning: {failure}"),
+            }
+            Ok(status)
+        }
         None if options.print => {
             let qemu = doctor::examine(system)?.qemu;
             say(&machine(options, qemu.unwrap_or_else(|| doctor::QEMU.into()), kernel_path(options))?
@@ -58,16 +80,31 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             Ok(0)
         }
         None => {
-            let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
-            let tools = doctor::provide(system, consent, wanted)?;
-            let elf = match &options.kernel {
-                Some(elf) => elf.clone(),
-                None => build(&tools)?,
-            };
-            boot(options, &tools, elf, interrupt)
+            let tools = doctor::provide(system, consent, wanted(options))?;
+            let elf = elf(options, &tools)?;
+            boot(options, &tools, elf, interrupt).map(|(status, _)| status)
         }
     }
 }
+
+/// What a run needs.
+fn wanted(options: &Options) -> &'static [What] {
+    if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL }
+}
+
+/// The kernel to boot: the one that was given, else the one that is built.
+fn elf(options: &Options, tools: &Examination) -> Result<PathBuf, Failure> {
+    options.kernel.clone().map_or_else(|| build(tools), Ok)
+}
+
+/// The options of a run that is traced; what `--append` says counts more.
+fn traced(options: &Options) -> Options {
+    let words = format!("{TRACED} {}", options.append.as_deref().unwrap_or_default());
+    Options { append: Some(words.trim().into()), ..options.clone() }
+}
+
+/// Room for all events of the default run.
+const TRACED: &str = "trace.enabled=on trace.buffer_events=65536";
 
 /// Prints a line, or several. Standard output may be a pipe that nobody reads any more; that is no reason to panic.
 fn say(text: &str) {
@@ -112,8 +149,13 @@ fn command_line(options: &Options) -> String {
     words.join(" ")
 }
 
-/// The main job: boot, follow, report.
-fn boot(options: &Options, tools: &Examination, elf: PathBuf, interrupt: &AtomicBool) -> Result<u8, Failure> {
+/// The main job: boot, follow, report. Returns the exit status and what was said.
+fn boot(
+    options: &Options,
+    tools: &Examination,
+    elf: PathBuf,
+    interrupt: &AtomicBool,
+) -> Result<(u8, Run), Failure> {
     if !elf.is_file() {
         return Err(Failure::usage(format!("--kernel {}: no such file", elf.display())));
     }
@@ -130,10 +172,11 @@ fn boot(options: &Options, tools: &Examination, elf: PathBuf, interrupt: &Atomic
     say(&format!("\n{}\n", report::render(&report, std::io::stdout().is_terminal())));
     report::write(&paths, &report, &run)?;
     say(&format!("report: {}", paths.json.display()));
-    match run.ending {
-        Ending::Interrupted => Ok(INTERRUPTED),
-        _ => Ok(report.status),
-    }
+    let status = match run.ending {
+        Ending::Interrupted => INTERRUPTED,
+        _ => report.status,
+    };
+    Ok((status, run))
 }
 
 fn announce(machine: &Machine, options: &Options) {
@@ -155,9 +198,12 @@ fn limits(options: &Options) -> Limits {
     }
 }
 
+fn output_directory() -> PathBuf {
+    kernel::workspace().join("ktask-out")
+}
+
 fn paths(options: &Options) -> Paths {
-    let directory = kernel::workspace().join("ktask-out");
-    Paths::new(&directory, options.json.as_deref(), options.serial.as_deref())
+    Paths::new(&output_directory(), options.json.as_deref(), options.serial.as_deref())
 }
 
 /// The kernel's log as it comes: all of it, or at a terminal just the latest line.

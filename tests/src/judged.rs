@@ -5,6 +5,7 @@ mod faults;
 mod memory;
 mod parameters;
 mod timing;
+mod trace;
 
 use crate::lab::{Evidence, Lab};
 use libtest_mimic::{Failed, Trial};
@@ -15,9 +16,15 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 
 /// The trials of all scenarios.
 pub fn trials(lab: &Lab) -> Vec<Trial> {
-    let scenarios =
-        [counted::SCENARIOS, faults::SCENARIOS, memory::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS]
-            .concat();
+    let scenarios = [
+        counted::SCENARIOS,
+        faults::SCENARIOS,
+        memory::SCENARIOS,
+        parameters::SCENARIOS,
+        timing::SCENARIOS,
+        trace::SCENARIOS,
+    ]
+    .concat();
     let trial = |(name, judge): Scenario| {
         let lab = lab.clone();
         Trial::test(name, move || judge(&lab))
