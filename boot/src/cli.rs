@@ -43,6 +43,15 @@ pub enum Command {
     },
     /// Boot the kernel to its shell, on this terminal or a pipe; Ctrl-A x leaves at once
     Shell,
+    /// Boot the kernel with tracing on, and write what every CPU did as a file for Perfetto or chrome://tracing
+    Trace {
+        /// Where it goes [default: ktask-out/trace.json]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Boot nothing: take the records of an earlier run
+        #[arg(long, value_name = "RECORDS")]
+        from: Option<PathBuf>,
+    },
     /// Show what is needed, what is there, and what would be installed and how
     Doctor {
         /// Install what is missing

@@ -6,10 +6,11 @@ use crate::failure::Failure;
 use crate::kernel::{self, Profile};
 use crate::qemu::{self, Accel, Machine};
 use crate::report::{self, Paths, Report};
-use crate::run::{self, Ending, Limits};
+use crate::run::{self, Ending, Limits, Run};
 use crate::shell;
 use crate::symbols::Symbols;
 use crate::system::System;
+use crate::trace;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,13 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             let what = suite.as_ref().map_or("bench".into(), |suite| format!("bench:{suite}"));
             run_kernel(&and_run(options, &what), Onlooker::Reads, system, interrupt)
         }
+        Some(Command::Trace { output, from: Some(records) }) => {
+            say(&trace::export(&trace::read_records(records)?, &trace_path(output.as_deref()))?);
+            Ok(0)
+        }
+        Some(Command::Trace { output, from: None }) => {
+            run_traced(&traced(options), &trace_path(output.as_deref()), system, interrupt)
+        }
         Some(Command::Shell) => run_kernel(&and_run(options, "shell"), Onlooker::Types, system, interrupt),
         None => run_kernel(options, Onlooker::Reads, system, interrupt),
     }
@@ -78,10 +86,42 @@ fn run_kernel(
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
     if options.print {
-        let qemu = doctor::examine(system)?.qemu.unwrap_or_else(|| doctor::QEMU.into());
-        say(&machine(options, qemu, kernel_path(options))?.shell_line());
-        return Ok(0);
+        return print_machine(options, system);
     }
+    let (tools, elf) = provide(options, system)?;
+    boot(options, &tools, elf, onlooker, interrupt).map(|(status, _)| status)
+}
+
+/// Boots a kernel that traces, and writes its trace to `output`.
+fn run_traced(
+    options: &Options,
+    output: &Path,
+    system: &impl System,
+    interrupt: &AtomicBool,
+) -> Result<u8, Failure> {
+    if options.print {
+        return print_machine(options, system);
+    }
+    let (tools, elf) = provide(options, system)?;
+    let (status, run) = boot(options, &tools, elf, Onlooker::Reads, interrupt)?;
+    match trace::export(&run.records, output) {
+        Ok(summary) => say(&summary),
+        // Why the run ended early was told; that it left no trace is no news then.
+        Err(failure) if status == 0 => return Err(failure),
+        Err(failure) => eprintln!("warning: {failure}"),
+    }
+    Ok(status)
+}
+
+/// Shows how the machine would be started.
+fn print_machine(options: &Options, system: &impl System) -> Result<u8, Failure> {
+    let qemu = doctor::examine(system)?.qemu.unwrap_or_else(|| doctor::QEMU.into());
+    say(&machine(options, qemu, kernel_path(options))?.shell_line());
+    Ok(0)
+}
+
+/// What a run needs: the tools, and the kernel, the one that was given or else the one that is built.
+fn provide(options: &Options, system: &impl System) -> Result<(Examination, PathBuf), Failure> {
     let consent = if options.yes { Consent::Given } else { Consent::ByRule };
     let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
     let tools = doctor::provide(system, consent, wanted)?;
@@ -89,7 +129,21 @@ fn run_kernel(
         Some(elf) => elf.clone(),
         None => build(&tools, options.profile)?,
     };
-    boot(options, &tools, elf, onlooker, interrupt)
+    Ok((tools, elf))
+}
+
+/// The options of a run that is traced; what `--append` says counts more.
+fn traced(options: &Options) -> Options {
+    let words = format!("{TRACED} {}", options.append.as_deref().unwrap_or_default());
+    Options { append: Some(words.trim().into()), ..options.clone() }
+}
+
+/// Room for all events of the default run.
+const TRACED: &str = "trace.enabled=on trace.buffer_events=65536";
+
+/// Where a trace goes.
+fn trace_path(output: Option<&Path>) -> PathBuf {
+    output.map_or_else(|| output_directory().join("trace.json"), Path::to_path_buf)
 }
 
 /// Prints a line, or several. Standard output may be a pipe that nobody reads any more; that is no reason to panic.
@@ -135,14 +189,14 @@ fn command_line(options: &Options) -> String {
     words.join(" ")
 }
 
-/// The main job: boot, follow, report.
+/// The main job: boot, follow, report. Returns the exit status and what was said.
 fn boot(
     options: &Options,
     tools: &Examination,
     elf: PathBuf,
     onlooker: Onlooker,
     interrupt: &AtomicBool,
-) -> Result<u8, Failure> {
+) -> Result<(u8, Run), Failure> {
     if !elf.is_file() {
         return Err(Failure::usage(format!("--kernel {}: no such file", elf.display())));
     }
@@ -174,10 +228,11 @@ fn boot(
     say(&format!("\n{text}\n"));
     report::write(&paths, &report, &run)?;
     say(&format!("report: {}", paths.json.display()));
-    match run.ending {
-        Ending::Interrupted => Ok(INTERRUPTED),
-        _ => Ok(report.status),
-    }
+    let status = match run.ending {
+        Ending::Interrupted => INTERRUPTED,
+        _ => report.status,
+    };
+    Ok((status, run))
 }
 
 fn announce(machine: &Machine, options: &Options) {
@@ -201,9 +256,12 @@ fn limits(options: &Options, onlooker: Onlooker) -> Limits {
     }
 }
 
+fn output_directory() -> PathBuf {
+    kernel::workspace().join("ktask-out")
+}
+
 fn paths(options: &Options) -> Paths {
-    let directory = kernel::workspace().join("ktask-out");
-    Paths::new(&directory, options.json.as_deref(), options.serial.as_deref())
+    Paths::new(&output_directory(), options.json.as_deref(), options.serial.as_deref())
 }
 
 /// The kernel's log as it comes: all of it, or at a terminal just the latest line.

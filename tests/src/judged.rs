@@ -8,6 +8,7 @@ mod misuse;
 mod parameters;
 mod shell;
 mod timing;
+mod trace;
 
 use crate::lab::{Evidence, Lab, expect_verdict};
 use libtest_mimic::{Failed, Trial};
@@ -28,6 +29,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         parameters::SCENARIOS,
         shell::SCENARIOS,
         timing::SCENARIOS,
+        trace::SCENARIOS,
     ]
     .concat();
     let trial = |(name, judge): Scenario| {

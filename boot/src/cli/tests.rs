@@ -82,6 +82,12 @@ fn commands() {
     assert_eq!(accept(&["clippy"]).command, Some(Command::Clippy));
     assert_eq!(accept(&["--smp", "2", "shell"]).command, Some(Command::Shell));
     assert_eq!(accept(&["doctor"]).command, Some(Command::Doctor { install: false }));
+    let trace = |output: Option<&str>, from: Option<&str>| {
+        Some(Command::Trace { output: output.map(Into::into), from: from.map(Into::into) })
+    };
+    assert_eq!(accept(&["trace"]).command, trace(None, None));
+    assert_eq!(accept(&["--smp", "2", "trace", "-o", "t.json"]).command, trace(Some("t.json"), None));
+    assert_eq!(accept(&["trace", "--from", "r.jsonl"]).command, trace(None, Some("r.jsonl")));
     assert_eq!(accept(&["doctor", "--install"]).command, Some(Command::Doctor { install: true }));
 }
 

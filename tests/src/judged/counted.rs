@@ -19,7 +19,7 @@ fn shares(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::", 3)
+    all_pass(lab, "counted::", 4)
 }
 
 /// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.

@@ -60,8 +60,7 @@ fn dump_cpu(cpu: usize, ring: &Ring<'_>, end: u64, control: &mut Control, stats:
                 number += 1;
             }
             Err(_) => {
-                // A step further than the oldest, or the writer would be ahead of us again and again.
-                let oldest = (ring.oldest() + 1).max(number + 1).min(end);
+                let oldest = ring.oldest().max(number + 1).min(end);
                 out.lose(number, oldest - number);
                 stats.lost += oldest - number;
                 number = oldest;
