@@ -1,10 +1,11 @@
 //! What the kernel says: a log for people on the first serial port, records
-//! for programs on the second.
+//! for programs on the second. What is said to it waits in
+//! the first ([`serial`]).
 
 mod line;
 mod logger;
 pub mod records;
-mod serial;
+pub mod serial;
 
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;

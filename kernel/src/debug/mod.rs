@@ -1,4 +1,4 @@
-//! When things go wrong, on purpose or not: panics, faults, tests.
+//! When things go wrong, on purpose or not: panics, faults, tests, traces.
 
 pub mod backtrace;
 pub mod fault;
@@ -6,4 +6,5 @@ pub mod ktest;
 #[cfg(debug_assertions)]
 mod misuse;
 pub mod panic;
+pub mod trace;
 pub mod watchdog;

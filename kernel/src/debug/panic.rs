@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use protocol::exit::Verdict;
 use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES};
 
-use super::backtrace;
+use super::{backtrace, trace};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{apic, cpu, exit, percpu, pvh, tsc};
 use crate::console::{self, LineBuf, print_line, records};
@@ -123,6 +123,7 @@ pub(super) fn take_over() {
     x86_64::instructions::interrupts::disable();
     #[cfg(debug_assertions)]
     crate::arch::lock_order::stop_watching();
+    trace::freeze();
     if PANICKING.swap(true, SeqCst) {
         // Another CPU was first (its NMI will find us here), or we panicked while panicking.
         cpu::halt_forever();
@@ -148,6 +149,8 @@ fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
         print_line(format_args!("    {address:#018x}"));
     }
     tell_where_others_were();
+    // SAFETY: `take_over` has stopped every other CPU, for good.
+    unsafe { trace::tell_last() };
 }
 
 /// One line for each other CPU: where it was stopped.

@@ -163,15 +163,43 @@ pub fn restart_fault_count() {
 /// somebody else's memory already.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
-    #[cfg(debug_assertions)]
-    if desc(pfn).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order }) {
-        // SAFETY: the caller gives the block up (invariant 12), and it is one of this order.
-        unsafe { poison::fill(pfn, order) };
-    }
+    spoil(pfn, order);
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
         _ => free_slowly(pfn, order),
     }
+}
+
+/// Gives blocks of `order` back: as [`free`] for each, with one hold of the lock
+/// for all that are of one zone and beside each other in `blocks`.
+///
+/// # Panics
+/// As [`free`].
+pub fn free_bulk(blocks: &[Pfn], order: u8) {
+    blocks.iter().for_each(|block| spoil(*block, order));
+    for of_one_zone in blocks.chunk_by(|a, b| zone_id_of(*a) == zone_id_of(*b)) {
+        let zone = zone_id_of(of_one_zone[0]).and_then(zone_with_id);
+        let zone = zone.unwrap_or_else(|| panic!("freeing page {}, which there is not", of_one_zone[0]));
+        if let Err((freed, error)) = zone.allocator.lock().free_bulk(order, of_one_zone) {
+            panic!("freeing 2^{order} pages at {:#x}: {error}", of_one_zone[freed].address());
+        }
+    }
+    page_cache::account(-((blocks.len() as u64 * order_pages(order)) as i64));
+}
+
+fn zone_id_of(pfn: Pfn) -> Option<u16> {
+    desc(pfn).map(PageDesc::zone_id)
+}
+
+/// In debug builds, has who goes on using a block of `order` found out.
+#[inline]
+fn spoil(block: Pfn, order: u8) {
+    #[cfg(debug_assertions)]
+    if desc(block).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order }) {
+        // SAFETY: the caller gives the block up (invariant 12), and it is one of this order.
+        unsafe { poison::fill(block, order) };
+    }
+    let _ = (block, order);
 }
 
 #[cold]

@@ -10,8 +10,11 @@ use firmware::nodes::MAX_NODES;
 use frames::Pfn;
 use params::registry::ZERO_POOL_PAGES;
 
+use ::trace::{Class, Event};
+
 use super::page_stack::PageStack;
 use super::{page_cache, pages, zero};
+use crate::debug::trace;
 use crate::platform::nodes;
 
 struct NodePool {
@@ -57,7 +60,9 @@ pub fn wants_page() -> bool {
 pub fn add_page() {
     let node = nodes::current();
     let pool = &POOLS[node];
-    match pages::take_spare(node) {
+    trace::event(Class::Pool, || Event::PoolFillBegin { node: node as u16 });
+    let page = pages::take_spare(node);
+    match page {
         Some(page) => {
             // SAFETY: the page was just allocated (invariant 12).
             unsafe { zero::zero_frames(page, 1) };
@@ -65,6 +70,7 @@ pub fn add_page() {
         }
         None => pool.is_short.store(true, SeqCst),
     }
+    trace::event(Class::Pool, || Event::PoolFillEnd { filled: page.is_some() });
 }
 
 /// Puts a page on top that somebody has who may go on using it: for tests of misuse.

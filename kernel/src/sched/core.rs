@@ -10,6 +10,7 @@
 //! previous thread would wait for ever.) A running thread that has to go elsewhere is
 //! in no queue until its CPU has left its stack; then that CPU queues it.
 
+use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
@@ -24,6 +25,7 @@ use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{context, tsc};
+use crate::debug::trace;
 use crate::mm::zero_pool;
 
 /// The shortest time for which a thread is let run before its group's quota is looked at.
@@ -61,7 +63,9 @@ pub fn idle_forever() -> ! {
             zero_pool::add_page();
         } else {
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
+            trace::event_irqs_off(Class::Halt, || Event::HaltEnter);
             x86_64::instructions::interrupts::enable_and_hlt();
+            trace::event(Class::Halt, || Event::HaltExit);
         }
     }
 }
@@ -89,6 +93,18 @@ enum Leave {
     Idle,
 }
 
+impl Leave {
+    /// As the trace calls it; of a thread that has not ended.
+    fn why(self) -> Why {
+        match self {
+            Self::Queued => Why::GaveWay,
+            Self::Moves => Why::Moves,
+            Self::Blocked => Why::Blocked,
+            Self::Idle => Why::Idle,
+        }
+    }
+}
+
 /// Switches from the running thread, charged up to `now_ns`, to `next`; returns when the former runs
 /// again, perhaps on another CPU. Interrupts are off before and after.
 #[inline]
@@ -100,6 +116,11 @@ fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
     let was_on_cpu = next.on_cpu.swap(true, SeqCst);
     assert!(!was_on_cpu, "thread {} ({}) would run on two cpus at once", next.tid(), next.name());
 
+    trace::event_irqs_off(Class::Switch, || Event::Switch {
+        next: next.tid().get(),
+        why: if previous.has_ended() { Why::Ended } else { how.why() },
+        waiting: cpu.waiting(),
+    });
     previous.stop_clock(now_ns);
     next.start_clock(now_ns, id.index());
     let weight = if next.is_idle() { 0 } else { next.entity.weight().get() };

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
+use ::trace::{Class, Event};
 use runqueue::{Arrival, CpuMask, FairQueue, Load, SharedCpuMask, Tid};
 
 use super::thread::{self, AllThreads, Thread};
@@ -10,6 +11,7 @@ use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS};
 use crate::arch::trap::VECTOR_RESCHEDULE;
 use crate::arch::{apic, tsc};
+use crate::debug::trace;
 
 /// One CPU's part of the scheduler.
 #[repr(align(128))]
@@ -102,9 +104,7 @@ pub(super) fn set_closed(cpu: usize) {
 pub(super) fn load_of(cpu: usize) -> Option<Load> {
     is_open(cpu).then(|| {
         let cpu = &CPUS[cpu];
-        let running_weight = cpu.running_weight.load(SeqCst);
-        let weight = cpu.waiting_weight.load(SeqCst).saturating_add(running_weight);
-        Load { waiting: cpu.waiting.load(SeqCst), running: running_weight > 0, weight }
+        Load { waiting: cpu.waiting(), running: !cpu.is_idle(), weight: cpu.weight() }
     })
 }
 
@@ -130,6 +130,8 @@ pub(super) fn count_idle(is_idle: bool) {
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {
+        let sent = || Event::IpiSend { vector: VECTOR_RESCHEDULE, to: cpu.index() as u16 };
+        trace::event(Class::Ipi, sent);
         apic::local().send_ipi(percpu::get(cpu).apic_id(), VECTOR_RESCHEDULE);
     }
 }
@@ -150,6 +152,12 @@ impl Cpu {
     #[inline]
     pub(super) fn waiting(&self) -> u32 {
         self.waiting.load(SeqCst)
+    }
+
+    /// What the running thread and those that wait weigh together.
+    #[inline]
+    pub(super) fn weight(&self) -> u32 {
+        self.waiting_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
     }
 
     /// Access to the queue (invariant 4).

@@ -9,6 +9,7 @@
 //! * [`hotplug`]: CPUs that go and come back.
 //! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
+//! * [`snapshot`]: threads and CPUs as a listing shows them.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
 //! * [`pool`]: threads that wait for work to be handed to them.
 //!
@@ -24,6 +25,7 @@ pub mod hotplug;
 pub mod mutex;
 mod place;
 pub mod pool;
+pub mod snapshot;
 mod thread;
 mod timer;
 pub mod wait;
@@ -37,9 +39,10 @@ pub use self::core::{
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
 pub use place::{AffinityError, set_affinity};
+pub use snapshot::snapshot;
 pub use thread::{
-    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on, spawn,
-    spawn_on, thread_count,
+    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on,
+    name_while_stopped, spawn, spawn_on, thread_count,
 };
 
 use ::core::sync::atomic::Ordering::Relaxed;

@@ -13,6 +13,8 @@ use runqueue::{
     Arrival, CpuMask, Entities, Entity, HeapNode, HeapNodes, Links, Nice, ParkState, SharedCpuMask, Tid,
 };
 
+use ::trace::Named;
+
 use super::core as scheduler;
 use super::group::Group;
 #[cfg(debug_assertions)]
@@ -24,6 +26,7 @@ use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
+use crate::debug::trace;
 use crate::mm::stacks::Stack;
 
 /// Most threads at a time, idle threads among them.
@@ -74,6 +77,12 @@ pub struct Thread {
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in a thread record belongs to the thread that made it.
 unsafe impl Send for Thread {}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thread({} {})", self.tid, self.name)
+    }
+}
 
 /// No CPU: where a thread's deadline is that has none.
 pub(super) const NO_CPU: usize = usize::MAX;
@@ -199,7 +208,8 @@ impl Thread {
         }
     }
 
-    /// The thread as something to keep. It has to be in the table, as those are that run or are in a queue.
+    /// The thread as something to keep. It has to be in the table, as those are that run or are in a queue, until this
+    /// has returned.
     pub(super) fn arc(&self) -> Arc<Self> {
         let thread: *const Self = self;
         // SAFETY: every thread lives in an `Arc`, of which the table holds a count while the thread runs or is queued.
@@ -253,14 +263,34 @@ impl Thread {
         }
     }
 
-    /// What the thread has had so far.
+    /// What the thread has had so far, up to now.
     pub fn usage(&self) -> Usage {
         Usage {
             cpu_time_ns: self.cpu_time_ns(),
-            waited_ns: self.account.waited_ns.load(Relaxed),
+            waited_ns: self.waited_ns(),
             switches: self.account.switches.load(Relaxed),
             migrations: self.account.migrations.load(Relaxed),
         }
+    }
+
+    fn waited_ns(&self) -> u64 {
+        let account = &self.account;
+        loop {
+            let waited_ns = account.waited_ns.load(SeqCst);
+            if !self.is_queued.load(SeqCst) {
+                return waited_ns;
+            }
+            let waits_ns = tsc::now_ns().saturating_sub(account.queued_at_ns.load(SeqCst));
+            // The same before and after: the wait is not counted yet, or it has begun meanwhile.
+            if self.is_queued.load(SeqCst) && account.waited_ns.load(SeqCst) == waited_ns {
+                return waited_ns + waits_ns;
+            }
+        }
+    }
+
+    /// Whether a CPU runs it, at this moment.
+    pub(super) fn is_running(&self) -> bool {
+        self.account.cpu_time_ns.load(SeqCst) & RUNS != 0
     }
 
     /// CPU number `cpu` starts to run the thread.
@@ -358,6 +388,17 @@ pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
     unsafe { (*thread).name() }
 }
 
+/// The name of the thread numbered `tid`, if there is one: for telling what a broken machine did.
+///
+/// # Safety
+/// Every other CPU is stopped for good, and the calling one frees no threads any more.
+pub unsafe fn name_while_stopped(tid: u32) -> Option<&'static str> {
+    let thread = TABLE.get(tid as usize)?.load(SeqCst);
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count;
+    // by the caller's promise nobody takes it out any more. One who was stopped while at it has emptied the entry first.
+    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.name())
+}
+
 /// The running thread as something to keep.
 pub fn current_arc() -> Arc<Thread> {
     current().arc()
@@ -371,6 +412,32 @@ pub(super) fn get(tid: Tid) -> &'static Thread {
     assert!(!thread.is_null(), "thread {tid} is in a queue but has ended");
     // SAFETY: as in `current`: queued threads have not ended, so the table keeps them.
     unsafe { &*thread }
+}
+
+/// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
+static LEAVING: IrqLock<()> = IrqLock::of(LockClass::LEAVING_THREADS, ());
+
+/// The thread numbered `index`, if there is one.
+pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
+    let _nobody_leaves = LEAVING.lock();
+    let thread = TABLE.get(index)?.load(SeqCst);
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count:
+    // that stays until `forget` takes the pointer out, which waits for the lock.
+    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.arc())
+}
+
+/// The thread that the CPU of `block` runs; `None` if it runs none yet.
+pub(super) fn current_on(block: &percpu::PerCpu) -> Option<Arc<Thread>> {
+    let _nobody_leaves = LEAVING.lock();
+    let thread = block.current().cast::<Thread>();
+    // SAFETY: a CPU's current thread is in the table, and whoever is to take it out after it has ended (it is not
+    // the current one then) waits for the lock.
+    (!thread.is_null()).then(|| unsafe { &*thread }.arc())
+}
+
+/// Marks a number as taken while its thread is being built.
+fn placeholder() -> *mut Thread {
+    core::ptr::dangling_mut()
 }
 
 /// Threads that exist, idle ones among them.
@@ -427,10 +494,6 @@ impl Links for WaitLinks {
 
 /// Finds a free number and enters the thread that `make` builds for it.
 fn enter(make: impl FnOnce(Tid) -> Thread) -> Result<Arc<Thread>, SpawnError> {
-    /// Marks a number as taken while its thread is being built.
-    fn placeholder() -> *mut Thread {
-        core::ptr::dangling_mut()
-    }
     let start = NEXT.fetch_add(1, SeqCst);
     let free = (0..MAX_THREADS).map(|step| (start + step) % MAX_THREADS).find(|index| {
         TABLE[*index].compare_exchange(core::ptr::null_mut(), placeholder(), SeqCst, SeqCst).is_ok()
@@ -445,7 +508,10 @@ fn enter(make: impl FnOnce(Tid) -> Thread) -> Result<Arc<Thread>, SpawnError> {
 
 /// Gives up the table's hold on an ended thread that no CPU runs on any more.
 pub(super) fn forget(tid: Tid) {
-    let thread = TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst);
+    let thread = {
+        let _nobody_looks = LEAVING.lock();
+        TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst)
+    };
     COUNT.fetch_sub(1, SeqCst);
     // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
     drop(unsafe { Arc::from_raw(thread.cast_const()) });
@@ -550,6 +616,7 @@ impl<'a> Spawn<'a> {
         unsafe {
             *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
+        trace::name(Named::Thread, thread.tid().get(), self.name);
         scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
         Ok(JoinHandle { thread })
     }

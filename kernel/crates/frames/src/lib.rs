@@ -44,4 +44,4 @@ pub use pfn::{MAX_ORDER, ORDERS, PAGE_SHIFT, PAGE_SIZE, Pfn, order_for_pages, or
 pub use reserve::Watermarks;
 pub use span::Span;
 pub use verify::Census;
-pub use zone::{Zone, ZoneStats};
+pub use zone::{RUN_ORDER, Zone, ZoneStats};

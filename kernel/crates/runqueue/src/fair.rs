@@ -117,6 +117,15 @@ impl Entity {
         Weight::clamped(self.own_weight.load(Relaxed).saturating_add(self.lent_weight.load(Relaxed)))
     }
 
+    /// The nice level last set, whatever others lend; `None` for the idle class.
+    #[must_use]
+    pub fn nice(&self) -> Option<Nice> {
+        if self.is_idle_class.load(Relaxed) {
+            return None;
+        }
+        Nice::of_weight(Weight::clamped(self.own_weight.load(Relaxed)))
+    }
+
     /// The thread's class now: who is lent weight does not idle.
     #[inline]
     #[must_use]

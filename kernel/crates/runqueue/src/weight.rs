@@ -29,6 +29,13 @@ impl Nice {
         if level >= -20 && level <= 19 { Some(Self(level)) } else { None }
     }
 
+    /// The level whose weight is `weight`; `None` when there is none.
+    #[must_use]
+    pub fn of_weight(weight: Weight) -> Option<Self> {
+        let index = WEIGHTS.iter().position(|level| *level == weight.get())?;
+        Self::new(index as i8 - 20)
+    }
+
     /// The level as a number.
     #[inline]
     #[must_use]

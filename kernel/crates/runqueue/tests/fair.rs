@@ -100,6 +100,10 @@ fn the_weight_table_is_the_conventional_one() {
         let ratio = f64::from(weight(level)) / f64::from(weight(level + 1));
         assert!((1.15..1.35).contains(&ratio), "nice {level}: {ratio}");
     }
+    for level in -20..=19 {
+        assert_eq!(Nice::of_weight(nice(level).weight()), Some(nice(level)));
+    }
+    assert_eq!(Nice::of_weight(Weight::IDLE), None);
     assert_eq!(nice(0).weight().virtual_ns(12_345), 12_345);
     assert_eq!(nice(19).weight().virtual_ns(15), 1024);
     assert_eq!((Weight::clamped(0).get(), Weight::clamped(u32::MAX)), (1, Weight::MOST));

@@ -45,6 +45,8 @@ impl LockClass {
     pub const TIMERS: Self = class(70, "timers");
     /// Threads to be freed.
     pub const ENDED_THREADS: Self = class(70, "ended threads");
+    /// Threads that may not leave the table while somebody looks through it.
+    pub const LEAVING_THREADS: Self = class(70, "leaving threads");
     /// What a new thread is to do.
     pub const THREAD_ENTRY: Self = class(70, "thread entry");
     /// The heap.

@@ -8,6 +8,7 @@ pub mod clear;
 pub mod context;
 pub mod cpu;
 pub mod exit;
+pub mod ioapic;
 pub mod irq;
 pub mod lock_class;
 #[cfg(debug_assertions)]

@@ -1,0 +1,207 @@
+//! Threads and CPUs as a listing shows them.
+//!
+//! Nothing is stopped and no lock is held from one thread to the next, so the reports are not of one
+//! moment: a thread may have moved on before the next one is looked at. A report keeps its
+//! thread's record (and stack) from being freed, no more.
+
+use alloc::collections::TryReserveError;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+
+use runqueue::{CpuMask, Nice, Tid, Weight};
+
+use super::cpus;
+use super::group::Group;
+use super::thread::{self, NO_CPU, Thread, Usage};
+use crate::arch::percpu::{self, PerCpu};
+use crate::arch::tsc;
+use crate::platform::nodes;
+
+/// What a thread is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ThreadState {
+    /// A CPU runs it.
+    Running,
+    /// It waits for a CPU.
+    Ready,
+    /// It waits for a time, or for something until then.
+    Sleeping,
+    /// It waits to be woken.
+    Blocked,
+    /// Its group has used up its quota.
+    Throttled,
+    /// It has ended, and is not freed yet.
+    Ended,
+}
+
+impl fmt::Display for ThreadState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Sleeping => "sleeping",
+            Self::Blocked => "blocked",
+            Self::Throttled => "throttled",
+            Self::Ended => "ended",
+        })
+    }
+}
+
+/// One thread.
+#[derive(Debug, Clone)]
+pub struct ThreadReport {
+    thread: Arc<Thread>,
+    /// What it does.
+    pub state: ThreadState,
+    /// The CPU that runs it, ran it last, or has it in its queue.
+    pub cpu: usize,
+    /// That CPU's memory node.
+    pub node: usize,
+    /// Its nice level; `None`: it runs only when nothing else wants to.
+    pub nice: Option<Nice>,
+    /// Its weight now, with what others lend it.
+    pub weight: Weight,
+    /// CPUs that it may run on.
+    pub allowed: CpuMask,
+    /// What it has had.
+    pub usage: Usage,
+}
+
+impl ThreadReport {
+    fn of(thread: Arc<Thread>) -> Self {
+        let cpu = thread.cpu.load(SeqCst);
+        Self {
+            state: state_of(&thread),
+            cpu,
+            node: nodes::nodes().node_of_cpu(cpu),
+            nice: thread.entity.nice().filter(|_| !thread.is_idle()),
+            weight: thread.entity.weight(),
+            allowed: thread.allowed(),
+            usage: thread.usage(),
+            thread,
+        }
+    }
+
+    /// The thread.
+    pub fn thread(&self) -> &Arc<Thread> {
+        &self.thread
+    }
+
+    /// Its number.
+    pub fn tid(&self) -> Tid {
+        self.thread.tid()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.thread.name()
+    }
+
+    /// The group that it is accounted to.
+    pub fn group(&self) -> &Arc<Group> {
+        self.thread.group()
+    }
+}
+
+fn state_of(thread: &Thread) -> ThreadState {
+    // Each of these may change between two looks: the answer was true at some time during the call.
+    if thread.has_ended() {
+        ThreadState::Ended
+    } else if thread.is_running() {
+        ThreadState::Running
+    } else if thread.is_throttled.load(SeqCst) {
+        ThreadState::Throttled
+    } else if !thread.park.is_parked() {
+        ThreadState::Ready
+    } else if thread.timer_cpu.load(SeqCst) != NO_CPU {
+        ThreadState::Sleeping
+    } else {
+        ThreadState::Blocked
+    }
+}
+
+/// One CPU.
+#[derive(Debug, Clone)]
+pub struct CpuReport {
+    /// Its number.
+    pub cpu: usize,
+    /// Its memory node.
+    pub node: usize,
+    /// Whether it takes threads.
+    pub is_online: bool,
+    /// The thread that it runs, its idle thread if it has nothing to do; `None`: it never started.
+    pub running: Option<Arc<Thread>>,
+    /// Threads that wait for it.
+    pub waiting: u32,
+    /// What these and the running one weigh; the idle thread counts nothing.
+    pub weight: u32,
+    /// Time for which it had nothing to do, in nanoseconds.
+    pub idle_ns: u64,
+    /// Switches from one thread to another.
+    pub switches: u64,
+    /// Interrupts taken.
+    pub interrupts: u64,
+}
+
+impl CpuReport {
+    fn of(block: &PerCpu) -> Self {
+        let cpu = block.id().index();
+        let part = cpus::get(cpu);
+        Self {
+            cpu,
+            node: nodes::of_cpu(block.id()),
+            is_online: cpus::is_open(cpu),
+            running: thread::current_on(block),
+            waiting: part.waiting(),
+            weight: part.weight(),
+            idle_ns: if part.has_started() { part.idle_thread().cpu_time_ns() } else { 0 },
+            // Relaxed, both: figures.
+            switches: part.switches.load(Relaxed),
+            interrupts: block.interrupt_count.load(Relaxed),
+        }
+    }
+
+    /// Whether it runs its idle thread.
+    pub fn is_idle(&self) -> bool {
+        self.running.as_ref().is_none_or(|thread| thread.is_idle())
+    }
+}
+
+/// Every thread there is, by number, idle threads among them. Takes no memory.
+pub fn threads() -> impl Iterator<Item = ThreadReport> {
+    (0..thread::MAX_THREADS).filter_map(thread::at).map(ThreadReport::of)
+}
+
+/// Every CPU that was found, by number. Takes no memory.
+pub fn cpu_reports() -> impl Iterator<Item = CpuReport> {
+    percpu::all().map(CpuReport::of)
+}
+
+/// All threads and CPUs.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was begun, on the clock of [`tsc::now_ns`].
+    pub taken_ns: u64,
+    /// Threads by number.
+    pub threads: Vec<ThreadReport>,
+    /// CPUs by number.
+    pub cpus: Vec<CpuReport>,
+}
+
+/// Reports of all threads and CPUs; an error when there is no memory for them.
+pub fn snapshot() -> Result<Snapshot, TryReserveError> {
+    let taken_ns = tsc::now_ns();
+    let mut found = Vec::new();
+    found.try_reserve(thread::thread_count())?;
+    for report in threads() {
+        // More may have come since they were counted.
+        found.try_reserve(1)?;
+        found.push(report);
+    }
+    let mut cpus = Vec::new();
+    cpus.try_reserve_exact(percpu::cpu_count())?;
+    cpus.extend(cpu_reports());
+    Ok(Snapshot { taken_ns, threads: found, cpus })
+}
