@@ -2,8 +2,8 @@
 //! the pool, by `fallocate` in parallel or one by one as they are touched; they
 //! are clean, and mapped by page-table entries of their own size.
 //!
-//! Each page has a slot, which is its lock: whoever turns it from [`EMPTY`] to
-//! [`BUSY`] provides the page, whoever turns it from a page to [`BUSY`] takes it
+//! Each page has a slot, which is its lock ([`waiting::slot`]): whoever turns it from
+//! empty to busy provides the page, whoever turns it from a page to busy takes it
 //! away. So two faults meet only if they are for the same page. (In the seed all
 //! of them meet on one table of mutexes.) The page-table entry belongs to who
 //! holds the slot (invariant 22).
@@ -18,6 +18,8 @@ use ::trace::{Class, Event};
 use frames::{Pfn, order_pages};
 use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
 use params::registry::FAULT_MAP;
+use waiting::Slot;
+use waiting::slot::Found;
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
@@ -31,7 +33,7 @@ use crate::debug::trace;
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::{self, PoolCount};
 use crate::mm::{pages, space, zero};
-use crate::sched::wait::WaitQueue;
+use crate::sched::wait::{WaitQueue, threads};
 
 /// Address space of each file.
 const WINDOW_BYTES: u64 = 512 << 30;
@@ -39,10 +41,6 @@ const WINDOW_BYTES: u64 = 512 << 30;
 /// each is for one size of page.
 const WINDOWS_PER_SIZE: usize = 8;
 const WINDOWS: usize = 2 * WINDOWS_PER_SIZE;
-/// No page.
-const EMPTY: u64 = u64::MAX;
-/// Somebody is at this slot.
-const BUSY: u64 = u64::MAX - 1;
 /// Pages that are taken away with one flush of all CPUs' translations.
 const RELEASE_BATCH: usize = 64;
 
@@ -66,7 +64,7 @@ static MAPPINGS: AtomicU64 = AtomicU64::new(0);
 pub struct HugeFile {
     size: HugeSize,
     window: usize,
-    slots: Vec<AtomicU64>,
+    slots: Vec<Slot>,
     tables: Vec<LeafTable>,
     /// Pages from here on are not to be had.
     end: AtomicU64,
@@ -170,7 +168,7 @@ impl HugeFile {
         let count = len_bytes / unit;
         let mut slots = Vec::new();
         slots.try_reserve_exact(count as usize).map_err(|_| FileError::NoMemory)?;
-        slots.resize_with(count as usize, || AtomicU64::new(EMPTY));
+        slots.resize_with(count as usize, Slot::new);
         let window = take_window(size).ok_or(FileError::NoWindow)?;
         // From here on the file gives the window back, whatever happens.
         let mut file = Self { size, window, slots, tables: Vec::new(), end: AtomicU64::new(count) };
@@ -197,13 +195,12 @@ impl HugeFile {
 
     /// Pages that it has.
     pub fn held(&self) -> u64 {
-        self.slots.iter().filter(|slot| slot.load(SeqCst) < BUSY).count() as u64
+        self.slots.iter().filter_map(Slot::page).count() as u64
     }
 
     /// The page at position `index`.
     pub fn page(&self, index: u64) -> Option<Pfn> {
-        let page = self.slots.get(index as usize)?.load(SeqCst);
-        (page < BUSY).then_some(Pfn(page))
+        self.slots.get(index as usize)?.page().map(Pfn)
     }
 
     /// Provides clean pages for a range in bytes where there are none, on
@@ -307,7 +304,7 @@ impl HugeFile {
             });
             if is_good { Ok(()) } else { Err(()) }
         });
-        let mut pages: Vec<u64> = self.slots.iter().map(|slot| slot.load(SeqCst)).collect();
+        let mut pages: Vec<u64> = self.slots.iter().filter_map(Slot::page).collect();
         pages.sort_unstable();
         checked.is_ok() && pages.windows(2).all(|pair| pair[0] != pair[1])
     }
@@ -349,16 +346,8 @@ impl HugeFile {
 
     /// Provides a clean page at `index`, mapped; false if there was one.
     fn provide(&self, index: u64) -> Result<bool, FileError> {
-        let slot = &self.slots[index as usize];
-        while let Err(found) = slot.compare_exchange(EMPTY, BUSY, SeqCst, SeqCst) {
-            if found != BUSY {
-                return Ok(false);
-            }
-            self.wait_for(index);
-        }
-        let page = self.make_page(index);
-        self.leave(index, page.unwrap_or(Pfn(EMPTY)).0);
-        page.map(|_| true)
+        let waiting = waiting_for(index).machine();
+        self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))
     }
 
     /// Takes, clears and maps a page for the slot at `index`, which the caller
@@ -398,19 +387,15 @@ impl HugeFile {
         for index in indices {
             let slot = &self.slots[index as usize];
             let page = loop {
-                match slot.load(SeqCst) {
-                    EMPTY => break None,
-                    BUSY => {
+                match slot.hold_page() {
+                    Ok(page) => break Some(Pfn(page)),
+                    Err(Found::Busy) => {
                         // Not while others may be waiting for what we hold.
                         self.finish_release(&batch[..len]);
                         len = 0;
-                        self.wait_for(index);
+                        slot.wait(waiting_for(index).machine(), threads());
                     }
-                    page => {
-                        if slot.compare_exchange(page, BUSY, SeqCst, SeqCst).is_ok() {
-                            break Some(Pfn(page));
-                        }
-                    }
+                    Err(_) => break None,
                 }
             };
             let Some(page) = page else { continue };
@@ -435,7 +420,7 @@ impl HugeFile {
         tlb::flush_everywhere();
         for (index, page) in batch {
             huge_pool::pool(self.size).put(*page);
-            self.leave(*index, EMPTY);
+            self.slots[*index as usize].leave(None, waiting_for(*index).machine(), threads());
         }
     }
 
@@ -447,17 +432,6 @@ impl HugeFile {
         });
         released.expect("giving back cannot fail");
     }
-
-    /// Lets go of a slot, leaving `content` in it.
-    fn leave(&self, index: u64, content: u64) {
-        self.slots[index as usize].store(content, SeqCst);
-        WAITING[index as usize % WAITING.len()].wake_all();
-    }
-
-    fn wait_for(&self, index: u64) {
-        let slot = &self.slots[index as usize];
-        WAITING[index as usize % WAITING.len()].wait_until(|| slot.load(SeqCst) != BUSY);
-    }
 }
 
 impl Drop for HugeFile {
@@ -467,6 +441,11 @@ impl Drop for HugeFile {
         *window.file.lock() = Weak::new();
         window.is_taken.store(false, SeqCst);
     }
+}
+
+/// Who waits for slot number `index`.
+fn waiting_for(index: u64) -> &'static WaitQueue {
+    &WAITING[index as usize % WAITING.len()]
 }
 
 fn job(range: Range<u64>) -> Job<'static, HugePages> {

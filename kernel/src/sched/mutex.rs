@@ -4,32 +4,57 @@
 //! thread that holds the lock is not kept from letting go of it by those of
 //! middle weight; and an owner that itself waits passes on what it is lent. The
 //! lock is handed over to the thread that has waited longest: nobody starves,
-//! and a wake-up cannot be lost to a thread that comes by.
+//! and a wake-up cannot be lost to a thread that comes by. How it is handed over is
+//! [`waiting::handover`].
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-use runqueue::List;
+use runqueue::Tid;
+use waiting::{HandOver, Owners, handover};
 
-use super::core::{debug_assert_may_block, lend_weight, move_loan, park, take_weight_back, unpark};
+use super::core::{debug_assert_may_block, lend_weight, move_loan, unpark};
 use super::held::Tracked;
-use super::thread::{self, Thread, WaitLinks};
+use super::thread::{self, Thread};
+use super::wait::KernelThreads;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
-use crate::arch::tsc;
+
+impl Owners for KernelThreads {
+    type Owner = Arc<Thread>;
+
+    fn this_thread(&self) -> Arc<Thread> {
+        thread::current_arc()
+    }
+
+    fn waiting_thread(&self, tid: Tid) -> Arc<Thread> {
+        thread::get(tid).arc()
+    }
+
+    fn tid_of(&self, owner: &Arc<Thread>) -> Tid {
+        owner.tid()
+    }
+
+    fn wake(&self, owner: &Arc<Thread>) {
+        unpark(owner);
+    }
+
+    fn lend_to(&self, owner: &Arc<Thread>) {
+        lend_weight(owner);
+    }
+
+    fn lend_anew(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
+        move_loan(thread::get(waiting), owner);
+    }
+}
 
 /// A lock around a `T`, for threads only: never in interrupts, never with interrupts off.
 pub struct Mutex<T> {
     tracked: Tracked,
-    state: IrqLock<State>,
+    state: IrqLock<HandOver<Arc<Thread>>>,
     value: UnsafeCell<T>,
-}
-
-struct State {
-    owner: Option<Arc<Thread>>,
-    waiting: List,
 }
 
 // SAFETY: `value` is only reached through a guard, and there is one guard at a time: whoever `owner` names has it.
@@ -45,7 +70,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         Self {
             tracked: Tracked::made_here(),
-            state: IrqLock::of(LockClass::MUTEX_STATE, State { owner: None, waiting: List::new() }),
+            state: IrqLock::of(LockClass::MUTEX_STATE, HandOver::new()),
             value: UnsafeCell::new(value),
         }
     }
@@ -60,7 +85,7 @@ impl<T> Mutex<T> {
         guard.expect("waiting without a deadline ends with the lock")
     }
 
-    /// Waits for the lock until `deadline_ns` on the clock of [`tsc::now_ns`].
+    /// Waits for the lock until `deadline_ns` on the clock of [`now_ns`](crate::arch::tsc::now_ns).
     ///
     /// # Panics
     /// As [`lock`](Self::lock).
@@ -74,12 +99,9 @@ impl<T> Mutex<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         debug_assert_may_block("a thread takes a mutex");
-        let mut state = self.state.lock();
-        if state.owner.is_some() {
+        if !handover::try_lock(&self.state, &KernelThreads) {
             return None;
         }
-        state.owner = Some(thread::current_arc());
-        drop(state);
         Some(self.guard())
     }
 
@@ -87,35 +109,10 @@ impl<T> Mutex<T> {
     fn lock_by(&self, deadline_ns: Option<u64>) -> Option<MutexGuard<'_, T>> {
         debug_assert_may_block("a thread takes a mutex");
         self.tracked.before_lock();
-        let me = thread::current();
-        let mut state = self.state.lock();
-        match &state.owner {
-            None => {
-                state.owner = Some(thread::current_arc());
-                drop(state);
-                return Some(self.guard());
-            }
-            Some(owner) => {
-                assert!(owner.tid() != me.tid(), "thread {} waits for a mutex that it holds", me.name());
-                // Under the lock: whoever hands it over finds us in the list with our loan made.
-                lend_weight(owner);
-            }
+        if !handover::lock(&self.state, &KernelThreads, deadline_ns) {
+            return None;
         }
-        state.waiting.push_back(&WaitLinks, me.tid());
-        drop(state);
-        loop {
-            park(deadline_ns);
-            let mut state = self.state.lock();
-            if state.owner.as_ref().is_some_and(|owner| owner.tid() == me.tid()) {
-                drop(state);
-                return Some(self.guard());
-            }
-            if deadline_ns.is_some_and(|deadline_ns| tsc::now_ns() >= deadline_ns) {
-                state.waiting.remove(&WaitLinks, me.tid());
-                take_weight_back();
-                return None;
-            }
-        }
+        Some(self.guard())
     }
 
     /// The calling thread is the owner.
@@ -127,20 +124,7 @@ impl<T> Mutex<T> {
 
     fn unlock(&self) {
         self.tracked.before_unlock();
-        let mut state = self.state.lock();
-        let Some(next) = state.waiting.pop_front(&WaitLinks) else {
-            state.owner = None;
-            return;
-        };
-        // In the list until now, so it waits here, and lives.
-        let next = thread::get(next).arc();
-        move_loan(&next, None);
-        for waiter in state.waiting.iter(&WaitLinks) {
-            move_loan(thread::get(waiter), Some(&next));
-        }
-        state.owner = Some(next.clone());
-        drop(state);
-        unpark(&next);
+        handover::unlock(&self.state, &KernelThreads);
     }
 }
 

@@ -530,6 +530,7 @@ impl JoinHandle {
     ///
     /// # Panics
     /// In debug builds, when the calling thread is the one: it would wait for itself.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn join(self) {
         debug_assert!(
             !core::ptr::eq(&*self.thread, current()),

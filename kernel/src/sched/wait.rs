@@ -1,8 +1,8 @@
-//! Waiting for something to become true.
+//! Waiting for something to become true: the state machines of [`waiting`], for
+//! the kernel's threads.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-
-use runqueue::List;
+use runqueue::{Links, List, Tid};
+use waiting::{Locked, Threads};
 
 use super::core::{debug_assert_may_block, park, unpark};
 use super::thread::{self, WaitLinks};
@@ -10,137 +10,156 @@ use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::tsc;
 
+/// The kernel's threads, as those see them who wait.
+pub(super) struct KernelThreads;
+
+impl Links for KernelThreads {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        WaitLinks.next(tid)
+    }
+
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        WaitLinks.set_next(tid, next);
+    }
+}
+
+impl Threads for KernelThreads {
+    fn me(&self) -> Tid {
+        thread::current().tid()
+    }
+
+    fn park(&self, deadline_ns: Option<u64>) {
+        park(deadline_ns);
+    }
+
+    fn unpark(&self, thread: Tid) {
+        unpark(thread::get(thread));
+    }
+
+    fn now_ns(&self) -> u64 {
+        tsc::now_ns()
+    }
+}
+
+impl<T> Locked<T> for IrqLock<T> {
+    #[inline]
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.lock())
+    }
+}
+
+const fn empty_list() -> IrqLock<List> {
+    IrqLock::of(LockClass::WAIT_QUEUE, List::new())
+}
+
 /// Threads that wait until someone wakes them. Takes no memory for waiting: a
 /// thread is in at most one wait queue, through a link of its own.
 pub struct WaitQueue {
-    waiting: IrqLock<List>,
+    queue: waiting::WaitQueue<IrqLock<List>>,
 }
 
 impl WaitQueue {
     /// A queue in which nobody waits.
     pub const fn new() -> Self {
-        Self { waiting: IrqLock::of(LockClass::WAIT_QUEUE, List::new()) }
+        Self { queue: waiting::WaitQueue::new(empty_list()) }
     }
 
     /// Blocks until `condition` holds. Whoever makes it true calls
     /// [`wake_all`](Self::wake_all) or [`wake_one`](Self::wake_one) afterwards.
     pub fn wait_until(&self, condition: impl Fn() -> bool) {
-        self.wait(condition, None);
+        debug_assert_may_block(WAITS);
+        self.queue.wait(&KernelThreads, condition, None);
     }
 
     /// As [`wait_until`](Self::wait_until), but at most until `deadline_ns` on the clock of [`tsc::now_ns`]; whether
     /// the condition held.
     pub fn wait_until_deadline(&self, condition: impl Fn() -> bool, deadline_ns: u64) -> bool {
-        self.wait(condition, Some(deadline_ns))
-    }
-
-    fn wait(&self, condition: impl Fn() -> bool, deadline_ns: Option<u64>) -> bool {
-        // Here and not only where it blocks: it must not depend on who comes first.
-        debug_assert_may_block("a thread waits");
-        let tid = thread::current().tid();
-        loop {
-            if condition() {
-                return true;
-            }
-            let mut waiting = self.waiting.lock();
-            // Again under the lock: a waker that came before us has made it true, one that comes later finds us.
-            if condition() {
-                return true;
-            }
-            waiting.push_back(&WaitLinks, tid);
-            drop(waiting);
-            loop {
-                park(deadline_ns);
-                let mut waiting = self.waiting.lock();
-                if !waiting.contains(&WaitLinks, tid) {
-                    break;
-                }
-                if deadline_ns.is_some_and(|deadline_ns| tsc::now_ns() >= deadline_ns) {
-                    waiting.remove(&WaitLinks, tid);
-                    drop(waiting);
-                    return condition();
-                }
-            }
-        }
+        debug_assert_may_block(WAITS);
+        self.queue.wait(&KernelThreads, condition, Some(deadline_ns))
     }
 
     /// Wakes the thread that has waited longest.
     pub fn wake_one(&self) {
-        let mut waiting = self.waiting.lock();
-        if let Some(tid) = waiting.pop_front(&WaitLinks) {
-            // Under the lock: the thread cannot go away before it has seen that it left the queue.
-            unpark(thread::get(tid));
-        }
+        self.queue.wake_one(&KernelThreads);
     }
 
     /// Wakes every thread that waits now.
     pub fn wake_all(&self) {
-        let mut waiting = self.waiting.lock();
-        while let Some(tid) = waiting.pop_front(&WaitLinks) {
-            unpark(thread::get(tid));
-        }
+        self.queue.wake_all(&KernelThreads);
     }
+
+    /// The queue, for other state machines of [`waiting`].
+    pub fn machine(&self) -> &waiting::WaitQueue<IrqLock<List>> {
+        &self.queue
+    }
+}
+
+/// Checked before it is known whether the thread has to wait at all: a mistake must not depend on who comes first.
+const WAITS: &str = "a thread waits";
+
+/// The kernel's threads, for state machines of [`waiting`] outside of the scheduler.
+pub fn threads() -> &'static impl Threads {
+    &KernelThreads
 }
 
 /// Something that happens once, and that threads wait for.
 pub struct Completion {
-    is_complete: AtomicBool,
-    queue: WaitQueue,
+    completion: waiting::Completion<IrqLock<List>>,
 }
 
 impl Completion {
     /// It has not happened.
     pub const fn new() -> Self {
-        Self { is_complete: AtomicBool::new(false), queue: WaitQueue::new() }
+        Self { completion: waiting::Completion::new(empty_list()) }
     }
 
     /// It has happened: lets everybody go on.
     pub fn complete(&self) {
-        self.is_complete.store(true, SeqCst);
-        self.queue.wake_all();
+        self.completion.complete(&KernelThreads);
     }
 
     /// Blocks until it has happened.
     pub fn wait(&self) {
-        self.queue.wait_until(|| self.is_complete());
+        debug_assert_may_block(WAITS);
+        self.completion.wait(&KernelThreads);
     }
 
     /// Whether it has happened.
     pub fn is_complete(&self) -> bool {
-        self.is_complete.load(SeqCst)
+        self.completion.is_complete()
     }
 }
 
 /// A number of permits that threads take and give back.
 pub struct Semaphore {
-    permits: AtomicUsize,
-    queue: WaitQueue,
+    semaphore: waiting::Semaphore<IrqLock<List>>,
 }
 
 impl Semaphore {
     /// With this many permits to be had.
     pub const fn new(permits: usize) -> Self {
-        Self { permits: AtomicUsize::new(permits), queue: WaitQueue::new() }
+        Self { semaphore: waiting::Semaphore::new(permits, empty_list()) }
     }
 
     /// Takes a permit, if one is to be had.
     pub fn try_acquire(&self) -> bool {
-        self.permits.fetch_update(SeqCst, SeqCst, |permits| permits.checked_sub(1)).is_ok()
+        self.semaphore.try_acquire()
     }
 
     /// Waits for a permit and takes it.
     pub fn acquire(&self) {
-        self.queue.wait_until(|| self.try_acquire());
+        debug_assert_may_block(WAITS);
+        self.semaphore.acquire(&KernelThreads, None);
     }
 
     /// As [`acquire`](Self::acquire), but at most until `deadline_ns`; whether it was to be had.
     pub fn acquire_until(&self, deadline_ns: u64) -> bool {
-        self.queue.wait_until_deadline(|| self.try_acquire(), deadline_ns)
+        debug_assert_may_block(WAITS);
+        self.semaphore.acquire(&KernelThreads, Some(deadline_ns))
     }
 
     /// Gives a permit, taken before or new.
     pub fn release(&self) {
-        self.permits.fetch_add(1, SeqCst);
-        self.queue.wake_one();
+        self.semaphore.release(&KernelThreads);
     }
 }

@@ -3,11 +3,11 @@
 //! A flush is a ticket: the CPU that wants one draws a number, interrupts all
 //! others, and waits until each has flushed since. A CPU flushes everything
 //! at once (no mapping is global), so one flush answers all tickets drawn
-//! before it, however many pages each was for.
-
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+//! before it, however many pages each was for. The tickets are
+//! [`waiting::tickets`].
 
 use ::trace::{Class, Event};
+use waiting::Tickets;
 use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
@@ -16,17 +16,11 @@ use super::trap::VECTOR_FLUSH;
 use super::{apic, cpu};
 use crate::debug::trace;
 
-/// Tickets drawn so far.
-static DRAWN: AtomicU64 = AtomicU64::new(0);
-/// For each CPU, the last ticket that it has answered.
-static ANSWERED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+static TICKETS: Tickets<MAX_CPUS> = Tickets::new();
 
 /// Flushes this CPU's translations; interrupts are off.
 pub fn flush_here() {
-    // Read before flushing: a ticket drawn in between wants another flush.
-    let drawn = DRAWN.load(SeqCst);
-    tlb::flush_all();
-    ANSWERED[percpu::this_cpu().id().index()].fetch_max(drawn, SeqCst);
+    TICKETS.answer(percpu::this_cpu().id().index(), tlb::flush_all);
 }
 
 /// Returns when no CPU has a translation any more that was not in the page
@@ -39,7 +33,7 @@ pub fn flush_here() {
 /// With interrupts off.
 pub fn flush_everywhere() {
     assert!(interrupts::are_enabled(), "a flush everywhere is waited for, with interrupts on");
-    let ticket = DRAWN.fetch_add(1, SeqCst) + 1;
+    let ticket = TICKETS.draw();
     // CPUs that come online later have never seen the mapping.
     let mut asked = [false; MAX_CPUS];
     {
@@ -54,8 +48,8 @@ pub fn flush_everywhere() {
             }
         }
     }
-    for (answered, _) in ANSWERED.iter().zip(asked).filter(|(_, asked)| *asked) {
-        while answered.load(SeqCst) < ticket {
+    for (cpu, _) in asked.into_iter().enumerate().filter(|(_, asked)| *asked) {
+        while !TICKETS.is_answered(cpu, ticket) {
             cpu::relax();
         }
     }

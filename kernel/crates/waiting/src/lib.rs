@@ -1,0 +1,27 @@
+//! How threads and CPUs wait for each other, as state machines in safe code.
+//!
+//! The kernel supplies the threads ([`Threads`], [`Owners`]) and a lock
+//! ([`Locked`]); loom supplies others of its own and runs this very code under
+//! every interleaving.
+//!
+//! * [`queue`]: until a condition holds, with or without a deadline; and what is
+//!   made of that: completions, semaphores.
+//! * [`handover`]: a mutex that is handed to the thread that has waited longest.
+//! * [`slot`]: a place for a page, which is its own lock.
+//! * [`tickets`]: everybody has done something since it was asked for.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod handover;
+pub mod queue;
+pub mod slot;
+pub mod tickets;
+
+mod sync;
+mod threads;
+
+pub use handover::{HandOver, Owners};
+pub use queue::{Completion, Semaphore, WaitQueue};
+pub use slot::Slot;
+pub use threads::{Locked, Threads};
+pub use tickets::Tickets;

@@ -1,0 +1,11 @@
+//! Models of waiting: loom runs each under every interleaving, with the park
+//! state that the kernel's threads have.
+//!
+//! Needs `--cfg loom`; `models.rs` runs them in an ordinary test run.
+#![cfg(loom)]
+
+mod handover;
+mod queue;
+mod slot;
+mod tickets;
+mod world;

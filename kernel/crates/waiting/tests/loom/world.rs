@@ -1,0 +1,192 @@
+//! Threads and locks for the models: `runqueue`'s park state as in the kernel,
+//! a condition variable in place of the run queue, and a clock that another
+//! thread puts forward.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use loom::sync::{Condvar, Mutex};
+use runqueue::{Links, ParkDecision, ParkState, Tid, UnparkAction};
+use waiting::{HandOver, Locked, Owners, Threads};
+
+/// Preemptions per execution: enough for every known kind of bug of this sort, few enough to end in seconds.
+const PREEMPTION_BOUND: usize = 2;
+
+/// Most threads in a model, the main one among them.
+pub const THREADS: usize = 4;
+
+/// A deadline that has not come, until [`World::come_to_deadline`].
+pub const DEADLINE: u64 = 1;
+
+pub fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTION_BOUND);
+    builder.check(run);
+}
+
+/// A lock of loom's.
+pub struct Lock<T>(Mutex<T>);
+
+impl<T> Lock<T> {
+    pub fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+}
+
+impl<T> Locked<T> for Lock<T> {
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.0.lock().unwrap())
+    }
+}
+
+struct Thread {
+    park: ParkState,
+    is_queued: Mutex<bool>,
+    dispatch: Condvar,
+    /// Guarded by the lock of the list that the thread is in: nothing for loom to explore.
+    link: AtomicU32,
+}
+
+/// What the timer of the one thread with a deadline knows.
+#[derive(Default)]
+struct Timer {
+    is_past: bool,
+    sleeper: Option<usize>,
+}
+
+pub struct World {
+    threads: [Thread; THREADS],
+    timer: Mutex<Timer>,
+}
+
+impl World {
+    pub fn new() -> Arc<Self> {
+        let thread = || Thread {
+            park: ParkState::new(),
+            is_queued: Mutex::new(false),
+            dispatch: Condvar::new(),
+            link: AtomicU32::new(Tid::NONE_RAW),
+        };
+        Arc::new(Self { threads: std::array::from_fn(|_| thread()), timer: Mutex::default() })
+    }
+
+    /// This world as thread number `number` sees it.
+    pub fn seen_by(self: &Arc<Self>, number: usize) -> Me {
+        Me { world: self.clone(), number }
+    }
+
+    /// The timer interrupt.
+    pub fn come_to_deadline(&self) {
+        let mut timer = self.timer.lock().unwrap();
+        timer.is_past = true;
+        if let Some(sleeper) = timer.sleeper.take() {
+            self.obey(sleeper, self.threads[sleeper].park.cancel_park());
+        }
+    }
+
+    fn obey(&self, number: usize, action: UnparkAction) {
+        if action == UnparkAction::Wake {
+            let thread = &self.threads[number];
+            let mut is_queued = thread.is_queued.lock().unwrap();
+            assert!(!*is_queued, "queued twice for one sleep");
+            *is_queued = true;
+            thread.dispatch.notify_one();
+        }
+    }
+
+    /// Switching away and being dispatched again. Loom reports a deadlock when nobody ever queues the thread.
+    fn sleep(&self, number: usize) {
+        let thread = &self.threads[number];
+        let mut is_queued = thread.is_queued.lock().unwrap();
+        while !*is_queued {
+            is_queued = thread.dispatch.wait(is_queued).unwrap();
+        }
+        *is_queued = false;
+    }
+}
+
+/// A thread's view of the world.
+#[derive(Clone)]
+pub struct Me {
+    pub world: Arc<World>,
+    pub number: usize,
+}
+
+fn tid(number: usize) -> Tid {
+    Tid::new(number as u32).unwrap()
+}
+
+impl Links for Me {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        Tid::new(self.world.threads[tid.index()].link.load(Relaxed))
+    }
+
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        self.world.threads[tid.index()].link.store(Tid::to_raw(next), Relaxed);
+    }
+}
+
+impl Threads for Me {
+    fn me(&self) -> Tid {
+        tid(self.number)
+    }
+
+    fn park(&self, deadline_ns: Option<u64>) {
+        let park = &self.world.threads[self.number].park;
+        if park.prepare_park() == ParkDecision::Consumed {
+            return;
+        }
+        if deadline_ns.is_some() {
+            let mut timer = self.world.timer.lock().unwrap();
+            if timer.is_past {
+                // The timer fires as soon as it is set.
+                drop(timer);
+                if park.cancel_park() == UnparkAction::Wake {
+                    return;
+                }
+            } else {
+                timer.sleeper = Some(self.number);
+            }
+        }
+        self.world.sleep(self.number);
+        if deadline_ns.is_some() {
+            self.world.timer.lock().unwrap().sleeper = None;
+        }
+    }
+
+    fn unpark(&self, thread: Tid) {
+        let number = thread.index();
+        self.world.obey(number, self.world.threads[number].park.unpark());
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::from(self.world.timer.lock().unwrap().is_past)
+    }
+}
+
+/// Nothing is lent here: what is modelled is who gets the mutex.
+impl Owners for Me {
+    type Owner = Tid;
+
+    fn this_thread(&self) -> Tid {
+        self.me()
+    }
+
+    fn waiting_thread(&self, tid: Tid) -> Tid {
+        tid
+    }
+
+    fn tid_of(&self, owner: &Tid) -> Tid {
+        *owner
+    }
+
+    fn wake(&self, owner: &Tid) {
+        self.unpark(*owner);
+    }
+
+    fn lend_to(&self, _: &Tid) {}
+
+    fn lend_anew(&self, _: Tid, _: Option<&Tid>) {}
+}
+
+pub type State = Lock<HandOver<Tid>>;
