@@ -39,7 +39,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 /// The first thread: the rest of the boot, then what the command line asked for.
 fn main_thread(mut boot: boot::Unfinished) {
     boot.start_cpus();
-    boot.start_helpers();
+    boot.start_workers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
     boot.reserve_huge_pages();

@@ -9,7 +9,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::place::tell_misplaced;
-use super::{cpus, timer, yield_now};
+use super::{cpus, pool, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 
@@ -71,6 +71,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     }
     cpus::set_closed(cpu);
     block.set_offline();
+    pool::update_limits();
     // It sends away what waits there, then what runs: us, perhaps.
     tell_misplaced(cpu);
     let part = cpus::get(cpu);
@@ -100,6 +101,7 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     }
     cpus::set_open(cpu);
     block.set_online();
+    pool::update_limits();
     // It looks for work; threads that belong to it alone are misplaced where they are now.
     for other in cpus::open().iter() {
         tell_misplaced(other);

@@ -14,7 +14,7 @@ use runqueue::{
 };
 
 use super::core as scheduler;
-use super::group::Group;
+use super::group::{Errand, Group};
 use super::place;
 use super::wait::Completion;
 use crate::arch::context::{self, StackPointer};
@@ -53,6 +53,8 @@ pub struct Thread {
     /// It waits, in a timer queue, for its group's next period.
     pub(super) is_throttled: AtomicBool,
     group: Arc<Group>,
+    /// For a worker: at whose expense it works.
+    errand: Errand,
     /// To whom it lends weight while it waits, and how much.
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
@@ -187,6 +189,7 @@ impl Thread {
             is_queued: AtomicBool::new(false),
             is_throttled: AtomicBool::new(false),
             group,
+            errand: Errand::new(),
             lends: IrqLock::new(None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
@@ -229,6 +232,22 @@ impl Thread {
     #[inline]
     pub fn group(&self) -> &Arc<Group> {
         &self.group
+    }
+
+    /// The group at whose expense it runs: its own, or, for a worker, that of whoever asked for the work.
+    pub fn works_for(&self) -> Arc<Group> {
+        self.errand.group().unwrap_or_else(|| self.group.clone())
+    }
+
+    /// The calling thread works at the expense of `group` from now on, or of its own. What it has used for the last one is
+    /// paid for.
+    pub(super) fn work_for(&self, group: Option<Arc<Group>>) {
+        self.errand.change(group, &self.group, self.cpu_time_ns());
+    }
+
+    /// Has the group for which the calling thread works pay for what was used up to now.
+    pub fn pay(&self) {
+        self.errand.pay(&self.group, self.cpu_time_ns());
     }
 
     /// CPUs that the thread may run on.

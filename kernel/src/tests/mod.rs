@@ -7,6 +7,7 @@ mod huge;
 mod jobs;
 mod ktask;
 mod mm;
+mod pools;
 mod sched;
 mod sched_block;
 mod sched_hotplug;

@@ -8,11 +8,18 @@ use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::ktap::{Line, Outcome};
 
-pub(super) const SCENARIOS: &[Scenario] =
-    &[("icount::sched::shares_are_kept", shares), ("icount::mm::a_page_costs_as_little_as_said", costs)];
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("icount::sched::shares_are_kept", shares),
+    ("icount::sched::who_asks_pays_exactly", accounts),
+    ("icount::mm::a_page_costs_as_little_as_said", costs),
+];
 
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt", 6)
+}
+
+fn accounts(lab: &Lab) -> Result<(), Failed> {
+    all_pass(lab, "who_asks_pays,weight_counts_from", 2)
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
