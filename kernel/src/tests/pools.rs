@@ -4,16 +4,21 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
+use ktask::{Items, Job, Profile};
 use params::Param;
-use params::registry::{FAULT_WORKER_SPAWN, POOL_IDLE_MS, POOL_KEEP_WORKERS};
+
+use params::registry::{
+    FAULT_WORKER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS, POOL_IDLE_MS, POOL_KEEP_WORKERS,
+};
 use runqueue::{CpuMask, Nice};
 
 use super::counted;
 use super::sched_share::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
+use crate::jobs::platform::Kernel;
 use crate::platform::nodes;
-use crate::sched::group::Group;
+use crate::sched::group::{Group, Quota};
 use crate::sched::pool::{self, Item, Pool, Request, SubmitError, Work};
 use crate::sched::wait::Completion;
 use crate::sched::{self, Spawn, snapshot};
@@ -69,6 +74,32 @@ fn with(values: &[(&dyn Param, &str)], check: impl FnOnce() -> TestResult) -> Te
     }
     pool::update_limits();
     result
+}
+
+/// CPU time that [`spin`] takes, and more.
+const SPIN_NS: u64 = 10_000_000;
+
+/// Uses CPU time, and adds how much to `used_ns`.
+fn spin(used_ns: &AtomicU64) {
+    let start_ns = sched::current().cpu_time_ns();
+    let ran_ns = || sched::current().cpu_time_ns() - start_ns;
+    while ran_ns() < SPIN_NS {
+        core::hint::spin_loop();
+    }
+    used_ns.fetch_add(ran_ns(), SeqCst);
+}
+
+/// Has a worker call `call`, and waits for it.
+fn ask(call: impl Fn() + Send + Sync + 'static) {
+    if let Some(pool) = pool::unbound()
+        && let Ok((item, turn)) = pool::submit_fn(pool, Request::new(), call)
+    {
+        pool::wait(&*item, turn);
+    }
+}
+
+fn jobs_have_helpers() -> bool {
+    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 
 /// Keeps workers busy until it is opened.
@@ -384,39 +415,93 @@ kernel_tests! { "pools":
     }
 
     /// The group that asked pays for the whole item, and for what that asks for in turn.
-    fn who_asks_pays() {
-        const WORK_NS: u64 = 20_000_000;
-        /// Spins for a while, and adds the CPU time that it took to `used_ns`.
-        fn work(used_ns: &AtomicU64) {
-            let start_ns = sched::current().cpu_time_ns();
-            let ran_ns = || sched::current().cpu_time_ns() - start_ns;
-            while ran_ns() < WORK_NS {
-                core::hint::spin_loop();
-            }
-            used_ns.fetch_add(ran_ns(), SeqCst);
-        }
-        let ask = |call: Arc<dyn Fn() + Send + Sync>| {
-            if let Some(pool) = pool::unbound()
-                && let Ok((item, turn)) = pool::submit_fn(pool, Request::new(), move || call())
-            {
-                pool::wait(&*item, turn);
-            }
-        };
+    fn who_asks_pays_for_what_that_asks_for() {
         let group = Group::new("test", None);
         let used_ns = Arc::new(AtomicU64::new(0));
         let inner = used_ns.clone();
         let nested = move || {
-            work(&inner);
+            spin(&inner);
             let innermost = inner.clone();
-            ask(Arc::new(move || work(&innermost)));
+            ask(move || spin(&innermost));
         };
-        let asker = Spawn::new("test/asker").group(&group).start(move || ask(Arc::new(nested)));
+        let asker = Spawn::new("test/asker").group(&group).start(move || ask(nested));
         asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
         let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
-        check!(used_ns >= 2 * WORK_NS, "not both were done");
+        check!(used_ns >= 2 * SPIN_NS, "not both were done");
         check!(usage.helped_ns >= used_ns, "{usage:?}, {used_ns} ns of work");
-        // And for no more than it takes to begin and end; elsewhere the host may take the CPU away just there.
-        let is_exact = usage.helped_ns <= used_ns + 200_000;
+    }
+
+    /// What a group has had is what its threads used and what others used for it, to the nanosecond; and for helpers not
+    /// much more than their work.
+    fn accounts_add_up() {
+        let group = Group::new("test", None);
+        let used_ns = Arc::new(AtomicU64::new(0));
+        let (by_item, by_helper) = (used_ns.clone(), used_ns.clone());
+        let asker = Spawn::new("test/asker").group(&group).start(move || {
+            ask(move || spin(&by_item));
+            let caller = sched::current_arc();
+            let has_begun = AtomicBool::new(false);
+            let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
+            let _ = job.run(&Kernel, |_| {
+                if sched::current().tid() != caller.tid() {
+                    has_begun.store(true, SeqCst);
+                    sched::unpark(&caller);
+                    spin(&by_helper);
+                }
+                // The other chunk is for the helper. (Without helpers, by parameter, this would be for ever.)
+                while jobs_have_helpers() && !has_begun.load(SeqCst) {
+                    sched::park(None);
+                }
+                Ok::<(), ()>(())
+            });
+        });
+        let asker = asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let thread = asker.thread().clone();
+        asker.join();
+        // Its last steps are charged when it leaves its CPU.
+        sched::settle();
+        let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
+        let own_ns = thread.cpu_time_ns();
+        check!(usage.cpu_time_ns == own_ns + usage.helped_ns, "{usage:?}, the thread itself used {own_ns} ns");
+        check!(usage.helped_ns >= used_ns, "{usage:?}, {used_ns} ns of work");
+        check!(used_ns >= SPIN_NS * if jobs_have_helpers() { 2 } else { 1 }, "not both were done");
+        // Elsewhere the host may take the CPU away just between the work and the end.
+        let is_exact = usage.helped_ns <= used_ns + 100_000;
         check!(is_exact || !counted::is_counted(), "{usage:?}, {used_ns} ns of work");
+    }
+
+    /// Helpers' time counts against the quota of who asked, in the end.
+    fn a_quota_holds_with_helpers() {
+        skip_if!(percpu::online_count() < 2 || !jobs_have_helpers(), "no helpers here");
+        let quota = Quota { quota_ns: 30_000_000, period_ns: 20_000_000 };
+        let group = Group::new("test", Some(quota));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let start_ns = tsc::now_ns();
+        let asker = Spawn::new("test/asker").group(&group).start(move || {
+            while !stopping.load(SeqCst) {
+                let job = Job::new(Items::new(0)..Items::new(40)).profile(Profile::Boot);
+                let _ = job.run(&Kernel, |chunk| {
+                    for _ in chunk.indices() {
+                        let start_ns = sched::current().cpu_time_ns();
+                        while sched::current().cpu_time_ns() - start_ns < 200_000 {
+                            core::hint::spin_loop();
+                        }
+                    }
+                    Ok::<(), ()>(())
+                });
+            }
+        });
+        let asker = asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        sched::sleep_ns(600_000_000);
+        stop.store(true, SeqCst);
+        asker.join();
+        sched::settle();
+        let (usage, elapsed_ns) = (group.usage(), tsc::now_ns() - start_ns);
+        // In whole periods, and one more; and what the last job used beyond: at most all that it had to do.
+        let allowed_ns = (elapsed_ns / quota.period_ns + 2) * quota.quota_ns + 40 * 200_000;
+        // A turn of the loop during which the host had the CPU counts as used: a tenth for that.
+        check!(usage.cpu_time_ns <= allowed_ns + allowed_ns / 10, "{usage:?} in {elapsed_ns} ns, {allowed_ns} ns allowed");
+        check!(usage.helped_ns > 0, "{usage:?}: nobody helped");
     }
 }

@@ -19,7 +19,7 @@ fn shares(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn accounts(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "who_asks_pays,weight_counts_from", 2)
+    all_pass(lab, "accounts_add_up,weight_counts_from", 2)
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
