@@ -190,10 +190,11 @@ impl Unfinished {
     }
 
     /// Threads that lend a hand to jobs.
-    pub fn start_helpers(&self) {
-        if let Err(error) = jobs::platform::start_helpers() {
-            warning(format_args!("not all helper threads could be started: {error}"));
+    pub fn start_workers(&self) {
+        if let Err(error) = sched::pool::start() {
+            warning(format_args!("not all worker threads could be started: {error}"));
         }
+        jobs::helpers::init();
     }
 
     /// The rest of the page descriptors, by all CPUs.

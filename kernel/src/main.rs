@@ -41,7 +41,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 fn main_thread(mut boot: boot::Unfinished) {
     boot.start_cpus();
     debug::trace::start_at_boot();
-    boot.start_helpers();
+    boot.start_workers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
     boot.reserve_huge_pages();

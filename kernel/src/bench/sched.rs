@@ -22,6 +22,7 @@ pub(super) const ALL: &[Bench] = &[
     ("sched:switch", switch),
     ("sched:switch-among", switch_among),
     ("sched:wake-latency", wake_latency),
+    ("sched:helper-start", helper_start),
     ("sched:fairness", fairness),
     ("sched:helpers-beside-load", helpers_beside_load),
     ("sched:block-wake", block_wake),
@@ -142,6 +143,61 @@ fn wake_latency() -> Result<(), &'static str> {
     tell("sched/wake-latency/interrupt", ROUNDS, interrupt, "ticks");
     tell("sched/wake-latency/thread", ROUNDS, wake, "ticks");
     tell("sched/wake-latency/ratio", ROUNDS, wake * 100 / interrupt.max(1), "percent");
+    Ok(())
+}
+
+/// From the start of a job until its first helper begins, and until all do, on CPUs that halt; and what a job costs whose
+/// helper is taken back before it has begun. With one CPU the caller waits for the helper.
+fn helper_start() -> Result<(), &'static str> {
+    const ROUNDS: u64 = 200;
+    let cpus = online();
+    for threads in [2, cpus.len()] {
+        if threads < 2 {
+            break;
+        }
+        let (mut first, mut all) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let here = percpu::this_cpu().id().index();
+            cpus.iter().filter(|cpu| **cpu != here).for_each(|cpu| halted(*cpu));
+            let caller = sched::current_arc();
+            let (begun, first_ticks, last_ticks) =
+                (AtomicU64::new(0), AtomicU64::new(u64::MAX), AtomicU64::new(0));
+            let job = Job::new(Items::new(0)..Items::new(threads as u64)).threads_exact(threads);
+            let started = tsc::ticks();
+            let stats = job.run(&Kernel, |_| {
+                if sched::current().tid() != caller.tid() {
+                    let now = tsc::ticks();
+                    first_ticks.fetch_min(now, SeqCst);
+                    last_ticks.fetch_max(now, SeqCst);
+                }
+                begun.fetch_add(1, SeqCst);
+                sched::unpark(&caller);
+                while begun.load(SeqCst) < threads as u64 {
+                    if cpus.len() == 1 { sched::park(None) } else { cpu::relax() }
+                }
+                Ok::<(), ()>(())
+            });
+            if stats.is_ok_and(|stats| stats.threads_used == threads) {
+                first.push(first_ticks.load(SeqCst) - started);
+                all.push(last_ticks.load(SeqCst) - started);
+            }
+        }
+        tell("sched/helper-start/first", threads as u64, median(first), "ticks");
+        tell("sched/helper-start/all", threads as u64, median(all), "ticks");
+        if cpus.len() == 2 {
+            break;
+        }
+    }
+    let taken_back: Vec<u64> = (0..ROUNDS)
+        .map(|_| {
+            let started = tsc::ticks();
+            // The CPU is not given away in between: on one CPU the helper cannot begin.
+            let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
+            let _ = job.run(&Kernel, |_| Ok::<(), ()>(()));
+            tsc::ticks() - started
+        })
+        .collect();
+    tell("sched/helper-start/taken-back", 2, median(taken_back), "ticks");
     Ok(())
 }
 

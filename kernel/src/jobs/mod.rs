@@ -1,6 +1,7 @@
 //! The kernel's clients of ktask, one file each, and what ktask needs of the
 //! kernel ([`platform`]).
 
+pub mod helpers;
 pub mod huge_file;
 pub mod huge_pool;
 pub mod huge_reserve;

@@ -9,40 +9,23 @@ use ::trace::{Class, Event, Named, Outcome};
 use ktask::{HelperContext, LockSet};
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
-use spin::LazyLock;
 
+use super::helpers;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
 use crate::debug::trace;
 use crate::platform::nodes;
-use crate::sched::group::Group;
-use crate::sched::pool::{Pool, WorkId};
-use crate::sched::{self, SpawnError, Thread};
+use crate::sched::{self, Thread};
 
 /// The kernel, as ktask sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel;
 
-/// Threads that wait to help.
-static HELPERS: Pool<HelperTask<Kernel>> = Pool::new();
-/// The helpers' group. Their time is moved to those for whom they worked: what stays is what they spend on waiting.
-static HELPER_GROUP: LazyLock<Arc<Group>> = LazyLock::new(|| Group::new("helpers", None));
 /// Helpers asked for so far, for fault injection.
 static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// Jobs that were traced so far.
 static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
-
-/// Starts the helper threads: one for each CPU but one, for the caller of a
-/// job works too. Fewer do no harm but to speed.
-pub fn start_helpers() -> Result<(), SpawnError> {
-    HELPERS.start("helper", &HELPER_GROUP, percpu::online_count().saturating_sub(1), |task| task.run())
-}
-
-/// Helpers that wait for work, for tests.
-pub fn idle_helpers() -> usize {
-    HELPERS.idle_count()
-}
 
 impl Platform for Kernel {
     type Thread = Arc<Thread>;
@@ -50,7 +33,7 @@ impl Platform for Kernel {
     fn online_cpus(&self) -> usize {
         let caller = sched::current();
         let allowed = (caller.allowed() & sched::online_cpus()).count();
-        caller.group().quota().map_or(allowed, |quota| allowed.min(quota.cpus()))
+        caller.works_for().quota().map_or(allowed, |quota| allowed.min(quota.cpus()))
     }
 
     fn nodes(&self) -> usize {
@@ -89,32 +72,34 @@ impl Platform for Kernel {
     fn start_helper(
         &self,
         task: HelperTask<Self>,
-        _placement: Placement,
+        placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>> {
         let asked = HELPERS_ASKED.fetch_add(1, SeqCst) + 1;
         if FAULT_HELPER_SPAWN.get().is_some_and(|first| asked >= first) {
             return Err(task);
         }
-        HELPERS.submit(task).map(|id| HelperId(id.to_bits()))
+        helpers::start(task, placement)
     }
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
-        HELPERS.cancel(WorkId::from_bits(helper.0))
+        helpers::cancel(helper)
     }
 
     fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        HELPERS.take_queued(|task| task.family() == family)
+        helpers::take_queued(family)
     }
 
     fn lend_weight(&self, helper: HelperId, lend: bool) {
-        match HELPERS.worker_of(WorkId::from_bits(helper.0)).filter(|_| lend) {
-            Some(worker) => sched::lend_weight(worker),
+        match helpers::worker_of(helper).filter(|_| lend) {
+            Some(worker) => sched::lend_weight(&worker),
             None => sched::take_weight_back(),
         }
     }
 
-    fn charge(&self, caller: &Arc<Thread>, cpu_ns: u64) {
-        caller.group().charge_help(&HELPER_GROUP, cpu_ns);
+    fn charge(&self, _caller: &Arc<Thread>, _cpu_ns: u64) {
+        // Up to now, by the worker's own book: a task that is run while its thread waits in another one is in both
+        // their times. Whoever runs a task on a thread of its own pays for it anyway.
+        sched::current().pay();
     }
 
     fn job_begins(&self, job: &TracedJob) -> u64 {

@@ -1,18 +1,30 @@
 //! The machine's memory nodes, for everybody to ask.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use firmware::memmap::MemoryMap;
 use firmware::nodes::Nodes;
+use runqueue::{CpuMask, MAX_CPUS};
 use spin::Once;
 
 use crate::arch::percpu::{self, CpuId};
 
 static NODES: Once<Nodes> = Once::new();
+/// The CPUs of each node.
+static CPUS: Once<Box<[CpuMask]>> = Once::new();
 
 /// Makes `nodes` the ones that everybody is told. The first call counts.
 pub fn publish(nodes: Nodes) {
-    NODES.call_once(|| nodes);
+    let nodes = NODES.call_once(|| nodes);
+    let cpus_of = |node| (0..MAX_CPUS).filter(|cpu| nodes.node_of_cpu(*cpu) == node).collect();
+    CPUS.call_once(|| (0..nodes.len()).map(cpus_of).collect());
+}
+
+/// CPUs of `node`, there or not; none for a node that there is not.
+pub fn cpus_of(node: usize) -> &'static CpuMask {
+    const NONE: &CpuMask = &CpuMask::EMPTY;
+    CPUS.get().and_then(|cpus| cpus.get(node)).unwrap_or(NONE)
 }
 
 /// The memory nodes.

@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use spin::LazyLock;
 
+use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS};
 use crate::arch::tsc;
 
@@ -117,10 +119,12 @@ impl Group {
     }
 
     /// `ns` of CPU time were used by threads of the group `by` for one of this group.
-    pub fn charge_help(&self, by: &Self, ns: u64) {
+    fn charge_help(&self, by: &Self, ns: u64) {
         self.helped_ns.fetch_add(ns, Relaxed);
         by.given_ns.fetch_add(ns, Relaxed);
-        self.count_against_quota(ns, tsc::now_ns());
+        if self.quota.is_some() {
+            self.count_against_quota(ns, tsc::now_ns());
+        }
     }
 
     #[inline]
@@ -157,5 +161,44 @@ impl Group {
         self.throttled.fetch_add(1, Relaxed);
         let period_ns = self.quota.map_or(1, |quota| quota.period_ns);
         (now_ns / period_ns + 1).saturating_mul(period_ns)
+    }
+}
+
+/// For whom a worker works: CPU time that it uses is moved from its own group to theirs, each nanosecond once.
+pub(super) struct Errand {
+    group: IrqLock<Option<Arc<Group>>>,
+    /// The worker's own CPU time up to which it was paid for. Relaxed: written by the worker alone.
+    paid_until_ns: AtomicU64,
+}
+
+impl Errand {
+    /// For nobody.
+    pub(super) const fn new() -> Self {
+        Self { group: IrqLock::of(LockClass::ERRAND, None), paid_until_ns: AtomicU64::new(0) }
+    }
+
+    /// Whom for, if for somebody.
+    pub(super) fn group(&self) -> Option<Arc<Group>> {
+        self.group.lock().clone()
+    }
+
+    /// For `group` from now on, when the worker, of group `own`, has used `used_ns`; what it has used for the last one is
+    /// moved.
+    pub(super) fn change(&self, group: Option<Arc<Group>>, own: &Group, used_ns: u64) {
+        let last = core::mem::replace(&mut *self.group.lock(), group);
+        self.move_to(last.as_deref(), own, used_ns);
+    }
+
+    /// Moves what the worker, of group `own`, has used up to `used_ns`.
+    pub(super) fn pay(&self, own: &Group, used_ns: u64) {
+        self.move_to(self.group().as_deref(), own, used_ns);
+    }
+
+    fn move_to(&self, group: Option<&Group>, own: &Group, used_ns: u64) {
+        let paid_ns = self.paid_until_ns.load(Relaxed);
+        self.paid_until_ns.store(used_ns, Relaxed);
+        if let Some(group) = group {
+            group.charge_help(own, used_ns.saturating_sub(paid_ns));
+        }
     }
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use ::trace::{Class, Event};
 
 use super::place::tell_misplaced;
-use super::{cpus, timer, yield_now};
+use super::{cpus, pool, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::debug::trace;
@@ -75,6 +75,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     cpus::set_closed(cpu);
     block.set_offline();
+    pool::update_limits();
     // It sends away what waits there, then what runs: us, perhaps.
     tell_misplaced(cpu);
     let part = cpus::get(cpu);
@@ -105,6 +106,7 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     trace::event(Class::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
     cpus::set_open(cpu);
     block.set_online();
+    pool::update_limits();
     // It looks for work; threads that belong to it alone are misplaced where they are now.
     for other in cpus::open().iter() {
         tell_misplaced(other);

@@ -16,7 +16,7 @@ use runqueue::{
 use ::trace::Named;
 
 use super::core as scheduler;
-use super::group::Group;
+use super::group::{Errand, Group};
 #[cfg(debug_assertions)]
 use super::held::ThreadLocks;
 use super::place;
@@ -62,6 +62,8 @@ pub struct Thread {
     /// Mutexes that it holds, in debug builds.
     #[cfg(debug_assertions)]
     pub(super) locks: ThreadLocks,
+    /// For a worker: at whose expense it works.
+    errand: Errand,
     /// To whom it lends weight while it waits, and how much.
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
@@ -198,6 +200,7 @@ impl Thread {
             group,
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
+            errand: Errand::new(),
             lends: IrqLock::of(LockClass::LOAN, None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
@@ -240,6 +243,22 @@ impl Thread {
     #[inline]
     pub fn group(&self) -> &Arc<Group> {
         &self.group
+    }
+
+    /// The group at whose expense it runs: its own, or, for a worker, that of whoever asked for the work.
+    pub fn works_for(&self) -> Arc<Group> {
+        self.errand.group().unwrap_or_else(|| self.group.clone())
+    }
+
+    /// The calling thread works at the expense of `group` from now on, or of its own. What it has used for the last one is
+    /// paid for.
+    pub(super) fn work_for(&self, group: Option<Arc<Group>>) {
+        self.errand.change(group, &self.group, self.cpu_time_ns());
+    }
+
+    /// Has the group for which the calling thread works pay for what was used up to now.
+    pub fn pay(&self) {
+        self.errand.pay(&self.group, self.cpu_time_ns());
     }
 
     /// CPUs that the thread may run on.

@@ -36,6 +36,11 @@ fn ticks_per_thousand() -> Option<u64> {
     is_counted.then_some(first / 20)
 }
 
+/// Whether time is instructions here.
+pub fn is_counted() -> bool {
+    ticks_per_thousand().is_some_and(|ticks| ticks > 0)
+}
+
 /// Instructions of `work`, on average over many times; those of the loop
 /// around it are taken off.
 fn instructions_of(ticks_per_thousand: u64, work: fn()) -> u64 {

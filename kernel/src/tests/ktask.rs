@@ -6,16 +6,15 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 use ktask::{Items, Job, Profile};
 
 use crate::arch::percpu;
-use crate::jobs::platform::{Kernel, idle_helpers};
+use crate::jobs::helpers;
+use crate::jobs::platform::Kernel;
 use crate::{check, kernel_tests, sched};
 
 /// Waits until all helpers are back from the last job.
-fn quiet() -> usize {
-    let all = percpu::online_count() - 1;
-    while idle_helpers() < all {
+fn quiet() {
+    while helpers::in_use() > 0 {
         sched::yield_now();
     }
-    all
 }
 
 kernel_tests! { "ktask":
@@ -131,6 +130,7 @@ kernel_tests! { "ktask":
         for thread in threads.into_iter().flatten() {
             thread.join();
         }
-        check!(quiet() == percpu::online_count() - 1);
+        // None is lost.
+        quiet();
     }
 }

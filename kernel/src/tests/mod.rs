@@ -10,6 +10,7 @@ mod jobs;
 mod ktask;
 mod mm;
 mod page_cache;
+mod pools;
 mod sched;
 mod sched_block;
 mod sched_hotplug;

@@ -10,12 +10,17 @@ use protocol::record::Record;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("icount::sched::shares_are_kept", shares),
+    ("icount::sched::who_asks_pays_exactly", accounts),
     ("icount::mm::things_cost_as_little_as_said", costs),
     ("icount::memory_map_init::costs_the_same_up_to_256_gib", flat),
 ];
 
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt", 6)
+}
+
+fn accounts(lab: &Lab) -> Result<(), Failed> {
+    all_pass(lab, "accounts_add_up,weight_counts_from", 2)
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {

@@ -37,6 +37,19 @@ pub static WATCHDOG_TIMEOUT_MS: U64Param = U64Param::new(
     0..=600_000,
     "how long a CPU may answer no interrupt, or run one thread while others wait, before the run ends; 0: not watched",
 );
+/// `pool.max_workers`.
+pub static POOL_MAX_WORKERS: U64Param = U64Param::new(
+    "pool.max_workers",
+    0,
+    0..=4096,
+    "most workers of each worker pool, from the boot on; 0: four for each of its CPUs. More than one for each CPU there are only while others are blocked",
+);
+/// `pool.keep_workers`.
+pub static POOL_KEEP_WORKERS: U64Param =
+    U64Param::new("pool.keep_workers", 1, 0..=4096, "workers that each pool keeps however long they idle");
+/// `pool.idle_ms`.
+pub static POOL_IDLE_MS: U64Param =
+    U64Param::new("pool.idle_ms", 5000, 1..=3_600_000, "how long a worker may idle before it is let go");
 /// `log.level`.
 pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
     "log.level",
@@ -140,6 +153,9 @@ pub static FAULT_AP_SILENT: OptionParam =
 /// `fault.helper_spawn`.
 pub static FAULT_HELPER_SPAWN: OptionParam =
     OptionParam::new("fault.helper_spawn", 1..=MOST_FAULTS, "from the Nth on, no helper can be had");
+/// `fault.worker_spawn`.
+pub static FAULT_WORKER_SPAWN: OptionParam =
+    OptionParam::new("fault.worker_spawn", 1..=MOST_FAULTS, "from the Nth on, no worker thread can be made");
 /// `fault.alloc`.
 pub static FAULT_ALLOC: OptionParam = OptionParam::new(
     "fault.alloc",
@@ -211,6 +227,9 @@ pub static ALL: &[&dyn Param] = &[
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &WATCHDOG_TIMEOUT_MS,
+    &POOL_MAX_WORKERS,
+    &POOL_KEEP_WORKERS,
+    &POOL_IDLE_MS,
     &LOG_LEVEL,
     &MEMORY_EARLY,
     &HUGE_2M,
@@ -227,6 +246,7 @@ pub static ALL: &[&dyn Param] = &[
     &TRACE_BUFFER_EVENTS,
     &FAULT_AP_SILENT,
     &FAULT_HELPER_SPAWN,
+    &FAULT_WORKER_SPAWN,
     &FAULT_ALLOC,
     &FAULT_SECTION,
     &FAULT_MAP,

@@ -86,6 +86,17 @@ impl Entity {
         self.note_change();
     }
 
+    /// As [`set_nice`](Self::set_nice), if that changes anything; whether it did.
+    #[inline]
+    pub fn set_nice_if_other(&self, nice: Nice) -> bool {
+        let is_other =
+            self.own_weight.load(Relaxed) != nice.weight().get() || self.is_idle_class.load(Relaxed);
+        if is_other {
+            self.set_nice(nice);
+        }
+        is_other
+    }
+
     /// Puts the thread into the idle class.
     pub fn set_idle_class(&self) {
         self.own_weight.store(Weight::IDLE.get(), Relaxed);

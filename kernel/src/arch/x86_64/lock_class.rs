@@ -33,10 +33,16 @@ impl LockClass {
     pub const WAIT_QUEUE: Self = class(40, "wait queue");
     /// Owner and waiting threads of a sleeping mutex.
     pub const MUTEX_STATE: Self = class(40, "mutex state");
-    /// What a worker has been handed.
-    pub const POOL_SLOT: Self = class(40, "pool slot");
-    /// Workers without work.
-    pub const IDLE_WORKERS: Self = class(50, "idle workers");
+    /// A pool of workers: who idles, and what waits.
+    pub const POOL: Self = class(50, "worker pool");
+    /// Which thread a worker is.
+    pub const POOL_WORKER: Self = class(51, "worker's thread");
+    /// Where a piece of work is in its queue, and who asked for it.
+    pub const POOL_ITEM: Self = class(52, "work item");
+    /// What a helper is to do.
+    pub const HELPER_SLOT: Self = class(52, "helper slot");
+    /// For which group a worker works.
+    pub const ERRAND: Self = class(60, "errand");
     /// To whom a thread lends weight.
     pub const LOAN: Self = class(60, "loan");
     /// One CPU's run queue.
