@@ -18,7 +18,8 @@ use crate::sched::group::Group;
 use crate::sched::wait::Completion;
 use crate::sched::{self, JoinHandle, Spawn, Thread};
 
-pub(super) const ALL: &[Bench] = &[
+/// All of them.
+pub const ALL: &[Bench] = &[
     ("sched:switch", switch),
     ("sched:switch-among", switch_among),
     ("sched:wake-latency", wake_latency),
@@ -42,7 +43,7 @@ fn start(spawn: Spawn<'_>, entry: impl FnOnce() + Send + 'static) -> Result<Join
 }
 
 /// Ticks of one switch among `threads` threads that yield to each other on one CPU.
-fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static str> {
+pub fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static str> {
     let cpu = last_cpu();
     let spawn = Spawn::new("bench/yield").on(CpuMask::single(cpu));
     let stop = Arc::new(AtomicBool::new(false));

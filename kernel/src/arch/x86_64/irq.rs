@@ -22,6 +22,12 @@ impl IrqGuard {
         interrupts::disable();
         Self { was_enabled, not_send: PhantomData }
     }
+
+    /// Another guard inside this one, which has nothing to restore.
+    #[inline(always)]
+    fn nested(&self) -> Self {
+        Self { was_enabled: false, not_send: PhantomData }
+    }
 }
 
 impl Drop for IrqGuard {
@@ -77,6 +83,13 @@ impl<T> IrqLock<T> {
         let irq = IrqGuard::new();
         let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
         IrqLockGuard { inner, _irq: irq }
+    }
+
+    /// As [`lock_inline`](Self::lock_inline), where `irq` keeps interrupts off: nothing to save and restore.
+    #[inline(always)]
+    pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqLockGuard<'a, T> {
+        let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
+        IrqLockGuard { inner, _irq: irq.nested() }
     }
 
     #[cold]
