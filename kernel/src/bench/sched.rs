@@ -60,9 +60,9 @@ pub fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static s
     let slot = result.clone();
     handles.push(start(spawn, move || {
         let turn = || (sched::switches_of(cpu), tsc::ticks());
-        // Once around: every thread has begun.
+        // Once around, so that every thread has begun; and nobody else waits here, our creator for one.
         let begun = turn().0;
-        while turn().0 < begun + 2 * threads as u64 {
+        while turn().0 < begun + 2 * threads as u64 || sched::queue_length(cpu) as usize >= threads {
             sched::yield_now();
         }
         let before = turn();
