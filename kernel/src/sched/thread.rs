@@ -222,6 +222,11 @@ impl Thread {
         self.on_cpu.store(false, SeqCst);
     }
 
+    /// Whether it has ended and no CPU runs on its stack any more: nothing of it changes from here on.
+    pub fn has_left(&self) -> bool {
+        self.has_ended() && !self.on_cpu.load(SeqCst)
+    }
+
     pub(super) fn timer_node(&self) -> &HeapNode {
         &self.timer_node
     }

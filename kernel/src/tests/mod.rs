@@ -12,3 +12,4 @@ mod sched_block;
 mod sched_hotplug;
 mod sched_share;
 mod sched_snapshot;
+mod stress;
