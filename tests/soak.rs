@@ -1,38 +1,96 @@
-//! A hundred boots in a row, for what happens once in a hundred boots: `cargo soak`.
+//! Boots in a row, for what happens once in a hundred boots: `cargo soak [--boots N] [--smp N] [--memory MIB] [--run WHAT]`.
 //!
-//! Ignored unless asked for: it takes minutes. Nothing is tried twice; the first failure ends it, with the evidence.
+//! Without options: a hundred boots that time their jobs, on four CPUs. `cargo soak --boots 200 --smp 8 --run test:stress::`
+//! is the scheduler under stress, on more CPUs than most hosts have.
+//!
+//! Ignored unless asked for: it takes minutes. Nothing is tried twice; the first failure ends it, with the evidence: how
+//! it ended, where every CPU stood, the end of the log.
 
-use ktask_tests::lab::{Lab, expect_verdict};
-use ktask_tests::shape::SMP4;
+use clap::Parser;
+use ktask_tests::lab::{Evidence, Lab, expect_verdict};
+use ktask_tests::shape::{SMP4, Shape};
 use libtest_mimic::{Arguments, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::record::Record;
 use std::process::ExitCode;
 use std::time::Instant;
 
-const BOOTS: u32 = 100;
-
-fn main() -> ExitCode {
-    let trial = Trial::test("smp4::soak::a_hundred_boots_pass", soak).with_ignored_flag(true);
-    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
+/// What `cargo soak` takes; whatever else there is on the command line belongs to the test harness.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "cargo soak", disable_version_flag = true)]
+struct Soak {
+    /// How many boots
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    boots: u32,
+    /// Virtual CPUs
+    #[arg(long, default_value_t = SMP4.cpus, value_parser = clap::value_parser!(u32).range(1..=255))]
+    smp: u32,
+    /// Memory in MiB
+    #[arg(long, default_value_t = SMP4.memory_mib, value_parser = clap::value_parser!(u64).range(128..))]
+    memory: u64,
+    /// What each boot runs, as the kernel's parameter `run` has it
+    #[arg(long, default_value = "timing")]
+    run: String,
 }
 
-fn soak() -> Result<(), Failed> {
-    let lab = Lab::open()?;
-    let start = Instant::now();
-    for number in 1..=BOOTS {
-        let evidence = lab.boot(&SMP4, "timing.bytes=16M timing.repeat=1")?;
-        let blame = |failed: Failed| {
-            Failed::from(format!("boot {number} of {BOOTS}: {}", failed.message().unwrap_or_default()))
-        };
-        expect_verdict(&evidence, Verdict::Pass).map_err(blame)?;
-        let came = |record: &Record<String>| matches!(record, Record::Boot { cpus_online: 4, .. });
-        if !evidence.records().iter().any(came) {
-            return Err(blame(evidence.fail("not all CPUs came")));
+impl Soak {
+    /// Tells its own arguments from those of the harness, which cargo passes as well (`--ignored` from the alias, `--list`,
+    /// names).
+    fn from_args() -> (Self, Arguments) {
+        let (mut own, mut harness) = (Vec::new(), Vec::new());
+        let mut arguments = std::env::args();
+        let program = arguments.next().unwrap_or_default();
+        while let Some(argument) = arguments.next() {
+            let name = argument.split('=').next().unwrap_or_default();
+            if ["--boots", "--smp", "--memory", "--run"].contains(&name) {
+                let takes_next = !argument.contains('=');
+                own.push(argument);
+                own.extend(arguments.by_ref().take(usize::from(takes_next)));
+            } else if argument != "--" {
+                harness.push(argument);
+            }
         }
+        let with_program =
+            |list: Vec<String>| std::iter::once(program.clone()).chain(list).collect::<Vec<_>>();
+        (Self::parse_from(with_program(own)), Arguments::from_iter(with_program(harness)))
+    }
+
+    fn command_line(&self) -> String {
+        format!("run={} timing.bytes=16M timing.repeat=1", self.run)
+    }
+}
+
+fn main() -> ExitCode {
+    let (soak, arguments) = Soak::from_args();
+    let name = format!("smp{}::soak::{}_boots_pass", soak.smp, soak.boots);
+    let trial = Trial::test(name, move || soak_all(&soak)).with_ignored_flag(true);
+    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+}
+
+fn soak_all(soak: &Soak) -> Result<(), Failed> {
+    let lab = Lab::open()?;
+    let shape = Shape { name: "soak", cpus: soak.smp, memory_mib: soak.memory, ..SMP4 };
+    let start = Instant::now();
+    for number in 1..=soak.boots {
+        let evidence = lab.boot(&shape, &soak.command_line())?;
+        let blame = |failed: Failed| {
+            let what = failed.message().unwrap_or_default();
+            Failed::from(format!("boot {number} of {}: {what}", soak.boots))
+        };
+        judge(soak, &evidence).map_err(blame)?;
         if number % 10 == 0 {
-            eprintln!("{number} of {BOOTS} boots passed, {:.1} s", start.elapsed().as_secs_f64());
+            let seconds = start.elapsed().as_secs_f64();
+            eprintln!("{number} of {} boots passed, {seconds:.1} s", soak.boots);
         }
     }
     Ok(())
+}
+
+fn judge(soak: &Soak, evidence: &Evidence) -> Result<(), Failed> {
+    expect_verdict(evidence, Verdict::Pass)?;
+    let came = |record: &Record<String>| matches!(record, Record::Boot { cpus_online, .. } if *cpus_online == soak.smp);
+    match evidence.records().iter().any(came) {
+        true => Ok(()),
+        false => Err(evidence.fail("not all CPUs came")),
+    }
 }

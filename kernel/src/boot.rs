@@ -36,6 +36,7 @@ static HOOKS: Hooks = Hooks {
 pub fn console_and_traps() {
     // SAFETY: first of all, once, on the boot CPU; the entry code left interrupts off.
     unsafe { percpu::init_boot_cpu() };
+    sched::attach_cpu(percpu::this_cpu());
     cpu::init_control_registers();
     trap::install_hooks(&HOOKS);
     trap::load();
@@ -158,7 +159,9 @@ impl Unfinished {
                 return;
             };
             let block = Box::leak(Box::new(PerCpu::new(number as u16, *apic_id)));
-            page_cache::attach(block.register(interrupt_stacks));
+            let block = block.register(interrupt_stacks);
+            page_cache::attach(block);
+            sched::attach_cpu(block);
             IDLE_STACKS[number].store(idle_stack, SeqCst);
         }
     }

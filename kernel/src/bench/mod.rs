@@ -1,7 +1,7 @@
 //! Measurements inside the kernel: `run=bench[:PATTERN]`. Each result is one
 //! line of log and one `bench` record.
 
-mod sched;
+pub mod sched;
 
 use protocol::ktest::matches;
 use protocol::record::Record;

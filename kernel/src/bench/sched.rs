@@ -18,7 +18,8 @@ use crate::sched::group::Group;
 use crate::sched::wait::Completion;
 use crate::sched::{self, JoinHandle, Spawn, Thread};
 
-pub(super) const ALL: &[Bench] = &[
+/// All of them.
+pub const ALL: &[Bench] = &[
     ("sched:switch", switch),
     ("sched:switch-among", switch_among),
     ("sched:wake-latency", wake_latency),
@@ -43,7 +44,7 @@ fn start(spawn: Spawn<'_>, entry: impl FnOnce() + Send + 'static) -> Result<Join
 }
 
 /// Ticks of one switch among `threads` threads that yield to each other on one CPU.
-fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static str> {
+pub fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static str> {
     let cpu = last_cpu();
     let spawn = Spawn::new("bench/yield").on(CpuMask::single(cpu));
     let stop = Arc::new(AtomicBool::new(false));
@@ -60,9 +61,9 @@ fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static str> 
     let slot = result.clone();
     handles.push(start(spawn, move || {
         let turn = || (sched::switches_of(cpu), tsc::ticks());
-        // Once around: every thread has begun.
+        // Once around, so that every thread has begun; and nobody else waits here, our creator for one.
         let begun = turn().0;
-        while turn().0 < begun + 2 * threads as u64 {
+        while turn().0 < begun + 2 * threads as u64 || sched::queue_length(cpu) as usize >= threads {
             sched::yield_now();
         }
         let before = turn();

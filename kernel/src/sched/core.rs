@@ -1,4 +1,4 @@
-//! Switching: [`switch_away`] is the only place where a CPU goes from one
+//! Switching: [`switch_to`] is the only place where a CPU goes from one
 //! thread to another; here is also what leads there.
 //!
 //! # Why nobody waits for a stack
@@ -15,7 +15,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::fair::SLICE_NS;
-use runqueue::{Arrival, List, Nice, ParkDecision, Reason, Tid, UnparkAction};
+use runqueue::{Arrival, CpuMask, List, Nice, ParkDecision, Reason, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place;
@@ -40,7 +40,7 @@ pub fn start_cpu() {
     let _irq = IrqGuard::new();
     let (cpu, id) = here();
     cpu.idle.store(thread::adopt_idle(id).get(), SeqCst);
-    cpus::count_idle(true);
+    cpu.note_idle();
     cpus::set_open(id.index());
     percpu::this_cpu().set_online();
 }
@@ -52,7 +52,9 @@ pub fn idle_forever() -> ! {
         let (cpu, id) = here();
         place::evict_misplaced(cpu, id);
         if let Some(next) = take_next(cpu, id) {
-            switch_away(next, Leave::Idle, tsc::now_ns());
+            let now_ns = tsc::now_ns();
+            cpu.note_busy(next, now_ns);
+            switch_to(cpu, id, next, (Leave::Stays, Why::Idle), now_ns);
             x86_64::instructions::interrupts::enable();
         } else if !ENDED.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
@@ -82,100 +84,128 @@ fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
 
 /// How the running thread leaves its CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 enum Leave {
-    /// It still wants to run, and is in this CPU's queue already.
-    Queued,
+    /// It is in this CPU's queue already, or someone will wake it, or it is the idle thread.
+    Stays = 0,
     /// It still wants to run, but not here.
-    Moves,
-    /// Someone will wake it, or it has ended.
-    Blocked,
-    /// It is the idle thread.
-    Idle,
+    Moves = 1,
+    /// It has ended.
+    Ends = 2,
 }
 
-impl Leave {
-    /// As the trace calls it; of a thread that has not ended.
-    fn why(self) -> Why {
-        match self {
-            Self::Queued => Why::GaveWay,
-            Self::Moves => Why::Moves,
-            Self::Blocked => Why::Blocked,
-            Self::Idle => Why::Idle,
-        }
-    }
-}
+/// Room for a [`Leave`] in the address of a thread: together they are what a thread that leaves its CPU passes to the
+/// next one there.
+const LEAVE_MASK: usize = 0b11;
+const _: () = assert!(align_of::<Thread>() > LEAVE_MASK);
 
-/// Switches from the running thread, charged up to `now_ns`, to `next`; returns when the former runs
-/// again, perhaps on another CPU. Interrupts are off before and after.
-#[inline]
-fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
+/// Switches from the running thread to `next`, at `now_ns`; returns when the former runs
+/// again, perhaps on another CPU. `cpu` is the running one, numbered `id`; interrupts are off before and after. The
+/// caller has told the CPU's part whether a thread or the idle one runs from now on.
+///
+/// Every instruction here and in what leads here is one more for every switch: where something is rare, it is asked
+/// for with one comparison and done elsewhere.
+#[inline(always)]
+fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, (how, why): (Leave, Why), now_ns: u64) {
     debug_assert_no_locks(25, "a thread gives up the cpu");
-    let (cpu, id) = here();
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
-    let was_on_cpu = next.on_cpu.swap(true, SeqCst);
-    assert!(!was_on_cpu, "thread {} ({}) would run on two cpus at once", next.tid(), next.name());
-
-    trace::event_irqs_off(Class::Switch, || Event::Switch {
-        next: next.tid().get(),
-        why: if previous.has_ended() { Why::Ended } else { how.why() },
-        waiting: cpu.waiting(),
-    });
-    previous.stop_clock(now_ns);
-    next.start_clock(now_ns, id.index());
-    let weight = if next.is_idle() { 0 } else { next.entity.weight().get() };
-    cpu.running_weight.store(weight, SeqCst);
-    if next.is_idle() != (how == Leave::Idle) {
-        cpus::count_idle(next.is_idle());
+    let switch = || Event::Switch { next: next.tid().get(), why, waiting: cpu.waiting() };
+    trace::event_irqs_off(Class::Switch, switch);
+    next.enter_cpu();
+    previous.account.cpu_time.stop(now_ns);
+    next.account.note_running(now_ns);
+    if !place::is_settled(next, id.index()) {
+        place::settle(next, id.index());
     }
-    // Relaxed, here and below: this CPU's own.
-    cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
-    cpu.switches.store(cpu.switches.load(Relaxed) + 1, Relaxed);
-    note_quota(cpu, next.group().left_ns(now_ns), now_ns);
-    cpu.leaving.store(previous.tid().get(), Relaxed);
-    cpu.leaving_moves.store(how == Leave::Moves, Relaxed);
-    percpu::this_cpu().need_resched.store(false, Relaxed);
+    let has_quota = cpu.quota_end_ns.load(Relaxed) != u64::MAX;
+    if has_quota || !Arc::ptr_eq(previous.group(), next.group()) {
+        switch_groups(cpu, id, previous, next, now_ns);
+    }
+    let slice_end_ns = now_ns.wrapping_add(SLICE_NS);
+    cpu.slice_end_ns.store(slice_end_ns, Relaxed);
+    cpu.need_resched.store(false, Relaxed);
+    cpu.count_switch();
+    if cpu.waiting() > 0 {
+        timer::fire_by(cpu, slice_end_ns);
+    }
     percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
-    // After `start_clock` has told where it runs: see `place::set_affinity`.
-    if !next.is_idle() && !place::may_run_on(next, id.index()) {
-        place::tell_misplaced(id.index());
-    }
-    timer::program(id);
+    let pass = core::ptr::from_ref(previous).expose_provenance() | how as usize;
     // SAFETY:
     // 1. Interrupts are off.
     // 2. `stopped_at` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
-    // 3. The next thread's was saved when it last stopped (or prepared), and swapping `on_cpu` from false made
+    // 3. The next thread's was saved when it last stopped (or prepared), and finding `on_cpu` false made
     //    its stack this CPU's alone (invariant 3).
-    unsafe { context::switch(previous.stopped_at(), *next.stopped_at()) };
-    finish_switch();
+    let passed = unsafe { context::switch(previous.stopped_at(), *next.stopped_at(), pass) };
+    finish_switch(passed);
+}
+
+/// The running CPU goes from a thread of one group to one of another, or what they use is limited.
+#[cold]
+fn switch_groups(cpu: &Cpu, id: CpuId, previous: &Thread, next: &Thread, now_ns: u64) {
+    count_quota(cpu, previous, now_ns);
+    if !Arc::ptr_eq(previous.group(), next.group()) {
+        previous.group().leave(id.index(), now_ns);
+        next.group().enter(id.index(), now_ns);
+    }
+    cpu.quota_counted_until_ns.store(now_ns, Relaxed);
+    note_quota(cpu, next.group().left_ns(now_ns), now_ns);
+    timer::fire_by(cpu, cpu.quota_end_ns.load(Relaxed));
+}
+
+/// Counts what `running` used here since this was last done against its group's quota.
+fn count_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
+    if cpu.quota_end_ns.load(Relaxed) != u64::MAX {
+        let counted_until_ns = cpu.quota_counted_until_ns.load(Relaxed);
+        cpu.quota_counted_until_ns.store(now_ns, Relaxed);
+        running.group().count_against_quota(now_ns.saturating_sub(counted_until_ns), now_ns);
+    }
 }
 
 /// First thing on a thread's stack after a switch to it: lets go of the thread
-/// that ran before on this CPU.
-#[inline]
-pub(super) fn finish_switch() {
-    let (cpu, _) = here();
-    let Some(left) = Tid::new(cpu.leaving.load(Relaxed)) else { return };
-    cpu.leaving.store(Tid::NONE_RAW, Relaxed);
-    let left = thread::get(left);
-    if left.has_ended() {
-        left.on_cpu.store(false, SeqCst);
+/// that ran before on this CPU, which has `passed` this.
+#[inline(always)]
+pub(super) fn finish_switch(passed: usize) {
+    let left: *const Thread = core::ptr::with_exposed_provenance(passed & !LEAVE_MASK);
+    // SAFETY: `switch_to` passed the address of a thread that is in the table until after `on_cpu` is cleared, below.
+    let left = unsafe { &*left };
+    if passed & LEAVE_MASK == Leave::Stays as usize && !cpus::is_any_idle() {
+        // From here on others may run `left`, even to its end: nothing of it is looked at.
+        left.leave_cpu();
+        // SeqCst, that and this: a CPU that has passed `left` over says that it idles before it looks; so either
+        // it sees that `left` can be had, or we see that it idles.
+        if cpus::is_any_idle() {
+            offer_waiting(&CpuMask::ALL);
+        }
+    } else {
+        finish_switch_slowly(left, passed & LEAVE_MASK);
+    }
+}
+
+/// As above, for who does not simply stay, or where a CPU idles.
+#[cold]
+fn finish_switch_slowly(left: &Thread, how: usize) {
+    if how == Leave::Ends as usize {
+        left.leave_cpu();
         ENDED.lock().push_back(&RunLinks, left.tid());
-        return;
-    }
-    let moves = cpu.leaving_moves.load(Relaxed);
-    if moves {
-        left.on_cpu.store(false, SeqCst);
+    } else if how == Leave::Moves as usize {
+        left.leave_cpu();
         make_runnable(left, Arrival::Moved);
-        return;
+    } else {
+        let allowed = left.allowed();
+        left.leave_cpu();
+        offer_waiting(&allowed);
     }
-    let allowed = left.allowed();
-    left.on_cpu.store(false, SeqCst);
-    // From here on others may run `left`, even to its end: nothing of it is looked at. If it waits here while a CPU
-    // idles that has passed it over, have that one come again. (That one says that it idles before it looks.)
+}
+
+/// If threads wait for the running CPU while another one of `allowed` idles, which may have passed them over, has that
+/// one look again.
+#[cold]
+fn offer_waiting(allowed: &CpuMask) {
+    let (cpu, _) = here();
     if cpu.waiting() > 0
         && !cpu.is_idle()
-        && let Some(idle) = cpus::find_idle(&allowed)
+        && let Some(idle) = cpus::find_idle(allowed)
     {
         cpus::send_reschedule(idle);
     }
@@ -199,14 +229,14 @@ pub(super) fn make_runnable(thread: &Thread, arrival: Arrival) {
     let (cpu, id) = here();
     if target != id.index() {
         cpus::send_reschedule(target);
-    } else if !cpu.is_idle() && must_reschedule(cpu, id) {
+    } else if !cpu.is_idle() && must_reschedule(cpu) {
         // In thread context nothing looks at `need_resched` before the next interrupt: have one.
         cpus::send_reschedule(target);
     }
 }
 
 /// Whether the running thread, not the idle one, has to make room; sets the timer. Interrupts are off.
-fn must_reschedule(cpu: &Cpu, id: CpuId) -> bool {
+fn must_reschedule(cpu: &Cpu) -> bool {
     let running = thread::current();
     let now_ns = tsc::now_ns();
     let slice_is_over = now_ns >= cpu.slice_end_ns.load(Relaxed);
@@ -218,57 +248,56 @@ fn must_reschedule(cpu: &Cpu, id: CpuId) -> bool {
     if slice_is_over && !must {
         cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
     }
+    count_quota(cpu, running, now_ns);
     let left_ns = running.group().left_ns(now_ns);
     note_quota(cpu, left_ns, now_ns);
     let must = must || left_ns == Some(0);
-    percpu::this_cpu().need_resched.store(must, Relaxed);
-    timer::program(id);
+    cpu.need_resched.store(must, Relaxed);
+    timer::program(cpu);
     must
 }
 
 /// Has the timer come when the running thread's group has used up what it may.
-#[inline]
 fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
     let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
     cpu.quota_end_ns.store(end_ns, Relaxed);
 }
 
-/// Gives the CPU to the first that waits for it, if `why` is reason enough. Interrupts are off.
-#[inline]
-fn give_way(cpu: &Cpu, why: Reason) {
-    let running = thread::current();
+/// Gives the CPU to the first that waits for it, if `why` is reason enough. `irq` keeps interrupts off.
+#[inline(always)]
+fn give_way(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
     let now_ns = tsc::now_ns();
-    let mut queue = cpu.lock_queue();
-    queue.charge(running, now_ns);
-    let Some(next) = queue.take(|queue| queue.pop_instead_of(&AllThreads, &running.entity, why)) else {
-        return;
-    };
-    queue.push(running, now_ns);
+    let mut queue = cpu.lock_queue_under(irq);
+    let next = queue.charge_and_take_turns(thread::current(), now_ns, why);
     drop(queue);
-    switch_away(next, Leave::Queued, now_ns);
+    if let Some(next) = next {
+        cpu.note_running(next);
+        switch_to(cpu, id, next, (Leave::Stays, Why::GaveWay), now_ns);
+    }
 }
 
 /// Gives the CPU to a thread that waits for it, if one does that is not far
 /// ahead of its share.
 pub fn yield_now() {
     debug_assert_no_locks(25, "a thread yields");
-    let _irq = IrqGuard::new();
-    let (cpu, _) = here();
+    let irq = IrqGuard::new();
+    let (cpu, id) = here();
     if cpu.waiting() > 0 {
-        give_way(cpu, Reason::Yield);
+        give_way(&irq, cpu, id, Reason::Yield);
     }
 }
 
 /// Blocks the running thread, if `really` still wants to once it is off its
 /// queue's clock. Interrupts are off.
-fn block_if(really: impl FnOnce(&Thread) -> bool) {
+#[inline(always)]
+fn block_if(how: Leave, really: impl FnOnce(&Thread) -> bool) {
     let running = thread::current();
     let (cpu, id) = here();
     let now_ns = tsc::now_ns();
     let mut queue = cpu.lock_queue();
     queue.charge(running, now_ns);
     queue.queue().detach(&running.entity);
-    running.note_blocked(now_ns);
+    running.account.note_blocked(now_ns);
     // Under the lock: a waker that finds the thread parked queues it here, after it has left its clock.
     if !really(running) {
         queue.queue().attach(&running.entity, Arrival::Moved);
@@ -276,8 +305,30 @@ fn block_if(really: impl FnOnce(&Thread) -> bool) {
     }
     let own = queue.take(|queue| queue.pop(&AllThreads));
     drop(queue);
-    let next = own.or_else(|| place::steal(cpu, id)).unwrap_or_else(|| cpu.idle_thread());
-    switch_away(next, Leave::Blocked, now_ns);
+    run_next(cpu, id, own, how, now_ns);
+}
+
+/// Switches to `own`, which was taken from this CPU's queue, else to whatever can be had.
+#[inline(always)]
+fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, how: Leave, now_ns: u64) {
+    let next = match own.or_else(|| place::steal(cpu, id)) {
+        Some(next) => {
+            cpu.note_running(next);
+            next
+        }
+        None => {
+            let idle = cpu.idle_thread();
+            idle.account.note_queued(now_ns);
+            cpu.note_idle();
+            idle
+        }
+    };
+    let why = match how {
+        Leave::Stays => Why::Blocked,
+        Leave::Moves => Why::Moves,
+        Leave::Ends => Why::Ended,
+    };
+    switch_to(cpu, id, next, (how, why), now_ns);
 }
 
 /// Panics, in debug builds, where a thread must not block: while it holds a spin lock, or with interrupts off.
@@ -304,7 +355,7 @@ pub fn park(deadline_ns: Option<u64>) {
     if let Some(deadline_ns) = deadline_ns {
         timer::add(thread, deadline_ns);
     }
-    block_if(|thread| thread.park.prepare_park() == ParkDecision::Sleep);
+    block_if(Leave::Stays, |thread| thread.park.prepare_park() == ParkDecision::Sleep);
     if deadline_ns.is_some() {
         timer::remove(thread);
     }
@@ -317,13 +368,13 @@ fn throttle(running: &Thread) {
     let until_ns = running.group().throttle(tsc::now_ns());
     running.is_throttled.store(true, SeqCst);
     timer::add(running, until_ns);
-    block_if(|_| true);
+    block_if(Leave::Stays, |_| true);
 }
 
 /// Ends the calling thread: it never comes back.
 /// Interrupts are off.
 pub(super) fn leave_for_good() -> ! {
-    block_if(|_| true);
+    block_if(Leave::Ends, |_| true);
     unreachable!("an ended thread was run again");
 }
 
@@ -337,7 +388,7 @@ pub fn unpark(thread: &Thread) {
 /// The timer interrupt: wakes sleepers, ends slices.
 pub fn timer_interrupt() {
     let (cpu, id) = here();
-    timer::expire(id, |thread| {
+    timer::expire(cpu, |thread| {
         let target = place::enqueue(thread, thread.awake());
         if target != id.index() {
             cpus::send_reschedule(target);
@@ -345,10 +396,10 @@ pub fn timer_interrupt() {
     });
     if cpu.is_idle() {
         // The idle loop looks at all queues once the interrupt returns.
-        timer::program(id);
+        timer::program(cpu);
     } else {
         place::balance(cpu, id);
-        must_reschedule(cpu, id);
+        must_reschedule(cpu);
     }
 }
 
@@ -358,7 +409,7 @@ pub fn reschedule_interrupt() {
     let (cpu, id) = here();
     if !cpu.is_idle() {
         place::evict_misplaced(cpu, id);
-        must_reschedule(cpu, id);
+        must_reschedule(cpu);
     }
 }
 
@@ -371,11 +422,11 @@ pub fn interrupt_return() {
     let running = thread::current();
     if !place::may_run_on(running, id.index()) {
         move_away(cpu, id, running);
-    } else if percpu::this_cpu().need_resched.load(Relaxed) {
-        percpu::this_cpu().need_resched.store(false, Relaxed);
+    } else if cpu.need_resched.load(Relaxed) {
+        cpu.need_resched.store(false, Relaxed);
         match running.group().left_ns(tsc::now_ns()) {
             Some(0) => throttle(running),
-            _ => give_way(cpu, Reason::SliceOver),
+            _ => give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver),
         }
     }
 }
@@ -398,18 +449,7 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
     queue.queue().detach(&running.entity);
     let own = queue.take(|queue| queue.pop(&AllThreads));
     drop(queue);
-    let next = own.or_else(|| place::steal(cpu, id)).unwrap_or_else(|| cpu.idle_thread());
-    switch_away(next, Leave::Moves, now_ns);
-}
-
-/// When the running CPU wants its timer next: the end of the slice if somebody
-/// waits for it. `None`: no tick.
-#[inline]
-pub(super) fn next_slice_end(id: CpuId) -> Option<u64> {
-    let cpu = cpus::get(id.index());
-    let slice_end_ns = if cpu.waiting() > 0 { cpu.slice_end_ns.load(Relaxed) } else { u64::MAX };
-    let quota_end_ns = if cpu.is_idle() { u64::MAX } else { cpu.quota_end_ns.load(Relaxed) };
-    Some(slice_end_ns.min(quota_end_ns)).filter(|end_ns| *end_ns != u64::MAX)
+    run_next(cpu, id, own, Leave::Moves, now_ns);
 }
 
 /// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.

@@ -1,14 +1,18 @@
 //! What the scheduler keeps for each CPU, and how others see it.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+};
 
 use ::trace::{Class, Event};
-use runqueue::{Arrival, CpuMask, FairQueue, Load, SharedCpuMask, Tid};
+use runqueue::{Arrival, CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
 
+use super::account;
 use super::thread::{self, AllThreads, Thread};
-use crate::arch::irq::{IrqLock, IrqLockGuard};
+use super::timer::Timers;
+use crate::arch::irq::{IrqGuard, IrqLock, IrqLockGuard};
 use crate::arch::lock_class::LockClass;
-use crate::arch::percpu::{self, CpuId, MAX_CPUS};
+use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::trap::VECTOR_RESCHEDULE;
 use crate::arch::{apic, tsc};
 use crate::debug::trace;
@@ -21,26 +25,28 @@ pub(super) struct Cpu {
     waiting: AtomicU32,
     waiting_weight: AtomicU32,
     /// Weight of the running thread; 0 while the idle thread runs.
-    pub(super) running_weight: AtomicU32,
+    running_weight: AtomicU32,
     /// A thread in the queue, or the running one, may not be here (any more).
     pub(super) has_misplaced: AtomicBool,
-    /// When a thread last came while none waited: the running one had the CPU to itself until then, perhaps uncharged for
-    /// long, and the newcomer was placed by a clock that had stood still. Under the queue's lock.
-    alone_until_ns: AtomicU64,
+    /// Up to when the running thread's clock in the queue is right; what it ran while nobody waited is at nobody's
+    /// expense. Set under the queue's lock, but where a CPU leaves its idle thread.
+    charged_until_ns: AtomicU64,
     /// The CPU's idle thread.
     pub(super) idle: AtomicU32,
-    /// The thread that is being switched away from; this CPU's own business.
-    pub(super) leaving: AtomicU32,
-    /// That thread wants to run, elsewhere.
-    pub(super) leaving_moves: AtomicBool,
+    /// The scheduler should be entered on the way out of an interrupt. From here on: this CPU's own, Relaxed therefore.
+    pub(super) need_resched: AtomicBool,
     /// When the running thread has to give way to one that waits.
     pub(super) slice_end_ns: AtomicU64,
-    /// When the running thread's group has used up what it may; never: `u64::MAX`.
+    /// When the running thread's group has used up what it may; nothing limits it: `u64::MAX`.
     pub(super) quota_end_ns: AtomicU64,
+    /// Up to when the running thread's group, which has a quota, was told what it used here.
+    pub(super) quota_counted_until_ns: AtomicU64,
     /// When this CPU next looks whether it has too much to do.
     pub(super) next_balance_ns: AtomicU64,
     /// Switches from one thread to another.
-    pub(super) switches: AtomicU64,
+    switches: AtomicU64,
+    /// Deadlines.
+    pub(super) timers: Timers,
 }
 
 static CPUS: [Cpu; MAX_CPUS] = [const {
@@ -50,14 +56,15 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         waiting_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
-        alone_until_ns: AtomicU64::new(0),
+        charged_until_ns: AtomicU64::new(0),
         idle: AtomicU32::new(Tid::NONE_RAW),
-        leaving: AtomicU32::new(Tid::NONE_RAW),
-        leaving_moves: AtomicBool::new(false),
+        need_resched: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
         quota_end_ns: AtomicU64::new(u64::MAX),
+        quota_counted_until_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
+        timers: Timers::new(),
     }
 }; MAX_CPUS];
 
@@ -66,6 +73,11 @@ static OPEN: SharedCpuMask = SharedCpuMask::new(CpuMask::EMPTY);
 /// How many of them run their idle thread: spares the busy a search when there is none.
 static IDLE_COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// Gives a CPU its part of the scheduler, before it takes an interrupt.
+pub fn attach(block: &PerCpu) {
+    block.set_sched(core::ptr::from_ref(&CPUS[block.id().index()]).cast());
+}
+
 /// The part of CPU number `cpu`.
 #[inline]
 pub(super) fn get(cpu: usize) -> &'static Cpu {
@@ -73,10 +85,13 @@ pub(super) fn get(cpu: usize) -> &'static Cpu {
 }
 
 /// The running CPU's part. Interrupts must be off, or the answer may be stale.
-#[inline]
+#[inline(always)]
 pub(super) fn here() -> (&'static Cpu, CpuId) {
-    let id = percpu::this_cpu().id();
-    (&CPUS[id.index()], id)
+    let cpu = percpu::this_cpu_sched().cast::<Cpu>();
+    debug_assert!(!cpu.is_null(), "this cpu has no part of the scheduler yet");
+    // SAFETY: only `attach` sets the pointer, to an element of a static of this type, before the CPU takes its first
+    // interrupt and runs its first thread (invariant 21).
+    (unsafe { &*cpu }, percpu::this_cpu_id())
 }
 
 /// CPUs that threads may be given to.
@@ -110,7 +125,7 @@ pub(super) fn load_of(cpu: usize) -> Option<Load> {
 
 /// An idle CPU among `allowed`.
 pub(super) fn find_idle(allowed: &CpuMask) -> Option<usize> {
-    if IDLE_COUNT.load(SeqCst) == 0 {
+    if !is_any_idle() {
         return None;
     }
     let candidates = *allowed & open();
@@ -118,13 +133,10 @@ pub(super) fn find_idle(allowed: &CpuMask) -> Option<usize> {
     candidates.iter_from(id.index()).find(|cpu| load_of(*cpu).is_some_and(Load::is_idle))
 }
 
-/// The running CPU goes from a thread to its idle thread, or (not `is_idle`) back.
-pub(super) fn count_idle(is_idle: bool) {
-    if is_idle {
-        IDLE_COUNT.fetch_add(1, SeqCst)
-    } else {
-        IDLE_COUNT.fetch_sub(1, SeqCst)
-    };
+/// Whether any CPU runs its idle thread.
+#[inline(always)]
+pub(super) fn is_any_idle() -> bool {
+    IDLE_COUNT.load(SeqCst) > 0
 }
 
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
@@ -160,10 +172,56 @@ impl Cpu {
         self.waiting_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
     }
 
+    /// Switches from one thread to another so far.
+    pub(super) fn switches(&self) -> u64 {
+        self.switches.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn count_switch(&self) {
+        account::add(&self.switches, 1);
+    }
+
+    /// This CPU, the running one, runs `next` from now on, not its idle thread.
+    #[inline(always)]
+    pub(super) fn note_running(&self, next: &Thread) {
+        // Relaxed: others choose CPUs by it, and find out under the lock; for who looks for idle ones see `note_idle`.
+        self.running_weight.store(next.entity.clock_weight(), Relaxed);
+    }
+
+    /// This CPU, the running one, begins to run its idle thread.
+    pub(super) fn note_idle(&self) {
+        // Relaxed: what is before the count, a SeqCst read-modify-write, is seen by whoever sees the count.
+        self.running_weight.store(0, Relaxed);
+        IDLE_COUNT.fetch_add(1, SeqCst);
+    }
+
+    /// This CPU, the running one, leaves its idle thread for `next`.
+    pub(super) fn note_busy(&self, next: &Thread, now_ns: u64) {
+        self.note_running(next);
+        IDLE_COUNT.fetch_sub(1, SeqCst);
+        // Relaxed: a thread that comes just now sets it to a moment as good.
+        self.charged_until_ns.store(now_ns, Relaxed);
+    }
+
+    /// When the running thread has to give way to another one, or to be kept from running on; never: `u64::MAX`.
+    #[inline]
+    pub(super) fn next_turn_ns(&self) -> u64 {
+        let slice_end_ns = if self.waiting() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
+        let quota_end_ns = if self.is_idle() { u64::MAX } else { self.quota_end_ns.load(Relaxed) };
+        slice_end_ns.min(quota_end_ns)
+    }
+
     /// Access to the queue (invariant 4).
     #[inline]
     pub(super) fn lock_queue(&self) -> QueueGuard<'_> {
         QueueGuard { queue: self.queue.lock(), cpu: self }
+    }
+
+    /// As [`lock_queue`](Self::lock_queue), where `irq` keeps interrupts off.
+    #[inline(always)]
+    pub(super) fn lock_queue_under<'a>(&'a self, irq: &'a IrqGuard) -> QueueGuard<'a> {
+        QueueGuard { queue: self.queue.lock_under(irq), cpu: self }
     }
 
     /// The idle thread.
@@ -189,11 +247,36 @@ impl QueueGuard<'_> {
     /// Charges the running thread for the time since it was last charged.
     #[inline]
     pub(super) fn charge(&mut self, running: &Thread, now_ns: u64) {
-        let ran_ns = running.take_uncharged_ns(now_ns);
-        running.group().charge(ran_ns, now_ns);
-        // What it ran while nobody waited was at nobody's expense.
-        let contended_ns = now_ns.saturating_sub(self.cpu.alone_until_ns.load(Relaxed));
-        self.queue.charge(&AllThreads, &running.entity, ran_ns.min(contended_ns));
+        let ran_ns = self.take_uncharged_ns(now_ns);
+        self.queue.charge(&AllThreads, &running.entity, ran_ns);
+    }
+
+    #[inline(always)]
+    fn take_uncharged_ns(&self, now_ns: u64) -> u64 {
+        // Relaxed: under the lock. Another CPU's time, up to which a thread was let run alone, may be ahead of ours.
+        let ran_ns = now_ns.saturating_sub(self.cpu.charged_until_ns.load(Relaxed));
+        self.cpu.charged_until_ns.store(now_ns, Relaxed);
+        ran_ns
+    }
+
+    /// Charges the running thread, and if it has to give way queues it and takes out the next one.
+    #[inline(always)]
+    pub(super) fn charge_and_take_turns(
+        &mut self,
+        running: &Thread,
+        now_ns: u64,
+        why: Reason,
+    ) -> Option<&'static Thread> {
+        let ran_ns = self.take_uncharged_ns(now_ns);
+        let weight = self.queue.weight();
+        let (tid, entity) = (running.tid(), &running.entity);
+        let next = self.queue.charge_and_take_turns(&AllThreads, tid, entity, ran_ns, why)?;
+        // As many wait as before.
+        if self.queue.weight() != weight {
+            self.tell();
+        }
+        Self::note_queued(running, now_ns);
+        Some(Self::note_taken(next))
     }
 
     /// Lets a change of the weight of `thread` count at once, if it is in this queue, CPU number `cpu`'s.
@@ -207,10 +290,23 @@ impl QueueGuard<'_> {
     /// Queues `thread`, which is in no queue and was on this CPU.
     #[inline]
     pub(super) fn push(&mut self, thread: &Thread, now_ns: u64) {
-        thread.note_queued(now_ns);
-        thread.is_queued.store(true, SeqCst);
+        Self::note_queued(thread, now_ns);
         self.queue.push(&AllThreads, thread.tid());
         self.tell();
+    }
+
+    #[inline(always)]
+    fn note_queued(thread: &Thread, now_ns: u64) {
+        thread.account.note_queued(now_ns);
+        // Release, here and below, pairs with the SeqCst loads: who finds the thread queued sees since when, and where.
+        thread.is_queued.store(true, Release);
+    }
+
+    #[inline(always)]
+    fn note_taken(tid: Tid) -> &'static Thread {
+        let thread = thread::get(tid);
+        thread.is_queued.store(false, Release);
+        thread
     }
 
     /// Queues `thread`, which is in no queue and comes from elsewhere, on CPU number `cpu`: this one.
@@ -218,7 +314,8 @@ impl QueueGuard<'_> {
         thread.cpu.store(cpu, SeqCst);
         let now_ns = tsc::now_ns();
         if self.queue.is_empty() {
-            self.cpu.alone_until_ns.store(now_ns, Relaxed);
+            // The running one had the CPU to itself until now.
+            self.cpu.charged_until_ns.store(now_ns, Relaxed);
         }
         self.queue.attach(&thread.entity, arrival);
         self.push(thread, now_ns);
@@ -232,9 +329,7 @@ impl QueueGuard<'_> {
     ) -> Option<&'static Thread> {
         let taken = take(&mut self.queue)?;
         self.tell();
-        let taken = thread::get(taken);
-        taken.is_queued.store(false, SeqCst);
-        Some(taken)
+        Some(Self::note_taken(taken))
     }
 
     #[inline]

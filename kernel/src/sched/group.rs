@@ -7,9 +7,10 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use spin::LazyLock;
 
+use super::account::RunClock;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
-use crate::arch::percpu::{self, MAX_CPUS};
+use crate::arch::percpu::MAX_CPUS;
 use crate::arch::tsc;
 
 /// How much CPU time a group may use: `quota_ns` in every period of `period_ns`, over all CPUs together.
@@ -37,7 +38,7 @@ impl Quota {
 pub struct Group {
     name: String,
     quota: Option<Quota>,
-    /// CPU time by CPU: charging is frequent, and must not have CPUs wait for each other.
+    /// CPU time by CPU, each of which runs while that CPU runs a thread of the group.
     shards: Box<[Shard]>,
     /// CPU time that others used for threads of this group.
     helped_ns: AtomicU64,
@@ -53,7 +54,7 @@ pub struct Group {
 /// What a group has used on one CPU; written by that CPU alone.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Shard(AtomicU64);
+struct Shard(RunClock);
 
 /// What a group has had so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Group {
         Arc::new(Self {
             name: name.into(),
             quota: quota.map(|quota| Quota { period_ns: quota.period_ns.max(1), ..quota }),
-            shards: (0..MAX_CPUS).map(|_| Shard(AtomicU64::new(0))).collect(),
+            shards: (0..MAX_CPUS).map(|_| Shard(RunClock::new())).collect(),
             helped_ns: AtomicU64::new(0),
             given_ns: AtomicU64::new(0),
             period: AtomicU64::new(0),
@@ -87,6 +88,12 @@ impl Group {
         &ROOT
     }
 
+    /// The group of the idle threads.
+    pub(super) fn of_idle_threads() -> &'static Arc<Self> {
+        static IDLE: LazyLock<Arc<Group>> = LazyLock::new(|| Group::new("idle", None));
+        &IDLE
+    }
+
     /// The group's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -97,25 +104,27 @@ impl Group {
         self.quota
     }
 
-    /// What the group has had so far; running threads up to when they were last charged.
+    /// What the group has had so far, up to now.
     pub fn usage(&self) -> GroupUsage {
-        let own_ns: u64 = self.shards.iter().map(|shard| shard.0.load(Relaxed)).sum();
+        let own_ns: u64 = self.shards.iter().map(|shard| shard.0.read()).sum();
+        // Relaxed, here and below: counters, on which nothing else depends.
         let helped_ns = self.helped_ns.load(Relaxed);
         GroupUsage {
-            // A helper tells what it used before it is charged for the last of it.
+            // CPU by CPU: a helper may tell what it used after its CPU was looked at.
             cpu_time_ns: (own_ns + helped_ns).saturating_sub(self.given_ns.load(Relaxed)),
             helped_ns,
             throttled: self.throttled.load(Relaxed),
         }
     }
 
-    /// One of the group's threads used `ns` of CPU time on the running CPU. Interrupts are off.
-    #[inline]
-    pub(super) fn charge(&self, ns: u64, now_ns: u64) {
-        // Relaxed, here and below: counters, on which nothing else depends.
-        let shard = &self.shards[percpu::this_cpu().id().index()].0;
-        shard.store(shard.load(Relaxed) + ns, Relaxed);
-        self.count_against_quota(ns, now_ns);
+    /// CPU number `cpu`, the running one, goes from a thread of another group to one of this. Interrupts are off.
+    pub(super) fn enter(&self, cpu: usize, now_ns: u64) {
+        self.shards[cpu].0.start(now_ns);
+    }
+
+    /// CPU number `cpu`, the running one, goes from a thread of this group to one of another. Interrupts are off.
+    pub(super) fn leave(&self, cpu: usize, now_ns: u64) {
+        self.shards[cpu].0.stop(now_ns);
     }
 
     /// `ns` of CPU time were used by threads of the group `by` for one of this group.
@@ -127,8 +136,8 @@ impl Group {
         }
     }
 
-    #[inline]
-    fn count_against_quota(&self, ns: u64, now_ns: u64) {
+    /// The group's threads used `ns` of CPU time up to now.
+    pub(super) fn count_against_quota(&self, ns: u64, now_ns: u64) {
         if let Some(quota) = self.quota {
             self.enter_period(quota, now_ns);
             self.used_ns.fetch_add(ns, SeqCst);
@@ -149,7 +158,6 @@ impl Group {
     }
 
     /// CPU time that the group may still use in this period; `None` when nothing limits it.
-    #[inline]
     pub(super) fn left_ns(&self, now_ns: u64) -> Option<u64> {
         let quota = self.quota?;
         self.enter_period(quota, now_ns);

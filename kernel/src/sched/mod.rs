@@ -1,6 +1,7 @@
 //! Kernel threads: per-CPU run queues, preemption, blocking, sleeping.
 //!
 //! * [`thread`]: what a thread is, and the table of all.
+//! * [`account`]: what a thread has had.
 //! * [`cpus`]: what each CPU has, its run queue first of all.
 //! * [`core`]: the one function that switches threads, and what leads to it.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
@@ -17,6 +18,7 @@
 //! under its lock, with interrupts off (invariant 4). Nothing here allocates but
 //! spawning.
 
+mod account;
 mod core;
 mod cpus;
 pub mod group;
@@ -36,6 +38,7 @@ pub use self::core::{
     idle_forever, interrupt_return, lend_weight, park, reap, reschedule_interrupt, set_nice, start_cpu,
     take_weight_back, timer_interrupt, unpark, yield_now,
 };
+pub use cpus::attach as attach_cpu;
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
 pub use place::{AffinityError, set_affinity};
@@ -44,8 +47,6 @@ pub use thread::{
     JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on,
     name_while_stopped, spawn, spawn_on, thread_count,
 };
-
-use ::core::sync::atomic::Ordering::Relaxed;
 
 use runqueue::CpuMask;
 
@@ -58,7 +59,7 @@ pub fn online_cpus() -> CpuMask {
 
 /// Switches from one thread to another on CPU number `cpu` so far.
 pub fn switches_of(cpu: usize) -> u64 {
-    cpus::get(cpu).switches.load(Relaxed)
+    cpus::get(cpu).switches()
 }
 
 /// Threads that wait for CPU number `cpu`.

@@ -81,6 +81,29 @@ pub(super) fn tell_misplaced(cpu: usize) {
     cpus::send_reschedule(cpu);
 }
 
+/// Whether `thread` was placed on CPU number `cpu`, and ran there last: nothing about its place changes when it runs
+/// there now.
+#[inline(always)]
+pub(super) fn is_settled(thread: &Thread, cpu: usize) -> bool {
+    // Relaxed: set by who queued the thread here, under the queue's lock, or by this CPU.
+    thread.cpu.load(Relaxed) == cpu && thread.account.ran_on(cpu)
+}
+
+/// `thread`, which the running CPU number `cpu` is about to run, was placed elsewhere or ran elsewhere.
+#[cold]
+pub(super) fn settle(thread: &Thread, cpu: usize) {
+    if !thread.account.ran_on(cpu) {
+        thread.account.note_cpu(cpu);
+    }
+    if thread.cpu.load(Relaxed) != cpu {
+        thread.cpu.store(cpu, SeqCst);
+        // After it was told where the thread is: see `tell_misplaced`. Where it was queued, that was looked at then.
+        if !may_run_on(thread, cpu) {
+            tell_misplaced(cpu);
+        }
+    }
+}
+
 /// Sends threads that may not be in the running CPU `id`'s queue where they may be. Interrupts are off, and no
 /// thread is on its way off this CPU.
 pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {

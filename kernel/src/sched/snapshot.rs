@@ -12,9 +12,10 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice, Tid, Weight};
 
+use super::account::Usage;
 use super::cpus;
 use super::group::Group;
-use super::thread::{self, NO_CPU, Thread, Usage};
+use super::thread::{self, NO_CPU, Thread};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
 use crate::platform::nodes;
@@ -157,8 +158,8 @@ impl CpuReport {
             waiting: part.waiting(),
             weight: part.weight(),
             idle_ns: if part.has_started() { part.idle_thread().cpu_time_ns() } else { 0 },
-            // Relaxed, both: figures.
-            switches: part.switches.load(Relaxed),
+            switches: part.switches(),
+            // Relaxed: a figure.
             interrupts: block.interrupt_count.load(Relaxed),
         }
     }

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
+    AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
 };
 
 use runqueue::{
@@ -15,6 +15,7 @@ use runqueue::{
 
 use ::trace::Named;
 
+use super::account::{Account, Usage};
 use super::core as scheduler;
 use super::group::{Errand, Group};
 #[cfg(debug_assertions)]
@@ -68,7 +69,7 @@ pub struct Thread {
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
     wait_link: AtomicU32,
-    account: Account,
+    pub(super) account: Account,
     entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
     has_ended: AtomicBool,
     ended: Completion,
@@ -88,60 +89,6 @@ impl fmt::Debug for Thread {
 
 /// No CPU: where a thread's deadline is that has none.
 pub(super) const NO_CPU: usize = usize::MAX;
-
-/// What a thread has had. Relaxed throughout: written by the CPU that runs or queues the thread, ordered by
-/// `on_cpu` and the queues' locks; others read it as reports.
-struct Account {
-    /// CPU time used; while the thread runs, with [`RUNS`], the time at which it would have started had it run
-    /// without a break. One word, so that a reader on another CPU never sees half a change.
-    cpu_time_ns: AtomicU64,
-    /// Up to when its clock in the run queue is right, while the thread runs.
-    charged_until_ns: AtomicU64,
-    waited_ns: AtomicU64,
-    queued_at_ns: AtomicU64,
-    blocked_at_ns: AtomicU64,
-    switches: AtomicU64,
-    migrations: AtomicU64,
-    /// The CPU that it ran on last.
-    ran_on: AtomicUsize,
-}
-
-/// In [`Account::cpu_time_ns`]: the thread runs.
-const RUNS: u64 = 1 << 63;
-
-impl Account {
-    fn new(now_ns: u64) -> Self {
-        Self {
-            cpu_time_ns: AtomicU64::new(0),
-            charged_until_ns: AtomicU64::new(now_ns),
-            waited_ns: AtomicU64::new(0),
-            queued_at_ns: AtomicU64::new(now_ns),
-            blocked_at_ns: AtomicU64::new(now_ns),
-            switches: AtomicU64::new(0),
-            migrations: AtomicU64::new(0),
-            ran_on: AtomicUsize::new(NO_CPU),
-        }
-    }
-}
-
-/// Adds to a counter that has one writer at a time.
-#[inline]
-fn add(counter: &AtomicU64, amount: u64) {
-    counter.store(counter.load(Relaxed) + amount, Relaxed);
-}
-
-/// What a thread has had so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// CPU time, in nanoseconds.
-    pub cpu_time_ns: u64,
-    /// Time that it waited in run queues, in nanoseconds.
-    pub waited_ns: u64,
-    /// Times that a CPU switched to it.
-    pub switches: u64,
-    /// Times that it ran on another CPU than before.
-    pub migrations: u64,
-}
 
 /// Why a thread could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,96 +216,45 @@ impl Thread {
     /// CPU time that the thread has used up to now, in nanoseconds. Asked about a thread that another CPU is just
     /// about to stop, it may be ahead by as long as that takes, and less the next time.
     pub fn cpu_time_ns(&self) -> u64 {
-        loop {
-            let word = self.account.cpu_time_ns.load(SeqCst);
-            if word & RUNS == 0 {
-                return word;
-            }
-            let now_ns = tsc::now_ns();
-            // The same before and after: it ran all the while, and the clock was read in between.
-            if self.account.cpu_time_ns.load(SeqCst) == word {
-                return now_ns.saturating_sub(word & !RUNS);
-            }
-        }
+        self.account.cpu_time.read()
     }
 
     /// What the thread has had so far, up to now.
     pub fn usage(&self) -> Usage {
-        Usage {
-            cpu_time_ns: self.cpu_time_ns(),
-            waited_ns: self.waited_ns(),
-            switches: self.account.switches.load(Relaxed),
-            migrations: self.account.migrations.load(Relaxed),
-        }
-    }
-
-    fn waited_ns(&self) -> u64 {
-        let account = &self.account;
-        loop {
-            let waited_ns = account.waited_ns.load(SeqCst);
-            if !self.is_queued.load(SeqCst) {
-                return waited_ns;
-            }
-            let waits_ns = tsc::now_ns().saturating_sub(account.queued_at_ns.load(SeqCst));
-            // The same before and after: the wait is not counted yet, or it has begun meanwhile.
-            if self.is_queued.load(SeqCst) && account.waited_ns.load(SeqCst) == waited_ns {
-                return waited_ns + waits_ns;
-            }
-        }
+        self.account.usage(&self.is_queued)
     }
 
     /// Whether a CPU runs it, at this moment.
     pub(super) fn is_running(&self) -> bool {
-        self.account.cpu_time_ns.load(SeqCst) & RUNS != 0
-    }
-
-    /// CPU number `cpu` starts to run the thread.
-    #[inline]
-    pub(super) fn start_clock(&self, now_ns: u64, cpu: usize) {
-        // SeqCst: whoever has changed the thread's affinity either is seen by us, or sees where the thread is.
-        self.cpu.store(cpu, SeqCst);
-        let account = &self.account;
-        account.charged_until_ns.store(now_ns, Relaxed);
-        let used_ns = account.cpu_time_ns.load(Relaxed);
-        account.cpu_time_ns.store(RUNS | now_ns.saturating_sub(used_ns), Relaxed);
-        add(&account.waited_ns, now_ns.saturating_sub(account.queued_at_ns.load(Relaxed)));
-        add(&account.switches, 1);
-        let ran_on = account.ran_on.load(Relaxed);
-        if ran_on != cpu {
-            account.ran_on.store(cpu, Relaxed);
-            add(&account.migrations, u64::from(ran_on != NO_CPU));
-        }
-    }
-
-    /// Nanoseconds that the thread, which runs here, ran since it started to or was last asked.
-    #[inline]
-    pub(super) fn take_uncharged_ns(&self, now_ns: u64) -> u64 {
-        let ran_ns = now_ns.saturating_sub(self.account.charged_until_ns.load(Relaxed));
-        self.account.charged_until_ns.store(now_ns, Relaxed);
-        ran_ns
-    }
-
-    /// The thread, which runs here, stops.
-    #[inline]
-    pub(super) fn stop_clock(&self, now_ns: u64) {
-        let started_ns = self.account.cpu_time_ns.load(Relaxed) & !RUNS;
-        self.account.cpu_time_ns.store(now_ns.saturating_sub(started_ns), Relaxed);
-    }
-
-    /// The thread waits from now on.
-    #[inline]
-    pub(super) fn note_queued(&self, now_ns: u64) {
-        self.account.queued_at_ns.store(now_ns, Relaxed);
-    }
-
-    /// The thread sleeps from now on.
-    pub(super) fn note_blocked(&self, now_ns: u64) {
-        self.account.blocked_at_ns.store(now_ns, Relaxed);
+        self.account.cpu_time.is_running()
     }
 
     /// How the thread, which is blocked, comes back into a run queue.
     pub(super) fn awake(&self) -> Arrival {
-        Arrival::Awake { slept_ns: tsc::now_ns().saturating_sub(self.account.blocked_at_ns.load(Relaxed)) }
+        Arrival::Awake { slept_ns: self.account.slept_ns() }
+    }
+
+    /// The running CPU is about to switch to the thread.
+    #[inline(always)]
+    pub(super) fn enter_cpu(&self) {
+        // Acquire pairs with the release by the CPU that ran it last, in `leave_cpu`: its stack is as that one left it.
+        let was_on_cpu = self.on_cpu.load(Acquire);
+        assert!(!was_on_cpu, "thread {} ({}) would run on two cpus at once", self.tid, self.name);
+        // Relaxed: nobody else has the thread (invariant 4), and others learn of it through the lock of the queue
+        // or the park state that it goes through next.
+        self.on_cpu.store(true, Relaxed);
+    }
+
+    /// The running CPU has left the thread's stack.
+    #[inline(always)]
+    pub(super) fn leave_cpu(&self) {
+        // SeqCst: `finish_switch` says why.
+        self.on_cpu.store(false, SeqCst);
+    }
+
+    /// Whether it has ended and no CPU runs on its stack any more: nothing of it changes from here on.
+    pub fn has_left(&self) -> bool {
+        self.has_ended() && !self.on_cpu.load(SeqCst)
     }
 
     pub(super) fn timer_node(&self) -> &HeapNode {
@@ -370,7 +266,7 @@ impl Thread {
         self.stopped_at.get()
     }
 
-    #[inline]
+    /// It has ended, and runs no code of its own any more.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(SeqCst)
     }
@@ -480,14 +376,14 @@ pub(super) struct AllThreads;
 pub(super) struct TimerNodes;
 
 impl Entities for AllThreads {
-    #[inline]
+    #[inline(always)]
     fn entity(&self, tid: Tid) -> &Entity {
         &get(tid).entity
     }
 }
 
 impl HeapNodes for TimerNodes {
-    #[inline]
+    #[inline(always)]
     fn node(&self, tid: Tid) -> &HeapNode {
         &get(tid).timer_node
     }
@@ -622,7 +518,9 @@ impl<'a> Spawn<'a> {
         let stack = Stack::new().ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed).ok_or(SpawnError::NoSuchCpu)?;
-        let group = self.group.unwrap_or(&current().group).clone();
+        let creator = current();
+        let inherited = if creator.is_idle() { Group::root() } else { &creator.group };
+        let group = self.group.unwrap_or(inherited).clone();
         let thread = enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
         match self.is_idle_class {
             true => thread.entity.set_idle_class(),
@@ -642,8 +540,8 @@ impl<'a> Spawn<'a> {
 }
 
 /// Where every thread begins.
-extern "C" fn thread_main(thread: usize) -> ! {
-    scheduler::finish_switch();
+extern "C" fn thread_main(thread: usize, passed: usize) -> ! {
+    scheduler::finish_switch(passed);
     x86_64::instructions::interrupts::enable();
     // SAFETY: `spawn_on` passed the thread's own address; the table keeps it while it runs.
     let thread = unsafe { &*(thread as *const Thread) };
@@ -664,11 +562,15 @@ extern "C" fn thread_main(thread: usize) -> ! {
 /// Makes the code that runs on this CPU its idle thread.
 pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
     let name = alloc::format!("idle/{cpu}");
-    let make =
-        |tid| Thread::new(tid, name, None, CpuMask::single(cpu.index()), cpu.index(), Group::root().clone());
+    let (number, group) = (cpu.index(), Group::of_idle_threads());
+    let make = |tid| Thread::new(tid, name, None, CpuMask::single(number), number, group.clone());
     let thread = enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
-    thread.on_cpu.store(true, SeqCst);
-    thread.start_clock(tsc::now_ns(), cpu.index());
+    let now_ns = tsc::now_ns();
+    thread.enter_cpu();
+    thread.account.note_queued(now_ns);
+    thread.account.note_running(now_ns);
+    thread.account.note_cpu(number);
+    group.enter(number, now_ns);
     percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast());
     thread.tid
 }

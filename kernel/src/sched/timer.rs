@@ -1,15 +1,15 @@
 //! Deadlines, and the one-shot timer of each CPU. A CPU with nothing to wait
 //! for has its timer off: no tick.
 
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::{Heap, UnparkAction};
 
-use super::core::next_slice_end;
+use super::cpus::{self, Cpu, here};
 use super::thread::{self, NO_CPU, Thread, TimerNodes};
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
-use crate::arch::percpu::{self, CpuId, MAX_CPUS};
+use crate::arch::percpu::CpuId;
 use crate::arch::{apic, tsc};
 
 /// The timer is not armed.
@@ -20,25 +20,25 @@ const MOVING: usize = NO_CPU - 1;
 const FURTHEST_NS: u64 = 1 << 62;
 
 /// What one CPU waits for.
-#[repr(align(128))]
-struct Timers {
+pub struct Timers {
     /// Sleeping threads by deadline.
     sleepers: IrqLock<Heap>,
     /// Earliest deadline among the sleepers.
     earliest_ns: AtomicU64,
-    /// When the timer will fire.
+    /// When the timer will fire: never after the earliest deadline. This CPU's own.
     armed_ns: AtomicU64,
 }
 
-static TIMERS: [Timers; MAX_CPUS] = [const {
-    Timers {
-        sleepers: IrqLock::of(LockClass::TIMERS, Heap::new()),
-        earliest_ns: AtomicU64::new(NEVER),
-        armed_ns: AtomicU64::new(NEVER),
-    }
-}; MAX_CPUS];
-
 impl Timers {
+    /// Of a CPU that waits for nothing.
+    pub const fn new() -> Self {
+        Self {
+            sleepers: IrqLock::of(LockClass::TIMERS, Heap::new()),
+            earliest_ns: AtomicU64::new(NEVER),
+            armed_ns: AtomicU64::new(NEVER),
+        }
+    }
+
     fn note_earliest(&self, sleepers: &Heap) {
         self.earliest_ns.store(sleepers.first_key(&TimerNodes).unwrap_or(NEVER), SeqCst);
     }
@@ -46,15 +46,15 @@ impl Timers {
 
 /// Has the running CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
 pub fn add(thread: &Thread, deadline_ns: u64) {
-    let id = percpu::this_cpu().id();
-    let timers = &TIMERS[id.index()];
+    let (cpu, id) = here();
+    let timers = &cpu.timers;
     let mut sleepers = timers.sleepers.lock();
     thread.timer_node().set_key(deadline_ns.min(FURTHEST_NS));
     sleepers.push(&TimerNodes, thread.tid());
     thread.timer_cpu.store(id.index(), SeqCst);
     timers.note_earliest(&sleepers);
     drop(sleepers);
-    program(id);
+    program(cpu);
 }
 
 /// Takes the calling `thread`'s deadline back, if it has not passed.
@@ -70,7 +70,7 @@ pub fn remove(thread: &Thread) {
             core::hint::spin_loop();
             continue;
         }
-        let timers = &TIMERS[cpu];
+        let timers = &cpus::get(cpu).timers;
         let mut sleepers = timers.sleepers.lock();
         if thread.timer_cpu.load(SeqCst) == cpu {
             sleepers.remove(&TimerNodes, thread.tid());
@@ -81,11 +81,12 @@ pub fn remove(thread: &Thread) {
     }
 }
 
-/// Calls `wake` for every thread that sleeps and whose deadline with the running CPU `id` has passed; it has to
-/// queue them. Allocates nothing.
-pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
-    let timers = &TIMERS[id.index()];
-    timers.armed_ns.store(NEVER, SeqCst);
+/// Calls `wake` for every thread that sleeps and whose deadline with the running CPU `cpu` has passed; it has to
+/// queue them. The timer is off then, until it is [programmed](program). Allocates nothing.
+pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
+    let timers = &cpu.timers;
+    // Relaxed, here and below: this CPU's own.
+    timers.armed_ns.store(NEVER, Relaxed);
     let now_ns = tsc::now_ns();
     loop {
         let mut sleepers = timers.sleepers.lock();
@@ -120,7 +121,7 @@ pub fn expire(id: CpuId, mut wake: impl FnMut(&Thread)) {
 /// Moves every deadline of CPU number `from` to the running CPU `to`. Interrupts are off.
 pub fn move_all(from: usize, to: CpuId) {
     loop {
-        let timers = &TIMERS[from];
+        let timers = &cpus::get(from).timers;
         let mut sleepers = timers.sleepers.lock();
         let Some(tid) = sleepers.pop(&TimerNodes) else {
             timers.note_earliest(&sleepers);
@@ -130,32 +131,38 @@ pub fn move_all(from: usize, to: CpuId) {
         let thread = thread::get(tid);
         thread.timer_cpu.store(MOVING, SeqCst);
         drop(sleepers);
-        let timers = &TIMERS[to.index()];
+        let timers = &cpus::get(to.index()).timers;
         let mut sleepers = timers.sleepers.lock();
         sleepers.push(&TimerNodes, tid);
         thread.timer_cpu.store(to.index(), SeqCst);
         timers.note_earliest(&sleepers);
     }
-    program(to);
+    program(cpus::get(to.index()));
 }
 
 /// Whether no deadline waits with CPU number `cpu`.
 pub fn is_empty(cpu: usize) -> bool {
-    TIMERS[cpu].sleepers.lock().is_empty()
+    cpus::get(cpu).timers.sleepers.lock().is_empty()
 }
 
-/// Sets the running CPU `id`'s timer to what it has to do next. Interrupts are
+/// Sets the timer of `cpu`, the running one, to what it has to do next. Interrupts are
 /// off.
-#[inline]
-pub fn program(id: CpuId) {
-    let timers = &TIMERS[id.index()];
-    let slice_end_ns = next_slice_end(id).unwrap_or(NEVER);
-    let next_ns = timers.earliest_ns.load(SeqCst).min(slice_end_ns);
-    let armed_ns = timers.armed_ns.load(SeqCst);
+pub fn program(cpu: &Cpu) {
+    let timers = &cpu.timers;
+    fire_by(cpu, timers.earliest_ns.load(SeqCst).min(cpu.next_turn_ns()));
+}
+
+/// Has the timer of `cpu`, the running one, fire at `deadline_ns` at the latest. Interrupts are off.
+#[inline(always)]
+pub fn fire_by(cpu: &Cpu, deadline_ns: u64) {
     // An interrupt that comes early finds nothing to do and sets the timer anew: cheaper than setting it now.
-    if next_ns >= armed_ns || next_ns == NEVER {
-        return;
+    if deadline_ns < cpu.timers.armed_ns.load(Relaxed) {
+        arm(cpu, deadline_ns);
     }
-    timers.armed_ns.store(next_ns, SeqCst);
-    apic::local().arm_timer(next_ns);
+}
+
+#[cold]
+fn arm(cpu: &Cpu, deadline_ns: u64) {
+    cpu.timers.armed_ns.store(deadline_ns, Relaxed);
+    apic::local().arm_timer(deadline_ns);
 }

@@ -16,4 +16,5 @@ mod sched_block;
 mod sched_hotplug;
 mod sched_share;
 mod sched_snapshot;
+mod stress;
 mod trace;

@@ -151,6 +151,24 @@ impl Entity {
         self.node.key()
     }
 
+    /// The weight by which the thread's clock goes, and which it counts with in its queue.
+    #[inline]
+    #[must_use]
+    pub fn clock_weight(&self) -> u32 {
+        self.clock_weight.load(Relaxed)
+    }
+
+    /// Advances the clock by `ran_ns` of real time; returns where it is then.
+    #[inline(always)]
+    fn advance(&self, ran_ns: u64) -> u64 {
+        let weight = self.clock_weight();
+        let virtual_ns =
+            if weight == Weight::UNIT.get() { ran_ns } else { Weight::clamped(weight).virtual_ns(ran_ns) };
+        let now_ns = self.node.key().wrapping_add(virtual_ns);
+        self.node.set_key(now_ns);
+        now_ns
+    }
+
     #[inline]
     fn clock_class(&self) -> Class {
         if self.is_on_idle_clock.load(Relaxed) { Class::Idle } else { Class::Fair }
@@ -178,6 +196,7 @@ pub trait Entities {
 struct Nodes<'a, E>(&'a E);
 
 impl<E: Entities> HeapNodes for Nodes<'_, E> {
+    #[inline(always)]
     fn node(&self, tid: Tid) -> &HeapNode {
         &self.0.entity(tid).node
     }
@@ -206,6 +225,20 @@ pub enum Reason {
     Yield,
 }
 
+impl Reason {
+    /// Up to where the clock of `first`, which waits, may be for a running thread whose clock is at `running_ns` to
+    /// give way to it.
+    #[inline(always)]
+    fn threshold_ns(self, running_ns: u64, first: &Entity) -> u64 {
+        match self {
+            Self::SliceOver => running_ns,
+            // A heavy thread's clock is slow: it need not be far behind.
+            Self::WakeUp => running_ns.wrapping_sub(first.weight().virtual_ns(WAKE_UP_GRANULARITY_NS)),
+            Self::Yield => running_ns.wrapping_add(YIELD_SLACK_NS),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct ClassQueue {
     heap: Heap,
@@ -217,16 +250,12 @@ impl ClassQueue {
         Self { heap: Heap::new(), floor_ns: 0 }
     }
 
-    #[inline]
-    fn raise_floor(&mut self, running_ns: Option<u64>, first_ns: Option<u64>) {
-        let rearmost = match (running_ns, first_ns) {
-            (Some(a), Some(b)) => Some(if is_before(b, a) { b } else { a }),
-            (a, b) => a.or(b),
-        };
-        if let Some(rearmost) = rearmost
-            && is_before(self.floor_ns, rearmost)
-        {
-            self.floor_ns = rearmost;
+    /// The running thread's clock has advanced to `running_ns`; that of the first which waits stands at `first_ns`.
+    #[inline(always)]
+    fn raise_floor(&mut self, running_ns: u64, first_ns: Option<u64>) {
+        let rearmost_ns = first_ns.filter(|first_ns| is_before(*first_ns, running_ns)).unwrap_or(running_ns);
+        if is_before(self.floor_ns, rearmost_ns) {
+            self.floor_ns = rearmost_ns;
         }
     }
 }
@@ -272,16 +301,60 @@ impl FairQueue {
     /// Advances the clock of the thread that runs here by `ran_ns` of real time.
     #[inline]
     pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
-        let now_ns = running
-            .node
-            .key()
-            .wrapping_add(Weight::clamped(running.clock_weight.load(Relaxed)).virtual_ns(ran_ns));
-        running.node.set_key(now_ns);
+        running.advance(ran_ns);
         self.follow_settings(running);
-        let now_ns = running.node.key();
         let queue = self.class_mut(running.clock_class());
         let first_ns = queue.heap.first_key(&Nodes(entities));
-        queue.raise_floor(Some(now_ns), first_ns);
+        queue.raise_floor(running.node.key(), first_ns);
+    }
+
+    /// [Charges](Self::charge) thread `tid`, which runs here, whose entity is `running`, for `ran_ns` of real time; then, if
+    /// it has to give way to the first that waits, takes that one out and queues the running one instead. O(log n).
+    ///
+    /// What a CPU does that has several threads, and nothing else: one look at each, no more.
+    #[inline(always)]
+    pub fn charge_and_take_turns<E: Entities>(
+        &mut self,
+        entities: &E,
+        tid: Tid,
+        running: &Entity,
+        ran_ns: u64,
+        why: Reason,
+    ) -> Option<Tid> {
+        // Acquire: as in `follow_settings`.
+        let is_plain = !running.has_changed.load(Acquire) && !running.is_on_idle_clock.load(Relaxed);
+        match self.fair.heap.first() {
+            Some(first) if is_plain => {
+                let first = entities.entity(first);
+                let (running_ns, first_ns) = (running.advance(ran_ns), first.node.key());
+                self.fair.raise_floor(running_ns, Some(first_ns));
+                if is_before(why.threshold_ns(running_ns, first), first_ns) {
+                    return None;
+                }
+                let (entering, leaving) = (running.clock_weight(), first.clock_weight());
+                if entering != leaving {
+                    self.weight = self.weight + u64::from(entering) - u64::from(leaving);
+                }
+                self.fair.heap.replace_first(&Nodes(entities), tid, &running.node)
+            }
+            _ => self.charge_and_take_turns_slowly(entities, tid, running, ran_ns, why),
+        }
+    }
+
+    /// As above where a class or a setting makes a difference.
+    #[cold]
+    fn charge_and_take_turns_slowly<E: Entities>(
+        &mut self,
+        entities: &E,
+        tid: Tid,
+        running: &Entity,
+        ran_ns: u64,
+        why: Reason,
+    ) -> Option<Tid> {
+        self.charge(entities, running, ran_ns);
+        let next = self.pop_instead_of(entities, running, why)?;
+        self.push(entities, tid);
+        Some(next)
     }
 
     /// Puts `tid` on this queue's time: it has run or waited on none since
@@ -301,7 +374,7 @@ impl FairQueue {
     /// Puts a thread on this queue's time, `lag_ns` from the floor as reckoned by its weight until now: what it is
     /// ahead or behind in CPU time stays what it is, and counts by its weight from now on.
     fn join_clock(&self, entity: &Entity, class: Class, lag_ns: i64) {
-        let (old, new) = (entity.clock_weight.load(Relaxed), entity.weight().get());
+        let (old, new) = (entity.clock_weight(), entity.weight().get());
         let lag_ns = if old == new { lag_ns } else { lag_ns * i64::from(old) / i64::from(new) };
         let limit_ns = LAG_LIMIT_NS as i64;
         entity.clock_weight.store(new, Relaxed);
@@ -334,7 +407,7 @@ impl FairQueue {
     #[inline]
     pub fn push<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
-        self.weight += u64::from(entity.clock_weight.load(Relaxed));
+        self.weight += u64::from(entity.clock_weight());
         self.class_mut(entity.clock_class()).heap.push(&Nodes(entities), tid);
     }
 
@@ -350,7 +423,7 @@ impl FairQueue {
     #[inline]
     pub fn remove<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
-        self.weight -= u64::from(entity.clock_weight.load(Relaxed));
+        self.weight -= u64::from(entity.clock_weight());
         self.class_mut(entity.clock_class()).heap.remove(&Nodes(entities), tid);
     }
 
@@ -385,14 +458,7 @@ impl FairQueue {
         if class != running.clock_class() {
             return class < running.clock_class();
         }
-        let running_ns = running.node.key();
-        let threshold_ns = match why {
-            Reason::SliceOver => running_ns,
-            // A heavy thread's clock is slow: it need not be far behind.
-            Reason::WakeUp => running_ns.wrapping_sub(first.weight().virtual_ns(WAKE_UP_GRANULARITY_NS)),
-            Reason::Yield => running_ns.wrapping_add(YIELD_SLACK_NS),
-        };
-        !is_before(threshold_ns, first.node.key())
+        !is_before(why.threshold_ns(running.node.key(), first), first.node.key())
     }
 
     /// Takes out a thread that `may_move` allows, off this queue's time: what another

@@ -84,6 +84,11 @@ impl HeapNode {
         self.parent.store(Tid::to_raw(parent), Relaxed);
     }
 
+    /// Whether the node is as one in no heap is left.
+    fn is_outside(&self) -> bool {
+        (self.left(), self.right(), self.parent()) == (None, None, None) && self.rank.load(Relaxed) == 1
+    }
+
     #[inline]
     fn reset_links(&self) {
         self.set_left(None);
@@ -162,12 +167,44 @@ impl Heap {
     /// node. O(log n).
     #[inline]
     pub fn push(&mut self, nodes: &impl HeapNodes, tid: Tid) {
-        let node = nodes.node(tid);
-        node.reset_links();
+        self.enter(nodes, (tid, nodes.node(tid)));
+        self.len += 1;
+    }
+
+    /// Takes out a thread with the smallest key and puts in `tid`, whose node is `node` and which is in no heap of this
+    /// kind; `None`, and nothing done, when the heap is empty. O(log n), and next to nothing for one thread.
+    #[inline(always)]
+    pub fn replace_first(&mut self, nodes: &impl HeapNodes, tid: Tid, node: &HeapNode) -> Option<Tid> {
+        let first = self.root?;
+        let first_node = nodes.node(first);
+        // The deeper child is the left one.
+        self.root = match first_node.left() {
+            None => None,
+            Some(left) => self.heir_of_first(nodes, first_node, left),
+        };
+        self.enter(nodes, (tid, node));
+        Some(first)
+    }
+
+    /// What is left of the heap without its first, whose left child is `left`.
+    #[inline(never)]
+    fn heir_of_first(&self, nodes: &impl HeapNodes, first: &HeapNode, left: Tid) -> Option<Tid> {
+        let heir = merge(nodes, (left, nodes.node(left)), first.right());
+        nodes.node(heir).set_parent(None);
+        first.reset_links();
+        Some(heir)
+    }
+
+    /// Puts in `tid`, but for the count.
+    #[inline(always)]
+    fn enter(&mut self, nodes: &impl HeapNodes, (tid, node): Placed<'_>) {
+        debug_assert!(node.is_outside(), "thread {tid} is in a heap already, should be in none");
         node.ticket.store(self.ticket, Relaxed);
         self.ticket = self.ticket.wrapping_add(1);
-        self.root = merge(nodes, self.root, Some(tid));
-        self.len += 1;
+        match self.root {
+            None => self.root = Some(tid),
+            Some(root) => self.root = Some(insert(nodes, root, (tid, node))),
+        }
     }
 
     /// Takes out a thread with the smallest key. O(log n).
@@ -183,17 +220,9 @@ impl Heap {
     pub fn remove(&mut self, nodes: &impl HeapNodes, tid: Tid) {
         let node = nodes.node(tid);
         let parent = node.parent();
-        let (left, right) = (node.left(), node.right());
+        let heir = node.left().map(|left| merge(nodes, (left, nodes.node(left)), node.right()));
+        node.reset_links();
         self.len -= 1;
-        if self.len == 0 {
-            debug_assert!(self.root == Some(tid), "thread {tid} is in another heap or none");
-            self.root = None;
-            return;
-        }
-        for child in [left, right].into_iter().flatten() {
-            nodes.node(child).set_parent(None);
-        }
-        let heir = merge(nodes, left, right);
         if let Some(heir) = heir {
             nodes.node(heir).set_parent(parent);
         }
@@ -250,67 +279,120 @@ fn following(nodes: &impl HeapNodes, tid: Tid) -> Option<Tid> {
     }
 }
 
+/// A thread and its node, looked up once.
+type Placed<'a> = (Tid, &'a HeapNode);
+
 /// Makes one heap of two. The right spines, which are the short ones, are
 /// merged like sorted lists; then ranks are put right from the bottom up.
-fn merge(nodes: &impl HeapNodes, a: Option<Tid>, b: Option<Tid>) -> Option<Tid> {
-    let (Some(a), Some(b)) = (a, b) else { return a.or(b) };
-    let (root, mut other) = if goes_first(nodes, b, a) { (b, a) } else { (a, b) };
-    // `at` is placed, and goes before `other`.
-    let mut at = root;
-    while let Some(right) = nodes.node(at).right() {
-        if goes_first(nodes, other, right) {
-            hang_right(nodes, at, other);
-            (at, other) = (other, right);
-        } else {
-            at = right;
-        }
+#[inline(always)]
+fn merge(nodes: &impl HeapNodes, a: Placed<'_>, b: Option<Tid>) -> Tid {
+    match b {
+        None => a.0,
+        Some(b) => merge_two(nodes, a, (b, nodes.node(b))),
     }
-    hang_right(nodes, at, other);
-    let mut dirty = Some(at);
-    while let Some(tid) = dirty {
-        repair(nodes, tid);
-        dirty = nodes.node(tid).parent();
-    }
-    Some(root)
 }
 
-#[inline]
-fn goes_first(nodes: &impl HeapNodes, a: Tid, b: Tid) -> bool {
-    let (a, b) = (nodes.node(a), nodes.node(b));
+fn merge_two<'a>(nodes: &'a impl HeapNodes, a: Placed<'a>, b: Placed<'a>) -> Tid {
+    let (root, mut other) = if goes_first(b.1, a.1) { (b, a) } else { (a, b) };
+    // `at` is placed, and goes before `other`.
+    let mut at = root;
+    while let Some(right) = at.1.right() {
+        let right = (right, nodes.node(right));
+        at = if goes_first(other.1, right.1) {
+            hang_right(at, other);
+            core::mem::replace(&mut other, right)
+        } else {
+            right
+        };
+    }
+    hang_right(at, other);
+    // The rank of what hangs on the right is known on the way up.
+    let mut right = other;
+    while at.0 != root.0 {
+        repair(nodes, at.1, right);
+        right = at;
+        let Some(above) = at.1.parent() else { break };
+        at = (above, nodes.node(above));
+    }
+    repair(nodes, at.1, right);
+    root.0
+}
+
+/// Puts `new`, which has no children, into the heap of `root`; returns the root.
+#[inline(never)]
+fn insert<'a>(nodes: &'a impl HeapNodes, root: Tid, new: Placed<'a>) -> Tid {
+    let mut at = (root, nodes.node(root));
+    if goes_first(new.1, at.1) {
+        new.1.set_left(Some(root));
+        at.1.set_parent(Some(new.0));
+        return new.0;
+    }
+    let below = loop {
+        let Some(right) = at.1.right() else { break None };
+        let right = (right, nodes.node(right));
+        if goes_first(new.1, right.1) {
+            break Some(right);
+        }
+        at = right;
+    };
+    if let Some(below) = below {
+        new.1.set_left(Some(below.0));
+        below.1.set_parent(Some(new.0));
+    }
+    hang_right(at, new);
+    repair_until_unchanged(nodes, at.0);
+    root
+}
+
+#[inline(always)]
+fn goes_first(a: &HeapNode, b: &HeapNode) -> bool {
     match a.key() == b.key() {
         true => (a.ticket.load(Relaxed).wrapping_sub(b.ticket.load(Relaxed)) as i32) < 0,
         false => is_before(a.key(), b.key()),
     }
 }
 
-fn hang_right(nodes: &impl HeapNodes, above: Tid, below: Tid) {
-    nodes.node(above).set_right(Some(below));
-    nodes.node(below).set_parent(Some(above));
+#[inline(always)]
+fn hang_right(above: Placed<'_>, below: Placed<'_>) {
+    above.1.set_right(Some(below.0));
+    below.1.set_parent(Some(above.0));
 }
 
-/// Puts the deeper child left, and the rank right; whether that changed.
-#[inline]
-fn repair(nodes: &impl HeapNodes, tid: Tid) -> bool {
-    let node = nodes.node(tid);
-    let (left, right) = (node.left(), node.right());
-    let rank = |child: Option<Tid>| child.map_or(0, |child| nodes.node(child).rank.load(Relaxed));
-    let (left_rank, right_rank) = (rank(left), rank(right));
-    if left_rank < right_rank {
-        node.set_left(right);
+/// Puts the deeper child of `node` left, and its rank right, where `right` hangs on the right; whether the rank changed.
+#[inline(always)]
+fn repair(nodes: &impl HeapNodes, node: &HeapNode, right: Placed<'_>) -> bool {
+    let right_rank = right.1.rank.load(Relaxed);
+    let left = node.left();
+    let left_rank = left.map_or(0, |left| nodes.node(left).rank.load(Relaxed));
+    let new = if left_rank < right_rank {
+        node.set_left(Some(right.0));
         node.set_right(left);
-    }
-    let new = left_rank.min(right_rank) + 1;
+        left_rank + 1
+    } else {
+        right_rank + 1
+    };
     let old = node.rank.load(Relaxed);
     node.rank.store(new, Relaxed);
     old != new
 }
 
+/// Puts the ranks right from `from` upwards, one of whose children has changed.
+#[inline]
 fn repair_until_unchanged(nodes: &impl HeapNodes, from: Tid) {
     let mut dirty = Some(from);
     while let Some(tid) = dirty {
-        if !repair(nodes, tid) {
+        let node = nodes.node(tid);
+        let has_changed = match node.right() {
+            Some(right) => repair(nodes, node, (right, nodes.node(right))),
+            None => {
+                let old = node.rank.load(Relaxed);
+                node.rank.store(1, Relaxed);
+                old != 1
+            }
+        };
+        if !has_changed {
             return;
         }
-        dirty = nodes.node(tid).parent();
+        dirty = node.parent();
     }
 }

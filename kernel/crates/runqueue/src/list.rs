@@ -5,10 +5,13 @@
 //! list and the links of its members are under one lock, or belong to one CPU.
 
 use core::fmt;
+use core::num::NonZeroU32;
 
 /// The number of a thread; `u32::MAX` is never one.
+///
+/// Kept as one more than the number: `Option<Tid>` is one word then, which links and roots are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tid(u32);
+pub struct Tid(NonZeroU32);
 
 impl Tid {
     /// How [`to_raw`](Self::to_raw) writes "no thread".
@@ -18,21 +21,24 @@ impl Tid {
     #[inline]
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        if number == Self::NONE_RAW { None } else { Some(Self(number)) }
+        match NonZeroU32::new(number.wrapping_add(1)) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
     }
 
     /// The number.
     #[inline]
     #[must_use]
     pub const fn get(self) -> u32 {
-        self.0
+        self.0.get().wrapping_sub(1)
     }
 
     /// The number as an index into a table of threads.
     #[inline]
     #[must_use]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.get() as usize
     }
 
     /// Writes a link into one `u32`; [`new`](Self::new) reads it back.
@@ -40,7 +46,7 @@ impl Tid {
     #[must_use]
     pub const fn to_raw(link: Option<Self>) -> u32 {
         match link {
-            Some(tid) => tid.0,
+            Some(tid) => tid.get(),
             None => Self::NONE_RAW,
         }
     }
@@ -48,13 +54,13 @@ impl Tid {
 
 impl fmt::Debug for Tid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tid({})", self.0)
+        write!(f, "Tid({})", self.get())
     }
 }
 
 impl fmt::Display for Tid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.get().fmt(f)
     }
 }
 

@@ -60,11 +60,8 @@ impl Cpu {
             None => self.queue.pop(&self.threads),
             Some(running) => {
                 self.used_ns[running.index()] += ns;
-                let entity = self.threads.entity(running);
-                self.queue.charge(&self.threads, entity, ns);
-                let next = self.queue.pop_instead_of(&self.threads, entity, Reason::SliceOver);
+                let next = self.take_turns(running, ns);
                 if next.is_some() {
-                    self.queue.push(&self.threads, running);
                     self.queued_at_ns[running.index()] = self.now_ns;
                 }
                 next
@@ -77,6 +74,11 @@ impl Cpu {
         }
     }
 
+    fn take_turns(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
+        let entity = self.threads.entity(running);
+        self.queue.charge_and_take_turns(&self.threads, running, entity, ran_ns, Reason::SliceOver)
+    }
+
     fn block_running(&mut self) -> usize {
         let running = self.running.take().unwrap();
         self.queue.detach(self.threads.entity(running));
@@ -87,6 +89,12 @@ impl Cpu {
 fn of_nice(level: i8) -> Entity {
     let entity = Entity::new();
     entity.set_nice(nice(level));
+    entity
+}
+
+fn of_idle_class() -> Entity {
+    let entity = Entity::new();
+    entity.set_idle_class();
     entity
 }
 
@@ -145,6 +153,56 @@ proptest! {
         }
     }
 
+    /// The short way from one thread to the next comes to the same as its three steps.
+    #[test]
+    fn taking_turns_is_charging_popping_and_pushing(
+        levels in prop::collection::vec(-20..=20_i8, 2..12),
+        steps in prop::collection::vec((0..3 * SLICE_NS, 0..3_u8, prop::option::weighted(0.1, (0..12_usize, -20..=19_i8))), 1..200),
+    ) {
+        let new = || {
+            // Level 20 stands for the idle class.
+            let entities = levels.iter().map(|level| if *level == 20 { of_idle_class() } else { of_nice(*level) });
+            let mut cpu = Cpu::new(entities.collect());
+            (0..levels.len()).for_each(|number| cpu.arrive(number, 0));
+            cpu.running = cpu.queue.pop(&cpu.threads);
+            cpu
+        };
+        let (mut short, mut long) = (new(), new());
+        for (ran_ns, why, change) in steps {
+            let why = [Reason::SliceOver, Reason::WakeUp, Reason::Yield][usize::from(why)];
+            let running = short.running.unwrap();
+            // Settings that change meanwhile count from the next charge on.
+            if let Some((number, level)) = change {
+                for cpu in [&short, &long] {
+                    cpu.threads.0[number % levels.len()].set_nice(nice(level));
+                }
+            }
+            let entity = short.threads.entity(running);
+            let next = short.queue.charge_and_take_turns(&short.threads, running, entity, ran_ns, why);
+            let entity = long.threads.entity(running);
+            long.queue.charge(&long.threads, entity, ran_ns);
+            let expected = long.queue.pop_instead_of(&long.threads, entity, why);
+            if expected.is_some() {
+                long.queue.push(&long.threads, running);
+            }
+            prop_assert_eq!(next, expected);
+            prop_assert_eq!(short.queue.weight(), long.queue.weight());
+            prop_assert_eq!(short.queue.len(), long.queue.len());
+            let clocks = |cpu: &Cpu| cpu.threads.0.iter().map(Entity::virtual_runtime_ns).collect::<Vec<_>>();
+            prop_assert_eq!(clocks(&short), clocks(&long));
+            short.running = next.or(short.running);
+        }
+        let rest = |mut cpu: Cpu| std::iter::from_fn(move || cpu.queue.pop(&cpu.threads)).collect::<Vec<_>>();
+        // The floor, which only joining shows.
+        let floor = |cpu: &Cpu| {
+            let newcomer = Entity::new();
+            cpu.queue.attach(&newcomer, Arrival::Moved);
+            newcomer.virtual_runtime_ns()
+        };
+        prop_assert_eq!(floor(&short), floor(&long));
+        prop_assert_eq!(rest(short), rest(long));
+    }
+
     #[test]
     fn the_queue_weighs_what_its_threads_weigh(
         steps in prop::collection::vec((0..12_usize, 0..4_u8, -20..=19_i8), 0..200),
@@ -199,9 +257,7 @@ fn a_helper_takes_little_from_a_load() {
 
 #[test]
 fn the_idle_class_gets_what_is_left() {
-    let idle = Entity::new();
-    idle.set_idle_class();
-    let mut cpu = Cpu::new(vec![Entity::new(), idle]);
+    let mut cpu = Cpu::new(vec![Entity::new(), of_idle_class()]);
     cpu.arrive(1, 0);
     cpu.run(0);
     cpu.run(100 * SLICE_NS);

@@ -77,6 +77,10 @@ pub fn local() -> LocalApic {
     *LOCAL.get().expect("the local apic is used before it was found")
 }
 
+/// No timer is set for less, where it is set to a time and not to a moment: it would fire before the code that sets it
+/// has returned. (QEMU that counts instructions stands still for ever at a timer of a few of them.)
+const SHORTEST_TIMER_NS: u64 = 1_000;
+
 impl LocalApic {
     fn read(self, register: u32) -> u32 {
         match self {
@@ -183,7 +187,8 @@ impl LocalApic {
             unsafe { Msr::new(MSR_TSC_DEADLINE).write(tsc::ns_to_ticks(deadline_ns).max(1)) };
         } else {
             self.write(REG_LVT_TIMER, u32::from(VECTOR_TIMER));
-            self.write(REG_TIMER_INITIAL, tsc::ns_to_apic_ticks(deadline_ns.saturating_sub(tsc::now_ns())));
+            let left_ns = deadline_ns.saturating_sub(tsc::now_ns()).max(SHORTEST_TIMER_NS);
+            self.write(REG_TIMER_INITIAL, tsc::ns_to_apic_ticks(left_ns));
         }
     }
 

@@ -28,6 +28,12 @@ impl IrqGuard {
         interrupts::disable();
         Self { was_enabled, not_send: PhantomData }
     }
+
+    /// Another guard inside this one, which has nothing to restore.
+    #[inline(always)]
+    fn nested(&self) -> Self {
+        Self { was_enabled: false, not_send: PhantomData }
+    }
 }
 
 impl Drop for IrqGuard {
@@ -82,10 +88,30 @@ impl<T: ?Sized> IrqLock<T> {
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> IrqLockGuard<'_, T> {
-        let irq = IrqGuard::new();
+        self.lock_with(IrqGuard::new())
+    }
+
+    /// As [`lock`](Self::lock), for where every instruction counts: a copy of it
+    /// wherever it is called.
+    #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn lock_inline(&self) -> IrqLockGuard<'_, T> {
+        self.lock_with(IrqGuard::new())
+    }
+
+    /// As [`lock_inline`](Self::lock_inline), where `irq` keeps interrupts off: nothing to save and restore.
+    #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqLockGuard<'a, T> {
+        self.lock_with(irq.nested())
+    }
+
+    #[inline(always)]
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn lock_with(&self, irq: IrqGuard) -> IrqLockGuard<'_, T> {
         #[cfg(debug_assertions)]
         self.tracked.before_lock(Location::caller());
-        let inner = self.inner.lock();
+        let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
         #[cfg(debug_assertions)]
         self.tracked.after_lock(Location::caller());
         IrqLockGuard {
@@ -96,6 +122,11 @@ impl<T: ?Sized> IrqLock<T> {
         }
     }
 
+    #[cold]
+    fn wait(&self) -> SpinMutexGuard<'_, T> {
+        self.inner.lock()
+    }
+
     /// Opens the lock whoever holds it.
     ///
     /// # Safety
@@ -104,31 +135,6 @@ impl<T: ?Sized> IrqLock<T> {
     pub unsafe fn force_unlock(&self) {
         // SAFETY: the caller promises that no guard will be used again.
         unsafe { self.inner.force_unlock() }
-    }
-}
-
-impl<T> IrqLock<T> {
-    /// As [`lock`](Self::lock), for where every instruction counts: a copy of it
-    /// wherever it is called.
-    #[cfg(not(debug_assertions))]
-    #[inline(always)]
-    pub fn lock_inline(&self) -> IrqLockGuard<'_, T> {
-        let irq = IrqGuard::new();
-        let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
-        IrqLockGuard { inner, _irq: irq }
-    }
-
-    /// As [`lock`](Self::lock).
-    #[cfg(debug_assertions)]
-    #[track_caller]
-    pub fn lock_inline(&self) -> IrqLockGuard<'_, T> {
-        self.lock()
-    }
-
-    #[cfg(not(debug_assertions))]
-    #[cold]
-    fn wait(&self) -> SpinMutexGuard<'_, T> {
-        self.inner.lock()
     }
 }
 

@@ -7,7 +7,9 @@
 
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
+};
 
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
@@ -51,10 +53,10 @@ pub struct PerCpu {
     current: AtomicPtr<()>,
     /// The CPU's cache of pages; opaque here.
     pages: AtomicPtr<()>,
+    /// The CPU's part of the scheduler; opaque here.
+    sched: AtomicPtr<()>,
     id: CpuId,
     apic_id: u32,
-    /// Set when the scheduler should be entered on the way out of an interrupt.
-    pub need_resched: AtomicBool,
     online: AtomicBool,
     /// Interrupts taken, for reports.
     pub interrupt_count: AtomicU64,
@@ -84,9 +86,9 @@ impl PerCpu {
             this: core::ptr::null(),
             current: AtomicPtr::new(core::ptr::null_mut()),
             pages: AtomicPtr::new(core::ptr::null_mut()),
+            sched: AtomicPtr::new(core::ptr::null_mut()),
             id: CpuId(index),
             apic_id,
-            need_resched: AtomicBool::new(false),
             online: AtomicBool::new(false),
             interrupt_count: AtomicU64::new(0),
             pinged_ticks: AtomicU64::new(0),
@@ -145,10 +147,16 @@ impl PerCpu {
         self.pages.store(pages.cast_mut(), SeqCst);
     }
 
+    /// Sets what [`this_cpu_sched`] returns on this CPU.
+    pub fn set_sched(&self, sched: *const ()) {
+        self.sched.store(sched.cast_mut(), SeqCst);
+    }
+
     /// What [`current`] returns on this CPU.
     #[inline]
     pub fn current(&self) -> *mut () {
-        self.current.load(SeqCst)
+        // Relaxed: a CPU sets it for itself. Who asks about another CPU has waited for what keeps the thread alive.
+        self.current.load(Relaxed)
     }
 
     /// Whether the CPU runs threads.
@@ -208,44 +216,64 @@ pub fn this_cpu() -> &'static PerCpu {
     unsafe { &*this }
 }
 
+/// One load of a field of the running CPU's block, which is `$field`: an asm operand as wide as the field.
+macro_rules! load_own {
+    ($field:ident, $type:ty, $operand:literal) => {{
+        let value: $type;
+        // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2); the
+        // offset is the field's own, which is as wide as the operand.
+        unsafe {
+            core::arch::asm!(
+                concat!("mov {", $operand, "}, gs:[{offset}]"),
+                out(reg) value,
+                offset = const offset_of!(PerCpu, $field),
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+        value
+    }};
+}
+
+/// The number of the CPU that runs this. Stale as [`this_cpu`] may be.
+#[inline(always)]
+pub fn this_cpu_id() -> CpuId {
+    const _: () = assert!(size_of::<CpuId>() == 2);
+    CpuId(load_own!(id, u16, "0:x"))
+}
+
 /// What [`PerCpu::set_pages`] was given for the CPU that runs this: one load.
 /// Stale as [`this_cpu`] may be.
 #[inline(always)]
 pub fn this_cpu_pages() -> *const () {
-    let pages: *const ();
-    // SAFETY: as in `this_cpu`; the offset is the field's own.
-    unsafe {
-        core::arch::asm!(
-            "mov {}, gs:[{offset}]",
-            out(reg) pages,
-            offset = const offset_of!(PerCpu, pages),
-            options(nostack, preserves_flags, readonly)
-        );
-    }
-    pages
+    load_own!(pages, *const (), "0")
+}
+
+/// What [`PerCpu::set_sched`] was given for the CPU that runs this: one load.
+/// Stale as [`this_cpu`] may be.
+#[inline(always)]
+pub fn this_cpu_sched() -> *const () {
+    load_own!(sched, *const (), "0")
 }
 
 /// The opaque pointer to the running thread; one load, so it cannot be torn by
 /// a migration.
-#[inline]
+#[inline(always)]
 pub fn current() -> *mut () {
-    let current: *mut ();
-    // SAFETY: as in `this_cpu`; the offset is the field's own.
-    unsafe {
-        core::arch::asm!(
-            "mov {}, gs:[{offset}]",
-            out(reg) current,
-            offset = const offset_of!(PerCpu, current),
-            options(nostack, preserves_flags, readonly)
-        );
-    }
-    current
+    load_own!(current, *mut (), "0")
 }
 
 /// Sets the pointer that [`current`] returns on this CPU. Interrupts are off.
-#[inline]
+#[inline(always)]
 pub fn set_current(thread: *mut ()) {
-    this_cpu().current.store(thread, SeqCst);
+    // SAFETY: as in `load_own`; the field is an atomic pointer, which an aligned store of one word keeps whole.
+    unsafe {
+        core::arch::asm!(
+            "mov gs:[{offset}], {}",
+            in(reg) thread,
+            offset = const offset_of!(PerCpu, current),
+            options(nostack, preserves_flags)
+        );
+    }
 }
 
 /// Whether this CPU's GS base is in use yet (invariant 1).

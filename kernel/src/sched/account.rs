@@ -1,0 +1,167 @@
+//! What threads and groups have had: clocks that run while these do, and counters.
+//!
+//! Relaxed throughout unless said otherwise: each word is written by one CPU at a time, ordered by `on_cpu`
+//! (invariant 3) and the run queues' locks (invariant 4); others read it for reports.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+
+use super::thread::NO_CPU;
+use crate::arch::tsc;
+
+/// CPU time that goes on while the clock runs.
+///
+/// Stopped, the word is the time used; while it runs, with [`RUNS`], the time at which it would have been started had it
+/// run without a break. One word, so that a reader on another CPU never sees half a change; and nothing has to be
+/// written for it to be right at any time.
+#[derive(Debug)]
+pub(super) struct RunClock(AtomicU64);
+
+const RUNS: u64 = 1 << 63;
+
+impl RunClock {
+    /// A stopped clock that has not run yet.
+    pub(super) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Lets the stopped clock run. One writer at a time.
+    #[inline(always)]
+    pub(super) fn start(&self, now_ns: u64) {
+        // Another CPU's time, on which it was stopped, may be ahead of ours; all that was used never is.
+        self.0.store(now_ns.saturating_sub(self.0.load(Relaxed)) | RUNS, Relaxed);
+    }
+
+    /// Stops the running clock, on the CPU that started it. One writer at a time.
+    #[inline(always)]
+    pub(super) fn stop(&self, now_ns: u64) {
+        // `now_ns` is not before the start, on one CPU: what is left of the difference is the flag, which goes.
+        self.0.store(now_ns.wrapping_sub(self.0.load(Relaxed)) ^ RUNS, Relaxed);
+    }
+
+    /// Whether the clock runs, at this moment.
+    pub(super) fn is_running(&self) -> bool {
+        self.0.load(SeqCst) & RUNS != 0
+    }
+
+    /// The time used up to now. Asked about a clock that another CPU is just about to stop, it may be ahead by as long as
+    /// that takes, and less the next time.
+    pub(super) fn read(&self) -> u64 {
+        loop {
+            let word = self.0.load(SeqCst);
+            if word & RUNS == 0 {
+                return word;
+            }
+            let now_ns = tsc::now_ns();
+            // The same before and after: it ran all the while, and the time was read in between.
+            if self.0.load(SeqCst) == word {
+                return now_ns.saturating_sub(word & !RUNS);
+            }
+        }
+    }
+}
+
+/// Adds to a counter that has one writer at a time. Of nanoseconds, it would wrap after 584 years.
+#[inline(always)]
+pub(super) fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
+}
+
+/// What a thread has had so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time, in nanoseconds.
+    pub cpu_time_ns: u64,
+    /// Time that it waited in run queues, in nanoseconds.
+    pub waited_ns: u64,
+    /// Times that a CPU switched to it.
+    pub switches: u64,
+    /// Times that it ran on another CPU than before.
+    pub migrations: u64,
+}
+
+/// A thread's clock and counters.
+pub(super) struct Account {
+    pub(super) cpu_time: RunClock,
+    waited_ns: AtomicU64,
+    queued_at_ns: AtomicU64,
+    blocked_at_ns: AtomicU64,
+    switches: AtomicU64,
+    migrations: AtomicU64,
+    /// The CPU that it ran on last.
+    ran_on: AtomicUsize,
+}
+
+impl Account {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            cpu_time: RunClock::new(),
+            waited_ns: AtomicU64::new(0),
+            queued_at_ns: AtomicU64::new(now_ns),
+            blocked_at_ns: AtomicU64::new(now_ns),
+            switches: AtomicU64::new(0),
+            migrations: AtomicU64::new(0),
+            ran_on: AtomicUsize::new(NO_CPU),
+        }
+    }
+
+    /// The thread, which waited, runs from now on.
+    #[inline(always)]
+    pub(super) fn note_running(&self, now_ns: u64) {
+        self.cpu_time.start(now_ns);
+        add(&self.waited_ns, now_ns.saturating_sub(self.queued_at_ns.load(Relaxed)));
+        add(&self.switches, 1);
+    }
+
+    /// Whether the thread ran on CPU number `cpu` last.
+    #[inline(always)]
+    pub(super) fn ran_on(&self, cpu: usize) -> bool {
+        self.ran_on.load(Relaxed) == cpu
+    }
+
+    /// The thread runs on CPU number `cpu`, and did not before.
+    pub(super) fn note_cpu(&self, cpu: usize) {
+        add(&self.migrations, u64::from(self.ran_on.load(Relaxed) != NO_CPU));
+        self.ran_on.store(cpu, Relaxed);
+    }
+
+    /// The thread waits from now on.
+    #[inline(always)]
+    pub(super) fn note_queued(&self, now_ns: u64) {
+        self.queued_at_ns.store(now_ns, Relaxed);
+    }
+
+    /// The thread sleeps from now on.
+    #[inline(always)]
+    pub(super) fn note_blocked(&self, now_ns: u64) {
+        self.blocked_at_ns.store(now_ns, Relaxed);
+    }
+
+    /// How long the thread, which sleeps, has slept.
+    pub(super) fn slept_ns(&self) -> u64 {
+        tsc::now_ns().saturating_sub(self.blocked_at_ns.load(Relaxed))
+    }
+
+    /// All of it up to now, of a thread which waits for a CPU if `is_queued` says so.
+    pub(super) fn usage(&self, is_queued: &AtomicBool) -> Usage {
+        Usage {
+            cpu_time_ns: self.cpu_time.read(),
+            waited_ns: self.waited_ns(is_queued),
+            switches: self.switches.load(Relaxed),
+            migrations: self.migrations.load(Relaxed),
+        }
+    }
+
+    fn waited_ns(&self, is_queued: &AtomicBool) -> u64 {
+        loop {
+            let waited_ns = self.waited_ns.load(SeqCst);
+            if !is_queued.load(SeqCst) {
+                return waited_ns;
+            }
+            let waits_ns = tsc::now_ns().saturating_sub(self.queued_at_ns.load(SeqCst));
+            // The same before and after: the wait is not counted yet, or it has begun meanwhile.
+            if is_queued.load(SeqCst) && self.waited_ns.load(SeqCst) == waited_ns {
+                return waited_ns + waits_ns;
+            }
+        }
+    }
+}
