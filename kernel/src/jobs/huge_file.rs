@@ -8,31 +8,30 @@
 //! of them meet on one table of mutexes.) The page-table entry belongs to who
 //! holds the slot (invariant 22).
 
+mod error;
+mod fault;
+
+pub use error::{FallocateError, FileError, OnError};
+pub use fault::page_fault;
+
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-use ::trace::{Class, Event};
 use frames::{Pfn, order_pages};
 use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
 use params::registry::FAULT_MAP;
 use waiting::Slot;
 use waiting::slot::Found;
-use x86_64::instructions::interrupts;
-use x86_64::registers::control::Cr2;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
-use crate::arch::paging::{HUGE_FILES_BASE, LeafTable, MapError};
+use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::tlb;
-use crate::arch::trap::TrapFrame;
-use crate::debug::trace;
 use crate::mm::huge::HugeSize;
-use crate::mm::huge_pool::{self, PoolCount};
-use crate::mm::{pages, space, zero};
+use crate::mm::{huge_pool, pages, space, zero};
 use crate::sched::wait::{WaitQueue, threads};
 
 /// Address space of each file.
@@ -68,91 +67,6 @@ pub struct HugeFile {
     tables: Vec<LeafTable>,
     /// Pages from here on are not to be had.
     end: AtomicU64,
-}
-
-/// Why something cannot be done with a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileError {
-    /// An offset or a length is not a multiple of the page size.
-    NotAligned {
-        /// The value given.
-        value: u64,
-        /// The page size.
-        unit: u64,
-    },
-    /// The range is empty or ends beyond the file.
-    BeyondEnd {
-        /// Where the range ends.
-        end: u64,
-        /// Where the file ends.
-        file_end: u64,
-    },
-    /// The pool has no page left.
-    NoPage,
-    /// A page could not be mapped.
-    NotMapped(MapError),
-    /// As `fault.map` wanted.
-    MapFault,
-    /// No memory for the file's own tables.
-    NoMemory,
-    /// All windows of the address space for pages of this size are taken.
-    NoWindow,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAligned { value, unit } => write!(f, "{value:#x} should be a multiple of {unit:#x}"),
-            Self::BeyondEnd { end, file_end } => {
-                write!(
-                    f,
-                    "the range ends at {end:#x}, should not be empty and end at {file_end:#x} or before"
-                )
-            }
-            Self::NoPage => write!(f, "no huge page is left in the pool"),
-            Self::NotMapped(error) => error.fmt(f),
-            Self::MapFault => write!(f, "a mapping failed, as fault.map wanted"),
-            Self::NoMemory => write!(f, "no memory for the tables of a huge-page file"),
-            Self::NoWindow => write!(f, "there are {WINDOWS_PER_SIZE} such files already, the most"),
-        }
-    }
-}
-
-/// What to do with the pages that a failed [`HugeFile::fallocate`] has taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnError {
-    /// Give them back: all or nothing.
-    GiveBack,
-    /// Keep them: the file has what there was.
-    Keep,
-}
-
-/// Why the pages of a range were not all provided.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
-pub enum FallocateError {
-    /// The range is none of the file's; nothing was done.
-    Range(FileError),
-    /// A page could not be provided.
-    Page {
-        /// Why, and what was done until then.
-        job: JobError<FileError>,
-        /// The pool before.
-        before: PoolCount,
-        /// The pool afterwards.
-        after: PoolCount,
-    },
-}
-
-impl fmt::Display for FallocateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Range(error) => error.fmt(f),
-            Self::Page { job, before, after } => {
-                write!(f, "{job}; there were {before}; there are {after}")
-            }
-        }
-    }
 }
 
 impl HugeFile {
@@ -463,35 +377,4 @@ fn take_window(size: HugeSize) -> Option<usize> {
 /// Has `fault.map` count from here.
 pub fn restart_fault_count() {
     MAPPINGS.store(0, SeqCst);
-}
-
-/// The hook for page faults: provides the page, if the address is a file's.
-/// False: the fault is nobody's, or the page is not to be had.
-pub fn page_fault(frame: &TrapFrame) -> bool {
-    const PRESENT: u64 = 1 << 0;
-    let address = Cr2::read_raw();
-    let files = HUGE_FILES_BASE..HUGE_FILES_BASE + WINDOWS as u64 * WINDOW_BYTES;
-    // Who cannot be interrupted cannot wait for a page either.
-    if frame.error_code & PRESENT != 0 || !files.contains(&address) || !frame.was_interruptible() {
-        return false;
-    }
-    trace::event_irqs_off(Class::Fault, || Event::PageFault { address });
-    interrupts::enable();
-    let is_mended = provide_at(address - HUGE_FILES_BASE);
-    interrupts::disable();
-    is_mended
-}
-
-fn provide_at(offset: u64) -> bool {
-    let window = &WINDOW_TABLE[(offset / WINDOW_BYTES) as usize];
-    let Some(file) = window.file.lock().upgrade() else { return false };
-    let index = offset % WINDOW_BYTES / file.size.bytes();
-    if index >= file.slots.len() as u64 {
-        return false;
-    }
-    let provided = file.provide(index);
-    if let Err(error) = provided {
-        log::error!("huge-page file: page {index}: {error}; {}", huge_pool::pool(file.size).count());
-    }
-    provided.is_ok()
 }

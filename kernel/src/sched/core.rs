@@ -352,10 +352,17 @@ pub fn park(deadline_ns: Option<u64>) {
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");
-    if let Some(deadline_ns) = deadline_ns {
-        timer::add(thread, deadline_ns);
-    }
-    block_if(Leave::Stays, |thread| thread.park.prepare_park() == ParkDecision::Sleep);
+    block_if(Leave::Stays, |thread| {
+        if thread.park.prepare_park() == ParkDecision::Consumed {
+            return false;
+        }
+        // Not before the thread counts as parked: another CPU may take this one's deadlines over (`timer::move_all`), and
+        // one that passed there too early would wake nobody.
+        if let Some(deadline_ns) = deadline_ns {
+            timer::add(thread, deadline_ns);
+        }
+        true
+    });
     if deadline_ns.is_some() {
         timer::remove(thread);
     }
@@ -366,9 +373,12 @@ pub fn park(deadline_ns: Option<u64>) {
 fn throttle(running: &Thread) {
     // It was interrupted, so it is not in `park`, and has no other deadline.
     let until_ns = running.group().throttle(tsc::now_ns());
-    running.is_throttled.store(true, SeqCst);
-    timer::add(running, until_ns);
-    block_if(Leave::Stays, |_| true);
+    block_if(Leave::Stays, |thread| {
+        // Under the queue's lock, as in `park`: who wakes it, on whichever CPU, queues it once this one has left it out.
+        thread.is_throttled.store(true, SeqCst);
+        timer::add(thread, until_ns);
+        true
+    });
 }
 
 /// Ends the calling thread: it never comes back.

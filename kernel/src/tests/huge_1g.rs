@@ -27,6 +27,14 @@ fn set(wanted: u64, all_or_nothing: bool) -> Result<Resized, ResizeError> {
     resize(SIZE, Request { wanted, policy: NodePolicy::Local, all_or_nothing, threads: None })
 }
 
+/// Empties the pool, whatever the command line asked for, and says how many pages there are then.
+fn empty_pool() -> Result<u64, Stopped> {
+    match set(0, true) {
+        Ok(_) => Ok(there_are()),
+        Err(error) => failed(&alloc::format!("{error}")),
+    }
+}
+
 /// Pages that could be had from all nodes together.
 fn there_are() -> u64 {
     (0..nodes::nodes().len()).map(|node| pages::free_blocks_on(node, SIZE.order())).sum()
@@ -70,7 +78,7 @@ fn all_back(count: u64, there_were: u64) -> TestResult {
 
 kernel_tests! { "huge1g":
     fn pools_grow_shrink_and_follow_the_parameter() {
-        let there = there_are();
+        let there = empty_pool()?;
         skip_if!(there < 2, "needs two free pages of 1 GiB");
         check!(set(2, true).is_ok_and(|resized| resized.total == 2));
         check!(there_are() == there - 2 && pool(SIZE).free() == 2);
@@ -87,9 +95,9 @@ kernel_tests! { "huge1g":
     }
 
     fn a_file_is_provided_mapped_and_given_back() {
-        skip_if!(there_are() < 2, "needs two free pages of 1 GiB");
+        let there = empty_pool()?;
+        skip_if!(there < 2, "needs two free pages of 1 GiB");
         skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
-        let there = there_are();
         check!(set(1, true).is_ok());
         let file = file(3)?;
         check!(file.fallocate(UNIT, UNIT, OnError::GiveBack, None).is_ok_and(|stats| stats.units == 1));
@@ -121,9 +129,9 @@ kernel_tests! { "huge1g":
     /// The second page cannot be had, or the first cannot be mapped: nothing is
     /// left behind, or what there was.
     fn failures_give_back_or_keep() {
-        skip_if!(there_are() < 2, "needs two free pages of 1 GiB");
+        let there = empty_pool()?;
+        skip_if!(there < 2, "needs two free pages of 1 GiB");
         skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
-        let there = there_are();
         check!(set(1, true).is_ok());
         let file = file(2)?;
         for (fault, nth, on_error, held) in [

@@ -7,6 +7,7 @@ use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("srat_gaps::nodes::are_numbered_without_gaps", gaps),
@@ -27,7 +28,10 @@ struct TableFile(PathBuf);
 
 impl TableFile {
     fn new(name: &str, body: &[u8]) -> Result<Self, Failed> {
-        let path = std::env::temp_dir().join(format!("ktask-{name}-{}", std::process::id()));
+        // Scenarios are prepared while others run.
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::SeqCst);
+        let path = std::env::temp_dir().join(format!("ktask-{name}-{}-{number}", std::process::id()));
         std::fs::write(&path, body).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }

@@ -1,0 +1,94 @@
+//! What can be wrong with a file of huge pages, and what is asked for then.
+
+use core::fmt;
+
+use ktask::JobError;
+
+use super::WINDOWS_PER_SIZE;
+use crate::arch::paging::MapError;
+use crate::mm::huge_pool::PoolCount;
+
+/// Why something cannot be done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileError {
+    /// An offset or a length is not a multiple of the page size.
+    NotAligned {
+        /// The value given.
+        value: u64,
+        /// The page size.
+        unit: u64,
+    },
+    /// The range is empty or ends beyond the file.
+    BeyondEnd {
+        /// Where the range ends.
+        end: u64,
+        /// Where the file ends.
+        file_end: u64,
+    },
+    /// The pool has no page left.
+    NoPage,
+    /// A page could not be mapped.
+    NotMapped(MapError),
+    /// As `fault.map` wanted.
+    MapFault,
+    /// No memory for the file's own tables.
+    NoMemory,
+    /// All windows of the address space for pages of this size are taken.
+    NoWindow,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAligned { value, unit } => write!(f, "{value:#x} should be a multiple of {unit:#x}"),
+            Self::BeyondEnd { end, file_end } => {
+                write!(
+                    f,
+                    "the range ends at {end:#x}, should not be empty and end at {file_end:#x} or before"
+                )
+            }
+            Self::NoPage => write!(f, "no huge page is left in the pool"),
+            Self::NotMapped(error) => error.fmt(f),
+            Self::MapFault => write!(f, "a mapping failed, as fault.map wanted"),
+            Self::NoMemory => write!(f, "no memory for the tables of a huge-page file"),
+            Self::NoWindow => write!(f, "there are {WINDOWS_PER_SIZE} such files already, the most"),
+        }
+    }
+}
+
+/// What to do with the pages that a failed [`HugeFile::fallocate`] has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Give them back: all or nothing.
+    GiveBack,
+    /// Keep them: the file has what there was.
+    Keep,
+}
+
+/// Why the pages of a range were not all provided.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
+pub enum FallocateError {
+    /// The range is none of the file's; nothing was done.
+    Range(FileError),
+    /// A page could not be provided.
+    Page {
+        /// Why, and what was done until then.
+        job: JobError<FileError>,
+        /// The pool before.
+        before: PoolCount,
+        /// The pool afterwards.
+        after: PoolCount,
+    },
+}
+
+impl fmt::Display for FallocateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(error) => error.fmt(f),
+            Self::Page { job, before, after } => {
+                write!(f, "{job}; there were {before}; there are {after}")
+            }
+        }
+    }
+}
