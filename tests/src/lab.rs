@@ -2,6 +2,7 @@
 
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
+use ktask_boot::kernel::Profile;
 use ktask_boot::qemu::{Accel, Machine};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Ending, Limits, Run, converse, run};
@@ -13,7 +14,7 @@ use protocol::exit::Verdict;
 use protocol::record::Record;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long the kernel of a test may be silent. Healthy ones speak every second, oversubscribed ones every few.
@@ -30,6 +31,8 @@ const TAIL_LINES: usize = 40;
 pub struct Lab {
     qemu: PathBuf,
     elf: PathBuf,
+    /// The debug build, made when the first test wants it; or why it cannot be made.
+    debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
     /// Guests of two tests at a time would be timed against each other.
     turn: Arc<Mutex<()>>,
 }
@@ -49,8 +52,23 @@ impl Lab {
     ///
     /// A message when something is missing or the kernel does not build.
     pub fn open() -> Result<Self, String> {
-        let (elf, qemu) = ktask_boot::command::prepare(&Real).map_err(|failure| failure.message)?;
-        Ok(Self { qemu, elf, turn: Arc::new(Mutex::new(())) })
+        let (elf, qemu) =
+            ktask_boot::command::prepare(&Real, Profile::Kernel).map_err(|failure| failure.message)?;
+        Ok(Self { qemu, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+    }
+
+    /// The kernel in `profile`.
+    fn elf(&self, profile: Profile) -> Result<PathBuf, Failed> {
+        match profile {
+            Profile::Kernel => Ok(self.elf.clone()),
+            Profile::KernelDebug => {
+                let built = self.debug_elf.get_or_init(|| {
+                    let prepared = ktask_boot::command::prepare(&Real, profile);
+                    prepared.map(|(elf, _)| elf).map_err(|failure| failure.message)
+                });
+                built.clone().map_err(Failed::from)
+            }
+        }
     }
 
     /// The names of the tests in the kernel.
@@ -77,10 +95,10 @@ impl Lab {
     ///
     /// When QEMU cannot be started.
     pub fn boot_within(&self, shape: &Shape, command_line: &str, limits: Limits) -> Result<Evidence, Failed> {
-        let machine = self.machine(shape, command_line);
+        let machine = self.machine(shape, command_line)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
-        self.evidence(run, &machine)
+        Self::evidence(run, &machine)
     }
 
     /// Boots `shape` to the shell and lets `talk` use it; waits for the end. What `talk` finds wrong comes with the
@@ -95,12 +113,12 @@ impl Lab {
         command_line: &str,
         talk: impl FnOnce(&mut Dialogue) -> Result<(), String> + Send + 'static,
     ) -> Result<Evidence, Failed> {
-        let machine = self.machine(shape, &format!("{command_line} run=shell"));
+        let machine = self.machine(shape, &format!("{command_line} run=shell"))?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (console, talked) = dialogue::start(talk);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = converse(&machine, limits, &AtomicBool::new(false), console)?;
-        let evidence = self.evidence(run, &machine)?;
+        let evidence = Self::evidence(run, &machine)?;
         match talked.recv() {
             Ok(Ok(())) => Ok(evidence),
             Ok(Err(what)) => Err(evidence.fail(what)),
@@ -108,16 +126,16 @@ impl Lab {
         }
     }
 
-    fn evidence(&self, run: Run, machine: &Machine) -> Result<Evidence, Failed> {
-        let symbols = Symbols::load(&self.elf)?;
+    fn evidence(run: Run, machine: &Machine) -> Result<Evidence, Failed> {
+        let symbols = Symbols::load(&machine.kernel)?;
         let report = Report::new(&run, machine, host_cores(), Some(&symbols));
         Ok(Evidence { run, report })
     }
 
-    fn machine(&self, shape: &Shape, command_line: &str) -> Machine {
-        Machine {
+    fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
+        Ok(Machine {
             qemu: self.qemu.clone(),
-            kernel: self.elf.clone(),
+            kernel: self.elf(shape.profile)?,
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
@@ -127,7 +145,7 @@ impl Lab {
             command_line: command_line.to_string(),
             debugger: false,
             extra: shape.extra.iter().map(|word| (*word).to_string()).collect(),
-        }
+        })
     }
 }
 

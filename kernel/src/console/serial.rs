@@ -9,6 +9,7 @@ use uart_16550::spec::registers::{FifoTriggerLevel, IER, LSR, MCR, MSR, offsets}
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::{cpu, tsc};
 
 type Port = Option<Uart16550<PioBackend>>;
@@ -33,14 +34,11 @@ struct LogPort {
     overruns: u64,
 }
 
-static LOG_PORT: IrqLock<LogPort> = IrqLock::new(LogPort {
-    uart: None,
-    line: Screen::new(),
-    input: Ring::new(),
-    is_read: false,
-    overruns: 0,
-});
-static RECORD_PORT: IrqLock<Port> = IrqLock::new(None);
+static LOG_PORT: IrqLock<LogPort> = IrqLock::of(
+    LockClass::SERIAL_PORT,
+    LogPort { uart: None, line: Screen::new(), input: Ring::new(), is_read: false, overruns: 0 },
+);
+static RECORD_PORT: IrqLock<Port> = IrqLock::of(LockClass::SERIAL_PORT, None);
 
 /// Probes and configures both ports.
 pub fn init() {

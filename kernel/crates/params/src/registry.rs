@@ -176,6 +176,32 @@ pub static FAULT_HANG_CPU: OptionParam = OptionParam::new(
     0..=MAX_CPUS - 1,
     "CPU that stops with interrupts off once the machine is up; a job then waits for it for ever",
 );
+/// `fault.misuse`.
+pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
+    "fault.misuse",
+    &[
+        "none",
+        "lock-order",
+        "lock-rank",
+        "lock-twice",
+        "unlock-elsewhere",
+        "interrupts-on",
+        "block-locked",
+        "yield-locked",
+        "block-uninterruptible",
+        "job-locked",
+        "mutex-order",
+        "mutex-twice",
+        "mutex-stranger",
+        "mutex-of-caller",
+        "join-self",
+        "write-after-free",
+        "write-clean-page",
+        "free-twice",
+    ],
+    0,
+    "what a thread does with locks, threads or memory that it must not, once the machine is up; debug builds find it",
+);
 
 /// Every parameter, in the order in which people read them.
 pub static ALL: &[&dyn Param] = &[
@@ -207,6 +233,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_MISUSE,
 ];
 
 /// Those that are read once, on the way up: changing them later would change nothing.
@@ -223,6 +250,7 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_MISUSE,
 ];
 
 /// Whether `param` is only read on the way up.

@@ -16,11 +16,14 @@ pub use parse::{ParseError, parse_line};
 use core::fmt;
 use serde::Serialize;
 
-/// A buffer of this many bytes holds every record whose strings have been [`clip`]ped to
+/// A buffer of this many bytes holds every record whose strings have been [`clip`]ped to [`MESSAGE_MAX_BYTES`] or
 /// [`TEXT_MAX_BYTES`] and need no escapes; the longest is a `panic` with a full backtrace.
-pub const LINE_MAX_BYTES: usize = 2048;
+pub const LINE_MAX_BYTES: usize = 2304;
 
-/// The longest string worth putting into a record.
+/// The longest message of a panic: two orders of locks, with their names and places, fit.
+pub const MESSAGE_MAX_BYTES: usize = 512;
+
+/// The longest string worth putting into a record, a panic's message apart.
 pub const TEXT_MAX_BYTES: usize = 256;
 
 /// One record. `S` is `&str` in the kernel and `String` on the host.

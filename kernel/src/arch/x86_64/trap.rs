@@ -9,6 +9,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
+use super::irq::debug_assert_no_locks;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::{apic, percpu, tlb, tsc};
 use crate::debug::trace;
@@ -218,6 +219,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector if vector == u64::from(VECTOR_SPURIOUS) => return,
         _ => {}
     }
+    debug_assert_no_locks(7, "an interrupt comes");
     let vector = frame.vector as u8;
     trace::event_irqs_off(Class::Interrupt, || Event::InterruptEnter { vector });
     if vector == VECTOR_PING {

@@ -10,6 +10,7 @@ pub(super) const KINDS: [&str; 14] = [
     "phase",
     "job",
     "zero-method",
+    "bench",
     "thread",
     "cpu",
     "command",
@@ -19,7 +20,6 @@ pub(super) const KINDS: [&str; 14] = [
     "end",
     "trace-name",
     "trace",
-    "bench",
 ];
 
 /// A line that is not a record: cut off, mixed with another one, or with a field that has the wrong type.

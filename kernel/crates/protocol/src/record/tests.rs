@@ -38,9 +38,7 @@ fn samples() -> [Record<&'static str>; 15] {
             backtrace: Addresses::new(),
         },
         Record::End { t_ns: 8, status: Status::Fail, reason: "zero-pages: byte 17 is 0x5a" },
-        Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
-        Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
-        Record::Bench { t_ns: 11, name: "sched/switch/yield", n: 100, value: 440, unit: "ticks" },
+        Record::Bench { t_ns: 9, name: "sched/switch/yield", n: 1000, value: 512, unit: "ticks" },
         thread(Some(-5)),
         thread(None),
         Record::Cpu {
@@ -55,6 +53,8 @@ fn samples() -> [Record<&'static str>; 15] {
             interrupts: 5,
         },
         Record::Command { t_ns: 12, line: "cpus offline 9", ok: false, message: "there is no cpu 9" },
+        Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
+        Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
     ]
 }
 
@@ -123,7 +123,7 @@ fn lines_are_the_documented_ones() {
         "{\"record\":\"end\",\"t_ns\":8,\"status\":\"fail\",\"reason\":\"zero-pages: byte 17 is 0x5a\"}\n"
     );
     assert_eq!(
-        lines[9],
+        lines[14],
         "{\"record\":\"trace\",\"t_ns\":10,\"since_ns\":3,\"cpu\":1,\"first\":400,\"lost\":2,\
          \"events\":\"6AcDAAkCAawCCQQh\"}\n"
     );
@@ -175,11 +175,12 @@ fn a_buffer_that_is_too_small_is_an_error() {
 #[test]
 fn the_longest_record_fits_in_the_recommended_buffer() {
     let text = "x".repeat(TEXT_MAX_BYTES);
+    let message = "x".repeat(MESSAGE_MAX_BYTES);
     let record = Record::Panic {
         t_ns: u64::MAX,
         cpu: u32::MAX,
         thread: text.as_str(),
-        message: &text,
+        message: &message,
         location: &text,
         backtrace: core::iter::repeat_n(u64::MAX, Addresses::CAPACITY).collect(),
     };
