@@ -98,7 +98,7 @@ impl Lab {
         let machine = self.machine(shape, command_line)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
-        self.evidence(run, &machine)
+        Self::evidence(run, &machine)
     }
 
     /// Boots `shape` to the shell and lets `talk` use it; waits for the end. What `talk` finds wrong comes with the
@@ -118,7 +118,7 @@ impl Lab {
         let (console, talked) = dialogue::start(talk);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = converse(&machine, limits, &AtomicBool::new(false), console)?;
-        let evidence = self.evidence(run, &machine)?;
+        let evidence = Self::evidence(run, &machine)?;
         match talked.recv() {
             Ok(Ok(())) => Ok(evidence),
             Ok(Err(what)) => Err(evidence.fail(what)),
@@ -126,7 +126,7 @@ impl Lab {
         }
     }
 
-    fn evidence(&self, run: Run, machine: &Machine) -> Result<Evidence, Failed> {
+    fn evidence(run: Run, machine: &Machine) -> Result<Evidence, Failed> {
         let symbols = Symbols::load(&machine.kernel)?;
         let report = Report::new(&run, machine, host_cores(), Some(&symbols));
         Ok(Evidence { run, report })

@@ -4,7 +4,7 @@ use super::faults::NO_ACPI;
 use super::{Scenario, ensure, ensure_warning};
 use crate::dialogue::Dialogue;
 use crate::lab::{Lab, expect_verdict};
-use crate::shape::{SMP1, SMP2, SMP4, Shape};
+use crate::shape::{DEBUG_SMP4, SMP1, SMP2, SMP4, Shape};
 use ktask_boot::run::{Ending, Limits};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
@@ -16,6 +16,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("shell::huge::pools_grow_and_shrink", huge_pools),
     ("shell::cpus::go_and_come_under_a_job", hotplug_under_load),
     ("shell::listings::are_true_and_recorded", listings),
+    ("shell::debug_build::finds_nothing_wrong_with_locks", locks),
     ("shell::input::rubbish_does_no_harm", rubbish),
     ("shell::input::is_edited", editing),
     ("shell::input::waits_when_commands_take_long", piled_up),
@@ -128,7 +129,16 @@ fn pool(lines: &[String], node: usize) -> Result<(u64, u64), String> {
 }
 
 fn hotplug_under_load(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.converse(&SMP4, "timing.bytes=64M timing.repeat=2", |shell| {
+    hotplug_on(lab, &SMP4)
+}
+
+/// The same where every lock is checked, with messages that step in while lines are typed.
+fn locks(lab: &Lab) -> Result<(), Failed> {
+    hotplug_on(lab, &DEBUG_SMP4)
+}
+
+fn hotplug_on(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
+    let evidence = lab.converse(shape, "timing.bytes=64M timing.repeat=2", |shell| {
         shell.works("timing &")?;
         // One at a time.
         check_parts(&shell.fails("timing zero-pages")?, &["runs in the background"])?;

@@ -270,6 +270,7 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_MISUSE,
 ];
 
 /// Whether `param` is only read on the way up.
