@@ -181,7 +181,8 @@ pub fn interrupt_for_nothing() {
 pub fn interrupt() {
     let port = &mut *LOG_PORT.lock();
     port.receive();
-    if let Some(uart) = &mut port.uart {
+    let asked = |uart: &&mut Uart16550<PioBackend>| uart.config().interrupts.contains(IER::THR_EMPTY);
+    if let Some(uart) = port.uart.as_mut().filter(asked) {
         uart.disable_interrupts(IER::THR_EMPTY);
     }
 }
