@@ -159,6 +159,9 @@ impl Report {
             | Record::Boot { .. }
             | Record::Job { .. }
             | Record::Bench { .. }
+            | Record::Thread { .. }
+            | Record::Cpu { .. }
+            | Record::Command { .. }
             | Record::TraceName { .. }
             | Record::Trace { .. } => {}
         }

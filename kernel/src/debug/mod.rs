@@ -3,6 +3,8 @@
 pub mod backtrace;
 pub mod fault;
 pub mod ktest;
+#[cfg(debug_assertions)]
+mod misuse;
 pub mod panic;
 pub mod trace;
 pub mod watchdog;

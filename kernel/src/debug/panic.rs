@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use protocol::exit::Verdict;
-use protocol::record::{Addresses, Record, Status, TEXT_MAX_BYTES};
+use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES};
 
 use super::{backtrace, trace};
 use crate::arch::trap::TrapFrame;
@@ -23,7 +23,7 @@ const STOP_TIMEOUT_NS: u64 = 200_000_000;
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     take_over();
-    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let mut message = LineBuf::<MESSAGE_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("{}", info.message()));
     let mut location = LineBuf::<TEXT_MAX_BYTES>::new();
     if let Some(place) = info.location() {
@@ -45,7 +45,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// An exception that the kernel does not survive.
 pub fn fatal_exception(frame: &TrapFrame) -> ! {
     take_over();
-    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let mut message = LineBuf::<MESSAGE_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("{}", Explained(frame)));
     let backtrace = backtrace::collect(frame.rip, frame.rbp);
     say("exception", message.as_str(), "", &backtrace);
@@ -121,6 +121,8 @@ fn others() -> impl Iterator<Item = &'static percpu::PerCpu> {
 /// the way stops silently.
 pub(super) fn take_over() {
     x86_64::instructions::interrupts::disable();
+    #[cfg(debug_assertions)]
+    crate::arch::lock_order::stop_watching();
     trace::freeze();
     if PANICKING.swap(true, SeqCst) {
         // Another CPU was first (its NMI will find us here), or we panicked while panicking.

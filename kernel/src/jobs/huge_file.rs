@@ -23,6 +23,7 @@ use x86_64::registers::control::Cr2;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable, MapError};
 use crate::arch::tlb;
 use crate::arch::trap::TrapFrame;
@@ -51,7 +52,8 @@ struct Window {
 }
 
 static WINDOW_TABLE: [Window; WINDOWS] =
-    [const { Window { is_taken: AtomicBool::new(false), file: IrqLock::new(Weak::new()) } }; WINDOWS];
+    [const { Window { is_taken: AtomicBool::new(false), file: IrqLock::of(LockClass::FILES, Weak::new()) } };
+        WINDOWS];
 
 /// Who waits for a slot that is busy, by slot number. A queue may be shared:
 /// those woken for nothing look again.

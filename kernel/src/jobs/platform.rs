@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use ::trace::event::ID_END;
 use ::trace::{Class, Event, Named, Outcome};
+#[cfg(debug_assertions)]
+use ktask::{HelperContext, LockSet};
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 use spin::LazyLock;
@@ -151,6 +153,28 @@ impl Platform for Kernel {
 
     fn thread_time_ns(&self) -> u64 {
         sched::current().cpu_time_ns()
+    }
+
+    /// # Panics
+    /// Where a job must not be run: it may have to wait for its helpers.
+    #[cfg(debug_assertions)]
+    fn held_locks(&self) -> LockSet {
+        sched::debug_assert_may_block("a job is run");
+        LockSet(sched::held_classes())
+    }
+
+    #[cfg(debug_assertions)]
+    fn begin_help(&self, context: HelperContext) -> HelperContext {
+        sched::debug_assert_may_block("a helper starts");
+        let mut before = HelperContext::NONE;
+        (before.caller_locks.0, before.depth) = sched::work_for(context.caller_locks.0, context.depth);
+        before
+    }
+
+    #[cfg(debug_assertions)]
+    fn end_help(&self, before: HelperContext) {
+        sched::debug_assert_may_block("a helper ends");
+        sched::work_for(before.caller_locks.0, before.depth);
     }
 
     fn max_threads(&self) -> usize {

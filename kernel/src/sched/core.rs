@@ -21,7 +21,8 @@ use super::cpus::{self, Cpu, here};
 use super::place;
 use super::thread::{self, AllThreads, RunLinks, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{context, tsc};
 use crate::debug::trace;
@@ -31,7 +32,7 @@ use crate::mm::zero_pool;
 const QUOTA_GRAIN_NS: u64 = 100_000;
 
 /// Ended threads whose stacks no CPU uses any more.
-static ENDED: IrqLock<List> = IrqLock::new(List::new());
+static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.
@@ -108,6 +109,7 @@ impl Leave {
 /// again, perhaps on another CPU. Interrupts are off before and after.
 #[inline]
 fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
+    debug_assert_no_locks(25, "a thread gives up the cpu");
     let (cpu, id) = here();
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
@@ -249,6 +251,7 @@ fn give_way(cpu: &Cpu, why: Reason) {
 /// Gives the CPU to a thread that waits for it, if one does that is not far
 /// ahead of its share.
 pub fn yield_now() {
+    debug_assert_no_locks(25, "a thread yields");
     let _irq = IrqGuard::new();
     let (cpu, _) = here();
     if cpu.waiting() > 0 {
@@ -277,15 +280,24 @@ fn block_if(really: impl FnOnce(&Thread) -> bool) {
     switch_away(next, Leave::Blocked, now_ns);
 }
 
+/// Panics, in debug builds, where a thread must not block: while it holds a spin lock, or with interrupts off.
+/// `doing` is what it is about to do.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+pub fn debug_assert_may_block(doing: &str) {
+    debug_assert_no_locks(19, doing);
+    debug_assert!(
+        x86_64::instructions::interrupts::are_enabled(),
+        "invariant 19: {doing} with interrupts off, in thread {}",
+        thread::current_name()
+    );
+}
+
 /// Blocks the calling thread until [`unpark`] is called for it, or `deadline_ns`
 /// (on the clock of [`tsc::now_ns`]) has come. An `unpark` from before is used
 /// up and returns at once. May return without reason.
 pub fn park(deadline_ns: Option<u64>) {
-    debug_assert!(
-        x86_64::instructions::interrupts::are_enabled(),
-        "invariant 19: thread {} blocks with interrupts off",
-        thread::current().name()
-    );
+    debug_assert_may_block("a thread blocks");
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");

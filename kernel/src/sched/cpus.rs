@@ -7,6 +7,7 @@ use runqueue::{Arrival, CpuMask, FairQueue, Load, SharedCpuMask, Tid};
 
 use super::thread::{self, AllThreads, Thread};
 use crate::arch::irq::{IrqLock, IrqLockGuard};
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS};
 use crate::arch::trap::VECTOR_RESCHEDULE;
 use crate::arch::{apic, tsc};
@@ -44,7 +45,7 @@ pub(super) struct Cpu {
 
 static CPUS: [Cpu; MAX_CPUS] = [const {
     Cpu {
-        queue: IrqLock::new(FairQueue::new()),
+        queue: IrqLock::of(LockClass::RUN_QUEUE, FairQueue::new()),
         waiting: AtomicU32::new(0),
         waiting_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),

@@ -17,10 +17,13 @@ use ::trace::Named;
 
 use super::core as scheduler;
 use super::group::Group;
+#[cfg(debug_assertions)]
+use super::held::ThreadLocks;
 use super::place;
 use super::wait::Completion;
 use crate::arch::context::{self, StackPointer};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::debug::trace;
@@ -56,6 +59,9 @@ pub struct Thread {
     /// It waits, in a timer queue, for its group's next period.
     pub(super) is_throttled: AtomicBool,
     group: Arc<Group>,
+    /// Mutexes that it holds, in debug builds.
+    #[cfg(debug_assertions)]
+    pub(super) locks: ThreadLocks,
     /// To whom it lends weight while it waits, and how much.
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
@@ -190,11 +196,13 @@ impl Thread {
             is_queued: AtomicBool::new(false),
             is_throttled: AtomicBool::new(false),
             group,
-            lends: IrqLock::new(None),
+            #[cfg(debug_assertions)]
+            locks: ThreadLocks::new(),
+            lends: IrqLock::of(LockClass::LOAN, None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
-            entry: IrqLock::new(None),
+            entry: IrqLock::of(LockClass::THREAD_ENTRY, None),
             has_ended: AtomicBool::new(false),
             ended: Completion::new(),
         }
@@ -407,7 +415,7 @@ pub(super) fn get(tid: Tid) -> &'static Thread {
 }
 
 /// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
-static LEAVING: IrqLock<()> = IrqLock::new(());
+static LEAVING: IrqLock<()> = IrqLock::of(LockClass::LEAVING_THREADS, ());
 
 /// The thread numbered `index`, if there is one.
 pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
@@ -518,8 +526,16 @@ pub struct JoinHandle {
 }
 
 impl JoinHandle {
-    /// Blocks until the thread has ended.
+    /// Blocks until the thread has ended. Clones may be joined as well, at any time: they return at once then.
+    ///
+    /// # Panics
+    /// In debug builds, when the calling thread is the one: it would wait for itself.
     pub fn join(self) {
+        debug_assert!(
+            !core::ptr::eq(&*self.thread, current()),
+            "invariant 27: thread {} joins itself",
+            self.thread.name
+        );
         self.thread.ended.wait();
     }
 

@@ -7,6 +7,7 @@ mod huge;
 mod jobs;
 mod ktask;
 mod mm;
+mod page_cache;
 mod sched;
 mod sched_block;
 mod sched_hotplug;

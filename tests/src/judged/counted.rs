@@ -9,14 +9,14 @@ use protocol::exit::Verdict;
 use protocol::ktap::{Line, Outcome};
 
 pub(super) const SCENARIOS: &[Scenario] =
-    &[("icount::sched::shares_are_kept", shares), ("icount::mm::a_page_costs_as_little_as_said", costs)];
+    &[("icount::sched::shares_are_kept", shares), ("icount::mm::things_cost_as_little_as_said", costs)];
 
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt", 6)
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::", 2)
+    all_pass(lab, "counted::", 4)
 }
 
 /// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.

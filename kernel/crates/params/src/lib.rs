@@ -1,6 +1,6 @@
 //! The kernel's parameters: one registry of names, types, ranges and defaults.
 //!
-//! The boot command line and, later, a shell's `sysctl` set parameters by
+//! The boot command line and the shell's `sysctl` set parameters by
 //! *name*; the kernel reads them through the statics in [`registry`], typed.
 //! A value is checked before it is stored: a [`SetError`] names the parameter,
 //! the value that came, and what is allowed, and the old value stays.
