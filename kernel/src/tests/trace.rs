@@ -37,6 +37,8 @@ kernel_tests! { "trace":
         if let Ok(thread) = spawned {
             thread.join();
         }
+        // Who joins is woken before the thread has left its CPU.
+        sched::settle();
         check!(trace::stop());
         check!(!trace::stop());
         let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be had")) };
