@@ -32,7 +32,7 @@ pub use self::core::{
     idle_forever, interrupt_return, lend_weight, park, reap, reschedule_interrupt, set_nice, start_cpu,
     take_weight_back, timer_interrupt, unpark, yield_now,
 };
-pub use place::{AffinityError, set_affinity};
+pub use place::{AffinityError, set_affinity, set_node_preference};
 pub use snapshot::snapshot;
 pub use thread::{
     JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on, spawn,

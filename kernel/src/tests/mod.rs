@@ -11,5 +11,6 @@ mod pools;
 mod sched;
 mod sched_block;
 mod sched_hotplug;
+mod sched_nodes;
 mod sched_share;
 mod sched_snapshot;
