@@ -16,6 +16,7 @@ use workpool::Turn;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::sched::pool::{self, Item, Request, Work};
 use crate::sched::{self, Thread};
@@ -49,13 +50,13 @@ static SLOTS: Once<Slots> = Once::new();
 pub fn init() {
     let count = (SLOTS_FOR_EACH_CPU * percpu::cpu_count()).max(LEAST_SLOTS);
     let slot = |number| {
-        let (task, family) = (IrqLock::new(None), AtomicU64::new(0));
+        let (task, family) = (IrqLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
         Arc::new(Slot { number, work: Work::new(), task, family })
     };
     // The first slot is the first to be used, and the last one that was used is the next: it is in the caches.
     SLOTS.call_once(|| Slots {
         all: (0..count).map(slot).collect(),
-        free: IrqLock::new((0..count).rev().collect()),
+        free: IrqLock::of(LockClass::HELPER_SLOT, (0..count).rev().collect()),
     });
 }
 

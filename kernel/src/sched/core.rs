@@ -10,6 +10,7 @@
 //! previous thread would wait for ever.) A running thread that has to go elsewhere is
 //! in no queue until its CPU has left its stack; then that CPU queues it.
 
+use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
@@ -20,16 +21,18 @@ use super::cpus::{self, Cpu, here};
 use super::place;
 use super::thread::{self, AllThreads, RunLinks, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{context, tsc};
+use crate::debug::trace;
 use crate::mm::zero_pool;
 
 /// The shortest time for which a thread is let run before its group's quota is looked at.
 const QUOTA_GRAIN_NS: u64 = 100_000;
 
 /// Ended threads whose stacks no CPU uses any more.
-static ENDED: IrqLock<List> = IrqLock::new(List::new());
+static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.
@@ -60,7 +63,9 @@ pub fn idle_forever() -> ! {
             zero_pool::add_page();
         } else {
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
+            trace::event_irqs_off(Class::Halt, || Event::HaltEnter);
             x86_64::instructions::interrupts::enable_and_hlt();
+            trace::event(Class::Halt, || Event::HaltExit);
         }
     }
 }
@@ -88,16 +93,34 @@ enum Leave {
     Idle,
 }
 
+impl Leave {
+    /// As the trace calls it; of a thread that has not ended.
+    fn why(self) -> Why {
+        match self {
+            Self::Queued => Why::GaveWay,
+            Self::Moves => Why::Moves,
+            Self::Blocked => Why::Blocked,
+            Self::Idle => Why::Idle,
+        }
+    }
+}
+
 /// Switches from the running thread, charged up to `now_ns`, to `next`; returns when the former runs
 /// again, perhaps on another CPU. Interrupts are off before and after.
 #[inline]
 fn switch_away(next: &'static Thread, how: Leave, now_ns: u64) {
+    debug_assert_no_locks(25, "a thread gives up the cpu");
     let (cpu, id) = here();
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
     let was_on_cpu = next.on_cpu.swap(true, SeqCst);
     assert!(!was_on_cpu, "thread {} ({}) would run on two cpus at once", next.tid(), next.name());
 
+    trace::event_irqs_off(Class::Switch, || Event::Switch {
+        next: next.tid().get(),
+        why: if previous.has_ended() { Why::Ended } else { how.why() },
+        waiting: cpu.waiting(),
+    });
     previous.stop_clock(now_ns);
     next.start_clock(now_ns, id.index());
     let weight = if next.is_idle() { 0 } else { next.entity.weight().get() };
@@ -228,6 +251,7 @@ fn give_way(cpu: &Cpu, why: Reason) {
 /// Gives the CPU to a thread that waits for it, if one does that is not far
 /// ahead of its share.
 pub fn yield_now() {
+    debug_assert_no_locks(25, "a thread yields");
     let _irq = IrqGuard::new();
     let (cpu, _) = here();
     if cpu.waiting() > 0 {
@@ -256,15 +280,24 @@ fn block_if(really: impl FnOnce(&Thread) -> bool) {
     switch_away(next, Leave::Blocked, now_ns);
 }
 
+/// Panics, in debug builds, where a thread must not block: while it holds a spin lock, or with interrupts off.
+/// `doing` is what it is about to do.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+pub fn debug_assert_may_block(doing: &str) {
+    debug_assert_no_locks(19, doing);
+    debug_assert!(
+        x86_64::instructions::interrupts::are_enabled(),
+        "invariant 19: {doing} with interrupts off, in thread {}",
+        thread::current_name()
+    );
+}
+
 /// Blocks the calling thread until [`unpark`] is called for it, or `deadline_ns`
 /// (on the clock of [`tsc::now_ns`]) has come. An `unpark` from before is used
 /// up and returns at once. May return without reason.
 pub fn park(deadline_ns: Option<u64>) {
-    debug_assert!(
-        x86_64::instructions::interrupts::are_enabled(),
-        "invariant 19: thread {} blocks with interrupts off",
-        thread::current().name()
-    );
+    debug_assert_may_block("a thread blocks");
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");

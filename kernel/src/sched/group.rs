@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use spin::LazyLock;
 
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS};
 use crate::arch::tsc;
 
@@ -173,7 +174,7 @@ pub(super) struct Errand {
 impl Errand {
     /// For nobody.
     pub(super) const fn new() -> Self {
-        Self { group: IrqLock::new(None), paid_until_ns: AtomicU64::new(0) }
+        Self { group: IrqLock::of(LockClass::ERRAND, None), paid_until_ns: AtomicU64::new(0) }
     }
 
     /// Whom for, if for somebody.

@@ -8,6 +8,7 @@ use runqueue::{Heap, UnparkAction};
 use super::core::next_slice_end;
 use super::thread::{self, NO_CPU, Thread, TimerNodes};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS};
 use crate::arch::{apic, tsc};
 
@@ -31,7 +32,7 @@ struct Timers {
 
 static TIMERS: [Timers; MAX_CPUS] = [const {
     Timers {
-        sleepers: IrqLock::new(Heap::new()),
+        sleepers: IrqLock::of(LockClass::TIMERS, Heap::new()),
         earliest_ns: AtomicU64::new(NEVER),
         armed_ns: AtomicU64::new(NEVER),
     }

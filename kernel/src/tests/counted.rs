@@ -4,8 +4,16 @@
 
 use core::arch::asm;
 
+use ::trace::{Class, Event};
+use frames::policy::NodePolicy;
+
 use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
+use crate::debug::ktest::Stopped;
+use crate::debug::trace;
+use crate::jobs::huge_pool::{Request, resize};
+use crate::jobs::memory_map_init::Shadow;
+use crate::mm::huge::HugeSize;
 use crate::mm::{page_cache, pages};
 use crate::{check, kernel_tests, skip_if};
 
@@ -67,5 +75,59 @@ kernel_tests! { "counted":
         log::info!("page alloc and free from the cache: {pair} instructions");
         check!(after == before, "the zone was asked");
         check!(pair <= 60, "{pair} instructions");
+    }
+
+    /// Memory map init, from nothing to all free blocks in their lists.
+    fn a_page_is_initialised_and_freed_in_at_most_one_and_a_half_instructions() {
+        let ticks = ticks_per_thousand();
+        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
+        let ticks = ticks.unwrap_or(1);
+        let Some(mut shadow) = Shadow::new() else { return Err(Stopped::Failed("no memory for a shadow".into())) };
+        let run = shadow.run(1);
+        let Ok(run) = run else { return Err(Stopped::Failed("the run failed".into())) };
+        check!(run.ok, "descriptors are wrong");
+        let instructions = run.stats.wall_ns * 1000 / tsc::ticks_to_ns(ticks);
+        let per_thousand = instructions * 1000 / run.units;
+        log::info!("memory map init: {instructions} instructions for {} pages, {per_thousand} for 1000", run.units);
+        check!(per_thousand <= 1500, "{per_thousand} instructions for 1000 pages");
+    }
+
+    /// Into the pool and back, as they are: 512 of them then take less than a millisecond on any machine.
+    fn a_huge_page_is_reserved_and_released_in_at_most_400_instructions() {
+        const COUNT: u64 = 64;
+        let ticks = ticks_per_thousand();
+        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
+        let ticks = ticks.unwrap_or(1);
+        let size = HugeSize::Size2M;
+        let request = |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
+        check!(resize(size, request(0)).is_ok());
+        let start = tsc::ticks();
+        let taken = resize(size, request(COUNT));
+        let given = resize(size, request(0));
+        let pair = (tsc::ticks() - start) * 1000 / COUNT / ticks;
+        check!(taken.is_ok_and(|taken| taken.total == COUNT) && given.is_ok());
+        log::info!("huge page reserve and release: {pair} instructions for each of {COUNT}");
+        check!(pair <= 400, "{pair} instructions");
+    }
+
+    fn an_event_that_is_not_traced_costs_3_instructions_and_a_traced_one_50() {
+        let ticks = ticks_per_thousand();
+        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
+        skip_if!(trace::is_on(Class::Fault), "tracing is on for the whole run");
+        let ticks = ticks.unwrap_or(1);
+        let anywhere = || trace::event(Class::Fault, || Event::PageFault { address: 1 });
+        let irqs_off = || trace::event_irqs_off(Class::Fault, || Event::PageFault { address: 1 });
+        let costs = || {
+            let anywhere = instructions_of(ticks, anywhere);
+            let _irq = IrqGuard::new();
+            (anywhere, instructions_of(ticks, irqs_off))
+        };
+        let (off, off_irqs_off) = costs();
+        check!(trace::start() == Ok(()));
+        let (on, on_irqs_off) = costs();
+        trace::stop();
+        log::info!("trace event: {off} instructions off, {on} on; with interrupts off {off_irqs_off} and {on_irqs_off}");
+        check!(off <= 3 && off_irqs_off <= 3, "off: {off} and {off_irqs_off} instructions");
+        check!(on <= 50 && on_irqs_off <= 40, "on: {on}, with interrupts off {on_irqs_off} instructions");
     }
 }

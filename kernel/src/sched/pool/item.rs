@@ -9,6 +9,7 @@ use workpool::{ItemState, Link, Status, Turn};
 
 use super::{Pool, SubmitError};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::sched::group::Group;
 use crate::sched::thread::{self, Thread};
 use crate::sched::wait::WaitQueue;
@@ -99,10 +100,10 @@ impl Work {
     pub const fn new() -> Self {
         Self {
             state: ItemState::new(),
-            next: IrqLock::new(None),
+            next: IrqLock::of(LockClass::WORK_ITEM, None),
             number: AtomicU64::new(0),
             place: AtomicU64::new(0),
-            request: IrqLock::new(None),
+            request: IrqLock::of(LockClass::WORK_ITEM, None),
             over: WaitQueue::new(),
             waiting: AtomicUsize::new(0),
         }

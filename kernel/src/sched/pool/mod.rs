@@ -32,6 +32,7 @@ use super::place;
 use super::thread::{self, SpawnError, Thread};
 use super::wait::WaitQueue;
 use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::lock_class::LockClass;
 use crate::arch::{percpu, tsc};
 use crate::platform::nodes;
 
@@ -139,8 +140,11 @@ impl Pool {
             number,
             name,
             cpus,
-            state: IrqLock::new(workpool::Pool::new(capacity, limits(&cpus, capacity))),
-            threads: (0..capacity).map(|_| IrqLock::new(None)).collect(),
+            state: IrqLock::of(
+                LockClass::WORKER_POOL,
+                workpool::Pool::new(capacity, limits(&cpus, capacity)),
+            ),
+            threads: (0..capacity).map(|_| IrqLock::of(LockClass::WORKER_THREAD, None)).collect(),
             queued: AtomicUsize::new(0),
             flushed: WaitQueue::new(),
             flushing: AtomicUsize::new(0),
