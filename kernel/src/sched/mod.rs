@@ -41,7 +41,7 @@ pub use self::core::{
 pub use cpus::attach as attach_cpu;
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
-pub use place::{AffinityError, set_affinity};
+pub use place::{AffinityError, set_affinity, set_node_preference};
 pub use snapshot::snapshot;
 pub use thread::{
     JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on,

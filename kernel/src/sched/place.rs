@@ -15,6 +15,7 @@ use super::thread::{self, AllThreads, Thread};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::debug::trace;
+use crate::platform::nodes;
 
 /// How often a CPU on which threads wait looks whether another has less to do.
 const BALANCE_INTERVAL_NS: u64 = 20_000_000;
@@ -36,10 +37,22 @@ fn eligible(thread: &Thread) -> CpuMask {
     if eligible.is_empty() { open } else { eligible }
 }
 
-/// Where a new thread should start.
-pub(super) fn choose_cpu_for_new(allowed: &CpuMask) -> Option<usize> {
+/// The CPUs of `node`, or else of the node that CPU number `cpu` is on.
+fn near(node: Option<usize>, cpu: usize) -> &'static CpuMask {
+    nodes::cpus_of(node.unwrap_or_else(|| nodes::nodes().node_of_cpu(cpu)))
+}
+
+/// Where a new thread should start that prefers `node`, if any.
+pub(super) fn choose_cpu_for_new(allowed: &CpuMask, node: Option<usize>) -> Option<usize> {
     let here = percpu::this_cpu().id().index();
-    choose_cpu(here, &(*allowed & cpus::open()), &CpuMask::ALL, load_of)
+    choose_cpu(here, &(*allowed & cpus::open()), near(node, here), load_of)
+}
+
+/// Has `thread` prefer the CPUs of memory node `node` when it wakes up, as far as it may use them and they are idle; or,
+/// with `None`, those of the node that it is on. A wish: a thread that would have to wait goes elsewhere. One that
+/// runs or waits stays where it is until it has slept.
+pub fn set_node_preference(thread: &Thread, node: Option<usize>) {
+    thread.set_preferred_node(node);
 }
 
 /// Puts `thread`, which is in no queue and not running, into the queue of the
@@ -50,7 +63,8 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
         // Still leaving its CPU: that one will have left it before it looks at its queue again.
         last
     } else {
-        choose_cpu(last, &eligible(thread), &CpuMask::ALL, load_of).unwrap_or(last)
+        let near = near(thread.preferred_node(), last);
+        choose_cpu(last, &eligible(thread), near, load_of).unwrap_or(last)
     };
     // Before it is queued, and may run at once on the other CPU.
     match arrival {
@@ -124,14 +138,15 @@ pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
     }
 }
 
-/// Fetches a thread for the running CPU `id`, which has none: from the CPU with the most that has one to give.
+/// Fetches a thread for the running CPU `id`, which has none: from the CPU with the most that has one to give, one of its
+/// own node before others.
 pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     let mut candidates = cpus::open();
     if !candidates.contains(id.index()) {
         return None;
     }
     loop {
-        let victim = steal_from(id.index(), &candidates, load_of)?;
+        let victim = steal_from(id.index(), &candidates, near(None, id.index()), load_of)?;
         if let Some(thread) = take_movable(victim, id.index(), u32::MAX) {
             cpu.lock_queue().queue().attach(&thread.entity, Arrival::Moved);
             return Some(thread);
@@ -163,8 +178,8 @@ fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Th
     taken
 }
 
-/// Once in a while, by a busy CPU's timer: gives a waiting thread to the CPU that has least to do, if
-/// that evens things out.
+/// Once in a while, by a busy CPU's timer: gives a waiting thread to the CPU that has least to do, of its own node before
+/// others, if that evens things out.
 pub(super) fn balance(cpu: &Cpu, id: CpuId) {
     let now_ns = tsc::now_ns();
     // Relaxed: this CPU's own.
@@ -172,10 +187,15 @@ pub(super) fn balance(cpu: &Cpu, id: CpuId) {
         return;
     }
     cpu.next_balance_ns.store(now_ns + BALANCE_INTERVAL_NS, Relaxed);
-    let Some((target, difference)) = push_to(id.index(), &cpus::open(), load_of) else { return };
-    if let Some(thread) = take_movable(id.index(), target, difference) {
-        push_to_cpu(target, thread, Arrival::Moved);
-        cpus::send_reschedule(target);
+    let mut candidates = cpus::open();
+    // Within the node, then across: where nobody would be better off on the next CPU, on one further away somebody may.
+    while let Some((target, difference)) = push_to(id.index(), &candidates, near(None, id.index()), load_of) {
+        if let Some(thread) = take_movable(id.index(), target, difference) {
+            push_to_cpu(target, thread, Arrival::Moved);
+            cpus::send_reschedule(target);
+            return;
+        }
+        candidates.remove(target);
     }
 }
 

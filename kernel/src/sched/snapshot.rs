@@ -60,6 +60,8 @@ pub struct ThreadReport {
     pub cpu: usize,
     /// That CPU's memory node.
     pub node: usize,
+    /// The memory node whose CPUs it prefers, if any.
+    pub preferred_node: Option<usize>,
     /// Its nice level; `None`: it runs only when nothing else wants to.
     pub nice: Option<Nice>,
     /// Its weight now, with what others lend it.
@@ -77,6 +79,7 @@ impl ThreadReport {
             state: state_of(&thread),
             cpu,
             node: nodes::nodes().node_of_cpu(cpu),
+            preferred_node: thread.preferred_node(),
             nice: thread.entity.nice().filter(|_| !thread.is_idle()),
             weight: thread.entity.weight(),
             allowed: thread.allowed(),

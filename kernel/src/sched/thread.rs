@@ -49,6 +49,8 @@ pub struct Thread {
     pub(super) cpu: AtomicUsize,
     /// CPUs that it may run on.
     pub(super) allowed: SharedCpuMask,
+    /// The memory node whose CPUs it prefers, or [`NO_NODE`]. Relaxed: a wish.
+    preferred_node: AtomicUsize,
     /// Its claim on CPU time, and its place in a run queue.
     pub(super) entity: Entity,
     /// Its place in a timer queue, by deadline.
@@ -87,6 +89,8 @@ impl fmt::Debug for Thread {
     }
 }
 
+/// No memory node is preferred to others.
+const NO_NODE: usize = usize::MAX;
 /// No CPU: where a thread's deadline is that has none.
 pub(super) const NO_CPU: usize = usize::MAX;
 
@@ -139,6 +143,7 @@ impl Thread {
             on_cpu: AtomicBool::new(false),
             cpu: AtomicUsize::new(cpu),
             allowed: SharedCpuMask::new(allowed),
+            preferred_node: AtomicUsize::new(NO_NODE),
             entity: Entity::new(),
             timer_node: HeapNode::new(),
             timer_cpu: AtomicUsize::new(NO_CPU),
@@ -211,6 +216,15 @@ impl Thread {
     /// CPUs that the thread may run on.
     pub fn allowed(&self) -> CpuMask {
         self.allowed.load()
+    }
+
+    /// The memory node whose CPUs it prefers, if any.
+    pub fn preferred_node(&self) -> Option<usize> {
+        Some(self.preferred_node.load(Relaxed)).filter(|node| *node != NO_NODE)
+    }
+
+    pub(super) fn set_preferred_node(&self, node: Option<usize>) {
+        self.preferred_node.store(node.unwrap_or(NO_NODE), Relaxed);
     }
 
     /// CPU time that the thread has used up to now, in nanoseconds. Asked about a thread that another CPU is just
@@ -482,13 +496,21 @@ pub struct Spawn<'a> {
     allowed: CpuMask,
     nice: Nice,
     is_idle_class: bool,
+    node: Option<usize>,
     group: Option<&'a Arc<Group>>,
 }
 
 impl<'a> Spawn<'a> {
     /// A thread of default weight that may run on any CPU.
     pub const fn new(name: &'a str) -> Self {
-        Self { name, allowed: CpuMask::ALL, nice: Nice::DEFAULT, is_idle_class: false, group: None }
+        Self {
+            name,
+            allowed: CpuMask::ALL,
+            nice: Nice::DEFAULT,
+            is_idle_class: false,
+            node: None,
+            group: None,
+        }
     }
 
     /// Only on the CPUs of `allowed`.
@@ -506,6 +528,11 @@ impl<'a> Spawn<'a> {
         Self { is_idle_class: true, ..self }
     }
 
+    /// Rather on the CPUs of memory node `node` than on others.
+    pub const fn node(self, node: usize) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
     /// In `group`, not its creator's.
     #[inline]
     pub const fn group(self, group: &'a Arc<Group>) -> Self {
@@ -517,11 +544,12 @@ impl<'a> Spawn<'a> {
         scheduler::reap();
         let stack = Stack::new().ok_or(SpawnError::NoStack)?;
         let top = stack.top();
-        let cpu = place::choose_cpu_for_new(&self.allowed).ok_or(SpawnError::NoSuchCpu)?;
+        let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
         let creator = current();
         let inherited = if creator.is_idle() { Group::root() } else { &creator.group };
         let group = self.group.unwrap_or(inherited).clone();
         let thread = enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
+        thread.set_preferred_node(self.node);
         match self.is_idle_class {
             true => thread.entity.set_idle_class(),
             false => thread.entity.set_nice(self.nice),

@@ -14,6 +14,7 @@ mod pools;
 mod sched;
 mod sched_block;
 mod sched_hotplug;
+mod sched_nodes;
 mod sched_share;
 mod sched_snapshot;
 mod stress;

@@ -31,10 +31,10 @@ impl Load {
 /// Chooses the CPU for a thread that wakes up.
 ///
 /// `last` is where it ran last (any CPU for a new thread), `allowed` its
-/// affinity, `near` the CPUs of the node it prefers, `loads` the load of a CPU
-/// or `None` when that is offline. In this order: `last` if it is idle, for its
-/// caches are warm; the next idle CPU that is near; the least loaded CPU, near ones before
-/// others (an idle one far away is least loaded too), `last` before others and
+/// affinity, `near` the CPUs of the node it prefers, or of the one that `last` is on, `loads` the load of a CPU
+/// or `None` when that is offline. In this order: `last` if it is idle and near, for its
+/// caches are warm; the next idle CPU that is near; an idle one that is not; the least loaded CPU, near ones before
+/// others; always `last` before others and
 /// then the next after it. Searching from `last` on spreads wakers that look at
 /// the same moment.
 ///
@@ -51,7 +51,7 @@ pub fn choose_cpu(
     for cpu in allowed.iter_from(last) {
         let Some(load) = loads(cpu) else { continue };
         let is_near = near.contains(cpu);
-        if load.is_idle() && (is_near || cpu == last) {
+        if load.is_idle() && is_near {
             return Some(cpu);
         }
         let rank = (!load.is_idle(), load.weight, !is_near);
@@ -63,42 +63,47 @@ pub fn choose_cpu(
 }
 
 /// Chooses the CPU that `thief`, which has nothing to run, takes a waiting
-/// thread from: of those among `candidates` on which threads wait, the one with the
-/// most weight, the next after `thief` among equals.
+/// thread from: of those among `candidates` on which threads wait, one of the thief's node, `near`, before
+/// others, then the one with the most weight, the next after `thief` among equals.
 ///
 /// `None` when nothing waits anywhere. `thief` itself is never the answer.
 #[must_use]
 pub fn steal_from(
     thief: usize,
     candidates: &CpuMask,
+    near: &CpuMask,
     loads: impl Fn(usize) -> Option<Load>,
 ) -> Option<usize> {
-    let mut best: Option<(usize, u32)> = None;
+    let mut best: Option<((bool, u32), usize)> = None;
     for cpu in candidates.without(CpuMask::single(thief)).iter_from(thief) {
         let Some(load) = loads(cpu).filter(|load| load.waiting > 0) else { continue };
-        if best.is_none_or(|(_, most)| load.weight > most) {
-            best = Some((cpu, load.weight));
+        let rank = (near.contains(cpu), load.weight);
+        if best.is_none_or(|(most, _)| rank > most) {
+            best = Some((rank, cpu));
         }
     }
-    best.map(|(cpu, _)| cpu)
+    best.map(|(_, cpu)| cpu)
 }
 
 /// Chooses the CPU that `from` should give a waiting thread to, and the weight
 /// that thread must stay below for the move to even things out: the difference
-/// of the two loads. `None` when `from` has nothing to give, or nobody is less loaded.
+/// of the two loads. A less loaded CPU of its own node, `near`, before others, then the least loaded. `None` when
+/// `from` has nothing to give, or nobody is less loaded.
 #[must_use]
 pub fn push_to(
     from: usize,
     candidates: &CpuMask,
+    near: &CpuMask,
     loads: impl Fn(usize) -> Option<Load>,
 ) -> Option<(usize, u32)> {
     let own = loads(from).filter(|load| load.waiting > 0)?;
-    let mut best: Option<(usize, u32)> = None;
+    let mut best: Option<((bool, u32), usize)> = None;
     for cpu in candidates.without(CpuMask::single(from)).iter_from(from) {
         let Some(load) = loads(cpu).filter(|load| load.weight < own.weight) else { continue };
-        if best.is_none_or(|(_, most)| own.weight - load.weight > most) {
-            best = Some((cpu, own.weight - load.weight));
+        let rank = (near.contains(cpu), own.weight - load.weight);
+        if best.is_none_or(|(most, _)| rank > most) {
+            best = Some((rank, cpu));
         }
     }
-    best
+    best.map(|((_, difference), cpu)| (cpu, difference))
 }

@@ -61,12 +61,22 @@ fn the_own_node_is_preferred() {
     assert_eq!(choose(1, &[IDLE, BUSY, IDLE]), Some(0), "even if another comes first");
     assert_eq!(choose(0, &[BUSY, BUSY, IDLE]), Some(2), "rather far than busy");
     assert_eq!(choose(2, &[BUSY, BUSY, BUSY]), Some(0), "near among equals");
-    assert_eq!(choose(2, &[IDLE, BUSY, IDLE]), Some(2), "where it was, warm");
+    assert_eq!(choose(2, &[IDLE, BUSY, IDLE]), Some(0), "home, though where it was is idle, too");
+    assert_eq!(choose(2, &[BUSY, BUSY, IDLE]), Some(2), "where it was, rather than wait at home");
+    assert_eq!(choose(3, &[BUSY, BUSY, IDLE, IDLE]), Some(3), "where it was among the far ones");
+    let steal =
+        |thief, loads: &[Load]| steal_from(thief, &CpuMask::ALL, &near, |cpu| loads.get(cpu).copied());
+    assert_eq!(steal(0, &[IDLE, queue(1), queue(3)]), Some(1), "from the own node");
+    assert_eq!(steal(0, &[IDLE, BUSY, queue(3)]), Some(2), "from another one if nothing waits there");
+    let push = |from, loads: &[Load]| push_to(from, &CpuMask::ALL, &near, |cpu| loads.get(cpu).copied());
+    assert_eq!(push(0, &[queue(3), queue(1), IDLE]), Some((1, 2 * 1024)), "to the own node");
+    assert_eq!(push(0, &[queue(3), queue(3), IDLE]), Some((2, 4 * 1024)), "to another one if that is even");
 }
 
 #[test]
 fn a_loaded_cpu_gives_to_the_least_loaded() {
-    let push = |from, loads: &[Load]| push_to(from, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
+    let push =
+        |from, loads: &[Load]| push_to(from, &CpuMask::ALL, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
     assert_eq!(push(0, &[queue(3), BUSY, queue(1)]), Some((1, 3 * 1024)));
     assert_eq!(push(0, &[queue(1), BUSY]), Some((1, 1024)), "a thread of 1024 would only change sides");
     assert_eq!(push(0, &[queue(1), HELPING]), Some((1, 2048 - 15)));
@@ -85,7 +95,9 @@ fn affinity_binds_even_when_others_are_idle() {
 
 #[test]
 fn an_idle_cpu_relieves_the_longest_queue() {
-    let steal = |thief, loads: &[Load]| steal_from(thief, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
+    let steal = |thief, loads: &[Load]| {
+        steal_from(thief, &CpuMask::ALL, &CpuMask::ALL, |cpu| loads.get(cpu).copied())
+    };
     assert_eq!(steal(0, &[IDLE, queue(1), queue(3)]), Some(2));
     assert_eq!(steal(2, &[queue(1), queue(1), IDLE, queue(1)]), Some(3), "next among equals");
     let light = Load { waiting: 4, running: true, weight: 5 * 15 };
@@ -94,7 +106,7 @@ fn an_idle_cpu_relieves_the_longest_queue() {
     assert_eq!(steal(0, &[IDLE, BUSY, BUSY]), None, "what runs is not stolen");
     assert_eq!(steal(0, &[queue(9)]), None, "not from itself");
     let not_2 = CpuMask::ALL.without(CpuMask::single(2));
-    assert_eq!(steal_from(0, &not_2, |_| Some(queue(1))), Some(1));
+    assert_eq!(steal_from(0, &not_2, &CpuMask::ALL, |_| Some(queue(1))), Some(1));
 }
 
 const CPUS: usize = 9;
@@ -160,7 +172,7 @@ proptest! {
             .iter()
             .filter_map(|&cpu| {
                 let load = load(cpu)?;
-                let is_near = near.contains(&cpu) || load.is_idle() && cpu == last;
+                let is_near = near.contains(&cpu);
                 Some((!load.is_idle(), load.weight, !is_near, distance(last, cpu), cpu))
             })
             .min()
@@ -172,6 +184,7 @@ proptest! {
     fn the_relieved_cpu_has_most_to_give(
         loads in prop::collection::vec(any_load(), CPUS),
         candidates in prop::collection::btree_set(0..CPUS + 3, 0..CPUS),
+        near in prop::collection::btree_set(0..CPUS, 0..CPUS),
         thief in 0..CPUS,
     ) {
         let load = |cpu: usize| loads.get(cpu).copied().flatten();
@@ -181,9 +194,10 @@ proptest! {
             .filter(|&&cpu| cpu != thief)
             .filter_map(|&cpu| Some((load(cpu)?, cpu)))
             .filter(|&(load, _)| load.waiting > 0)
-            .max_by_key(|&(load, cpu)| (load.weight, usize::MAX - distance(thief, cpu)))
+            .max_by_key(|&(load, cpu)| (near.contains(&cpu), load.weight, usize::MAX - distance(thief, cpu)))
             .map(|(_, cpu)| cpu);
-        prop_assert_eq!(steal_from(thief, &mask, load), best);
+        let near_mask = near.iter().copied().collect();
+        prop_assert_eq!(steal_from(thief, &mask, &near_mask, load), best);
     }
 }
 

@@ -33,16 +33,16 @@ impl LockClass {
     pub const WAIT_QUEUE: Self = class(40, "wait queue");
     /// Owner and waiting threads of a sleeping mutex.
     pub const MUTEX_STATE: Self = class(40, "mutex state");
-    /// A pool of workers: who idles, and what waits.
-    pub const POOL: Self = class(50, "worker pool");
-    /// Which thread a worker is.
-    pub const POOL_WORKER: Self = class(51, "worker's thread");
-    /// Where a piece of work is in its queue, and who asked for it.
-    pub const POOL_ITEM: Self = class(52, "work item");
-    /// What a helper is to do.
-    pub const HELPER_SLOT: Self = class(52, "helper slot");
-    /// For which group a worker works.
-    pub const ERRAND: Self = class(60, "errand");
+    /// Workers of a pool, and what waits for them.
+    pub const WORKER_POOL: Self = class(50, "worker pool");
+    /// The thread of a worker.
+    pub const WORKER_THREAD: Self = class(51, "worker thread");
+    /// A work item's place in the queue, and how it is to be done.
+    pub const WORK_ITEM: Self = class(52, "work item");
+    /// What a helper is to do, and which helpers are free.
+    pub const HELPER_SLOT: Self = class(53, "helper slot");
+    /// For whom a thread works.
+    pub const ERRAND: Self = class(53, "errand");
     /// To whom a thread lends weight.
     pub const LOAN: Self = class(60, "loan");
     /// One CPU's run queue.

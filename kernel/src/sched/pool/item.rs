@@ -100,10 +100,10 @@ impl Work {
     pub const fn new() -> Self {
         Self {
             state: ItemState::new(),
-            next: IrqLock::of(LockClass::POOL_ITEM, None),
+            next: IrqLock::of(LockClass::WORK_ITEM, None),
             number: AtomicU64::new(0),
             place: AtomicU64::new(0),
-            request: IrqLock::of(LockClass::POOL_ITEM, None),
+            request: IrqLock::of(LockClass::WORK_ITEM, None),
             over: WaitQueue::new(),
             waiting: AtomicUsize::new(0),
         }

@@ -140,8 +140,11 @@ impl Pool {
             number,
             name,
             cpus,
-            state: IrqLock::of(LockClass::POOL, workpool::Pool::new(capacity, limits(&cpus, capacity))),
-            threads: (0..capacity).map(|_| IrqLock::of(LockClass::POOL_WORKER, None)).collect(),
+            state: IrqLock::of(
+                LockClass::WORKER_POOL,
+                workpool::Pool::new(capacity, limits(&cpus, capacity)),
+            ),
+            threads: (0..capacity).map(|_| IrqLock::of(LockClass::WORKER_THREAD, None)).collect(),
             queued: AtomicUsize::new(0),
             flushed: WaitQueue::new(),
             flushing: AtomicUsize::new(0),

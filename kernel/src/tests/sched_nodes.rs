@@ -1,0 +1,120 @@
+//! Threads and memory nodes.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use crate::arch::tsc;
+use crate::debug::ktest::Stopped;
+use crate::platform::nodes;
+use crate::sched::snapshot::{self, ThreadState};
+use crate::sched::{self, JoinHandle, Spawn};
+use crate::{check, kernel_tests, skip_if};
+
+/// Nodes with a CPU that is online.
+fn nodes_with_cpus() -> Vec<usize> {
+    let has_cpu = |node: &usize| !(*nodes::cpus_of(*node) & sched::online_cpus()).is_empty();
+    (0..nodes::nodes().len()).filter(has_cpu).collect()
+}
+
+/// A thread that sleeps until it is woken, again and again, and says on which node it then is.
+struct Sleeper {
+    thread: JoinHandle,
+    seen: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+const NOT_YET: usize = usize::MAX;
+
+impl Sleeper {
+    fn start(spawn: Spawn<'_>) -> Result<Self, Stopped> {
+        let (seen, stop) = (Arc::new(AtomicUsize::new(NOT_YET)), Arc::new(AtomicBool::new(false)));
+        let (slot, stopped) = (seen.clone(), stop.clone());
+        let sleep = move || {
+            while !stopped.load(SeqCst) {
+                slot.store(nodes::current(), SeqCst);
+                sched::park(None);
+            }
+        };
+        let thread = spawn.start(sleep).map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        Ok(Self { thread, seen, stop })
+    }
+
+    fn is_asleep(&self) -> bool {
+        let thread = self.thread.thread();
+        let report = snapshot::threads().find(|report| report.tid() == thread.tid());
+        self.seen.load(SeqCst) != NOT_YET && report.is_some_and(|report| report.state == ThreadState::Blocked)
+    }
+
+    /// Wakes it `times` times; how often it was on `node` then.
+    fn times_on(&self, node: usize, times: usize) -> Result<usize, Stopped> {
+        let mut there = 0;
+        for _ in 0..times {
+            let start_ns = tsc::now_ns();
+            while !self.is_asleep() {
+                check!(tsc::now_ns() - start_ns < 20_000_000_000, "a woken thread does not run");
+                sched::sleep_ns(200_000);
+            }
+            there += usize::from(self.seen.swap(NOT_YET, SeqCst) == node);
+            sched::unpark(self.thread.thread());
+        }
+        Ok(there)
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.stop.store(true, SeqCst);
+        sched::unpark(self.thread.thread());
+        self.thread.clone().join();
+    }
+}
+
+kernel_tests! { "sched":
+    fn a_thread_starts_and_wakes_up_on_the_node_it_prefers() {
+        const TIMES: usize = 40;
+        let nodes = nodes_with_cpus();
+        skip_if!(nodes.len() < 2, "needs two nodes with cpus");
+        for node in &nodes {
+            let sleeper = Sleeper::start(Spawn::new("test/home").node(*node))?;
+            // Now and then somebody else runs on all of its CPUs.
+            let there = sleeper.times_on(*node, TIMES)?;
+            check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}");
+            let report = snapshot::threads().find(|report| report.tid() == sleeper.thread.thread().tid());
+            check!(report.is_some_and(|report| report.preferred_node == Some(*node)));
+        }
+        // Sent from node to node.
+        let sleeper = Sleeper::start(Spawn::new("test/nomad"))?;
+        for node in nodes.iter().rev().chain(&nodes) {
+            sched::set_node_preference(sleeper.thread.thread(), Some(*node));
+            sleeper.times_on(*node, 1)?;
+            let there = sleeper.times_on(*node, TIMES)?;
+            check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}, where it was sent");
+        }
+        // Left alone it stays where it is.
+        let last = nodes.last().copied().unwrap_or(0);
+        sched::set_node_preference(sleeper.thread.thread(), None);
+        let there = sleeper.times_on(last, TIMES)?;
+        check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times still on node {last}");
+    }
+
+    /// A wish is no order: where the node's CPUs are taken, or there are none, the thread runs elsewhere at once.
+    fn a_preferred_node_without_room_is_no_reason_to_wait() {
+        let nodes = nodes_with_cpus();
+        skip_if!(nodes.len() < 2, "needs two nodes with cpus");
+        let mut spinners = super::sched_share::Spinners::new();
+        for cpu in (*nodes::cpus_of(nodes[1]) & sched::online_cpus()).iter() {
+            spinners.start(Spawn::new("test/load").on(runqueue::CpuMask::single(cpu)))?;
+        }
+        let all_run = || spinners.threads().iter().all(|thread| thread.thread().cpu_time_ns() > 0);
+        while !all_run() {
+            sched::sleep_ns(1_000_000);
+        }
+        let sleeper = Sleeper::start(Spawn::new("test/elsewhere").node(nodes[1]))?;
+        let there = sleeper.times_on(nodes[1], 40)?;
+        check!(there <= 10, "{there} of 40 times on node {}, which is busy", nodes[1]);
+        drop(spinners);
+        let nowhere = Sleeper::start(Spawn::new("test/nowhere").node(usize::MAX - 1))?;
+        nowhere.times_on(0, 3)?;
+    }
+}
