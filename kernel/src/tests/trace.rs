@@ -75,17 +75,20 @@ kernel_tests! { "trace":
             .iter()
             .map(|cpu| {
                 sched::spawn_on(CpuMask::single(*cpu), "test/writer", move || {
-                    for number in 0..rounds {
+                    let mut number = 0;
+                    while number < rounds || !DONE.load(SeqCst) {
                         trace::event(Class::Fault, || Event::PageFault { address: number });
+                        number += 1;
                     }
                 })
             })
             .collect();
         let reader = sched::spawn("test/reader", || {
-            while !DONE.load(SeqCst) {
+            for _ in 0..2 {
                 for cpu in online() {
                     let mut last = (0, None);
-                    for (ticks, _, event) in trace::last_events(cpu, 500) {
+                    // From the oldest on, which is overwritten just now.
+                    for (ticks, _, event) in trace::last_events(cpu, u64::MAX) {
                         assert!(ticks >= last.0, "cpu {cpu}: time goes back");
                         last.0 = ticks;
                         if let Event::PageFault { address } = event {
@@ -95,17 +98,18 @@ kernel_tests! { "trace":
                         }
                     }
                 }
-                sched::yield_now();
             }
+            DONE.store(true, SeqCst);
         });
+        if reader.is_err() {
+            DONE.store(true, SeqCst);
+        }
         for thread in writers.into_iter().flatten() {
             thread.join();
         }
-        DONE.store(true, SeqCst);
-        if let Ok(reader) = reader {
-            reader.join();
-        }
+        let was_read = reader.map(|reader| reader.join()).is_ok();
         check!(trace::stop());
+        check!(was_read, "no thread could be had");
         for cpu in cpus {
             let kept = events_of(cpu, trace::recorded(cpu).saturating_sub(rounds / 2));
             check!(in_order(&kept));
