@@ -2,7 +2,7 @@
 
 use alloc::string::ToString;
 
-use params::registry::{FAULT_HANG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
+use params::registry::{FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
 use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
@@ -19,11 +19,23 @@ pub fn inject() {
     });
     on_cpu(&FAULT_HANG_CPU, || {
         x86_64::instructions::interrupts::disable();
-        loop {
-            core::hint::spin_loop();
+        spin()
+    });
+    on_cpu(&FAULT_HOG_CPU, || {
+        let cpu = crate::arch::percpu::this_cpu().id().index();
+        let waits = sched::spawn_on(CpuMask::single(cpu), "fault.hog_cpu/waits", spin);
+        crate::arch::apic::local().refuse_interrupts();
+        if waits.is_ok() {
+            spin()
         }
     });
     misuse(FAULT_MISUSE.get());
+}
+
+fn spin() {
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 /// Misuses locks, threads or memory, where that is found out.

@@ -6,5 +6,6 @@ pub mod ktest;
 #[cfg(debug_assertions)]
 mod misuse;
 pub mod panic;
+mod self_watch;
 pub mod trace;
 pub mod watchdog;

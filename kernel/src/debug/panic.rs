@@ -95,8 +95,8 @@ fn is_boot_stack_guard(address: u64) -> bool {
     (pvh::boot_stack_guard()..pvh::boot_stack_guard() + 4096).contains(&address)
 }
 
-/// The non-maskable interrupt: another CPU ends the machine, or hardware
-/// is in trouble.
+/// The non-maskable interrupt: another CPU ends the machine, the watchdog of a
+/// machine with one CPU looks, or hardware is in trouble.
 pub fn nmi(frame: &TrapFrame) {
     if PANICKING.load(SeqCst) {
         let this = percpu::this_cpu();
@@ -104,7 +104,9 @@ pub fn nmi(frame: &TrapFrame) {
         this.stopped_rip.store(frame.rip, SeqCst);
         cpu::halt_forever();
     }
-    fatal_exception(frame)
+    if !super::self_watch::nmi(frame) {
+        fatal_exception(frame)
+    }
 }
 
 fn cpu_number() -> u32 {

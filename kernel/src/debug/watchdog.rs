@@ -2,11 +2,12 @@
 //! threads wait but none is ever switched to.
 //!
 //! A thread on the first CPU pings every other one that is not idle, a few times in the time allowed, and a thread on
-//! the last CPU pings the first: so one stuck CPU is always found by another one. Idle CPUs are left alone,
-//! and a machine with one CPU has nobody to watch it. What is found ends the run: the stuck
+//! the last CPU pings the first: so one stuck CPU is always found by another one. Idle CPUs are left alone.
+//! A machine with one CPU has a timer to watch it ([`self_watch`]). What is found ends the run: the stuck
 //! CPU is stopped by NMI, which interrupts-off does not keep out, and its backtrace told.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
 use ::trace::{Class, Event};
@@ -15,21 +16,27 @@ use protocol::exit::Verdict;
 use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
-use super::{backtrace, panic, trace};
+use super::{backtrace, panic, self_watch, trace};
 use crate::arch::percpu::{self, CpuId, PerCpu};
 use crate::arch::{apic, exit, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn};
 
 /// Pings in the time allowed: one that is lost in a slow emulator must not end a run.
-const ROUNDS: u64 = 4;
+pub(super) const ROUNDS: u64 = 4;
 
 /// Starts watching, unless `watchdog.timeout_ms` is 0.
 pub fn start() {
     let timeout_ns = WATCHDOG_TIMEOUT_MS.get() * 1_000_000;
     let cpus: Vec<CpuId> = percpu::all().filter(|cpu| cpu.is_online()).map(PerCpu::id).collect();
     let (Some(first), Some(last)) = (cpus.first().copied(), cpus.last().copied()) else { return };
-    if timeout_ns == 0 || first == last {
+    if timeout_ns == 0 {
+        return;
+    }
+    if first == last {
+        if let Err(why) = self_watch::start(timeout_ns) {
+            log::info!("watchdog: {why}: if the one cpu gets stuck, only an onlooker will see it");
+        }
         return;
     }
     for (name, on, watched) in [("watchdog/0", first, &cpus[1..]), ("watchdog/1", last, &cpus[..1])] {
@@ -84,15 +91,7 @@ impl Watch {
         }
         let starved_ns = now_ns - self.starved_since_ns;
         if starved_ns >= timeout_ns {
-            let waiting = sched::queue_length(number);
-            bark(
-                self.cpu,
-                format_args!(
-                    "runs one thread for {} ms while {waiting} wait, a slice is {} ms",
-                    starved_ns / 1_000_000,
-                    runqueue::fair::SLICE_NS / 1_000_000
-                ),
-            );
+            bark(self.cpu, format_args!("{}", Starved { cpu: number, ns: starved_ns }));
         }
         if !sched::is_idle(number) {
             if self.unanswered_since == 0 {
@@ -104,11 +103,25 @@ impl Watch {
     }
 }
 
+/// CPU number `cpu` has kept one thread for `ns` although others wait.
+pub(super) struct Starved {
+    pub(super) cpu: usize,
+    pub(super) ns: u64,
+}
+
+impl fmt::Display for Starved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, waiting) = (self.ns / 1_000_000, sched::queue_length(self.cpu));
+        let slice_ms = runqueue::fair::SLICE_NS / 1_000_000;
+        write!(f, "runs one thread for {ms} ms while {waiting} wait, a slice is {slice_ms} ms")
+    }
+}
+
 /// Tells what is wrong with `cpu` and where it was, and ends the run.
-fn bark(cpu: CpuId, what: core::fmt::Arguments<'_>) -> ! {
+pub(super) fn bark(cpu: CpuId, what: fmt::Arguments<'_>) -> ! {
     panic::take_over();
     let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
-    let _ = core::fmt::write(&mut message, format_args!("watchdog: cpu {cpu} {what}"));
+    let _ = fmt::write(&mut message, format_args!("watchdog: cpu {cpu} {what}"));
     let block = percpu::get(cpu);
     let backtrace = backtrace::collect(block.stopped_rip.load(SeqCst), block.stopped_rbp.load(SeqCst));
     // SAFETY: `take_over` has stopped every other CPU; one that did not stop has not moved for long either.

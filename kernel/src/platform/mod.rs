@@ -27,6 +27,14 @@ pub fn serial_route() -> Option<Route> {
     SERIAL_ROUTE.get().copied()
 }
 
+/// Physical address of the HPET's registers, for later.
+static HPET: Once<u64> = Once::new();
+
+/// Physical address of the HPET's registers, if there is one.
+pub fn hpet() -> Option<u64> {
+    HPET.get().copied()
+}
+
 /// The machine.
 pub struct Topology {
     /// CPUs by APIC id; the boot CPU first.
@@ -69,7 +77,12 @@ fn region(region: &MemoryRegion) -> Region {
 pub fn topology(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
     let boot_cpu = cpu::apic_id();
     match acpi::read(boot_info.rsdp_addr.into_option(), map, boot_cpu) {
-        Ok(topology) => topology,
+        Ok(topology) => {
+            if let Some(registers) = topology.hpet {
+                HPET.call_once(|| registers);
+            }
+            topology
+        }
         Err(problem) => {
             warning(format_args!("acpi: {problem}; going on with one CPU"));
             let (cpus, _) = CpuList::collect([], boot_cpu, 1);

@@ -22,6 +22,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("hang::onlooker::names_where_every_cpu_stood", hang),
     ("stuck_cpu::watchdog::ends_the_run_and_tells_where", stuck_cpu),
     ("stuck_boot_cpu::watchdog::ends_the_run_and_tells_where", stuck_boot_cpu),
+    ("stuck_only_cpu::watchdog::ends_the_run_and_tells_where", stuck_only_cpu),
+    ("hogged_only_cpu::watchdog::ends_the_run_and_tells_where", hogged_only_cpu),
+    ("hogged_cpu::watchdog::ends_the_run_and_tells_where", hogged_cpu),
+    ("busy_only_cpu::watchdog::leaves_it_alone", busy_only_cpu),
     ("no_helpers::jobs::run_on_their_caller", no_helpers),
     ("allocation_fails::jobs::is_told_and_the_run_goes_on", allocation_fails),
     ("small_memory::jobs::are_fitted_or_skipped", small_memory),
@@ -178,16 +182,55 @@ fn stuck_boot_cpu(lab: &Lab) -> Result<(), Failed> {
     stuck_on(lab, 0)
 }
 
+/// Nobody else is there to see it: the CPU is interrupted by NMI.
+fn stuck_only_cpu(lab: &Lab) -> Result<(), Failed> {
+    found_by_watchdog(lab, &SMP1, "fault.hang_cpu", 0, "answers no interrupt")
+}
+
+/// Interrupts are on, but the CPU lets none through: the thread that waits never gets it.
+fn hogged_only_cpu(lab: &Lab) -> Result<(), Failed> {
+    found_by_watchdog(lab, &SMP1, "fault.hog_cpu", 0, "runs one thread")
+}
+
+fn hogged_cpu(lab: &Lab) -> Result<(), Failed> {
+    found_by_watchdog(lab, &SMP2, "fault.hog_cpu", 1, "answers no interrupt")
+}
+
+/// Work that takes several times as long as the watchdog allows is no reason to bark: the CPU takes interrupts meanwhile.
+fn busy_only_cpu(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP1, "timing.bytes=256M timing.repeat=5 watchdog.timeout_ms=100")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let is_watched = !evidence.run.log.iter().any(|line| line.contains("watchdog:"));
+    ensure(&evidence, is_watched, "nobody watched")?;
+    let ran_ns: u64 = evidence.report.jobs.iter().map(|row| row.ns).sum();
+    ensure(
+        &evidence,
+        ran_ns > 300_000_000,
+        format_args!("the jobs took {ran_ns} ns, too little to say anything"),
+    )
+}
+
 fn stuck_on(lab: &Lab, cpu: u32) -> Result<(), Failed> {
-    let evidence = lab.boot(&SMP2, &format!("fault.hang_cpu={cpu} watchdog.timeout_ms=2000"))?;
+    found_by_watchdog(lab, &SMP2, "fault.hang_cpu", cpu, "answers no interrupt")
+}
+
+/// The fault `parameter` on `cpu` ends the run, with the thread, the reason and the place.
+fn found_by_watchdog(
+    lab: &Lab,
+    shape: &Shape,
+    parameter: &str,
+    cpu: u32,
+    reason: &str,
+) -> Result<(), Failed> {
+    let evidence = lab.boot(shape, &format!("{parameter}={cpu} watchdog.timeout_ms=2000"))?;
     expect_verdict(&evidence, Verdict::Watchdog)?;
     let told = evidence.records().iter().any(|record| match record {
         Record::Panic { cpu: told, thread, message, .. } => {
-            *told == cpu && thread == "fault.hang_cpu" && message.contains("answers no interrupt")
+            *told == cpu && thread.starts_with(parameter) && message.contains(reason)
         }
         _ => false,
     });
-    ensure(&evidence, told, format_args!("no record names cpu {cpu}, its thread, and that it is stuck"))?;
+    ensure(&evidence, told, format_args!("no record names cpu {cpu}, its thread, and that it {reason}"))?;
     ensure_symbols(&evidence, "inject")?;
     ensure_ended_as_failed(&evidence)
 }

@@ -192,6 +192,12 @@ pub static FAULT_HANG_CPU: OptionParam = OptionParam::new(
     0..=MAX_CPUS - 1,
     "CPU that stops with interrupts off once the machine is up; a job then waits for it for ever",
 );
+/// `fault.hog_cpu`.
+pub static FAULT_HOG_CPU: OptionParam = OptionParam::new(
+    "fault.hog_cpu",
+    0..=MAX_CPUS - 1,
+    "CPU that a thread keeps from others by letting no interrupt through, with interrupts on, once the machine is up",
+);
 /// `fault.misuse`.
 pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
     "fault.misuse",
@@ -253,6 +259,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_HOG_CPU,
     &FAULT_MISUSE,
 ];
 

@@ -122,6 +122,12 @@ impl LocalApic {
         self.write(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | u32::from(VECTOR_SPURIOUS));
     }
 
+    /// Has the running CPU take no interrupt but NMIs, although it would: for fault injection.
+    pub fn refuse_interrupts(self) {
+        const HIGHEST: u32 = 0xff;
+        self.write(REG_TASK_PRIORITY, HIGHEST);
+    }
+
     /// Tells the APIC that the interrupt being handled is done with.
     pub fn end_of_interrupt(self) {
         self.write(REG_EOI, 0);

@@ -9,6 +9,7 @@ const REG_VERSION: u32 = 0x01;
 /// First of the redirection entries, two registers for each pin.
 const REG_REDIRECTION: u32 = 0x10;
 
+const DELIVER_NMI: u32 = 0b100 << 8;
 const ACTIVE_LOW: u32 = 1 << 13;
 const LEVEL: u32 = 1 << 15;
 const MASKED: u32 = 1 << 16;
@@ -63,6 +64,17 @@ impl IoApic {
         self.write(REG_REDIRECTION + u32::from(pin) * 2 + 1, u32::from(to.apic_id) << DESTINATION_SHIFT);
         let signal = if to.is_active_low { ACTIVE_LOW } else { 0 } | if to.is_level { LEVEL } else { 0 };
         self.write(REG_REDIRECTION + u32::from(pin) * 2, u32::from(to.vector) | signal);
+        true
+    }
+
+    /// Has a pin interrupt by NMI, at a rising edge, the CPU with this APIC id; false when there is no such pin.
+    pub fn redirect_as_nmi(&mut self, pin: u8, apic_id: u8) -> bool {
+        if u32::from(pin) >= self.pins() {
+            return false;
+        }
+        self.mask(pin);
+        self.write(REG_REDIRECTION + u32::from(pin) * 2 + 1, u32::from(apic_id) << DESTINATION_SHIFT);
+        self.write(REG_REDIRECTION + u32::from(pin) * 2, DELIVER_NMI);
         true
     }
 

@@ -13,6 +13,7 @@ pub mod irq;
 pub mod lock_class;
 #[cfg(debug_assertions)]
 pub mod lock_order;
+pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;
