@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and a clear line for what cannot.
 
 use crate::failure::Failure;
+use crate::kernel::Profile;
 use crate::list::{CPUS_MAX, ThreadCounts};
 use crate::size::Size;
 use clap::error::ErrorKind;
@@ -93,8 +94,11 @@ pub struct Options {
     /// One more argument for QEMU; may be given again
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub qemu_args: Vec<String>,
+    /// How the kernel is built
+    #[arg(long, value_enum, default_value_t = Profile::Kernel)]
+    pub profile: Profile,
     /// Boot this ELF file and build nothing
-    #[arg(long, value_name = "ELF")]
+    #[arg(long, value_name = "ELF", conflicts_with = "profile")]
     pub kernel: Option<PathBuf>,
     /// Install what is missing without asking
     #[arg(long)]

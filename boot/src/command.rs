@@ -3,7 +3,7 @@
 use crate::cli::{Cli, Command, Options};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
-use crate::kernel;
+use crate::kernel::{self, Profile};
 use crate::qemu::{self, Accel, Machine};
 use crate::report::{self, Paths, Report};
 use crate::run::{self, Ending, Limits};
@@ -36,14 +36,14 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
         }
         Some(Command::Build) => {
             let tools = doctor::provide(system, consent, &[What::Toolchain, What::Linker])?;
-            say(&build(&tools)?.display().to_string());
+            say(&build(&tools, options.profile)?.display().to_string());
             Ok(0)
         }
         Some(Command::Clippy) => {
             let tools = doctor::provide(system, consent, &[What::Toolchain, What::Linker, What::Clippy])?;
             let toolchain = tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there");
             let clippy = toolchain.clippy(system).expect("clippy was wanted, so it is there");
-            kernel::lint(toolchain, &clippy).map(|()| 0)
+            kernel::lint(toolchain, &clippy, options.profile).map(|()| 0)
         }
         Some(Command::Bench { suite }) => {
             let what = suite.as_ref().map_or("bench".into(), |suite| format!("bench:{suite}"));
@@ -62,7 +62,7 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             let tools = doctor::provide(system, consent, wanted)?;
             let elf = match &options.kernel {
                 Some(elf) => elf.clone(),
-                None => build(&tools)?,
+                None => build(&tools, options.profile)?,
             };
             boot(options, &tools, elf, interrupt)
         }
@@ -74,12 +74,12 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn build(tools: &Examination) -> Result<PathBuf, Failure> {
-    kernel::build(tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there"))
+fn build(tools: &Examination, profile: Profile) -> Result<PathBuf, Failure> {
+    kernel::build(tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there"), profile)
 }
 
 fn kernel_path(options: &Options) -> PathBuf {
-    options.kernel.clone().unwrap_or_else(kernel::elf_path)
+    options.kernel.clone().unwrap_or_else(|| kernel::elf_path(options.profile))
 }
 
 /// The machine that the options describe.
@@ -195,14 +195,14 @@ impl Drop for Show {
     }
 }
 
-/// What the tests in `tests/` boot: the kernel, built if need be, and the emulator.
+/// What the tests in `tests/` boot: the kernel in `profile`, built if need be, and the emulator.
 ///
 /// # Errors
 ///
 /// When something is missing or the kernel does not build.
-pub fn prepare(system: &impl System) -> Result<(PathBuf, PathBuf), Failure> {
+pub fn prepare(system: &impl System, profile: Profile) -> Result<(PathBuf, PathBuf), Failure> {
     let tools = doctor::provide(system, Consent::ByRule, &What::ALL)?;
-    let elf = build(&tools)?;
+    let elf = build(&tools, profile)?;
     let qemu: &Path = tools.qemu.as_deref().expect("QEMU was wanted, so it is there");
     Ok((elf, qemu.to_path_buf()))
 }

@@ -19,16 +19,36 @@ pub fn workspace() -> &'static Path {
         .expect("this crate lies one level below the workspace root")
 }
 
+/// How the kernel is built: cargo's profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// As it is meant to run
+    #[default]
+    Kernel,
+    /// With everything checked that can be: asserts, lock order, freed memory
+    KernelDebug,
+}
+
+impl Profile {
+    /// The profile's name, as cargo and its target directory know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::KernelDebug => "kernel-debug",
+        }
+    }
+}
+
 /// Where the kernel's ELF file is after a build.
-pub fn elf_path() -> PathBuf {
-    target_directory().join("x86_64-ktask/kernel/ktask-kernel")
+pub fn elf_path(profile: Profile) -> PathBuf {
+    target_directory().join("x86_64-ktask").join(profile.name()).join("ktask-kernel")
 }
 
 fn target_directory() -> PathBuf {
     workspace().join("target/kernel")
 }
 
-/// Builds the kernel with `toolchain`, and returns where its ELF file is.
+/// Builds the kernel in `profile` with `toolchain`, and returns where its ELF file is.
 ///
 /// At a terminal one line shows the progress; the compiler's messages appear when there is something to read.
 /// Elsewhere cargo's own lines pass through, on standard error.
@@ -36,22 +56,22 @@ fn target_directory() -> PathBuf {
 /// # Errors
 ///
 /// When cargo cannot be started or the build fails.
-pub fn build(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
-    let mut command = command(toolchain, &toolchain.cargo, "build");
+pub fn build(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf, Failure> {
+    let mut command = command(toolchain, &toolchain.cargo, "build", profile);
     match run(&mut command)? {
-        true => Ok(elf_path()),
+        true => Ok(elf_path(profile)),
         false => Err(Failure::failed("the kernel does not build; the compiler's messages are above")),
     }
 }
 
-/// Lints the kernel, and what it is made of, with the `clippy` of `toolchain`; warnings are errors.
+/// Lints the kernel in `profile`, and what it is made of, with the `clippy` of `toolchain`; warnings are errors.
 ///
 /// # Errors
 ///
 /// When clippy cannot be started or finds something.
-pub fn lint(toolchain: &Toolchain, clippy: &Path) -> Result<(), Failure> {
+pub fn lint(toolchain: &Toolchain, clippy: &Path, profile: Profile) -> Result<(), Failure> {
     // Started by its own path: `cargo clippy` would look for it beside rustup's programs, and find that of another Rust.
-    let mut command = command(toolchain, clippy, "clippy");
+    let mut command = command(toolchain, clippy, "clippy", profile);
     command.env("CARGO", &toolchain.cargo).args(["--", "--deny", "warnings"]);
     match run(&mut command)? {
         true => Ok(()),
@@ -65,7 +85,7 @@ fn run(command: &mut Command) -> Result<bool, Failure> {
 }
 
 /// The nested cargo, or a program that takes its arguments.
-fn command(toolchain: &Toolchain, program: &Path, subcommand: &str) -> Command {
+fn command(toolchain: &Toolchain, program: &Path, subcommand: &str, profile: Profile) -> Command {
     let mut command = Command::new(program);
     remove_build_environment(&mut command);
     command
@@ -73,7 +93,7 @@ fn command(toolchain: &Toolchain, program: &Path, subcommand: &str) -> Command {
         .env("RUSTC", &toolchain.rustc)
         // Unstable flags on a released compiler, as the Linux kernel does: a fixed compiler means fixed behaviour.
         .env("RUSTC_BOOTSTRAP", "1")
-        .args([subcommand, "--package", "ktask-kernel", "--profile", "kernel"])
+        .args([subcommand, "--package", "ktask-kernel", "--profile", profile.name()])
         .args(["--target", "x86_64-ktask.json"])
         .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins"])
         .arg("-Zbuild-std-features=compiler-builtins-mem")
@@ -95,7 +115,7 @@ mod tests {
             version: Version { major: 1, minor: 96 },
             sysroot: "/opt/t".into(),
         };
-        let command = command(&toolchain, &toolchain.cargo, "build");
+        let command = command(&toolchain, &toolchain.cargo, "build", Profile::Kernel);
         assert_eq!(command.get_program(), "/opt/t/bin/cargo");
         let env = |name: &str| {
             let (_, value) = command.get_envs().find(|(key, _)| *key == name).expect(name);
@@ -108,6 +128,12 @@ mod tests {
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
         assert!(arguments.windows(2).any(|pair| pair == ["--package", "ktask-kernel"]), "{arguments:?}");
         assert!(arguments.last().unwrap().ends_with("target/kernel"), "{arguments:?}");
+    }
+
+    #[test]
+    fn a_profile_has_a_file_of_its_own() {
+        assert!(elf_path(Profile::Kernel).ends_with("x86_64-ktask/kernel/ktask-kernel"));
+        assert!(elf_path(Profile::KernelDebug).ends_with("x86_64-ktask/kernel-debug/ktask-kernel"));
     }
 
     #[test]

@@ -155,7 +155,15 @@ impl Report {
                 self.trouble.extend(trace(symbols, backtrace.as_slice(), true));
             }
             Record::End { reason, .. } if !reason.is_empty() => self.ending += &format!(": {reason}"),
-            Record::End { .. } | Record::Boot { .. } | Record::Job { .. } | Record::Bench { .. } => {}
+            Record::End { .. }
+            | Record::Boot { .. }
+            | Record::Job { .. }
+            | Record::Bench { .. }
+            | Record::Thread { .. }
+            | Record::Cpu { .. }
+            | Record::Command { .. }
+            | Record::TraceName { .. }
+            | Record::Trace { .. } => {}
         }
     }
 

@@ -20,11 +20,12 @@ use crate::mm::early::EarlyMemory;
 use crate::mm::stacks::{self, INTERRUPT_STACK_PAGES, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, heap, page_cache, pages, space, zero};
 use crate::platform::{self, Topology, nodes};
-use crate::{debug, sched};
+use crate::{debug, sched, shell};
 
 static HOOKS: Hooks = Hooks {
     timer: sched::timer_interrupt,
     reschedule: sched::reschedule_interrupt,
+    serial: shell::input::interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::panic::nmi,
     page_fault: jobs::huge_file::page_fault,

@@ -18,6 +18,7 @@ mod jobs;
 mod mm;
 mod platform;
 mod sched;
+mod shell;
 mod tests;
 
 use bootloader_api::BootInfo;
@@ -39,6 +40,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 /// The first thread: the rest of the boot, then what the command line asked for.
 fn main_thread(mut boot: boot::Unfinished) {
     boot.start_cpus();
+    debug::trace::start_at_boot();
     boot.start_helpers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
@@ -47,6 +49,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     debug::watchdog::start();
     debug::fault::inject();
     let verdict = run();
+    debug::trace::finish();
     power_off(verdict)
 }
 
@@ -56,9 +59,10 @@ fn run() -> Result<(), &'static str> {
     let what = params::registry::RUN.get(&mut buffer);
     let (what, pattern) = what.split_once(':').unwrap_or((what, ""));
     match what {
+        "shell" => shell::run(),
         "test" if !debug::ktest::run(pattern) => Err("a test failed, or no test has such a name"),
         "bench" if !bench::run(pattern) => Err("a benchmark failed, or none has such a name"),
-        "timing" if !jobs::timing::run() => Err("the result of a job was wrong"),
+        "timing" if !jobs::timing::run(None) => Err("the result of a job was wrong"),
         _ => Ok(()),
     }
 }

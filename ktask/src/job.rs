@@ -10,7 +10,8 @@ use crate::engine::{self, Body, Ending, Piece, Plan, Threads};
 use crate::raw::Lock;
 use crate::walk::{Row, WalkBody};
 use crate::{
-    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, Tuning, Unit, check,
+    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, TracedJob, Tuning,
+    Unit, check,
 };
 
 /// How far a job may go in using the machine.
@@ -66,6 +67,7 @@ pub struct Job<'a, U: Unit> {
     pub(crate) takes_locks: LockSet,
     lineage: Lineage,
     pub(crate) gaps_allowed: bool,
+    name: &'static str,
 }
 
 impl<'a, U: Unit> Job<'a, U> {
@@ -87,6 +89,7 @@ impl<'a, U: Unit> Job<'a, U> {
             takes_locks: LockSet::EMPTY,
             lineage: Lineage::default(),
             gaps_allowed: false,
+            name: "",
         }
     }
 
@@ -101,6 +104,12 @@ impl<'a, U: Unit> Job<'a, U> {
         job.nodes = nodes;
         job.gaps_allowed = true;
         job
+    }
+
+    /// What to call the job in a trace ([`Platform::job_begins`]).
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// No chunk is smaller, but for the last of the range: the least work for which
@@ -282,7 +291,10 @@ impl<'a, U: Unit> Job<'a, U> {
             return Ok((Ending::Complete, Stats::default()));
         }
         let undo = self.undo.map(|undo| move |piece: Piece| undo(Chunk::from_piece(piece)));
+        let told = TracedJob { name: self.name, start: self.range.start.raw(), units };
+        let trace_id = platform.job_begins(&told);
         let plan = Plan {
+            trace_id,
             units,
             min_chunk: self.min_chunk,
             align: self.align,
@@ -297,7 +309,11 @@ impl<'a, U: Unit> Job<'a, U> {
             Some(range) => Cursor::new(range.start.raw(), range.end.raw(), Some(range.node)),
             None => Cursor::new(self.range.start.raw(), self.range.end.raw(), None),
         };
-        Ok(engine::execute(platform, &plan, self.nodes.len().max(1), &range, body))
+        let (ending, stats) = engine::execute(platform, &plan, self.nodes.len().max(1), &range, body);
+        if trace_id != 0 {
+            platform.job_ends(trace_id, ending.told(), &stats);
+        }
+        Ok((ending, stats))
     }
 
     fn threads(&self) -> Threads {

@@ -99,6 +99,7 @@ mod raw;
 pub mod sim;
 mod stats;
 mod sync;
+mod traced;
 mod tuning;
 mod unit;
 mod unwind;
@@ -112,6 +113,7 @@ pub use job::{Job, NodeRange, Profile, RUNTIME_THREADS};
 pub use platform::{HelperContext, HelperId, LockSet, NodeId, Placement, Platform};
 pub use raw::HelperTask;
 pub use stats::{Stats, Step, Trail};
+pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use tuning::Tuning;
 pub use unit::{Bytes, HugePages, Items, Pages, Unit};
 

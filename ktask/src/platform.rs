@@ -1,6 +1,6 @@
 //! What a kernel supplies.
 
-use crate::{Budget, HelperTask, MAX_WORKERS};
+use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
 
 /// A memory node (NUMA node), counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,6 +229,31 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// waits in a nested job may help another one of its family meanwhile.
     fn end_help(&self, before: HelperContext) {
         let _ = before;
+    }
+
+    /// Told by a job's caller as the job begins, for tracing. Returns the number under which the
+    /// platform is told of the rest, or 0 if it does not want to be. What this and the next three do
+    /// adds to the cost of every job and chunk.
+    fn job_begins(&self, job: &TracedJob) -> u64 {
+        let _ = job;
+        0
+    }
+
+    /// Told by a job's caller after the last helper's end and the undo, if
+    /// [`job_begins`](Self::job_begins) returned `trace_id`. Not where a panic goes on in the caller.
+    fn job_ends(&self, trace_id: u64, ending: TracedEnding, stats: &Stats) {
+        let _ = (trace_id, ending, stats);
+    }
+
+    /// Told by a worker before it calls the thread function. What an undo does is not told.
+    fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
+        let _ = (trace_id, chunk);
+    }
+
+    /// Told by the same worker afterwards, and whether the chunk was done or failed. Not after a
+    /// panic.
+    fn chunk_ends(&self, trace_id: u64, chunk: TracedChunk, is_done: bool) {
+        let _ = (trace_id, chunk, is_done);
     }
 
     /// The system-wide limit on helpers. The default is one that all platforms

@@ -3,6 +3,7 @@
 mod counted;
 mod faults;
 mod memory;
+mod misuse;
 mod parameters;
 mod timing;
 
@@ -22,7 +23,9 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         let lab = lab.clone();
         Trial::test(name, move || judge(&lab))
     };
-    scenarios.into_iter().map(trial).collect()
+    let mut trials: Vec<_> = scenarios.into_iter().map(trial).collect();
+    trials.extend(misuse::trials(lab));
+    trials
 }
 
 /// Fails unless `condition` holds.

@@ -1,6 +1,7 @@
 //! Where kernels are booted, one at a time, and what is left of each run.
 
 use crate::shape::Shape;
+use ktask_boot::kernel::Profile;
 use ktask_boot::qemu::{Accel, Machine};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Ending, Limits, Run, run};
@@ -12,7 +13,7 @@ use protocol::exit::Verdict;
 use protocol::record::Record;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long the kernel of a test may be silent. Healthy ones speak every second, oversubscribed ones every few.
@@ -29,6 +30,8 @@ const TAIL_LINES: usize = 40;
 pub struct Lab {
     qemu: PathBuf,
     elf: PathBuf,
+    /// The debug build, made when the first test wants it; or why it cannot be made.
+    debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
     /// Guests of two tests at a time would be timed against each other.
     turn: Arc<Mutex<()>>,
 }
@@ -48,8 +51,23 @@ impl Lab {
     ///
     /// A message when something is missing or the kernel does not build.
     pub fn open() -> Result<Self, String> {
-        let (elf, qemu) = ktask_boot::command::prepare(&Real).map_err(|failure| failure.message)?;
-        Ok(Self { qemu, elf, turn: Arc::new(Mutex::new(())) })
+        let (elf, qemu) =
+            ktask_boot::command::prepare(&Real, Profile::Kernel).map_err(|failure| failure.message)?;
+        Ok(Self { qemu, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+    }
+
+    /// The kernel in `profile`.
+    fn elf(&self, profile: Profile) -> Result<PathBuf, Failed> {
+        match profile {
+            Profile::Kernel => Ok(self.elf.clone()),
+            Profile::KernelDebug => {
+                let built = self.debug_elf.get_or_init(|| {
+                    let prepared = ktask_boot::command::prepare(&Real, profile);
+                    prepared.map(|(elf, _)| elf).map_err(|failure| failure.message)
+                });
+                built.clone().map_err(Failed::from)
+            }
+        }
     }
 
     /// The names of the tests in the kernel.
@@ -78,7 +96,7 @@ impl Lab {
     pub fn boot_within(&self, shape: &Shape, command_line: &str, limits: Limits) -> Result<Evidence, Failed> {
         let machine = Machine {
             qemu: self.qemu.clone(),
-            kernel: self.elf.clone(),
+            kernel: self.elf(shape.profile)?,
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
@@ -91,7 +109,7 @@ impl Lab {
         };
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
-        let symbols = Symbols::load(&self.elf)?;
+        let symbols = Symbols::load(&machine.kernel)?;
         let report = Report::new(&run, &machine, host_cores(), Some(&symbols));
         Ok(Evidence { run, report })
     }

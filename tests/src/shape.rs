@@ -1,5 +1,7 @@
 //! Shapes of machine.
 
+use ktask_boot::kernel::Profile;
+
 /// A shape of machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -13,19 +15,35 @@ pub struct Shape {
     pub nodes: u32,
     /// QEMU's CPU model; `None` is the default.
     pub cpu_model: Option<&'static str>,
+    /// How its kernel is built.
+    pub profile: Profile,
     /// More arguments for QEMU.
     pub extra: &'static [&'static str],
 }
 
 /// Two CPUs, half a GiB: enough for every test, small enough for the host to back quickly.
-pub const SMP2: Shape =
-    Shape { name: "smp2", cpus: 2, memory_mib: 512, nodes: 1, cpu_model: None, extra: &[] };
+pub const SMP2: Shape = Shape {
+    name: "smp2",
+    cpus: 2,
+    memory_mib: 512,
+    nodes: 1,
+    cpu_model: None,
+    profile: Profile::Kernel,
+    extra: &[],
+};
 
 /// One CPU: nobody to help.
 pub const SMP1: Shape = Shape { name: "smp1", cpus: 1, ..SMP2 };
 
 /// Four CPUs.
 pub const SMP4: Shape = Shape { name: "smp4", cpus: 4, ..SMP2 };
+
+/// Four CPUs, and a kernel that checks what it does: asserts, lock order, freed memory.
+pub const DEBUG_SMP4: Shape = Shape { name: "debug_smp4", profile: Profile::KernelDebug, ..SMP4 };
+
+/// Two CPUs, little memory, and a kernel that checks what it does.
+pub const DEBUG_SMP2: Shape =
+    Shape { name: "debug_smp2", memory_mib: 256, profile: Profile::KernelDebug, ..SMP2 };
 
 /// A node with memory only, one with CPUs and memory, one with a CPU only, and distances that are told.
 pub const UNEVEN_NODES: Shape = Shape {
@@ -62,10 +80,11 @@ pub const SPARSE_256G: Shape = Shape {
 };
 
 /// The shapes that every in-kernel test runs on.
-pub const ALL: [Shape; 11] = [
+pub const ALL: [Shape; 12] = [
     SMP1,
     SMP2,
     SMP4,
+    DEBUG_SMP4,
     // More than most hosts have: CPUs stop for milliseconds at any place, which is what finds races.
     Shape { name: "smp8", cpus: 8, ..SMP2 },
     Shape { name: "memory_256m", memory_mib: 256, ..SMP2 },

@@ -123,3 +123,11 @@ fn help_is_no_failure() {
         assert!(matches!(parse(["ktask", argument]), Err(Stop::Show(_))), "{argument}");
     }
 }
+
+#[test]
+fn the_kernel_comes_in_two_profiles() {
+    assert_eq!(accept(&["build"]).options.profile, Profile::Kernel);
+    assert_eq!(accept(&["--profile", "kernel-debug", "build"]).options.profile, Profile::KernelDebug);
+    assert!(refuse(&["--profile", "fast"]).contains("kernel-debug"));
+    refuse(&["--profile", "kernel", "--kernel", "an.elf"]);
+}

@@ -12,6 +12,11 @@ use crate::console::records;
 /// A benchmark: `suite:name`, and what runs it. It says by itself what it found; an error ends the run.
 type Bench = (&'static str, fn() -> Result<(), &'static str>);
 
+/// The names of all benchmarks.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    sched::ALL.iter().map(|(name, _)| *name)
+}
+
 /// Runs every benchmark that `pattern` chooses; false if one could not be run or found something wrong, or none was chosen.
 pub fn run(pattern: &str) -> bool {
     let mut count = 0;

@@ -51,7 +51,7 @@ impl Log for SerialLogger {
         }
         let micros = tsc::now_ns() / 1000;
         let cpu = if percpu::is_active() { percpu::this_cpu().id().index() } else { 0 };
-        let mut line = LineBuf::<512>::new();
+        let mut line = LineBuf::<768>::new();
         let _ = write!(
             line,
             "[{:5}.{:06}][{cpu}][{:5} {}] {}",

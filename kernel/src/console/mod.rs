@@ -1,10 +1,11 @@
 //! What the kernel says: a log for people on the first serial port, records
-//! for programs on the second.
+//! for programs on the second. What is said to it waits in
+//! the first ([`serial`]).
 
 mod line;
 mod logger;
 pub mod records;
-mod serial;
+pub mod serial;
 
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;
@@ -42,7 +43,7 @@ pub fn warning(what: fmt::Arguments<'_>) {
 /// Writes one whole line to the log port as it is, without a log prefix: for
 /// tables and test results.
 pub fn print_line(text: fmt::Arguments<'_>) {
-    let mut line = LineBuf::<512>::new();
+    let mut line = LineBuf::<768>::new();
     let _ = fmt::write(&mut line, text);
     serial::write_log_line(line.as_str());
 }

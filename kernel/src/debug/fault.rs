@@ -2,7 +2,7 @@
 
 use alloc::string::ToString;
 
-use params::registry::{FAULT_HANG_CPU, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
+use params::registry::{FAULT_HANG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
 use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
@@ -23,6 +23,17 @@ pub fn inject() {
             core::hint::spin_loop();
         }
     });
+    misuse(FAULT_MISUSE.get());
+}
+
+/// Misuses locks, threads or memory, where that is found out.
+fn misuse(name: &str) {
+    if name == "none" {
+        return;
+    }
+    #[cfg(debug_assertions)]
+    super::misuse::commit(name);
+    warning(format_args!("fault.misuse={name}: nobody noticed; only profile kernel-debug looks for it"));
 }
 
 fn on_cpu(parameter: &'static OptionParam, fault: fn()) {

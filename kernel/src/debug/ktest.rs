@@ -101,6 +101,11 @@ fn all() -> &'static [KernelTest] {
     unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) }
 }
 
+/// The names of all tests.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    all().iter().map(|test| test.name)
+}
+
 /// Number of the running test, from 1; 0: none. For the panic handler.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static CURRENT_INDEX: AtomicUsize = AtomicUsize::new(0);

@@ -6,9 +6,9 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use protocol::exit::Verdict;
-use protocol::record::{Addresses, Record, Status, TEXT_MAX_BYTES};
+use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES};
 
-use super::backtrace;
+use super::{backtrace, trace};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{apic, cpu, exit, percpu, pvh, tsc};
 use crate::console::{self, LineBuf, print_line, records};
@@ -23,7 +23,7 @@ const STOP_TIMEOUT_NS: u64 = 200_000_000;
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     take_over();
-    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let mut message = LineBuf::<MESSAGE_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("{}", info.message()));
     let mut location = LineBuf::<TEXT_MAX_BYTES>::new();
     if let Some(place) = info.location() {
@@ -45,7 +45,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// An exception that the kernel does not survive.
 pub fn fatal_exception(frame: &TrapFrame) -> ! {
     take_over();
-    let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
+    let mut message = LineBuf::<MESSAGE_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("{}", Explained(frame)));
     let backtrace = backtrace::collect(frame.rip, frame.rbp);
     say("exception", message.as_str(), "", &backtrace);
@@ -121,6 +121,9 @@ fn others() -> impl Iterator<Item = &'static percpu::PerCpu> {
 /// the way stops silently.
 pub(super) fn take_over() {
     x86_64::instructions::interrupts::disable();
+    #[cfg(debug_assertions)]
+    crate::arch::lock_order::stop_watching();
+    trace::freeze();
     if PANICKING.swap(true, SeqCst) {
         // Another CPU was first (its NMI will find us here), or we panicked while panicking.
         cpu::halt_forever();
@@ -146,6 +149,8 @@ fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
         print_line(format_args!("    {address:#018x}"));
     }
     tell_where_others_were();
+    // SAFETY: `take_over` has stopped every other CPU, for good.
+    unsafe { trace::tell_last() };
 }
 
 /// One line for each other CPU: where it was stopped.

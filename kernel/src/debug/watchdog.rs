@@ -9,12 +9,13 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::SeqCst;
 
+use ::trace::{Class, Event};
 use params::registry::WATCHDOG_TIMEOUT_MS;
 use protocol::exit::Verdict;
 use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
-use super::{backtrace, panic};
+use super::{backtrace, panic, trace};
 use crate::arch::percpu::{self, CpuId, PerCpu};
 use crate::arch::{apic, exit, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
@@ -97,6 +98,7 @@ impl Watch {
             if self.unanswered_since == 0 {
                 self.unanswered_since = tsc::ticks();
             }
+            trace::event(Class::Ipi, || Event::IpiSend { vector: trap::VECTOR_PING, to: number as u16 });
             apic::local().send_ipi(block.apic_id(), trap::VECTOR_PING);
         }
     }
@@ -117,6 +119,8 @@ fn bark(cpu: CpuId, what: core::fmt::Arguments<'_>) -> ! {
         print_line(format_args!("    {address:#018x}"));
     }
     panic::tell_where_others_were();
+    // SAFETY: as above.
+    unsafe { trace::tell_last() };
     records::emit(&Record::Panic {
         t_ns: tsc::now_ns(),
         cpu: cpu.index() as u32,

@@ -14,6 +14,7 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
+use ::trace::{Class, Event};
 use frames::{Pfn, order_pages};
 use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
 use params::registry::FAULT_MAP;
@@ -22,9 +23,11 @@ use x86_64::registers::control::Cr2;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable, MapError};
 use crate::arch::tlb;
 use crate::arch::trap::TrapFrame;
+use crate::debug::trace;
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::{self, PoolCount};
 use crate::mm::{pages, space, zero};
@@ -49,7 +52,8 @@ struct Window {
 }
 
 static WINDOW_TABLE: [Window; WINDOWS] =
-    [const { Window { is_taken: AtomicBool::new(false), file: IrqLock::new(Weak::new()) } }; WINDOWS];
+    [const { Window { is_taken: AtomicBool::new(false), file: IrqLock::of(LockClass::FILES, Weak::new()) } };
+        WINDOWS];
 
 /// Who waits for a slot that is busy, by slot number. A queue may be shared:
 /// those woken for nothing look again.
@@ -228,7 +232,7 @@ impl HugeFile {
         let undo = |chunk: Chunk<HugePages>| undo_part(chunk.indices());
 
         let before = huge_pool::pool(self.size).count();
-        let job = job(range.clone());
+        let job = job(range.clone()).name("fallocate");
         let job = match on_error {
             OnError::GiveBack => job.undo(&undo),
             OnError::Keep => job,
@@ -260,8 +264,8 @@ impl HugeFile {
 
     /// Fills all its pages with a pattern that is not zero.
     pub fn poison(&self) {
-        let poisoned: Result<Stats, JobError<core::convert::Infallible>> = job(0..self.slots.len() as u64)
-            .run(&Kernel, |chunk| {
+        let poisoned: Result<Stats, JobError<core::convert::Infallible>> =
+            job(0..self.slots.len() as u64).name("poison").run(&Kernel, |chunk| {
                 for page in chunk.indices().filter_map(|index| self.page(index)) {
                     // SAFETY: the file owns the page (invariant 12); what its users see there is up to them.
                     unsafe { zero::poison_frames(page, order_pages(self.size.order())) };
@@ -276,8 +280,8 @@ impl HugeFile {
     /// # Safety
     /// Nobody has a reference into the file.
     pub unsafe fn clear(&self) {
-        let cleared: Result<Stats, JobError<core::convert::Infallible>> = job(0..self.slots.len() as u64)
-            .run(&Kernel, |chunk| {
+        let cleared: Result<Stats, JobError<core::convert::Infallible>> =
+            job(0..self.slots.len() as u64).name("clear").run(&Kernel, |chunk| {
                 for page in chunk.indices().filter_map(|index| self.page(index)) {
                     // SAFETY: the file owns the page (invariant 12), and the caller promises that nobody looks.
                     unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
@@ -291,7 +295,7 @@ impl HugeFile {
     /// every byte is zero.
     pub fn is_clean_and_whole(&self) -> bool {
         let unit = self.size.bytes();
-        let checked = job(0..self.slots.len() as u64).run(&Kernel, |chunk| {
+        let checked = job(0..self.slots.len() as u64).name("verify").run(&Kernel, |chunk| {
             let is_good = chunk.indices().all(|index| {
                 let virt = self.base() + index * unit;
                 self.page(index).is_some_and(|page| {
@@ -436,7 +440,7 @@ impl HugeFile {
     }
 
     fn release_in_parallel(&self, range: Range<u64>) {
-        let job = job(range).min_chunk(HugePages::new(RELEASE_BATCH as u64));
+        let job = job(range).name("release").min_chunk(HugePages::new(RELEASE_BATCH as u64));
         let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
             self.release(chunk.indices());
             Ok(())
@@ -492,6 +496,7 @@ pub fn page_fault(frame: &TrapFrame) -> bool {
     if frame.error_code & PRESENT != 0 || !files.contains(&address) || !frame.was_interruptible() {
         return false;
     }
+    trace::event_irqs_off(Class::Fault, || Event::PageFault { address });
     interrupts::enable();
     let is_mended = provide_at(address - HUGE_FILES_BASE);
     interrupts::disable();

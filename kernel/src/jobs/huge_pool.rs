@@ -17,8 +17,8 @@ use crate::mm::huge_pool::{self, HugePool, PoolCount};
 use crate::mm::pages;
 use crate::platform::nodes;
 
-/// Least pages in one chunk: taking one is a fraction of a microsecond.
-const MIN_CHUNK: u64 = 256;
+/// Least pages in one chunk: taking one is a tenth of a microsecond, waking a helper up to a hundred.
+const MIN_CHUNK: u64 = 4096;
 
 /// How a pool is to be changed.
 #[derive(Debug, Clone, Copy)]
@@ -85,13 +85,6 @@ impl fmt::Display for ResizeError {
 /// Makes both pools what the `huge.*` parameters say; false when there was
 /// nothing to do. What is wrong is warned of.
 pub fn apply_parameters() -> bool {
-    let mut buffer = [0; params::TEXT_CAPACITY];
-    let policy = match node_policy::parse(HUGE_POLICY.get(&mut buffer)) {
-        Some(WrittenPolicy::Preferred(node)) => NodePolicy::Preferred(node),
-        Some(WrittenPolicy::Interleave(set)) => NodePolicy::Interleave(NodeSet(set)),
-        Some(WrittenPolicy::Bind(set)) => NodePolicy::Bind(NodeSet(set)),
-        Some(WrittenPolicy::Local) | None => NodePolicy::Local,
-    };
     let mut had_work = false;
     // The larger pages first: what they need is scarcer.
     for (size, wanted) in [(HugeSize::Size1G, HUGE_1G.get()), (HugeSize::Size2M, HUGE_2M.get())] {
@@ -100,8 +93,7 @@ pub fn apply_parameters() -> bool {
             continue;
         }
         had_work = true;
-        let request = Request { wanted, policy, all_or_nothing: HUGE_ALL_OR_NOTHING.get(), threads: None };
-        match resize(size, request) {
+        match resize(size, request(wanted)) {
             Ok(Resized { total, shortage: None, .. }) => {
                 log::info!("huge pages: {total} of {size} in the pool")
             }
@@ -110,6 +102,18 @@ pub fn apply_parameters() -> bool {
         }
     }
     had_work
+}
+
+/// A pool of `wanted` pages, by the other `huge.*` parameters.
+pub fn request(wanted: u64) -> Request {
+    let mut buffer = [0; params::TEXT_CAPACITY];
+    let policy = match node_policy::parse(HUGE_POLICY.get(&mut buffer)) {
+        Some(WrittenPolicy::Preferred(node)) => NodePolicy::Preferred(node),
+        Some(WrittenPolicy::Interleave(set)) => NodePolicy::Interleave(NodeSet(set)),
+        Some(WrittenPolicy::Bind(set)) => NodePolicy::Bind(NodeSet(set)),
+        Some(WrittenPolicy::Local) | None => NodePolicy::Local,
+    };
+    Request { wanted, policy, all_or_nothing: HUGE_ALL_OR_NOTHING.get(), threads: None }
 }
 
 /// Changes the pool of `size`. Pages in use stay in it until they are given
@@ -200,8 +204,11 @@ fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stat
     let undo = |chunk: Chunk<HugePages>| {
         pool.shrink(node_of(&chunk), chunk.end().get() - chunk.start().get());
     };
-    let job =
-        Job::over_nodes(&ranges).min_chunk(HugePages::new(MIN_CHUNK)).profile(Profile::Boot).undo(&undo);
+    let job = Job::over_nodes(&ranges)
+        .name("huge-pool")
+        .min_chunk(HugePages::new(MIN_CHUNK))
+        .profile(Profile::Boot)
+        .undo(&undo);
     let job = match request.threads {
         Some(threads) => job.threads_exact(threads),
         None => job,

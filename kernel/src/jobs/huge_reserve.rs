@@ -37,7 +37,7 @@ pub fn reserve(
             reservation.release(index);
         }
     };
-    let job = job(count).undo(&undo);
+    let job = job(count).name("huge-reserve").undo(&undo);
     let job = match threads {
         Some(threads) => job.threads_exact(threads),
         None => job,
@@ -61,16 +61,17 @@ pub fn reserve(
 /// Fills the pages of `reservation` with a pattern that is not zero.
 pub fn poison(reservation: &Reservation) {
     let pages = order_pages(reservation.size().order());
-    let filled: Result<Stats, JobError<Infallible>> = job(reservation.len()).run(&Kernel, |chunk| {
-        for index in chunk.indices() {
-            if let Some(page) = reservation.page(index) {
-                // SAFETY: the reservation owns the page (invariant 12); nobody else looks at it while it is being
-                // filled, and no other chunk has this index (invariant 5).
-                unsafe { zero::poison_frames(page, pages) };
+    let filled: Result<Stats, JobError<Infallible>> =
+        job(reservation.len()).name("poison").run(&Kernel, |chunk| {
+            for index in chunk.indices() {
+                if let Some(page) = reservation.page(index) {
+                    // SAFETY: the reservation owns the page (invariant 12); nobody else looks at it while it is being
+                    // filled, and no other chunk has this index (invariant 5).
+                    unsafe { zero::poison_frames(page, pages) };
+                }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     filled.expect("poisoning cannot fail");
 }
 
@@ -78,7 +79,7 @@ pub fn poison(reservation: &Reservation) {
 /// zero.
 pub fn verify(reservation: &Reservation) -> bool {
     let pages = order_pages(reservation.size().order());
-    let checked = job(reservation.len()).run(&Kernel, |chunk| {
+    let checked = job(reservation.len()).name("verify").run(&Kernel, |chunk| {
         let all_zero = (chunk.indices()).all(|index| {
             // SAFETY: the reservation owns the page, and nobody writes to it.
             reservation.page(index).is_some_and(|page| unsafe { zero::is_zero(page, pages) })

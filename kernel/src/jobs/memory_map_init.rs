@@ -36,6 +36,7 @@ fn run(
     // More ranges than one job takes come only with interleaved nodes.
     for ranges in ranges.chunks(MAX_NODE_RANGES) {
         let job = Job::over_nodes(ranges)
+            .name("memory-map-init")
             .min_chunk(Pages::new(SECTION_PAGES))
             .align(Pages::new(SECTION_PAGES))
             .profile(Profile::Boot);

@@ -6,5 +6,6 @@ pub mod huge_pool;
 pub mod huge_reserve;
 pub mod memory_map_init;
 pub mod platform;
+pub mod store_loop;
 pub mod timing;
 pub mod zero_pages;

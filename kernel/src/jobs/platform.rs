@@ -1,14 +1,19 @@
 //! `impl ktask::Platform for Kernel`: threads, time and helpers for jobs.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use ktask::{HelperId, HelperTask, NodeId, Placement, Platform};
+use ::trace::event::ID_END;
+use ::trace::{Class, Event, Named, Outcome};
+#[cfg(debug_assertions)]
+use ktask::{HelperContext, LockSet};
+use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 use spin::LazyLock;
 
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
+use crate::debug::trace;
 use crate::platform::nodes;
 use crate::sched::group::Group;
 use crate::sched::pool::{Pool, WorkId};
@@ -24,6 +29,9 @@ static HELPERS: Pool<HelperTask<Kernel>> = Pool::new();
 static HELPER_GROUP: LazyLock<Arc<Group>> = LazyLock::new(|| Group::new("helpers", None));
 /// Helpers asked for so far, for fault injection.
 static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// Jobs that were traced so far.
+static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
 
 /// Starts the helper threads: one for each CPU but one, for the caller of a
 /// job works too. Fewer do no harm but to speed.
@@ -109,8 +117,64 @@ impl Platform for Kernel {
         caller.group().charge_help(&HELPER_GROUP, cpu_ns);
     }
 
+    fn job_begins(&self, job: &TracedJob) -> u64 {
+        if !trace::is_on(Class::Job) && !trace::is_on(Class::Chunk) {
+            return 0;
+        }
+        // Never 0, which is a job that is not traced.
+        let number = JOBS_TRACED.fetch_add(1, SeqCst) % (ID_END - 1) + 1;
+        trace::name(Named::Job, number, job.name);
+        let (start, units) = (job.start, job.units);
+        trace::event(Class::Job, || Event::JobBegin { job: number, start, units });
+        number.into()
+    }
+
+    fn job_ends(&self, trace_id: u64, ending: TracedEnding, stats: &Stats) {
+        let outcome = match ending {
+            TracedEnding::Complete => Outcome::Complete,
+            TracedEnding::Cancelled => Outcome::Cancelled,
+            TracedEnding::DeadlinePassed => Outcome::DeadlinePassed,
+            _ => Outcome::Failed,
+        };
+        let (chunks, threads) = (stats.chunks, stats.threads_used as u16);
+        trace::event(Class::Job, || Event::JobEnd { job: trace_id as u32, outcome, chunks, threads });
+    }
+
+    fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
+        let TracedChunk { start, end, worker, .. } = chunk;
+        let (job, worker, units) = (trace_id as u32, worker as u16, end - start);
+        trace::event(Class::Chunk, || Event::ChunkBegin { job, worker, start, units });
+    }
+
+    fn chunk_ends(&self, trace_id: u64, chunk: TracedChunk, is_done: bool) {
+        let (job, start) = (trace_id as u32, chunk.start);
+        trace::event(Class::Chunk, || Event::ChunkEnd { job, ok: is_done, start });
+    }
+
     fn thread_time_ns(&self) -> u64 {
         sched::current().cpu_time_ns()
+    }
+
+    /// # Panics
+    /// Where a job must not be run: it may have to wait for its helpers.
+    #[cfg(debug_assertions)]
+    fn held_locks(&self) -> LockSet {
+        sched::debug_assert_may_block("a job is run");
+        LockSet(sched::held_classes())
+    }
+
+    #[cfg(debug_assertions)]
+    fn begin_help(&self, context: HelperContext) -> HelperContext {
+        sched::debug_assert_may_block("a helper starts");
+        let mut before = HelperContext::NONE;
+        (before.caller_locks.0, before.depth) = sched::work_for(context.caller_locks.0, context.depth);
+        before
+    }
+
+    #[cfg(debug_assertions)]
+    fn end_help(&self, before: HelperContext) {
+        sched::debug_assert_may_block("a helper ends");
+        sched::work_for(before.caller_locks.0, before.depth);
     }
 
     fn max_threads(&self) -> usize {

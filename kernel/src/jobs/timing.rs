@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use frames::Pfn;
 use frames::policy::NodePolicy;
 use ktask::Stats;
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS};
@@ -12,6 +13,7 @@ use super::huge_file::{HugeFile, OnError};
 use super::huge_pool::{self, Request};
 use super::huge_reserve::{self, ReserveError};
 use super::memory_map_init::Shadow;
+use super::store_loop;
 use super::zero_pages::PageRange;
 use crate::arch::{percpu, tsc};
 use crate::console::{print_line, records, warning};
@@ -21,6 +23,10 @@ use crate::platform::nodes;
 
 /// Share of the free memory that a job may take, so that the machine lives on.
 const MOST_OF_FREE_PERCENT: u64 = 75;
+/// Pages that go to the pool and back, where there are so many.
+const HUGE_POOL_PAGES: u64 = 512;
+/// The bare store loop's rows.
+const STORE_LOOP: &str = "store-loop";
 
 /// One timed run: the one of median time out of several.
 struct Row {
@@ -40,15 +46,25 @@ struct Run {
     ok: bool,
 }
 
-/// Times all jobs and prints the table. False if a result was wrong.
-pub fn run() -> bool {
+/// The jobs, by the names that [`run`] takes.
+pub const JOBS: &[&str] = &["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate"];
+
+/// Times all jobs, or one of [`JOBS`], and prints the table. False if a result was wrong.
+pub fn run(only: Option<&str>) -> bool {
     let mut rows = Vec::new();
-    time_memory_map_init(&mut rows);
-    time_zero_pages(&mut rows);
-    time_huge_reserve(&mut rows, HugeSize::Size2M);
-    time_huge_reserve(&mut rows, HugeSize::Size1G);
-    time_huge_pool(&mut rows);
-    time_fallocate(&mut rows);
+    for job in JOBS.iter().filter(|job| only.is_none_or(|only| only == **job)) {
+        match *job {
+            "memory-map-init" => time_memory_map_init(&mut rows),
+            "zero-pages" => time_zero_pages(&mut rows),
+            "huge-reserve" => {
+                time_huge_reserve(&mut rows, HugeSize::Size2M);
+                time_huge_reserve(&mut rows, HugeSize::Size1G);
+            }
+            "huge-pool" => time_huge_pool(&mut rows),
+            "fallocate" => time_fallocate(&mut rows),
+            job => unreachable!("job {job} is listed but not timed"),
+        }
+    }
     print_table(&rows);
     rows.iter().all(|row| row.ok)
 }
@@ -91,17 +107,28 @@ fn time(
         if run(threads).is_none() {
             return;
         }
-        let mut runs: Vec<Run> = (0..TIMING_REPEAT.get()).map_while(|_| run(threads)).collect();
+        let runs: Vec<Run> = (0..TIMING_REPEAT.get()).map_while(|_| run(threads)).collect();
         if (runs.len() as u64) < TIMING_REPEAT.get() {
             return;
         }
-        let ok = runs.iter().all(|run| run.ok);
-        runs.sort_by_key(|run| run.stats.wall_ns);
-        let Run { stats, units, .. } = runs.swap_remove(runs.len() / 2);
-        let row = Row { job, unit, threads, units, bytes: units * unit_bytes, stats, ok };
-        emit(&row);
-        rows.push(row);
+        add_row(rows, job, (unit, unit_bytes), threads, runs);
     }
+}
+
+/// Adds the run of median time as a row.
+fn add_row(
+    rows: &mut Vec<Row>,
+    job: &'static str,
+    (unit, unit_bytes): (Unit, u64),
+    threads: usize,
+    mut runs: Vec<Run>,
+) {
+    let ok = runs.iter().all(|run| run.ok);
+    runs.sort_by_key(|run| run.stats.wall_ns);
+    let Run { stats, units, .. } = runs.swap_remove(runs.len() / 2);
+    let row = Row { job, unit, threads, units, bytes: units * unit_bytes, stats, ok };
+    emit(&row);
+    rows.push(row);
 }
 
 fn time_memory_map_init(rows: &mut Vec<Row>) {
@@ -121,9 +148,13 @@ fn time_memory_map_init(rows: &mut Vec<Row>) {
 /// How much memory a job may work on, in whole units of `unit_bytes`; 0 when
 /// there is not enough for one.
 fn bytes_for(job: &str, unit_bytes: u64) -> u64 {
+    most_of(TIMING_BYTES.get_bytes(), job, unit_bytes)
+}
+
+/// `wanted` bytes, or as many as can be spared, in whole units.
+fn most_of(wanted: u64, job: &str, unit_bytes: u64) -> u64 {
     let free = pages::free_pages() * frames::PAGE_SIZE;
     let most = free / 100 * MOST_OF_FREE_PERCENT;
-    let wanted = TIMING_BYTES.get_bytes();
     if wanted > most {
         log::info!("{job}: {} MiB instead of {} MiB, {} MiB are free", most >> 20, wanted >> 20, free >> 20);
     }
@@ -173,10 +204,10 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
     });
 }
 
-/// Moving huge pages into the pool and back, as they are.
+/// Moving huge pages into the pool and back, as they are: 1 GiB, for none of it is touched.
 fn time_huge_pool(rows: &mut Vec<Row>) {
     let size = HugeSize::Size2M;
-    let count = bytes_for("huge-pool", size.bytes()) / size.bytes();
+    let count = most_of(HUGE_POOL_PAGES * size.bytes(), "huge-pool", size.bytes()) / size.bytes();
     time(rows, "huge-pool", (Unit::Page2M, size.bytes()), |threads| {
         let free_before = pages::free_pages();
         let start_ns = tsc::now_ns();
@@ -198,16 +229,19 @@ fn whole_pool(wanted: u64, threads: Option<usize>) -> Request {
     Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads }
 }
 
-/// `fallocate` of a file of huge pages from the pool: taken, cleared, mapped.
+/// `fallocate` of a file of huge pages from the pool, and the bare store loop over
+/// the same pages, by turns.
 fn time_fallocate(rows: &mut Vec<Row>) {
     let size = HugeSize::Size2M;
     let count = bytes_for("fallocate", size.bytes()) / size.bytes();
     let file = HugeFile::new(size, count * size.bytes());
     let pool = huge_pool::resize(size, whole_pool(count, None));
     match (&file, &pool) {
-        (Ok(file), Ok(_)) => time(rows, "fallocate", (Unit::Page2M, size.bytes()), |threads| {
-            fallocate_once(file, count * size.bytes(), threads)
-        }),
+        (Ok(file), Ok(_)) => {
+            thread_counts()
+                .into_iter()
+                .for_each(|threads| time_file(rows, file, count * size.bytes(), threads));
+        }
         (Err(error), _) => warning(format_args!("fallocate is skipped: {error}")),
         (_, Err(error)) => warning(format_args!("fallocate is skipped: {error}")),
     }
@@ -215,6 +249,48 @@ fn time_fallocate(rows: &mut Vec<Row>) {
     if let Err(error) = huge_pool::resize(size, whole_pool(0, None)) {
         warning(format_args!("fallocate: {error}"));
     }
+}
+
+/// Both rows of a number of threads, and what share of the store loop's speed
+/// `fallocate` reaches.
+fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usize) {
+    let run =
+        || Some((store_loop_once(file, len_bytes, threads)?, fallocate_once(file, len_bytes, threads)?));
+    // Once for nothing, as in `time`.
+    if run().is_none() {
+        return;
+    }
+    let pairs: Vec<(Run, Run)> = (0..TIMING_REPEAT.get()).map_while(|_| run()).collect();
+    if (pairs.len() as u64) < TIMING_REPEAT.get() {
+        return;
+    }
+    let permille = |(bare, whole): &(Run, Run)| bare.stats.wall_ns * 1000 / whole.stats.wall_ns.max(1);
+    let mut shares: Vec<u64> = pairs.iter().map(permille).collect();
+    shares.sort_unstable();
+    let (bare, whole) = pairs.into_iter().unzip();
+    let unit = (Unit::Page2M, HugeSize::Size2M.bytes());
+    add_row(rows, STORE_LOOP, unit, threads, bare);
+    add_row(rows, "fallocate", unit, threads, whole);
+    let (n, value) = (threads as u64, shares[shares.len() / 2]);
+    log::info!("fallocate on {n} threads: {}.{} % of the bare store loop's speed", value / 10, value % 10);
+    let name = "fallocate/of-store-loop";
+    records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, value, unit: "permille" });
+}
+
+/// Has the file dirty all its pages, then clears them by the bare loop, timed.
+fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
+    let filled = file.fallocate(0, len_bytes, OnError::GiveBack, None);
+    filled.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
+    file.poison();
+    let order = HugeSize::Size2M.order();
+    let blocks: Vec<Pfn> =
+        (0..len_bytes / HugeSize::Size2M.bytes()).filter_map(|index| file.page(index)).collect();
+    // SAFETY: the pages are the file's (invariant 12), which nobody else knows, and stay its until the loop has ended.
+    let stats = unsafe { store_loop::clear(blocks, order, threads) };
+    let stats = stats.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
+    let ok = file.is_clean_and_whole();
+    file.punch_hole(0, len_bytes).ok()?;
+    Some(Run { stats, units: stats.units, ok })
 }
 
 /// Has the file dirty all its pages and give them back, then allocates them,

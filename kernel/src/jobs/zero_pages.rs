@@ -60,7 +60,7 @@ impl PageRange {
     /// Clears all pages on exactly `threads` threads.
     pub fn zero(&mut self, threads: usize) -> Result<Stats, JobError<Infallible>> {
         let this = &*self;
-        self.job().threads_exact(threads).run(&Kernel, |chunk| {
+        self.job().name("zero-pages").threads_exact(threads).run(&Kernel, |chunk| {
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
                 // SAFETY: the frames are this range's, which `&mut self` makes ours alone; no other chunk has them
                 // (invariants 5 and 12).
@@ -73,7 +73,7 @@ impl PageRange {
     /// Fills all pages with a pattern that is not zero.
     pub fn poison(&mut self) {
         let this = &*self;
-        let filled: Result<Stats, JobError<Infallible>> = self.job().run(&Kernel, |chunk| {
+        let filled: Result<Stats, JobError<Infallible>> = self.job().name("poison").run(&Kernel, |chunk| {
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
                 // SAFETY: as in `zero`.
                 unsafe { zero::poison_frames(first, len_pages) }
@@ -86,7 +86,7 @@ impl PageRange {
     /// Whether every byte is zero.
     pub fn is_zero(&mut self) -> bool {
         let this = &*self;
-        let checked = self.job().run(&Kernel, |chunk| {
+        let checked = self.job().name("verify").run(&Kernel, |chunk| {
             let mut ok = true;
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
                 // SAFETY: as in `zero`.

@@ -9,6 +9,7 @@ use linked_list_allocator::Heap;
 
 use super::early::EarlyMemory;
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{PAGE_BYTES, phys_to_virt};
 
 const LEAST_BYTES: u64 = 2 << 20;
@@ -19,7 +20,7 @@ const SHARE_OF_MEMORY: u64 = 64;
 struct KernelHeap(IrqLock<Heap>);
 
 #[global_allocator]
-static HEAP: KernelHeap = KernelHeap(IrqLock::new(Heap::empty()));
+static HEAP: KernelHeap = KernelHeap(IrqLock::of(LockClass::HEAP, Heap::empty()));
 
 /// Gives the heap its memory. `None` when there is not enough.
 pub fn init(early: &mut EarlyMemory) -> Option<()> {

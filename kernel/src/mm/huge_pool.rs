@@ -71,7 +71,7 @@ impl HugePool {
         while taken < allowed {
             let len = (allowed - taken).min(BATCH as u64) as usize;
             let got = pages::alloc_bulk_on(node, self.size.order(), &mut batch[..len]);
-            batch[..got].iter().for_each(|page| self.free[node].push(*page));
+            self.free[node].push_all(&batch[..got]);
             self.total[node].fetch_add(got as u64, SeqCst);
             taken += got as u64;
             if got < len {
@@ -84,12 +84,19 @@ impl HugePool {
     /// Gives up to `count` free pages of `node` back to the allocator; returns
     /// how many there were.
     pub fn shrink(&self, node: usize, count: u64) -> u64 {
-        for given in 0..count {
-            let Some(page) = self.free[node].pop() else { return given };
-            self.total[node].fetch_sub(1, SeqCst);
-            pages::free(page, self.size.order());
+        let mut batch = [Pfn(0); BATCH];
+        let mut given = 0;
+        while given < count {
+            let len = (count - given).min(BATCH as u64) as usize;
+            let got = self.free[node].pop_some(&mut batch[..len]);
+            self.total[node].fetch_sub(got as u64, SeqCst);
+            pages::free_bulk(&batch[..got], self.size.order());
+            given += got as u64;
+            if got < len {
+                break;
+            }
         }
-        count
+        given
     }
 
     /// Takes a free page, as near to this CPU's node as can be.

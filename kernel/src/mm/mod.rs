@@ -15,6 +15,8 @@ pub mod layout;
 pub mod page_cache;
 pub mod page_stack;
 pub mod pages;
+#[cfg(debug_assertions)]
+mod poison;
 pub mod space;
 pub mod stacks;
 pub mod zero;

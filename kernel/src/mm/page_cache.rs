@@ -7,11 +7,14 @@
 //! The number of pages that are in somebody's hands is counted here, per CPU,
 //! for all orders: what moves between caches and zones is free all the time.
 
+use core::ops::Range;
+
 use frames::cache::BATCH_PAGES;
 use frames::{PageCache, PageDesc, Pfn};
 
 use super::{pages, zones::NodeZone};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS, PerCpu};
 
 struct CpuPages {
@@ -33,15 +36,23 @@ pub struct CacheStats {
     pub flushes: u64,
 }
 
+/// A cache alone on its cache lines, its counts included.
 #[repr(align(128))]
 struct Slot(IrqLock<CpuPages>);
+const _: () = assert!(align_of::<Slot>() == 128 && size_of::<Slot>().is_multiple_of(128));
+
+/// Blocks that are not broken so that a cache's pages lie together: huge pages.
+const SPARED_ORDER: u8 = 9;
 
 /// Never anybody's zone: until a cache gets its own, no page fits.
 const NO_ZONE: u16 = u16::MAX;
 
 static SLOTS: [Slot; MAX_CPUS] = [const {
     let stats = CacheStats { refills: 0, flushes: 0 };
-    Slot(IrqLock::new(CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats }))
+    Slot(IrqLock::of(
+        LockClass::PAGE_CACHE,
+        CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats },
+    ))
 }; MAX_CPUS];
 
 /// Gives the cache of CPU number `cpu` its zone.
@@ -128,7 +139,7 @@ impl CpuPages {
     fn refill(&mut self) {
         let Some(zone) = self.zone() else { return };
         let mut batch = [Pfn(0); BATCH_PAGES];
-        let count = zone.allocator.lock().alloc_bulk(0, &mut batch, zone.marks.low_pages);
+        let count = zone.allocator.lock().alloc_in_runs(SPARED_ORDER, &mut batch, zone.marks.low_pages);
         for pfn in &batch[..count] {
             let is_cached = self.cache.put(self.descs, *pfn);
             assert!(is_cached, "page {pfn} from the zone does not fit into its cache");
@@ -170,6 +181,17 @@ pub fn handed_out() -> i64 {
         slot.drawn - slot.cache.len() as i64
     };
     percpu::all().map(by_cpu).sum()
+}
+
+/// The memory that the cache of CPU number `cpu` and its counts are in, for tests.
+pub fn memory_of(cpu: usize) -> Range<usize> {
+    let start = (&raw const SLOTS[cpu]).addr();
+    start..start + size_of::<Slot>()
+}
+
+/// Pages in caches.
+pub fn cached() -> u64 {
+    percpu::all().map(|cpu| SLOTS[cpu.id().index()].0.lock().cache.len() as u64).sum()
 }
 
 /// How often the cache of CPU number `cpu` was not enough.

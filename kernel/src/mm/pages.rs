@@ -13,6 +13,8 @@ use params::registry::FAULT_ALLOC;
 use spin::Once;
 
 use super::layout::Layout;
+#[cfg(debug_assertions)]
+use super::poison;
 use super::zones::{NodeZone, ZoneSet};
 use super::{descriptors, page_cache, zero_pool};
 use crate::arch::paging::phys_to_virt;
@@ -32,6 +34,8 @@ static JOB_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// the whole machine, by page frame number.
 pub fn init(layout: &Layout, descs: &'static [PageDesc]) -> &'static ZoneSet<'static> {
     let machine = MACHINE.call_once(|| Machine { zones: ZoneSet::new(layout, descs), descs });
+    #[cfg(debug_assertions)]
+    poison::init(layout.end());
     percpu::all().for_each(page_cache::attach);
     for cpu in 0..MAX_CPUS {
         // A node without memory has no pages to keep at hand.
@@ -72,7 +76,7 @@ pub fn node_of(pfn: Pfn) -> Option<usize> {
 #[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
     match order {
-        0 => page_cache::take_or(alloc_page_slowly),
+        0 => given(page_cache::take_or(alloc_page_slowly), 0),
         _ => alloc_near(nodes::current(), order),
     }
 }
@@ -86,7 +90,7 @@ fn alloc_page_slowly() -> Option<Pfn> {
 pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     let page = alloc_from_zones(node, order)?;
     page_cache::account(order_pages(order) as i64);
-    Some(page)
+    given(Some(page), order)
 }
 
 /// As [`alloc`], for what the kernel cannot do without: the reserve too.
@@ -94,7 +98,7 @@ pub fn alloc_reserved(order: u8) -> Option<Pfn> {
     alloc(order).or_else(|| {
         let page = zones().near(nodes::current()).find_map(|zone| zone.allocator.lock().alloc(order))?;
         page_cache::account(order_pages(order) as i64);
-        Some(page)
+        given(Some(page), order)
     })
 }
 
@@ -106,6 +110,9 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
         count += zone.allocator.lock().alloc_bulk(order, &mut blocks[count..], zone.marks.min_pages);
     }
     page_cache::account((count as u64 * order_pages(order)) as i64);
+    blocks[..count].iter().for_each(|block| {
+        given(Some(*block), order);
+    });
     count
 }
 
@@ -156,15 +163,43 @@ pub fn restart_fault_count() {
 /// somebody else's memory already.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
-    if cfg!(debug_assertions) && is_allocated(pfn) {
-        // Whoever goes on using it is to find out. One page of a block: more would take too long.
-        // SAFETY: the caller gives the block up (invariant 12), and it is one.
-        unsafe { super::zero::poison_frames(pfn, 1) };
-    }
+    spoil(pfn, order);
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
         _ => free_slowly(pfn, order),
     }
+}
+
+/// Gives blocks of `order` back: as [`free`] for each, with one hold of the lock
+/// for all that are of one zone and beside each other in `blocks`.
+///
+/// # Panics
+/// As [`free`].
+pub fn free_bulk(blocks: &[Pfn], order: u8) {
+    blocks.iter().for_each(|block| spoil(*block, order));
+    for of_one_zone in blocks.chunk_by(|a, b| zone_id_of(*a) == zone_id_of(*b)) {
+        let zone = zone_id_of(of_one_zone[0]).and_then(zone_with_id);
+        let zone = zone.unwrap_or_else(|| panic!("freeing page {}, which there is not", of_one_zone[0]));
+        if let Err((freed, error)) = zone.allocator.lock().free_bulk(order, of_one_zone) {
+            panic!("freeing 2^{order} pages at {:#x}: {error}", of_one_zone[freed].address());
+        }
+    }
+    page_cache::account(-((blocks.len() as u64 * order_pages(order)) as i64));
+}
+
+fn zone_id_of(pfn: Pfn) -> Option<u16> {
+    desc(pfn).map(PageDesc::zone_id)
+}
+
+/// In debug builds, has who goes on using a block of `order` found out.
+#[inline]
+fn spoil(block: Pfn, order: u8) {
+    #[cfg(debug_assertions)]
+    if desc(block).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order }) {
+        // SAFETY: the caller gives the block up (invariant 12), and it is one of this order.
+        unsafe { poison::fill(block, order) };
+    }
+    let _ = (block, order);
 }
 
 #[cold]
@@ -174,9 +209,18 @@ fn free_slowly(pfn: Pfn, order: u8) {
     }
 }
 
-/// Whether an allocated block begins here.
-fn is_allocated(pfn: Pfn) -> bool {
-    desc(pfn).is_some_and(|desc| matches!(desc.state(), PageState::AllocatedHead { .. }))
+/// The block that somebody is about to be given. In debug builds, of which each page was found as it was left when it
+/// was freed.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+fn given(block: Option<Pfn>, order: u8) -> Option<Pfn> {
+    #[cfg(debug_assertions)]
+    if let Some(first) = block {
+        poison::check(first, order);
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = order;
+    block
 }
 
 /// As [`free`], for tests of misuse.
@@ -234,7 +278,7 @@ pub fn gather() -> bool {
 /// for keeping it at hand: it counts as free. It goes back by [`give_spare`].
 pub fn take_spare(node: usize) -> Option<Pfn> {
     let mut on_node = zones().iter().filter(|zone| zone.node == node);
-    on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages))
+    given(on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages)), 0)
 }
 
 /// Gives back what [`take_spare`] gave.

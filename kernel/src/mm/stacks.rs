@@ -10,6 +10,7 @@ use frames::{PAGE_SIZE, order_for_pages};
 
 use super::{pages, space};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
 
 /// Pages of a thread's stack.
@@ -28,7 +29,7 @@ struct Stacks {
     spare: Vec<u64>,
 }
 
-static STACKS: IrqLock<Stacks> = IrqLock::new(Stacks { next_slot: 0, spare: Vec::new() });
+static STACKS: IrqLock<Stacks> = IrqLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: Vec::new() });
 
 /// A thread's stack. Dropped, it waits for the next thread.
 #[derive(Debug)]

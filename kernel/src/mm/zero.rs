@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
-use frames::{PAGE_SIZE, Pfn, order_for_pages};
+use frames::{PAGE_SIZE, Pfn, order_for_pages, poison::POISON};
 use params::registry::ZERO_METHOD;
 use protocol::record::Record;
 
@@ -174,7 +174,6 @@ pub unsafe fn zero_extents(extents: impl IntoIterator<Item = (Pfn, u64)>) {
 /// # Safety
 /// As for [`zero_frames`].
 pub unsafe fn poison_frames(first: Pfn, len_pages: u64) {
-    const POISON: u64 = 0xa5a5_5a5a_dead_beef;
     // SAFETY: as for `zero_frames`.
     unsafe { clear::fill(pages::virt(first), (len_pages * PAGE_SIZE) as usize, POISON) }
 }

@@ -10,8 +10,11 @@ use firmware::nodes::MAX_NODES;
 use frames::Pfn;
 use params::registry::ZERO_POOL_PAGES;
 
+use ::trace::{Class, Event};
+
 use super::page_stack::PageStack;
 use super::{page_cache, pages, zero};
+use crate::debug::trace;
 use crate::platform::nodes;
 
 struct NodePool {
@@ -31,6 +34,14 @@ pub fn alloc() -> Option<Pfn> {
     pool.is_short.store(false, SeqCst);
     if let Some(page) = pool.clean.pop() {
         page_cache::account(1);
+        if cfg!(debug_assertions) {
+            // SAFETY: the page is ours since it left the pool (invariant 12).
+            let is_clean = unsafe { zero::is_zero(page, 1) };
+            assert!(
+                is_clean,
+                "invariant 12: page {page} was written to while it waited in the pool of clean pages"
+            );
+        }
         return Some(page);
     }
     let page = pages::alloc(0)?;
@@ -49,7 +60,9 @@ pub fn wants_page() -> bool {
 pub fn add_page() {
     let node = nodes::current();
     let pool = &POOLS[node];
-    match pages::take_spare(node) {
+    trace::event(Class::Pool, || Event::PoolFillBegin { node: node as u16 });
+    let page = pages::take_spare(node);
+    match page {
         Some(page) => {
             // SAFETY: the page was just allocated (invariant 12).
             unsafe { zero::zero_frames(page, 1) };
@@ -57,6 +70,14 @@ pub fn add_page() {
         }
         None => pool.is_short.store(true, SeqCst),
     }
+    trace::event(Class::Pool, || Event::PoolFillEnd { filled: page.is_some() });
+}
+
+/// Puts a page on top that somebody has who may go on using it: for tests of misuse.
+#[cfg(debug_assertions)]
+pub fn put_back_unchecked(page: Pfn) {
+    page_cache::account(-1);
+    POOLS[nodes::current()].clean.push(page);
 }
 
 /// Clean pages at hand on `node`.

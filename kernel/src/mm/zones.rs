@@ -8,6 +8,7 @@ use frames::{FreeError, InitKind, PageDesc, Pfn, Span, Watermarks, Zone};
 
 use super::layout::{Layout, SECTION_PAGES};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::platform::nodes;
 
 /// A zone and what can be known without its lock.
@@ -43,7 +44,7 @@ impl<'a> ZoneSet<'a> {
                     node: extent.node,
                     marks: Watermarks::of_zone(extent.free_pages),
                     managed_pages: extent.free_pages,
-                    allocator: IrqLock::new(Zone::from_span(span)),
+                    allocator: IrqLock::of(LockClass::ZONE, Zone::from_span(span)),
                     span,
                 }
             })

@@ -6,6 +6,7 @@
 //! request for memory that is not the firmware's with a page of zeros.
 
 use core::fmt;
+use core::pin::Pin;
 use core::ptr::NonNull;
 
 use acpi::sdt::fadt::Fadt;
@@ -15,11 +16,12 @@ use acpi::{AcpiTables, Handler, PciAddress, PhysicalMapping};
 use firmware::acpi::{TableError, check_madt, check_rsdp, check_sdt, sleep_state_s5};
 use firmware::affinity::{Slit, Srat};
 use firmware::cpus::{CpuList, MadtCpu};
+use firmware::isa_irq::{self, IoApic, Override};
 use firmware::memmap::MemoryMap;
 use firmware::nodes::Nodes;
 use params::registry::SMP_MAX_CPUS;
 
-use super::Topology;
+use super::{SERIAL_ROUTE, Topology};
 use crate::arch::{exit, paging};
 use crate::console::warning;
 
@@ -148,7 +150,37 @@ fn read_cpus(
         warning(format_args!("acpi: the MADT's list of cpus is odd: {report}"));
     }
     log::debug!("madt: {report}");
+    read_serial_route(entries, memory.map);
     Ok(list)
+}
+
+/// ISA interrupt of COM1.
+const COM1_IRQ: u8 = 4;
+
+/// Finds out how the first serial port's interrupt arrives. Only who wants to read from the port minds its absence, so
+/// that is the one to warn.
+fn read_serial_route(madt: Pin<&Madt>, map: &MemoryMap) {
+    let io_apics = madt.entries().filter_map(|entry| match entry {
+        MadtEntry::IoApic(entry) => {
+            Some(IoApic { address: entry.io_apic_address, first_gsi: entry.global_system_interrupt_base })
+        }
+        _ => None,
+    });
+    let overrides = madt.entries().filter_map(|entry| match entry {
+        MadtEntry::InterruptSourceOverride(entry) => Some(Override {
+            bus: entry.bus,
+            irq: entry.irq,
+            gsi: entry.global_system_interrupt,
+            flags: entry.flags,
+        }),
+        _ => None,
+    });
+    match isa_irq::route(COM1_IRQ, io_apics, overrides, map) {
+        Ok(route) => {
+            SERIAL_ROUTE.call_once(|| route);
+        }
+        Err(error) => log::debug!("acpi: interrupt of com1: {error}"),
+    }
 }
 
 /// Reads SRAT and SLIT. Without a sound SRAT the machine is one node; without a

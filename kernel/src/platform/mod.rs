@@ -11,11 +11,21 @@ pub use clock::start_clock;
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use firmware::cpus::CpuList;
+use firmware::isa_irq::Route;
 use firmware::memmap::{Kind, MemoryMap, Region};
 use firmware::nodes::Nodes;
+use spin::Once;
 
 use crate::arch::{cpu, paging};
 use crate::console::warning;
+
+/// How the first serial port's interrupt arrives, for later.
+static SERIAL_ROUTE: Once<Route> = Once::new();
+
+/// How the first serial port's interrupt arrives, if the firmware tells.
+pub fn serial_route() -> Option<Route> {
+    SERIAL_ROUTE.get().copied()
+}
 
 /// The machine.
 pub struct Topology {

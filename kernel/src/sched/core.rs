@@ -10,6 +10,7 @@
 //! previous thread would wait for ever.) A running thread that has to go elsewhere is
 //! in no queue until its CPU has left its stack; then that CPU queues it.
 
+use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
@@ -20,16 +21,18 @@ use super::cpus::{self, Cpu, here};
 use super::place;
 use super::thread::{self, AllThreads, RunLinks, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{context, tsc};
+use crate::debug::trace;
 use crate::mm::zero_pool;
 
 /// The shortest time for which a thread is let run before its group's quota is looked at.
 const QUOTA_GRAIN_NS: u64 = 100_000;
 
 /// Ended threads whose stacks no CPU uses any more.
-static ENDED: IrqLock<List> = IrqLock::new(List::new());
+static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.
@@ -51,7 +54,7 @@ pub fn idle_forever() -> ! {
         if let Some(next) = take_next(cpu, id) {
             let now_ns = tsc::now_ns();
             cpu.note_busy(next, now_ns);
-            switch_to(cpu, id, next, Leave::Stays, now_ns);
+            switch_to(cpu, id, next, Why::Idle, now_ns);
             x86_64::instructions::interrupts::enable();
         } else if !ENDED.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
@@ -62,7 +65,9 @@ pub fn idle_forever() -> ! {
             zero_pool::add_page();
         } else {
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
+            trace::event_irqs_off(Class::Halt, || Event::HaltEnter);
             x86_64::instructions::interrupts::enable_and_hlt();
+            trace::event(Class::Halt, || Event::HaltExit);
         }
     }
 }
@@ -89,6 +94,18 @@ enum Leave {
     Ends = 2,
 }
 
+impl Leave {
+    /// Of a thread that leaves its CPU for this reason.
+    #[inline(always)]
+    fn by(why: Why) -> Self {
+        match why {
+            Why::Moves => Self::Moves,
+            Why::Ended => Self::Ends,
+            Why::GaveWay | Why::Blocked | Why::Idle => Self::Stays,
+        }
+    }
+}
+
 /// Room for a [`Leave`] in the address of a thread: together they are what a thread that leaves its CPU passes to the
 /// next one there.
 const LEAVE_MASK: usize = 0b11;
@@ -101,10 +118,16 @@ const _: () = assert!(align_of::<Thread>() > LEAVE_MASK);
 /// Every instruction here and in what leads here is one more for every switch: where something is rare, it is asked
 /// for with one comparison and done elsewhere.
 #[inline(always)]
-fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, how: Leave, now_ns: u64) {
+fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, now_ns: u64) {
+    debug_assert_no_locks(25, "a thread gives up the cpu");
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
     next.enter_cpu();
+    trace::event_irqs_off(Class::Switch, || Event::Switch {
+        next: next.tid().get(),
+        why,
+        waiting: cpu.waiting(),
+    });
     previous.account.cpu_time.stop(now_ns);
     next.account.note_running(now_ns);
     if !place::is_settled(next, id.index()) {
@@ -122,7 +145,7 @@ fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, how: Leave, now_ns: u6
         timer::fire_by(cpu, slice_end_ns);
     }
     percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
-    let pass = core::ptr::from_ref(previous).expose_provenance() | how as usize;
+    let pass = core::ptr::from_ref(previous).expose_provenance() | Leave::by(why) as usize;
     // SAFETY:
     // 1. Interrupts are off.
     // 2. `stopped_at` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
@@ -264,13 +287,14 @@ fn give_way(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
     drop(queue);
     if let Some(next) = next {
         cpu.note_running(next);
-        switch_to(cpu, id, next, Leave::Stays, now_ns);
+        switch_to(cpu, id, next, Why::GaveWay, now_ns);
     }
 }
 
 /// Gives the CPU to a thread that waits for it, if one does that is not far
 /// ahead of its share.
 pub fn yield_now() {
+    debug_assert_no_locks(25, "a thread yields");
     let irq = IrqGuard::new();
     let (cpu, id) = here();
     if cpu.waiting() > 0 {
@@ -281,7 +305,7 @@ pub fn yield_now() {
 /// Blocks the running thread, if `really` still wants to once it is off its
 /// queue's clock. Interrupts are off.
 #[inline(always)]
-fn block_if(how: Leave, really: impl FnOnce(&Thread) -> bool) {
+fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
     let running = thread::current();
     let (cpu, id) = here();
     let now_ns = tsc::now_ns();
@@ -296,12 +320,12 @@ fn block_if(how: Leave, really: impl FnOnce(&Thread) -> bool) {
     }
     let own = queue.take(|queue| queue.pop(&AllThreads));
     drop(queue);
-    run_next(cpu, id, own, how, now_ns);
+    run_next(cpu, id, own, why, now_ns);
 }
 
 /// Switches to `own`, which was taken from this CPU's queue, else to whatever can be had.
 #[inline(always)]
-fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, how: Leave, now_ns: u64) {
+fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, why: Why, now_ns: u64) {
     let next = match own.or_else(|| place::steal(cpu, id)) {
         Some(next) => {
             cpu.note_running(next);
@@ -314,25 +338,34 @@ fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, how: Leave, now_
             idle
         }
     };
-    switch_to(cpu, id, next, how, now_ns);
+    switch_to(cpu, id, next, why, now_ns);
+}
+
+/// Panics, in debug builds, where a thread must not block: while it holds a spin lock, or with interrupts off.
+/// `doing` is what it is about to do.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+pub fn debug_assert_may_block(doing: &str) {
+    debug_assert_no_locks(19, doing);
+    debug_assert!(
+        x86_64::instructions::interrupts::are_enabled(),
+        "invariant 19: {doing} with interrupts off, in thread {}",
+        thread::current_name()
+    );
 }
 
 /// Blocks the calling thread until [`unpark`] is called for it, or `deadline_ns`
 /// (on the clock of [`tsc::now_ns`]) has come. An `unpark` from before is used
 /// up and returns at once. May return without reason.
 pub fn park(deadline_ns: Option<u64>) {
-    debug_assert!(
-        x86_64::instructions::interrupts::are_enabled(),
-        "invariant 19: thread {} blocks with interrupts off",
-        thread::current().name()
-    );
+    debug_assert_may_block("a thread blocks");
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");
     if let Some(deadline_ns) = deadline_ns {
         timer::add(thread, deadline_ns);
     }
-    block_if(Leave::Stays, |thread| thread.park.prepare_park() == ParkDecision::Sleep);
+    block_if(Why::Blocked, |thread| thread.park.prepare_park() == ParkDecision::Sleep);
     if deadline_ns.is_some() {
         timer::remove(thread);
     }
@@ -345,13 +378,13 @@ fn throttle(running: &Thread) {
     let until_ns = running.group().throttle(tsc::now_ns());
     running.is_throttled.store(true, SeqCst);
     timer::add(running, until_ns);
-    block_if(Leave::Stays, |_| true);
+    block_if(Why::Blocked, |_| true);
 }
 
 /// Ends the calling thread: it never comes back.
 /// Interrupts are off.
 pub(super) fn leave_for_good() -> ! {
-    block_if(Leave::Ends, |_| true);
+    block_if(Why::Ended, |_| true);
     unreachable!("an ended thread was run again");
 }
 
@@ -426,7 +459,7 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
     queue.queue().detach(&running.entity);
     let own = queue.take(|queue| queue.pop(&AllThreads));
     drop(queue);
-    run_next(cpu, id, own, Leave::Moves, now_ns);
+    run_next(cpu, id, own, Why::Moves, now_ns);
 }
 
 /// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.

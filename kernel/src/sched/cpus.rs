@@ -4,15 +4,18 @@ use core::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
 
+use ::trace::{Class, Event};
 use runqueue::{Arrival, CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
 
 use super::account;
 use super::thread::{self, AllThreads, Thread};
 use super::timer::Timers;
 use crate::arch::irq::{IrqGuard, IrqLock, IrqLockGuard};
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::trap::VECTOR_RESCHEDULE;
 use crate::arch::{apic, tsc};
+use crate::debug::trace;
 
 /// One CPU's part of the scheduler.
 #[repr(align(128))]
@@ -48,7 +51,7 @@ pub(super) struct Cpu {
 
 static CPUS: [Cpu; MAX_CPUS] = [const {
     Cpu {
-        queue: IrqLock::new(FairQueue::new()),
+        queue: IrqLock::of(LockClass::RUN_QUEUE, FairQueue::new()),
         waiting: AtomicU32::new(0),
         waiting_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
@@ -139,6 +142,8 @@ pub(super) fn is_any_idle() -> bool {
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {
+        let sent = || Event::IpiSend { vector: VECTOR_RESCHEDULE, to: cpu.index() as u16 };
+        trace::event(Class::Ipi, sent);
         apic::local().send_ipi(percpu::get(cpu).apic_id(), VECTOR_RESCHEDULE);
     }
 }

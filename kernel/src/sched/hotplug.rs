@@ -8,10 +8,13 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use ::trace::{Class, Event};
+
 use super::place::tell_misplaced;
 use super::{cpus, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
+use crate::debug::trace;
 
 /// Why a CPU could not be sent away or brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     if cpus::open().count() == 1 {
         return Err(HotplugError::LastCpu(cpu));
     }
+    trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     cpus::set_closed(cpu);
     block.set_offline();
     // It sends away what waits there, then what runs: us, perhaps.
@@ -98,6 +102,7 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     if cpus::is_open(cpu) {
         return Err(HotplugError::NothingToDo(cpu));
     }
+    trace::event(Class::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
     cpus::set_open(cpu);
     block.set_online();
     // It looks for work; threads that belong to it alone are misplaced where they are now.

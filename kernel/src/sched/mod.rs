@@ -6,6 +6,7 @@
 //! * [`core`]: the one function that switches threads, and what leads to it.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
+//! * [`held`]: which mutexes a thread holds, in debug builds.
 //! * [`hotplug`]: CPUs that go and come back.
 //! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
@@ -21,6 +22,7 @@ mod account;
 mod core;
 mod cpus;
 pub mod group;
+mod held;
 pub mod hotplug;
 pub mod mutex;
 mod place;
@@ -30,16 +32,20 @@ mod thread;
 mod timer;
 pub mod wait;
 
+#[cfg(debug_assertions)]
+pub use self::core::debug_assert_may_block;
 pub use self::core::{
     idle_forever, interrupt_return, lend_weight, park, reap, reschedule_interrupt, set_nice, start_cpu,
     take_weight_back, timer_interrupt, unpark, yield_now,
 };
 pub use cpus::attach as attach_cpu;
+#[cfg(debug_assertions)]
+pub use held::{held_classes, work_for};
 pub use place::{AffinityError, set_affinity};
 pub use snapshot::snapshot;
 pub use thread::{
-    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on, spawn,
-    spawn_on, thread_count,
+    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on,
+    name_while_stopped, spawn, spawn_on, thread_count,
 };
 
 use runqueue::CpuMask;

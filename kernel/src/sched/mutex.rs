@@ -13,13 +13,16 @@ use core::ops::{Deref, DerefMut};
 
 use runqueue::List;
 
-use super::core::{lend_weight, move_loan, park, take_weight_back, unpark};
+use super::core::{debug_assert_may_block, lend_weight, move_loan, park, take_weight_back, unpark};
+use super::held::Tracked;
 use super::thread::{self, Thread, WaitLinks};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::tsc;
 
 /// A lock around a `T`, for threads only: never in interrupts, never with interrupts off.
 pub struct Mutex<T> {
+    tracked: Tracked,
     state: IrqLock<State>,
     value: UnsafeCell<T>,
 }
@@ -38,9 +41,11 @@ pub struct TimedOut;
 
 impl<T> Mutex<T> {
     /// An open lock around `value`.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
         Self {
-            state: IrqLock::new(State { owner: None, waiting: List::new() }),
+            tracked: Tracked::made_here(),
+            state: IrqLock::of(LockClass::MUTEX_STATE, State { owner: None, waiting: List::new() }),
             value: UnsafeCell::new(value),
         }
     }
@@ -49,6 +54,7 @@ impl<T> Mutex<T> {
     ///
     /// # Panics
     /// When the calling thread has it already: it would wait for itself.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let guard = self.lock_by(None);
         guard.expect("waiting without a deadline ends with the lock")
@@ -58,26 +64,35 @@ impl<T> Mutex<T> {
     ///
     /// # Panics
     /// As [`lock`](Self::lock).
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock_until(&self, deadline_ns: u64) -> Result<MutexGuard<'_, T>, TimedOut> {
-        self.lock_by(Some(deadline_ns)).ok_or(TimedOut)
+        let guard = self.lock_by(Some(deadline_ns));
+        guard.ok_or(TimedOut)
     }
 
     /// The lock, if nobody has it.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        debug_assert_may_block("a thread takes a mutex");
         let mut state = self.state.lock();
         if state.owner.is_some() {
             return None;
         }
         state.owner = Some(thread::current_arc());
+        drop(state);
         Some(self.guard())
     }
 
+    #[cfg_attr(debug_assertions, track_caller)]
     fn lock_by(&self, deadline_ns: Option<u64>) -> Option<MutexGuard<'_, T>> {
+        debug_assert_may_block("a thread takes a mutex");
+        self.tracked.before_lock();
         let me = thread::current();
         let mut state = self.state.lock();
         match &state.owner {
             None => {
                 state.owner = Some(thread::current_arc());
+                drop(state);
                 return Some(self.guard());
             }
             Some(owner) => {
@@ -92,6 +107,7 @@ impl<T> Mutex<T> {
             park(deadline_ns);
             let mut state = self.state.lock();
             if state.owner.as_ref().is_some_and(|owner| owner.tid() == me.tid()) {
+                drop(state);
                 return Some(self.guard());
             }
             if deadline_ns.is_some_and(|deadline_ns| tsc::now_ns() >= deadline_ns) {
@@ -102,11 +118,15 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// The calling thread is the owner.
+    #[cfg_attr(debug_assertions, track_caller)]
     fn guard(&self) -> MutexGuard<'_, T> {
+        self.tracked.after_lock();
         MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     fn unlock(&self) {
+        self.tracked.before_unlock();
         let mut state = self.state.lock();
         let Some(next) = state.waiting.pop_front(&WaitLinks) else {
             state.owner = None;

@@ -6,6 +6,7 @@
 use core::fmt;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
+use ::trace::{Class, Event};
 use runqueue::{Arrival, CpuMask, choose_cpu, push_to, steal_from};
 
 use super::core::make_runnable;
@@ -13,6 +14,7 @@ use super::cpus::{self, Cpu, load_of};
 use super::thread::{self, AllThreads, Thread};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
+use crate::debug::trace;
 
 /// How often a CPU on which threads wait looks whether another has less to do.
 const BALANCE_INTERVAL_NS: u64 = 20_000_000;
@@ -50,6 +52,14 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
     } else {
         choose_cpu(last, &eligible(thread), &CpuMask::ALL, load_of).unwrap_or(last)
     };
+    // Before it is queued, and may run at once on the other CPU.
+    match arrival {
+        Arrival::Awake { .. } => {
+            let woken = || Event::Wake { thread: thread.tid().get(), cpu: target as u16 };
+            trace::event_irqs_off(Class::Wake, woken);
+        }
+        Arrival::Moved => trace_move(thread, last, target),
+    }
     push_to_cpu(target, thread, arrival);
     target
 }
@@ -130,16 +140,27 @@ pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     }
 }
 
+/// Traces that `thread`, which is in no queue, goes to another CPU. Interrupts are off.
+#[inline(always)]
+fn trace_move(thread: &Thread, from: usize, to: usize) {
+    let moved = || Event::Migrate { thread: thread.tid().get(), from: from as u16, to: to as u16 };
+    trace::event_irqs_off(Class::Migrate, moved);
+}
+
 /// Takes a waiting thread lighter than `below_weight` out of CPU `from`'s queue that may run on CPU `to`.
 fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Thread> {
-    cpus::get(from).lock_queue().take(|queue| {
+    let taken = cpus::get(from).lock_queue().take(|queue| {
         queue.steal(&AllThreads, |tid| {
             let thread = thread::get(tid);
             thread.entity.weight().get() < below_weight
                 && may_run_on(thread, to)
                 && !thread.on_cpu.load(SeqCst)
         })
-    })
+    });
+    if let Some(thread) = taken {
+        trace_move(thread, from, to);
+    }
+    taken
 }
 
 /// Once in a while, by a busy CPU's timer: gives a waiting thread to the CPU that has least to do, if

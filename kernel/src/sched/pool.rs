@@ -15,6 +15,7 @@ use super::core::{park, unpark};
 use super::group::Group;
 use super::thread::{JoinHandle, Spawn, SpawnError, Thread};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 
 /// Names a piece of work that was handed over; never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub struct Pool<T: Send + 'static> {
 impl<T: Send + 'static> Pool<T> {
     /// A pool without workers.
     pub const fn new() -> Self {
-        Self { workers: Once::new(), idle: IrqLock::new(Vec::new()) }
+        Self { workers: Once::new(), idle: IrqLock::of(LockClass::IDLE_WORKERS, Vec::new()) }
     }
 
     /// Starts `count` workers in `group`, of the lowest weight, that call `run` with each piece of work. Fewer
@@ -70,7 +71,7 @@ impl<T: Send + 'static> Pool<T> {
         run: fn(T),
     ) -> Result<(), SpawnError> {
         let slot = || Slot { work: None, is_busy: false, serial: 0 };
-        let make = |_| Worker { slot: IrqLock::new(slot()), thread: Once::new() };
+        let make = |_| Worker { slot: IrqLock::of(LockClass::POOL_SLOT, slot()), thread: Once::new() };
         let workers = self.workers.call_once(|| (0..count).map(make).collect());
         self.idle.lock().reserve(count);
         for (number, worker) in workers.iter().enumerate() {

@@ -13,15 +13,21 @@ use runqueue::{
     Arrival, CpuMask, Entities, Entity, HeapNode, HeapNodes, Links, Nice, ParkState, SharedCpuMask, Tid,
 };
 
+use ::trace::Named;
+
 use super::account::{Account, Usage};
 use super::core as scheduler;
 use super::group::Group;
+#[cfg(debug_assertions)]
+use super::held::ThreadLocks;
 use super::place;
 use super::wait::Completion;
 use crate::arch::context::{self, StackPointer};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
+use crate::debug::trace;
 use crate::mm::stacks::Stack;
 
 /// Most threads at a time, idle threads among them.
@@ -54,6 +60,9 @@ pub struct Thread {
     /// It waits, in a timer queue, for its group's next period.
     pub(super) is_throttled: AtomicBool,
     group: Arc<Group>,
+    /// Mutexes that it holds, in debug builds.
+    #[cfg(debug_assertions)]
+    pub(super) locks: ThreadLocks,
     /// To whom it lends weight while it waits, and how much.
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
     run_link: AtomicU32,
@@ -134,11 +143,13 @@ impl Thread {
             is_queued: AtomicBool::new(false),
             is_throttled: AtomicBool::new(false),
             group,
-            lends: IrqLock::new(None),
+            #[cfg(debug_assertions)]
+            locks: ThreadLocks::new(),
+            lends: IrqLock::of(LockClass::LOAN, None),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
-            entry: IrqLock::new(None),
+            entry: IrqLock::of(LockClass::THREAD_ENTRY, None),
             has_ended: AtomicBool::new(false),
             ended: Completion::new(),
         }
@@ -273,6 +284,17 @@ pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
     unsafe { (*thread).name() }
 }
 
+/// The name of the thread numbered `tid`, if there is one: for telling what a broken machine did.
+///
+/// # Safety
+/// Every other CPU is stopped for good, and the calling one frees no threads any more.
+pub unsafe fn name_while_stopped(tid: u32) -> Option<&'static str> {
+    let thread = TABLE.get(tid as usize)?.load(SeqCst);
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count;
+    // by the caller's promise nobody takes it out any more. One who was stopped while at it has emptied the entry first.
+    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.name())
+}
+
 /// The running thread as something to keep.
 pub fn current_arc() -> Arc<Thread> {
     current().arc()
@@ -289,7 +311,7 @@ pub(super) fn get(tid: Tid) -> &'static Thread {
 }
 
 /// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
-static LEAVING: IrqLock<()> = IrqLock::new(());
+static LEAVING: IrqLock<()> = IrqLock::of(LockClass::LEAVING_THREADS, ());
 
 /// The thread numbered `index`, if there is one.
 pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
@@ -400,8 +422,16 @@ pub struct JoinHandle {
 }
 
 impl JoinHandle {
-    /// Blocks until the thread has ended.
+    /// Blocks until the thread has ended. Clones may be joined as well, at any time: they return at once then.
+    ///
+    /// # Panics
+    /// In debug builds, when the calling thread is the one: it would wait for itself.
     pub fn join(self) {
+        debug_assert!(
+            !core::ptr::eq(&*self.thread, current()),
+            "invariant 27: thread {} joins itself",
+            self.thread.name
+        );
         self.thread.ended.wait();
     }
 
@@ -483,6 +513,7 @@ impl<'a> Spawn<'a> {
         unsafe {
             *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
+        trace::name(Named::Thread, thread.tid().get(), self.name);
         scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
         Ok(JoinHandle { thread })
     }

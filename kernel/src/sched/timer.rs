@@ -8,6 +8,7 @@ use runqueue::{Heap, UnparkAction};
 use super::cpus::{self, Cpu, here};
 use super::thread::{self, NO_CPU, Thread, TimerNodes};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::CpuId;
 use crate::arch::{apic, tsc};
 
@@ -32,7 +33,7 @@ impl Timers {
     /// Of a CPU that waits for nothing.
     pub const fn new() -> Self {
         Self {
-            sleepers: IrqLock::new(Heap::new()),
+            sleepers: IrqLock::of(LockClass::TIMERS, Heap::new()),
             earliest_ns: AtomicU64::new(NEVER),
             armed_ns: AtomicU64::new(NEVER),
         }

@@ -4,9 +4,10 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::List;
 
-use super::core::{park, unpark};
+use super::core::{debug_assert_may_block, park, unpark};
 use super::thread::{self, WaitLinks};
 use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::tsc;
 
 /// Threads that wait until someone wakes them. Takes no memory for waiting: a
@@ -18,7 +19,7 @@ pub struct WaitQueue {
 impl WaitQueue {
     /// A queue in which nobody waits.
     pub const fn new() -> Self {
-        Self { waiting: IrqLock::new(List::new()) }
+        Self { waiting: IrqLock::of(LockClass::WAIT_QUEUE, List::new()) }
     }
 
     /// Blocks until `condition` holds. Whoever makes it true calls
@@ -34,6 +35,8 @@ impl WaitQueue {
     }
 
     fn wait(&self, condition: impl Fn() -> bool, deadline_ns: Option<u64>) -> bool {
+        // Here and not only where it blocks: it must not depend on who comes first.
+        debug_assert_may_block("a thread waits");
         let tid = thread::current().tid();
         loop {
             if condition() {

@@ -2,13 +2,18 @@
 //! `-icount shift=0` every instruction takes the same time, so that the time
 //! stamp counter tells how many there were, the same number in every run.
 
-use alloc::vec::Vec;
 use core::arch::asm;
+
+use ::trace::{Class, Event};
+use frames::policy::NodePolicy;
 
 use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
-use crate::bench::sched::ticks_per_switch;
 use crate::debug::ktest::Stopped;
+use crate::debug::trace;
+use crate::jobs::huge_pool::{Request, resize};
+use crate::jobs::memory_map_init::Shadow;
+use crate::mm::huge::HugeSize;
 use crate::mm::{page_cache, pages};
 use crate::{check, kernel_tests, skip_if};
 
@@ -21,7 +26,7 @@ fn ticks_of_loop(rounds: u64) -> u64 {
 }
 
 /// Ticks for 1000 instructions, if all take the same time.
-fn ticks_per_thousand() -> Option<u64> {
+pub(super) fn ticks_per_thousand() -> Option<u64> {
     let _irq = IrqGuard::new();
     ticks_of_loop(1000);
     let read = || [10_000, 20_000, 40_000].map(ticks_of_loop);
@@ -51,14 +56,6 @@ fn instructions_of(ticks_per_thousand: u64, work: fn()) -> u64 {
     (ticks_of(work) - ticks_of(|| ())) * 1000 / TIMES / ticks_per_thousand
 }
 
-/// Instructions of one switch among `threads` threads, where a thousand take `ticks`.
-fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
-    match ticks_per_switch(threads, 20_000) {
-        Ok(cost) => Ok(cost * 1000 / ticks),
-        Err(why) => Err(Stopped::Failed(why.into())),
-    }
-}
-
 kernel_tests! { "counted":
     fn a_page_from_the_cache_costs_at_most_60_instructions() {
         let ticks = ticks_per_thousand();
@@ -80,28 +77,57 @@ kernel_tests! { "counted":
         check!(pair <= 60, "{pair} instructions");
     }
 
-    /// One way, everything from the call in one thread to the return of the call in the other, and the loop around it.
-    fn a_switch_costs_at_most_250_instructions() {
+    /// Memory map init, from nothing to all free blocks in their lists.
+    fn a_page_is_initialised_and_freed_in_at_most_one_and_a_half_instructions() {
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let instructions = switch_among(2, ticks.unwrap_or(1))?;
-        log::info!("a switch between two threads: {instructions} instructions");
-        check!(instructions <= 250, "{instructions} instructions");
+        let ticks = ticks.unwrap_or(1);
+        let Some(mut shadow) = Shadow::new() else { return Err(Stopped::Failed("no memory for a shadow".into())) };
+        let run = shadow.run(1);
+        let Ok(run) = run else { return Err(Stopped::Failed("the run failed".into())) };
+        check!(run.ok, "descriptors are wrong");
+        let instructions = run.stats.wall_ns * 1000 / tsc::ticks_to_ns(ticks);
+        let per_thousand = instructions * 1000 / run.units;
+        log::info!("memory map init: {instructions} instructions for {} pages, {per_thousand} for 1000", run.units);
+        check!(per_thousand <= 1500, "{per_thousand} instructions for 1000 pages");
     }
 
-    /// Each fourfold number of threads adds as much as the one before: no faster than the logarithm, that is.
-    fn a_switch_among_many_costs_the_logarithm() {
+    /// Into the pool and back, as they are: 512 of them then take less than a millisecond on any machine.
+    fn a_huge_page_is_reserved_and_released_in_at_most_400_instructions() {
+        const COUNT: u64 = 64;
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let mut costs = Vec::new();
-        for threads in [4, 16, 64, 256, 1024] {
-            costs.push(switch_among(threads, ticks.unwrap_or(1))?);
-        }
-        log::info!("a switch among 4, 16, 64, 256, 1024 threads: {costs:?} instructions");
-        let steps: Vec<u64> = costs.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-        for step in &steps {
-            check!(*step <= steps[0] + steps[0] / 5, "the steps are {steps:?} instructions");
-        }
-        check!(costs[4] <= 1500, "{} instructions among 1024 threads", costs[4]);
+        let ticks = ticks.unwrap_or(1);
+        let size = HugeSize::Size2M;
+        let request = |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
+        check!(resize(size, request(0)).is_ok());
+        let start = tsc::ticks();
+        let taken = resize(size, request(COUNT));
+        let given = resize(size, request(0));
+        let pair = (tsc::ticks() - start) * 1000 / COUNT / ticks;
+        check!(taken.is_ok_and(|taken| taken.total == COUNT) && given.is_ok());
+        log::info!("huge page reserve and release: {pair} instructions for each of {COUNT}");
+        check!(pair <= 400, "{pair} instructions");
+    }
+
+    fn an_event_that_is_not_traced_costs_3_instructions_and_a_traced_one_50() {
+        let ticks = ticks_per_thousand();
+        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
+        skip_if!(trace::is_on(Class::Fault), "tracing is on for the whole run");
+        let ticks = ticks.unwrap_or(1);
+        let anywhere = || trace::event(Class::Fault, || Event::PageFault { address: 1 });
+        let irqs_off = || trace::event_irqs_off(Class::Fault, || Event::PageFault { address: 1 });
+        let costs = || {
+            let anywhere = instructions_of(ticks, anywhere);
+            let _irq = IrqGuard::new();
+            (anywhere, instructions_of(ticks, irqs_off))
+        };
+        let (off, off_irqs_off) = costs();
+        check!(trace::start() == Ok(()));
+        let (on, on_irqs_off) = costs();
+        trace::stop();
+        log::info!("trace event: {off} instructions off, {on} on; with interrupts off {off_irqs_off} and {on_irqs_off}");
+        check!(off <= 3 && off_irqs_off <= 3, "off: {off} and {off_irqs_off} instructions");
+        check!(on <= 50 && on_irqs_off <= 40, "on: {on}, with interrupts off {on_irqs_off} instructions");
     }
 }

@@ -3,13 +3,16 @@
 
 mod arch;
 mod counted;
+mod counted_sched;
 mod huge;
 mod jobs;
 mod ktask;
 mod mm;
+mod page_cache;
 mod sched;
 mod sched_block;
 mod sched_hotplug;
 mod sched_share;
 mod sched_snapshot;
 mod stress;
+mod trace;

@@ -19,7 +19,7 @@ use crate::cursor::Cursor;
 use crate::platform::Platform;
 use crate::tuning::Tuning;
 use crate::unwind::{self, Payload};
-use crate::{CancelToken, NodeId, Stats};
+use crate::{CancelToken, NodeId, Stats, TracedEnding};
 
 pub(crate) use threads::Threads;
 
@@ -37,6 +37,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) tuning: Option<&'p Tuning>,
     pub(crate) lineage: Lineage,
     pub(crate) undo: Option<&'p (dyn Fn(Piece) + Sync + 'p)>,
+    /// What the platform calls the job in its trace; 0: it does not trace it.
+    pub(crate) trace_id: u64,
 }
 
 /// A chunk without the client's type.
@@ -70,6 +72,18 @@ pub(crate) enum Ending {
     Failed,
     Cancelled,
     DeadlinePassed,
+}
+
+impl Ending {
+    /// As platforms are told.
+    pub(crate) fn told(self) -> TracedEnding {
+        match self {
+            Self::Complete => TracedEnding::Complete,
+            Self::Failed => TracedEnding::Failed,
+            Self::Cancelled => TracedEnding::Cancelled,
+            Self::DeadlinePassed => TracedEnding::DeadlinePassed,
+        }
+    }
 }
 
 /// Runs `plan` over `ranges` (their number, and each one) with `body`.

@@ -7,7 +7,7 @@ use super::{Body, Ending, Outcome, Piece, Plan, Step};
 use crate::Stats;
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
-use crate::unwind;
+use crate::{TracedChunk, traced, unwind};
 
 /// Pieces that a range is cut into where someone may want to end the job in between.
 const PIECES_TO_END_AT: u64 = 64;
@@ -73,7 +73,8 @@ fn all_ranges<P: Platform>(
                 };
                 stats.chunks += 1;
                 stats.local_chunks += u64::from(at_home);
-                if !step(piece) {
+                let told = TracedChunk { start, end, worker: 0 };
+                if !traced::chunk(platform, plan.trace_id, told, || step(piece)) {
                     return Ending::Failed;
                 }
                 in_hand.set(None);

@@ -49,6 +49,7 @@ pub(super) fn after<P: Platform>(
         // Its rate is another one.
         tuning: None,
         undo: None,
+        trace_id: 0,
         ..*plan
     };
     let body = UndoBody { failed, undo };

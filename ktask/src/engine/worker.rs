@@ -6,7 +6,7 @@ use super::parallel::Run;
 use super::{Ending, Piece, Step};
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
-use crate::{NodeId, unwind};
+use crate::{NodeId, TracedChunk, traced, unwind};
 
 /// A worker's next chunk is twice as long when the last one took less than this: below
 /// it, handing out chunks starts to show; above, a chunk only makes the job slower
@@ -103,7 +103,9 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.tally.local_chunks += u64::from(local);
             let lineage = run.plan.lineage.of_chunks(run.family());
             let node = cursor.node();
-            if !step(Piece { start, end, worker: self.index, node, local, lineage }) {
+            let piece = Piece { start, end, worker: self.index, node, local, lineage };
+            let told = TracedChunk { start, end, worker: self.index };
+            if !traced::chunk(run.platform, run.plan.trace_id, told, || step(piece)) {
                 run.stop(Ending::Failed);
                 return false;
             }

@@ -29,6 +29,8 @@ mod platform;
 mod raw;
 #[path = "../../src/stats.rs"]
 mod stats;
+#[path = "../../src/traced.rs"]
+mod traced;
 #[path = "../../src/tuning.rs"]
 mod tuning;
 #[path = "../../src/unit.rs"]
@@ -52,6 +54,7 @@ pub use job::{Job, NodeRange};
 pub use platform::{HelperContext, HelperId, LockSet, NodeId, Placement, Platform};
 pub use raw::HelperTask;
 pub use stats::Stats;
+pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use tuning::Tuning;
 pub use unit::{Items, Unit};
 

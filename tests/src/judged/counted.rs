@@ -8,15 +8,22 @@ use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::ktap::{Line, Outcome};
 
-pub(super) const SCENARIOS: &[Scenario] =
-    &[("icount::sched::shares_are_kept", shares), ("icount::counted::costs_are_as_little_as_said", costs)];
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("icount::sched::shares_are_kept", shares),
+    ("icount::sched::switches_cost_as_little_as_said", switches),
+    ("icount::mm::things_cost_as_little_as_said", costs),
+];
 
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt", 6)
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::", 3)
+    all_pass(lab, "counted::", 4)
+}
+
+fn switches(lab: &Lab) -> Result<(), Failed> {
+    all_pass(lab, "counted_sched::", 2)
 }
 
 /// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.

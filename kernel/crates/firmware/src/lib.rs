@@ -9,6 +9,7 @@
 //! * [`early`]: the allocator of physical memory before the page allocator.
 //! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
 //! * [`cpus`]: which of the CPUs in the MADT to start, in which order.
+//! * [`isa_irq`]: where an interrupt of the ISA bus arrives.
 //! * [`affinity`]: SRAT and SLIT, entry by entry.
 //! * [`nodes`]: which memory nodes there are, and what belongs to each.
 //!
@@ -20,6 +21,7 @@ pub mod acpi;
 pub mod affinity;
 pub mod cpus;
 pub mod early;
+pub mod isa_irq;
 pub mod memmap;
 pub mod nodes;
 

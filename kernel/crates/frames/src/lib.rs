@@ -17,6 +17,7 @@
 //! * [`span`]: the descriptors of consecutive pages.
 //! * [`zone`]: the buddy allocator over a span.
 //! * [`cache`]: pages in front of a zone, for one CPU.
+//! * [`poison`]: free pages that show who writes to them.
 //! * [`policy`]: from which nodes a number of pages comes.
 //! * [`reserve`]: how much of a zone is kept back from whom.
 //! * [`verify`]: a check of everything the allocator believes.
@@ -27,6 +28,7 @@ pub mod cache;
 pub mod desc;
 pub mod error;
 pub mod pfn;
+pub mod poison;
 pub mod policy;
 pub mod reserve;
 pub mod span;
@@ -42,4 +44,4 @@ pub use pfn::{MAX_ORDER, ORDERS, PAGE_SHIFT, PAGE_SIZE, Pfn, order_for_pages, or
 pub use reserve::Watermarks;
 pub use span::Span;
 pub use verify::Census;
-pub use zone::{Zone, ZoneStats};
+pub use zone::{RUN_ORDER, Zone, ZoneStats};

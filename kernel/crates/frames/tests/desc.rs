@@ -7,9 +7,9 @@ use frames::{
 
 #[test]
 fn the_patterns_are_those_documented() {
-    assert_eq!(init_pattern(InitKind::Usable, 0), [0x2, 0]);
-    assert_eq!(init_pattern(InitKind::Reserved, 0), [0x1, 0]);
-    assert_eq!(init_pattern(InitKind::Usable, 0xabcd), [0xabcd_0002, 0]);
+    assert_eq!(init_pattern(InitKind::Usable, 0), 0x2);
+    assert_eq!(init_pattern(InitKind::Reserved, 0), 0x1);
+    assert_eq!(init_pattern(InitKind::Usable, 0xabcd), 0xabcd_0002);
 }
 
 #[test]

@@ -312,3 +312,134 @@ fn errors_say_what_would_be_right() {
     assert_eq!(message(Pfn(0x15), 0), "page 0x15 is free, should be allocated");
     assert_eq!(message(Pfn(0x11), 3), "block of order 3 at page 0x11, should begin at a multiple of 0x8");
 }
+
+/// What an earlier kernel left in the descriptors' memory, or this one in pages that merged.
+#[test]
+fn initialisation_needs_no_clean_memory() {
+    let descs = descs(256);
+    let mut earlier = free_zone(&descs, 0);
+    for order in [0, 3, 0, 5] {
+        let block = earlier.alloc(order).unwrap();
+        let head = earlier.span().desc(block).unwrap();
+        head.owner_word().unwrap().store(u64::MAX, Ordering::Relaxed);
+    }
+    let mut zone = free_zone(&descs, 0);
+    assert_eq!(zone.verify().unwrap().free_blocks[8], 1);
+    let blocks: Vec<Pfn> = (0..256).map(|_| zone.alloc(0).unwrap()).collect();
+    let word = |block: &Pfn| zone.span().desc(*block).unwrap().owner_word().unwrap().load(Ordering::Relaxed);
+    assert!(blocks.iter().all(|block| word(block) == 0));
+    for block in blocks {
+        zone.free(block, 0).unwrap();
+    }
+    assert_eq!(zone.verify().unwrap().free_blocks[8], 1);
+}
+
+#[test]
+fn bulk_calls_take_what_single_ones_would() {
+    let all_descs = [descs(1000), descs(1000)];
+    let mut zones = all_descs.each_ref().map(|descs| free_zone(descs, 24));
+    // Holes at odd places, so that blocks of all sizes are free.
+    for (order, skip) in [(0, 3), (2, 1), (5, 0), (0, 0)] {
+        for zone in &mut zones {
+            let blocks: Vec<Pfn> = (0..skip + 3).map(|_| zone.alloc(order).unwrap()).collect();
+            zone.free(blocks[skip], order).unwrap();
+        }
+    }
+    let [single, bulk] = &mut zones;
+    for (order, count, reserve_pages) in [(0, 7, 0), (1, 40, 0), (0, 33, 600), (3, 9, 0), (0, 1000, 100)] {
+        let one_by_one: Vec<Pfn> =
+            (0..count).map_while(|_| single.alloc_above(order, reserve_pages)).collect();
+        let mut at_once = vec![Pfn(0); count];
+        let taken = bulk.alloc_bulk(order, &mut at_once, reserve_pages);
+        assert_eq!(at_once[..taken], one_by_one, "{count} of order {order}");
+        assert_eq!(bulk.verify(), single.verify());
+        assert_eq!(bulk.stats().taken, single.stats().taken);
+    }
+}
+
+#[test]
+fn blocks_given_back_together_merge_as_one_by_one() {
+    for (first, count) in [(0, 64), (1, 63), (5, 30), (62, 2), (0, 1)] {
+        for order in [0, 2] {
+            let all_descs = [descs(256), descs(256)];
+            let mut zones = all_descs.each_ref().map(|descs| free_zone(descs, 1 << 20));
+            let mut blocks = vec![Pfn(0); 64];
+            for zone in &mut zones {
+                assert_eq!(zone.alloc_bulk(order, &mut blocks, 0), 64);
+            }
+            let given = &blocks[first..first + count];
+            let [single, bulk] = &mut zones;
+            given.iter().for_each(|block| single.free(*block, order).unwrap());
+            bulk.free_bulk(order, given).unwrap();
+            assert_eq!(bulk.verify(), single.verify());
+            assert_eq!(bulk.stats().freed, single.stats().freed);
+            // All of them are free now, in the middle of a run too.
+            let mut again = blocks.clone();
+            again.truncate(first + 1);
+            assert_eq!(bulk.free_bulk(order, &again), Err((first, FreeError::DoubleFree { pfn: given[0] })));
+            assert_eq!(
+                bulk.verify().unwrap().allocated_pages,
+                (64 - first - count) as u64 * order_pages(order)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_block_is_refused_in_bulk_too() {
+    let descs = descs(64);
+    let mut zone = free_zone(&descs, 0);
+    let block = zone.alloc(4).unwrap();
+    let pieces: Vec<Pfn> = (0..4).map(|piece| block + piece * 4).collect();
+    assert!(matches!(zone.free_bulk(2, &pieces), Err((0, FreeError::WrongOrder { allocated: 4, .. }))));
+    assert!(matches!(zone.free_bulk(2, &[Pfn(1), Pfn(5)]), Err((0, FreeError::Misaligned { .. }))));
+    assert!(matches!(
+        zone.free_bulk(2, &[Pfn(u64::MAX - 3), Pfn(0)]),
+        Err((0, FreeError::OutOfRange { .. }))
+    ));
+    assert!(matches!(zone.free_bulk(40, &[block]), Err((0, FreeError::OrderTooLarge { order: 40 }))));
+    zone.free(block, 4).unwrap();
+    assert_eq!(zone.verify().unwrap().free_blocks[6], 1);
+}
+
+/// Two that take single pages by turns, among odd ones that are free.
+#[test]
+fn runs_share_no_line_of_descriptors() {
+    let descs = descs(1024);
+    let mut zone = free_zone(&descs, 0);
+    let odd: Vec<Pfn> = (0..64).map(|_| zone.alloc(0).unwrap()).collect();
+    odd.iter().step_by(3).for_each(|page| zone.free(*page, 0).unwrap());
+    let mut takers = [Vec::new(), Vec::new()];
+    for round in 0..8 {
+        let mut batch = [Pfn(0); 16];
+        assert_eq!(zone.alloc_in_runs(9, &mut batch, 0), 16);
+        takers[round % 2].extend(batch);
+    }
+    let lines =
+        |pages: &[Pfn]| pages.iter().map(|page| page.0 / 8).collect::<std::collections::BTreeSet<_>>();
+    assert!(lines(&takers[0]).is_disjoint(&lines(&takers[1])));
+    assert_eq!(zone.stats().taken[0], 64 + 128);
+    assert_eq!(zone.verify().unwrap().allocated_blocks[0], 64 - 22 + 128);
+    for page in takers.concat() {
+        zone.free(page, 0).unwrap();
+    }
+    zone.verify().unwrap();
+}
+
+#[test]
+fn runs_spare_large_blocks_and_the_reserve() {
+    let descs = descs(1024);
+    let mut zone = free_zone(&descs, 0);
+    // Half is one block of order 9; of the other half 100 single pages are free.
+    let half: Vec<Pfn> = (0..512).map(|_| zone.alloc(0).unwrap()).collect();
+    half.iter().step_by(5).take(100).for_each(|page| zone.free(*page, 0).unwrap());
+    assert_eq!(zone.free_blocks(9), 1);
+    let mut pages = [Pfn(0); 16];
+    for _ in 0..6 {
+        assert_eq!(zone.alloc_in_runs(9, &mut pages, 0), 16);
+        assert_eq!(zone.free_blocks(9), 1, "a large block was broken while there were single pages");
+    }
+    assert_eq!(zone.alloc_in_runs(9, &mut pages, 512 - 4), 8);
+    assert_eq!(zone.free_pages(), 512 - 4);
+    zone.verify().unwrap();
+}

@@ -32,8 +32,21 @@ pub fn apply(line: &str, mut report: impl FnMut(SetError<'_>)) -> Outcome {
 
 /// Sets one parameter by name.
 pub fn set<'a>(name: &'a str, value: &'a str) -> Result<(), SetError<'a>> {
-    let param = find(name).ok_or_else(|| SetError::Unknown { name, similar: similar(name) })?;
+    let param = find(name).ok_or_else(|| unknown(name))?;
     param.set(value).map_err(|_| SetError::BadValue { param, value })
+}
+
+/// As [`set`], once the machine is up: what was read on the way up cannot be changed any more.
+pub fn change<'a>(name: &'a str, value: &'a str) -> Result<(), SetError<'a>> {
+    match find(name) {
+        Some(param) if registry::is_at_boot_only(param) => Err(SetError::AtBootOnly { param, value }),
+        _ => set(name, value),
+    }
+}
+
+/// That there is no parameter called `name`, and which may be meant.
+pub fn unknown(name: &str) -> SetError<'_> {
+    SetError::Unknown { name, similar: similar(name) }
 }
 
 /// The parameter called `name`.

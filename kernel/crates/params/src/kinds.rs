@@ -49,6 +49,13 @@ pub enum SetError<'a> {
         /// The value as given.
         value: &'a str,
     },
+    /// The parameter was read on the way up and is of no use any more.
+    AtBootOnly {
+        /// The parameter.
+        param: &'static dyn Param,
+        /// The value as given.
+        value: &'a str,
+    },
 }
 
 impl Display for SetError<'_> {
@@ -62,6 +69,14 @@ impl Display for SetError<'_> {
                 write!(f, "parameter {}: `{value}` is not allowed; allowed is ", param.name())?;
                 param.write_allowed(f)?;
                 write!(f, "; it stays ")?;
+                param.write_value(f)
+            }
+            SetError::AtBootOnly { param, value } => {
+                let name = param.name();
+                write!(
+                    f,
+                    "parameter {name} is only read at boot; put {name}={value} on the command line; it stays "
+                )?;
                 param.write_value(f)
             }
         }
@@ -335,8 +350,8 @@ impl Param for ChoiceParam {
 
 /// A comma-separated list of numbers, each within a range; empty by default.
 ///
-/// Set on the boot command line, before other CPUs read it: elements are
-/// stored one by one and a reader at the same time could see half of a change.
+/// Elements are stored one by one, and a reader at the same time could see half of a
+/// change: set on the boot command line, and later by the thread that makes use of it, the shell.
 pub struct ListParam {
     name: &'static str,
     help: &'static str,
@@ -404,7 +419,7 @@ impl Param for ListParam {
 
 /// A short text that `check` accepts.
 ///
-/// Set on the boot command line, before other CPUs read it, as [`ListParam`].
+/// Set when nobody else reads it, as [`ListParam`].
 pub struct TextParam {
     name: &'static str,
     help: &'static str,

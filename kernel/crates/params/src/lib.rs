@@ -1,6 +1,6 @@
 //! The kernel's parameters: one registry of names, types, ranges and defaults.
 //!
-//! The boot command line and, later, a shell's `sysctl` set parameters by
+//! The boot command line and the shell's `sysctl` set parameters by
 //! *name*; the kernel reads them through the statics in [`registry`], typed.
 //! A value is checked before it is stored: a [`SetError`] names the parameter,
 //! the value that came, and what is allowed, and the old value stays.
@@ -27,6 +27,7 @@ mod kinds;
 pub mod node_policy;
 pub mod registry;
 mod size;
+pub mod trace_events;
 
 pub use kinds::{
     BoolParam, ChoiceParam, ListParam, NotAllowed, OptionParam, Param, SetError, SizeParam, TEXT_CAPACITY,

@@ -48,10 +48,10 @@ pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
 pub static RUN: TextParam = TextParam::new(
     "run",
     "timing",
-    "timing|test|test:PATTERN|bench|bench:PATTERN|none",
+    "timing|test|test:PATTERN|bench|bench:PATTERN|shell|none",
     |value| {
         let pattern = || value.strip_prefix("test:").or(value.strip_prefix("bench:"));
-        matches!(value, "timing" | "test" | "bench" | "none")
+        matches!(value, "timing" | "test" | "bench" | "shell" | "none")
             || pattern().is_some_and(|pattern| !pattern.is_empty())
     },
     "what to do once the machine is up; PATTERN is a part of a test's or benchmark's name, or several with commas between",
@@ -113,6 +113,27 @@ pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
     0..=1 << 20,
     "clean pages that idle CPUs keep at hand on each memory node",
 );
+/// `trace.enabled`.
+pub static TRACE_ENABLED: BoolParam = BoolParam::new(
+    "trace.enabled",
+    false,
+    "on: trace from when all CPUs are up, and write the trace to the record port at the end of the run",
+);
+/// `trace.events`.
+pub static TRACE_EVENTS: TextParam = TextParam::new(
+    "trace.events",
+    "all",
+    "all, or of switch|wake|migrate|ipi|interrupt|halt|job|chunk|pool|fault|hotplug some with commas between",
+    |value| crate::trace_events::parse(value).is_some(),
+    "classes of events to trace, read when tracing is switched on",
+);
+/// `trace.buffer_events`.
+pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
+    "trace.buffer_events",
+    16_384,
+    16..=1 << 24,
+    "events of 32 bytes that each CPU keeps, rounded up to a power of two; read when tracing is first switched on",
+);
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
@@ -155,6 +176,32 @@ pub static FAULT_HANG_CPU: OptionParam = OptionParam::new(
     0..=MAX_CPUS - 1,
     "CPU that stops with interrupts off once the machine is up; a job then waits for it for ever",
 );
+/// `fault.misuse`.
+pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
+    "fault.misuse",
+    &[
+        "none",
+        "lock-order",
+        "lock-rank",
+        "lock-twice",
+        "unlock-elsewhere",
+        "interrupts-on",
+        "block-locked",
+        "yield-locked",
+        "block-uninterruptible",
+        "job-locked",
+        "mutex-order",
+        "mutex-twice",
+        "mutex-stranger",
+        "mutex-of-caller",
+        "join-self",
+        "write-after-free",
+        "write-clean-page",
+        "free-twice",
+    ],
+    0,
+    "what a thread does with locks, threads or memory that it must not, once the machine is up; debug builds find it",
+);
 
 /// Every parameter, in the order in which people read them.
 pub static ALL: &[&dyn Param] = &[
@@ -175,6 +222,9 @@ pub static ALL: &[&dyn Param] = &[
     &TIMING_REPEAT,
     &ZERO_METHOD,
     &ZERO_POOL_PAGES,
+    &TRACE_ENABLED,
+    &TRACE_EVENTS,
+    &TRACE_BUFFER_EVENTS,
     &FAULT_AP_SILENT,
     &FAULT_HELPER_SPAWN,
     &FAULT_ALLOC,
@@ -183,4 +233,25 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_MISUSE,
 ];
+
+/// Those that are read once, on the way up: changing them later would change nothing.
+pub static AT_BOOT_ONLY: &[&dyn Param] = &[
+    &RUN,
+    &SMP_MAX_CPUS,
+    &SMP_AP_TIMEOUT_MS,
+    &WATCHDOG_TIMEOUT_MS,
+    &MEMORY_EARLY,
+    &ZERO_METHOD,
+    &FAULT_AP_SILENT,
+    &FAULT_SECTION,
+    &FAULT_PANIC_CPU,
+    &FAULT_STACK_OVERFLOW,
+    &FAULT_HANG_CPU,
+];
+
+/// Whether `param` is only read on the way up.
+pub fn is_at_boot_only(param: &dyn Param) -> bool {
+    AT_BOOT_ONLY.iter().any(|other| other.name() == param.name())
+}

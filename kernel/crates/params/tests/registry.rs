@@ -86,9 +86,34 @@ fn errors_say_name_value_and_what_is_allowed() {
             "parameter ktask.max_threads: `999` is not allowed; allowed is 0..=256; it stays 0",
             "unknown parameter `ktask.enabld`; did you mean `ktask.enabled`?",
             "parameter timing.bytes: `3X` is not allowed; allowed is 2M..=1T; it stays 256M",
-            "parameter run: `dance` is not allowed; allowed is timing|test|test:PATTERN|bench|bench:PATTERN|none; it stays timing",
+            "parameter run: `dance` is not allowed; allowed is timing|test|test:PATTERN|bench|bench:PATTERN|shell|none; it stays timing",
             "unknown parameter `lonely`",
             "unknown parameter ``; did you mean `run`?",
         ]
     );
+}
+
+#[test]
+fn what_was_read_on_the_way_up_cannot_be_changed_later() {
+    assert_eq!(
+        cmdline::change("smp.max_cpus", "2").unwrap_err().to_string(),
+        "parameter smp.max_cpus is only read at boot; put smp.max_cpus=2 on the command line; it stays 256"
+    );
+    assert!(
+        cmdline::change("smp.max_cpu", "2").unwrap_err().to_string().contains("did you mean `smp.max_cpus`")
+    );
+    assert!(cmdline::change("zero.pool_pages", "7").is_ok());
+    assert_eq!(params::registry::ZERO_POOL_PAGES.get(), 7);
+    assert!(cmdline::change("zero.pool_pages", "256").is_ok());
+}
+
+#[test]
+fn the_documentation_says_what_is_only_read_at_boot() {
+    const DOCUMENT: &str = include_str!("../../../../docs/parameters.md");
+    let (_, list) = DOCUMENT.split_once("## At run time").expect("there is a section about it");
+    let list = list.split_once("\n## ").map_or(list, |(list, _)| list);
+    let listed: HashSet<&str> =
+        list.split('`').skip(1).step_by(2).filter(|name| cmdline::find(name).is_some()).collect();
+    let is: HashSet<&str> = params::registry::AT_BOOT_ONLY.iter().map(|param| param.name()).collect();
+    assert_eq!(listed, is);
 }

@@ -16,11 +16,14 @@ pub use parse::{ParseError, parse_line};
 use core::fmt;
 use serde::Serialize;
 
-/// A buffer of this many bytes holds every record whose strings have been [`clip`]ped to
+/// A buffer of this many bytes holds every record whose strings have been [`clip`]ped to [`MESSAGE_MAX_BYTES`] or
 /// [`TEXT_MAX_BYTES`] and need no escapes; the longest is a `panic` with a full backtrace.
-pub const LINE_MAX_BYTES: usize = 2048;
+pub const LINE_MAX_BYTES: usize = 2304;
 
-/// The longest string worth putting into a record.
+/// The longest message of a panic: two orders of locks, with their names and places, fit.
+pub const MESSAGE_MAX_BYTES: usize = 512;
+
+/// The longest string worth putting into a record, a panic's message apart.
 pub const TEXT_MAX_BYTES: usize = 256;
 
 /// One record. `S` is `&str` in the kernel and `String` on the host.
@@ -108,6 +111,88 @@ pub enum Record<S> {
         value: u64,
         /// Of what: `ticks` of the TSC, `ns`, `permille`.
         unit: S,
+    },
+    /// A thread, as the shell's `ps` lists it.
+    Thread {
+        /// Nanoseconds since kernel entry, when the listing began: the same for all that belong together.
+        t_ns: u64,
+        /// Its number.
+        tid: u32,
+        /// Its name.
+        name: S,
+        /// What it does: `running`, `ready`, `sleeping`, `blocked`, `throttled`, `ended`.
+        state: S,
+        /// The CPU that runs it, or ran it last.
+        cpu: u32,
+        /// Its nice level; absent where it runs only when nothing else wants to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nice: Option<i32>,
+        /// The group that it is accounted to.
+        group: S,
+        /// CPU time.
+        cpu_ns: u64,
+        /// Time that it waited for a CPU.
+        waited_ns: u64,
+        /// Times that a CPU switched to it.
+        switches: u64,
+        /// Times that it ran on another CPU than before.
+        migrations: u64,
+    },
+    /// A CPU, as the shell's `cpus` lists it.
+    Cpu {
+        /// Nanoseconds since kernel entry, when the listing began: the same for all that belong together.
+        t_ns: u64,
+        /// Its number.
+        cpu: u32,
+        /// Its memory node.
+        node: u32,
+        /// Whether it takes threads.
+        online: bool,
+        /// The thread that it runs; empty where it never started.
+        running: S,
+        /// Threads that wait for it.
+        waiting: u32,
+        /// Time for which it had nothing to do.
+        idle_ns: u64,
+        /// Switches from one thread to another.
+        switches: u64,
+        /// Interrupts taken.
+        interrupts: u64,
+    },
+    /// The shell ran a command.
+    Command {
+        /// Nanoseconds since kernel entry, at the end of the command.
+        t_ns: u64,
+        /// The command as it was typed.
+        line: S,
+        /// Whether it did what it was asked for.
+        ok: bool,
+        /// What went wrong; empty when nothing did.
+        message: S,
+    },
+    /// The name of a thread that lived when the trace was written: threads in a trace go by number.
+    TraceName {
+        /// Nanoseconds since kernel entry.
+        t_ns: u64,
+        /// The thread's number.
+        thread: u32,
+        /// Its name.
+        name: S,
+    },
+    /// A part of one CPU's trace. Parts of a CPU come in order.
+    Trace {
+        /// Nanoseconds since kernel entry, when the part was written.
+        t_ns: u64,
+        /// When tracing was switched on.
+        since_ns: u64,
+        /// The CPU.
+        cpu: u32,
+        /// Number of the first event in the part, counted on that CPU.
+        first: u64,
+        /// Events just before that one that were overwritten before they could be written.
+        lost: u64,
+        /// The events, as the crate `trace` packs them; empty when there are none.
+        events: S,
     },
     /// Something that was wrong, and that the kernel lives with.
     Warning {

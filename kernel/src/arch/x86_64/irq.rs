@@ -3,9 +3,15 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+#[cfg(debug_assertions)]
+use core::panic::Location;
 
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 use x86_64::instructions::interrupts;
+
+use super::lock_class::LockClass;
+#[cfg(debug_assertions)]
+use super::lock_order::Tracked;
 
 /// Keeps interrupts off on this CPU while it lives; restores on drop what was
 /// before. Guards nest. Not `Send`: it belongs to the CPU that made it.
@@ -24,6 +30,7 @@ impl IrqGuard {
     }
 
     /// Another guard inside this one, which has nothing to restore.
+    #[cfg(not(debug_assertions))]
     #[inline(always)]
     fn nested(&self) -> Self {
         Self { was_enabled: false, not_send: PhantomData }
@@ -43,25 +50,57 @@ impl Drop for IrqGuard {
 
 /// A spin lock that is only held with interrupts off, so that an interrupt
 /// handler on the same CPU can never wait for the code that it interrupted.
-/// Hold it briefly; locks are taken in the order of invariant 9.
+/// Hold it briefly; locks are taken in the order of invariant 9. Debug builds
+/// check that, and who holds what (`lock_order.rs`); others know nothing of it.
 pub struct IrqLock<T: ?Sized> {
+    #[cfg(debug_assertions)]
+    tracked: Tracked,
     inner: SpinMutex<T>,
 }
 
 impl<T> IrqLock<T> {
-    /// An open lock around `value`.
+    /// An open lock around `value`, without a place in the documented order: debug builds learn how locks that are
+    /// made here are taken.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
-        Self { inner: SpinMutex::new(value) }
+        Self {
+            #[cfg(debug_assertions)]
+            tracked: Tracked::new(lockdep::Kind::MadeAt(Location::caller())),
+            inner: SpinMutex::new(value),
+        }
+    }
+
+    /// An open lock around `value` that has its place in the lock order.
+    #[inline]
+    pub const fn of(class: LockClass, value: T) -> Self {
+        #[cfg(not(debug_assertions))]
+        let _ = class;
+        Self {
+            #[cfg(debug_assertions)]
+            tracked: Tracked::new(lockdep::Kind::Ranked { name: class.name, rank: class.rank }),
+            inner: SpinMutex::new(value),
+        }
     }
 }
 
 impl<T: ?Sized> IrqLock<T> {
     /// Waits for the lock, spinning with interrupts off.
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> IrqLockGuard<'_, T> {
         let irq = IrqGuard::new();
-        IrqLockGuard { inner: self.inner.lock(), _irq: irq }
+        #[cfg(debug_assertions)]
+        self.tracked.before_lock(Location::caller());
+        let inner = self.inner.lock();
+        #[cfg(debug_assertions)]
+        self.tracked.after_lock(Location::caller());
+        IrqLockGuard {
+            #[cfg(debug_assertions)]
+            _hold: Hold(&self.tracked),
+            inner,
+            _irq: irq,
+        }
     }
 
     /// Opens the lock whoever holds it.
@@ -78,6 +117,7 @@ impl<T: ?Sized> IrqLock<T> {
 impl<T> IrqLock<T> {
     /// As [`lock`](Self::lock), for where every instruction counts: a copy of it
     /// wherever it is called.
+    #[cfg(not(debug_assertions))]
     #[inline(always)]
     pub fn lock_inline(&self) -> IrqLockGuard<'_, T> {
         let irq = IrqGuard::new();
@@ -86,12 +126,28 @@ impl<T> IrqLock<T> {
     }
 
     /// As [`lock_inline`](Self::lock_inline), where `irq` keeps interrupts off: nothing to save and restore.
+    #[cfg(not(debug_assertions))]
     #[inline(always)]
     pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqLockGuard<'a, T> {
         let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
         IrqLockGuard { inner, _irq: irq.nested() }
     }
 
+    /// As [`lock`](Self::lock).
+    #[cfg(debug_assertions)]
+    #[track_caller]
+    pub fn lock_under<'a>(&'a self, _irq: &'a IrqGuard) -> IrqLockGuard<'a, T> {
+        self.lock()
+    }
+
+    /// As [`lock`](Self::lock).
+    #[cfg(debug_assertions)]
+    #[track_caller]
+    pub fn lock_inline(&self) -> IrqLockGuard<'_, T> {
+        self.lock()
+    }
+
+    #[cfg(not(debug_assertions))]
     #[cold]
     fn wait(&self) -> SpinMutexGuard<'_, T> {
         self.inner.lock()
@@ -104,11 +160,35 @@ impl<T: ?Sized> fmt::Debug for IrqLock<T> {
     }
 }
 
+/// Tells the validator that a lock opens.
+#[cfg(debug_assertions)]
+struct Hold<'a>(&'a Tracked);
+
+#[cfg(debug_assertions)]
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.before_unlock();
+    }
+}
+
 /// Access to what an [`IrqLock`] protects. Fields drop in order: first the
 /// lock opens, then interrupts come back.
 pub struct IrqLockGuard<'a, T: ?Sized> {
+    #[cfg(debug_assertions)]
+    _hold: Hold<'a>,
     inner: SpinMutexGuard<'a, T>,
     _irq: IrqGuard,
+}
+
+/// Panics, in debug builds, if this CPU holds a spin lock: `doing` is what must not be done then, under invariant
+/// number `invariant`.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+pub fn debug_assert_no_locks(invariant: u32, doing: &str) {
+    #[cfg(debug_assertions)]
+    super::lock_order::assert_none_held(invariant, doing);
+    #[cfg(not(debug_assertions))]
+    let _ = (invariant, doing);
 }
 
 impl<T: ?Sized> Deref for IrqLockGuard<'_, T> {

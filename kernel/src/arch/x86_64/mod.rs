@@ -8,7 +8,11 @@ pub mod clear;
 pub mod context;
 pub mod cpu;
 pub mod exit;
+pub mod ioapic;
 pub mod irq;
+pub mod lock_class;
+#[cfg(debug_assertions)]
+pub mod lock_order;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;

@@ -7,12 +7,14 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use ::trace::{Class, Event};
 use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
 use super::trap::VECTOR_FLUSH;
 use super::{apic, cpu};
+use crate::debug::trace;
 
 /// Tickets drawn so far.
 static DRAWN: AtomicU64 = AtomicU64::new(0);
@@ -46,6 +48,8 @@ pub fn flush_everywhere() {
         for other in percpu::all().filter(|other| other.is_online()) {
             if other.id() != percpu::this_cpu().id() {
                 asked[other.id().index()] = true;
+                let to = other.id().index() as u16;
+                trace::event_irqs_off(Class::Ipi, || Event::IpiSend { vector: VECTOR_FLUSH, to });
                 apic::local().send_ipi(other.apic_id(), VECTOR_FLUSH);
             }
         }

@@ -3,13 +3,16 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::SeqCst;
 
+use ::trace::{Class, Event};
 use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
+use super::irq::debug_assert_no_locks;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::{apic, percpu, tlb, tsc};
+use crate::debug::trace;
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -28,6 +31,8 @@ pub const VECTOR_RESCHEDULE: u8 = 0x21;
 pub const VECTOR_FLUSH: u8 = 0x22;
 /// Vector that has a CPU note the time ([`percpu::PerCpu::pinged_ticks`]): a sign of life.
 pub const VECTOR_PING: u8 = 0x23;
+/// Vector of the first serial port's interrupt.
+pub const VECTOR_SERIAL: u8 = 0x28;
 /// Vector of the local APIC's own errors.
 pub const VECTOR_APIC_ERROR: u8 = 0xfe;
 /// Vector of interrupts that vanished before they were taken; no EOI.
@@ -125,6 +130,8 @@ pub struct Hooks {
     pub timer: fn(),
     /// Another CPU asked for a look at the run queue.
     pub reschedule: fn(),
+    /// The first serial port interrupted.
+    pub serial: fn(),
     /// Last thing before an interrupt returns; may switch threads.
     pub interrupt_return: fn(),
     /// A non-maskable interrupt came.
@@ -212,19 +219,26 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector if vector == u64::from(VECTOR_SPURIOUS) => return,
         _ => {}
     }
-    if frame.vector == u64::from(VECTOR_PING) {
+    debug_assert_no_locks(7, "an interrupt comes");
+    let vector = frame.vector as u8;
+    trace::event_irqs_off(Class::Interrupt, || Event::InterruptEnter { vector });
+    if vector == VECTOR_PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
+        trace::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
         return apic::local().end_of_interrupt();
     }
     // One writer, this CPU with interrupts off: a plain add would do.
     percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
     apic::local().end_of_interrupt();
-    match frame.vector as u8 {
+    match vector {
         VECTOR_TIMER => (hooks.timer)(),
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
         VECTOR_FLUSH => tlb::flush_here(),
+        VECTOR_SERIAL => (hooks.serial)(),
         VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }
+    // Before the hook, which may go on with another thread.
+    trace::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
     (hooks.interrupt_return)();
 }

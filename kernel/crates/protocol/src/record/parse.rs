@@ -5,8 +5,22 @@ use std::fmt;
 use std::string::String;
 
 /// Every kind of record that this version knows, by the name it has in JSON.
-pub(super) const KINDS: [&str; 8] =
-    ["boot", "phase", "job", "zero-method", "warning", "panic", "fault", "end"];
+pub(super) const KINDS: [&str; 14] = [
+    "boot",
+    "phase",
+    "job",
+    "zero-method",
+    "bench",
+    "thread",
+    "cpu",
+    "command",
+    "warning",
+    "panic",
+    "fault",
+    "end",
+    "trace-name",
+    "trace",
+];
 
 /// A line that is not a record: cut off, mixed with another one, or with a field that has the wrong type.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// One record of every kind.
-fn samples() -> [Record<&'static str>; 8] {
+fn samples() -> [Record<&'static str>; 15] {
     [
         Record::Boot {
             t_ns: 1,
@@ -38,7 +38,40 @@ fn samples() -> [Record<&'static str>; 8] {
             backtrace: Addresses::new(),
         },
         Record::End { t_ns: 8, status: Status::Fail, reason: "zero-pages: byte 17 is 0x5a" },
+        Record::Bench { t_ns: 9, name: "sched/switch/yield", n: 1000, value: 512, unit: "ticks" },
+        thread(Some(-5)),
+        thread(None),
+        Record::Cpu {
+            t_ns: 11,
+            cpu: 1,
+            node: 0,
+            online: true,
+            running: "idle/1",
+            waiting: 2,
+            idle_ns: 3,
+            switches: 4,
+            interrupts: 5,
+        },
+        Record::Command { t_ns: 12, line: "cpus offline 9", ok: false, message: "there is no cpu 9" },
+        Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
+        Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
     ]
+}
+
+fn thread(nice: Option<i32>) -> Record<&'static str> {
+    Record::Thread {
+        t_ns: 10,
+        tid: 3,
+        name: "main",
+        state: "running",
+        cpu: 0,
+        nice,
+        group: "root",
+        cpu_ns: 1_000,
+        waited_ns: 20,
+        switches: 4,
+        migrations: 1,
+    }
 }
 
 fn job(ok: bool) -> Record<&'static str> {
@@ -89,13 +122,22 @@ fn lines_are_the_documented_ones() {
         lines[7],
         "{\"record\":\"end\",\"t_ns\":8,\"status\":\"fail\",\"reason\":\"zero-pages: byte 17 is 0x5a\"}\n"
     );
+    assert_eq!(
+        lines[14],
+        "{\"record\":\"trace\",\"t_ns\":10,\"since_ns\":3,\"cpu\":1,\"first\":400,\"lost\":2,\
+         \"events\":\"6AcDAAkCAawCCQQh\"}\n"
+    );
 }
 
 #[test]
 fn every_kind_comes_back_as_it_was() {
-    for (sample, kind) in samples().iter().zip(KINDS) {
+    let samples = samples();
+    for kind in KINDS {
+        let has_kind = |sample| line_of(sample).starts_with(&format!("{{\"record\":\"{kind}\","));
+        assert!(samples.iter().any(has_kind), "{kind}");
+    }
+    for sample in &samples {
         let line = line_of(sample);
-        assert!(line.starts_with(&format!("{{\"record\":\"{kind}\",")), "{line}");
         let back = parse_line(&line).expect("own lines parse").expect("own kinds are known");
         assert_eq!(line_of(&back), line);
     }
@@ -133,11 +175,12 @@ fn a_buffer_that_is_too_small_is_an_error() {
 #[test]
 fn the_longest_record_fits_in_the_recommended_buffer() {
     let text = "x".repeat(TEXT_MAX_BYTES);
+    let message = "x".repeat(MESSAGE_MAX_BYTES);
     let record = Record::Panic {
         t_ns: u64::MAX,
         cpu: u32::MAX,
         thread: text.as_str(),
-        message: &text,
+        message: &message,
         location: &text,
         backtrace: core::iter::repeat_n(u64::MAX, Addresses::CAPACITY).collect(),
     };

@@ -1,0 +1,25 @@
+//! What could come next.
+
+use crate::command::{Argument, find};
+
+/// The word before the cursor, and what it could become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The word's length so far.
+    pub word_len: usize,
+    /// What it is.
+    pub what: Argument,
+}
+
+/// What the last word of `before_cursor` is; `None` where the command takes no such word.
+#[must_use]
+pub fn wanted(before_cursor: &str) -> Option<Wanted> {
+    let word_start = before_cursor.rfind(' ').map_or(0, |space| space + 1);
+    let (before, word) = before_cursor.split_at(word_start);
+    let mut words = before.split_ascii_whitespace();
+    let what = match words.next() {
+        None => Argument::Command,
+        Some(name) => *find(name)?.arguments.get(words.count())?,
+    };
+    Some(Wanted { word_len: word.len(), what })
+}

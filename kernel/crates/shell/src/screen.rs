@@ -1,0 +1,99 @@
+//! The one line of the terminal that is not finished: prompt and text, with the cursor somewhere in it.
+//!
+//! Only printable characters, backspaces and line ends are ever sent: every terminal knows them, and a pipe
+//! is not littered with escape sequences. A line that is longer than the terminal is wide wraps; a cursor that is
+//! moved back over the wrap shows in the wrong place on terminals that do not back up over it.
+
+/// What the terminal shows of a line of up to `N` bytes.
+#[derive(Debug)]
+pub struct Screen<const N: usize> {
+    shown: [u8; N],
+    len: usize,
+    /// Where the terminal's cursor is.
+    cursor: usize,
+}
+
+/// As many of one byte as are sent at a time.
+const RUN: usize = 16;
+const BACKSPACES: [u8; RUN] = [8; RUN];
+const SPACES: [u8; RUN] = [b' '; RUN];
+const LINE_END: &[u8] = b"\r\n";
+
+impl<const N: usize> Default for Screen<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Screen<N> {
+    /// An empty line.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { shown: [0; N], len: 0, cursor: 0 }
+    }
+
+    /// Whether a line is begun.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets the line: the terminal has been taken over by somebody else.
+    pub const fn forget(&mut self) {
+        (self.len, self.cursor) = (0, 0);
+    }
+
+    /// Has the terminal show `text`, printable ASCII, with the cursor before its byte number `cursor`; sends as
+    /// little as is needed. What goes beyond `N` bytes is not shown.
+    pub fn show(&mut self, text: &[u8], cursor: usize, send: &mut dyn FnMut(&[u8])) {
+        let text = &text[..text.len().min(N)];
+        let cursor = cursor.min(text.len());
+        let same = self.shown[..self.len].iter().zip(text).take_while(|(old, new)| old == new).count();
+        if same < text.len() || same < self.len {
+            self.move_to(same, send);
+            send(&text[same..]);
+            let surplus = self.len.saturating_sub(text.len());
+            repeat(&SPACES, surplus, send);
+            repeat(&BACKSPACES, surplus, send);
+            self.shown[same..text.len()].copy_from_slice(&text[same..]);
+            (self.len, self.cursor) = (text.len(), text.len());
+        }
+        self.move_to(cursor, send);
+    }
+
+    /// Ends the line: what comes next stands below it.
+    pub fn finish(&mut self, send: &mut dyn FnMut(&[u8])) {
+        self.move_to(self.len, send);
+        send(LINE_END);
+        self.forget();
+    }
+
+    /// Makes room for a line of somebody else's, which is sent next.
+    pub fn step_aside(&self, send: &mut dyn FnMut(&[u8])) {
+        if !self.is_empty() {
+            send(LINE_END);
+        }
+    }
+
+    /// Shows the line again after [`step_aside`](Self::step_aside).
+    pub fn step_back(&self, send: &mut dyn FnMut(&[u8])) {
+        send(&self.shown[..self.len]);
+        repeat(&BACKSPACES, self.len - self.cursor, send);
+    }
+
+    fn move_to(&mut self, cursor: usize, send: &mut dyn FnMut(&[u8])) {
+        match self.cursor.checked_sub(cursor) {
+            Some(back) => repeat(&BACKSPACES, back, send),
+            None => send(&self.shown[self.cursor..cursor]),
+        }
+        self.cursor = cursor;
+    }
+}
+
+fn repeat(run: &[u8; RUN], mut count: usize, send: &mut dyn FnMut(&[u8])) {
+    while count > 0 {
+        let part = count.min(RUN);
+        send(&run[..part]);
+        count -= part;
+    }
+}

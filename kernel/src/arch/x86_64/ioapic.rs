@@ -1,0 +1,89 @@
+//! The I/O APIC: brings a device's interrupt line to a CPU.
+
+/// Selects a register.
+const SELECT: u64 = 0x00;
+/// The register that is selected.
+const WINDOW: u64 = 0x10;
+
+const REG_VERSION: u32 = 0x01;
+/// First of the redirection entries, two registers for each pin.
+const REG_REDIRECTION: u32 = 0x10;
+
+const ACTIVE_LOW: u32 = 1 << 13;
+const LEVEL: u32 = 1 << 15;
+const MASKED: u32 = 1 << 16;
+/// Where the destination's APIC id is in a redirection entry's high half.
+const DESTINATION_SHIFT: u32 = 24;
+
+/// Pins that the architecture allows.
+const MAX_PINS: u32 = 240;
+
+/// An I/O APIC.
+pub struct IoApic {
+    /// Where its registers are mapped.
+    base: u64,
+}
+
+/// How a pin is to interrupt.
+#[derive(Debug, Clone, Copy)]
+pub struct Redirection {
+    /// The vector that the CPU takes.
+    pub vector: u8,
+    /// The CPU, by its APIC id; ids above 8 bits cannot be reached.
+    pub apic_id: u8,
+    /// Whether a low level means that there is an interrupt.
+    pub is_active_low: bool,
+    /// Whether it is signalled by a level, not by an edge.
+    pub is_level: bool,
+}
+
+impl IoApic {
+    /// The I/O APIC whose registers are mapped at `base`; `None` if there is none.
+    ///
+    /// # Safety
+    /// 1. `base` is 16-aligned and maps 0x14 bytes of physical addresses that are no memory, uncached, for ever.
+    /// 2. Nothing else uses what is there: two registers work as a pair.
+    pub unsafe fn new(base: u64) -> Option<Self> {
+        let mut io_apic = Self { base };
+        // What is not there reads as all ones, or as zeros.
+        (1..=MAX_PINS).contains(&io_apic.pins()).then_some(io_apic)
+    }
+
+    /// Pins that it has.
+    pub fn pins(&mut self) -> u32 {
+        (self.read(REG_VERSION) >> 16 & 0xff) + 1
+    }
+
+    /// Has a pin interrupt; false when there is no such pin.
+    pub fn redirect(&mut self, pin: u8, to: Redirection) -> bool {
+        if u32::from(pin) >= self.pins() {
+            return false;
+        }
+        self.mask(pin);
+        self.write(REG_REDIRECTION + u32::from(pin) * 2 + 1, u32::from(to.apic_id) << DESTINATION_SHIFT);
+        let signal = if to.is_active_low { ACTIVE_LOW } else { 0 } | if to.is_level { LEVEL } else { 0 };
+        self.write(REG_REDIRECTION + u32::from(pin) * 2, u32::from(to.vector) | signal);
+        true
+    }
+
+    /// Has a pin interrupt no more.
+    pub fn mask(&mut self, pin: u8) {
+        self.write(REG_REDIRECTION + u32::from(pin) * 2, MASKED);
+    }
+
+    fn read(&mut self, register: u32) -> u32 {
+        // SAFETY: the registers are mapped, and this is their only driver (1 and 2 of `new`); both are aligned words.
+        unsafe {
+            ((self.base + SELECT) as *mut u32).write_volatile(register);
+            ((self.base + WINDOW) as *const u32).read_volatile()
+        }
+    }
+
+    fn write(&mut self, register: u32, value: u32) {
+        // SAFETY: as for `read`; what a redirection does is the caller's, this module's.
+        unsafe {
+            ((self.base + SELECT) as *mut u32).write_volatile(register);
+            ((self.base + WINDOW) as *mut u32).write_volatile(value);
+        }
+    }
+}

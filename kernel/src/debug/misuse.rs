@@ -1,0 +1,252 @@
+//! What must not be done with locks, threads and memory, done on purpose: each
+//! ends a debug build by a panic that names the invariant. `fault.misuse` chooses.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
+
+use ktask::{HugePages, Job};
+use params::registry::ZERO_POOL_PAGES;
+use runqueue::CpuMask;
+
+use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::lock_class::LockClass;
+use crate::arch::percpu;
+use crate::jobs::platform::Kernel;
+use crate::mm::{pages, zero_pool};
+use crate::platform::nodes;
+use crate::sched::mutex::Mutex;
+use crate::sched::{self, JoinHandle};
+
+/// Every kind of misuse, by its name in `fault.misuse`.
+const ALL: [(&str, fn()); 17] = [
+    ("lock-order", lock_order),
+    ("lock-rank", lock_rank),
+    ("lock-twice", lock_twice),
+    ("unlock-elsewhere", unlock_elsewhere),
+    ("interrupts-on", interrupts_on),
+    ("block-locked", block_locked),
+    ("yield-locked", yield_locked),
+    ("block-uninterruptible", block_uninterruptible),
+    ("job-locked", job_locked),
+    ("mutex-order", mutex_order),
+    ("mutex-twice", mutex_twice),
+    ("mutex-stranger", mutex_stranger),
+    ("mutex-of-caller", mutex_of_caller),
+    ("join-self", join_self),
+    ("write-after-free", write_after_free),
+    ("write-clean-page", write_clean_page),
+    ("free-twice", free_twice),
+];
+
+/// Does what `name` says, which is one of the parameter's choices.
+pub fn commit(name: &str) {
+    if let Some((_, misuse)) = ALL.iter().find(|(known, _)| *known == name) {
+        misuse();
+    }
+}
+
+static FIRST: IrqLock<u32> = IrqLock::new(0);
+static SECOND: IrqLock<u32> = IrqLock::new(0);
+
+/// Two locks in the one order, then in the other. Nobody else takes them: it would go well a thousand times.
+fn lock_order() {
+    let outer = FIRST.lock();
+    drop(SECOND.lock());
+    drop(outer);
+    let outer = SECOND.lock();
+    drop(FIRST.lock());
+    drop(outer);
+}
+
+/// Against the documented order, which nobody has to have seen.
+fn lock_rank() {
+    let outer = IrqLock::of(LockClass::ZONE, ());
+    let inner = IrqLock::of(LockClass::PAGE_CACHE, ());
+    let _outer = outer.lock();
+    drop(inner.lock());
+}
+
+fn lock_twice() {
+    let _held = FIRST.lock();
+    drop(FIRST.lock());
+}
+
+/// Lets a guard go where it must not. Guards are not `Send`, so it takes force.
+struct Smuggled<T>(T);
+
+// SAFETY: none. That this is wrong is what the debug build is to find out.
+unsafe impl<T> Send for Smuggled<T> {}
+
+impl<T> Smuggled<T> {
+    fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A thread on the next CPU lets go of what this one has taken.
+fn unlock_elsewhere() {
+    static PARCEL: AtomicPtr<Smuggled<crate::arch::irq::IrqLockGuard<'static, u32>>> =
+        AtomicPtr::new(core::ptr::null_mut());
+    let here = percpu::this_cpu().id().index();
+    let Some(other) = sched::online_cpus().iter().find(|cpu| *cpu != here) else { return };
+    // Or this thread might be where it keeps the other from running.
+    if sched::set_affinity(sched::current(), &CpuMask::single(here)).is_err() {
+        return;
+    }
+    let is_there = Arc::new(AtomicBool::new(false));
+    let told = is_there.clone();
+    let thread = sched::spawn_on(CpuMask::single(other), "misuse/other", move || {
+        told.store(true, SeqCst);
+        loop {
+            let parcel = PARCEL.swap(core::ptr::null_mut(), SeqCst);
+            if !parcel.is_null() {
+                // SAFETY: it came from `Box::into_raw` below, and the swap took it out once.
+                drop(unsafe { Box::from_raw(parcel) }.into_inner());
+                return;
+            }
+        }
+    });
+    let Ok(_thread) = thread else { return };
+    while !is_there.load(SeqCst) {
+        sched::yield_now();
+    }
+    let parcel = Box::new(Smuggled(FIRST.lock()));
+    PARCEL.store(Box::into_raw(parcel), SeqCst);
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Interrupts come back while a lock is held that is also taken in interrupts, perhaps.
+fn interrupts_on() {
+    let guard = FIRST.lock();
+    x86_64::instructions::interrupts::enable();
+    drop(guard);
+}
+
+fn block_locked() {
+    let _held = FIRST.lock();
+    sched::sleep_ns(1_000_000);
+}
+
+fn yield_locked() {
+    let _held = FIRST.lock();
+    sched::yield_now();
+}
+
+fn block_uninterruptible() {
+    let _irq = IrqGuard::new();
+    sched::sleep_ns(1_000_000);
+}
+
+fn job_locked() {
+    let _held = FIRST.lock();
+    run_job(1, || {});
+}
+
+/// Runs a job of `threads` chunks that does `work` in each.
+fn run_job(threads: u64, work: impl Fn() + Sync) {
+    let job = Job::new(HugePages::new(0)..HugePages::new(threads)).threads_exact(threads as usize);
+    let result = job.run(&Kernel, |_| {
+        work();
+        Ok::<(), ()>(())
+    });
+    if result.is_err() {
+        log::error!("a job that cannot fail has failed");
+    }
+}
+
+fn mutex_order() {
+    let (first, second) = (Mutex::new(()), Mutex::new(()));
+    let outer = first.lock();
+    drop(second.lock());
+    drop(outer);
+    let _outer = second.lock();
+    drop(first.lock());
+}
+
+fn mutex_twice() {
+    let mutex = Mutex::new(());
+    let _held = mutex.lock();
+    drop(mutex.lock());
+}
+
+/// A guard is dropped by a thread that does not own the mutex.
+fn mutex_stranger() {
+    static MUTEX: Mutex<u32> = Mutex::new(0);
+    let guard = Smuggled(MUTEX.lock());
+    let stranger = sched::spawn("misuse/stranger", move || drop(guard.into_inner()));
+    if let Ok(stranger) = stranger {
+        stranger.join();
+    }
+}
+
+/// The caller of a job holds a mutex and waits for a helper, who wants it.
+fn mutex_of_caller() {
+    let mutex = Mutex::new(());
+    let _held = mutex.lock();
+    let caller = sched::current().tid();
+    let helper_came = AtomicBool::new(false);
+    run_job(2, || {
+        if sched::current().tid() == caller {
+            while !helper_came.load(SeqCst) {
+                sched::yield_now();
+            }
+        } else {
+            helper_came.store(true, SeqCst);
+            drop(mutex.lock());
+        }
+    });
+}
+
+fn join_self() {
+    static OWN: Mutex<Option<JoinHandle>> = Mutex::new(None);
+    let mut own = OWN.lock();
+    let started = sched::spawn("misuse/narcissus", || {
+        let own = OWN.lock().take();
+        if let Some(own) = own {
+            own.join();
+        }
+    });
+    let Ok(handle) = started else { return };
+    *own = Some(handle.clone());
+    drop(own);
+    handle.join();
+}
+
+/// Writes one byte of a page that was freed, then has that page allocated again.
+fn write_after_free() {
+    const OFFSET: usize = 0x123;
+    let Some(page) = pages::alloc(0) else { return };
+    pages::free(page, 0);
+    // SAFETY: the address is mapped (invariant 11). That the page is not ours any more is what is to be found out.
+    unsafe { pages::virt(page).add(OFFSET).write_volatile(0x5a) };
+    // The cache gives it back first; if a thread came in between, it is among the next.
+    for _ in 0..64 {
+        let _kept = pages::alloc(0);
+    }
+}
+
+/// Writes to a page after it was given to the pool of clean ones.
+fn write_clean_page() {
+    let node = nodes::current();
+    while zero_pool::len(node) == 0 && ZERO_POOL_PAGES.get() > 0 {
+        sched::sleep_ns(1_000_000);
+    }
+    let Some(page) = zero_pool::alloc() else { return };
+    let word = pages::virt(page).cast::<u64>();
+    zero_pool::put_back_unchecked(page);
+    // SAFETY: as in `write_after_free`.
+    unsafe { word.add(7).write_volatile(1) };
+    for _ in 0..64 {
+        let _kept = zero_pool::alloc();
+    }
+}
+
+fn free_twice() {
+    const FREED_ORDER: u8 = 3;
+    let Some(block) = pages::alloc(FREED_ORDER) else { return };
+    pages::free(block, FREED_ORDER);
+    pages::free(block, FREED_ORDER);
+}

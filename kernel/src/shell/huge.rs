@@ -1,0 +1,89 @@
+//! `huge`: the pools of huge pages, and their sizes.
+
+use params::Param;
+use params::registry::{HUGE_1G, HUGE_2M};
+use shell::command::HugeSize as Written;
+use shell::table::Table;
+
+use super::{Outcome, commands};
+use crate::console::print_line;
+use crate::jobs::huge_pool::{self as resizing, Resized};
+use crate::mm::huge::HugeSize;
+use crate::mm::huge_pool;
+
+/// Lists what there is of each size on each node.
+pub fn list() {
+    let mut table = Table::new(["size", "node>", "pool>", "free>", "used>", "outside>"]);
+    for size in [HugeSize::Size2M, HugeSize::Size1G] {
+        for (number, node) in huge_pool::pool(size).count().nodes.iter().enumerate() {
+            let used = node.pool.saturating_sub(node.pool_free);
+            table.row([&size, &number, &node.pool, &node.pool_free, &used, &node.allocator]);
+        }
+    }
+    commands::print(&table);
+}
+
+/// Moves `count` more pages into the pool.
+pub fn reserve(size: Written, count: u64) -> Outcome {
+    let size = size_of(size);
+    let wanted = huge_pool::pool(size).total().saturating_add(count);
+    resize_to(size, wanted)
+}
+
+/// Moves `count` pages out of the pool.
+pub fn release(size: Written, count: u64) -> Outcome {
+    let size = size_of(size);
+    let total = huge_pool::pool(size).total();
+    match total.checked_sub(count) {
+        Some(wanted) => resize_to(size, wanted),
+        None => Err(alloc::format!("the pool has {total} pages of {size}, {count} cannot be released")),
+    }
+}
+
+fn size_of(size: Written) -> HugeSize {
+    match size {
+        Written::Size2M => HugeSize::Size2M,
+        Written::Size1G => HugeSize::Size1G,
+    }
+}
+
+fn parameter(size: HugeSize) -> &'static params::U64Param {
+    match size {
+        HugeSize::Size2M => &HUGE_2M,
+        HugeSize::Size1G => &HUGE_1G,
+    }
+}
+
+/// As a `sysctl` of the size's parameter would.
+fn resize_to(size: HugeSize, wanted: u64) -> Outcome {
+    let param = parameter(size);
+    set(param, wanted)?;
+    resize(size, wanted)
+}
+
+fn set(param: &'static params::U64Param, value: u64) -> Outcome {
+    let text = alloc::format!("{value}");
+    param.set(&text).map_err(|_| alloc::format!("{}", params::SetError::BadValue { param, value: &text }))
+}
+
+/// Makes the pool of `size` what its parameter now says. When there are fewer pages than wanted the parameter says in the
+/// end how many there are: nothing grows by itself later.
+pub fn resize(size: HugeSize, wanted: u64) -> Outcome {
+    let result = resizing::resize(size, resizing::request(wanted));
+    let failure = match result {
+        Ok(Resized { shortage: None, stats, .. }) => {
+            let pool = huge_pool::pool(size);
+            print_line(format_args!(
+                "{} pages of {size} in the pool, {} free; {} threads used",
+                pool.total(),
+                pool.free(),
+                stats.threads_used
+            ));
+            return Ok(());
+        }
+        Ok(Resized { shortage: Some(shortage), .. }) => alloc::format!("huge pages: {shortage}"),
+        Err(error) => alloc::format!("huge pages: {error}"),
+    };
+    set(parameter(size), huge_pool::pool(size).total())?;
+    Err(failure)
+}

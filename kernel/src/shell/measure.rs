@@ -1,0 +1,58 @@
+//! `timing`, `test`, `bench`: what takes the whole machine, one at a time.
+
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use super::Outcome;
+use crate::bench;
+use crate::debug::ktest;
+use crate::jobs::{huge_pool, timing};
+
+/// Some thread is measuring or testing.
+static IS_BUSY: AtomicBool = AtomicBool::new(false);
+
+/// The right to measure; given back when dropped.
+struct Turn;
+
+impl Turn {
+    fn take() -> Result<Self, alloc::string::String> {
+        match IS_BUSY.swap(true, SeqCst) {
+            false => Ok(Self),
+            true => Err("timing, test or bench runs in the background; one can at a time".into()),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        IS_BUSY.store(false, SeqCst);
+    }
+}
+
+/// Times one job, or all. The jobs empty the pools of huge pages, which are then filled again.
+pub fn timing(job: Option<&str>) -> Outcome {
+    if let Some(job) = job.filter(|job| !timing::JOBS.contains(job)) {
+        return Err(alloc::format!("there is no job `{job}`; there are {}", timing::JOBS.join(", ")));
+    }
+    let _turn = Turn::take()?;
+    let is_right = timing::run(job);
+    huge_pool::apply_parameters();
+    if is_right { Ok(()) } else { Err("the result of a job was wrong".into()) }
+}
+
+/// Runs the tests that `pattern` chooses.
+pub fn test(pattern: &str) -> Outcome {
+    let _turn = Turn::take()?;
+    match ktest::run(pattern) {
+        true => Ok(()),
+        false => Err(alloc::format!("a test failed, or none has `{pattern}` in its name")),
+    }
+}
+
+/// Runs the benchmarks that `pattern` chooses.
+pub fn bench(pattern: &str) -> Outcome {
+    let _turn = Turn::take()?;
+    match bench::run(pattern) {
+        true => Ok(()),
+        false => Err(alloc::format!("a benchmark failed, or none has `{pattern}` in its name")),
+    }
+}

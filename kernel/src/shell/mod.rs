@@ -1,0 +1,90 @@
+//! The shell on the first serial port: `run=shell`.
+//!
+//! * [`input`]: bytes from the port, asleep until they come.
+//! * [`terminal`]: lines out of bytes, edited.
+//! * [`commands`]: what they do; the larger ones in rooms of their own.
+//!
+//! What is typed is parsed by the crate `shell`, which knows no hardware. A command that fails says
+//! so in one line and in a record, and the next one can be typed: nothing here ends the kernel but `poweroff`.
+
+mod commands;
+mod cpus;
+mod huge;
+pub mod input;
+mod measure;
+mod memory;
+mod sysctl;
+mod terminal;
+mod threads;
+
+use alloc::string::String;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use protocol::record::{Record, TEXT_MAX_BYTES, clip};
+use shell::command::{Command, Parsed, parse};
+
+use crate::arch::tsc;
+use crate::console::{print_line, records};
+use crate::sched;
+use terminal::{Terminal, Typed};
+
+/// What a command that fails says.
+type Outcome = Result<(), String>;
+
+/// Numbers of the commands in the background.
+static LAST_IN_BACKGROUND: AtomicU32 = AtomicU32::new(0);
+
+/// Reads commands and runs them until one of them, or the end of the input, ends the machine; returns its verdict.
+pub fn run() -> Result<(), &'static str> {
+    if !input::start() {
+        return Err("the shell needs the first serial port, and there is none");
+    }
+    print_line(format_args!("`help` lists the commands; `poweroff` or ^D on an empty line ends the machine"));
+    let mut terminal = Terminal::new();
+    loop {
+        match terminal.read() {
+            Typed::Line(line) => match parse(&line) {
+                Ok(None) => {}
+                Ok(Some(Parsed { command: Command::PowerOff { fail }, .. })) => {
+                    tell(&line, &Ok(()));
+                    return if fail { Err("poweroff fail") } else { Ok(()) };
+                }
+                Ok(Some(Parsed { in_background: true, .. })) => tell(&line, &start_in_background(&line)),
+                Ok(Some(Parsed { command, .. })) => tell(&line, &commands::run(command)),
+                Err(problem) => tell(&line, &Err(alloc::format!("{problem}"))),
+            },
+            Typed::Refused(why) => tell("", &Err(why)),
+            Typed::End => return Ok(()),
+        }
+    }
+}
+
+/// Tells people of a failure, and programs of either.
+fn tell(line: &str, outcome: &Outcome) {
+    let message = outcome.as_ref().err().map_or("", |message| message);
+    if !message.is_empty() {
+        print_line(format_args!("error: {message}"));
+    }
+    records::emit(&Record::Command {
+        t_ns: tsc::now_ns(),
+        line,
+        ok: outcome.is_ok(),
+        message: clip(message, TEXT_MAX_BYTES),
+    });
+}
+
+/// Runs a line on a thread of its own, which tells when it is done.
+fn start_in_background(line: &str) -> Outcome {
+    let number = LAST_IN_BACKGROUND.fetch_add(1, SeqCst) + 1;
+    let name = alloc::format!("shell/{number}");
+    let line = String::from(line.trim_end_matches('&').trim());
+    print_line(format_args!("[{number}] {line}"));
+    let work = move || {
+        // It was parsed before: what it asks for is a command.
+        let Ok(Some(Parsed { command, .. })) = parse(&line) else { return };
+        let outcome = commands::run(command);
+        print_line(format_args!("[{number}] {}: {line}", if outcome.is_ok() { "done" } else { "failed" }));
+        tell(&line, &outcome);
+    };
+    sched::spawn(&name, work).map(drop).map_err(|error| alloc::format!("{name}: {error}"))
+}

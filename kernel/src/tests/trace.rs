@@ -1,0 +1,140 @@
+//! Tracing: what happens is recorded, in order, whole, and once.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use ::trace::{Class, Event, Named, Why};
+use runqueue::CpuMask;
+
+use crate::arch::percpu;
+use crate::debug::trace::{self, StartError};
+use crate::{check, kernel_tests, sched, skip_if};
+
+/// What CPU number `cpu` recorded from event `from` on.
+fn events_of(cpu: usize, from: u64) -> Vec<(u64, u32, Event)> {
+    trace::last_events(cpu, trace::recorded(cpu) - from).collect()
+}
+
+fn online() -> Vec<usize> {
+    percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect()
+}
+
+/// Whether times never go back.
+fn in_order(events: &[(u64, u32, Event)]) -> bool {
+    events.is_sorted_by_key(|(ticks, ..)| *ticks)
+}
+
+kernel_tests! { "trace":
+    fn a_life_is_told_in_order() {
+        skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        let cpus = online();
+        let target = cpus[cpus.len() - 1];
+        check!(trace::start() == Ok(()));
+        check!(trace::start() == Err(StartError::AlreadyOn));
+        let from: Vec<u64> = cpus.iter().map(|cpu| trace::recorded(*cpu)).collect();
+        let spawned = sched::spawn_on(CpuMask::single(target), "test/traced-life", || {});
+        let tid = spawned.as_ref().map(|thread| thread.thread().tid().get()).ok();
+        if let Ok(thread) = spawned {
+            thread.join();
+        }
+        check!(trace::stop());
+        check!(!trace::stop());
+        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be had")) };
+        let told: Vec<_> = cpus.iter().zip(&from).map(|(cpu, from)| events_of(*cpu, *from)).collect();
+        for (cpu, events) in cpus.iter().zip(&told) {
+            check!(in_order(events), "the events of cpu {cpu} are not in the order of time");
+        }
+        let all = || told.iter().flatten();
+        let at = |what: &dyn Fn(&Event) -> bool| all().find(|(.., event)| what(event)).map(|(ticks, ..)| *ticks);
+        let named = at(&|event| matches!(event, Event::Name { what: Named::Thread, id, part: 0, bytes }
+            if *id == tid && bytes == b"test/traced-life"));
+        let woken = at(&|event| *event == Event::Wake { thread: tid, cpu: target as u16 });
+        let ran = at(&|event| matches!(event, Event::Switch { next, .. } if *next == tid));
+        let here = cpus.iter().position(|cpu| *cpu == target).unwrap_or(0);
+        let is_end = |event: &(u64, u32, Event)| {
+            event.1 == tid && matches!(event.2, Event::Switch { why: Why::Ended, .. })
+        };
+        let ended = told[here].iter().find(|event| is_end(event)).map(|(ticks, ..)| *ticks);
+        check!(named.is_some() && woken.is_some() && ran.is_some() && ended.is_some(),
+            "name {named:?}, wake-up {woken:?}, start {ran:?} and end {ended:?} should all be told");
+        check!(named < woken && woken < ran && ran < ended, "{named:?} {woken:?} {ran:?} {ended:?}");
+    }
+
+    /// Every CPU writes its ring over and over, its interrupts write in between, and all are read meanwhile: what is
+    /// read is whole and in order.
+    fn rings_are_read_while_they_are_written() {
+        skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        static DONE: AtomicBool = AtomicBool::new(false);
+        DONE.store(false, SeqCst);
+        check!(trace::start() == Ok(()));
+        let cpus = online();
+        let rounds = 2 * params::registry::TRACE_BUFFER_EVENTS.get().next_power_of_two();
+        let writers: Vec<_> = cpus
+            .iter()
+            .map(|cpu| {
+                sched::spawn_on(CpuMask::single(*cpu), "test/writer", move || {
+                    for number in 0..rounds {
+                        trace::event(Class::Fault, || Event::PageFault { address: number });
+                    }
+                })
+            })
+            .collect();
+        let reader = sched::spawn("test/reader", || {
+            while !DONE.load(SeqCst) {
+                for cpu in online() {
+                    let mut last = (0, None);
+                    for (ticks, _, event) in trace::last_events(cpu, 500) {
+                        assert!(ticks >= last.0, "cpu {cpu}: time goes back");
+                        last.0 = ticks;
+                        if let Event::PageFault { address } = event {
+                            let is_next = last.1.is_none_or(|before| address > before);
+                            assert!(is_next, "cpu {cpu}: {address} after {:?}", last.1);
+                            last.1 = Some(address);
+                        }
+                    }
+                }
+                sched::yield_now();
+            }
+        });
+        for thread in writers.into_iter().flatten() {
+            thread.join();
+        }
+        DONE.store(true, SeqCst);
+        if let Ok(reader) = reader {
+            reader.join();
+        }
+        check!(trace::stop());
+        for cpu in cpus {
+            let kept = events_of(cpu, trace::recorded(cpu).saturating_sub(rounds / 2));
+            check!(in_order(&kept));
+            check!(kept.len() as u64 == rounds / 2, "cpu {cpu} kept {} events", kept.len());
+            let numbers: Vec<u64> = kept
+                .iter()
+                .filter_map(|(.., event)| match event {
+                    Event::PageFault { address } => Some(*address),
+                    _ => None,
+                })
+                .collect();
+            let gap = numbers.windows(2).find(|pair| pair[1] != pair[0] + 1);
+            check!(gap.is_none(), "cpu {cpu}: {gap:?} stand side by side");
+        }
+    }
+
+    /// What was recorded is dumped or counted as lost, and not told again.
+    fn a_dump_tells_everything_once() {
+        skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        check!(trace::start() == Ok(()));
+        let before: u64 = online().iter().map(|cpu| trace::recorded(*cpu)).sum();
+        for _ in 0..10 {
+            if let Ok(thread) = sched::spawn("test/short", || {}) {
+                thread.join();
+            }
+        }
+        trace::stop();
+        let recorded = online().iter().map(|cpu| trace::recorded(*cpu)).sum::<u64>() - before;
+        let stats = trace::dump();
+        // What was recorded between switching on and the first look is dumped too.
+        check!(stats.events >= recorded && stats.lost == 0, "{recorded} recorded, {stats:?}");
+        check!(trace::dump() == trace::DumpStats::default());
+    }
+}

@@ -1,0 +1,96 @@
+//! Locks, threads and memory used as they must not be: a debug build says so at once, by the invariant that was broken and
+//! with the places that matter, whether any harm was done this time or not.
+
+use super::{ensure, ensure_warning};
+use crate::lab::{Lab, expect_verdict};
+use crate::shape::{DEBUG_SMP2, SMP2};
+use libtest_mimic::{Failed, Trial};
+use protocol::exit::Verdict;
+use protocol::record::Record;
+
+/// A kind of misuse, by its name in `fault.misuse`, and what the panic's message has to hold.
+struct Case {
+    name: &'static str,
+    message: &'static [&'static str],
+}
+
+const fn case(name: &'static str, message: &'static [&'static str]) -> Case {
+    Case { name, message }
+}
+
+/// Where the misuse is.
+const PLACE: &str = "kernel/src/debug/misuse.rs:";
+
+const CASES: [Case; 17] = [
+    case("lock-order", &["invariant 9", "lock order", PLACE, "seen before", PLACE]),
+    case(
+        "lock-rank",
+        &[
+            "invariant 9",
+            "page cache is taken at",
+            PLACE,
+            "zone is held",
+            "documented order is page cache before zone",
+        ],
+    ),
+    case("lock-twice", &["invariant 9", "is taken at", PLACE, "by who took it at", PLACE]),
+    case("unlock-elsewhere", &["invariant 24", "is let go of on cpu", "should be by cpu", "which took it"]),
+    // Whichever comes first: the next interrupt, or the lock's end.
+    case("interrupts-on", &["invariant 7", "interrupt", "holds lock made at", "taken at", PLACE]),
+    case("block-locked", &["invariant 19", "a thread blocks while", "taken at", PLACE]),
+    case("yield-locked", &["invariant 25", "a thread yields while", "taken at", PLACE]),
+    case("block-uninterruptible", &["invariant 19", "a thread blocks with interrupts off"]),
+    case("job-locked", &["invariant 19", "a job is run while", "taken at", PLACE]),
+    case("mutex-order", &["invariant 9", "lock order", PLACE, "seen before", PLACE]),
+    case("mutex-twice", &["invariant 9", "is taken at", PLACE, "by who took it at", PLACE]),
+    case("mutex-stranger", &["invariant 24", "misuse/stranger lets go of", "does not hold"]),
+    case("mutex-of-caller", &["invariant 26", "is wanted at", PLACE, "by helper", "whose caller holds"]),
+    case("join-self", &["invariant 27", "misuse/narcissus joins itself"]),
+    case(
+        "write-after-free",
+        &["invariant 12", "was written to after it was freed", "offset 0x123", "1 words"],
+    ),
+    case("write-clean-page", &["invariant 12", "was written to while it waited in the pool of clean pages"]),
+    case("free-twice", &["freeing 2^3 pages at", "is free, should be allocated"]),
+];
+
+/// The trials, one for each kind of misuse.
+pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
+    let trial = |case: &'static Case| {
+        let lab = lab.clone();
+        Trial::test(format!("debug_misuse::{}::is_told", case.name), move || judge(&lab, case))
+    };
+    let mut trials: Vec<_> = CASES.iter().map(trial).collect();
+    let lab = lab.clone();
+    trials.push(Trial::test("misuse::release::looks_for_none_and_says_so", move || in_release(&lab)));
+    trials
+}
+
+fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
+    let evidence = lab.boot(&DEBUG_SMP2, &format!("run=none fault.misuse={}", case.name))?;
+    expect_verdict(&evidence, Verdict::Panic)?;
+    let messages = evidence.records().iter().filter_map(|record| match record {
+        Record::Panic { message, .. } => Some(message.as_str()),
+        _ => None,
+    });
+    let messages: Vec<_> = messages.collect();
+    let [message] = messages[..] else {
+        return Err(evidence.fail(format_args!("{} panics, not 1", messages.len())));
+    };
+    let mut rest = message;
+    for part in case.message {
+        let Some((_, after)) = rest.split_once(part) else {
+            return Err(evidence.fail(format_args!("the message lacks '{part}', or out of order: {message}")));
+        };
+        rest = after;
+    }
+    let traced = evidence.report.trouble.iter().any(|line| line.contains(" at kernel/src/debug/misuse.rs:"));
+    ensure(&evidence, traced, "the backtrace does not name the misuse")
+}
+
+/// A lock order that is wrong and does no harm costs a release build nothing, not even a look.
+fn in_release(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP2, "run=none fault.misuse=lock-order")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    ensure_warning(&evidence, &["fault.misuse=lock-order", "kernel-debug"])
+}
