@@ -54,7 +54,7 @@ pub fn idle_forever() -> ! {
         if let Some(next) = take_next(cpu, id) {
             let now_ns = tsc::now_ns();
             cpu.note_busy(next, now_ns);
-            switch_to(cpu, id, next, (Leave::Stays, Why::Idle), now_ns);
+            switch_to(cpu, id, next, Why::Idle, now_ns);
             x86_64::instructions::interrupts::enable();
         } else if !ENDED.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
@@ -94,6 +94,18 @@ enum Leave {
     Ends = 2,
 }
 
+impl Leave {
+    /// Of a thread that leaves its CPU for this reason.
+    #[inline(always)]
+    fn by(why: Why) -> Self {
+        match why {
+            Why::Moves => Self::Moves,
+            Why::Ended => Self::Ends,
+            Why::GaveWay | Why::Blocked | Why::Idle => Self::Stays,
+        }
+    }
+}
+
 /// Room for a [`Leave`] in the address of a thread: together they are what a thread that leaves its CPU passes to the
 /// next one there.
 const LEAVE_MASK: usize = 0b11;
@@ -106,13 +118,16 @@ const _: () = assert!(align_of::<Thread>() > LEAVE_MASK);
 /// Every instruction here and in what leads here is one more for every switch: where something is rare, it is asked
 /// for with one comparison and done elsewhere.
 #[inline(always)]
-fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, (how, why): (Leave, Why), now_ns: u64) {
+fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, now_ns: u64) {
     debug_assert_no_locks(25, "a thread gives up the cpu");
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
-    let switch = || Event::Switch { next: next.tid().get(), why, waiting: cpu.waiting() };
-    trace::event_irqs_off(Class::Switch, switch);
     next.enter_cpu();
+    trace::event_irqs_off(Class::Switch, || Event::Switch {
+        next: next.tid().get(),
+        why,
+        waiting: cpu.waiting(),
+    });
     previous.account.cpu_time.stop(now_ns);
     next.account.note_running(now_ns);
     if !place::is_settled(next, id.index()) {
@@ -130,7 +145,7 @@ fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, (how, why): (Leave, Wh
         timer::fire_by(cpu, slice_end_ns);
     }
     percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
-    let pass = core::ptr::from_ref(previous).expose_provenance() | how as usize;
+    let pass = core::ptr::from_ref(previous).expose_provenance() | Leave::by(why) as usize;
     // SAFETY:
     // 1. Interrupts are off.
     // 2. `stopped_at` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
@@ -272,7 +287,7 @@ fn give_way(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
     drop(queue);
     if let Some(next) = next {
         cpu.note_running(next);
-        switch_to(cpu, id, next, (Leave::Stays, Why::GaveWay), now_ns);
+        switch_to(cpu, id, next, Why::GaveWay, now_ns);
     }
 }
 
@@ -290,7 +305,7 @@ pub fn yield_now() {
 /// Blocks the running thread, if `really` still wants to once it is off its
 /// queue's clock. Interrupts are off.
 #[inline(always)]
-fn block_if(how: Leave, really: impl FnOnce(&Thread) -> bool) {
+fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
     let running = thread::current();
     let (cpu, id) = here();
     let now_ns = tsc::now_ns();
@@ -305,12 +320,12 @@ fn block_if(how: Leave, really: impl FnOnce(&Thread) -> bool) {
     }
     let own = queue.take(|queue| queue.pop(&AllThreads));
     drop(queue);
-    run_next(cpu, id, own, how, now_ns);
+    run_next(cpu, id, own, why, now_ns);
 }
 
 /// Switches to `own`, which was taken from this CPU's queue, else to whatever can be had.
 #[inline(always)]
-fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, how: Leave, now_ns: u64) {
+fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, why: Why, now_ns: u64) {
     let next = match own.or_else(|| place::steal(cpu, id)) {
         Some(next) => {
             cpu.note_running(next);
@@ -323,12 +338,7 @@ fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, how: Leave, now_
             idle
         }
     };
-    let why = match how {
-        Leave::Stays => Why::Blocked,
-        Leave::Moves => Why::Moves,
-        Leave::Ends => Why::Ended,
-    };
-    switch_to(cpu, id, next, (how, why), now_ns);
+    switch_to(cpu, id, next, why, now_ns);
 }
 
 /// Panics, in debug builds, where a thread must not block: while it holds a spin lock, or with interrupts off.
@@ -352,7 +362,7 @@ pub fn park(deadline_ns: Option<u64>) {
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");
-    block_if(Leave::Stays, |thread| {
+    block_if(Why::Blocked, |thread| {
         if thread.park.prepare_park() == ParkDecision::Consumed {
             return false;
         }
@@ -373,7 +383,7 @@ pub fn park(deadline_ns: Option<u64>) {
 fn throttle(running: &Thread) {
     // It was interrupted, so it is not in `park`, and has no other deadline.
     let until_ns = running.group().throttle(tsc::now_ns());
-    block_if(Leave::Stays, |thread| {
+    block_if(Why::Blocked, |thread| {
         // Under the queue's lock, as in `park`: who wakes it, on whichever CPU, queues it once this one has left it out.
         thread.is_throttled.store(true, SeqCst);
         timer::add(thread, until_ns);
@@ -384,7 +394,7 @@ fn throttle(running: &Thread) {
 /// Ends the calling thread: it never comes back.
 /// Interrupts are off.
 pub(super) fn leave_for_good() -> ! {
-    block_if(Leave::Ends, |_| true);
+    block_if(Why::Ended, |_| true);
     unreachable!("an ended thread was run again");
 }
 
@@ -459,7 +469,7 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
     queue.queue().detach(&running.entity);
     let own = queue.take(|queue| queue.pop(&AllThreads));
     drop(queue);
-    run_next(cpu, id, own, Leave::Moves, now_ns);
+    run_next(cpu, id, own, Why::Moves, now_ns);
 }
 
 /// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.

@@ -2,7 +2,6 @@
 //! `-icount shift=0` every instruction takes the same time, so that the time
 //! stamp counter tells how many there were, the same number in every run.
 
-use alloc::vec::Vec;
 use core::arch::asm;
 
 use ::trace::{Class, Event};
@@ -10,7 +9,6 @@ use frames::policy::NodePolicy;
 
 use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
-use crate::bench::sched::ticks_per_switch;
 use crate::debug::ktest::Stopped;
 use crate::debug::trace;
 use crate::jobs::huge_pool::{Request, resize};
@@ -29,7 +27,7 @@ fn ticks_of_loop(rounds: u64) -> u64 {
 
 /// Ticks for 1000 instructions, if all take the same time, and if it is known how many there should be: a debug build
 /// has more.
-fn ticks_per_thousand() -> Option<u64> {
+pub(super) fn ticks_per_thousand() -> Option<u64> {
     if cfg!(debug_assertions) {
         return None;
     }
@@ -65,14 +63,6 @@ fn instructions_of(ticks_per_thousand: u64, work: fn()) -> u64 {
         tsc::ticks() - start
     };
     (ticks_of(work) - ticks_of(|| ())) * 1000 / TIMES / ticks_per_thousand
-}
-
-/// Instructions of one switch among `threads` threads, where a thousand take `ticks`.
-fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
-    match ticks_per_switch(threads, 20_000) {
-        Ok(cost) => Ok(cost * 1000 / ticks),
-        Err(why) => Err(Stopped::Failed(why.into())),
-    }
 }
 
 kernel_tests! { "counted":
@@ -148,30 +138,5 @@ kernel_tests! { "counted":
         log::info!("trace event: {off} instructions off, {on} on; with interrupts off {off_irqs_off} and {on_irqs_off}");
         check!(off <= 3 && off_irqs_off <= 3, "off: {off} and {off_irqs_off} instructions");
         check!(on <= 50 && on_irqs_off <= 40, "on: {on}, with interrupts off {on_irqs_off} instructions");
-    }
-
-    /// One way, everything from the call in one thread to the return of the call in the other, and the loop around it.
-    fn a_switch_costs_at_most_250_instructions() {
-        let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let instructions = switch_among(2, ticks.unwrap_or(1))?;
-        log::info!("a switch between two threads: {instructions} instructions");
-        check!(instructions <= 250, "{instructions} instructions");
-    }
-
-    /// Each fourfold number of threads adds as much as the one before: no faster than the logarithm, that is.
-    fn a_switch_among_many_costs_the_logarithm() {
-        let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let mut costs = Vec::new();
-        for threads in [4, 16, 64, 256, 1024] {
-            costs.push(switch_among(threads, ticks.unwrap_or(1))?);
-        }
-        log::info!("a switch among 4, 16, 64, 256, 1024 threads: {costs:?} instructions");
-        let steps: Vec<u64> = costs.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-        for step in &steps {
-            check!(*step <= steps[0] + steps[0] / 5, "the steps are {steps:?} instructions");
-        }
-        check!(costs[4] <= 1500, "{} instructions among 1024 threads", costs[4]);
     }
 }

@@ -3,6 +3,7 @@
 
 mod arch;
 mod counted;
+mod counted_sched;
 mod huge;
 mod huge_1g;
 mod huge_parameters;

@@ -11,7 +11,8 @@ use protocol::record::Record;
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("icount::sched::shares_are_kept", shares),
     ("icount::sched::who_asks_pays_exactly", accounts),
-    ("icount::counted::costs_are_as_little_as_said", costs),
+    ("icount::sched::switches_cost_as_little_as_said", switches),
+    ("icount::mm::things_cost_as_little_as_said", costs),
     ("icount::memory_map_init::costs_the_same_up_to_256_gib", flat),
 ];
 
@@ -24,7 +25,11 @@ fn accounts(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::", 6)
+    all_pass(lab, "counted::", 4)
+}
+
+fn switches(lab: &Lab) -> Result<(), Failed> {
+    all_pass(lab, "counted_sched::", 2)
 }
 
 /// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.
