@@ -1,5 +1,6 @@
 //! Scenarios that an onlooker judges.
 
+mod bench;
 mod counted;
 mod faults;
 mod memory;
@@ -16,9 +17,15 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 
 /// The trials of all scenarios.
 pub fn trials(lab: &Lab) -> Vec<Trial> {
-    let scenarios =
-        [counted::SCENARIOS, faults::SCENARIOS, memory::SCENARIOS, parameters::SCENARIOS, timing::SCENARIOS]
-            .concat();
+    let scenarios = [
+        bench::SCENARIOS,
+        counted::SCENARIOS,
+        faults::SCENARIOS,
+        memory::SCENARIOS,
+        parameters::SCENARIOS,
+        timing::SCENARIOS,
+    ]
+    .concat();
     let trial = |(name, judge): Scenario| {
         let lab = lab.clone();
         Trial::test(name, move || judge(&lab))
