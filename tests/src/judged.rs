@@ -1,5 +1,6 @@
 //! Scenarios that an onlooker judges.
 
+mod bench;
 mod counted;
 mod faults;
 mod hostile_memory;
@@ -22,6 +23,7 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 /// The trials of all scenarios.
 pub fn trials(lab: &Lab) -> Vec<Trial> {
     let scenarios = [
+        bench::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
         hostile_memory::SCENARIOS,

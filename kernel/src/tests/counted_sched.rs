@@ -1,11 +1,17 @@
 //! What switching costs in instructions, where time is counted in them: see [`super::counted`]. A suite of its own,
 //! for a boot of its own: a thousand threads leave memory in other pieces than they found it.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use runqueue::fair::SLICE_NS;
 
 use super::counted::ticks_per_thousand;
+use crate::arch::tsc;
 use crate::bench::sched::ticks_per_switch;
 use crate::debug::ktest::Stopped;
+use crate::sched::{self, JoinHandle};
 use crate::{check, kernel_tests, skip_if};
 
 /// Instructions of one switch among `threads` threads, where a thousand take `ticks`.
@@ -17,6 +23,37 @@ fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
 }
 
 kernel_tests! { "counted_sched":
+    /// No thread of equal weight waits longer than the slices of the others, and one more: slices are not of one length to
+    /// the nanosecond, so one of the others may be a hair behind after its turn, and have another.
+    fn a_thread_waits_at_most_the_slices_of_the_others_and_one() {
+        const THREADS: u64 = 5;
+        /// What switches, timer interrupts and this thread, which sleeps, take of it.
+        const AROUND_NS: u64 = 500_000;
+        skip_if!(ticks_per_thousand().is_none_or(|ticks| ticks == 0), "time is not counted here");
+        let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut threads = Vec::new();
+        for _ in 0..THREADS {
+            let (stop, longest) = (stop.clone(), longest.clone());
+            let spin = move || {
+                let mut last_ns = tsc::now_ns();
+                while !stop.load(SeqCst) {
+                    let now_ns = tsc::now_ns();
+                    longest.fetch_max(now_ns - last_ns, SeqCst);
+                    last_ns = now_ns;
+                }
+            };
+            let started = sched::spawn("test/patient", spin);
+            threads.push(started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?);
+        }
+        sched::sleep_ns(400_000_000);
+        stop.store(true, SeqCst);
+        threads.into_iter().for_each(JoinHandle::join);
+        let (longest_ns, most_ns) = (longest.load(SeqCst), THREADS * SLICE_NS + AROUND_NS);
+        log::info!("the longest wait of {THREADS} threads: {longest_ns} ns");
+        check!(longest_ns <= most_ns, "{longest_ns} ns, at most {most_ns} would be right");
+        check!(longest_ns >= SLICE_NS, "{longest_ns} ns: they did not take turns by slices");
+    }
+
     /// One way, everything from the call in one thread to the return of the call in the other, and the loop around it.
     fn a_switch_costs_at_most_250_instructions() {
         let ticks = ticks_per_thousand();

@@ -29,7 +29,7 @@ fn costs(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn switches(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted_sched::", 2)
+    all_pass(lab, "counted_sched::", 3)
 }
 
 /// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.

@@ -132,6 +132,26 @@ fn equal_threads_share_equally_and_wait_n_minus_1_slices() {
 }
 
 proptest! {
+    /// Full slices: n - 1 of them. A waiting thread's clock stands at k. Slices that may be shorter leave the others up to a
+    /// slice behind k, and each stops at most a slice beyond it: twice as much.
+    #[test]
+    fn no_thread_waits_longer_than_the_slices_of_the_others(
+        threads in 2..20_usize,
+        uneven in prop::collection::vec(1..=SLICE_NS, 1..300),
+    ) {
+        for (slices, most_ns) in [(vec![SLICE_NS; 300], SLICE_NS), (uneven, 2 * SLICE_NS)] {
+            let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
+            (0..threads).for_each(|number| cpu.arrive(number, 0));
+            cpu.run(0);
+            slices.into_iter().for_each(|ns| cpu.run(ns));
+            // Those that still wait count too.
+            let waits = (0..threads).filter(|number| cpu.running != Some(tid(*number)));
+            let now = waits.map(|number| cpu.now_ns - cpu.queued_at_ns[number]).max().unwrap_or(0);
+            let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0).max(now);
+            prop_assert!(longest_ns <= (threads as u64 - 1) * most_ns, "{longest_ns} ns among {threads}");
+        }
+    }
+
     #[test]
     fn shares_follow_weights(levels in prop::collection::vec(-20..=19_i8, 1..20), seed in 0..1000_u64) {
         let mut cpu = Cpu::new(levels.iter().map(|level| of_nice(*level)).collect());
