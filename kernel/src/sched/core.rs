@@ -19,7 +19,9 @@ use runqueue::{Arrival, CpuMask, List, Nice, ParkDecision, Reason, UnparkAction}
 
 use super::cpus::{self, Cpu, here};
 use super::place;
-use super::thread::{self, AllThreads, RunLinks, Thread};
+use super::spawn;
+use super::table::{self, AllThreads, RunLinks};
+use super::thread::{self, Thread};
 use super::timer;
 use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
 use crate::arch::lock_class::LockClass;
@@ -39,7 +41,7 @@ static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new())
 pub fn start_cpu() {
     let _irq = IrqGuard::new();
     let (cpu, id) = here();
-    cpu.idle.store(thread::adopt_idle(id).get(), SeqCst);
+    cpu.idle.store(spawn::adopt_idle(id).get(), SeqCst);
     cpu.note_idle();
     cpus::set_open(id.index());
     percpu::this_cpu().set_online();
@@ -231,7 +233,7 @@ pub fn reap() {
     loop {
         let ended = ENDED.lock().pop_front(&RunLinks);
         match ended {
-            Some(tid) => thread::forget(tid),
+            Some(tid) => table::forget(tid),
             None => return,
         }
     }
@@ -485,47 +487,4 @@ pub(super) fn reweigh(thread: &Thread) {
 pub fn set_nice(thread: &Thread, nice: Nice) {
     thread.entity.set_nice(nice);
     reweigh(thread);
-}
-
-/// A weight that is passed on no further than this: a circle of threads that wait for each other is no reason to hang here.
-const MOST_LENDERS_IN_A_ROW: usize = 32;
-
-/// Lets `thread` run at the calling thread's weight if that is larger, until [`take_weight_back`]; and
-/// whomever `thread` itself lends to. One at a time: what was lent before is taken back.
-pub fn lend_weight(thread: &Arc<Thread>) {
-    let lender = thread::current();
-    move_loan(lender, Some(thread));
-    // Who is lent something while it waits passes it on.
-    let mut via = thread.clone();
-    for _ in 0..MOST_LENDERS_IN_A_ROW {
-        let mut loan = via.lends.lock();
-        let Some((to, lent)) = loan.as_mut() else { return };
-        let more = via.entity.weight().get().saturating_sub(to.entity.weight().get());
-        *lent += more;
-        to.entity.borrow(more);
-        let to = to.clone();
-        drop(loan);
-        reweigh(&to);
-        via = to;
-    }
-}
-
-/// Takes back what `lender` has lent, and lends to `to`, if anybody, what `lender` weighs more.
-pub(super) fn move_loan(lender: &Thread, to: Option<&Arc<Thread>>) {
-    let old = lender.lends.lock().take();
-    if let Some((borrower, weight)) = old {
-        borrower.entity.give_back(weight);
-        reweigh(&borrower);
-    }
-    if let Some(to) = to {
-        let weight = lender.entity.weight().get().saturating_sub(to.entity.weight().get());
-        to.entity.borrow(weight);
-        *lender.lends.lock() = Some((to.clone(), weight));
-        reweigh(to);
-    }
-}
-
-/// Takes back what the calling thread has lent.
-pub fn take_weight_back() {
-    move_loan(thread::current(), None);
 }

@@ -8,7 +8,8 @@ use ::trace::{Class, Event};
 use runqueue::{Arrival, CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
 
 use super::account;
-use super::thread::{self, AllThreads, Thread};
+use super::table::{self, AllThreads};
+use super::thread::Thread;
 use super::timer::Timers;
 use crate::arch::irq::{IrqGuard, IrqLock, IrqLockGuard};
 use crate::arch::lock_class::LockClass;
@@ -226,7 +227,7 @@ impl Cpu {
 
     /// The idle thread.
     pub(super) fn idle_thread(&self) -> &'static Thread {
-        thread::get(Tid::new(self.idle.load(SeqCst)).expect("a started cpu has an idle thread"))
+        table::get(Tid::new(self.idle.load(SeqCst)).expect("a started cpu has an idle thread"))
     }
 }
 
@@ -304,7 +305,7 @@ impl QueueGuard<'_> {
 
     #[inline(always)]
     fn note_taken(tid: Tid) -> &'static Thread {
-        let thread = thread::get(tid);
+        let thread = table::get(tid);
         thread.is_queued.store(false, Release);
         thread
     }

@@ -1,12 +1,15 @@
 //! Kernel threads: per-CPU run queues, preemption, blocking, sleeping.
 //!
-//! * [`thread`]: what a thread is, and the table of all.
+//! * [`thread`]: what a thread is.
+//! * [`table`]: all threads, by number.
+//! * [`spawn`]: how threads begin and end.
 //! * [`account`]: what a thread has had.
 //! * [`cpus`]: what each CPU has, its run queue first of all.
 //! * [`core`]: the one function that switches threads, and what leads to it.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
 //! * [`held`]: which mutexes a thread holds, in debug builds.
+//! * [`lend`]: weight that goes to whom a thread waits for.
 //! * [`hotplug`]: CPUs that go and come back.
 //! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
@@ -24,10 +27,13 @@ mod cpus;
 pub mod group;
 mod held;
 pub mod hotplug;
+mod lend;
 pub mod mutex;
 mod place;
 pub mod pool;
 pub mod snapshot;
+mod spawn;
+mod table;
 mod thread;
 mod timer;
 pub mod wait;
@@ -35,18 +41,18 @@ pub mod wait;
 #[cfg(debug_assertions)]
 pub use self::core::debug_assert_may_block;
 pub use self::core::{
-    idle_forever, interrupt_return, lend_weight, park, reap, reschedule_interrupt, set_nice, start_cpu,
-    take_weight_back, timer_interrupt, unpark, yield_now,
+    idle_forever, interrupt_return, park, reap, reschedule_interrupt, set_nice, start_cpu, timer_interrupt,
+    unpark, yield_now,
 };
 pub use cpus::attach as attach_cpu;
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
+pub use lend::{lend_weight, take_weight_back};
 pub use place::{AffinityError, set_affinity, set_node_preference};
 pub use snapshot::snapshot;
-pub use thread::{
-    JoinHandle, Spawn, SpawnError, Thread, current, current_arc, current_name, name_of_current_on,
-    name_while_stopped, spawn, spawn_on, thread_count,
-};
+pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
+pub use table::{name_while_stopped, thread_count};
+pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
 
 use runqueue::CpuMask;
 
@@ -74,7 +80,7 @@ pub fn is_idle(cpu: usize) -> bool {
 
 /// Returns once every thread that has ended has left its stack and was freed.
 pub fn settle() {
-    while thread::ended_count() > 0 {
+    while table::ended_count() > 0 {
         reap();
         yield_now();
     }

@@ -15,8 +15,10 @@ use core::ops::{Deref, DerefMut};
 use runqueue::Tid;
 use waiting::{HandOver, Owners, handover};
 
-use super::core::{debug_assert_may_block, lend_weight, move_loan, unpark};
+use super::core::{debug_assert_may_block, unpark};
 use super::held::Tracked;
+use super::lend::{lend_weight, move_loan};
+use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
 use crate::arch::irq::IrqLock;
@@ -30,7 +32,7 @@ impl Owners for KernelThreads {
     }
 
     fn waiting_thread(&self, tid: Tid) -> Arc<Thread> {
-        thread::get(tid).arc()
+        table::get(tid).arc()
     }
 
     fn tid_of(&self, owner: &Arc<Thread>) -> Tid {
@@ -46,7 +48,7 @@ impl Owners for KernelThreads {
     }
 
     fn lend_anew(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
-        move_loan(thread::get(waiting), owner);
+        move_loan(table::get(waiting), owner);
     }
 }
 

@@ -11,7 +11,8 @@ use runqueue::{Arrival, CpuMask, choose_cpu, push_to, steal_from};
 
 use super::core::make_runnable;
 use super::cpus::{self, Cpu, load_of};
-use super::thread::{self, AllThreads, Thread};
+use super::table::{self, AllThreads};
+use super::thread::{self, Thread};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::debug::trace;
@@ -126,9 +127,9 @@ pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
     }
     loop {
         let misplaced = cpu.lock_queue().take(|queue| {
-            let tid = queue.find(&AllThreads, |tid| !may_run_on(thread::get(tid), id.index()))?;
+            let tid = queue.find(&AllThreads, |tid| !may_run_on(table::get(tid), id.index()))?;
             queue.remove(&AllThreads, tid);
-            queue.detach(&thread::get(tid).entity);
+            queue.detach(&table::get(tid).entity);
             Some(tid)
         });
         match misplaced {
@@ -166,7 +167,7 @@ fn trace_move(thread: &Thread, from: usize, to: usize) {
 fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Thread> {
     let taken = cpus::get(from).lock_queue().take(|queue| {
         queue.steal(&AllThreads, |tid| {
-            let thread = thread::get(tid);
+            let thread = table::get(tid);
             thread.entity.weight().get() < below_weight
                 && may_run_on(thread, to)
                 && !thread.on_cpu.load(SeqCst)

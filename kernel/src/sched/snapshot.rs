@@ -15,7 +15,8 @@ use runqueue::{CpuMask, Nice, Tid, Weight};
 use super::account::Usage;
 use super::cpus;
 use super::group::Group;
-use super::thread::{self, NO_CPU, Thread};
+use super::table;
+use super::thread::{NO_CPU, Thread};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
 use crate::platform::nodes;
@@ -157,7 +158,7 @@ impl CpuReport {
             cpu,
             node: nodes::of_cpu(block.id()),
             is_online: cpus::is_open(cpu),
-            running: thread::current_on(block),
+            running: table::current_on(block),
             waiting: part.waiting(),
             weight: part.weight(),
             idle_ns: if part.has_started() { part.idle_thread().cpu_time_ns() } else { 0 },
@@ -175,7 +176,7 @@ impl CpuReport {
 
 /// Every thread there is, by number, idle threads among them. Takes no memory.
 pub fn threads() -> impl Iterator<Item = ThreadReport> {
-    (0..thread::MAX_THREADS).filter_map(thread::at).map(ThreadReport::of)
+    (0..table::MAX_THREADS).filter_map(table::at).map(ThreadReport::of)
 }
 
 /// Every CPU that was found, by number. Takes no memory.
@@ -198,7 +199,7 @@ pub struct Snapshot {
 pub fn snapshot() -> Result<Snapshot, TryReserveError> {
     let taken_ns = tsc::now_ns();
     let mut found = Vec::new();
-    found.try_reserve(thread::thread_count())?;
+    found.try_reserve(table::thread_count())?;
     for report in threads() {
         // More may have come since they were counted.
         found.try_reserve(1)?;

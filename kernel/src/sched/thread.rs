@@ -1,4 +1,4 @@
-//! Threads, and the table of them.
+//! What a thread is.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -6,32 +6,22 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
+    AtomicBool, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
 };
 
-use runqueue::{
-    Arrival, CpuMask, Entities, Entity, HeapNode, HeapNodes, Links, Nice, ParkState, SharedCpuMask, Tid,
-};
-
-use ::trace::Named;
+use runqueue::{Arrival, CpuMask, Entity, HeapNode, ParkState, SharedCpuMask, Tid};
 
 use super::account::{Account, Usage};
-use super::core as scheduler;
 use super::group::{Errand, Group};
 #[cfg(debug_assertions)]
 use super::held::ThreadLocks;
-use super::place;
 use super::wait::Completion;
-use crate::arch::context::{self, StackPointer};
+use crate::arch::context::StackPointer;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
-use crate::arch::percpu::{self, CpuId};
+use crate::arch::percpu;
 use crate::arch::tsc;
-use crate::debug::trace;
 use crate::mm::stacks::Stack;
-
-/// Most threads at a time, idle threads among them.
-pub const MAX_THREADS: usize = 8192;
 
 /// A kernel thread.
 pub struct Thread {
@@ -69,12 +59,12 @@ pub struct Thread {
     errand: Errand,
     /// To whom it lends weight while it waits, and how much.
     pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
-    run_link: AtomicU32,
-    wait_link: AtomicU32,
+    pub(super) run_link: AtomicU32,
+    pub(super) wait_link: AtomicU32,
     pub(super) account: Account,
-    entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
-    has_ended: AtomicBool,
-    ended: Completion,
+    pub(super) entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
+    pub(super) has_ended: AtomicBool,
+    pub(super) ended: Completion,
 }
 
 // SAFETY: `stopped_at` is guarded by the protocol of `on_cpu` (invariant 3): only the CPU that has set `on_cpu` touches
@@ -94,39 +84,8 @@ const NO_NODE: usize = usize::MAX;
 /// No CPU: where a thread's deadline is that has none.
 pub(super) const NO_CPU: usize = usize::MAX;
 
-/// Why a thread could not be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpawnError {
-    /// [`MAX_THREADS`] exist.
-    TooManyThreads,
-    /// No memory for a stack.
-    NoStack,
-    /// The set of allowed CPUs has no CPU that is online.
-    NoSuchCpu,
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooManyThreads => write!(f, "there are {MAX_THREADS} threads already, the most"),
-            Self::NoStack => write!(f, "no memory for a thread's stack"),
-            Self::NoSuchCpu => write!(f, "none of the cpus that the thread may run on is online"),
-        }
-    }
-}
-
-/// Threads by number. A non-null entry holds one count of the thread's `Arc`,
-/// given up when the thread has ended and left its stack.
-static TABLE: [AtomicPtr<Thread>; MAX_THREADS] =
-    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_THREADS];
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Threads that have ended and are still in the table.
-static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Where the search for a free number starts.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
 impl Thread {
-    fn new(
+    pub(super) fn new(
         tid: Tid,
         name: String,
         stack: Option<Stack>,
@@ -317,288 +276,7 @@ pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
     unsafe { (*thread).name() }
 }
 
-/// The name of the thread numbered `tid`, if there is one: for telling what a broken machine did.
-///
-/// # Safety
-/// Every other CPU is stopped for good, and the calling one frees no threads any more.
-pub unsafe fn name_while_stopped(tid: u32) -> Option<&'static str> {
-    let thread = TABLE.get(tid as usize)?.load(SeqCst);
-    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count;
-    // by the caller's promise nobody takes it out any more. One who was stopped while at it has emptied the entry first.
-    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.name())
-}
-
 /// The running thread as something to keep.
 pub fn current_arc() -> Arc<Thread> {
     current().arc()
-}
-
-/// The thread numbered `tid`, which must be in a queue or run: such threads are
-/// in the table.
-#[inline]
-pub(super) fn get(tid: Tid) -> &'static Thread {
-    let thread = TABLE[tid.index()].load(SeqCst);
-    assert!(!thread.is_null(), "thread {tid} is in a queue but has ended");
-    // SAFETY: as in `current`: queued threads have not ended, so the table keeps them.
-    unsafe { &*thread }
-}
-
-/// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
-static LEAVING: IrqLock<()> = IrqLock::of(LockClass::LEAVING_THREADS, ());
-
-/// The thread numbered `index`, if there is one.
-pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
-    let _nobody_leaves = LEAVING.lock();
-    let thread = TABLE.get(index)?.load(SeqCst);
-    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count:
-    // that stays until `forget` takes the pointer out, which waits for the lock.
-    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.arc())
-}
-
-/// The thread that the CPU of `block` runs; `None` if it runs none yet.
-pub(super) fn current_on(block: &percpu::PerCpu) -> Option<Arc<Thread>> {
-    let _nobody_leaves = LEAVING.lock();
-    let thread = block.current().cast::<Thread>();
-    // SAFETY: a CPU's current thread is in the table, and whoever is to take it out after it has ended (it is not
-    // the current one then) waits for the lock.
-    (!thread.is_null()).then(|| unsafe { &*thread }.arc())
-}
-
-/// Marks a number as taken while its thread is being built.
-fn placeholder() -> *mut Thread {
-    core::ptr::dangling_mut()
-}
-
-/// Threads that exist, idle ones among them.
-pub fn thread_count() -> usize {
-    COUNT.load(SeqCst)
-}
-
-/// Threads that have ended and were not freed yet.
-pub fn ended_count() -> usize {
-    ENDED_COUNT.load(SeqCst)
-}
-
-/// Links of the list of ended threads.
-pub(super) struct RunLinks;
-/// Links of wait queues.
-pub(super) struct WaitLinks;
-
-/// All threads, for run queues.
-pub(super) struct AllThreads;
-/// All threads, for timer queues.
-pub(super) struct TimerNodes;
-
-impl Entities for AllThreads {
-    #[inline(always)]
-    fn entity(&self, tid: Tid) -> &Entity {
-        &get(tid).entity
-    }
-}
-
-impl HeapNodes for TimerNodes {
-    #[inline(always)]
-    fn node(&self, tid: Tid) -> &HeapNode {
-        &get(tid).timer_node
-    }
-}
-
-impl Links for RunLinks {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(get(tid).run_link.load(SeqCst))
-    }
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        get(tid).run_link.store(Tid::to_raw(next), SeqCst);
-    }
-}
-
-impl Links for WaitLinks {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(get(tid).wait_link.load(SeqCst))
-    }
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        get(tid).wait_link.store(Tid::to_raw(next), SeqCst);
-    }
-}
-
-/// Finds a free number and enters the thread that `make` builds for it.
-fn enter(make: impl FnOnce(Tid) -> Thread) -> Result<Arc<Thread>, SpawnError> {
-    let start = NEXT.fetch_add(1, SeqCst);
-    let free = (0..MAX_THREADS).map(|step| (start + step) % MAX_THREADS).find(|index| {
-        TABLE[*index].compare_exchange(core::ptr::null_mut(), placeholder(), SeqCst, SeqCst).is_ok()
-    });
-    let index = free.ok_or(SpawnError::TooManyThreads)?;
-    let tid = Tid::new(index as u32).expect("the table is smaller than the largest number");
-    let thread = Arc::new(make(tid));
-    TABLE[index].store(Arc::into_raw(thread.clone()).cast_mut(), SeqCst);
-    COUNT.fetch_add(1, SeqCst);
-    Ok(thread)
-}
-
-/// Gives up the table's hold on an ended thread that no CPU runs on any more.
-pub(super) fn forget(tid: Tid) {
-    let thread = {
-        let _nobody_looks = LEAVING.lock();
-        TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst)
-    };
-    COUNT.fetch_sub(1, SeqCst);
-    // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
-    drop(unsafe { Arc::from_raw(thread.cast_const()) });
-    ENDED_COUNT.fetch_sub(1, SeqCst);
-}
-
-/// A running or ended thread that can be waited for. Dropped, the thread goes
-/// on by itself.
-#[derive(Clone)]
-pub struct JoinHandle {
-    thread: Arc<Thread>,
-}
-
-impl JoinHandle {
-    /// Blocks until the thread has ended. Clones may be joined as well, at any time: they return at once then.
-    ///
-    /// # Panics
-    /// In debug builds, when the calling thread is the one: it would wait for itself.
-    #[cfg_attr(debug_assertions, track_caller)]
-    pub fn join(self) {
-        debug_assert!(
-            !core::ptr::eq(&*self.thread, current()),
-            "invariant 27: thread {} joins itself",
-            self.thread.name
-        );
-        self.thread.ended.wait();
-    }
-
-    /// The thread.
-    pub fn thread(&self) -> &Arc<Thread> {
-        &self.thread
-    }
-}
-
-/// Starts a thread that may run on any CPU.
-pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
-    Spawn::new(name).start(entry)
-}
-
-/// Starts a thread that runs only on the CPUs of `allowed`.
-pub fn spawn_on(
-    allowed: CpuMask,
-    name: &str,
-    entry: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle, SpawnError> {
-    Spawn::new(name).on(allowed).start(entry)
-}
-
-/// A thread to be started: what it is allowed, and how much it counts.
-#[derive(Debug, Clone, Copy)]
-pub struct Spawn<'a> {
-    name: &'a str,
-    allowed: CpuMask,
-    nice: Nice,
-    is_idle_class: bool,
-    node: Option<usize>,
-    group: Option<&'a Arc<Group>>,
-}
-
-impl<'a> Spawn<'a> {
-    /// A thread of default weight that may run on any CPU.
-    pub const fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            allowed: CpuMask::ALL,
-            nice: Nice::DEFAULT,
-            is_idle_class: false,
-            node: None,
-            group: None,
-        }
-    }
-
-    /// Only on the CPUs of `allowed`.
-    pub const fn on(self, allowed: CpuMask) -> Self {
-        Self { allowed, ..self }
-    }
-
-    /// With the weight of `nice`.
-    pub const fn nice(self, nice: Nice) -> Self {
-        Self { nice, ..self }
-    }
-
-    /// Only when no other thread wants to run.
-    pub const fn idle_class(self) -> Self {
-        Self { is_idle_class: true, ..self }
-    }
-
-    /// Rather on the CPUs of memory node `node` than on others.
-    pub const fn node(self, node: usize) -> Self {
-        Self { node: Some(node), ..self }
-    }
-
-    /// In `group`, not its creator's.
-    #[inline]
-    pub const fn group(self, group: &'a Arc<Group>) -> Self {
-        Self { group: Some(group), ..self }
-    }
-
-    /// Starts the thread.
-    pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
-        scheduler::reap();
-        let stack = Stack::new().ok_or(SpawnError::NoStack)?;
-        let top = stack.top();
-        let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
-        let creator = current();
-        let inherited = if creator.is_idle() { Group::root() } else { &creator.group };
-        let group = self.group.unwrap_or(inherited).clone();
-        let thread = enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
-        thread.set_preferred_node(self.node);
-        match self.is_idle_class {
-            true => thread.entity.set_idle_class(),
-            false => thread.entity.set_nice(self.nice),
-        }
-        *thread.entry.lock() = Some(Box::new(entry));
-        // SAFETY:
-        // 1. The stack is new (or its last thread has ended), mapped, and 16-aligned at its top.
-        // 2. The thread is in no queue yet, so no CPU touches `stopped_at`.
-        unsafe {
-            *thread.stopped_at.get() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
-        }
-        trace::name(Named::Thread, thread.tid().get(), self.name);
-        scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
-        Ok(JoinHandle { thread })
-    }
-}
-
-/// Where every thread begins.
-extern "C" fn thread_main(thread: usize, passed: usize) -> ! {
-    scheduler::finish_switch(passed);
-    x86_64::instructions::interrupts::enable();
-    // SAFETY: `spawn_on` passed the thread's own address; the table keeps it while it runs.
-    let thread = unsafe { &*(thread as *const Thread) };
-    let entry = thread.entry.lock().take();
-    if let Some(entry) = entry {
-        entry();
-    }
-    // Before anybody knows that it has ended: see `ended_count`.
-    ENDED_COUNT.fetch_add(1, SeqCst);
-    thread.ended.complete();
-    // No preemption from here on: a thread that has ended must not be put into a run queue again, for whoever
-    // switches away from it takes it for one to be freed.
-    x86_64::instructions::interrupts::disable();
-    thread.has_ended.store(true, SeqCst);
-    scheduler::leave_for_good()
-}
-
-/// Makes the code that runs on this CPU its idle thread.
-pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
-    let name = alloc::format!("idle/{cpu}");
-    let (number, group) = (cpu.index(), Group::of_idle_threads());
-    let make = |tid| Thread::new(tid, name, None, CpuMask::single(number), number, group.clone());
-    let thread = enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
-    let now_ns = tsc::now_ns();
-    thread.enter_cpu();
-    thread.account.note_queued(now_ns);
-    thread.account.note_running(now_ns);
-    thread.account.note_cpu(number);
-    group.enter(number, now_ns);
-    percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast());
-    thread.tid
 }

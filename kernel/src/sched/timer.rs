@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use runqueue::{Heap, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
-use super::thread::{self, NO_CPU, Thread, TimerNodes};
+use super::table::{self, TimerNodes};
+use super::thread::{NO_CPU, Thread};
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::CpuId;
@@ -97,7 +98,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
             return;
         };
         sleepers.remove(&TimerNodes, tid);
-        let thread = thread::get(tid);
+        let thread = table::get(tid);
         // A throttled thread is not in `park`. What its group has used too much may take up another period: then it
         // must not even begin to run, a late timer would give it what it may not have.
         let is_throttled = thread.is_throttled.load(SeqCst);
@@ -128,7 +129,7 @@ pub fn move_all(from: usize, to: CpuId) {
             break;
         };
         // The thread lives meanwhile: it does not come out of `remove` before `timer_cpu` is another.
-        let thread = thread::get(tid);
+        let thread = table::get(tid);
         thread.timer_cpu.store(MOVING, SeqCst);
         drop(sleepers);
         let timers = &cpus::get(to.index()).timers;

@@ -5,7 +5,8 @@ use runqueue::{Links, List, Tid};
 use waiting::{Locked, Threads};
 
 use super::core::{debug_assert_may_block, park, unpark};
-use super::thread::{self, WaitLinks};
+use super::table::{self, WaitLinks};
+use super::thread;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::tsc;
@@ -33,7 +34,7 @@ impl Threads for KernelThreads {
     }
 
     fn unpark(&self, thread: Tid) {
-        unpark(thread::get(thread));
+        unpark(table::get(thread));
     }
 
     fn now_ns(&self) -> u64 {

@@ -11,7 +11,8 @@ use super::{Pool, all, begun};
 use crate::arch::tsc;
 use crate::console::warning;
 use crate::sched::core::{park, unpark};
-use crate::sched::thread::{Spawn, SpawnError, Thread};
+use crate::sched::spawn::{Spawn, SpawnError};
+use crate::sched::thread::Thread;
 
 /// How soon a pool in which items wait is looked at again: its workers may be blocked by then, or there may be memory for
 /// one more.

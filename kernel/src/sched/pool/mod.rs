@@ -29,7 +29,8 @@ pub use self::manager::restart_fault_count;
 use super::core::{park, reweigh, unpark};
 use super::group::Group;
 use super::place;
-use super::thread::{self, SpawnError, Thread};
+use super::spawn::{self, SpawnError};
+use super::thread::{self, Thread};
 use super::wait::WaitQueue;
 use crate::arch::irq::{IrqGuard, IrqLock};
 use crate::arch::lock_class::LockClass;
@@ -248,7 +249,7 @@ impl Pool {
     fn spawn_worker(&'static self, worker: usize) -> Result<(), SpawnError> {
         manager::check_fault()?;
         let name = alloc::format!("{}/{worker}", self.name);
-        let spawn = thread::Spawn::new(&name).nice(IDLE_NICE).group(&WORKERS).on(self.cpus_to_run_on());
+        let spawn = spawn::Spawn::new(&name).nice(IDLE_NICE).group(&WORKERS).on(self.cpus_to_run_on());
         spawn.start(move || self.work(worker)).map(drop)
     }
 

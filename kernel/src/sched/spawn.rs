@@ -1,0 +1,199 @@
+//! Threads begin, end and are waited for.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::Ordering::SeqCst;
+
+use runqueue::{Arrival, CpuMask, Nice, Tid};
+
+use ::trace::Named;
+
+use super::core as scheduler;
+use super::group::Group;
+use super::place;
+use super::table::{self, MAX_THREADS};
+use super::thread::{self, Thread};
+use crate::arch::context;
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::tsc;
+use crate::debug::trace;
+use crate::mm::stacks::Stack;
+
+/// Why a thread could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpawnError {
+    /// [`MAX_THREADS`] exist.
+    TooManyThreads,
+    /// No memory for a stack.
+    NoStack,
+    /// The set of allowed CPUs has no CPU that is online.
+    NoSuchCpu,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyThreads => write!(f, "there are {MAX_THREADS} threads already, the most"),
+            Self::NoStack => write!(f, "no memory for a thread's stack"),
+            Self::NoSuchCpu => write!(f, "none of the cpus that the thread may run on is online"),
+        }
+    }
+}
+
+/// A running or ended thread that can be waited for. Dropped, the thread goes
+/// on by itself.
+#[derive(Clone)]
+pub struct JoinHandle {
+    thread: Arc<Thread>,
+}
+
+impl JoinHandle {
+    /// Blocks until the thread has ended. Clones may be joined as well, at any time: they return at once then.
+    ///
+    /// # Panics
+    /// In debug builds, when the calling thread is the one: it would wait for itself.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn join(self) {
+        debug_assert!(
+            !core::ptr::eq(&*self.thread, thread::current()),
+            "invariant 27: thread {} joins itself",
+            self.thread.name()
+        );
+        self.thread.ended.wait();
+    }
+
+    /// The thread.
+    pub fn thread(&self) -> &Arc<Thread> {
+        &self.thread
+    }
+}
+
+/// Starts a thread that may run on any CPU.
+pub fn spawn(name: &str, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
+    Spawn::new(name).start(entry)
+}
+
+/// Starts a thread that runs only on the CPUs of `allowed`.
+pub fn spawn_on(
+    allowed: CpuMask,
+    name: &str,
+    entry: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle, SpawnError> {
+    Spawn::new(name).on(allowed).start(entry)
+}
+
+/// A thread to be started: what it is allowed, and how much it counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Spawn<'a> {
+    name: &'a str,
+    allowed: CpuMask,
+    nice: Nice,
+    is_idle_class: bool,
+    node: Option<usize>,
+    group: Option<&'a Arc<Group>>,
+}
+
+impl<'a> Spawn<'a> {
+    /// A thread of default weight that may run on any CPU.
+    pub const fn new(name: &'a str) -> Self {
+        Self {
+            name,
+            allowed: CpuMask::ALL,
+            nice: Nice::DEFAULT,
+            is_idle_class: false,
+            node: None,
+            group: None,
+        }
+    }
+
+    /// Only on the CPUs of `allowed`.
+    pub const fn on(self, allowed: CpuMask) -> Self {
+        Self { allowed, ..self }
+    }
+
+    /// With the weight of `nice`.
+    pub const fn nice(self, nice: Nice) -> Self {
+        Self { nice, ..self }
+    }
+
+    /// Only when no other thread wants to run.
+    pub const fn idle_class(self) -> Self {
+        Self { is_idle_class: true, ..self }
+    }
+
+    /// Rather on the CPUs of memory node `node` than on others.
+    pub const fn node(self, node: usize) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
+    /// In `group`, not its creator's.
+    #[inline]
+    pub const fn group(self, group: &'a Arc<Group>) -> Self {
+        Self { group: Some(group), ..self }
+    }
+
+    /// Starts the thread.
+    pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
+        scheduler::reap();
+        let stack = Stack::new().ok_or(SpawnError::NoStack)?;
+        let top = stack.top();
+        let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
+        let creator = thread::current();
+        let inherited = if creator.is_idle() { Group::root() } else { creator.group() };
+        let group = self.group.unwrap_or(inherited).clone();
+        let thread =
+            table::enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
+        thread.set_preferred_node(self.node);
+        match self.is_idle_class {
+            true => thread.entity.set_idle_class(),
+            false => thread.entity.set_nice(self.nice),
+        }
+        *thread.entry.lock() = Some(Box::new(entry));
+        // SAFETY:
+        // 1. The stack is new (or its last thread has ended), mapped, and 16-aligned at its top.
+        // 2. The thread is in no queue yet, so no CPU touches `stopped_at`.
+        unsafe {
+            *thread.stopped_at() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
+        }
+        trace::name(Named::Thread, thread.tid().get(), self.name);
+        scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
+        Ok(JoinHandle { thread })
+    }
+}
+
+/// Where every thread begins.
+extern "C" fn thread_main(thread: usize, passed: usize) -> ! {
+    scheduler::finish_switch(passed);
+    x86_64::instructions::interrupts::enable();
+    // SAFETY: `spawn_on` passed the thread's own address; the table keeps it while it runs.
+    let thread = unsafe { &*(thread as *const Thread) };
+    let entry = thread.entry.lock().take();
+    if let Some(entry) = entry {
+        entry();
+    }
+    // Before anybody knows that it has ended: see `table::ended_count`.
+    table::note_ended();
+    thread.ended.complete();
+    // No preemption from here on: a thread that has ended must not be put into a run queue again, for whoever
+    // switches away from it takes it for one to be freed.
+    x86_64::instructions::interrupts::disable();
+    thread.has_ended.store(true, SeqCst);
+    scheduler::leave_for_good()
+}
+
+/// Makes the code that runs on this CPU its idle thread.
+pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
+    let name = alloc::format!("idle/{cpu}");
+    let (number, group) = (cpu.index(), Group::of_idle_threads());
+    let make = |tid| Thread::new(tid, name, None, CpuMask::single(number), number, group.clone());
+    let thread = table::enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
+    let now_ns = tsc::now_ns();
+    thread.enter_cpu();
+    thread.account.note_queued(now_ns);
+    thread.account.note_running(now_ns);
+    thread.account.note_cpu(number);
+    group.enter(number, now_ns);
+    percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast());
+    thread.tid()
+}

@@ -1,0 +1,155 @@
+//! The table of threads: they go by number in all queues.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+
+use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
+
+use super::spawn::SpawnError;
+use super::thread::Thread;
+use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
+use crate::arch::percpu;
+
+/// Most threads at a time, idle threads among them.
+pub const MAX_THREADS: usize = 8192;
+
+/// Threads by number. A non-null entry holds one count of the thread's `Arc`,
+/// given up when the thread has ended and left its stack.
+static TABLE: [AtomicPtr<Thread>; MAX_THREADS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_THREADS];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Threads that have ended and are still in the table.
+static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Where the search for a free number starts.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Finds a free number and enters the thread that `make` builds for it.
+pub(super) fn enter(make: impl FnOnce(Tid) -> Thread) -> Result<Arc<Thread>, SpawnError> {
+    let start = NEXT.fetch_add(1, SeqCst);
+    let free = (0..MAX_THREADS).map(|step| (start + step) % MAX_THREADS).find(|index| {
+        TABLE[*index].compare_exchange(core::ptr::null_mut(), placeholder(), SeqCst, SeqCst).is_ok()
+    });
+    let index = free.ok_or(SpawnError::TooManyThreads)?;
+    let tid = Tid::new(index as u32).expect("the table is smaller than the largest number");
+    let thread = Arc::new(make(tid));
+    TABLE[index].store(Arc::into_raw(thread.clone()).cast_mut(), SeqCst);
+    COUNT.fetch_add(1, SeqCst);
+    Ok(thread)
+}
+
+/// Gives up the table's hold on an ended thread that no CPU runs on any more.
+pub(super) fn forget(tid: Tid) {
+    let thread = {
+        let _nobody_looks = LEAVING.lock();
+        TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst)
+    };
+    COUNT.fetch_sub(1, SeqCst);
+    // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
+    drop(unsafe { Arc::from_raw(thread.cast_const()) });
+    ENDED_COUNT.fetch_sub(1, SeqCst);
+}
+
+/// The calling thread has done what it had to, and is about to leave its stack.
+pub(super) fn note_ended() {
+    ENDED_COUNT.fetch_add(1, SeqCst);
+}
+
+/// The thread numbered `tid`, which must be in a queue or run: such threads are
+/// in the table.
+#[inline]
+pub(super) fn get(tid: Tid) -> &'static Thread {
+    let thread = TABLE[tid.index()].load(SeqCst);
+    assert!(!thread.is_null(), "thread {tid} is in a queue but has ended");
+    // SAFETY: as in `thread::current`: queued threads have not ended, so the table keeps them.
+    unsafe { &*thread }
+}
+
+/// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
+static LEAVING: IrqLock<()> = IrqLock::of(LockClass::LEAVING_THREADS, ());
+
+/// The thread numbered `index`, if there is one.
+pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
+    let _nobody_leaves = LEAVING.lock();
+    let thread = TABLE.get(index)?.load(SeqCst);
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count:
+    // that stays until `forget` takes the pointer out, which waits for the lock.
+    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.arc())
+}
+
+/// The thread that the CPU of `block` runs; `None` if it runs none yet.
+pub(super) fn current_on(block: &percpu::PerCpu) -> Option<Arc<Thread>> {
+    let _nobody_leaves = LEAVING.lock();
+    let thread = block.current().cast::<Thread>();
+    // SAFETY: a CPU's current thread is in the table, and whoever is to take it out after it has ended (it is not
+    // the current one then) waits for the lock.
+    (!thread.is_null()).then(|| unsafe { &*thread }.arc())
+}
+
+/// Marks a number as taken while its thread is being built.
+fn placeholder() -> *mut Thread {
+    core::ptr::dangling_mut()
+}
+
+/// Threads that exist, idle ones among them.
+pub fn thread_count() -> usize {
+    COUNT.load(SeqCst)
+}
+
+/// Threads that have ended and were not freed yet.
+pub fn ended_count() -> usize {
+    ENDED_COUNT.load(SeqCst)
+}
+
+/// The name of the thread numbered `tid`, if there is one: for telling what a broken machine did.
+///
+/// # Safety
+/// Every other CPU is stopped for good, and the calling one frees no threads any more.
+pub unsafe fn name_while_stopped(tid: u32) -> Option<&'static str> {
+    let thread = TABLE.get(tid as usize)?.load(SeqCst);
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count;
+    // by the caller's promise nobody takes it out any more. One who was stopped while at it has emptied the entry first.
+    (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.name())
+}
+
+/// Links of the list of ended threads.
+pub(super) struct RunLinks;
+/// Links of wait queues.
+pub(super) struct WaitLinks;
+
+/// All threads, for run queues.
+pub(super) struct AllThreads;
+/// All threads, for timer queues.
+pub(super) struct TimerNodes;
+
+impl Entities for AllThreads {
+    #[inline(always)]
+    fn entity(&self, tid: Tid) -> &Entity {
+        &get(tid).entity
+    }
+}
+
+impl HeapNodes for TimerNodes {
+    #[inline(always)]
+    fn node(&self, tid: Tid) -> &HeapNode {
+        get(tid).timer_node()
+    }
+}
+
+impl Links for RunLinks {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        Tid::new(get(tid).run_link.load(SeqCst))
+    }
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        get(tid).run_link.store(Tid::to_raw(next), SeqCst);
+    }
+}
+
+impl Links for WaitLinks {
+    fn next(&self, tid: Tid) -> Option<Tid> {
+        Tid::new(get(tid).wait_link.load(SeqCst))
+    }
+    fn set_next(&self, tid: Tid, next: Option<Tid>) {
+        get(tid).wait_link.store(Tid::to_raw(next), SeqCst);
+    }
+}
