@@ -4,14 +4,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
-use ktask::{Items, Job};
+use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
 use super::sched_share::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
+use crate::platform::nodes;
 use crate::sched::hotplug::{HotplugError, offline, online};
+use crate::sched::pool::{self, Request};
 use crate::sched::{self, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
@@ -123,4 +125,111 @@ kernel_tests! { "sched":
         }
         check!(alone == Err(HotplugError::LastCpu(all[0])), "{alone:?}");
     }
+
+    /// Several CPUs come and go at random under jobs over all nodes and items of all pools: every unit and item is done
+    /// once, sleepers wake, and all CPUs are back in the end.
+    fn jobs_and_pools_survive_random_changes() {
+        const UNITS: u64 = 3000;
+        const ROUNDS: u64 = 12;
+        let all = cpus();
+        skip_if!(all.len() < 2, "needs two cpus");
+        let working = Arc::new(AtomicU64::new(0));
+        let wrong = Arc::new(AtomicU64::new(0));
+        let mut threads = Vec::new();
+        for number in 0..3u64 {
+            let (working, wrong) = (working.clone(), wrong.clone());
+            working.fetch_add(1, SeqCst);
+            let work = move || {
+                for round in 0..ROUNDS {
+                    let not_once = match (round + number) % 3 {
+                        0 => job_over_nodes(UNITS),
+                        1 => items_of_all_pools(200),
+                        _ => naps(20),
+                    };
+                    wrong.fetch_add(not_once, SeqCst);
+                }
+                working.fetch_sub(1, SeqCst);
+            };
+            let thread = Spawn::new("test/caller").start(work);
+            threads.push(thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?);
+        }
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let (mut changes, mut fewest) = (0, all.len());
+        while working.load(SeqCst) > 0 || changes < 4 * all.len() {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // The first stays: the one that is left alone cannot go.
+            let cpu = all[1 + random as usize % (all.len() - 1)];
+            must(if sched::online_cpus().contains(cpu) { offline(cpu) } else { online(cpu) })?;
+            let there = cpus().len();
+            (changes, fewest) = (changes + 1, fewest.min(there));
+            check!(percpu::online_count() == there && Kernel.online_cpus() == there, "jobs see {} cpus of {there}", Kernel.online_cpus());
+            sched::yield_now();
+        }
+        for cpu in all.iter().filter(|cpu| !sched::online_cpus().contains(**cpu)) {
+            must(online(*cpu))?;
+        }
+        for thread in threads {
+            thread.join();
+        }
+        check!(wrong.load(SeqCst) == 0, "{} units, items or sleeps were not done once", wrong.load(SeqCst));
+        check!(fewest < all.len() && cpus() == all);
+        // What is bound to a node's CPUs is at home again.
+        for node in 0..nodes::nodes().len() {
+            let home = *nodes::cpus_of(node) & sched::online_cpus();
+            let Some(pool) = pool::of_node(node, &CpuMask::ALL).filter(|_| !home.is_empty()) else { continue };
+            let seen = Arc::new(AtomicU64::new(u64::MAX));
+            let slot = seen.clone();
+            let told = move || slot.store(percpu::this_cpu().id().index() as u64, SeqCst);
+            let Ok((item, turn)) = pool::submit_fn(pool, Request::new().on(home), told) else { continue };
+            pool::wait(&*item, turn);
+            check!(home.contains(seen.load(SeqCst) as usize), "node {node}'s item was done on cpu {}", seen.load(SeqCst));
+        }
+    }
+}
+
+/// Runs a job of `units`, an equal part for each node; how many were not done once.
+fn job_over_nodes(units: u64) -> u64 {
+    let seen: Vec<AtomicU8> = (0..units).map(|_| AtomicU8::new(0)).collect();
+    let count = nodes::nodes().len() as u64;
+    let part = |node: u64| Items::new(units * node / count)..Items::new(units * (node + 1) / count);
+    let ranges: Vec<_> = (0..count).map(|node| NodeRange::new(NodeId(node as u32), part(node))).collect();
+    let job = Job::over_nodes(&ranges).min_chunk(Items::new(5)).profile(Profile::Boot);
+    let result = job.run(&Kernel, |chunk| {
+        for unit in chunk.indices() {
+            seen[unit as usize].fetch_add(1, SeqCst);
+            (0..300).for_each(|_| core::hint::spin_loop());
+        }
+        Ok::<(), ()>(())
+    });
+    let not_once = seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64;
+    not_once + u64::from(result.is_err())
+}
+
+/// Has all pools do `items` together; how many were not done once.
+fn items_of_all_pools(items: usize) -> u64 {
+    let seen: Arc<Vec<AtomicU8>> = Arc::new((0..items).map(|_| AtomicU8::new(0)).collect());
+    let submit = |number: usize| {
+        let (seen, pool) = (seen.clone(), &pool::all()[number % pool::all().len()]);
+        let done = move || {
+            seen[number].fetch_add(1, SeqCst);
+        };
+        pool::submit_fn(pool, Request::new(), done).ok()
+    };
+    let submitted: Vec<_> = (0..items).filter_map(submit).collect();
+    for (item, turn) in &submitted {
+        pool::wait(&**item, *turn);
+    }
+    seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64
+}
+
+/// Sleeps `times` times; how often it was woken early.
+fn naps(times: u64) -> u64 {
+    let nap = |number: u64| {
+        let (start_ns, ns) = (tsc::now_ns(), 100_000 * (number % 7 + 1));
+        sched::sleep_ns(ns);
+        tsc::now_ns() < start_ns + ns
+    };
+    (0..times).filter(|number| nap(*number)).count() as u64
 }
