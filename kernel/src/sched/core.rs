@@ -14,7 +14,6 @@ use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::fair::SLICE_NS;
 use runqueue::{Arrival, CpuMask, List, Nice, ParkDecision, Reason, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
@@ -139,7 +138,7 @@ fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, now_ns: u64)
     if has_quota || !Arc::ptr_eq(previous.group(), next.group()) {
         switch_groups(cpu, id, previous, next, now_ns);
     }
-    let slice_end_ns = now_ns.wrapping_add(SLICE_NS);
+    let slice_end_ns = now_ns.wrapping_add(next.entity.turn_ns());
     cpu.slice_end_ns.store(slice_end_ns, Relaxed);
     cpu.need_resched.store(false, Relaxed);
     cpu.count_switch();
@@ -263,7 +262,7 @@ fn must_reschedule(cpu: &Cpu) -> bool {
     let must = queue.queue().must_give_way(&AllThreads, &running.entity, why);
     drop(queue);
     if slice_is_over && !must {
-        cpu.slice_end_ns.store(now_ns + SLICE_NS, Relaxed);
+        cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
     }
     count_quota(cpu, running, now_ns);
     let left_ns = running.group().left_ns(now_ns);

@@ -18,8 +18,14 @@ use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
 use crate::list::Tid;
 use crate::weight::{Nice, Weight};
 
-/// How long a thread may run while others of its weight wait.
-pub const SLICE_NS: u64 = 5_000_000;
+/// How long a thread may run while others of its weight wait. A power of two: turns end where a clock comes to a multiple.
+pub const SLICE_NS: u64 = 1 << 22;
+/// How far beyond the end of its slice a thread may have run and still count as having stopped there; the rest counts in
+/// its next turn, which is shorter by that. So threads that take whole slices keep their order, whatever the jitter of the
+/// timer: a hair less than the others would otherwise be reason enough for another turn before them.
+const JITTER_NS: u64 = SLICE_NS / 16;
+/// The shortest turn that is worth a switch.
+pub const SHORTEST_TURN_NS: u64 = 1 << 14;
 /// How much further behind than the running thread a waking one has to be to take the CPU from it at once: less and
 /// threads that wake often would do nothing but switch.
 const WAKE_UP_GRANULARITY_NS: u64 = 1_000_000;
@@ -48,8 +54,12 @@ pub enum Class {
 /// anyone may read, and that count from the thread's next turn on.
 #[derive(Debug)]
 pub struct Entity {
-    /// Key: virtual runtime.
+    /// Key: virtual runtime, without `carry_ns`.
     node: HeapNode,
+    /// Virtual runtime beyond the end of the last slice, see [`JITTER_NS`].
+    carry_ns: AtomicU32,
+    /// What is left of the slice.
+    turn_ns: AtomicU32,
     /// Distance to the floor that the thread left, while it is with no CPU.
     lag_ns: AtomicI64,
     own_weight: AtomicU32,
@@ -69,6 +79,8 @@ impl Entity {
     pub const fn new() -> Self {
         Self {
             node: HeapNode::new(),
+            carry_ns: AtomicU32::new(0),
+            turn_ns: AtomicU32::new(SLICE_NS as u32),
             lag_ns: AtomicI64::new(0),
             own_weight: AtomicU32::new(Weight::UNIT.get()),
             lent_weight: AtomicU32::new(0),
@@ -148,7 +160,15 @@ impl Entity {
     /// Virtual runtime, on the clock of the CPU that it runs or waits on.
     #[must_use]
     pub fn virtual_runtime_ns(&self) -> u64 {
-        self.node.key()
+        self.node.key().wrapping_add(self.carry_ns.load(Relaxed).into())
+    }
+
+    /// How long the thread may run before others of its weight have their turn: to the end of the slice of which
+    /// it has had a part.
+    #[inline(always)]
+    #[must_use]
+    pub fn turn_ns(&self) -> u64 {
+        self.turn_ns.load(Relaxed).into()
     }
 
     /// The weight by which the thread's clock goes, and which it counts with in its queue.
@@ -162,11 +182,23 @@ impl Entity {
     #[inline(always)]
     fn advance(&self, ran_ns: u64) -> u64 {
         let weight = self.clock_weight();
-        let virtual_ns =
-            if weight == Weight::UNIT.get() { ran_ns } else { Weight::clamped(weight).virtual_ns(ran_ns) };
-        let now_ns = self.node.key().wrapping_add(virtual_ns);
-        self.node.set_key(now_ns);
-        now_ns
+        let is_unit = weight == Weight::UNIT.get();
+        let virtual_ns = if is_unit { ran_ns } else { Weight::clamped(weight).virtual_ns(ran_ns) };
+        self.set_clock(self.virtual_runtime_ns().wrapping_add(virtual_ns), is_unit)
+    }
+
+    /// Sets the clock, of a thread that `is_unit`, of unit weight; returns the key then.
+    #[inline(always)]
+    fn set_clock(&self, clock_ns: u64, is_unit: bool) -> u64 {
+        let beyond_ns = clock_ns % SLICE_NS;
+        let carry_ns = if beyond_ns < JITTER_NS { beyond_ns } else { 0 };
+        // The slices of others are as long in real time, not on their clocks.
+        let turn_ns = if is_unit { (SLICE_NS - beyond_ns).max(SHORTEST_TURN_NS) } else { SLICE_NS };
+        let key = clock_ns.wrapping_sub(carry_ns);
+        self.carry_ns.store(carry_ns as u32, Relaxed);
+        self.turn_ns.store(turn_ns as u32, Relaxed);
+        self.node.set_key(key);
+        key
     }
 
     #[inline]
@@ -380,7 +412,8 @@ impl FairQueue {
         entity.clock_weight.store(new, Relaxed);
         entity.set_clock_class(class);
         let floor_ns = self.class(class).floor_ns;
-        entity.node.set_key(floor_ns.wrapping_add_signed(lag_ns.clamp(-limit_ns, limit_ns)));
+        let clock_ns = floor_ns.wrapping_add_signed(lag_ns.clamp(-limit_ns, limit_ns));
+        entity.set_clock(clock_ns, new == Weight::UNIT.get());
     }
 
     /// Lets a change of class or weight count.
@@ -399,7 +432,8 @@ impl FairQueue {
     #[inline]
     pub fn detach(&self, entity: &Entity) {
         let limit_ns = LAG_LIMIT_NS as i64;
-        let lag_ns = entity.node.key().wrapping_sub(self.class(entity.clock_class()).floor_ns) as i64;
+        let lag_ns =
+            entity.virtual_runtime_ns().wrapping_sub(self.class(entity.clock_class()).floor_ns) as i64;
         entity.lag_ns.store(lag_ns.clamp(-limit_ns, limit_ns), Relaxed);
     }
 

@@ -3,7 +3,7 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use runqueue::fair::{Class, SLICE_NS};
+use runqueue::fair::{Class, SHORTEST_TURN_NS, SLICE_NS};
 use runqueue::{Arrival, Entities, Entity, FairQueue, Nice, Reason, Tid, Weight};
 
 struct Threads(Vec<Entity>);
@@ -150,6 +150,27 @@ proptest! {
             let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0).max(now);
             prop_assert!(longest_ns <= (threads as u64 - 1) * most_ns, "{longest_ns} ns among {threads}");
         }
+    }
+
+    /// Turns that end a bit late, or early for a thread that wakes up: whoever is behind has the rest of its slice, no more.
+    #[test]
+    fn jitter_does_not_shuffle_turns(
+        threads in 2..20_usize,
+        turns in prop::collection::vec((1..=2 * SLICE_NS, 0..40_000_u64), 1..400),
+    ) {
+        const LATE_NS: u64 = 40_000;
+        // The rest of a slice may be too short to switch for.
+        const LONGEST_NS: u64 = SLICE_NS + SHORTEST_TURN_NS + LATE_NS;
+        let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
+        (0..threads).for_each(|number| cpu.arrive(number, 0));
+        cpu.run(0);
+        for (ns, late_ns) in turns {
+            let turn_ns = cpu.threads.entity(cpu.running.unwrap()).turn_ns();
+            // A thread that wakes up has its interrupt at once, the timer is late.
+            cpu.run(if ns < turn_ns { ns } else { turn_ns + late_ns });
+        }
+        let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0);
+        prop_assert!(longest_ns <= (threads as u64 - 1) * LONGEST_NS, "{longest_ns} ns among {threads}");
     }
 
     #[test]
