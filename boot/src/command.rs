@@ -226,8 +226,9 @@ fn boot(
         Onlooker::Types => report::render_ending(&report),
     };
     say(&format!("\n{text}\n"));
-    report::write(&paths, &report, &run)?;
+    let plots = report::write(&paths, &report, &run)?;
     say(&format!("report: {}", paths.json.display()));
+    plots.iter().for_each(|plot| say(&format!("plot: {}", plot.display())));
     let status = match run.ending {
         Ending::Interrupted => INTERRUPTED,
         _ => report.status,

@@ -3,10 +3,12 @@
 mod files;
 mod format;
 mod jobs;
+mod plots;
 mod tables;
 
 pub use files::{Paths, write};
 pub use jobs::{JobRow, rows};
+pub use plots::{Plot, plots};
 pub use tables::{render, render_ending};
 
 use crate::qemu::Machine;

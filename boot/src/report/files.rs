@@ -1,6 +1,6 @@
 //! The report as files.
 
-use super::Report;
+use super::{Plot, Report, plots};
 use crate::failure::Failure;
 use crate::run::Run;
 use std::path::{Path, PathBuf};
@@ -26,17 +26,25 @@ impl Paths {
     }
 }
 
-/// Writes all three files, and the directories they lie in.
+/// Writes all three files, pictures of benchmarks beside the report where there is something to draw, and the
+/// directories they lie in. Returns where the pictures are.
 ///
 /// # Errors
 ///
 /// When one cannot be written.
-pub fn write(paths: &Paths, report: &Report, run: &Run) -> Result<(), Failure> {
+pub fn write(paths: &Paths, report: &Report, run: &Run) -> Result<Vec<PathBuf>, Failure> {
     let json = serde_json::to_string_pretty(report)
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", paths.json.display())))?;
     put(&paths.json, &(json + "\n"))?;
     put(&paths.records, &lines(&run.record_lines))?;
-    put(&paths.serial, &lines(&run.log))
+    put(&paths.serial, &lines(&run.log))?;
+    let plots = plots(&run.records)
+        .map_err(|error| Failure::failed(format!("cannot draw what the benchmarks found: {error}")))?;
+    let put_beside = |plot: Plot| {
+        let path = paths.json.with_file_name(plot.file_name);
+        put(&path, &plot.svg).map(|()| path)
+    };
+    plots.into_iter().map(put_beside).collect()
 }
 
 fn lines(lines: &[String]) -> String {

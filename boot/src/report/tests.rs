@@ -198,7 +198,9 @@ fn files_are_written_where_they_belong() {
     let directory = tempfile::tempdir().unwrap();
     let paths = Paths::new(&directory.path().join("out"), None, None);
     let run = run_with(records(), Ending::Verdict(Verdict::Pass));
-    write(&paths, &Report::new(&run, &machine(4), 2, None), &run).unwrap();
+    let plots = write(&paths, &Report::new(&run, &machine(4), 2, None), &run).unwrap();
+    assert_eq!(plots, Vec::<std::path::PathBuf>::new());
+    assert_eq!(std::fs::read_dir(directory.path().join("out")).unwrap().count(), 3);
     let json: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(directory.path().join("out/report.json")).unwrap())
             .unwrap();
@@ -211,6 +213,24 @@ fn files_are_written_where_they_belong() {
     let read = |name| std::fs::read_to_string(directory.path().join("out").join(name)).unwrap();
     assert_eq!(read("serial.log"), "first\nsecond\n");
     assert_eq!(read("records.jsonl"), "{}\n");
+}
+
+#[test]
+fn benchmarks_are_plotted_beside_the_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::new(&directory.path().join("out"), Some(&directory.path().join("else/x.json")), None);
+    let point = |n, value| Record::Bench {
+        t_ns: 1,
+        name: "sched/switch-among".into(),
+        n,
+        of: "threads".into(),
+        value,
+        unit: "ticks".into(),
+    };
+    let run = run_with(vec![point(2, 240), point(1000, 600)], Ending::Verdict(Verdict::Pass));
+    let plots = write(&paths, &Report::new(&run, &machine(4), 2, None), &run).unwrap();
+    assert_eq!(plots, [directory.path().join("else/bench-sched-switch-among-ticks-by-threads.svg")]);
+    assert!(std::fs::read_to_string(&plots[0]).unwrap().starts_with("<svg"));
 }
 
 #[test]

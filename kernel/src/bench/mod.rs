@@ -31,8 +31,8 @@ pub fn run(pattern: &str) -> bool {
     count > 0 && failed == 0
 }
 
-/// Tells a result: `value` of what `name` says, for `n` of its kind.
-fn tell(name: &str, n: u64, value: u64, unit: &str) {
-    log::info!("{name:<44} n {n:>7} {value:>12} {unit}");
-    records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, value, unit });
+/// Tells a result: `value` of what `name` says, for `n` of what `of` names.
+fn tell(name: &str, (n, of): (u64, &str), value: u64, unit: &str) {
+    log::info!("{name:<36} {n:>7} {of:<16} {value:>12} {unit}");
+    records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, of, value, unit });
 }

@@ -31,6 +31,9 @@ pub const ALL: &[Bench] = &[
 
 const NO_THREAD: &str = "no memory for the threads";
 
+/// What is varied where threads take turns.
+const RUNNABLE: &str = "runnable threads";
+
 fn online() -> Vec<usize> {
     percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect()
 }
@@ -79,13 +82,13 @@ pub fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static s
 }
 
 fn switch() -> Result<(), &'static str> {
-    tell("sched/switch/yield", 2, ticks_per_switch(2, 50_000)?, "ticks");
+    tell("sched/switch/yield", (2, RUNNABLE), ticks_per_switch(2, 50_000)?, "ticks");
     Ok(())
 }
 
 fn switch_among() -> Result<(), &'static str> {
-    for threads in [2, 4, 16, 64, 256, 1000] {
-        tell("sched/switch-among", threads as u64, ticks_per_switch(threads, 50_000)?, "ticks");
+    for threads in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000] {
+        tell("sched/switch-among", (threads as u64, RUNNABLE), ticks_per_switch(threads, 50_000)?, "ticks");
     }
     Ok(())
 }
@@ -141,9 +144,9 @@ fn wake_latency() -> Result<(), &'static str> {
     waker.join();
     sleeper.join();
     let (wake, interrupt) = (*wakes.get().ok_or(NO_THREAD)?, *interrupts.get().ok_or(NO_THREAD)?);
-    tell("sched/wake-latency/interrupt", ROUNDS, interrupt, "ticks");
-    tell("sched/wake-latency/thread", ROUNDS, wake, "ticks");
-    tell("sched/wake-latency/ratio", ROUNDS, wake * 100 / interrupt.max(1), "percent");
+    tell("sched/wake-latency/interrupt", (ROUNDS, "rounds"), interrupt, "ticks");
+    tell("sched/wake-latency/thread", (ROUNDS, "rounds"), wake, "ticks");
+    tell("sched/wake-latency/ratio", (ROUNDS, "rounds"), wake * 100 / interrupt.max(1), "percent");
     Ok(())
 }
 
@@ -183,8 +186,8 @@ fn helper_start() -> Result<(), &'static str> {
                 all.push(last_ticks.load(SeqCst) - started);
             }
         }
-        tell("sched/helper-start/first", threads as u64, median(first), "ticks");
-        tell("sched/helper-start/all", threads as u64, median(all), "ticks");
+        tell("sched/helper-start/first", (threads as u64, "threads"), median(first), "ticks");
+        tell("sched/helper-start/all", (threads as u64, "threads"), median(all), "ticks");
         if cpus.len() == 2 {
             break;
         }
@@ -198,7 +201,7 @@ fn helper_start() -> Result<(), &'static str> {
             tsc::ticks() - started
         })
         .collect();
-    tell("sched/helper-start/taken-back", 2, median(taken_back), "ticks");
+    tell("sched/helper-start/taken-back", (2, "threads"), median(taken_back), "ticks");
     Ok(())
 }
 
@@ -266,7 +269,7 @@ fn fairness() -> Result<(), &'static str> {
     let load = Load::start((0..8).map(|_| Spawn::new("bench/equal").on(two)))?;
     load.measure(200_000_000);
     let used = load.measure(MEASURED_NS);
-    tell("sched/fairness/equal", 8, worst_permille(&used, &[1; 8]), "permille");
+    tell("sched/fairness/equal", (8, "threads"), worst_permille(&used, &[1; 8]), "permille");
     drop(load);
 
     // 5, 2 and -1 are nearest to 1:2:4; shares are judged by the weights themselves.
@@ -276,7 +279,7 @@ fn fairness() -> Result<(), &'static str> {
     load.measure(200_000_000);
     let used = load.measure(MEASURED_NS);
     let weights = levels.map(|level| u64::from(level.weight().get()));
-    tell("sched/fairness/weighted", 3, worst_permille(&used, &weights), "permille");
+    tell("sched/fairness/weighted", (3, "threads"), worst_permille(&used, &weights), "permille");
     Ok(())
 }
 
@@ -306,7 +309,7 @@ fn helpers_beside_load() -> Result<(), &'static str> {
     let used = group.usage();
     stop.store(true, SeqCst);
     let lost = alone.saturating_sub(beside) * 1000 / alone.max(1);
-    tell("sched/helpers-beside-load/lowest", cpus.len() as u64, lost, "permille");
+    tell("sched/helpers-beside-load/lowest", (cpus.len() as u64, "cpus"), lost, "permille");
     drop(load);
     caller.join();
     if used.cpu_time_ns == 0 {
@@ -318,7 +321,7 @@ fn helpers_beside_load() -> Result<(), &'static str> {
     let beside: u64 = load.measure(MEASURED_NS).iter().sum();
     drop(rivals);
     let lost = alone.saturating_sub(beside) * 1000 / alone.max(1);
-    tell("sched/helpers-beside-load/default", cpus.len() as u64, lost, "permille");
+    tell("sched/helpers-beside-load/default", (cpus.len() as u64, "cpus"), lost, "permille");
     Ok(())
 }
 
@@ -344,8 +347,8 @@ fn block_wake() -> Result<(), &'static str> {
     sched::settle();
     let after = memory();
     let count = 2 * PAIRS as u64 * TURNS;
-    tell("sched/block-wake/each", count, ns / count, "ns");
-    tell("sched/block-wake/longest-queue", count, longest, "threads");
+    tell("sched/block-wake/each", (count, "wake-ups"), ns / count, "ns");
+    tell("sched/block-wake/longest-queue", (count, "wake-ups"), longest, "threads");
     if longest > 2 * PAIRS as u64 + 8 {
         return Err("a run queue was longer than there are threads");
     }

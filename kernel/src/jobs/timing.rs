@@ -274,7 +274,7 @@ fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usiz
     let (n, value) = (threads as u64, shares[shares.len() / 2]);
     log::info!("fallocate on {n} threads: {}.{} % of the bare store loop's speed", value / 10, value % 10);
     let name = "fallocate/of-store-loop";
-    records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, value, unit: "permille" });
+    records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, of: "threads", value, unit: "permille" });
 }
 
 /// Has the file dirty all its pages, then clears them by the bare loop, timed.

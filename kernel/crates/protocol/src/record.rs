@@ -107,6 +107,9 @@ pub enum Record<S> {
         name: S,
         /// How many of what the benchmark varies or repeats.
         n: u64,
+        /// What `n` counts: `runnable threads`, `rounds`.
+        #[serde(default)]
+        of: S,
         /// The result.
         value: u64,
         /// Of what: `ticks` of the TSC, `ns`, `permille`.

@@ -111,33 +111,59 @@ fn a_search_is_bounded() {
     assert_eq!(heap.find(&table, 1, |_| true), Some(tid(0)), "from the smallest on");
 }
 
-/// Node accesses of the worst single operation among `threads` threads that take turns as those of a run queue do.
-fn worst_turn(threads: u32) -> u64 {
+/// In which order keys come.
+type Arrival = (&'static str, fn(u64) -> u64);
+
+const ARRIVALS: &[Arrival] = &[
+    ("ascending", |time| time),
+    ("descending", |time| u64::MAX / 2 - time),
+    ("equal", |_| 7),
+    // Steps of many sizes, so that threads overtake each other.
+    ("overtaking", |time| time + time * 7919 % 1009),
+];
+
+/// Node accesses of the worst single operation among `threads` threads that come, take turns as those of a run queue
+/// do, and go, with keys as `key` says for each arrival.
+fn worst_operation(threads: u32, key: fn(u64) -> u64) -> u64 {
     let (table, mut heap) = (Table::new(threads), Heap::new());
+    let (mut worst, mut time) = (0, 0);
+    let mut operate = |operation: &mut dyn FnMut(u64)| {
+        table.accesses.set(0);
+        operation(key(time));
+        worst = worst.max(table.accesses.get());
+        time += 1;
+    };
     for number in 0..threads {
-        table.push(&mut heap, number, u64::from(number));
+        operate(&mut |key| table.push(&mut heap, number, key));
     }
-    let mut worst = 0;
     for turn in 0..u64::from(threads) * 20 {
-        table.accesses.set(0);
-        let first = heap.pop(&table).unwrap();
-        // Steps of many sizes, so that threads overtake each other.
-        table.push(&mut heap, first.get(), turn + 1 + turn * 7919 % 1009);
-        worst = worst.max(table.accesses.get());
-        table.accesses.set(0);
+        let mut first = None;
+        operate(&mut |_| first = heap.pop(&table));
+        operate(&mut |key| table.push(&mut heap, first.unwrap().get(), key));
         let any = tid((turn * 31 % u64::from(threads)) as u32);
-        heap.remove(&table, any);
-        heap.push(&table, any);
-        worst = worst.max(table.accesses.get());
+        operate(&mut |_| heap.remove(&table, any));
+        let node = &table.nodes[any.index()];
+        operate(&mut |key| {
+            node.set_key(key);
+            first = heap.replace_first(&table, any, node);
+        });
+        operate(&mut |key| table.push(&mut heap, first.unwrap().get(), key));
     }
+    // In an order that is nobody's: the number of threads is a power of two.
+    for left in 0..threads {
+        operate(&mut |_| heap.remove(&table, tid(left * 31 % threads)));
+    }
+    assert!(heap.is_empty());
     worst
 }
 
 #[test]
 fn no_operation_takes_more_than_the_logarithm() {
-    for threads in [2, 16, 128, 1024, 8192] {
-        let (worst, log) = (worst_turn(threads), u64::from(threads.ilog2()) + 1);
-        // A merge touches at most two spines of log n nodes, each a handful of times.
-        assert!(worst <= 20 * log, "{worst} accesses for {threads} threads, log {log}");
+    for (arrival, key) in ARRIVALS {
+        for threads in [2, 16, 128, 1024, 8192] {
+            let (worst, log) = (worst_operation(threads, *key), u64::from(threads.ilog2()) + 1);
+            // A merge touches at most two spines of log n nodes, each a handful of times.
+            assert!(worst <= 8 * log, "{worst} accesses for {threads} threads, keys {arrival}, log {log}");
+        }
     }
 }

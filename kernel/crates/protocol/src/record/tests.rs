@@ -40,7 +40,14 @@ fn samples() -> [Record<&'static str>; 15] {
         Record::End { t_ns: 8, status: Status::Fail, reason: "zero-pages: byte 17 is 0x5a" },
         Record::TraceName { t_ns: 9, thread: 17, name: "helper/0" },
         Record::Trace { t_ns: 10, since_ns: 3, cpu: 1, first: 400, lost: 2, events: "6AcDAAkCAawCCQQh" },
-        Record::Bench { t_ns: 11, name: "sched/switch/yield", n: 100, value: 440, unit: "ticks" },
+        Record::Bench {
+            t_ns: 11,
+            name: "sched/switch/yield",
+            n: 100,
+            of: "threads",
+            value: 440,
+            unit: "ticks",
+        },
         thread(Some(-5)),
         thread(None),
         Record::Cpu {
