@@ -191,7 +191,7 @@ pub(super) fn finish_switch(passed: usize) {
         // SeqCst, that and this: a CPU that has passed `left` over says that it idles before it looks; so either
         // it sees that `left` can be had, or we see that it idles.
         if cpus::is_any_idle() {
-            offer_waiting(&CpuMask::ALL);
+            offer_waiting_to_all();
         }
     } else {
         finish_switch_slowly(left, passed & LEAVE_MASK);
@@ -224,6 +224,15 @@ fn offer_waiting(allowed: &CpuMask) {
         && let Some(idle) = cpus::find_idle(allowed)
     {
         cpus::send_reschedule(idle);
+    }
+}
+
+/// As [`offer_waiting`], when it is not known who may run what waits: all that idle have a look.
+#[cold]
+fn offer_waiting_to_all() {
+    let (cpu, _) = here();
+    if cpu.waiting() > 0 && !cpu.is_idle() {
+        cpus::idle().for_each(cpus::send_reschedule);
     }
 }
 
@@ -381,9 +390,9 @@ pub fn park(deadline_ns: Option<u64>) {
 }
 
 /// Has the running thread wait for its group's next period. Interrupts are off.
-fn throttle(running: &Thread) {
+fn throttle(running: &Thread, now_ns: u64) {
     // It was interrupted, so it is not in `park`, and has no other deadline.
-    let until_ns = running.group().throttle(tsc::now_ns());
+    let until_ns = running.group().throttle(now_ns);
     block_if(Why::Blocked, |thread| {
         // Under the queue's lock, as in `park`: who wakes it, on whichever CPU, queues it once this one has left it out.
         thread.is_throttled.store(true, SeqCst);
@@ -399,11 +408,13 @@ pub(super) fn leave_for_good() -> ! {
     unreachable!("an ended thread was run again");
 }
 
-/// Lets `thread`'s [`park`] return. Harmless when it has ended.
-pub fn unpark(thread: &Thread) {
-    if thread.park.unpark() == UnparkAction::Wake {
+/// Lets `thread`'s [`park`] return. Harmless when it has ended. Whether it slept.
+pub fn unpark(thread: &Thread) -> bool {
+    let slept = thread.park.unpark() == UnparkAction::Wake;
+    if slept {
         make_runnable(thread, thread.awake());
     }
+    slept
 }
 
 /// The timer interrupt: wakes sleepers, ends slices.
@@ -445,8 +456,9 @@ pub fn interrupt_return() {
         move_away(cpu, id, running);
     } else if cpu.need_resched.load(Relaxed) {
         cpu.need_resched.store(false, Relaxed);
-        match running.group().left_ns(tsc::now_ns()) {
-            Some(0) => throttle(running),
+        let now_ns = tsc::now_ns();
+        match running.group().left_ns(now_ns) {
+            Some(0) => throttle(running, now_ns),
             _ => give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver),
         }
     }

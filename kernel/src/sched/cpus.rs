@@ -129,9 +129,15 @@ pub(super) fn find_idle(allowed: &CpuMask) -> Option<usize> {
     if !is_any_idle() {
         return None;
     }
-    let candidates = *allowed & open();
+    idle().find(|cpu| allowed.contains(*cpu))
+}
+
+/// CPUs that run their idle thread, from the running one on.
+pub(super) fn idle() -> impl Iterator<Item = usize> {
     let (_, id) = here();
-    candidates.iter_from(id.index()).find(|cpu| load_of(*cpu).is_some_and(Load::is_idle))
+    (0..MAX_CPUS)
+        .map(move |step| (id.index() + step) % MAX_CPUS)
+        .filter(|cpu| load_of(*cpu).is_some_and(Load::is_idle))
 }
 
 /// Whether any CPU runs its idle thread.

@@ -46,6 +46,8 @@ pub struct Group {
     given_ns: AtomicU64,
     /// Number of the period that `used_ns` is about.
     period: AtomicU64,
+    /// Held while a period is settled.
+    settling: IrqLock<()>,
     used_ns: AtomicU64,
     /// Times that a thread had to wait for the next period.
     throttled: AtomicU64,
@@ -77,6 +79,7 @@ impl Group {
             helped_ns: AtomicU64::new(0),
             given_ns: AtomicU64::new(0),
             period: AtomicU64::new(0),
+            settling: IrqLock::of(LockClass::GROUP_PERIOD, ()),
             used_ns: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
         })
@@ -147,13 +150,18 @@ impl Group {
     /// What was used beyond the quota counts for the next period.
     fn enter_period(&self, quota: Quota, now_ns: u64) {
         let number = now_ns / quota.period_ns;
+        if self.period.load(SeqCst) >= number {
+            return;
+        }
+        // Whoever is first in the new period settles the old one; others wait for that, to see what is left in the new one.
+        let _settling = self.settling.lock();
         let last = self.period.load(SeqCst);
-        // Whoever is first in the new period settles the old one.
-        if last < number && self.period.compare_exchange(last, number, SeqCst, SeqCst).is_ok() {
+        if last < number {
             let granted_ns = quota.quota_ns.saturating_mul(number - last);
             let settle = |used: u64| Some(used.saturating_sub(granted_ns));
             // Always `Some`: this cannot fail.
             let _ = self.used_ns.fetch_update(SeqCst, SeqCst, settle);
+            self.period.store(number, SeqCst);
         }
     }
 

@@ -89,7 +89,9 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         }
         // Once it idles and nothing waits there, nobody is left to set a deadline. Who chose it before
         // it was closed tells it so after having queued a thread there, and it sends that on.
-        if part.is_idle() && part.waiting() == 0 && timer::is_empty(cpu) {
+        // (It has looked at itself since it was closed: before, it may be about to run what it has taken.)
+        let has_looked = !part.has_misplaced.load(SeqCst);
+        if has_looked && part.is_idle() && part.waiting() == 0 && timer::is_empty(cpu) {
             return Ok(());
         }
         yield_now();

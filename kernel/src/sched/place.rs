@@ -80,8 +80,12 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
 }
 
 fn push_to_cpu(target: usize, thread: &Thread, arrival: Arrival) {
-    cpus::get(target).lock_queue().push_arriving(target, thread, arrival);
-    if !may_run_on(thread, target) {
+    let mut queue = cpus::get(target).lock_queue();
+    queue.push_arriving(target, thread, arrival);
+    // While nobody can take it out: once it runs, it may be gone at any time.
+    let is_misplaced = !may_run_on(thread, target);
+    drop(queue);
+    if is_misplaced {
         tell_misplaced(target);
     }
 }

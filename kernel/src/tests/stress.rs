@@ -121,7 +121,7 @@ fn wakes() -> Result<(), String> {
             }
             pair.turn.store(mine + 1, SeqCst);
             match pair.players[1 - player].get() {
-                Some(other) => sched::unpark(other),
+                Some(other) => _ = sched::unpark(other),
                 // Not there yet: it looks at the turn before it parks.
                 None => sched::yield_now(),
             }

@@ -419,9 +419,9 @@ impl FairQueue {
     /// Lets a change of class or weight count.
     #[inline]
     fn follow_settings(&self, entity: &Entity) {
-        if entity.has_changed.load(Acquire) {
-            // Before the settings are read: a change that comes now is marked again.
-            entity.has_changed.store(false, Relaxed);
+        // Acquire pairs with the Release in `note_change`. A swap, for the settings must not be read before the mark is gone: a
+        // change that comes in between would lose its own.
+        if entity.has_changed.load(Relaxed) && entity.has_changed.swap(false, Acquire) {
             self.detach(entity);
             self.join_clock(entity, entity.class(), entity.lag_ns.load(Relaxed));
         }

@@ -138,9 +138,7 @@ impl<H: Link> Pool<H> {
         if self.queue.len() <= self.coming {
             return Call::Nobody;
         }
-        if let Some(worker) = self.idle.pop() {
-            self.workers[worker] = Worker::Called;
-            self.coming += 1;
+        if let Some(worker) = self.call_idle() {
             return Call::Wake(worker);
         }
         if self.alive < self.active() || !self.watches_queue {
@@ -148,6 +146,17 @@ impl<H: Link> Pool<H> {
             return Call::Manager;
         }
         Call::Nobody
+    }
+
+    /// Calls an idle worker, if fewer come than items wait.
+    fn call_idle(&mut self) -> Option<usize> {
+        if self.queue.len() <= self.coming {
+            return None;
+        }
+        let worker = self.idle.pop()?;
+        self.workers[worker] = Worker::Called;
+        self.coming += 1;
+        Some(worker)
     }
 
     /// Takes out the first item that `wanted` accepts.
@@ -214,8 +223,10 @@ impl<H: Link> Pool<H> {
         Some(worker)
     }
 
-    /// There is no thread for `worker`, which [`start`](Self::start) named.
-    pub fn start_failed(&mut self, worker: usize) {
+    /// There is no thread for `worker`, which [`start`](Self::start) named. Returns a worker to be woken in its place: one that
+    /// has become idle meanwhile, and was not called for an item that the new one was to take.
+    #[must_use = "the worker is to be woken"]
+    pub fn start_failed(&mut self, worker: usize) -> Option<usize> {
         debug_assert!(
             self.workers[worker] == Worker::Starting,
             "worker {worker} is {:?}",
@@ -224,6 +235,7 @@ impl<H: Link> Pool<H> {
         self.workers[worker] = Worker::Absent;
         self.alive -= 1;
         self.coming -= 1;
+        self.call_idle()
     }
 
     /// There is no thread for `worker`, which [`start`](Self::start) named: an item for the caller to do in its place,
@@ -236,7 +248,8 @@ impl<H: Link> Pool<H> {
                 return Some(item);
             }
         }
-        self.start_failed(worker);
+        let called = self.start_failed(worker);
+        debug_assert!(called.is_none(), "worker {called:?} is called for nothing");
         None
     }
 

@@ -85,7 +85,7 @@ fn workers_are_made_on_demand_and_more_when_they_block() {
         assert_eq!(pool.submit(item(0)), Call::Manager);
     }
     assert_eq!((0..4).map(|_| pool.start(0)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None]);
-    pool.start_failed(1);
+    assert_eq!(pool.start_failed(1), None);
     assert_eq!(pool.start(0), Some(1), "again");
     for worker in 0..3 {
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
@@ -164,6 +164,23 @@ struct Threads {
 fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
     let among: Vec<T> = among.collect();
     (!among.is_empty()).then(|| among[which % among.len()])
+}
+
+/// While one more worker is tried to be made, another one has become idle, and was not called for what the new one was to take.
+#[test]
+fn a_worker_that_cannot_be_made_is_replaced_by_one_that_idles() {
+    let mut pool = Pool::new(6, LIMITS);
+    assert_eq!(pool.submit(item(0)), Call::Manager);
+    assert_eq!(pool.start(0), Some(0));
+    assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
+    let _ = pool.submit(item(1));
+    assert_eq!(pool.start(0), Some(1));
+    // The first one takes it, and then has nothing to do.
+    assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
+    assert!(matches!(pool.next(0, || 0, begin), Next::Rest { .. }));
+    assert_eq!(pool.submit(item(2)), Call::Nobody, "the second will come");
+    assert_eq!(pool.start_failed(1), Some(0));
+    assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
 }
 
 proptest! {
@@ -278,7 +295,7 @@ proptest! {
                     while let Some(worker) = pool.start(blocked) {
                         prop_assert!(!threads.at_work.contains_key(&worker) && !threads.asleep.contains(&worker));
                         if !succeeds {
-                            pool.start_failed(worker);
+                            prop_assert_eq!(pool.start_failed(worker), None);
                             break;
                         }
                         threads.at_work.insert(worker, None);

@@ -55,6 +55,8 @@ impl LockClass {
     pub const LEAVING_THREADS: Self = class(70, "leaving threads");
     /// What a new thread is to do.
     pub const THREAD_ENTRY: Self = class(70, "thread entry");
+    /// A group that enters a new period.
+    pub const GROUP_PERIOD: Self = class(75, "group's period");
     /// The heap.
     pub const HEAP: Self = class(80, "heap");
     /// Which mutexes a thread holds; in debug builds.

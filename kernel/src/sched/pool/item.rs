@@ -122,7 +122,10 @@ impl Work {
         self.state.publish();
     }
 
-    pub(super) fn begin(&self) -> bool {
+    /// The worker numbered `worker` begins with it, unless it was cancelled.
+    pub(super) fn begin_by(&self, worker: usize) -> bool {
+        // First: who sees that somebody is at it asks who.
+        self.set_worker(worker);
         self.state.begin()
     }
 
@@ -144,7 +147,7 @@ impl Work {
     }
 
     /// The worker numbered `worker` is at it, of the pool in which it was queued.
-    pub(super) fn set_worker(&self, worker: usize) {
+    fn set_worker(&self, worker: usize) {
         let pool = self.place.load(Relaxed) & ((1 << POOL_BITS) - 1);
         self.place.store((worker as u64) << POOL_BITS | pool, Relaxed);
     }

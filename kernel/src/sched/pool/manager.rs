@@ -19,14 +19,20 @@ use crate::sched::thread::Thread;
 const RETRY_NS: u64 = 10_000_000;
 
 static MANAGER: Once<Arc<Thread>> = Once::new();
+/// Somebody has woken the manager since it began to look. An item that it did itself, and that waited for something, may have
+/// taken the wake-up for its own.
+static WANTED: AtomicBool = AtomicBool::new(false);
 /// Workers that were to be made so far, for fault injection.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn start() -> Result<(), SpawnError> {
     let handle = Spawn::new("pools").start(|| {
         loop {
+            WANTED.store(false, SeqCst);
             let next_look_ns = all().iter().filter_map(look).min();
-            park(next_look_ns);
+            if !WANTED.load(SeqCst) {
+                park(next_look_ns);
+            }
         }
     })?;
     MANAGER.call_once(|| handle.thread().clone());
@@ -35,6 +41,7 @@ pub(super) fn start() -> Result<(), SpawnError> {
 
 /// Has the manager look at all pools.
 pub(super) fn wake() {
+    WANTED.store(true, SeqCst);
     if let Some(manager) = MANAGER.get() {
         unpark(manager);
     }
@@ -88,7 +95,8 @@ fn oldest_idle(pool: &Pool) -> Option<Arc<Thread>> {
 }
 
 /// There is no thread for `worker`. If others work in `pool`, they will do; if there are none, one item is done here. False:
-/// nothing more can be done now.
+/// nothing more can be done now. (An item that is done here and waits for another that needs a worker waits until there is memory
+/// for one.)
 fn cope_without(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
     static TOLD: AtomicBool = AtomicBool::new(false);
     if !TOLD.swap(true, SeqCst) {
@@ -96,13 +104,15 @@ fn cope_without(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
     }
     let mut state = pool.state.lock();
     if state.alive() > 1 {
-        state.start_failed(worker);
+        let called = state.start_failed(worker);
+        drop(state);
+        pool.wake_worker(called);
         return false;
     }
-    let rescued = state.rescue(worker, |Handle(item)| item.work().begin());
+    let rescued = state.rescue(worker, |Handle(item)| item.work().begin_by(worker));
     drop(state);
     let Some(handle) = rescued else { return false };
-    let (item, request) = begun(handle, worker);
+    let (item, request) = begun(handle);
     pool.run(&item, request.group);
     pool.state.lock().end_rescue(worker);
     pool.wake_flushers();

@@ -97,7 +97,10 @@ pub fn start() -> Result<(), SpawnError> {
         while left > 0
             && let Some(worker) = pool.start_ahead()
         {
-            pool.spawn_worker(worker).inspect_err(|_| pool.state.lock().start_failed(worker))?;
+            pool.spawn_worker(worker).inspect_err(|_| {
+                let called = pool.state.lock().start_failed(worker);
+                pool.wake_worker(called);
+            })?;
             left -= 1;
         }
     }
@@ -188,9 +191,12 @@ impl Pool {
                 let slot = self.threads[worker].lock();
                 let thread = slot.as_ref().expect("who idles has told which thread it is");
                 // Under the lock, as when a worker takes an item: who does it last decides. It sleeps, or is about to.
-                thread.entity.set_nice_if_other(nice);
+                let has_changed = thread.entity.set_nice_if_other(nice);
                 drop(state);
-                unpark(thread);
+                if !unpark(thread) && has_changed {
+                    // It has not got as far as to sleep, and may wait for a CPU with the claim of one that has nothing to do.
+                    reweigh(thread);
+                }
             }
             Call::Manager => {
                 drop(state);
@@ -263,18 +269,21 @@ impl Pool {
         self.threads.get(worker)?.lock().clone()
     }
 
+    /// Wakes worker number `worker`, who was called.
+    fn wake_worker(&self, worker: Option<usize>) {
+        if let Some(thread) = worker.and_then(|worker| self.thread_of(worker)) {
+            unpark(&thread);
+        }
+    }
+
     /// A worker's life.
     fn work(&self, worker: usize) {
         let thread = thread::current();
         *self.threads[worker].lock() = Some(thread.arc());
-        let mut bound = CpuMask::ALL;
         loop {
             match self.next(worker) {
                 Next::Run((item, request)) => {
-                    if request.allowed != bound {
-                        bound = request.allowed;
-                        self.bind(&bound);
-                    }
+                    self.bind(&request.allowed);
                     self.run(&item, request.group);
                 }
                 Next::Rest { wake_manager } => {
@@ -291,10 +300,10 @@ impl Pool {
     /// What `worker`, the calling thread, does next.
     fn next(&self, worker: usize) -> Next<(Arc<dyn Item>, Request)> {
         let mut state = self.state.lock();
-        let next = state.next(worker, tsc::now_ns, |Handle(item)| item.work().begin());
+        let next = state.next(worker, tsc::now_ns, |Handle(item)| item.work().begin_by(worker));
         self.queued.store(state.queued(), SeqCst);
         let next = match next {
-            Next::Run(item) => Next::Run(begun(item, worker)),
+            Next::Run(item) => Next::Run(begun(item)),
             Next::Rest { wake_manager } => Next::Rest { wake_manager },
             Next::Leave => {
                 // Whoever gets this number next finds no thread of another.
@@ -327,14 +336,16 @@ impl Pool {
     fn bind(&self, allowed: &CpuMask) {
         let both = self.cpus & *allowed;
         let cpus = if (both & super::online_cpus()).is_empty() { *allowed } else { both };
-        // An error says that none of them is online: then any CPU will do.
-        let _ = place::set_affinity(thread::current(), &cpus);
+        let thread = thread::current();
+        if thread.allowed() != cpus && place::set_affinity(thread, &cpus).is_err() {
+            // None of them is online: then any CPU will do.
+            let _ = place::set_affinity(thread, &CpuMask::ALL);
+        }
     }
 }
 
-/// A worker has begun with the item, by its number.
-fn begun(Handle(item): Handle, worker: usize) -> (Arc<dyn Item>, Request) {
-    item.work().set_worker(worker);
+/// The item, which a worker has begun with, and how it is to be done.
+fn begun(Handle(item): Handle) -> (Arc<dyn Item>, Request) {
     let request = item.work().take_request().expect("who queues an item says how it should be done");
     (item, request)
 }
