@@ -198,11 +198,14 @@ fn hogged_cpu(lab: &Lab) -> Result<(), Failed> {
 
 /// Work that takes several times as long as the watchdog allows is no reason to bark: the CPU takes interrupts meanwhile.
 fn busy_only_cpu(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&SMP1, "timing.bytes=256M timing.repeat=5 watchdog.timeout_ms=100")?;
+    const REPEAT: u64 = 5;
+    let evidence =
+        lab.boot(&SMP1, &format!("timing.bytes=256M timing.repeat={REPEAT} watchdog.timeout_ms=100"))?;
     expect_verdict(&evidence, Verdict::Pass)?;
     let is_watched = !evidence.run.log.iter().any(|line| line.contains("watchdog:"));
     ensure(&evidence, is_watched, "nobody watched")?;
-    let ran_ns: u64 = evidence.report.jobs.iter().map(|row| row.ns).sum();
+    // A row tells of the run of median time.
+    let ran_ns = REPEAT * evidence.report.jobs.iter().map(|row| row.ns).sum::<u64>();
     ensure(
         &evidence,
         ran_ns > 300_000_000,
@@ -238,7 +241,8 @@ fn found_by_watchdog(
 fn no_helpers(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP4, &format!("fault.helper_spawn=1 {QUICK_TIMING}"))?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let rows = &evidence.report.jobs;
+    // The bare store loop is no job: it has threads of its own.
+    let rows: Vec<_> = evidence.report.jobs.iter().filter(|row| row.job != "store-loop").collect();
     ensure(&evidence, rows.iter().any(|row| row.threads > 1), "no job was asked to use more threads")?;
     ensure(&evidence, rows.iter().all(|row| row.threads_used == 1), "a job had helpers where none can be had")
 }

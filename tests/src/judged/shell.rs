@@ -169,7 +169,7 @@ fn hotplug_on(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
 fn listings(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.converse(&SMP2, "", |shell| {
         let threads = shell.works("ps")?;
-        for name in ["idle/0", "idle/1", "main", "helper/0"] {
+        for name in ["idle/0", "idle/1", "main", "any/0"] {
             check_line(&threads, &[name])?;
         }
         check_line(&threads, &["main", "running"])?;
