@@ -46,19 +46,24 @@ impl Sleeper {
         self.seen.load(SeqCst) != NOT_YET && report.is_some_and(|report| report.state == ThreadState::Blocked)
     }
 
-    /// Wakes it `times` times; how often it was on `node` then.
-    fn times_on(&self, node: usize, times: usize) -> Result<usize, Stopped> {
+    /// Wakes it `times` times, if it `needs_room` when a CPU of `node` is free; how often it was on `node` then.
+    fn times_on(&self, node: usize, times: usize, needs_room: bool) -> Result<usize, Stopped> {
         let mut there = 0;
         for _ in 0..times {
             let start_ns = tsc::now_ns();
             // It can only be at home where a CPU is free to have it: the host may have taken that one's time.
-            let has_room = || nodes::cpus_of(node).iter_from(0).any(sched::is_idle);
+            let has_room = || !needs_room || nodes::cpus_of(node).iter_from(0).any(sched::is_idle);
             while !self.is_asleep() || !has_room() {
                 check!(tsc::now_ns() - start_ns < 20_000_000_000, "a woken thread does not run");
                 sched::sleep_ns(200_000);
             }
             there += usize::from(self.seen.swap(NOT_YET, SeqCst) == node);
             sched::unpark(self.thread.thread());
+            // Not asleep: this CPU would idle then, and fetch it before the other one has come out of its halt.
+            while self.seen.load(SeqCst) == NOT_YET {
+                check!(tsc::now_ns() - start_ns < 20_000_000_000, "a woken thread does not run");
+                sched::yield_now();
+            }
         }
         Ok(there)
     }
@@ -80,7 +85,7 @@ kernel_tests! { "sched":
         for node in &nodes {
             let sleeper = Sleeper::start(Spawn::new("test/home").node(*node))?;
             // Now and then somebody else runs on all of its CPUs.
-            let there = sleeper.times_on(*node, TIMES)?;
+            let there = sleeper.times_on(*node, TIMES, true)?;
             check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}");
             let report = snapshot::threads().find(|report| report.tid() == sleeper.thread.thread().tid());
             check!(report.is_some_and(|report| report.preferred_node == Some(*node)));
@@ -89,14 +94,14 @@ kernel_tests! { "sched":
         let sleeper = Sleeper::start(Spawn::new("test/nomad"))?;
         for node in nodes.iter().rev().chain(&nodes) {
             sched::set_node_preference(sleeper.thread.thread(), Some(*node));
-            sleeper.times_on(*node, 1)?;
-            let there = sleeper.times_on(*node, TIMES)?;
+            sleeper.times_on(*node, 1, false)?;
+            let there = sleeper.times_on(*node, TIMES, true)?;
             check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}, where it was sent");
         }
         // Left alone it stays where it is.
         let last = nodes.last().copied().unwrap_or(0);
         sched::set_node_preference(sleeper.thread.thread(), None);
-        let there = sleeper.times_on(last, TIMES)?;
+        let there = sleeper.times_on(last, TIMES, false)?;
         check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times still on node {last}");
     }
 
@@ -113,10 +118,10 @@ kernel_tests! { "sched":
             sched::sleep_ns(1_000_000);
         }
         let sleeper = Sleeper::start(Spawn::new("test/elsewhere").node(nodes[1]))?;
-        let there = sleeper.times_on(nodes[1], 40)?;
+        let there = sleeper.times_on(nodes[1], 40, false)?;
         check!(there <= 10, "{there} of 40 times on node {}, which is busy", nodes[1]);
         drop(spinners);
         let nowhere = Sleeper::start(Spawn::new("test/nowhere").node(usize::MAX - 1))?;
-        nowhere.times_on(0, 3)?;
+        nowhere.times_on(0, 3, false)?;
     }
 }
