@@ -27,7 +27,6 @@ pub const INTERRUPTED: u8 = 130;
 /// When it cannot be done; how a kernel that ran has ended is no error here but a status.
 pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Result<u8, Failure> {
     let options = &cli.options;
-    let consent = if options.yes { Consent::Given } else { Consent::ByRule };
     match &cli.command {
         Some(Command::Doctor { install }) => {
             if *install {
@@ -37,12 +36,13 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             Ok(0)
         }
         Some(Command::Build) => {
-            let tools = doctor::provide(system, consent, &[What::Toolchain, What::Linker])?;
+            let tools = doctor::provide(system, consent(options), &[What::Toolchain, What::Linker])?;
             say(&build(&tools, options.profile)?.display().to_string());
             Ok(0)
         }
         Some(Command::Clippy) => {
-            let tools = doctor::provide(system, consent, &[What::Toolchain, What::Linker, What::Clippy])?;
+            let tools =
+                doctor::provide(system, consent(options), &[What::Toolchain, What::Linker, What::Clippy])?;
             let toolchain = tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there");
             let clippy = toolchain.clippy(system).expect("clippy was wanted, so it is there");
             kernel::lint(toolchain, &clippy, options.profile).map(|()| 0)
@@ -85,11 +85,7 @@ fn run_kernel(
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
-    if options.print {
-        return print_machine(options, system);
-    }
-    let (tools, elf) = provide(options, system)?;
-    boot(options, &tools, elf, onlooker, interrupt).map(|(status, _)| status)
+    build_and_boot(options, onlooker, system, interrupt).map(|(status, _)| status)
 }
 
 /// Boots a kernel that traces, and writes its trace to `output`.
@@ -99,37 +95,41 @@ fn run_traced(
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
-    if options.print {
-        return print_machine(options, system);
-    }
-    let (tools, elf) = provide(options, system)?;
-    let (status, run) = boot(options, &tools, elf, Onlooker::Reads, interrupt)?;
-    match trace::export(&run.records, output) {
-        Ok(summary) => say(&summary),
+    let (status, run) = build_and_boot(options, Onlooker::Reads, system, interrupt)?;
+    match run.map(|run| trace::export(&run.records, output)) {
+        None => {}
+        Some(Ok(summary)) => say(&summary),
         // Why the run ended early was told; that it left no trace is no news then.
-        Err(failure) if status == 0 => return Err(failure),
-        Err(failure) => eprintln!("warning: {failure}"),
+        Some(Err(failure)) if status == 0 => return Err(failure),
+        Some(Err(failure)) => eprintln!("warning: {failure}"),
     }
     Ok(status)
 }
 
-/// Shows how the machine would be started.
-fn print_machine(options: &Options, system: &impl System) -> Result<u8, Failure> {
-    let qemu = doctor::examine(system)?.qemu.unwrap_or_else(|| doctor::QEMU.into());
-    say(&machine(options, qemu, kernel_path(options))?.shell_line());
-    Ok(0)
-}
-
-/// What a run needs: the tools, and the kernel, the one that was given or else the one that is built.
-fn provide(options: &Options, system: &impl System) -> Result<(Examination, PathBuf), Failure> {
-    let consent = if options.yes { Consent::Given } else { Consent::ByRule };
+/// Boots the kernel that was given, or else the one that is built. No run where it was only to be shown how.
+fn build_and_boot(
+    options: &Options,
+    onlooker: Onlooker,
+    system: &impl System,
+    interrupt: &AtomicBool,
+) -> Result<(u8, Option<Run>), Failure> {
+    if options.print {
+        let qemu = doctor::examine(system)?.qemu.unwrap_or_else(|| doctor::QEMU.into());
+        say(&machine(options, qemu, kernel_path(options))?.shell_line());
+        return Ok((0, None));
+    }
     let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
-    let tools = doctor::provide(system, consent, wanted)?;
+    let tools = doctor::provide(system, consent(options), wanted)?;
     let elf = match &options.kernel {
         Some(elf) => elf.clone(),
         None => build(&tools, options.profile)?,
     };
-    Ok((tools, elf))
+    boot(options, &tools, elf, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
+}
+
+/// Whether packages may be installed without asking.
+fn consent(options: &Options) -> Consent {
+    if options.yes { Consent::Given } else { Consent::ByRule }
 }
 
 /// The options of a run that is traced; what `--append` says counts more.

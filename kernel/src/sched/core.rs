@@ -191,7 +191,8 @@ pub(super) fn finish_switch(passed: usize) {
         // SeqCst, that and this: a CPU that has passed `left` over says that it idles before it looks; so either
         // it sees that `left` can be had, or we see that it idles.
         if cpus::is_any_idle() {
-            offer_waiting_to_all();
+            // It is not known any more who may run it: all have a look.
+            offer_waiting(&CpuMask::ALL, usize::MAX);
         }
     } else {
         finish_switch_slowly(left, passed & LEAVE_MASK);
@@ -210,29 +211,17 @@ fn finish_switch_slowly(left: &Thread, how: usize) {
     } else {
         let allowed = left.allowed();
         left.leave_cpu();
-        offer_waiting(&allowed);
+        offer_waiting(&allowed, 1);
     }
 }
 
-/// If threads wait for the running CPU while another one of `allowed` idles, which may have passed them over, has that
-/// one look again.
+/// If threads wait for the running CPU while others of `allowed` idle, which may have passed them over, has `most` of those
+/// look again.
 #[cold]
-fn offer_waiting(allowed: &CpuMask) {
-    let (cpu, _) = here();
-    if cpu.waiting() > 0
-        && !cpu.is_idle()
-        && let Some(idle) = cpus::find_idle(allowed)
-    {
-        cpus::send_reschedule(idle);
-    }
-}
-
-/// As [`offer_waiting`], when it is not known who may run what waits: all that idle have a look.
-#[cold]
-fn offer_waiting_to_all() {
+fn offer_waiting(allowed: &CpuMask, most: usize) {
     let (cpu, _) = here();
     if cpu.waiting() > 0 && !cpu.is_idle() {
-        cpus::idle().for_each(cpus::send_reschedule);
+        cpus::idle(allowed).take(most).for_each(cpus::send_reschedule);
     }
 }
 

@@ -124,20 +124,11 @@ pub(super) fn load_of(cpu: usize) -> Option<Load> {
     })
 }
 
-/// An idle CPU among `allowed`.
-pub(super) fn find_idle(allowed: &CpuMask) -> Option<usize> {
-    if !is_any_idle() {
-        return None;
-    }
-    idle().find(|cpu| allowed.contains(*cpu))
-}
-
-/// CPUs that run their idle thread, from the running one on.
-pub(super) fn idle() -> impl Iterator<Item = usize> {
+/// The idle CPUs among `allowed`, from the running one on.
+pub(super) fn idle(allowed: &CpuMask) -> impl Iterator<Item = usize> + use<> {
+    let candidates = if is_any_idle() { *allowed & open() } else { CpuMask::EMPTY };
     let (_, id) = here();
-    (0..MAX_CPUS)
-        .map(move |step| (id.index() + step) % MAX_CPUS)
-        .filter(|cpu| load_of(*cpu).is_some_and(Load::is_idle))
+    candidates.iter_from(id.index()).filter(|cpu| load_of(*cpu).is_some_and(Load::is_idle))
 }
 
 /// Whether any CPU runs its idle thread.

@@ -205,9 +205,8 @@ impl<H: Link> Pool<H> {
     /// caller starts a thread for it that calls [`next`](Self::next), or reports
     /// [`start_failed`](Self::start_failed). `None` when there are enough.
     pub fn start(&mut self, blocked: usize) -> Option<usize> {
-        let is_wanted = self.queue.len() > self.coming + self.idle.len();
         let has_room = self.alive < self.limits.most.min(self.active().saturating_add(blocked));
-        if is_wanted && has_room { self.start_one() } else { None }
+        if self.lacks_workers() && has_room { self.start_one() } else { None }
     }
 
     /// As [`start`](Self::start), for a worker that is made before there is anything to do.
@@ -302,7 +301,12 @@ impl<H: Link> Pool<H> {
     /// Whether the manager should find out how many workers are blocked.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.queue.len() > self.coming + self.idle.len() && self.alive >= self.active()
+        self.lacks_workers() && self.alive >= self.active()
+    }
+
+    /// Whether more items wait than workers come or can be called.
+    fn lacks_workers(&self) -> bool {
+        self.queue.len() > self.coming + self.idle.len()
     }
 
     /// The number that the next item will have.

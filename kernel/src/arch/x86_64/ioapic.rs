@@ -57,24 +57,25 @@ impl IoApic {
 
     /// Has a pin interrupt; false when there is no such pin.
     pub fn redirect(&mut self, pin: u8, to: Redirection) -> bool {
-        if u32::from(pin) >= self.pins() {
-            return false;
-        }
-        self.mask(pin);
-        self.write(REG_REDIRECTION + u32::from(pin) * 2 + 1, u32::from(to.apic_id) << DESTINATION_SHIFT);
         let signal = if to.is_active_low { ACTIVE_LOW } else { 0 } | if to.is_level { LEVEL } else { 0 };
-        self.write(REG_REDIRECTION + u32::from(pin) * 2, u32::from(to.vector) | signal);
-        true
+        self.set_entry(pin, to.apic_id, u32::from(to.vector) | signal)
     }
 
     /// Has a pin interrupt by NMI, at a rising edge, the CPU with this APIC id; false when there is no such pin.
     pub fn redirect_as_nmi(&mut self, pin: u8, apic_id: u8) -> bool {
+        self.set_entry(pin, apic_id, DELIVER_NMI)
+    }
+
+    /// Points a pin to the CPU with this APIC id, `how` being the entry's low half; false when there is no such pin.
+    fn set_entry(&mut self, pin: u8, apic_id: u8, how: u32) -> bool {
         if u32::from(pin) >= self.pins() {
             return false;
         }
+        let register = REG_REDIRECTION + u32::from(pin) * 2;
+        // Masked while the halves do not fit together.
         self.mask(pin);
-        self.write(REG_REDIRECTION + u32::from(pin) * 2 + 1, u32::from(apic_id) << DESTINATION_SHIFT);
-        self.write(REG_REDIRECTION + u32::from(pin) * 2, DELIVER_NMI);
+        self.write(register + 1, u32::from(apic_id) << DESTINATION_SHIFT);
+        self.write(register, how);
         true
     }
 

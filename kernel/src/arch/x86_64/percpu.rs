@@ -170,9 +170,7 @@ impl PerCpu {
             ONLINE_COUNT.fetch_add(1, SeqCst);
         }
     }
-}
 
-impl PerCpu {
     /// Counts the CPU no more among those that run threads.
     pub fn set_offline(&self) {
         if self.online.swap(false, SeqCst) {
