@@ -84,7 +84,6 @@ pub(super) struct Account {
     pub(super) cpu_time: RunClock,
     waited_ns: AtomicU64,
     queued_at_ns: AtomicU64,
-    blocked_at_ns: AtomicU64,
     switches: AtomicU64,
     migrations: AtomicU64,
     /// The CPU that it ran on last.
@@ -97,7 +96,6 @@ impl Account {
             cpu_time: RunClock::new(),
             waited_ns: AtomicU64::new(0),
             queued_at_ns: AtomicU64::new(now_ns),
-            blocked_at_ns: AtomicU64::new(now_ns),
             switches: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
             ran_on: AtomicUsize::new(NO_CPU),
@@ -128,17 +126,6 @@ impl Account {
     #[inline(always)]
     pub(super) fn note_queued(&self, now_ns: u64) {
         self.queued_at_ns.store(now_ns, Relaxed);
-    }
-
-    /// The thread sleeps from now on.
-    #[inline(always)]
-    pub(super) fn note_blocked(&self, now_ns: u64) {
-        self.blocked_at_ns.store(now_ns, Relaxed);
-    }
-
-    /// How long the thread, which sleeps, has slept.
-    pub(super) fn slept_ns(&self) -> u64 {
-        tsc::now_ns().saturating_sub(self.blocked_at_ns.load(Relaxed))
     }
 
     /// All of it up to now, of a thread which waits for a CPU if `is_queued` says so.

@@ -14,10 +14,10 @@ use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{Arrival, CpuMask, List, Nice, ParkDecision, Reason, UnparkAction};
+use runqueue::{CpuMask, List, Nice, ParkDecision, Reason, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
-use super::place;
+use super::place::{self, Arrival};
 use super::spawn;
 use super::table::{self, AllThreads, RunLinks};
 use super::thread::{self, Thread};
@@ -311,10 +311,9 @@ fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
     let mut queue = cpu.lock_queue();
     queue.charge(running, now_ns);
     queue.queue().detach(&running.entity);
-    running.account.note_blocked(now_ns);
     // Under the lock: a waker that finds the thread parked queues it here, after it has left its clock.
     if !really(running) {
-        queue.queue().attach(&running.entity, Arrival::Moved);
+        queue.queue().attach(&running.entity);
         return;
     }
     let own = queue.take(|queue| queue.pop(&AllThreads));
@@ -401,7 +400,7 @@ pub(super) fn leave_for_good() -> ! {
 pub fn unpark(thread: &Thread) -> bool {
     let slept = thread.park.unpark() == UnparkAction::Wake;
     if slept {
-        make_runnable(thread, thread.awake());
+        make_runnable(thread, Arrival::Awake);
     }
     slept
 }
@@ -410,7 +409,7 @@ pub fn unpark(thread: &Thread) -> bool {
 pub fn timer_interrupt() {
     let (cpu, id) = here();
     timer::expire(cpu, |thread| {
-        let target = place::enqueue(thread, thread.awake());
+        let target = place::enqueue(thread, Arrival::Awake);
         if target != id.index() {
             cpus::send_reschedule(target);
         }

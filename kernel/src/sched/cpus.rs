@@ -5,7 +5,7 @@ use core::sync::atomic::{
 };
 
 use ::trace::{Class, Event};
-use runqueue::{Arrival, CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
+use runqueue::{CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
 
 use super::account;
 use super::table::{self, AllThreads};
@@ -307,15 +307,31 @@ impl QueueGuard<'_> {
         thread
     }
 
+    /// Lets the sleep of `thread` count, which ends now: it blocked on this CPU.
+    pub(super) fn wake(&mut self, thread: &Thread, now_ns: u64) {
+        self.pass_if_nobody_waits(now_ns);
+        self.queue.wake(&thread.entity);
+    }
+
+    /// Puts `thread`, which is in no queue and comes from elsewhere, on the clock of this queue.
+    pub(super) fn attach(&mut self, thread: &Thread, now_ns: u64) {
+        self.pass_if_nobody_waits(now_ns);
+        self.queue.attach(&thread.entity);
+    }
+
+    /// Where nobody waits, the running thread, if any, had the CPU to itself up to now: that is at nobody's expense.
+    fn pass_if_nobody_waits(&mut self, now_ns: u64) {
+        if self.queue.is_empty() {
+            let alone_ns = self.take_uncharged_ns(now_ns);
+            self.queue.pass(alone_ns);
+        }
+    }
+
     /// Queues `thread`, which is in no queue and comes from elsewhere, on CPU number `cpu`: this one.
-    pub(super) fn push_arriving(&mut self, cpu: usize, thread: &Thread, arrival: Arrival) {
+    pub(super) fn push_arriving(&mut self, cpu: usize, thread: &Thread) {
         thread.cpu.store(cpu, SeqCst);
         let now_ns = tsc::now_ns();
-        if self.queue.is_empty() {
-            // The running one had the CPU to itself until now.
-            self.cpu.charged_until_ns.store(now_ns, Relaxed);
-        }
-        self.queue.attach(&thread.entity, arrival);
+        self.attach(thread, now_ns);
         self.push(thread, now_ns);
     }
 

@@ -7,7 +7,7 @@ use core::fmt;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use ::trace::{Class, Event};
-use runqueue::{Arrival, CpuMask, choose_cpu, push_to, steal_from};
+use runqueue::{CpuMask, choose_cpu, push_to, steal_from};
 
 use super::core::make_runnable;
 use super::cpus::{self, Cpu, load_of};
@@ -17,6 +17,17 @@ use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::debug::trace;
 use crate::platform::nodes;
+
+/// Why a thread joins a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It is new.
+    New,
+    /// It was blocked.
+    Awake,
+    /// It comes from another CPU.
+    Moved,
+}
 
 /// How often a CPU on which threads wait looks whether another has less to do.
 const BALANCE_INTERVAL_NS: u64 = 20_000_000;
@@ -69,19 +80,23 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
     };
     // Before it is queued, and may run at once on the other CPU.
     match arrival {
-        Arrival::Awake { .. } => {
+        Arrival::New | Arrival::Awake => {
             let woken = || Event::Wake { thread: thread.tid().get(), cpu: target as u16 };
             trace::event_irqs_off(Class::Wake, woken);
         }
         Arrival::Moved => trace_move(thread, last, target),
     }
-    push_to_cpu(target, thread, arrival);
+    if arrival == Arrival::Awake {
+        // Where it left off; that is seldom another queue than the one that it joins.
+        cpus::get(last).lock_queue().wake(thread, tsc::now_ns());
+    }
+    push_to_cpu(target, thread);
     target
 }
 
-fn push_to_cpu(target: usize, thread: &Thread, arrival: Arrival) {
+fn push_to_cpu(target: usize, thread: &Thread) {
     let mut queue = cpus::get(target).lock_queue();
-    queue.push_arriving(target, thread, arrival);
+    queue.push_arriving(target, thread);
     // While nobody can take it out: once it runs, it may be gone at any time.
     let is_misplaced = !may_run_on(thread, target);
     drop(queue);
@@ -153,7 +168,7 @@ pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     loop {
         let victim = steal_from(id.index(), &candidates, near(None, id.index()), load_of)?;
         if let Some(thread) = take_movable(victim, id.index(), u32::MAX) {
-            cpu.lock_queue().queue().attach(&thread.entity, Arrival::Moved);
+            cpu.lock_queue().attach(thread, tsc::now_ns());
             return Some(thread);
         }
         candidates.remove(victim);
@@ -196,7 +211,7 @@ pub(super) fn balance(cpu: &Cpu, id: CpuId) {
     // Within the node, then across: where nobody would be better off on the next CPU, on one further away somebody may.
     while let Some((target, difference)) = push_to(id.index(), &candidates, near(None, id.index()), load_of) {
         if let Some(thread) = take_movable(id.index(), target, difference) {
-            push_to_cpu(target, thread, Arrival::Moved);
+            push_to_cpu(target, thread);
             cpus::send_reschedule(target);
             return;
         }

@@ -5,13 +5,13 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
-use runqueue::{Arrival, CpuMask, Nice, Tid};
+use runqueue::{CpuMask, Nice, Tid};
 
 use ::trace::Named;
 
 use super::core as scheduler;
 use super::group::Group;
-use super::place;
+use super::place::{self, Arrival};
 use super::table::{self, MAX_THREADS};
 use super::thread::{self, Thread};
 use crate::arch::context;
@@ -157,7 +157,7 @@ impl<'a> Spawn<'a> {
             *thread.stopped_at() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
         trace::name(Named::Thread, thread.tid().get(), self.name);
-        scheduler::make_runnable(&thread, Arrival::Awake { slept_ns: 0 });
+        scheduler::make_runnable(&thread, Arrival::New);
         Ok(JoinHandle { thread })
     }
 }

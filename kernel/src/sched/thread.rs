@@ -9,7 +9,7 @@ use core::sync::atomic::{
     AtomicBool, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
 };
 
-use runqueue::{Arrival, CpuMask, Entity, HeapNode, ParkState, SharedCpuMask, Tid};
+use runqueue::{CpuMask, Entity, HeapNode, ParkState, SharedCpuMask, Tid};
 
 use super::account::{Account, Usage};
 use super::group::{Errand, Group};
@@ -200,11 +200,6 @@ impl Thread {
     /// Whether a CPU runs it, at this moment.
     pub(super) fn is_running(&self) -> bool {
         self.account.cpu_time.is_running()
-    }
-
-    /// How the thread, which is blocked, comes back into a run queue.
-    pub(super) fn awake(&self) -> Arrival {
-        Arrival::Awake { slept_ns: self.account.slept_ns() }
     }
 
     /// The running CPU is about to switch to the thread.

@@ -8,10 +8,12 @@
 //!
 //! A queue's *floor* is the clock of its rearmost thread, and never goes back. A thread
 //! that leaves a queue's CPU (it blocks, or moves) takes along only its distance to
-//! the floor, its *lag*, and joins the next queue at the same distance.
+//! the floor, its *lag*, and joins the next queue at the same distance. While it sleeps the floor goes on without it:
+//! by that much, and not by the time it slept, it is further behind when it wakes up. (Paid by the time slept, two
+//! threads that take turns in sleeping would never be ahead of a third, which would starve.)
 
 use core::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 
 use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
@@ -29,8 +31,10 @@ pub const SHORTEST_TURN_NS: u64 = 1 << 14;
 /// How much further behind than the running thread a waking one has to be to take the CPU from it at once: less and
 /// threads that wake often would do nothing but switch.
 const WAKE_UP_GRANULARITY_NS: u64 = 1_000_000;
-/// How far behind the floor a thread may be placed that wakes up: enough to be next, not enough to starve others.
+/// How far behind the floor a thread may be placed that wakes up: enough to be next, not enough to hold up others.
 const SLEEPER_CREDIT_NS: u64 = SLICE_NS / 2;
+/// How far ahead of the floor a new thread starts: who starts threads all the time gains less by it than who runs on.
+const NEWCOMER_DEBIT_NS: u64 = SLICE_NS / 2;
 /// How far ahead another thread may be for a yielding one to let it go first.
 const YIELD_SLACK_NS: u64 = SLICE_NS;
 /// The most that a thread can be ahead of or behind a queue that it joins.
@@ -62,6 +66,8 @@ pub struct Entity {
     turn_ns: AtomicU32,
     /// Distance to the floor that the thread left, while it is with no CPU.
     lag_ns: AtomicI64,
+    /// What had passed for the sleepers of the queue that it left, then.
+    left_at_ns: AtomicU64,
     own_weight: AtomicU32,
     lent_weight: AtomicU32,
     is_idle_class: AtomicBool,
@@ -81,7 +87,8 @@ impl Entity {
             node: HeapNode::new(),
             carry_ns: AtomicU32::new(0),
             turn_ns: AtomicU32::new(SLICE_NS as u32),
-            lag_ns: AtomicI64::new(0),
+            lag_ns: AtomicI64::new(NEWCOMER_DEBIT_NS as i64),
+            left_at_ns: AtomicU64::new(0),
             own_weight: AtomicU32::new(Weight::UNIT.get()),
             lent_weight: AtomicU32::new(0),
             is_idle_class: AtomicBool::new(false),
@@ -234,18 +241,6 @@ impl<E: Entities> HeapNodes for Nodes<'_, E> {
     }
 }
 
-/// Why a thread joins a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// It was blocked for so long, or is new.
-    Awake {
-        /// Nanoseconds since it blocked.
-        slept_ns: u64,
-    },
-    /// It comes from another CPU's queue.
-    Moved,
-}
-
 /// Why the running thread may have to give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -300,13 +295,15 @@ pub struct FairQueue {
     idle: ClassQueue,
     /// Sum of what the waiting threads weigh.
     weight: u64,
+    /// Time in which nobody waited, and which no clock here counts.
+    unclaimed_ns: u64,
 }
 
 impl FairQueue {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { fair: ClassQueue::new(), idle: ClassQueue::new(), weight: 0 }
+        Self { fair: ClassQueue::new(), idle: ClassQueue::new(), weight: 0, unclaimed_ns: 0 }
     }
 
     /// Number of threads that wait.
@@ -389,18 +386,33 @@ impl FairQueue {
         Some(next)
     }
 
-    /// Puts `tid` on this queue's time: it has run or waited on none since
+    /// Nobody has waited for `ns` of real time, which the running thread, if any, is not charged for.
+    #[inline]
+    pub fn pass(&mut self, ns: u64) {
+        self.unclaimed_ns = self.unclaimed_ns.wrapping_add(ns);
+    }
+
+    /// Time that has passed here for the sleepers of `class`, each as one thread among those that ran.
+    #[inline]
+    fn passed_ns(&self, class: Class) -> u64 {
+        self.class(class).floor_ns.wrapping_add(self.unclaimed_ns)
+    }
+
+    /// Lets the sleep of the thread behind `entity` count, which ends now and began when it was
+    /// [detached](Self::detach) from this queue: what the others had meanwhile pays its debts, and earns it a bounded
+    /// credit.
+    #[inline]
+    pub fn wake(&self, entity: &Entity) {
+        let passed_ns = self.passed_ns(entity.clock_class()).wrapping_sub(entity.left_at_ns.load(Relaxed));
+        let lag_ns = entity.lag_ns.load(Relaxed).saturating_sub_unsigned(passed_ns);
+        entity.lag_ns.store(lag_ns.max(-(SLEEPER_CREDIT_NS as i64)), Relaxed);
+    }
+
+    /// Puts the thread behind `entity` on this queue's time: it is new, or has run or waited on none since
     /// [`detach`](Self::detach).
     #[inline]
-    pub fn attach(&self, entity: &Entity, arrival: Arrival) {
-        let lag_ns = match (entity.lag_ns.load(Relaxed), arrival) {
-            (lag_ns, Arrival::Moved) => lag_ns,
-            // Sleep pays debts, and earns a bounded credit.
-            (lag_ns, Arrival::Awake { slept_ns }) => {
-                lag_ns.saturating_sub_unsigned(slept_ns).max(-(SLEEPER_CREDIT_NS as i64))
-            }
-        };
-        self.join_clock(entity, entity.class(), lag_ns);
+    pub fn attach(&self, entity: &Entity) {
+        self.join_clock(entity, entity.class(), entity.lag_ns.load(Relaxed));
     }
 
     /// Puts a thread on this queue's time, `lag_ns` from the floor as reckoned by its weight until now: what it is
@@ -432,9 +444,10 @@ impl FairQueue {
     #[inline]
     pub fn detach(&self, entity: &Entity) {
         let limit_ns = LAG_LIMIT_NS as i64;
-        let lag_ns =
-            entity.virtual_runtime_ns().wrapping_sub(self.class(entity.clock_class()).floor_ns) as i64;
+        let class = entity.clock_class();
+        let lag_ns = entity.virtual_runtime_ns().wrapping_sub(self.class(class).floor_ns) as i64;
         entity.lag_ns.store(lag_ns.clamp(-limit_ns, limit_ns), Relaxed);
+        entity.left_at_ns.store(self.passed_ns(class), Relaxed);
     }
 
     /// Queues `tid`, which is in no run queue and on this queue's time: attached, or charged just now. O(log n).

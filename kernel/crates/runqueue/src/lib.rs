@@ -25,7 +25,7 @@ pub mod weight;
 mod sync;
 
 pub use balance::{Load, choose_cpu, push_to, steal_from};
-pub use fair::{Arrival, Entities, Entity, FairQueue, Reason};
+pub use fair::{Entities, Entity, FairQueue, Reason};
 pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};
 pub use mask::{CpuMask, SharedCpuMask};

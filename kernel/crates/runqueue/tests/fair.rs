@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use runqueue::fair::{Class, SHORTEST_TURN_NS, SLICE_NS};
-use runqueue::{Arrival, Entities, Entity, FairQueue, Nice, Reason, Tid, Weight};
+use runqueue::{Entities, Entity, FairQueue, Nice, Reason, Tid, Weight};
 
 struct Threads(Vec<Entity>);
 
@@ -47,10 +47,17 @@ impl Cpu {
         }
     }
 
-    fn arrive(&mut self, number: usize, slept_ns: u64) {
-        self.queue.attach(self.threads.entity(tid(number)), Arrival::Awake { slept_ns });
+    /// A new thread comes.
+    fn arrive(&mut self, number: usize) {
+        self.queue.attach(self.threads.entity(tid(number)));
         self.queue.push(&self.threads, tid(number));
         self.queued_at_ns[number] = self.now_ns;
+    }
+
+    /// A thread that was here and blocked wakes up.
+    fn wake(&mut self, number: usize) {
+        self.queue.wake(self.threads.entity(tid(number)));
+        self.arrive(number);
     }
 
     /// The running thread, if any, runs for `ns`; then the scheduler decides.
@@ -120,7 +127,7 @@ fn the_weight_table_is_the_conventional_one() {
 #[test]
 fn equal_threads_share_equally_and_wait_n_minus_1_slices() {
     let mut cpu = Cpu::new((0..8).map(|_| Entity::new()).collect());
-    (0..8).for_each(|number| cpu.arrive(number, 0));
+    (0..8).for_each(|number| cpu.arrive(number));
     cpu.run(0);
     for _ in 0..800 {
         cpu.run(SLICE_NS);
@@ -141,7 +148,7 @@ proptest! {
     ) {
         for (slices, most_ns) in [(vec![SLICE_NS; 300], SLICE_NS), (uneven, 2 * SLICE_NS)] {
             let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
-            (0..threads).for_each(|number| cpu.arrive(number, 0));
+            (0..threads).for_each(|number| cpu.arrive(number));
             cpu.run(0);
             slices.into_iter().for_each(|ns| cpu.run(ns));
             // Those that still wait count too.
@@ -162,7 +169,7 @@ proptest! {
         // The rest of a slice may be too short to switch for.
         const LONGEST_NS: u64 = SLICE_NS + SHORTEST_TURN_NS + LATE_NS;
         let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
-        (0..threads).for_each(|number| cpu.arrive(number, 0));
+        (0..threads).for_each(|number| cpu.arrive(number));
         cpu.run(0);
         for (ns, late_ns) in turns {
             let turn_ns = cpu.threads.entity(cpu.running.unwrap()).turn_ns();
@@ -176,7 +183,7 @@ proptest! {
     #[test]
     fn shares_follow_weights(levels in prop::collection::vec(-20..=19_i8, 1..20), seed in 0..1000_u64) {
         let mut cpu = Cpu::new(levels.iter().map(|level| of_nice(*level)).collect());
-        (0..levels.len()).for_each(|number| cpu.arrive(number, 0));
+        (0..levels.len()).for_each(|number| cpu.arrive(number));
         cpu.run(0);
         for turn in 0..20_000_u64 {
             // Slices of uneven length, as interrupts make them.
@@ -204,7 +211,7 @@ proptest! {
             // Level 20 stands for the idle class.
             let entities = levels.iter().map(|level| if *level == 20 { of_idle_class() } else { of_nice(*level) });
             let mut cpu = Cpu::new(entities.collect());
-            (0..levels.len()).for_each(|number| cpu.arrive(number, 0));
+            (0..levels.len()).for_each(|number| cpu.arrive(number));
             cpu.running = cpu.queue.pop(&cpu.threads);
             cpu
         };
@@ -237,7 +244,7 @@ proptest! {
         // The floor, which only joining shows.
         let floor = |cpu: &Cpu| {
             let newcomer = Entity::new();
-            cpu.queue.attach(&newcomer, Arrival::Moved);
+            cpu.queue.attach(&newcomer);
             newcomer.virtual_runtime_ns()
         };
         prop_assert_eq!(floor(&short), floor(&long));
@@ -256,7 +263,7 @@ proptest! {
             match (action, queued[number]) {
                 (0, None) => {
                     entity.set_nice(nice(level));
-                    queue.attach(entity, Arrival::Moved);
+                    queue.attach(entity);
                     queue.push(&threads, tid(number));
                     queued[number] = Some(u64::from(nice(level).weight().get()));
                 }
@@ -286,8 +293,8 @@ proptest! {
 #[test]
 fn a_helper_takes_little_from_a_load() {
     let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
-    cpu.arrive(0, 0);
-    cpu.arrive(1, 0);
+    cpu.arrive(0);
+    cpu.arrive(1);
     cpu.run(0);
     for _ in 0..10_000 {
         cpu.run(SLICE_NS);
@@ -299,11 +306,11 @@ fn a_helper_takes_little_from_a_load() {
 #[test]
 fn the_idle_class_gets_what_is_left() {
     let mut cpu = Cpu::new(vec![Entity::new(), of_idle_class()]);
-    cpu.arrive(1, 0);
+    cpu.arrive(1);
     cpu.run(0);
     cpu.run(100 * SLICE_NS);
     assert_eq!(cpu.used_ns[1], 100 * SLICE_NS, "alone it runs");
-    cpu.arrive(0, 0);
+    cpu.arrive(0);
     let running = cpu.threads.entity(tid(1));
     assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "at once");
     for _ in 0..100 {
@@ -325,8 +332,8 @@ fn the_idle_class_gets_what_is_left() {
 #[test]
 fn sleeping_earns_a_bounded_credit() {
     let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
-    cpu.arrive(0, 0);
-    cpu.arrive(1, 0);
+    cpu.arrive(0);
+    cpu.arrive(1);
     cpu.run(0);
     let sleeper = cpu.block_running();
     cpu.run(0);
@@ -334,7 +341,7 @@ fn sleeping_earns_a_bounded_credit() {
     for _ in 0..1000 {
         cpu.run(SLICE_NS);
     }
-    cpu.arrive(sleeper, 1000 * SLICE_NS);
+    cpu.wake(sleeper);
     let running = cpu.threads.entity(tid(worker));
     assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "a sleeper is served soon");
     let before_ns = cpu.used_ns[sleeper];
@@ -349,8 +356,8 @@ fn sleeping_earns_a_bounded_credit() {
 fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
     // Thread 0 runs 10 slices at a stretch, then blocks for no time at all, again and again.
     let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
-    cpu.arrive(0, 0);
-    cpu.arrive(1, 0);
+    cpu.arrive(0);
+    cpu.arrive(1);
     cpu.run(0);
     for _ in 0..200 {
         let running = cpu.running.unwrap();
@@ -360,7 +367,7 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
         cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), SLICE_NS);
         if greedy {
             cpu.block_running();
-            cpu.arrive(0, 1);
+            cpu.wake(0);
         }
         let next = match cpu.running {
             None => cpu.queue.pop(&cpu.threads),
@@ -379,16 +386,111 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
     assert!(greedy <= honest + 2 * SLICE_NS, "{greedy} ns against {honest}");
 }
 
+/// Thread 0 always wants to run; the others block after `turn_ns` and wake the next of them.
+fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
+    let mut cpu = Cpu::new((0..=runners).map(|_| Entity::new()).collect());
+    cpu.arrive(0);
+    cpu.arrive(1);
+    cpu.run(0);
+    while cpu.now_ns < 1000 * SLICE_NS {
+        if cpu.running == Some(tid(0)) {
+            cpu.run(SLICE_NS);
+            continue;
+        }
+        let running = cpu.running.unwrap();
+        cpu.now_ns += turn_ns;
+        cpu.used_ns[running.index()] += turn_ns;
+        cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), turn_ns);
+        let next = cpu.block_running() % runners + 1;
+        if cpu.used_ns[next] > 0 {
+            cpu.wake(next)
+        } else {
+            cpu.arrive(next)
+        }
+        cpu.run(0);
+    }
+    cpu.used_ns[0] as f64 / cpu.now_ns as f64
+}
+
+#[test]
+fn threads_that_wake_each_other_do_not_starve_who_never_sleeps() {
+    for (runners, turn_ns) in [(2, 10_000), (2, SLICE_NS), (8, 50_000), (8, SLICE_NS / 2)] {
+        let share = share_beside_a_relay(runners, turn_ns);
+        let fair = 1.0 / (runners as f64 + 1.0);
+        assert!(share >= 0.9 * fair, "{share} beside {runners} that run {turn_ns} ns at a time");
+    }
+}
+
+#[test]
+fn who_starts_threads_gains_nothing_by_it() {
+    // Thread 0 always wants to run; thread 1 starts thread 2, again and again, and waits for its end.
+    const TURN_NS: u64 = 20_000;
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
+    cpu.arrive(0);
+    cpu.arrive(1);
+    cpu.run(0);
+    let mut children = 0;
+    while cpu.now_ns < 1000 * SLICE_NS {
+        if cpu.running == Some(tid(0)) {
+            cpu.run(SLICE_NS);
+            continue;
+        }
+        let running = cpu.running.unwrap();
+        cpu.now_ns += TURN_NS;
+        cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), TURN_NS);
+        if cpu.block_running() == 1 {
+            cpu.threads.0[2] = Entity::new();
+            cpu.arrive(2);
+        } else {
+            children += 1;
+            cpu.wake(1);
+        }
+        cpu.run(0);
+    }
+    let share = cpu.used_ns[0] as f64 / cpu.now_ns as f64;
+    assert!(share >= 0.5, "{share} for who runs on");
+    assert!(children >= 100, "only {children} were started");
+}
+
+#[test]
+fn sleep_pays_debts_as_fast_as_others_are_served() {
+    let debt_after = |pass: fn(&mut Cpu)| {
+        let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
+        (0..3).for_each(|number| cpu.arrive(number));
+        cpu.run(0);
+        // 10 slices at a stretch, before the others have had any.
+        let debtor = cpu.running.unwrap();
+        cpu.queue.charge(&cpu.threads, cpu.threads.entity(debtor), 10 * SLICE_NS);
+        let debtor = cpu.block_running();
+        cpu.run(0);
+        pass(&mut cpu);
+        cpu.wake(debtor);
+        let others = (0..3).filter(|number| *number != debtor);
+        let rearmost = others.map(|other| cpu.threads.entity(tid(other)).virtual_runtime_ns()).min().unwrap();
+        cpu.threads.entity(tid(debtor)).virtual_runtime_ns() as i64 - rearmost as i64
+    };
+    let slice_ns = SLICE_NS as i64;
+    assert_eq!(debt_after(|_| ()), 10 * slice_ns, "no time, no pay");
+    let debt_ns = debt_after(|cpu| (0..8).for_each(|_| cpu.run(SLICE_NS)));
+    assert_eq!(debt_ns, 6 * slice_ns, "two others had four slices each");
+    assert_eq!(debt_after(|cpu| cpu.queue.pass(3 * SLICE_NS)), 7 * slice_ns, "nobody waited meanwhile");
+    assert_eq!(
+        debt_after(|cpu| cpu.queue.pass(100 * SLICE_NS)),
+        -slice_ns / 2,
+        "what is too much is credit, a bit"
+    );
+}
+
 #[test]
 fn a_moved_thread_keeps_its_distance() {
     let mut from = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
-    (0..3).for_each(|number| from.arrive(number, 0));
+    (0..3).for_each(|number| from.arrive(number));
     for _ in 0..1000 {
         from.run(SLICE_NS);
     }
     let stolen = from.queue.steal(&from.threads, |_| true).unwrap();
     let to = FairQueue::new();
-    to.attach(from.threads.entity(stolen), Arrival::Moved);
+    to.attach(from.threads.entity(stolen));
     let clock_ns = from.threads.entity(stolen).virtual_runtime_ns() as i64;
     assert!(clock_ns.abs() <= 2 * SLICE_NS as i64, "{clock_ns} ns on the clock of a new queue");
     assert_eq!(from.queue.steal(&from.threads, |_| false), None);
@@ -397,7 +499,7 @@ fn a_moved_thread_keeps_its_distance() {
 #[test]
 fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), of_nice(19)]);
-    (0..3).for_each(|number| cpu.arrive(number, 0));
+    (0..3).for_each(|number| cpu.arrive(number));
     cpu.run(0);
     let running = cpu.running.unwrap();
     let entity = cpu.threads.entity(running);
@@ -418,7 +520,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
 #[test]
 fn lent_weight_counts_at_once() {
     let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
-    (0..2).for_each(|number| cpu.arrive(number, 0));
+    (0..2).for_each(|number| cpu.arrive(number));
     cpu.run(0);
     while cpu.used_ns[1] == 0 {
         cpu.run(SLICE_NS);
