@@ -2,7 +2,7 @@
 //!
 //! Nothing is stopped and no lock is held from one thread to the next, so the reports are not of one
 //! moment: a thread may have moved on before the next one is looked at. A report keeps its
-//! thread's record (and stack) from being freed, no more.
+//! thread's record from being freed, no more.
 
 use alloc::collections::TryReserveError;
 use alloc::sync::Arc;

@@ -46,7 +46,10 @@ pub(super) fn forget(tid: Tid) {
     };
     COUNT.fetch_sub(1, SeqCst);
     // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
-    drop(unsafe { Arc::from_raw(thread.cast_const()) });
+    let thread = unsafe { Arc::from_raw(thread.cast_const()) };
+    // Now, whoever still keeps the record, and perhaps under a lock inside of which no stack can be given back.
+    drop(thread.take_stack());
+    drop(thread);
     ENDED_COUNT.fetch_sub(1, SeqCst);
 }
 

@@ -27,8 +27,10 @@ use crate::mm::stacks::Stack;
 pub struct Thread {
     tid: Tid,
     name: String,
-    /// `None` for the idle threads, which run on the stacks that their CPUs started on.
-    stack: Option<Stack>,
+    /// A CPU's idle thread, which runs on the stack that the CPU started on.
+    is_idle: bool,
+    /// Its stack, for as long as it needs one.
+    stack: IrqLock<Option<Stack>>,
     /// Where the thread stopped. Written by the CPU that switches away from it, read by the one that switches to
     /// it; `on_cpu` orders the two.
     stopped_at: UnsafeCell<StackPointer>,
@@ -96,7 +98,8 @@ impl Thread {
         Self {
             tid,
             name,
-            stack,
+            is_idle: stack.is_none(),
+            stack: IrqLock::of(LockClass::THREAD_ENTRY, stack),
             stopped_at: UnsafeCell::new(StackPointer::NONE),
             park: ParkState::new(),
             on_cpu: AtomicBool::new(false),
@@ -147,7 +150,13 @@ impl Thread {
     /// Whether this is a CPU's idle thread.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.stack.is_none()
+        self.is_idle
+    }
+
+    /// The stack of a thread that has left it for good. What is left of the thread may be dropped anywhere: that takes no lock
+    /// but the heap's.
+    pub(super) fn take_stack(&self) -> Option<Stack> {
+        self.stack.lock().take()
     }
 
     /// The group that it is accounted to.

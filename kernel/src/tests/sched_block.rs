@@ -7,11 +7,13 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_share::Spinners;
+use crate::arch::irq::IrqLock;
+use crate::arch::lock_class::LockClass;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::sched::mutex::{Mutex, TimedOut};
 use crate::sched::wait::{Semaphore, WaitQueue};
-use crate::sched::{self, JoinHandle, Spawn, SpawnError};
+use crate::sched::{self, JoinHandle, Spawn, SpawnError, Thread};
 use crate::{check, kernel_tests};
 
 fn started(thread: Result<JoinHandle, SpawnError>) -> Result<JoinHandle, Stopped> {
@@ -23,6 +25,20 @@ fn last_cpu() -> CpuMask {
 }
 
 kernel_tests! { "sched":
+    /// Locks hold threads, of owners and of who is lent to: one may be the last to know a thread that has ended.
+    fn an_ended_thread_is_forgotten_anywhere() {
+        static LOCK: IrqLock<Option<Arc<Thread>>> = IrqLock::of(LockClass::MUTEX_STATE, None);
+        let ended = started(sched::spawn("test/ended", || ()))?;
+        *LOCK.lock() = Some(ended.thread().clone());
+        ended.join();
+        sched::settle();
+        let mut last = LOCK.lock();
+        let count = last.as_ref().map_or(0, Arc::strong_count);
+        *last = None;
+        drop(last);
+        check!(count == 1, "{count} others know it");
+    }
+
     /// Read, give the CPU away, write: without the lock, counts get lost.
     fn a_mutex_excludes() {
         const ROUNDS: u64 = 300;

@@ -26,6 +26,11 @@ impl Load {
     pub const fn is_idle(self) -> bool {
         !self.running && self.waiting == 0
     }
+
+    /// Whether the only thread is one that was given to an idle CPU just now, which will run it at once.
+    const fn is_waking(self) -> bool {
+        !self.running && self.waiting == 1
+    }
 }
 
 /// Chooses the CPU for a thread that wakes up.
@@ -64,7 +69,9 @@ pub fn choose_cpu(
 
 /// Chooses the CPU that `thief`, which has nothing to run, takes a waiting
 /// thread from: of those among `candidates` on which threads wait, one of the thief's node, `near`, before
-/// others, then the one with the most weight, the next after `thief` among equals.
+/// others, then the one with the most weight, the next after `thief` among equals. A thread that an idle CPU of another
+/// node was woken for is left to that one: it is at home there, and does not wait for long. (On its own node it runs sooner
+/// on a CPU that is awake than on one that comes out of its halt.)
 ///
 /// `None` when nothing waits anywhere. `thief` itself is never the answer.
 #[must_use]
@@ -77,8 +84,9 @@ pub fn steal_from(
     let mut best: Option<((bool, u32), usize)> = None;
     for cpu in candidates.without(CpuMask::single(thief)).iter_from(thief) {
         let Some(load) = loads(cpu).filter(|load| load.waiting > 0) else { continue };
-        let rank = (near.contains(cpu), load.weight);
-        if best.is_none_or(|(most, _)| rank > most) {
+        let is_near = near.contains(cpu);
+        let rank = (is_near, load.weight);
+        if (is_near || !load.is_waking()) && best.is_none_or(|(most, _)| rank > most) {
             best = Some((rank, cpu));
         }
     }

@@ -109,6 +109,19 @@ fn an_idle_cpu_relieves_the_longest_queue() {
     assert_eq!(steal_from(0, &not_2, &CpuMask::ALL, |_| Some(queue(1))), Some(1));
 }
 
+#[test]
+fn a_thread_on_its_way_to_an_idle_cpu_stays_on_its_node() {
+    let waking = Load { waiting: 1, running: false, weight: 1024 };
+    let steal = |near: usize, load: Load| {
+        let near = CpuMask::first_n(near);
+        steal_from(0, &CpuMask::ALL, &near, |cpu| [IDLE, load].get(cpu).copied())
+    };
+    assert_eq!(steal(2, waking), Some(1), "near");
+    assert_eq!(steal(1, waking), None, "from another node");
+    assert_eq!(steal(1, Load { waiting: 2, ..waking }), Some(1), "the second one would wait");
+    assert_eq!(steal(1, Load { running: true, ..waking }), Some(1), "nor is this one about to run");
+}
+
 const CPUS: usize = 9;
 
 fn any_load() -> impl Strategy<Value = Option<Load>> {
@@ -193,7 +206,7 @@ proptest! {
             .iter()
             .filter(|&&cpu| cpu != thief)
             .filter_map(|&cpu| Some((load(cpu)?, cpu)))
-            .filter(|&(load, _)| load.waiting > 0)
+            .filter(|&(load, cpu)| load.waiting > u32::from(!load.running && !near.contains(&cpu)))
             .max_by_key(|&(load, cpu)| (near.contains(&cpu), load.weight, usize::MAX - distance(thief, cpu)))
             .map(|(_, cpu)| cpu);
         let near_mask = near.iter().copied().collect();
