@@ -25,7 +25,7 @@ use super::timer;
 use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::{context, tsc};
+use crate::arch::{apic, context, tsc};
 use crate::debug::trace;
 use crate::mm::zero_pool;
 
@@ -40,6 +40,7 @@ static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new())
 pub fn start_cpu() {
     let _irq = IrqGuard::new();
     let (cpu, id) = here();
+    apic::local().start_timer();
     cpu.idle.store(spawn::adopt_idle(id).get(), SeqCst);
     cpu.note_idle();
     cpus::set_open(id.index());

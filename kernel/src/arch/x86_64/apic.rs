@@ -182,17 +182,22 @@ impl LocalApic {
         self.send(destination_apic_id, DELIVER_NMI | LEVEL_ASSERT);
     }
 
-    /// Makes the timer interrupt once, at `deadline_ns` on the clock of [`tsc::now_ns`] or as soon after as it can;
-    /// a deadline that is too far for the timer makes it interrupt early.
+    /// Lets the running CPU's timer interrupt, once for each [deadline](Self::arm_timer): it has been measured where it had
+    /// to be.
+    pub fn start_timer(self) {
+        let mode = if cpu::features().tsc_deadline { LVT_TSC_DEADLINE } else { 0 };
+        self.write(REG_LVT_TIMER, mode | u32::from(VECTOR_TIMER));
+        // A register in memory and an MSR are not ordered by themselves: the mode before any deadline.
+        core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Makes the timer, which was [started](Self::start_timer), interrupt once, at `deadline_ns` on the clock of
+    /// [`tsc::now_ns`] or as soon after as it can; a deadline that is too far for the timer makes it interrupt early.
     pub fn arm_timer(self, deadline_ns: u64) {
         if cpu::features().tsc_deadline {
-            self.write(REG_LVT_TIMER, LVT_TSC_DEADLINE | u32::from(VECTOR_TIMER));
-            // A register in memory and an MSR are not ordered by themselves: the mode before the deadline.
-            core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
             // SAFETY: the CPU has the MSR, as CPUID says. 0 would switch the timer off: never that.
             unsafe { Msr::new(MSR_TSC_DEADLINE).write(tsc::ns_to_ticks(deadline_ns).max(1)) };
         } else {
-            self.write(REG_LVT_TIMER, u32::from(VECTOR_TIMER));
             let left_ns = deadline_ns.saturating_sub(tsc::now_ns()).max(SHORTEST_TIMER_NS);
             self.write(REG_TIMER_INITIAL, tsc::ns_to_apic_ticks(left_ns));
         }
