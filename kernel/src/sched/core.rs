@@ -77,7 +77,7 @@ pub fn idle_forever() -> ! {
 /// The next thread for CPU `id`: the first of its own queue, else one from another's. Interrupts are off.
 fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     if cpu.waiting() > 0
-        && let Some(next) = cpu.lock_queue().take(|queue| queue.pop(&AllThreads))
+        && let Some(next) = cpu.lock_queue().pop()
     {
         return Some(next);
     }
@@ -210,9 +210,10 @@ fn finish_switch_slowly(left: &Thread, how: usize) {
         left.leave_cpu();
         make_runnable(left, Arrival::Moved);
     } else {
-        let allowed = left.allowed();
+        // Others that wait here are not those that left has to do with, where that is the idle thread: all have a look.
+        let (allowed, most) = if left.is_idle() { (CpuMask::ALL, usize::MAX) } else { (left.allowed(), 1) };
         left.leave_cpu();
-        offer_waiting(&allowed, 1);
+        offer_waiting(&allowed, most);
     }
 }
 
@@ -317,7 +318,7 @@ fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
         queue.queue().attach(&running.entity);
         return;
     }
-    let own = queue.take(|queue| queue.pop(&AllThreads));
+    let own = queue.pop();
     drop(queue);
     run_next(cpu, id, own, why, now_ns);
 }
@@ -469,7 +470,7 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
     let mut queue = cpu.lock_queue();
     queue.charge(running, now_ns);
     queue.queue().detach(&running.entity);
-    let own = queue.take(|queue| queue.pop(&AllThreads));
+    let own = queue.pop();
     drop(queue);
     run_next(cpu, id, own, Why::Moves, now_ns);
 }

@@ -32,6 +32,8 @@ pub(super) struct Cpu {
     /// Up to when the running thread's clock in the queue is right; what it ran while nobody waited is at nobody's
     /// expense. Set under the queue's lock, but where a CPU leaves its idle thread.
     charged_until_ns: AtomicU64,
+    /// Up to when somebody waited, where nobody does. Under the queue's lock.
+    waited_until_ns: AtomicU64,
     /// The CPU's idle thread.
     pub(super) idle: AtomicU32,
     /// The scheduler should be entered on the way out of an interrupt. From here on: this CPU's own, Relaxed therefore.
@@ -58,6 +60,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
         charged_until_ns: AtomicU64::new(0),
+        waited_until_ns: AtomicU64::new(0),
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
@@ -242,9 +245,10 @@ impl QueueGuard<'_> {
         &self.queue
     }
 
-    /// Charges the running thread for the time since it was last charged.
+    /// Charges the running thread for the time since it was last charged, as far as somebody waited.
     #[inline]
     pub(super) fn charge(&mut self, running: &Thread, now_ns: u64) {
+        self.pass_if_nobody_waits(now_ns);
         let ran_ns = self.take_uncharged_ns(now_ns);
         self.queue.charge(&AllThreads, &running.entity, ran_ns);
     }
@@ -319,10 +323,16 @@ impl QueueGuard<'_> {
         self.queue.attach(&thread.entity);
     }
 
-    /// Where nobody waits, the running thread, if any, had the CPU to itself up to now: that is at nobody's expense.
+    /// Where nobody waits, the running thread, if any, has the CPU to itself: that is at nobody's expense. What it had while
+    /// somebody did is still to be charged.
+    #[inline]
     fn pass_if_nobody_waits(&mut self, now_ns: u64) {
         if self.queue.is_empty() {
-            let alone_ns = self.take_uncharged_ns(now_ns);
+            // Relaxed, all: under the lock.
+            let charged_until_ns = self.cpu.charged_until_ns.load(Relaxed);
+            let alone_since_ns = charged_until_ns.max(self.cpu.waited_until_ns.load(Relaxed));
+            let alone_ns = now_ns.saturating_sub(alone_since_ns);
+            self.cpu.charged_until_ns.store(charged_until_ns + alone_ns, Relaxed);
             self.queue.pass(alone_ns);
         }
     }
@@ -335,13 +345,25 @@ impl QueueGuard<'_> {
         self.push(thread, now_ns);
     }
 
-    /// Applies `take`, which takes a thread out or not.
+    /// Takes out the thread that runs next, for the one that ran here has left.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<&'static Thread> {
+        let next = self.queue.pop(&AllThreads)?;
+        self.tell();
+        Some(Self::note_taken(next))
+    }
+
+    /// Applies `take`, which takes a thread out or not, to go elsewhere.
     #[inline]
     pub(super) fn take(
         &mut self,
         take: impl FnOnce(&mut FairQueue) -> Option<Tid>,
     ) -> Option<&'static Thread> {
         let taken = take(&mut self.queue)?;
+        if self.queue.is_empty() {
+            // Relaxed: under the lock.
+            self.cpu.waited_until_ns.store(tsc::now_ns(), Relaxed);
+        }
         self.tell();
         Some(Self::note_taken(taken))
     }

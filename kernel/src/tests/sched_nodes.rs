@@ -63,7 +63,7 @@ impl Sleeper {
             }
             there += usize::from(self.seen.swap(NOT_YET, SeqCst) == node);
             sched::unpark(self.thread.thread());
-            // Not asleep: this CPU would idle then, and fetch it before the other one has come out of its halt.
+            // Not asleep: where this CPU is the only one awake, to be woken would take as long again.
             while self.seen.load(SeqCst) == NOT_YET {
                 check!(tsc::now_ns() - start_ns < 20_000_000_000, "a woken thread does not run");
                 sched::yield_now();
@@ -135,6 +135,8 @@ kernel_tests! { "sched":
     fn a_preferred_node_without_room_is_no_reason_to_wait() {
         let nodes = nodes_with_cpus();
         skip_if!(nodes.len() < 2, "needs two nodes with cpus");
+        let elsewhere = sched::online_cpus().without(*nodes::cpus_of(nodes[1]));
+        skip_if!(elsewhere.count() < 2, "needs a cpu of another node, and one to look on from");
         let mut spinners = super::sched_share::Spinners::new();
         for cpu in (*nodes::cpus_of(nodes[1]) & sched::online_cpus()).iter() {
             spinners.start(Spawn::new("test/load").on(CpuMask::single(cpu)))?;

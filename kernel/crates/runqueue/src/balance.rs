@@ -73,7 +73,7 @@ pub fn choose_cpu(
 /// node was woken for is left to that one: it is at home there, and does not wait for long. (On its own node it runs sooner
 /// on a CPU that is awake than on one that comes out of its halt.)
 ///
-/// `None` when nothing waits anywhere. `thief` itself is never the answer.
+/// `None` when nothing waits that may be had. `thief` itself is never the answer.
 #[must_use]
 pub fn steal_from(
     thief: usize,

@@ -54,8 +54,8 @@ pub enum Class {
 /// What a run queue keeps in each thread.
 ///
 /// Atomics for sharing, Relaxed: `node`, `lag` and what the thread was queued with belong
-/// to whoever holds the lock of its queue or runs it; the rest are settings that
-/// anyone may read, and that count from the thread's next turn on.
+/// to whoever holds the lock of its queue or runs it, or, of a thread that sleeps, to the one who wakes it; the rest are
+/// settings that anyone may read, and that count from the thread's next turn on.
 #[derive(Debug)]
 pub struct Entity {
     /// Key: virtual runtime, without `carry_ns`.
@@ -270,11 +270,13 @@ impl Reason {
 struct ClassQueue {
     heap: Heap,
     floor_ns: u64,
+    /// Time in which no thread of the class waited, and which none of their clocks counts.
+    unclaimed_ns: u64,
 }
 
 impl ClassQueue {
     const fn new() -> Self {
-        Self { heap: Heap::new(), floor_ns: 0 }
+        Self { heap: Heap::new(), floor_ns: 0, unclaimed_ns: 0 }
     }
 
     /// The running thread's clock has advanced to `running_ns`; that of the first which waits stands at `first_ns`.
@@ -284,6 +286,18 @@ impl ClassQueue {
         if is_before(self.floor_ns, rearmost_ns) {
             self.floor_ns = rearmost_ns;
         }
+    }
+
+    /// `ns` have passed, at the expense of no thread of the class.
+    #[inline]
+    fn pass(&mut self, ns: u64) {
+        self.unclaimed_ns = self.unclaimed_ns.wrapping_add(ns);
+    }
+
+    /// Time that has passed for those who sleep, each as one thread among those that ran.
+    #[inline]
+    fn passed_ns(&self) -> u64 {
+        self.floor_ns.wrapping_add(self.unclaimed_ns)
     }
 }
 
@@ -295,15 +309,13 @@ pub struct FairQueue {
     idle: ClassQueue,
     /// Sum of what the waiting threads weigh.
     weight: u64,
-    /// Time in which nobody waited, and which no clock here counts.
-    unclaimed_ns: u64,
 }
 
 impl FairQueue {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { fair: ClassQueue::new(), idle: ClassQueue::new(), weight: 0, unclaimed_ns: 0 }
+        Self { fair: ClassQueue::new(), idle: ClassQueue::new(), weight: 0 }
     }
 
     /// Number of threads that wait.
@@ -330,6 +342,10 @@ impl FairQueue {
     /// Advances the clock of the thread that runs here by `ran_ns` of real time.
     #[inline]
     pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
+        if running.clock_class() == Class::Idle {
+            // Nobody of the fair class wanted it.
+            self.fair.pass(ran_ns);
+        }
         running.advance(ran_ns);
         self.follow_settings(running);
         let queue = self.class_mut(running.clock_class());
@@ -389,13 +405,8 @@ impl FairQueue {
     /// Nobody has waited for `ns` of real time, which the running thread, if any, is not charged for.
     #[inline]
     pub fn pass(&mut self, ns: u64) {
-        self.unclaimed_ns = self.unclaimed_ns.wrapping_add(ns);
-    }
-
-    /// Time that has passed here for the sleepers of `class`, each as one thread among those that ran.
-    #[inline]
-    fn passed_ns(&self, class: Class) -> u64 {
-        self.class(class).floor_ns.wrapping_add(self.unclaimed_ns)
+        self.fair.pass(ns);
+        self.idle.pass(ns);
     }
 
     /// Lets the sleep of the thread behind `entity` count, which ends now and began when it was
@@ -403,7 +414,8 @@ impl FairQueue {
     /// credit.
     #[inline]
     pub fn wake(&self, entity: &Entity) {
-        let passed_ns = self.passed_ns(entity.clock_class()).wrapping_sub(entity.left_at_ns.load(Relaxed));
+        let left_at_ns = entity.left_at_ns.load(Relaxed);
+        let passed_ns = self.class(entity.clock_class()).passed_ns().wrapping_sub(left_at_ns);
         let lag_ns = entity.lag_ns.load(Relaxed).saturating_sub_unsigned(passed_ns);
         entity.lag_ns.store(lag_ns.max(-(SLEEPER_CREDIT_NS as i64)), Relaxed);
     }
@@ -444,10 +456,10 @@ impl FairQueue {
     #[inline]
     pub fn detach(&self, entity: &Entity) {
         let limit_ns = LAG_LIMIT_NS as i64;
-        let class = entity.clock_class();
-        let lag_ns = entity.virtual_runtime_ns().wrapping_sub(self.class(class).floor_ns) as i64;
+        let class = self.class(entity.clock_class());
+        let lag_ns = entity.virtual_runtime_ns().wrapping_sub(class.floor_ns) as i64;
         entity.lag_ns.store(lag_ns.clamp(-limit_ns, limit_ns), Relaxed);
-        entity.left_at_ns.store(self.passed_ns(class), Relaxed);
+        entity.left_at_ns.store(class.passed_ns(), Relaxed);
     }
 
     /// Queues `tid`, which is in no run queue and on this queue's time: attached, or charged just now. O(log n).
@@ -474,15 +486,17 @@ impl FairQueue {
         self.class_mut(entity.clock_class()).heap.remove(&Nodes(entities), tid);
     }
 
-    /// Takes out the thread that should run next. O(log n).
+    /// Takes out the thread that runs next, for the one that ran here has left. O(log n).
     #[inline]
     pub fn pop<E: Entities>(&mut self, entities: &E) -> Option<Tid> {
-        let (_, tid) = self.first()?;
+        let (class, tid) = self.first()?;
         self.remove(entities, tid);
+        // Now it is the rearmost: alone, it owes nobody anything.
+        self.class_mut(class).raise_floor(entities.entity(tid).node.key(), None);
         Some(tid)
     }
 
-    /// As [`pop`](Self::pop), if the running thread has to give way to it.
+    /// Takes out the thread that should run next, if the running thread has to give way to it. O(log n).
     #[inline]
     pub fn pop_instead_of<E: Entities>(
         &mut self,
@@ -493,7 +507,9 @@ impl FairQueue {
         if !self.must_give_way(entities, running, why) {
             return None;
         }
-        self.pop(entities)
+        let (_, tid) = self.first()?;
+        self.remove(entities, tid);
+        Some(tid)
     }
 
     /// Whether the running thread has to give way to the first that waits.

@@ -482,6 +482,44 @@ fn sleep_pays_debts_as_fast_as_others_are_served() {
 }
 
 #[test]
+fn who_is_alone_owes_nothing() {
+    let mut cpu = Cpu::new(vec![of_nice(19), Entity::new(), Entity::new()]);
+    cpu.arrive(0);
+    cpu.run(0);
+    // 280 ms of its own time, while somebody waits.
+    cpu.arrive(1);
+    cpu.queue.charge(&cpu.threads, cpu.threads.entity(tid(0)), SLICE_NS);
+    let next = cpu.queue.pop(&cpu.threads).unwrap();
+    cpu.queue.push(&cpu.threads, tid(0));
+    assert_eq!(next, tid(1));
+    cpu.running = Some(next);
+    cpu.block_running();
+    assert_eq!(cpu.queue.pop(&cpu.threads), Some(tid(0)), "now it is alone");
+    cpu.queue.attach(cpu.threads.entity(tid(2)));
+    let ahead_ns = |number| cpu.threads.entity(tid(number)).virtual_runtime_ns() as i64;
+    assert_eq!(ahead_ns(0) - ahead_ns(2), -(SLICE_NS as i64) / 2, "and no further than one that is new");
+}
+
+#[test]
+fn time_of_the_idle_class_pays_debts() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), of_idle_class()]);
+    (0..3).for_each(|number| cpu.arrive(number));
+    cpu.run(0);
+    let debtor = cpu.running.unwrap();
+    cpu.queue.charge(&cpu.threads, cpu.threads.entity(debtor), 10 * SLICE_NS);
+    let (debtor, other) = (cpu.block_running(), 1 - debtor.index());
+    cpu.run(0);
+    cpu.block_running();
+    cpu.run(0);
+    assert_eq!(cpu.running, Some(tid(2)), "only the idle class is left");
+    cpu.queue.charge(&cpu.threads, cpu.threads.entity(tid(2)), 6 * SLICE_NS);
+    [debtor, other].into_iter().for_each(|number| cpu.wake(number));
+    let clock_ns = |number| cpu.threads.entity(tid(number)).virtual_runtime_ns() as i64;
+    // The other one has half a slice of credit, and no more.
+    assert_eq!(clock_ns(debtor) - clock_ns(other), (10 - 6) * SLICE_NS as i64 + SLICE_NS as i64 / 2);
+}
+
+#[test]
 fn a_moved_thread_keeps_its_distance() {
     let mut from = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
     (0..3).for_each(|number| from.arrive(number));

@@ -53,7 +53,7 @@ impl LockClass {
     pub const ENDED_THREADS: Self = class(70, "ended threads");
     /// Threads that may not leave the table while somebody looks through it.
     pub const LEAVING_THREADS: Self = class(70, "leaving threads");
-    /// What a new thread is to do.
+    /// What a new thread is to do, and the stack of an ended one.
     pub const THREAD_ENTRY: Self = class(70, "thread entry");
     /// A group that enters a new period.
     pub const GROUP_PERIOD: Self = class(75, "group's period");
