@@ -112,7 +112,7 @@ pub(super) struct Starved {
 impl fmt::Display for Starved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ms, waiting) = (self.ns / 1_000_000, sched::queue_length(self.cpu));
-        let slice_ms = runqueue::fair::SLICE_NS / 1_000_000;
+        let slice_ms = runqueue::SLICE_NS / 1_000_000;
         write!(f, "runs one thread for {ms} ms while {waiting} wait, a slice is {slice_ms} ms")
     }
 }

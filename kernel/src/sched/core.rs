@@ -1,5 +1,5 @@
 //! Switching: [`switch_to`] is the only place where a CPU goes from one
-//! thread to another; here is also what leads there.
+//! thread to another. The idle loop, and how threads block, wake and end.
 //!
 //! # Why nobody waits for a stack
 //!
@@ -14,12 +14,13 @@ use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{CpuMask, List, Nice, ParkDecision, Reason, UnparkAction};
+use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place::{self, Arrival};
+use super::preempt::{make_runnable, note_quota};
 use super::spawn;
-use super::table::{self, AllThreads, RunLinks};
+use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
 use super::timer;
 use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
@@ -28,9 +29,6 @@ use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, context, tsc};
 use crate::debug::trace;
 use crate::mm::zero_pool;
-
-/// The shortest time for which a thread is let run before its group's quota is looked at.
-const QUOTA_GRAIN_NS: u64 = 100_000;
 
 /// Ended threads whose stacks no CPU uses any more.
 static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new());
@@ -120,7 +118,7 @@ const _: () = assert!(align_of::<Thread>() > LEAVE_MASK);
 /// Every instruction here and in what leads here is one more for every switch: where something is rare, it is asked
 /// for with one comparison and done elsewhere.
 #[inline(always)]
-fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, now_ns: u64) {
+pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, now_ns: u64) {
     debug_assert_no_locks(25, "a thread gives up the cpu");
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
@@ -171,7 +169,7 @@ fn switch_groups(cpu: &Cpu, id: CpuId, previous: &Thread, next: &Thread, now_ns:
 }
 
 /// Counts what `running` used here since this was last done against its group's quota.
-fn count_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
+pub(super) fn count_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
     if cpu.quota_end_ns.load(Relaxed) != u64::MAX {
         let counted_until_ns = cpu.quota_counted_until_ns.load(Relaxed);
         cpu.quota_counted_until_ns.store(now_ns, Relaxed);
@@ -238,75 +236,10 @@ pub fn reap() {
     }
 }
 
-/// Puts a thread that is in no queue and not running into a run queue.
-pub(super) fn make_runnable(thread: &Thread, arrival: Arrival) {
-    let _irq = IrqGuard::new();
-    let target = place::enqueue(thread, arrival);
-    let (cpu, id) = here();
-    if target != id.index() {
-        cpus::send_reschedule(target);
-    } else if !cpu.is_idle() && must_reschedule(cpu) {
-        // In thread context nothing looks at `need_resched` before the next interrupt: have one.
-        cpus::send_reschedule(target);
-    }
-}
-
-/// Whether the running thread, not the idle one, has to make room; sets the timer. Interrupts are off.
-fn must_reschedule(cpu: &Cpu) -> bool {
-    let running = thread::current();
-    let now_ns = tsc::now_ns();
-    let slice_is_over = now_ns >= cpu.slice_end_ns.load(Relaxed);
-    let why = if slice_is_over { Reason::SliceOver } else { Reason::WakeUp };
-    let mut queue = cpu.lock_queue();
-    queue.charge(running, now_ns);
-    let must = queue.queue().must_give_way(&AllThreads, &running.entity, why);
-    drop(queue);
-    if slice_is_over && !must {
-        cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
-    }
-    count_quota(cpu, running, now_ns);
-    let left_ns = running.group().left_ns(now_ns);
-    note_quota(cpu, left_ns, now_ns);
-    let must = must || left_ns == Some(0);
-    cpu.need_resched.store(must, Relaxed);
-    timer::program(cpu);
-    must
-}
-
-/// Has the timer come when the running thread's group has used up what it may.
-fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
-    let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
-    cpu.quota_end_ns.store(end_ns, Relaxed);
-}
-
-/// Gives the CPU to the first that waits for it, if `why` is reason enough. `irq` keeps interrupts off.
-#[inline(always)]
-fn give_way(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
-    let now_ns = tsc::now_ns();
-    let mut queue = cpu.lock_queue_under(irq);
-    let next = queue.charge_and_take_turns(thread::current(), now_ns, why);
-    drop(queue);
-    if let Some(next) = next {
-        cpu.note_running(next);
-        switch_to(cpu, id, next, Why::GaveWay, now_ns);
-    }
-}
-
-/// Gives the CPU to a thread that waits for it, if one does that is not far
-/// ahead of its share.
-pub fn yield_now() {
-    debug_assert_no_locks(25, "a thread yields");
-    let irq = IrqGuard::new();
-    let (cpu, id) = here();
-    if cpu.waiting() > 0 {
-        give_way(&irq, cpu, id, Reason::Yield);
-    }
-}
-
 /// Blocks the running thread, if `really` still wants to once it is off its
 /// queue's clock. Interrupts are off.
 #[inline(always)]
-fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
+pub(super) fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
     let running = thread::current();
     let (cpu, id) = here();
     let now_ns = tsc::now_ns();
@@ -325,7 +258,7 @@ fn block_if(why: Why, really: impl FnOnce(&Thread) -> bool) {
 
 /// Switches to `own`, which was taken from this CPU's queue, else to whatever can be had.
 #[inline(always)]
-fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, why: Why, now_ns: u64) {
+pub(super) fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, why: Why, now_ns: u64) {
     let next = match own.or_else(|| place::steal(cpu, id)) {
         Some(next) => {
             cpu.note_running(next);
@@ -379,18 +312,6 @@ pub fn park(deadline_ns: Option<u64>) {
     drop(irq);
 }
 
-/// Has the running thread wait for its group's next period. Interrupts are off.
-fn throttle(running: &Thread, now_ns: u64) {
-    // It was interrupted, so it is not in `park`, and has no other deadline.
-    let until_ns = running.group().throttle(now_ns);
-    block_if(Why::Blocked, |thread| {
-        // Under the queue's lock, as in `park`: who wakes it, on whichever CPU, queues it once this one has left it out.
-        thread.is_throttled.store(true, SeqCst);
-        timer::add(thread, until_ns);
-        true
-    });
-}
-
 /// Ends the calling thread: it never comes back.
 /// Interrupts are off.
 pub(super) fn leave_for_good() -> ! {
@@ -405,87 +326,4 @@ pub fn unpark(thread: &Thread) -> bool {
         make_runnable(thread, Arrival::Awake);
     }
     slept
-}
-
-/// The timer interrupt: wakes sleepers, ends slices.
-pub fn timer_interrupt() {
-    let (cpu, id) = here();
-    timer::expire(cpu, |thread| {
-        let target = place::enqueue(thread, Arrival::Awake);
-        if target != id.index() {
-            cpus::send_reschedule(target);
-        }
-    });
-    if cpu.is_idle() {
-        // The idle loop looks at all queues once the interrupt returns.
-        timer::program(cpu);
-    } else {
-        place::balance(cpu, id);
-        must_reschedule(cpu);
-    }
-}
-
-/// The reschedule interrupt: something was put into this CPU's queue, can be
-/// fetched from another's, or may not be here any more.
-pub fn reschedule_interrupt() {
-    let (cpu, id) = here();
-    if !cpu.is_idle() {
-        place::evict_misplaced(cpu, id);
-        must_reschedule(cpu);
-    }
-}
-
-/// On the way out of every interrupt: the preemption point.
-pub fn interrupt_return() {
-    let (cpu, id) = here();
-    if cpu.is_idle() {
-        return;
-    }
-    let running = thread::current();
-    if !place::may_run_on(running, id.index()) {
-        move_away(cpu, id, running);
-    } else if cpu.need_resched.load(Relaxed) {
-        cpu.need_resched.store(false, Relaxed);
-        let now_ns = tsc::now_ns();
-        match running.group().left_ns(now_ns) {
-            Some(0) => throttle(running, now_ns),
-            _ => give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver),
-        }
-    }
-}
-
-/// Moves the calling thread, if it may not be on its CPU.
-pub(super) fn leave_if_misplaced() {
-    let _irq = IrqGuard::new();
-    let (cpu, id) = here();
-    let running = thread::current();
-    if !place::may_run_on(running, id.index()) {
-        move_away(cpu, id, running);
-    }
-}
-
-/// Sends the running thread, which may not be here, to another CPU. Interrupts are off.
-fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
-    let now_ns = tsc::now_ns();
-    let mut queue = cpu.lock_queue();
-    queue.charge(running, now_ns);
-    queue.queue().detach(&running.entity);
-    let own = queue.pop();
-    drop(queue);
-    run_next(cpu, id, own, Why::Moves, now_ns);
-}
-
-/// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.
-pub(super) fn reweigh(thread: &Thread) {
-    let _irq = IrqGuard::new();
-    let cpu = thread.cpu.load(SeqCst);
-    cpus::get(cpu).lock_queue().requeue(cpu, thread);
-    // It may come before the running one now.
-    cpus::send_reschedule(cpu);
-}
-
-/// Changes `thread`'s claim on CPU time.
-pub fn set_nice(thread: &Thread, nice: Nice) {
-    thread.entity.set_nice(nice);
-    reweigh(thread);
 }

@@ -3,7 +3,7 @@
 
 use alloc::sync::Arc;
 
-use super::core::reweigh;
+use super::preempt::reweigh;
 use super::thread::{self, Thread};
 
 /// A weight that is passed on no further than this: a circle of threads that wait for each other is no reason to hang here.

@@ -5,7 +5,8 @@
 //! * [`spawn`]: how threads begin and end.
 //! * [`account`]: what a thread has had.
 //! * [`cpus`]: what each CPU has, its run queue first of all.
-//! * [`core`]: the one function that switches threads, and what leads to it.
+//! * [`core`]: the one function that switches threads; the idle loop, blocking.
+//! * [`preempt`]: when the running thread has to make room.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
 //! * [`held`]: which mutexes a thread holds, in debug builds.
@@ -31,6 +32,7 @@ mod lend;
 pub mod mutex;
 mod place;
 pub mod pool;
+mod preempt;
 pub mod snapshot;
 mod spawn;
 mod table;
@@ -40,15 +42,13 @@ pub mod wait;
 
 #[cfg(debug_assertions)]
 pub use self::core::debug_assert_may_block;
-pub use self::core::{
-    idle_forever, interrupt_return, park, reap, reschedule_interrupt, set_nice, start_cpu, timer_interrupt,
-    unpark, yield_now,
-};
+pub use self::core::{idle_forever, park, reap, start_cpu, unpark};
 pub use cpus::attach as attach_cpu;
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
 pub use lend::{lend_weight, take_weight_back};
 pub use place::{AffinityError, set_affinity, set_node_preference};
+pub use preempt::{interrupt_return, reschedule_interrupt, set_nice, timer_interrupt, yield_now};
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
 pub use table::{name_while_stopped, thread_count};

@@ -9,8 +9,8 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 use ::trace::{Class, Event};
 use runqueue::{CpuMask, choose_cpu, push_to, steal_from};
 
-use super::core::make_runnable;
 use super::cpus::{self, Cpu, load_of};
+use super::preempt::{leave_if_misplaced, make_runnable};
 use super::table::{self, AllThreads};
 use super::thread::{self, Thread};
 use crate::arch::percpu::{self, CpuId};
@@ -250,7 +250,7 @@ pub fn set_affinity(thread: &Thread, allowed: &CpuMask) -> Result<(), AffinityEr
         tell_misplaced(cpu);
     }
     if core::ptr::eq(thread, thread::current()) {
-        super::core::leave_if_misplaced();
+        leave_if_misplaced();
     }
     Ok(())
 }

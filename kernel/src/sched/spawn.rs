@@ -12,6 +12,7 @@ use ::trace::Named;
 use super::core as scheduler;
 use super::group::Group;
 use super::place::{self, Arrival};
+use super::preempt::make_runnable;
 use super::table::{self, MAX_THREADS};
 use super::thread::{self, Thread};
 use crate::arch::context;
@@ -157,7 +158,7 @@ impl<'a> Spawn<'a> {
             *thread.stopped_at() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
         trace::name(Named::Thread, thread.tid().get(), self.name);
-        scheduler::make_runnable(&thread, Arrival::New);
+        make_runnable(&thread, Arrival::New);
         Ok(JoinHandle { thread })
     }
 }

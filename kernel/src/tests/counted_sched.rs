@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-use runqueue::fair::SLICE_NS;
+use runqueue::SLICE_NS;
 
 use super::counted::ticks_per_thousand;
 use crate::arch::tsc;

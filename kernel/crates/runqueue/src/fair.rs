@@ -12,218 +12,24 @@
 //! by that much, and not by the time it slept, it is further behind when it wakes up. (Paid by the time slept, two
 //! threads that take turns in sleeping would never be ahead of a third, which would starve.)
 
-use core::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
-};
+use core::sync::atomic::{Ordering::Acquire, Ordering::Relaxed};
 
+use crate::entity::{Class, Entity, SLICE_NS};
 use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
 use crate::list::Tid;
-use crate::weight::{Nice, Weight};
+use crate::weight::Weight;
 
-/// How long a thread may run while others of its weight wait. A power of two: turns end where a clock comes to a multiple.
-pub const SLICE_NS: u64 = 1 << 22;
-/// How far beyond the end of its slice a thread may have run and still count as having stopped there; the rest counts in
-/// its next turn, which is shorter by that. So threads that take whole slices keep their order, whatever the jitter of the
-/// timer: a hair less than the others would otherwise be reason enough for another turn before them.
-const JITTER_NS: u64 = SLICE_NS / 16;
-/// The shortest turn that is worth a switch.
-pub const SHORTEST_TURN_NS: u64 = 1 << 14;
 /// How much further behind than the running thread a waking one has to be to take the CPU from it at once: less and
 /// threads that wake often would do nothing but switch.
 const WAKE_UP_GRANULARITY_NS: u64 = 1_000_000;
 /// How far behind the floor a thread may be placed that wakes up: enough to be next, not enough to hold up others.
 const SLEEPER_CREDIT_NS: u64 = SLICE_NS / 2;
-/// How far ahead of the floor a new thread starts: who starts threads all the time gains less by it than who runs on.
-const NEWCOMER_DEBIT_NS: u64 = SLICE_NS / 2;
 /// How far ahead another thread may be for a yielding one to let it go first.
 const YIELD_SLACK_NS: u64 = SLICE_NS;
 /// The most that a thread can be ahead of or behind a queue that it joins.
 const LAG_LIMIT_NS: u64 = 2_000_000_000;
 /// Threads that a search for one to move looks at.
 const SEARCH_LIMIT: usize = 32;
-
-/// Which threads go first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Shares the CPU by weight.
-    Fair,
-    /// Runs when no thread of the fair class wants to.
-    Idle,
-}
-
-/// What a run queue keeps in each thread.
-///
-/// Atomics for sharing, Relaxed: `node`, `lag` and what the thread was queued with belong
-/// to whoever holds the lock of its queue or runs it, or, of a thread that sleeps, to the one who wakes it; the rest are
-/// settings that anyone may read, and that count from the thread's next turn on.
-#[derive(Debug)]
-pub struct Entity {
-    /// Key: virtual runtime, without `carry_ns`.
-    node: HeapNode,
-    /// Virtual runtime beyond the end of the last slice, see [`JITTER_NS`].
-    carry_ns: AtomicU32,
-    /// What is left of the slice.
-    turn_ns: AtomicU32,
-    /// Distance to the floor that the thread left, while it is with no CPU.
-    lag_ns: AtomicI64,
-    /// What had passed for the sleepers of the queue that it left, then.
-    left_at_ns: AtomicU64,
-    own_weight: AtomicU32,
-    lent_weight: AtomicU32,
-    is_idle_class: AtomicBool,
-    /// The settings above have changed, and do not count yet.
-    has_changed: AtomicBool,
-    /// By which weight the key was reckoned last.
-    clock_weight: AtomicU32,
-    /// Whose floor the key is measured from; follows the class when the thread runs or is queued next.
-    is_on_idle_clock: AtomicBool,
-}
-
-impl Entity {
-    /// Of a new thread of default weight.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            node: HeapNode::new(),
-            carry_ns: AtomicU32::new(0),
-            turn_ns: AtomicU32::new(SLICE_NS as u32),
-            lag_ns: AtomicI64::new(NEWCOMER_DEBIT_NS as i64),
-            left_at_ns: AtomicU64::new(0),
-            own_weight: AtomicU32::new(Weight::UNIT.get()),
-            lent_weight: AtomicU32::new(0),
-            is_idle_class: AtomicBool::new(false),
-            has_changed: AtomicBool::new(false),
-            clock_weight: AtomicU32::new(Weight::UNIT.get()),
-            is_on_idle_clock: AtomicBool::new(false),
-        }
-    }
-
-    /// Puts the thread into the fair class with the weight of `nice`.
-    pub fn set_nice(&self, nice: Nice) {
-        self.own_weight.store(nice.weight().get(), Relaxed);
-        self.is_idle_class.store(false, Relaxed);
-        self.note_change();
-    }
-
-    /// As [`set_nice`](Self::set_nice), if that changes anything; whether it did.
-    #[inline]
-    pub fn set_nice_if_other(&self, nice: Nice) -> bool {
-        let is_other =
-            self.own_weight.load(Relaxed) != nice.weight().get() || self.is_idle_class.load(Relaxed);
-        if is_other {
-            self.set_nice(nice);
-        }
-        is_other
-    }
-
-    /// Puts the thread into the idle class.
-    pub fn set_idle_class(&self) {
-        self.own_weight.store(Weight::IDLE.get(), Relaxed);
-        self.is_idle_class.store(true, Relaxed);
-        self.note_change();
-    }
-
-    /// Adds to the thread's weight what another lends it while that one waits for it.
-    pub fn borrow(&self, weight: u32) {
-        self.lent_weight.fetch_add(weight, Relaxed);
-        self.note_change();
-    }
-
-    /// Takes back what was lent.
-    pub fn give_back(&self, weight: u32) {
-        self.lent_weight.fetch_sub(weight, Relaxed);
-        self.note_change();
-    }
-
-    fn note_change(&self) {
-        // Release pairs with the Acquire in `follow_settings`: who sees the mark sees the change.
-        self.has_changed.store(true, Release);
-    }
-
-    /// The thread's weight now, with what was lent to it.
-    #[inline]
-    #[must_use]
-    pub fn weight(&self) -> Weight {
-        Weight::clamped(self.own_weight.load(Relaxed).saturating_add(self.lent_weight.load(Relaxed)))
-    }
-
-    /// The nice level last set, whatever others lend; `None` for the idle class.
-    #[must_use]
-    pub fn nice(&self) -> Option<Nice> {
-        if self.is_idle_class.load(Relaxed) {
-            return None;
-        }
-        Nice::of_weight(Weight::clamped(self.own_weight.load(Relaxed)))
-    }
-
-    /// The thread's class now: who is lent weight does not idle.
-    #[inline]
-    #[must_use]
-    pub fn class(&self) -> Class {
-        let is_idle = self.is_idle_class.load(Relaxed) && self.lent_weight.load(Relaxed) == 0;
-        if is_idle { Class::Idle } else { Class::Fair }
-    }
-
-    /// Virtual runtime, on the clock of the CPU that it runs or waits on.
-    #[must_use]
-    pub fn virtual_runtime_ns(&self) -> u64 {
-        self.node.key().wrapping_add(self.carry_ns.load(Relaxed).into())
-    }
-
-    /// How long the thread may run before others of its weight have their turn: to the end of the slice of which
-    /// it has had a part.
-    #[inline(always)]
-    #[must_use]
-    pub fn turn_ns(&self) -> u64 {
-        self.turn_ns.load(Relaxed).into()
-    }
-
-    /// The weight by which the thread's clock goes, and which it counts with in its queue.
-    #[inline]
-    #[must_use]
-    pub fn clock_weight(&self) -> u32 {
-        self.clock_weight.load(Relaxed)
-    }
-
-    /// Advances the clock by `ran_ns` of real time; returns where it is then.
-    #[inline(always)]
-    fn advance(&self, ran_ns: u64) -> u64 {
-        let weight = self.clock_weight();
-        let is_unit = weight == Weight::UNIT.get();
-        let virtual_ns = if is_unit { ran_ns } else { Weight::clamped(weight).virtual_ns(ran_ns) };
-        self.set_clock(self.virtual_runtime_ns().wrapping_add(virtual_ns), is_unit)
-    }
-
-    /// Sets the clock, of a thread that `is_unit`, of unit weight; returns the key then.
-    #[inline(always)]
-    fn set_clock(&self, clock_ns: u64, is_unit: bool) -> u64 {
-        let beyond_ns = clock_ns % SLICE_NS;
-        let carry_ns = if beyond_ns < JITTER_NS { beyond_ns } else { 0 };
-        // The slices of others are as long in real time, not on their clocks.
-        let turn_ns = if is_unit { (SLICE_NS - beyond_ns).max(SHORTEST_TURN_NS) } else { SLICE_NS };
-        let key = clock_ns.wrapping_sub(carry_ns);
-        self.carry_ns.store(carry_ns as u32, Relaxed);
-        self.turn_ns.store(turn_ns as u32, Relaxed);
-        self.node.set_key(key);
-        key
-    }
-
-    #[inline]
-    fn clock_class(&self) -> Class {
-        if self.is_on_idle_clock.load(Relaxed) { Class::Idle } else { Class::Fair }
-    }
-
-    #[inline]
-    fn set_clock_class(&self, class: Class) {
-        self.is_on_idle_clock.store(class == Class::Idle, Relaxed);
-    }
-}
-
-impl Default for Entity {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// Where the entities are kept: one in each thread.
 pub trait Entities {

@@ -1,7 +1,7 @@
 //! The scheduler's policy in safe code: queues of threads, where a thread
 //! goes, and the state machine of a thread that blocks.
 //!
-//! * [`fair`]: the run queue, weighted fair by virtual runtime; [`weight`]: the weights.
+//! * [`fair`]: the run queue, weighted fair by virtual runtime; [`entity`]: its threads; [`weight`]: their weights.
 //! * [`heap`] and [`list`]: queues by key and by age of thread numbers whose links
 //!   live in the threads, so that queueing a thread never allocates.
 //! * [`balance`]: which CPU a woken thread runs on, and whom an idle CPU
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod entity;
 pub mod fair;
 pub mod heap;
 pub mod list;
@@ -25,7 +26,8 @@ pub mod weight;
 mod sync;
 
 pub use balance::{Load, choose_cpu, push_to, steal_from};
-pub use fair::{Entities, Entity, FairQueue, Reason};
+pub use entity::{Class, Entity, SHORTEST_TURN_NS, SLICE_NS};
+pub use fair::{Entities, FairQueue, Reason};
 pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};
 pub use mask::{CpuMask, SharedCpuMask};

@@ -3,8 +3,7 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use runqueue::fair::{Class, SHORTEST_TURN_NS, SLICE_NS};
-use runqueue::{Entities, Entity, FairQueue, Nice, Reason, Tid, Weight};
+use runqueue::{Class, Entities, Entity, FairQueue, Nice, Reason, SHORTEST_TURN_NS, SLICE_NS, Tid, Weight};
 
 struct Threads(Vec<Entity>);
 
