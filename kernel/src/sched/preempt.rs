@@ -164,13 +164,17 @@ fn move_away(cpu: &Cpu, id: CpuId, running: &Thread) {
     run_next(cpu, id, own, Why::Moves, now_ns);
 }
 
-/// Lets a change of `thread`'s weight count at once, if it waits for a CPU; if it runs, from when it is next charged.
+/// Lets a change of `thread`'s weight count at once, if it waits for a CPU or runs where others wait; else from when
+/// somebody comes.
 pub(super) fn reweigh(thread: &Thread) {
     let _irq = IrqGuard::new();
-    let cpu = thread.cpu.load(SeqCst);
-    cpus::get(cpu).lock_queue().requeue(cpu, thread);
-    // It may come before the running one now.
-    cpus::send_reschedule(cpu);
+    let number = thread.cpu.load(SeqCst);
+    let cpu = cpus::get(number);
+    cpu.lock_queue().requeue(number, thread);
+    // It may come before the running one now, or that one before it. Alone it runs on, whatever it weighs.
+    if cpu.waiting() > 0 {
+        cpus::send_reschedule(number);
+    }
 }
 
 /// Changes `thread`'s claim on CPU time.
