@@ -85,6 +85,15 @@ impl Cpu {
         self.queue.charge_and_take_turns(&self.threads, running, entity, ran_ns, Reason::SliceOver)
     }
 
+    /// The running thread runs for `ns`, then blocks; its number.
+    fn run_and_block(&mut self, ns: u64) -> usize {
+        let running = self.running.unwrap();
+        self.now_ns += ns;
+        self.used_ns[running.index()] += ns;
+        self.queue.charge(&self.threads, self.threads.entity(running), ns);
+        self.block_running()
+    }
+
     fn block_running(&mut self) -> usize {
         let running = self.running.take().unwrap();
         self.queue.detach(self.threads.entity(running));
@@ -396,11 +405,7 @@ fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
             cpu.run(SLICE_NS);
             continue;
         }
-        let running = cpu.running.unwrap();
-        cpu.now_ns += turn_ns;
-        cpu.used_ns[running.index()] += turn_ns;
-        cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), turn_ns);
-        let next = cpu.block_running() % runners + 1;
+        let next = cpu.run_and_block(turn_ns) % runners + 1;
         if cpu.used_ns[next] > 0 {
             cpu.wake(next)
         } else {
@@ -434,10 +439,7 @@ fn who_starts_threads_gains_nothing_by_it() {
             cpu.run(SLICE_NS);
             continue;
         }
-        let running = cpu.running.unwrap();
-        cpu.now_ns += TURN_NS;
-        cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), TURN_NS);
-        if cpu.block_running() == 1 {
+        if cpu.run_and_block(TURN_NS) == 1 {
             cpu.threads.0[2] = Entity::new();
             cpu.arrive(2);
         } else {
