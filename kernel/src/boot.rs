@@ -17,8 +17,7 @@ use crate::arch::{cpu, tsc};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
-use crate::mm::stacks::{self, INTERRUPT_STACK_PAGES, THREAD_STACK_PAGES};
-use crate::mm::{descriptors, heap, page_cache, pages, space, zero};
+use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, zero};
 use crate::platform::{self, Topology, nodes};
 use crate::{debug, sched, shell};
 
@@ -126,7 +125,7 @@ pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
 fn interrupt_stacks() -> Option<[u64; 3]> {
     let mut tops = [0; 3];
     for top in &mut tops {
-        *top = stacks::new_permanent(INTERRUPT_STACK_PAGES)?;
+        *top = stacks::new_for_interrupts()?;
     }
     Some(tops)
 }
@@ -152,7 +151,7 @@ impl Unfinished {
 
     fn register_cpus(&self) {
         for (number, apic_id) in self.apic_ids.iter().enumerate().skip(1) {
-            let idle_stack = stacks::new_permanent(THREAD_STACK_PAGES);
+            let idle_stack = stacks::new_permanent();
             let (Some(idle_stack), Some(interrupt_stacks)) = (idle_stack, interrupt_stacks()) else {
                 let missing = self.apic_ids.len() - number;
                 warning(format_args!("no memory for the stacks of {missing} cpus; going on without them"));

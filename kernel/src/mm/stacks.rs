@@ -3,12 +3,18 @@
 //! Each stack has a slot of address space; its pages are at the slot's top and
 //! the rest is never mapped. Stacks of ended threads are kept and reused, so no
 //! mapping ever goes away and no CPU has to forget a translation.
+//!
+//! What threads run on is cleared first. Not only for what somebody may have left there: an emulator that translates
+//! code keeps watch over each page that it once found code in, until all of that is overwritten, and every store to
+//! such a page takes it about a microsecond. The firmware's code lies about in free memory, and a thread whose stack
+//! was there took 100 us more for each time that it woke another one or was woken.
 
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 
-use frames::{PAGE_SIZE, order_for_pages};
+use frames::{PAGE_SIZE, Pfn, order_for_pages};
 
-use super::{pages, space};
+use super::{pages, space, zero};
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
@@ -17,7 +23,7 @@ use crate::arch::paging::{Rights, STACKS_BASE};
 pub const THREAD_STACK_PAGES: u64 = 16;
 /// Pages of a stack for double fault, NMI or machine check: enough for the
 /// panic path.
-pub const INTERRUPT_STACK_PAGES: u64 = 4;
+const INTERRUPT_STACK_PAGES: u64 = 4;
 /// Address space of each stack.
 const SLOT_BYTES: u64 = 256 << 10;
 /// Slots in the part of the address space that is set aside.
@@ -41,8 +47,14 @@ impl Stack {
     /// A stack of [`THREAD_STACK_PAGES`].
     pub fn new() -> Option<Self> {
         let spare = STACKS.lock().spare.pop();
-        let top = spare.or_else(|| map_new(THREAD_STACK_PAGES))?;
-        Some(Self { top })
+        spare.map(|top| Self { top }).or_else(Self::new_unused)
+    }
+
+    /// As [`new`](Self::new), one that nobody ran on before.
+    pub fn new_unused() -> Option<Self> {
+        // SAFETY: who allocated the frames has them to itself (invariant 12), as many as it says.
+        let clear = |frames| unsafe { zero::zero_frames(frames, THREAD_STACK_PAGES) };
+        Some(Self { top: map_new(THREAD_STACK_PAGES, clear)? })
     }
 
     /// One past its highest address; 16-aligned.
@@ -58,12 +70,19 @@ impl Drop for Stack {
     }
 }
 
-/// A stack that is never given back; returns its top.
-pub fn new_permanent(len_pages: u64) -> Option<u64> {
-    map_new(len_pages)
+/// A stack of [`THREAD_STACK_PAGES`] that is never given back; returns its top.
+pub fn new_permanent() -> Option<u64> {
+    Stack::new_unused().map(|stack| ManuallyDrop::new(stack).top)
 }
 
-fn map_new(len_pages: u64) -> Option<u64> {
+/// A stack for double fault, NMI or machine check, which is never given back; returns its top. Hardly ever run on, it is
+/// left as it is.
+pub fn new_for_interrupts() -> Option<u64> {
+    map_new(INTERRUPT_STACK_PAGES, |_| ())
+}
+
+/// A new stack of `len_pages`, whose frames `prepare` is given before they are mapped; returns its top.
+fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
     let order = order_for_pages(len_pages)?;
     let slot = {
         let mut stacks = STACKS.lock();
@@ -78,6 +97,7 @@ fn map_new(len_pages: u64) -> Option<u64> {
         slot
     };
     let frames = pages::alloc_reserved(order)?;
+    prepare(frames);
     let len_bytes = len_pages * PAGE_SIZE;
     let top = STACKS_BASE + (slot + 1) * SLOT_BYTES;
     if space::map(top - len_bytes, frames.address(), len_bytes, Rights::Data).is_err() {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use frames::{PAGE_SIZE, PageDesc, Pfn, order_pages};
+use frames::{PAGE_SIZE, PageDesc, Pfn, order_for_pages, order_pages};
 use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
@@ -11,6 +11,7 @@ use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
+use crate::mm::stacks::{Stack, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
@@ -196,8 +197,27 @@ kernel_tests! { "mm":
         }
         // Stacks of these threads are kept for the next ones.
         let kept = free_before - pages::free_pages();
-        check!(kept <= 8 * crate::mm::stacks::THREAD_STACK_PAGES + 8, "{kept} pages are missing");
+        check!(kept <= 8 * THREAD_STACK_PAGES + 8, "{kept} pages are missing");
         check!(pages::verify().is_ok());
+    }
+
+    /// Whatever was in its frames: nobody's data, and no code that an emulator would keep watch over.
+    fn a_new_stack_is_clear() {
+        let order = order_for_pages(THREAD_STACK_PAGES).expect("a stack is no larger than the largest block");
+        let blocks: Vec<_> = (0..8).map_while(|_| pages::alloc(order)).collect();
+        skip_if!(blocks.is_empty(), "needs free memory");
+        for block in blocks {
+            // SAFETY: the block was just allocated (invariant 12), and has that many pages.
+            unsafe { zero::poison_frames(block, THREAD_STACK_PAGES) };
+            pages::free(block, order);
+        }
+        let Some(stack) = Stack::new_unused() else { return Err(Stopped::Skipped("needs free memory")) };
+        let words = (THREAD_STACK_PAGES * PAGE_SIZE) as usize / size_of::<u64>();
+        let bottom = (stack.top() as *const u64).wrapping_sub(words);
+        // SAFETY: that much is mapped below its top, aligned to pages; and as long as we have it nobody runs on it.
+        let contents = unsafe { core::slice::from_raw_parts(bottom, words) };
+        let dirty = contents.iter().position(|word| *word != 0);
+        check!(dirty.is_none(), "word {dirty:?} from the bottom is not zero");
     }
 
     fn every_zeroing_method_clears_exactly_its_extent() {
