@@ -1,11 +1,16 @@
-//! The kernel heap: a first-fit list behind one lock. For what is small and
-//! rare - thread records, tables, names - never on the way of a job or an
+//! The kernel heap, behind one lock: a first-fit list of holes, and before it what was freed, by size class. For what
+//! is small and rare - thread records, tables, names - never on the way of a job or an
 //! interrupt (invariant 7).
+//!
+//! The list is in order of address: to give a block back is to go past every hole below. With two thousand threads
+//! that end, it was 10 000 instructions for each, under the lock and with interrupts off. A block that has a class
+//! therefore goes into the list only when memory is short.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
 use linked_list_allocator::Heap;
+use sizeclass::{CLASSES, Class};
 
 use super::early::EarlyMemory;
 use crate::arch::irq::IrqLock;
@@ -17,10 +22,10 @@ const MOST_BYTES: u64 = 32 << 20;
 /// The heap's share of memory, between least and most.
 const SHARE_OF_MEMORY: u64 = 64;
 
-struct KernelHeap(IrqLock<Heap>);
+struct KernelHeap(IrqLock<Blocks>);
 
 #[global_allocator]
-static HEAP: KernelHeap = KernelHeap(IrqLock::of(LockClass::HEAP, Heap::empty()));
+static HEAP: KernelHeap = KernelHeap(IrqLock::of(LockClass::HEAP, Blocks::new()));
 
 /// Gives the heap its memory. `None` when there is not enough.
 pub fn init(early: &mut EarlyMemory) -> Option<()> {
@@ -28,27 +33,98 @@ pub fn init(early: &mut EarlyMemory) -> Option<()> {
     let len_bytes = share.clamp(LEAST_BYTES, MOST_BYTES) & !(PAGE_BYTES - 1);
     let start = early.alloc(len_bytes, PAGE_BYTES)?;
     // SAFETY: the range was just handed out to us for good (invariant 12) and is mapped (invariant 11).
-    unsafe { HEAP.0.lock().init(phys_to_virt(start) as *mut u8, len_bytes as usize) };
+    unsafe { HEAP.0.lock().holes.init(phys_to_virt(start) as *mut u8, len_bytes as usize) };
     Some(())
 }
 
 /// Bytes in use and bytes free.
 pub fn usage() -> (usize, usize) {
-    let heap = HEAP.0.lock();
-    (heap.used(), heap.free())
+    let blocks = HEAP.0.lock();
+    (blocks.holes.used() - blocks.kept_bytes, blocks.holes.free() + blocks.kept_bytes)
 }
 
-// SAFETY: the list allocator hands out disjoint, aligned blocks of memory that is its own; the lock serialises it.
+/// A block that is kept for a request of its class: the next one's address is in it.
+struct KeptBlock {
+    next: Option<NonNull<KeptBlock>>,
+}
+
+/// The heap's memory.
+struct Blocks {
+    holes: Heap,
+    /// By class, the one that was freed last first. Each came out of `holes` by its class's layout, and nobody has it.
+    kept: [Option<NonNull<KeptBlock>>; CLASSES],
+    kept_bytes: usize,
+}
+
+// SAFETY: the pointers are to memory that belongs to the heap, wherever it is used from; the lock is around all of it.
+unsafe impl Send for Blocks {}
+
+impl Blocks {
+    const fn new() -> Self {
+        Self { holes: Heap::empty(), kept: [None; CLASSES], kept_bytes: 0 }
+    }
+
+    fn alloc(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let class = Class::of(layout);
+        if let Some(block) = class.and_then(|class| self.take_kept(class)) {
+            return Some(block);
+        }
+        let layout = class.map_or(layout, Class::layout);
+        self.holes.allocate_first_fit(layout).ok().or_else(|| self.alloc_from_kept(layout))
+    }
+
+    /// Memory is short: gives back what is kept, the largest blocks first, until `layout` can be had.
+    #[cold]
+    fn alloc_from_kept(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        Class::all().rev().find_map(|class| {
+            while let Some(block) = self.take_kept(class) {
+                // SAFETY: it came out of `holes` by this layout, and nobody has it since it was kept.
+                unsafe { self.holes.deallocate(block, class.layout()) };
+            }
+            self.holes.allocate_first_fit(layout).ok()
+        })
+    }
+
+    /// # Safety
+    /// `block` came from [`alloc`](Self::alloc) with this layout, and nobody uses it any more.
+    unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
+        let Some(class) = Class::of(layout) else {
+            // SAFETY: passed on; what has no class came out of `holes` by this layout.
+            return unsafe { self.holes.deallocate(block, layout) };
+        };
+        let block = block.cast::<KeptBlock>();
+        // SAFETY:
+        // 1. The block is the caller's to give up, and the heap's from here on.
+        // 2. A block of the smallest class is larger than this, and aligned to more.
+        unsafe { block.write(KeptBlock { next: self.kept[class.index()] }) };
+        self.kept[class.index()] = Some(block);
+        self.kept_bytes += class.len_bytes();
+    }
+
+    fn take_kept(&mut self, class: Class) -> Option<NonNull<u8>> {
+        let block = self.kept[class.index()]?;
+        // SAFETY: `dealloc` wrote it there, and nobody has had the block since.
+        self.kept[class.index()] = unsafe { block.read() }.next;
+        self.kept_bytes -= class.len_bytes();
+        Some(block.cast())
+    }
+}
+
+// A block of any class holds what is written into it while it is kept.
+const _: () = assert!(size_of::<KeptBlock>() <= 16 && align_of::<KeptBlock>() <= 16);
+
+// SAFETY: the blocks handed out are disjoint, as large and aligned as was asked for, and the heap's own: the list of holes
+// hands out such, for the layout or its class's, which is no smaller; the lock serialises it.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let block = self.0.lock().allocate_first_fit(layout);
+        let block = self.0.lock().alloc(layout);
         block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller got `block` from `alloc` with this layout.
-            unsafe { self.0.lock().deallocate(block, layout) };
+            unsafe { self.0.lock().dealloc(block, layout) };
         }
     }
 }

@@ -25,7 +25,7 @@ fn accounts(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::", 4)
+    all_pass(lab, "counted::,heap::giving", 5)
 }
 
 fn switches(lab: &Lab) -> Result<(), Failed> {
