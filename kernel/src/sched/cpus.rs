@@ -338,9 +338,8 @@ impl QueueGuard<'_> {
     }
 
     /// Queues `thread`, which is in no queue and comes from elsewhere, on CPU number `cpu`: this one.
-    pub(super) fn push_arriving(&mut self, cpu: usize, thread: &Thread) {
+    pub(super) fn push_arriving(&mut self, cpu: usize, thread: &Thread, now_ns: u64) {
         thread.cpu.store(cpu, SeqCst);
-        let now_ns = tsc::now_ns();
         self.attach(thread, now_ns);
         self.push(thread, now_ns);
     }

@@ -86,17 +86,23 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
         }
         Arrival::Moved => trace_move(thread, last, target),
     }
-    if arrival == Arrival::Awake {
-        // Where it left off; that is seldom another queue than the one that it joins.
+    let slept_here = arrival == Arrival::Awake && last == target;
+    if arrival == Arrival::Awake && !slept_here {
+        // Its sleep counts where it left off.
         cpus::get(last).lock_queue().wake(thread, tsc::now_ns());
     }
-    push_to_cpu(target, thread);
+    push_to_cpu(target, thread, slept_here);
     target
 }
 
-fn push_to_cpu(target: usize, thread: &Thread) {
+/// Queues `thread`, which is in no queue and not running, with CPU number `target`; if it `slept_here`, that ends now.
+fn push_to_cpu(target: usize, thread: &Thread, slept_here: bool) {
     let mut queue = cpus::get(target).lock_queue();
-    queue.push_arriving(target, thread);
+    let now_ns = tsc::now_ns();
+    if slept_here {
+        queue.wake(thread, now_ns);
+    }
+    queue.push_arriving(target, thread, now_ns);
     // While nobody can take it out: once it runs, it may be gone at any time.
     let is_misplaced = !may_run_on(thread, target);
     drop(queue);
@@ -211,7 +217,7 @@ pub(super) fn balance(cpu: &Cpu, id: CpuId) {
     // Within the node, then across: where nobody would be better off on the next CPU, on one further away somebody may.
     while let Some((target, difference)) = push_to(id.index(), &candidates, near(None, id.index()), load_of) {
         if let Some(thread) = take_movable(id.index(), target, difference) {
-            push_to_cpu(target, thread);
+            push_to_cpu(target, thread, false);
             cpus::send_reschedule(target);
             return;
         }
