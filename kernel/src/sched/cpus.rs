@@ -140,6 +140,21 @@ pub(super) fn is_any_idle() -> bool {
     IDLE_COUNT.load(SeqCst) > 0
 }
 
+/// A CPU that idles takes no threads from here on. What it counts itself out and in meanwhile cancels out.
+pub(super) fn forget_idle() {
+    IDLE_COUNT.fetch_sub(1, SeqCst);
+}
+
+/// A CPU that idles is about to take threads again.
+pub(super) fn count_idle_again() {
+    IDLE_COUNT.fetch_add(1, SeqCst);
+}
+
+/// How many CPUs that threads may be given to run their idle thread.
+pub fn idle_count() -> u32 {
+    IDLE_COUNT.load(SeqCst)
+}
+
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {

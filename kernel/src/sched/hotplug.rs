@@ -14,6 +14,7 @@ use super::place::tell_misplaced;
 use super::{cpus, pool, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
+use crate::arch::tlb;
 use crate::debug::trace;
 
 /// Why a CPU could not be sent away or brought back.
@@ -74,7 +75,6 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     }
     trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     cpus::set_closed(cpu);
-    block.set_offline();
     pool::update_limits();
     // It sends away what waits there, then what runs: us, perhaps.
     tell_misplaced(cpu);
@@ -92,6 +92,9 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         // (It has looked at itself since it was closed: before, it may be about to run what it has taken.)
         let has_looked = !part.has_misplaced.load(SeqCst);
         if has_looked && part.is_idle() && part.waiting() == 0 && timer::is_empty(cpu) {
+            // Not before: while it runs threads it has to forget translations, and to stop for a panic.
+            block.set_offline();
+            cpus::forget_idle();
             return Ok(());
         }
         yield_now();
@@ -106,8 +109,11 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
         return Err(HotplugError::NothingToDo(cpu));
     }
     trace::event(Class::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
-    cpus::set_open(cpu);
     block.set_online();
+    // What was unmapped meanwhile; what is from here on it is asked to forget. So before it runs a thread.
+    tlb::flush_everywhere();
+    cpus::count_idle_again();
+    cpus::set_open(cpu);
     pool::update_limits();
     // It looks for work; threads that belong to it alone are misplaced where they are now.
     for other in cpus::open().iter() {

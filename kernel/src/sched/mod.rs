@@ -43,7 +43,7 @@ pub mod wait;
 #[cfg(debug_assertions)]
 pub use self::core::debug_assert_may_block;
 pub use self::core::{idle_forever, park, reap, start_cpu, unpark};
-pub use cpus::attach as attach_cpu;
+pub use cpus::{attach as attach_cpu, idle_count};
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
 pub use lend::{lend_weight, take_weight_back};
@@ -88,7 +88,7 @@ pub fn settle() {
 
 /// Blocks the calling thread for at least `ns` nanoseconds.
 pub fn sleep_ns(ns: u64) {
-    let deadline_ns = tsc::now_ns() + ns;
+    let deadline_ns = tsc::now_ns().saturating_add(ns);
     while tsc::now_ns() < deadline_ns {
         park(Some(deadline_ns));
     }

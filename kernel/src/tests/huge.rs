@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::policy::{NodePolicy, NodeSet};
-use frames::{Pfn, order_pages};
+use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
@@ -18,6 +18,7 @@ use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool;
 use crate::mm::{pages, space, zero};
 use crate::platform::nodes;
+use crate::sched::hotplug;
 use crate::{check, kernel_tests, sched, skip_if};
 
 const UNIT: u64 = 2 << 20;
@@ -239,6 +240,42 @@ kernel_tests! { "huge":
         reader.join();
         check!(punched.is_ok());
         check!(state.load(SeqCst) == 3, "the other cpu went on reading {}", state.load(SeqCst) - 3);
+        drop(file);
+        pool.check_all_back()?;
+    }
+
+    /// A CPU that was away while a page was taken out of a file has forgotten it when it is back.
+    fn a_cpu_that_comes_back_has_forgotten_what_is_gone() {
+        let last = sched::online_cpus().iter().last().unwrap_or(0);
+        skip_if!(last == 0, "needs a second cpu");
+        let pool = Pool::of(2)?;
+        let file = file(1)?;
+        check!(file.fallocate(0, UNIT, OnError::Keep, None).is_ok());
+        file.poison();
+        // In some places: an emulated CPU keeps a translation for each, and forgets some of them by itself, all if there
+        // are too many.
+        const PLACES: u64 = 64;
+        let dirty_there = || {
+            let file = file.clone();
+            let dirty = Arc::new(AtomicU64::new(u64::MAX));
+            let slot = dirty.clone();
+            let read = move || {
+                assert_eq!(percpu::this_cpu().id().index(), last);
+                let words = (0..PLACES).map(|place| file.base() + (100 + place) * PAGE_SIZE);
+                // SAFETY: as in `read_ends`.
+                slot.store(words.filter(|word| unsafe { (*word as *const u64).read_volatile() } != 0).count() as u64, SeqCst);
+            };
+            let thread = sched::spawn_on(runqueue::CpuMask::single(last), "test/huge", read);
+            thread.into_iter().for_each(sched::JoinHandle::join);
+            dirty.load(SeqCst)
+        };
+        check!(dirty_there() == PLACES);
+        check!(hotplug::offline(last).is_ok());
+        let punched = file.punch_hole(0, UNIT);
+        check!(hotplug::online(last).is_ok());
+        let dirty = dirty_there();
+        check!(punched.is_ok());
+        check!(dirty == 0, "cpu {last} still reads what was in {dirty} places of a page that is gone");
         drop(file);
         pool.check_all_back()?;
     }

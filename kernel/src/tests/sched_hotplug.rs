@@ -8,7 +8,7 @@ use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
 use super::sched_share::Spinners;
-use crate::arch::{percpu, tsc};
+use crate::arch::{cpu, percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
 use crate::platform::nodes;
@@ -80,6 +80,39 @@ kernel_tests! { "sched":
         }
         check!(bound() > away.get(), "the bound thread did not come home");
         check!(sched::switches_of(last) >= switches + 4, "nothing runs on cpu {last} again");
+    }
+
+    /// Who looks for an idle CPU finds none that is away.
+    fn a_cpu_that_is_away_does_not_count_as_idle() {
+        skip_if!(cpus().len() < 2, "needs two cpus");
+        sched::settle();
+        // The calling thread keeps one busy, the others are left alone: at most of many looks they idle.
+        let settled = |idle: usize| {
+            let start_ns = tsc::now_ns();
+            loop {
+                let is_right = |_: &u32| {
+                    let look_ns = tsc::now_ns();
+                    while tsc::now_ns() - look_ns < 10_000 {
+                        cpu::relax();
+                    }
+                    sched::idle_count() as usize == idle
+                };
+                let right = (0..1000).filter(is_right).count();
+                if right > 900 || tsc::now_ns() - start_ns > 5_000_000_000 {
+                    return if right > 900 { idle } else { sched::idle_count() as usize };
+                }
+            }
+        };
+        let others = cpus().len() - 1;
+        let all = settled(others);
+        check!(all == others, "{all} of {others} other cpus idle");
+        last_goes_and_comes_back(|_| {
+            let left = settled(others - 1);
+            check!(left == others - 1, "{left} cpus idle of {} that are left", others - 1);
+            Ok(())
+        })?;
+        let back = settled(others);
+        check!(back == others, "{back} of {others} other cpus idle when all are back");
     }
 
     /// A job that runs when a CPU leaves still does every unit once.

@@ -34,7 +34,7 @@ pub fn flush_here() {
 pub fn flush_everywhere() {
     assert!(interrupts::are_enabled(), "a flush everywhere is waited for, with interrupts on");
     let ticket = TICKETS.draw();
-    // CPUs that come online later have never seen the mapping.
+    // CPUs that come online later flush before they run a thread (`sched/hotplug.rs`), if they ever ran one.
     let mut asked = [false; MAX_CPUS];
     {
         let _irq = IrqGuard::new();
