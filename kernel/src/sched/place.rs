@@ -4,7 +4,7 @@
 //! The choices themselves are `runqueue::balance`; here they are carried out.
 
 use core::fmt;
-use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use ::trace::{Class, Event};
 use runqueue::{CpuMask, choose_cpu, push_to, steal_from};
@@ -71,13 +71,13 @@ pub fn set_node_preference(thread: &Thread, node: Option<usize>) {
 /// CPU that suits it best, which is returned. Interrupts are off.
 pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
     let last = thread.cpu.load(SeqCst);
-    let target = if thread.on_cpu.load(SeqCst) {
+    let choice = if thread.on_cpu.load(SeqCst) {
         // Still leaving its CPU: that one will have left it before it looks at its queue again.
-        last
+        CpuMask::EMPTY
     } else {
-        let near = near(thread.preferred_node(), last);
-        choose_cpu(last, &eligible(thread), near, load_of).unwrap_or(last)
+        eligible(thread)
     };
+    let target = choose_cpu(last, &choice, near(thread.preferred_node(), last), load_of).unwrap_or(last);
     // Before it is queued, and may run at once on the other CPU.
     match arrival {
         Arrival::New | Arrival::Awake => {
@@ -92,6 +92,12 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
         cpus::get(last).lock_queue().wake(thread, tsc::now_ns());
     }
     push_to_cpu(target, thread, slept_here);
+    if !cpus::get(target).is_idle() {
+        // Where a CPU began to idle after it was looked at: it counts itself before it looks at the queues, so either
+        // it sees the thread there, or we see that it idles.
+        fence(SeqCst);
+        cpus::idle(&choice).take(1).for_each(cpus::send_reschedule);
+    }
     target
 }
 

@@ -357,6 +357,26 @@ kernel_tests! { "pools":
         check!(*allowed.lock() == CpuMask::ALL, "{}", *allowed.lock());
     }
 
+    /// A worker that has worked on one CPU does not wait for that one when the next item may run elsewhere.
+    fn the_last_items_cpus_hold_nobody() {
+        let last = sched::online_cpus().iter().last().unwrap_or(0);
+        skip_if!(last == 0, "needs two cpus");
+        let pool = unbound()?;
+        let (item, turn) = must(pool::submit_fn(pool, Request::new().on(CpuMask::single(last)), || ()))?;
+        pool::wait(&*item, turn);
+        // It rests, the one that is called next.
+        check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
+        let mut spinners = Spinners::new();
+        spinners.start(Spawn::new("test/load").nice(Nice::MIN).on(CpuMask::single(last)))?;
+        spinners.measure(20_000_000)?;
+        let start_ns = tsc::now_ns();
+        let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), || ()))?;
+        pool::wait(&*item, turn);
+        let ns = tsc::now_ns() - start_ns;
+        spinners.skip_if_stolen(400_000_000)?;
+        check!(ns < 500_000_000, "it took {} ms behind the load on cpu {last}", ns / 1_000_000);
+    }
+
     fn node_pools_work_on_their_nodes() {
         skip_if!(nodes::nodes().len() < 2, "needs two nodes");
         for node in 0..nodes::nodes().len() {

@@ -291,6 +291,8 @@ impl Pool {
                     if wake_manager {
                         manager::wake();
                     }
+                    // Woken for an item of another set of CPUs, it is not to wait for those of the last one.
+                    self.bind(&CpuMask::ALL);
                     park(None);
                 }
                 Next::Leave => return,
