@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 use ktask::{HugePages, Job};
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
+use spin::Once;
+use workpool::Turn;
 
 use crate::arch::irq::{IrqGuard, IrqLock};
 use crate::arch::lock_class::LockClass;
@@ -16,10 +18,11 @@ use crate::jobs::platform::Kernel;
 use crate::mm::{pages, zero_pool};
 use crate::platform::nodes;
 use crate::sched::mutex::Mutex;
+use crate::sched::pool::{self, Item, Request, Work};
 use crate::sched::{self, JoinHandle};
 
 /// Every kind of misuse, by its name in `fault.misuse`.
-const ALL: [(&str, fn()); 17] = [
+const ALL: [(&str, fn()); 19] = [
     ("lock-order", lock_order),
     ("lock-rank", lock_rank),
     ("lock-twice", lock_twice),
@@ -34,6 +37,8 @@ const ALL: [(&str, fn()); 17] = [
     ("mutex-stranger", mutex_stranger),
     ("mutex-of-caller", mutex_of_caller),
     ("join-self", join_self),
+    ("wait-own-item", wait_own_item),
+    ("flush-own-pool", flush_own_pool),
     ("write-after-free", write_after_free),
     ("write-clean-page", write_clean_page),
     ("free-twice", free_twice),
@@ -213,6 +218,34 @@ fn join_self() {
     *own = Some(handle.clone());
     drop(own);
     handle.join();
+}
+
+/// An item that waits for its own turn. It is told which that is once it has begun.
+fn wait_own_item() {
+    struct Narcissus {
+        work: Work,
+        turn: Once<Turn>,
+    }
+    impl Item for Narcissus {
+        fn work(&self) -> &Work {
+            &self.work
+        }
+        fn run(&self) {
+            pool::wait(self, *self.turn.wait());
+        }
+    }
+    let Some(unbound) = pool::unbound() else { return };
+    let item = Arc::new(Narcissus { work: Work::new(), turn: Once::new() });
+    let Ok(turn) = unbound.submit(item.clone(), Request::new()) else { return };
+    item.turn.call_once(|| turn);
+    pool::wait(&*item, turn);
+}
+
+fn flush_own_pool() {
+    let Some(unbound) = pool::unbound() else { return };
+    if let Ok((item, turn)) = pool::submit_fn(unbound, Request::new(), || unbound.flush()) {
+        pool::wait(&*item, turn);
+    }
 }
 
 /// Writes one byte of a page that was freed, then has that page allocated again.

@@ -18,7 +18,7 @@ use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place::{self, Arrival};
-use super::preempt::{make_runnable, note_quota};
+use super::preempt::{make_runnable, settle_quota, take_quota};
 use super::spawn;
 use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
@@ -158,23 +158,14 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
 /// The running CPU goes from a thread of one group to one of another, or what they use is limited.
 #[cold]
 fn switch_groups(cpu: &Cpu, id: CpuId, previous: &Thread, next: &Thread, now_ns: u64) {
-    count_quota(cpu, previous, now_ns);
+    settle_quota(cpu, previous, now_ns);
     if !Arc::ptr_eq(previous.group(), next.group()) {
         previous.group().leave(id.index(), now_ns);
         next.group().enter(id.index(), now_ns);
     }
-    cpu.quota_counted_until_ns.store(now_ns, Relaxed);
-    note_quota(cpu, next.group().left_ns(now_ns), now_ns);
+    take_quota(cpu, next, now_ns);
+    // At once, where nothing is left: who wakes up for less time than the timer takes would else never be stopped.
     timer::fire_by(cpu, cpu.quota_end_ns.load(Relaxed));
-}
-
-/// Counts what `running` used here since this was last done against its group's quota.
-pub(super) fn count_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
-    if cpu.quota_end_ns.load(Relaxed) != u64::MAX {
-        let counted_until_ns = cpu.quota_counted_until_ns.load(Relaxed);
-        cpu.quota_counted_until_ns.store(now_ns, Relaxed);
-        running.group().count_against_quota(now_ns.saturating_sub(counted_until_ns), now_ns);
-    }
 }
 
 /// First thing on a thread's stack after a switch to it: lets go of the thread

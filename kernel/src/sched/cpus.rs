@@ -40,10 +40,11 @@ pub(super) struct Cpu {
     pub(super) need_resched: AtomicBool,
     /// When the running thread has to give way to one that waits.
     pub(super) slice_end_ns: AtomicU64,
-    /// When the running thread's group has used up what it may; nothing limits it: `u64::MAX`.
+    /// Until when the running thread may run before its group's quota is looked at; nothing limits it: `u64::MAX`.
     pub(super) quota_end_ns: AtomicU64,
-    /// Up to when the running thread's group, which has a quota, was told what it used here.
-    pub(super) quota_counted_until_ns: AtomicU64,
+    /// The piece of the quota that was taken for it, and when.
+    pub(super) quota_taken_ns: AtomicU64,
+    pub(super) quota_taken_at_ns: AtomicU64,
     /// When this CPU next looks whether it has too much to do.
     pub(super) next_balance_ns: AtomicU64,
     /// Switches from one thread to another.
@@ -65,7 +66,8 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         need_resched: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
         quota_end_ns: AtomicU64::new(u64::MAX),
-        quota_counted_until_ns: AtomicU64::new(0),
+        quota_taken_ns: AtomicU64::new(0),
+        quota_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
         timers: Timers::new(),

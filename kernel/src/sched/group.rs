@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use runqueue::{Budget, Piece, Quota};
 use spin::LazyLock;
 
 use super::account::RunClock;
@@ -13,42 +14,26 @@ use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::MAX_CPUS;
 use crate::arch::tsc;
 
-/// How much CPU time a group may use: `quota_ns` in every period of `period_ns`, over all CPUs together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// CPU time in each period.
-    pub quota_ns: u64,
-    /// Length of a period.
-    pub period_ns: u64,
-}
-
-impl Quota {
-    /// The number of CPUs that the quota keeps busy, rounded up.
-    pub fn cpus(self) -> usize {
-        self.quota_ns.div_ceil(self.period_ns.max(1)).max(1) as usize
-    }
-}
-
 /// Threads that are accounted for, and limited, together. A new thread is in its
 /// creator's group unless it is put into another.
 ///
-/// A limit is kept by each CPU on its own timer: the group may overrun by what its threads use
-/// on other CPUs until these look, at most a slice each.
+/// A CPU that runs a thread of a group with a quota first takes a piece of what is left of it, and has its timer come
+/// when that is used up; what it does not use it gives back. So all CPUs together stay within the quota, but for the
+/// time that an interrupt takes to come. A piece counts for the period in which it was taken.
 #[derive(Debug)]
 pub struct Group {
     name: String,
     quota: Option<Quota>,
+    /// What it has used of that.
+    budget: Option<IrqLock<Budget>>,
     /// CPU time by CPU, each of which runs while that CPU runs a thread of the group.
     shards: Box<[Shard]>,
     /// CPU time that others used for threads of this group.
     helped_ns: AtomicU64,
     /// CPU time that threads of this group used for others.
     given_ns: AtomicU64,
-    /// Number of the period that `used_ns` is about.
-    period: AtomicU64,
-    /// Held while a period is settled.
-    settling: IrqLock<()>,
-    used_ns: AtomicU64,
+    /// CPUs that run threads of the group, where it has a quota.
+    running_cpus: AtomicU64,
     /// Times that a thread had to wait for the next period.
     throttled: AtomicU64,
 }
@@ -74,13 +59,12 @@ impl Group {
     pub fn new(name: &str, quota: Option<Quota>) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
-            quota: quota.map(|quota| Quota { period_ns: quota.period_ns.max(1), ..quota }),
+            quota,
+            budget: quota.map(|quota| IrqLock::of(LockClass::GROUP_PERIOD, Budget::new(quota))),
             shards: (0..MAX_CPUS).map(|_| Shard(RunClock::new())).collect(),
             helped_ns: AtomicU64::new(0),
             given_ns: AtomicU64::new(0),
-            period: AtomicU64::new(0),
-            settling: IrqLock::of(LockClass::GROUP_PERIOD, ()),
-            used_ns: AtomicU64::new(0),
+            running_cpus: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
         })
     }
@@ -123,60 +107,52 @@ impl Group {
     /// CPU number `cpu`, the running one, goes from a thread of another group to one of this. Interrupts are off.
     pub(super) fn enter(&self, cpu: usize, now_ns: u64) {
         self.shards[cpu].0.start(now_ns);
+        if self.quota.is_some() {
+            self.running_cpus.fetch_add(1, Relaxed);
+        }
     }
 
     /// CPU number `cpu`, the running one, goes from a thread of this group to one of another. Interrupts are off.
     pub(super) fn leave(&self, cpu: usize, now_ns: u64) {
         self.shards[cpu].0.stop(now_ns);
+        if self.quota.is_some() {
+            self.running_cpus.fetch_sub(1, Relaxed);
+        }
     }
 
     /// `ns` of CPU time were used by threads of the group `by` for one of this group.
     fn charge_help(&self, by: &Self, ns: u64) {
         self.helped_ns.fetch_add(ns, Relaxed);
         by.given_ns.fetch_add(ns, Relaxed);
-        if self.quota.is_some() {
-            self.count_against_quota(ns, tsc::now_ns());
+        if let Some(budget) = &self.budget {
+            budget.lock().charge(ns, tsc::now_ns());
         }
     }
 
-    /// The group's threads used `ns` of CPU time up to now.
-    pub(super) fn count_against_quota(&self, ns: u64, now_ns: u64) {
-        if let Some(quota) = self.quota {
-            self.enter_period(quota, now_ns);
-            self.used_ns.fetch_add(ns, SeqCst);
+    /// The running CPU takes a piece of what is left of the quota, to be [settled](Self::settle); `None` when nothing limits
+    /// the group.
+    pub(super) fn take_piece(&self, now_ns: u64) -> Option<Piece> {
+        // Relaxed: a hint.
+        let sharing = self.running_cpus.load(Relaxed);
+        self.budget.as_ref().map(|budget| budget.lock().take(now_ns, sharing))
+    }
+
+    /// The running CPU has taken `piece`, and run threads of the group since.
+    pub(super) fn settle(&self, piece: Piece, now_ns: u64) {
+        if let Some(budget) = &self.budget {
+            budget.lock().settle(piece, now_ns);
         }
     }
 
-    /// What was used beyond the quota counts for the next period.
-    fn enter_period(&self, quota: Quota, now_ns: u64) {
-        let number = now_ns / quota.period_ns;
-        if self.period.load(SeqCst) >= number {
-            return;
-        }
-        // Whoever is first in the new period settles the old one; others wait for that, to see what is left in the new one.
-        let _settling = self.settling.lock();
-        let last = self.period.load(SeqCst);
-        if last < number {
-            let granted_ns = quota.quota_ns.saturating_mul(number - last);
-            let settle = |used: u64| Some(used.saturating_sub(granted_ns));
-            // Always `Some`: this cannot fail.
-            let _ = self.used_ns.fetch_update(SeqCst, SeqCst, settle);
-            self.period.store(number, SeqCst);
-        }
-    }
-
-    /// CPU time that the group may still use in this period; `None` when nothing limits it.
-    pub(super) fn left_ns(&self, now_ns: u64) -> Option<u64> {
-        let quota = self.quota?;
-        self.enter_period(quota, now_ns);
-        Some(quota.quota_ns.saturating_sub(self.used_ns.load(SeqCst)))
+    /// Whether nothing is left of the quota in this period.
+    pub(super) fn is_used_up(&self, now_ns: u64) -> bool {
+        self.budget.as_ref().is_some_and(|budget| budget.lock().left_ns(now_ns) == 0)
     }
 
     /// One of the group's threads has to wait; returns until when.
     pub(super) fn throttle(&self, now_ns: u64) -> u64 {
         self.throttled.fetch_add(1, Relaxed);
-        let period_ns = self.quota.map_or(1, |quota| quota.period_ns);
-        (now_ns / period_ns + 1).saturating_mul(period_ns)
+        self.quota.map_or(now_ns, |quota| quota.next_period_ns(now_ns))
     }
 }
 

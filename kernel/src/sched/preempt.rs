@@ -1,11 +1,11 @@
 //! When the running thread has to make room: another one woke up, its slice or its group's quota is over, it may not be
 //! on this CPU any more, or it wants to.
 
-use runqueue::{Nice, Reason};
+use runqueue::{Nice, Piece, Reason};
 
 use ::trace::Why;
 
-use super::core::{block_if, count_quota, run_next, switch_to};
+use super::core::{block_if, run_next, switch_to};
 use super::cpus::{self, Cpu, here};
 use super::place::{self, Arrival};
 use super::table::AllThreads;
@@ -15,9 +15,6 @@ use crate::arch::irq::{IrqGuard, debug_assert_no_locks};
 use crate::arch::percpu::CpuId;
 use crate::arch::tsc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
-
-/// The shortest time for which a thread is let run before its group's quota is looked at.
-const QUOTA_GRAIN_NS: u64 = 100_000;
 
 /// Puts a thread that is in no queue and not running into a run queue.
 pub(super) fn make_runnable(thread: &Thread, arrival: Arrival) {
@@ -45,19 +42,32 @@ fn must_reschedule(cpu: &Cpu) -> bool {
     if slice_is_over && !must {
         cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
     }
-    count_quota(cpu, running, now_ns);
-    let left_ns = running.group().left_ns(now_ns);
-    note_quota(cpu, left_ns, now_ns);
-    let must = must || left_ns == Some(0);
+    settle_quota(cpu, running, now_ns);
+    let must = must || !take_quota(cpu, running, now_ns);
     cpu.need_resched.store(must, Relaxed);
     timer::program(cpu);
     must
 }
 
-/// Has the timer come when the running thread's group has used up what it may.
-pub(super) fn note_quota(cpu: &Cpu, left_ns: Option<u64>, now_ns: u64) {
-    let end_ns = left_ns.map_or(u64::MAX, |left_ns| now_ns + left_ns.max(QUOTA_GRAIN_NS));
-    cpu.quota_end_ns.store(end_ns, Relaxed);
+/// Takes a piece of the quota of `running`'s group, if it has one, for `running` to be let run until that is used up; whether
+/// any was left. The last piece was [settled](settle_quota).
+pub(super) fn take_quota(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
+    let Some(piece) = running.group().take_piece(now_ns) else {
+        cpu.quota_end_ns.store(u64::MAX, Relaxed);
+        return true;
+    };
+    cpu.quota_taken_ns.store(piece.len_ns, Relaxed);
+    cpu.quota_taken_at_ns.store(piece.taken_at_ns, Relaxed);
+    cpu.quota_end_ns.store(piece.end_ns(), Relaxed);
+    piece.len_ns > 0
+}
+
+/// Counts what `running` used here against its group's quota, instead of the piece that was taken for it.
+pub(super) fn settle_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
+    if cpu.quota_end_ns.load(Relaxed) != u64::MAX {
+        let (len_ns, taken_at_ns) = (cpu.quota_taken_ns.load(Relaxed), cpu.quota_taken_at_ns.load(Relaxed));
+        running.group().settle(Piece { len_ns, taken_at_ns }, now_ns);
+    }
 }
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. `irq` keeps interrupts off.
@@ -82,6 +92,15 @@ pub fn yield_now() {
     if cpu.waiting() > 0 {
         give_way(&irq, cpu, id, Reason::Yield);
     }
+}
+
+/// Whether the quota of `running`'s group, if it has one, lets it run on.
+fn may_go_on(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
+    if now_ns < cpu.quota_end_ns.load(Relaxed) {
+        return true;
+    }
+    settle_quota(cpu, running, now_ns);
+    take_quota(cpu, running, now_ns)
 }
 
 /// Has the running thread wait for its group's next period. Interrupts are off.
@@ -136,9 +155,10 @@ pub fn interrupt_return() {
     } else if cpu.need_resched.load(Relaxed) {
         cpu.need_resched.store(false, Relaxed);
         let now_ns = tsc::now_ns();
-        match running.group().left_ns(now_ns) {
-            Some(0) => throttle(running, now_ns),
-            _ => give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver),
+        if may_go_on(cpu, running, now_ns) {
+            give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver);
+        } else {
+            throttle(running, now_ns);
         }
     }
 }

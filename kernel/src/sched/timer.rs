@@ -102,7 +102,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         // A throttled thread is not in `park`. What its group has used too much may take up another period: then it
         // must not even begin to run, a late timer would give it what it may not have.
         let is_throttled = thread.is_throttled.load(SeqCst);
-        if is_throttled && thread.group().left_ns(now_ns) == Some(0) {
+        if is_throttled && thread.group().is_used_up(now_ns) {
             thread.timer_node().set_key(thread.group().throttle(now_ns));
             sleepers.push(&TimerNodes, tid);
             continue;

@@ -13,12 +13,12 @@ use params::registry::{
 use runqueue::{CpuMask, Nice};
 
 use super::counted;
-use super::sched_share::Spinners;
+use super::sched_share::{Spinners, a_quota};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
 use crate::platform::nodes;
-use crate::sched::group::{Group, Quota};
+use crate::sched::group::Group;
 use crate::sched::pool::{self, Item, Pool, Request, SubmitError, Work};
 use crate::sched::wait::Completion;
 use crate::sched::{self, Spawn, snapshot};
@@ -493,7 +493,7 @@ kernel_tests! { "pools":
     /// Helpers' time counts against the quota of who asked, in the end.
     fn a_quota_holds_with_helpers() {
         skip_if!(percpu::online_count() < 2 || !jobs_have_helpers(), "no helpers here");
-        let quota = Quota { quota_ns: 30_000_000, period_ns: 20_000_000 };
+        let quota = a_quota(30_000_000, 20_000_000);
         let group = Group::new("test", Some(quota));
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();
@@ -519,7 +519,7 @@ kernel_tests! { "pools":
         sched::settle();
         let (usage, elapsed_ns) = (group.usage(), tsc::now_ns() - start_ns);
         // In whole periods, and one more; and what the last job used beyond: at most all that it had to do.
-        let allowed_ns = (elapsed_ns / quota.period_ns + 2) * quota.quota_ns + 40 * 200_000;
+        let allowed_ns = (elapsed_ns / quota.period_ns() + 2) * quota.quota_ns() + 40 * 200_000;
         // A turn of the loop during which the host had the CPU counts as used: a tenth for that.
         check!(usage.cpu_time_ns <= allowed_ns + allowed_ns / 10, "{usage:?} in {elapsed_ns} ns, {allowed_ns} ns allowed");
         check!(usage.helped_ns > 0, "{usage:?}: nobody helped");

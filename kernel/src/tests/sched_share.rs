@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use ktask::{Items, Job, Platform};
-use runqueue::{CpuMask, Nice};
+use runqueue::{CpuMask, Nice, Quota};
 
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::jobs::platform::Kernel;
-use crate::sched::group::{Group, Quota};
+use crate::sched::group::Group;
 use crate::sched::{self, AffinityError, JoinHandle, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
@@ -111,6 +111,11 @@ fn last_cpu() -> CpuMask {
 
 fn nice(level: i8) -> Nice {
     Nice::new(level).unwrap_or_default()
+}
+
+/// A quota that a group can have.
+pub(super) fn a_quota(quota_ns: u64, period_ns: u64) -> Quota {
+    Quota::new(quota_ns, period_ns).expect("a quota that a group can have")
 }
 
 kernel_tests! { "sched":
@@ -290,7 +295,7 @@ kernel_tests! { "sched":
     }
 
     fn a_quota_is_kept() {
-        let quota = Quota { quota_ns: 10_000_000, period_ns: 50_000_000 };
+        let quota = a_quota(10_000_000, 50_000_000);
         let group = Group::new("test", Some(quota));
         let mut spinners = Spinners::new();
         for _ in 0..2 {
@@ -305,6 +310,31 @@ kernel_tests! { "sched":
         // The last period may have been used up already, and one CPU may run on while another looks.
         check!(usage.cpu_time_ns <= allowed_ns + allowed_ns / 4 + 20_000_000, "{usage:?} in {elapsed_ns} ns");
         check!(usage.cpu_time_ns >= allowed_ns / 2, "{usage:?} in {elapsed_ns} ns");
+        check!(usage.throttled >= 5, "{usage:?}");
+    }
+
+    /// To run for no longer than a timer takes does not help.
+    fn short_bursts_keep_to_the_quota() {
+        let group = Group::new("test", Some(a_quota(5_000_000, 50_000_000)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let bursts = Spawn::new("test/bursts").group(&group).start(move || {
+            while !told.load(SeqCst) {
+                let start_ns = tsc::now_ns();
+                while tsc::now_ns() - start_ns < 60_000 {
+                    core::hint::spin_loop();
+                }
+                sched::sleep_ns(10_000);
+            }
+        });
+        let bursts = bursts.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let start_ns = tsc::now_ns();
+        sched::sleep_ns(600_000_000);
+        let elapsed_ns = tsc::now_ns() - start_ns;
+        let usage = group.usage();
+        stop.store(true, SeqCst);
+        bursts.join();
+        check!(usage.cpu_time_ns <= elapsed_ns / 10 + elapsed_ns / 20 + 10_000_000, "{usage:?} in {elapsed_ns} ns");
         check!(usage.throttled >= 5, "{usage:?}");
     }
 
@@ -332,7 +362,7 @@ kernel_tests! { "sched":
         check!(usage.helped_ns >= 5_000_000, "{} ns of help for {}", usage.helped_ns, group.name());
         check!(usage.cpu_time_ns > usage.helped_ns, "{usage:?}");
 
-        let narrow = Group::new("narrow", Some(Quota { quota_ns: 15_000_000, period_ns: 10_000_000 }));
+        let narrow = Group::new("narrow", Some(a_quota(15_000_000, 10_000_000)));
         let seen = Arc::new(AtomicUsize::new(0));
         for (spawn, expected) in [
             (Spawn::new("test/mask").on(last_cpu()), 1),

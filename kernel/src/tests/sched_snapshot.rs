@@ -6,10 +6,10 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice};
 
-use super::sched_share::Spinners;
+use super::sched_share::{Spinners, a_quota};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
-use crate::sched::group::{Group, Quota};
+use crate::sched::group::Group;
 use crate::sched::snapshot::{self, ThreadReport, ThreadState};
 use crate::sched::{self, JoinHandle, Spawn, Thread};
 use crate::{check, kernel_tests};
@@ -80,7 +80,7 @@ kernel_tests! { "sched":
         sched::settle();
         check!(report_of(&ended).is_none(), "a freed thread is listed");
 
-        let quota = Quota { quota_ns: 1_000_000, period_ns: 200_000_000 };
+        let quota = a_quota(1_000_000, 200_000_000);
         let group = Group::new("test", Some(quota));
         let mut limited = Spinners::new();
         limited.start(Spawn::new("test/limited").group(&group))?;

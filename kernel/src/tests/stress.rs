@@ -13,6 +13,7 @@ use ktask::{Items, Job};
 use runqueue::CpuMask;
 use spin::Once;
 
+use super::sched_share::a_quota;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::HugeFile;
@@ -21,7 +22,7 @@ use crate::jobs::platform::Kernel;
 use crate::kernel_tests;
 use crate::mm::huge::HugeSize;
 use crate::mm::pages;
-use crate::sched::group::{Group, Quota};
+use crate::sched::group::Group;
 use crate::sched::hotplug::{HotplugError, offline, online};
 use crate::sched::mutex::Mutex;
 use crate::sched::wait::{Completion, Semaphore, WaitQueue};
@@ -289,7 +290,7 @@ fn affinity() -> Result<(), String> {
 
 /// A group that may use a part of the time, whose threads sleep and run; what it has used is what they have.
 fn quota() -> Result<(), String> {
-    let group = Group::new("stress", Some(Quota { quota_ns: 4_000_000, period_ns: 8_000_000 }));
+    let group = Group::new("stress", Some(a_quota(4_000_000, 8_000_000)));
     let free = Group::new("stress/free", None);
     for group in [&group, &free] {
         let threads = crowd(4, Spawn::new("stress/limited").group(group), |number| {

@@ -21,7 +21,7 @@ const fn case(name: &'static str, message: &'static [&'static str]) -> Case {
 /// Where the misuse is.
 const PLACE: &str = "kernel/src/debug/misuse.rs:";
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 19] = [
     case("lock-order", &["invariant 9", "lock order", PLACE, "seen before", PLACE]),
     case(
         "lock-rank",
@@ -46,6 +46,8 @@ const CASES: [Case; 17] = [
     case("mutex-stranger", &["invariant 24", "misuse/stranger lets go of", "does not hold"]),
     case("mutex-of-caller", &["invariant 26", "is wanted at", PLACE, "by helper", "whose caller holds"]),
     case("join-self", &["invariant 27", "misuse/narcissus joins itself"]),
+    case("wait-own-item", &["invariant 27", "waits for the work item that it is at"]),
+    case("flush-own-pool", &["invariant 27", "is at an item of pool any, and waits for all of them"]),
     case(
         "write-after-free",
         &["invariant 12", "was written to after it was freed", "offset 0x123", "1 words"],

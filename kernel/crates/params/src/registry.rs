@@ -217,6 +217,8 @@ pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
         "mutex-stranger",
         "mutex-of-caller",
         "join-self",
+        "wait-own-item",
+        "flush-own-pool",
         "write-after-free",
         "write-clean-page",
         "free-twice",

@@ -7,6 +7,7 @@
 //! * [`balance`]: which CPU a woken thread runs on, and whom an idle CPU
 //!   relieves.
 //! * [`mask`]: sets of CPUs.
+//! * [`quota`]: how much a group of threads may use.
 //! * [`park`]: how a thread goes to sleep without missing its wake-up.
 //!
 //! No unsafe code, no allocation. With `--cfg loom` the park state is built on
@@ -21,6 +22,7 @@ pub mod heap;
 pub mod list;
 pub mod mask;
 pub mod park;
+pub mod quota;
 pub mod weight;
 
 mod sync;
@@ -32,6 +34,7 @@ pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};
 pub use mask::{CpuMask, SharedCpuMask};
 pub use park::{ParkDecision, ParkState, UnparkAction};
+pub use quota::{Budget, Piece, Quota, QuotaError};
 pub use weight::{Nice, Weight};
 
 /// CPUs that a [`CpuMask`] can hold.

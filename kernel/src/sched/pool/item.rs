@@ -187,7 +187,16 @@ pub fn cancel(item: &dyn Item, turn: Turn) -> bool {
 }
 
 /// Returns once `turn` of `item` is over: it was done, or cancelled.
+///
+/// # Panics
+/// In debug builds, when the calling thread is at it: it would wait for itself.
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn wait(item: &dyn Item, turn: Turn) {
+    debug_assert!(
+        worker_of(item, turn).is_none_or(|worker| !core::ptr::eq(&*worker, thread::current())),
+        "invariant 27: {} waits for the work item that it is at",
+        thread::current_name()
+    );
     let work = item.work();
     work.waiting.fetch_add(1, SeqCst);
     // See `Work::tell`.

@@ -222,9 +222,18 @@ impl Pool {
         Some(taken.0)
     }
 
-    /// Returns once everything that was queued here before has ended. Not to be called by an item of
-    /// this pool, which would wait for itself.
+    /// Returns once everything that was queued here before has ended.
+    ///
+    /// # Panics
+    /// In debug builds, when the calling thread is at an item of this pool: it would wait for itself.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn flush(&self) {
+        debug_assert!(
+            !self.is_own_worker(thread::current()),
+            "invariant 27: {} is at an item of pool {}, and waits for all of them",
+            thread::current_name(),
+            self.name
+        );
         let barrier = self.state.lock().next_item();
         // Before the first look: who ends an item after it sees that somebody waits.
         self.flushing.fetch_add(1, SeqCst);
@@ -268,6 +277,14 @@ impl Pool {
     /// The thread of worker number `worker`, if there is one.
     fn thread_of(&self, worker: usize) -> Option<Arc<Thread>> {
         self.threads.get(worker)?.lock().clone()
+    }
+
+    /// Whether `thread` is one of the pool's workers.
+    fn is_own_worker(&self, thread: &Thread) -> bool {
+        let is_it = |slot: &IrqLock<Option<Arc<Thread>>>| {
+            slot.lock().as_ref().is_some_and(|worker| core::ptr::eq(&**worker, thread))
+        };
+        self.threads.iter().any(is_it)
     }
 
     /// Wakes worker number `worker`, who was called.

@@ -1,0 +1,173 @@
+//! How much CPU time a group of threads may use, and what it has used of it.
+//!
+//! A CPU that is about to run a thread of the group [takes](Budget::take) a piece of what is left, has its timer come when
+//! that is used up, and [settles](Budget::settle) then, or when it goes on to another group: what it did not use it
+//! gives back. So all CPUs together stay within the quota, in every period, but for the time that an
+//! interrupt takes to come; and what they overran they have less of in the next. (Linux's CFS bandwidth control hands
+//! out slices in the same way, of one length.)
+
+use core::fmt;
+use core::ops::RangeInclusive;
+
+use crate::MAX_CPUS;
+use crate::entity::SLICE_NS;
+
+/// Periods that a quota may have: shorter ones would be all interrupts, and who has used up a longer one seems to have
+/// ended.
+const PERIODS_NS: RangeInclusive<u64> = 1_000_000..=3_600_000_000_000;
+/// The least that a group may be granted in a period.
+const LEAST_QUOTA_NS: u64 = LEAST_PIECE_NS;
+/// The shortest time for which a CPU runs a group's threads before it looks at the quota again, while there is some left.
+pub const LEAST_PIECE_NS: u64 = 100_000;
+
+/// How much CPU time a group may use: so much in every period, over all CPUs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    quota_ns: u64,
+    period_ns: u64,
+}
+
+/// A quota that no group can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaError {
+    /// The period, in nanoseconds, is too short or too long.
+    Period(u64),
+    /// The CPU time in each period, in nanoseconds, is too short to do anything, or more than all CPUs have.
+    Time(u64),
+}
+
+impl fmt::Display for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Period(ns) => {
+                let (least, most) = (PERIODS_NS.start(), PERIODS_NS.end());
+                write!(f, "a quota's period of {ns} ns is not between {least} and {most}")
+            }
+            Self::Time(ns) => {
+                let least = LEAST_QUOTA_NS;
+                write!(
+                    f,
+                    "a quota of {ns} ns is not between {least} and what {MAX_CPUS} cpus have in its period"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for QuotaError {}
+
+impl Quota {
+    /// `quota_ns` of CPU time in every `period_ns`.
+    pub fn new(quota_ns: u64, period_ns: u64) -> Result<Self, QuotaError> {
+        if !PERIODS_NS.contains(&period_ns) {
+            return Err(QuotaError::Period(period_ns));
+        }
+        if !(LEAST_QUOTA_NS..=period_ns * MAX_CPUS as u64).contains(&quota_ns) {
+            return Err(QuotaError::Time(quota_ns));
+        }
+        Ok(Self { quota_ns, period_ns })
+    }
+
+    /// CPU time in each period.
+    #[must_use]
+    pub const fn quota_ns(self) -> u64 {
+        self.quota_ns
+    }
+
+    /// Length of a period.
+    #[must_use]
+    pub const fn period_ns(self) -> u64 {
+        self.period_ns
+    }
+
+    /// The number of CPUs that the quota keeps busy, rounded up.
+    #[must_use]
+    pub const fn cpus(self) -> usize {
+        self.quota_ns.div_ceil(self.period_ns) as usize
+    }
+
+    /// When the period after the one of `now_ns` begins.
+    #[must_use]
+    pub const fn next_period_ns(self, now_ns: u64) -> u64 {
+        (now_ns / self.period_ns + 1).saturating_mul(self.period_ns)
+    }
+}
+
+/// CPU time that a CPU has taken out of a group's [`Budget`], and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// How much; 0 when nothing was left.
+    pub len_ns: u64,
+    /// When it was taken.
+    pub taken_at_ns: u64,
+}
+
+impl Piece {
+    /// Until when the CPU may run threads of the group before it looks again: at once, where nothing was left.
+    #[must_use]
+    pub const fn end_ns(self) -> u64 {
+        let len_ns =
+            if self.len_ns > 0 && self.len_ns < LEAST_PIECE_NS { LEAST_PIECE_NS } else { self.len_ns };
+        self.taken_at_ns.saturating_add(len_ns)
+    }
+}
+
+/// What a group has used of its quota in the current period.
+#[derive(Debug)]
+pub struct Budget {
+    quota: Quota,
+    /// Number of the period that `used_ns` is about.
+    period: u64,
+    /// What was used, and the pieces that CPUs have taken; beyond the quota, too: that is left for the next period.
+    used_ns: u64,
+}
+
+impl Budget {
+    /// Nothing is used.
+    #[must_use]
+    pub const fn new(quota: Quota) -> Self {
+        Self { quota, period: 0, used_ns: 0 }
+    }
+
+    /// A CPU, one of `sharing` that run threads of the group, takes a piece of what is left at `now_ns`: a part, for those
+    /// that come after it.
+    pub fn take(&mut self, now_ns: u64, sharing: u64) -> Piece {
+        let left_ns = self.left_ns(now_ns);
+        let len_ns = left_ns.min((left_ns / sharing.max(1)).clamp(LEAST_PIECE_NS, SLICE_NS));
+        self.used_ns += len_ns;
+        Piece { len_ns, taken_at_ns: now_ns }
+    }
+
+    /// A CPU that took `piece` has run threads of the group since, until `now_ns`.
+    pub fn settle(&mut self, piece: Piece, now_ns: u64) {
+        self.enter_period(now_ns);
+        let ran_ns = now_ns.saturating_sub(piece.taken_at_ns);
+        let is_of_this_period = piece.taken_at_ns / self.quota.period_ns == self.period;
+        // What is left of a piece of a period that is over cannot be given back to this one.
+        let paid_ns = if is_of_this_period { piece.len_ns } else { piece.len_ns.min(ran_ns) };
+        self.used_ns = self.used_ns.saturating_add(ran_ns).saturating_sub(paid_ns);
+    }
+
+    /// `ns` of CPU time were used for the group by others.
+    pub fn charge(&mut self, ns: u64, now_ns: u64) {
+        self.enter_period(now_ns);
+        self.used_ns = self.used_ns.saturating_add(ns);
+    }
+
+    /// What may still be taken in this period.
+    pub fn left_ns(&mut self, now_ns: u64) -> u64 {
+        self.enter_period(now_ns);
+        self.quota.quota_ns.saturating_sub(self.used_ns)
+    }
+
+    /// What was used beyond the quota counts for the next period.
+    fn enter_period(&mut self, now_ns: u64) {
+        let number = now_ns / self.quota.period_ns;
+        // Clocks of different CPUs may be apart, and who comes first settles.
+        if number > self.period {
+            let granted_ns = self.quota.quota_ns.saturating_mul(number - self.period);
+            self.used_ns = self.used_ns.saturating_sub(granted_ns);
+            self.period = number;
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A group's budget: all CPUs together keep within it, whatever they do and when.
+
+use proptest::prelude::*;
+use runqueue::quota::LEAST_PIECE_NS;
+use runqueue::{Budget, MAX_CPUS, Piece, Quota, QuotaError, SLICE_NS};
+
+const MS: u64 = 1_000_000;
+
+#[test]
+fn what_no_group_could_keep_is_refused() {
+    assert_eq!(Quota::new(0, 10 * MS), Err(QuotaError::Time(0)));
+    assert_eq!(Quota::new(LEAST_PIECE_NS - 1, 10 * MS), Err(QuotaError::Time(LEAST_PIECE_NS - 1)));
+    assert_eq!(Quota::new(u64::MAX, 10 * MS), Err(QuotaError::Time(u64::MAX)));
+    for period_ns in [0, 1, MS - 1, 3_600_000 * MS + 1, u64::MAX] {
+        assert_eq!(Quota::new(MS, period_ns), Err(QuotaError::Period(period_ns)));
+    }
+    assert_eq!(Quota::new(15 * MS, 10 * MS).unwrap().cpus(), 2);
+    assert!(Quota::new(MAX_CPUS as u64 * MS, MS).is_ok());
+    let text = QuotaError::Time(7).to_string();
+    assert!(text.contains("a quota of 7 ns") && text.contains("100000"), "{text}");
+}
+
+#[test]
+fn many_at_once_share_what_there_is() {
+    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    let pieces: Vec<Piece> = (1..=64).map(|sharing| budget.take(5 * MS, sharing)).collect();
+    let total_ns: u64 = pieces.iter().map(|piece| piece.len_ns).sum();
+    assert!(total_ns <= 10 * MS, "{total_ns}");
+    assert!(pieces.iter().filter(|piece| piece.len_ns > 0).count() >= 5, "{pieces:?}");
+    // Who got nothing is to stop at once, and nothing is given back by it.
+    let none = pieces.last().copied().unwrap();
+    assert_eq!((none.len_ns, none.end_ns()), (0, 5 * MS));
+    let left_ns = budget.left_ns(5 * MS);
+    budget.settle(none, 5 * MS);
+    assert_eq!(budget.left_ns(5 * MS), left_ns);
+}
+
+#[test]
+fn what_is_not_used_is_given_back_in_its_own_period() {
+    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    let piece = budget.take(MS, 1);
+    assert_eq!(piece.len_ns, SLICE_NS);
+    budget.settle(piece, 2 * MS);
+    assert_eq!(budget.left_ns(2 * MS), 9 * MS);
+    // Over the end of the period: the next one has all of its own, not more.
+    let piece = budget.take(99 * MS, 1);
+    budget.charge(3 * MS, 100 * MS);
+    budget.settle(piece, 100 * MS);
+    assert_eq!(budget.left_ns(101 * MS), 7 * MS);
+}
+
+#[test]
+fn what_was_used_beyond_the_quota_is_missing_later() {
+    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    budget.charge(25 * MS, 50 * MS);
+    assert_eq!(budget.left_ns(50 * MS), 0);
+    assert_eq!(budget.left_ns(100 * MS), 0);
+    assert_eq!(budget.left_ns(200 * MS), 5 * MS);
+    assert_eq!(budget.left_ns(300 * MS), 10 * MS);
+}
+
+proptest! {
+    /// CPUs run for as long as they may, or less, or until a late interrupt; sleep; and come again.
+    #[test]
+    fn all_cpus_together_keep_within_it(
+        quota_us in 100_u64..40_000,
+        period_us in 1_000_u64..100_000,
+        steps in prop::collection::vec((0_usize..8, 0_u64..3, 0_u64..6_000, 0_u64..3_000), 1..400),
+    ) {
+        let quota = Quota::new(quota_us * 1000, period_us * 1000);
+        prop_assume!(quota.is_ok());
+        let quota = quota.unwrap();
+        let mut budget = Budget::new(quota);
+        // For each CPU: the piece that it has, and until when it runs; else until when it sleeps.
+        let mut running: [Option<(Piece, u64)>; 8] = [None; 8];
+        let (mut now_ns, mut ran_ns, mut late_ns) = (0, 0, 0);
+        for (cpu, what, run_us, pause_us) in steps {
+            // The next CPU whose time is up, before anything later.
+            now_ns += pause_us * 1000;
+            while let Some(ended) = (0..8).filter(|cpu| running[*cpu].is_some_and(|(_, end_ns)| end_ns <= now_ns))
+                .min_by_key(|cpu| running[*cpu].unwrap().1)
+            {
+                let (piece, end_ns) = running[ended].take().unwrap();
+                ran_ns += end_ns - piece.taken_at_ns;
+                late_ns += (end_ns - piece.taken_at_ns).saturating_sub(piece.len_ns);
+                budget.settle(piece, end_ns);
+            }
+            if running[cpu].is_none() {
+                let sharing = 1 + running.iter().flatten().count() as u64;
+                let piece = budget.take(now_ns, sharing);
+                prop_assert!(piece.len_ns <= SLICE_NS);
+                let end_ns = match what {
+                    // Blocks before its time is up; is stopped in time; is stopped late.
+                    0 => piece.end_ns().min(now_ns + run_us * 1000),
+                    1 => piece.end_ns(),
+                    _ => piece.end_ns() + run_us,
+                };
+                running[cpu] = Some((piece, end_ns));
+            }
+        }
+        for (piece, end_ns) in running.into_iter().flatten() {
+            ran_ns += end_ns - piece.taken_at_ns;
+            late_ns += (end_ns - piece.taken_at_ns).saturating_sub(piece.len_ns);
+        }
+        // Late ones are made up for, as far as there was time for that; nothing else is over the quota.
+        let granted_ns = quota.quota_ns() * (now_ns / quota.period_ns() + 1);
+        prop_assert!(ran_ns <= granted_ns + late_ns, "{ran_ns} of {granted_ns}, {late_ns} late");
+    }
+}
