@@ -3,7 +3,7 @@
 //! task priority keeps out, a few times in the time allowed.
 //!
 //! The CPU is stuck when it was found with interrupts off each time and took no
-//! interrupt in between, or when threads wait and none is ever switched to.
+//! interrupt in between, or when threads wait and no slice ever ends.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -28,12 +28,12 @@ struct SelfWatch {
     timeout_ns: u64,
     /// NMIs that came.
     looks: AtomicU64,
-    /// Interrupts and switches so far when an NMI last came.
+    /// Interrupts and turns so far when an NMI last came.
     interrupts: AtomicU64,
-    switches: AtomicU64,
+    turns: AtomicU64,
     /// Since the CPU was last found to take interrupts.
     silent: Since,
-    /// Since threads were last found to be switched, or none to wait.
+    /// Since a slice was last found to have ended, or no thread to wait.
     starved: Since,
 }
 
@@ -91,7 +91,7 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
         timeout_ns,
         looks: AtomicU64::new(0),
         interrupts: AtomicU64::new(0),
-        switches: AtomicU64::new(0),
+        turns: AtomicU64::new(0),
         silent: Since::new(),
         starved: Since::new(),
     });
@@ -124,13 +124,13 @@ impl SelfWatch {
         let this = percpu::this_cpu();
         let number = this.id().index();
         let interrupts = this.interrupt_count.load(SeqCst);
-        let switches = sched::switches_of(number);
+        let turns = sched::turns_of(number);
         let is_interrupted = self.interrupts.swap(interrupts, SeqCst) != interrupts;
-        let is_switched = self.switches.swap(switches, SeqCst) != switches;
-        if let Some(ns) = self.silent.note(frame.was_interruptible() || is_interrupted || is_switched) {
+        let has_turned = self.turns.swap(turns, SeqCst) != turns;
+        if let Some(ns) = self.silent.note(frame.was_interruptible() || is_interrupted || has_turned) {
             bite(frame, format_args!("answers no interrupt for {} ms", ns / 1_000_000));
         }
-        if let Some(ns) = self.starved.note(is_switched || sched::queue_length(number) == 0) {
+        if let Some(ns) = self.starved.note(has_turned || sched::queue_length(number) == 0) {
             bite(frame, format_args!("{}", Starved { cpu: number, ns }));
         }
     }

@@ -1,8 +1,11 @@
-//! The watchdog: finds CPUs that answer no interrupt, and CPUs on which
-//! threads wait but none is ever switched to.
+//! The watchdog: finds CPUs that answer no interrupt, and CPUs on which threads wait and no slice ever ends. (One that
+//! ends, and is followed by another one of the same thread, is no reason to bark: that may be the heaviest by far, or all
+//! others of the idle class.)
 //!
 //! A thread on the first CPU pings every other one that is not idle, a few times in the time allowed, and a thread on
-//! the last CPU pings the first: so one stuck CPU is always found by another one. Idle CPUs are left alone.
+//! the last CPU pings the first: so one stuck CPU is always found by another one. Idle CPUs are left alone. When CPUs have
+//! gone or come back, both find their places anew at their next look; until then the second may be anywhere but on the first
+//! CPU. Where one CPU is left of several, nobody watches it.
 //! A machine with one CPU has a timer to watch it ([`self_watch`]). What is found ends the run: the stuck
 //! CPU is stopped by NMI, which interrupts-off does not keep out, and its backtrace told.
 
@@ -17,7 +20,7 @@ use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
 use super::{backtrace, panic, self_watch, trace};
-use crate::arch::percpu::{self, CpuId, PerCpu};
+use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, exit, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn};
@@ -28,30 +31,65 @@ pub(super) const ROUNDS: u64 = 4;
 /// Starts watching, unless `watchdog.timeout_ms` is 0.
 pub fn start() {
     let timeout_ns = WATCHDOG_TIMEOUT_MS.get() * 1_000_000;
-    let cpus: Vec<CpuId> = percpu::all().filter(|cpu| cpu.is_online()).map(PerCpu::id).collect();
-    let (Some(first), Some(last)) = (cpus.first().copied(), cpus.last().copied()) else { return };
     if timeout_ns == 0 {
         return;
     }
-    if first == last {
+    if sched::online_cpus().count() == 1 {
         if let Err(why) = self_watch::start(timeout_ns) {
             log::info!("watchdog: {why}: if the one cpu gets stuck, only an onlooker will see it");
         }
         return;
     }
-    for (name, on, watched) in [("watchdog/0", first, &cpus[1..]), ("watchdog/1", last, &cpus[..1])] {
-        let mut watches: Vec<Watch> = watched.iter().map(|cpu| Watch::new(*cpu)).collect();
-        let spawn = Spawn::new(name).on(CpuMask::single(on.index())).nice(Nice::MIN);
-        let started = spawn.start(move || {
+    for (name, watcher) in [("watchdog/0", Watcher::OfOthers), ("watchdog/1", Watcher::OfTheFirst)] {
+        let Some(place) = watcher.place() else { continue };
+        let mut watches: Vec<Watch> = percpu::all().map(|cpu| Watch::new(cpu.id())).collect();
+        let started = Spawn::new(name).on(place).nice(Nice::MIN).start(move || {
             loop {
                 sched::sleep_ns(timeout_ns / ROUNDS);
-                for watch in &mut watches {
-                    watch.look(timeout_ns);
-                }
+                watcher.look(&mut watches, timeout_ns);
             }
         });
         if let Err(error) = started {
             warning(format_args!("{name} could not be started, stuck cpus may not be found: {error}"));
+        }
+    }
+}
+
+/// Who watches whom, of the CPUs that are online.
+#[derive(Clone, Copy)]
+enum Watcher {
+    /// On the first, all others.
+    OfOthers,
+    /// Elsewhere, on the last if it is there, the first.
+    OfTheFirst,
+}
+
+impl Watcher {
+    /// CPUs that the watcher may be on, none of which it watches.
+    fn place(self) -> Option<CpuMask> {
+        let online = sched::online_cpus();
+        let first = online.iter().next()?;
+        match self {
+            Self::OfOthers => Some(CpuMask::single(first)),
+            Self::OfTheFirst => online.iter().last().filter(|last| *last != first).map(CpuMask::single),
+        }
+    }
+
+    fn look(self, watches: &mut [Watch], timeout_ns: u64) {
+        let Some(place) = self.place() else { return };
+        if sched::current().allowed() != place {
+            // It fails where a CPU goes just now; there is another look.
+            let _ = sched::set_affinity(sched::current(), &place);
+        }
+        let online = sched::online_cpus();
+        for watch in watches {
+            let is_first = online.iter().next() == Some(watch.cpu.index());
+            let is_ours = online.contains(watch.cpu.index()) && is_first == matches!(self, Self::OfTheFirst);
+            if is_ours {
+                watch.look(timeout_ns);
+            } else {
+                *watch = Watch::new(watch.cpu);
+            }
         }
     }
 }
@@ -61,14 +99,14 @@ struct Watch {
     cpu: CpuId,
     /// When it was first pinged, on the TSC, without an answer since; 0: no ping is out.
     unanswered_since: u64,
-    /// Its switches, and since when it has had as many while threads wait.
-    switches: u64,
+    /// Turns that were taken there, and since when it has had as many while threads wait.
+    turns: u64,
     starved_since_ns: u64,
 }
 
 impl Watch {
     fn new(cpu: CpuId) -> Self {
-        Self { cpu, unanswered_since: 0, switches: 0, starved_since_ns: tsc::now_ns() }
+        Self { cpu, unanswered_since: 0, turns: 0, starved_since_ns: tsc::now_ns() }
     }
 
     fn look(&mut self, timeout_ns: u64) {
@@ -85,9 +123,9 @@ impl Watch {
         if silent_ns >= timeout_ns {
             bark(self.cpu, format_args!("answers no interrupt for {} ms", silent_ns / 1_000_000));
         }
-        let switches = sched::switches_of(number);
-        if switches != self.switches || sched::queue_length(number) == 0 {
-            (self.switches, self.starved_since_ns) = (switches, now_ns);
+        let turns = sched::turns_of(number);
+        if turns != self.turns || sched::queue_length(number) == 0 {
+            (self.turns, self.starved_since_ns) = (turns, now_ns);
         }
         let starved_ns = now_ns - self.starved_since_ns;
         if starved_ns >= timeout_ns {
@@ -103,7 +141,7 @@ impl Watch {
     }
 }
 
-/// CPU number `cpu` has kept one thread for `ns` although others wait.
+/// CPU number `cpu` has kept one thread for `ns` although others wait, and no slice has ended.
 pub(super) struct Starved {
     pub(super) cpu: usize,
     pub(super) ns: u64,
@@ -113,7 +151,10 @@ impl fmt::Display for Starved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ms, waiting) = (self.ns / 1_000_000, sched::queue_length(self.cpu));
         let slice_ms = runqueue::SLICE_NS / 1_000_000;
-        write!(f, "runs one thread for {ms} ms while {waiting} wait, a slice is {slice_ms} ms")
+        write!(
+            f,
+            "runs one thread for {ms} ms while {waiting} wait, a slice is {slice_ms} ms and does not end"
+        )
     }
 }
 

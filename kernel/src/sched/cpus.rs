@@ -49,6 +49,8 @@ pub(super) struct Cpu {
     pub(super) next_balance_ns: AtomicU64,
     /// Switches from one thread to another.
     switches: AtomicU64,
+    /// Slices after which the running thread was let run on although others waited.
+    kept_turns: AtomicU64,
     /// Deadlines.
     pub(super) timers: Timers,
 }
@@ -70,6 +72,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         quota_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
+        kept_turns: AtomicU64::new(0),
         timers: Timers::new(),
     }
 }; MAX_CPUS];
@@ -198,6 +201,16 @@ impl Cpu {
     #[inline(always)]
     pub(super) fn count_switch(&self) {
         account::add(&self.switches, 1);
+    }
+
+    /// The running thread's slice is over, and nobody who waits should come before it.
+    pub(super) fn count_kept_turn(&self) {
+        account::add(&self.kept_turns, 1);
+    }
+
+    /// Times that it was decided here who runs on.
+    pub(super) fn turns(&self) -> u64 {
+        self.switches() + self.kept_turns.load(Relaxed)
     }
 
     /// This CPU, the running one, runs `next` from now on, not its idle thread.

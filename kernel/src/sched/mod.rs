@@ -68,6 +68,12 @@ pub fn switches_of(cpu: usize) -> u64 {
     cpus::get(cpu).switches()
 }
 
+/// Times that it was decided who runs on on CPU number `cpu`: switches, and slices after which the running thread was let
+/// run on. While threads wait there, these go on, whoever wins.
+pub fn turns_of(cpu: usize) -> u64 {
+    cpus::get(cpu).turns()
+}
+
 /// Threads that wait for CPU number `cpu`.
 pub fn queue_length(cpu: usize) -> u32 {
     cpus::get(cpu).waiting()

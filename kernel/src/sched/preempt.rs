@@ -40,6 +40,7 @@ fn must_reschedule(cpu: &Cpu) -> bool {
     let must = queue.queue().must_give_way(&AllThreads, &running.entity, why);
     drop(queue);
     if slice_is_over && !must {
+        cpu.count_kept_turn();
         cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
     }
     settle_quota(cpu, running, now_ns);

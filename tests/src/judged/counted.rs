@@ -17,7 +17,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn shares(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt", 6)
+    all_pass(
+        lab,
+        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts",
+        8,
+    )
 }
 
 fn accounts(lab: &Lab) -> Result<(), Failed> {

@@ -26,6 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("hogged_only_cpu::watchdog::ends_the_run_and_tells_where", hogged_only_cpu),
     ("hogged_cpu::watchdog::ends_the_run_and_tells_where", hogged_cpu),
     ("busy_only_cpu::watchdog::leaves_it_alone", busy_only_cpu),
+    ("rightly_kept_only_cpu::watchdog::leaves_it_alone", rightly_kept_only_cpu),
     ("no_helpers::jobs::run_on_their_caller", no_helpers),
     ("allocation_fails::jobs::is_told_and_the_run_goes_on", allocation_fails),
     ("small_memory::jobs::are_fitted_or_skipped", small_memory),
@@ -211,6 +212,15 @@ fn busy_only_cpu(lab: &Lab) -> Result<(), Failed> {
         ran_ns > 300_000_000,
         format_args!("the jobs took {ran_ns} ns, too little to say anything"),
     )
+}
+
+/// Nor is it that one thread runs for as long, slice after slice, while those that wait are of the idle class.
+fn rightly_kept_only_cpu(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP1, "run=test:sched::the_idle_class watchdog.timeout_ms=100")?;
+    // The host may take the CPU away, and the test skip: what counts is that nobody barks.
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let has_run = evidence.run.log.iter().any(|line| line.contains("sched::the_idle_class"));
+    ensure(&evidence, has_run, "nothing ran")
 }
 
 fn stuck_on(lab: &Lab, cpu: u32) -> Result<(), Failed> {

@@ -35,7 +35,7 @@ pub static WATCHDOG_TIMEOUT_MS: U64Param = U64Param::new(
     "watchdog.timeout_ms",
     20_000,
     0..=600_000,
-    "how long a CPU may answer no interrupt, or run one thread while others wait, before the run ends; 0: not watched",
+    "how long a CPU may answer no interrupt, or run one thread without end of a slice while others wait, before the run ends; 0: not watched",
 );
 /// `pool.max_workers`.
 pub static POOL_MAX_WORKERS: U64Param = U64Param::new(
