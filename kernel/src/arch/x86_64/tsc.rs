@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use timebase::Rate;
 use x86_64::instructions::port::Port;
 
 use super::{apic, cpu, pvh};
@@ -17,13 +18,14 @@ const ASSUMED_HZ: u64 = 5_000_000_000;
 const WINDOW_NS: u64 = 4_000_000;
 
 static HZ: AtomicU64 = AtomicU64::new(ASSUMED_HZ);
-/// Nanoseconds per tick, times 2^32.
-static NS_PER_TICK: AtomicU64 = AtomicU64::new(ns_per_tick(ASSUMED_HZ));
+/// The same as a [`Rate`].
+static RATE: AtomicU64 = AtomicU64::new(Rate::from_hz(ASSUMED_HZ).factor());
 /// Until measured, what emulated APICs have.
 static APIC_TIMER_HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
 
-const fn ns_per_tick(hz: u64) -> u64 {
-    ((1_000_000_000u128 << 32) / hz as u128) as u64
+#[inline]
+fn rate() -> Rate {
+    Rate::from_factor(RATE.load(SeqCst))
 }
 
 /// The counter's value.
@@ -47,13 +49,12 @@ pub fn now_ns() -> u64 {
 /// Converts a difference of counter values to nanoseconds.
 #[inline]
 pub fn ticks_to_ns(ticks: u64) -> u64 {
-    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(SeqCst))) >> 32) as u64
+    rate().to_ns(ticks)
 }
 
-/// The counter's value at `deadline_ns` on the clock of [`now_ns`].
+/// The counter's value when the clock of [`now_ns`] first says `deadline_ns`; `u64::MAX` for one too far away.
 pub fn ns_to_ticks(deadline_ns: u64) -> u64 {
-    let ticks = u128::from(deadline_ns) * u128::from(hz()) / 1_000_000_000;
-    pvh::entry_tsc().wrapping_add(ticks as u64)
+    pvh::entry_tsc().saturating_add(rate().first_tick_at(deadline_ns))
 }
 
 /// Local APIC timer ticks in `ns`, at least 1 and at most what the timer holds.
@@ -268,6 +269,6 @@ pub fn calibrate(reference: &mut dyn Reference) -> Option<Calibration> {
 fn set_rates(tsc_hz: u64, apic_timer_hz: u64) {
     // Each value alone is right at any time; nobody needs both at once.
     HZ.store(tsc_hz, SeqCst);
-    NS_PER_TICK.store(ns_per_tick(tsc_hz), SeqCst);
+    RATE.store(Rate::from_hz(tsc_hz).factor(), SeqCst);
     APIC_TIMER_HZ.store(apic_timer_hz, SeqCst);
 }
