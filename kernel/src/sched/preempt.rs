@@ -101,7 +101,9 @@ fn may_go_on(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
         return true;
     }
     settle_quota(cpu, running, now_ns);
-    take_quota(cpu, running, now_ns)
+    let is_left = take_quota(cpu, running, now_ns);
+    timer::program(cpu);
+    is_left
 }
 
 /// Has the running thread wait for its group's next period. Interrupts are off.
