@@ -44,7 +44,8 @@ fn must_reschedule(cpu: &Cpu) -> bool {
         cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
     }
     settle_quota(cpu, running, now_ns);
-    let must = must || !take_quota(cpu, running, now_ns);
+    let is_left = take_quota(cpu, running, now_ns);
+    let must = must || !is_left;
     cpu.need_resched.store(must, Relaxed);
     timer::program(cpu);
     must
@@ -68,6 +69,9 @@ pub(super) fn settle_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
     if cpu.quota_end_ns.load(Relaxed) != u64::MAX {
         let (len_ns, taken_at_ns) = (cpu.quota_taken_ns.load(Relaxed), cpu.quota_taken_at_ns.load(Relaxed));
         running.group().settle(Piece { len_ns, taken_at_ns }, now_ns);
+        // Once.
+        cpu.quota_taken_ns.store(0, Relaxed);
+        cpu.quota_taken_at_ns.store(now_ns, Relaxed);
     }
 }
 
