@@ -46,9 +46,9 @@ pub use self::core::{idle_forever, park, reap, start_cpu, unpark};
 pub use cpus::{attach as attach_cpu, idle_count};
 #[cfg(debug_assertions)]
 pub use held::{held_classes, work_for};
-pub use lend::{lend_weight, take_weight_back};
+pub use lend::{lend_weight, set_nice, take_weight_back};
 pub use place::{AffinityError, set_affinity, set_node_preference};
-pub use preempt::{interrupt_return, reschedule_interrupt, set_nice, timer_interrupt, yield_now};
+pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
 pub use table::{name_while_stopped, thread_count};

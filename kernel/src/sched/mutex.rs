@@ -13,11 +13,11 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use runqueue::Tid;
-use waiting::{HandOver, Owners, handover};
+use waiting::{HandOver, Owners, handover, lending};
 
 use super::core::{debug_assert_may_block, unpark};
 use super::held::Tracked;
-use super::lend::{lend_weight, move_loan};
+use super::lend::lend_weight;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
@@ -48,7 +48,7 @@ impl Owners for KernelThreads {
     }
 
     fn lend_anew(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
-        move_loan(table::get(waiting), owner);
+        lending::lend(self, &table::get(waiting).arc(), owner);
     }
 }
 

@@ -1,7 +1,7 @@
 //! When the running thread has to make room: another one woke up, its slice or its group's quota is over, it may not be
 //! on this CPU any more, or it wants to.
 
-use runqueue::{Nice, Piece, Reason};
+use runqueue::{Piece, Reason};
 
 use ::trace::Why;
 
@@ -202,10 +202,4 @@ pub(super) fn reweigh(thread: &Thread) {
     if cpu.waiting() > 0 {
         cpus::send_reschedule(number);
     }
-}
-
-/// Changes `thread`'s claim on CPU time.
-pub fn set_nice(thread: &Thread, nice: Nice) {
-    thread.entity.set_nice(nice);
-    reweigh(thread);
 }

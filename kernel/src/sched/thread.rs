@@ -9,7 +9,9 @@ use core::sync::atomic::{
     AtomicBool, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
 };
 
-use runqueue::{CpuMask, Entity, HeapNode, ParkState, SharedCpuMask, Tid};
+use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
+
+use waiting::{Loan, Loans};
 
 use super::account::{Account, Usage};
 use super::group::{Errand, Group};
@@ -59,8 +61,10 @@ pub struct Thread {
     pub(super) locks: ThreadLocks,
     /// For a worker: at whose expense it works.
     errand: Errand,
-    /// To whom it lends weight while it waits, and how much.
-    pub(super) lends: IrqLock<Option<(Arc<Thread>, u32)>>,
+    /// To whom it lends weight while it waits.
+    pub(super) loan: IrqLock<Option<Loan<Arc<Thread>>>>,
+    /// What those lend it that wait for it.
+    pub(super) loans: IrqLock<Loans>,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
     pub(super) account: Account,
@@ -115,7 +119,8 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             errand: Errand::new(),
-            lends: IrqLock::of(LockClass::LOAN, None),
+            loan: IrqLock::of(LockClass::LOAN, None),
+            loans: IrqLock::of(LockClass::LOANS, Loans::new()),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
@@ -179,6 +184,11 @@ impl Thread {
     /// Has the group for which the calling thread works pay for what was used up to now.
     pub fn pay(&self) {
         self.errand.pay(&self.group, self.cpu_time_ns());
+    }
+
+    /// The level at which the thread runs now, with what those lend it that wait for it; none in the idle class.
+    pub fn level(&self) -> Option<Nice> {
+        self.entity.level()
     }
 
     /// CPUs that the thread may run on.

@@ -105,6 +105,65 @@ kernel_tests! { "sched":
         check!(load_ns < 20 * wanted_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
     }
 
+    /// Of several that wait the heaviest counts, and one that gives up leaves what the others lend; down a row of
+    /// mutexes, too, each owner of which waits for the next.
+    fn who_gives_up_takes_back_what_it_lent_alone() {
+        let (first, second) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+        let (go, holding) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        // Holds the second, of the idle class.
+        let end = {
+            let (second, go, holding) = (second.clone(), go.clone(), holding.clone());
+            started(Spawn::new("test/end").idle_class().start(move || {
+                let _guard = second.lock();
+                holding.release();
+                go.acquire();
+            }))?
+        };
+        holding.acquire();
+        // Holds the first, and waits for the second.
+        let middle = {
+            let (first, second, holding) = (first.clone(), second.clone(), holding.clone());
+            started(Spawn::new("test/middle").nice(Nice::MAX).start(move || {
+                let _first = first.lock();
+                holding.release();
+                drop(second.lock());
+            }))?
+        };
+        holding.acquire();
+        // Two that wait for the first: one of default weight, and a heavy one that gives up.
+        let patient = {
+            let first = first.clone();
+            started(Spawn::new("test/patient").start(move || drop(first.lock())))?
+        };
+        let levels = || (middle.thread().level(), end.thread().level());
+        let comes_to = |wanted| {
+            let start_ns = tsc::now_ns();
+            while levels() != wanted && tsc::now_ns() - start_ns < 10_000_000_000 {
+                sched::sleep_ns(100_000);
+            }
+            levels() == wanted
+        };
+        let patient_alone = comes_to((Some(Nice::DEFAULT), Some(Nice::DEFAULT)));
+        let hasty = {
+            let first = first.clone();
+            let until_ns = tsc::now_ns() + 1_000_000_000;
+            started(Spawn::new("test/hasty").nice(Nice::MIN).start(move || drop(first.lock_until(until_ns))))?
+        };
+        let both = comes_to((Some(Nice::MIN), Some(Nice::MIN)));
+        hasty.join();
+        let one_left = comes_to((Some(Nice::DEFAULT), Some(Nice::DEFAULT)));
+        // A new level of who waits is passed on.
+        let heavier = Nice::new(-7).unwrap_or_default();
+        sched::set_nice(patient.thread(), heavier);
+        let renewed = comes_to((Some(heavier), Some(heavier)));
+        go.release();
+        for thread in [&end, &middle, &patient] {
+            thread.clone().join();
+        }
+        check!(patient_alone && both && one_left && renewed, "{patient_alone} {both} {one_left} {renewed}");
+        check!(levels() == (Some(Nice::MAX), None), "{:?} in the end", levels());
+    }
+
     /// Joining is waiting for the end: as many may do it as like, as late as they like.
     fn a_thread_may_be_joined_twice() {
         let go = Arc::new(Semaphore::new(0));

@@ -43,6 +43,7 @@ pub struct Entity {
     /// What had passed for the sleepers of the queue that it left, then.
     pub(crate) left_at_ns: AtomicU64,
     own_weight: AtomicU32,
+    /// The least that the thread weighs now, because others wait for it; 0: nobody does.
     lent_weight: AtomicU32,
     is_idle_class: AtomicBool,
     /// The settings above have changed, and do not count yet.
@@ -97,16 +98,18 @@ impl Entity {
         self.note_change();
     }
 
-    /// Adds to the thread's weight what another lends it while that one waits for it.
-    pub fn borrow(&self, weight: u32) {
-        self.lent_weight.fetch_add(weight, Relaxed);
+    /// Lets the thread run at `level` at least, which others lend it that wait for it; or again at its own.
+    pub fn set_lent(&self, level: Option<Nice>) {
+        self.lent_weight.store(level.map_or(0, |level| level.weight().get()), Relaxed);
         self.note_change();
     }
 
-    /// Takes back what was lent.
-    pub fn give_back(&self, weight: u32) {
-        self.lent_weight.fetch_sub(weight, Relaxed);
-        self.note_change();
+    /// The level at which the thread runs, with what it is lent; none in the idle class.
+    #[must_use]
+    pub fn level(&self) -> Option<Nice> {
+        let lent = Weight::clamped(self.lent_weight.load(Relaxed));
+        // The heavier, which is the smaller number.
+        self.nice().into_iter().chain(Nice::of_weight(lent)).min()
     }
 
     fn note_change(&self) {
@@ -118,7 +121,7 @@ impl Entity {
     #[inline]
     #[must_use]
     pub fn weight(&self) -> Weight {
-        Weight::clamped(self.own_weight.load(Relaxed).saturating_add(self.lent_weight.load(Relaxed)))
+        Weight::clamped(self.own_weight.load(Relaxed).max(self.lent_weight.load(Relaxed)))
     }
 
     /// The nice level last set, whatever others lend; `None` for the idle class.

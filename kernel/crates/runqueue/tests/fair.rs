@@ -326,14 +326,14 @@ fn the_idle_class_gets_what_is_left() {
     }
     assert_eq!(cpu.used_ns[1], 101 * SLICE_NS, "not beside another");
     // Lent weight lifts it out of the class: whoever waits for it is not held up for ever.
-    cpu.threads.entity(tid(1)).borrow(1024);
+    cpu.threads.entity(tid(1)).set_lent(Some(Nice::DEFAULT));
     assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Fair);
     cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
     assert!(cpu.used_ns[1] > 130 * SLICE_NS, "{:?}", cpu.used_ns);
-    cpu.threads.entity(tid(1)).give_back(1024);
+    cpu.threads.entity(tid(1)).set_lent(None);
     assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Idle);
 }
 
@@ -571,14 +571,14 @@ fn lent_weight_counts_at_once() {
         cpu.run(SLICE_NS);
     }
     assert_eq!(cpu.used_ns[1], before_ns);
-    cpu.threads.entity(tid(1)).borrow(1024);
+    cpu.threads.entity(tid(1)).set_lent(Some(Nice::DEFAULT));
     cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..10 {
         cpu.run(SLICE_NS);
     }
     let got_ns = cpu.used_ns[1] - before_ns;
     assert!(got_ns >= 4 * SLICE_NS, "{got_ns} ns of {} ns at the load's weight", 10 * SLICE_NS);
-    cpu.threads.entity(tid(1)).give_back(1024);
+    cpu.threads.entity(tid(1)).set_lent(None);
     if cpu.running == Some(tid(0)) {
         cpu.queue.requeue(&cpu.threads, tid(1));
     }

@@ -7,12 +7,14 @@
 //! * [`queue`]: until a condition holds, with or without a deadline; and what is
 //!   made of that: completions, semaphores.
 //! * [`handover`]: a mutex that is handed to the thread that has waited longest.
+//! * [`lending`]: weight that goes from who waits to whom it waits for.
 //! * [`slot`]: a place for a page, which is its own lock.
 //! * [`tickets`]: everybody has done something since it was asked for.
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod handover;
+pub mod lending;
 pub mod queue;
 pub mod slot;
 pub mod tickets;
@@ -21,6 +23,7 @@ mod sync;
 mod threads;
 
 pub use handover::{HandOver, Owners};
+pub use lending::{Lenders, Loan, Loans};
 pub use queue::{Completion, Semaphore, WaitQueue};
 pub use slot::Slot;
 pub use threads::{Locked, Threads};

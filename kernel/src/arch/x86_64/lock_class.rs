@@ -45,6 +45,8 @@ impl LockClass {
     pub const ERRAND: Self = class(53, "errand");
     /// To whom a thread lends weight.
     pub const LOAN: Self = class(60, "loan");
+    /// What a thread is lent.
+    pub const LOANS: Self = class(62, "loans");
     /// One CPU's run queue.
     pub const RUN_QUEUE: Self = class(61, "run queue");
     /// One CPU's deadlines.

@@ -5,6 +5,7 @@
 #![cfg(loom)]
 
 mod handover;
+mod lending;
 mod queue;
 mod slot;
 mod tickets;
