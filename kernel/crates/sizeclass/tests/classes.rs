@@ -26,8 +26,9 @@ fn blocks_are_large_enough_and_aligned() {
 fn no_smaller_class_would_do() {
     for layout in layouts() {
         let class = Class::of(layout).expect("it is not too large");
-        let suits =
-            |class: &Class| class.len_bytes() >= layout.size() && class.len_bytes() % layout.align() == 0;
+        let suits = |class: &Class| {
+            class.len_bytes() >= layout.size() && class.len_bytes().is_multiple_of(layout.align())
+        };
         assert_eq!(Class::all().find(suits), Some(class), "{layout:?}");
     }
 }
