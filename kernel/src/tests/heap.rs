@@ -3,6 +3,7 @@
 use alloc::alloc::{alloc, dealloc};
 use alloc::vec::Vec;
 use core::alloc::Layout;
+use core::hint::black_box;
 use core::ptr::NonNull;
 use core::slice;
 
@@ -20,8 +21,9 @@ struct Block {
 
 impl Block {
     fn new(layout: Layout, mark: u8) -> Option<Self> {
+        // Seen by the compiler, a block that is made only to be dropped is none.
         // SAFETY: no layout here is of size 0.
-        let start = NonNull::new(unsafe { alloc(layout) })?;
+        let start = NonNull::new(black_box(unsafe { alloc(layout) }))?;
         assert!(start.addr().get().is_multiple_of(layout.align()), "{start:?} is not aligned for {layout:?}");
         // SAFETY: the block is ours and that large.
         unsafe { start.write_bytes(mark, layout.size()) };
