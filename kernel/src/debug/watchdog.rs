@@ -2,13 +2,14 @@
 //! ends, and is followed by another one of the same thread, is no reason to bark: that may be the heaviest by far, or all
 //! others of the idle class.)
 //!
-//! A thread on the first CPU pings every other one that is not idle, a few times in the time allowed, and a thread on
-//! the last CPU pings the first: so one stuck CPU is always found by another one. Idle CPUs are left alone. When CPUs have
-//! gone or come back, both find their places anew at their next look; until then the second may be anywhere but on the first
-//! CPU. Where one CPU is left of several, nobody watches it.
+//! A thread on the first CPU pings every other one that is not idle, a few times in the time allowed, and a thread that
+//! is never on the first pings that: so one stuck CPU is always found by another one. Idle CPUs are left alone. Both look
+//! at once when a CPU begins to go or has come back, and find their places anew; one that goes is watched until it runs no
+//! thread any more. Where one CPU is left of several, nobody watches it.
 //! A machine with one CPU has a timer to watch it ([`self_watch`]). What is found ends the run: the stuck
 //! CPU is stopped by NMI, which interrupts-off does not keep out, and its backtrace told.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
@@ -20,10 +21,11 @@ use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
 use super::{backtrace, panic, self_watch, trace};
+use crate::arch::irq::IrqLock;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, exit, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
-use crate::sched::{self, Spawn};
+use crate::sched::{self, Spawn, Thread};
 
 /// Pings in the time allowed: one that is lost in a slow emulator must not end a run.
 pub(super) const ROUNDS: u64 = 4;
@@ -40,58 +42,79 @@ pub fn start() {
         }
         return;
     }
-    for (name, watcher) in [("watchdog/0", Watcher::OfOthers), ("watchdog/1", Watcher::OfTheFirst)] {
-        let Some(place) = watcher.place() else { continue };
+    for (number, watcher) in [Watcher::OfOthers, Watcher::OfTheFirst].into_iter().enumerate() {
+        let name = ["watchdog/0", "watchdog/1"][number];
         let mut watches: Vec<Watch> = percpu::all().map(|cpu| Watch::new(cpu.id())).collect();
-        let started = Spawn::new(name).on(place).nice(Nice::MIN).start(move || {
+        let started = Spawn::new(name).on(watcher.place()).nice(Nice::MIN).start(move || {
             loop {
-                sched::sleep_ns(timeout_ns / ROUNDS);
+                // Or until CPUs come or go.
+                sched::park(Some(tsc::now_ns() + timeout_ns / ROUNDS));
                 watcher.look(&mut watches, timeout_ns);
             }
         });
-        if let Err(error) = started {
-            warning(format_args!("{name} could not be started, stuck cpus may not be found: {error}"));
+        match started {
+            Ok(thread) => *WATCHERS[number].lock() = Some(thread.thread().clone()),
+            Err(error) => {
+                warning(format_args!("{name} could not be started, stuck cpus may not be found: {error}"));
+            }
         }
     }
 }
 
-/// Who watches whom, of the CPUs that are online.
+/// The threads that watch.
+static WATCHERS: [IrqLock<Option<Arc<Thread>>>; 2] = [const { IrqLock::new(None) }; 2];
+
+/// A CPU begins to go, or has come back: has those who watch look, from where they should be now.
+pub fn cpus_have_changed() {
+    for watcher in &WATCHERS {
+        let thread = watcher.lock().clone();
+        if let Some(thread) = thread {
+            sched::unpark(&thread);
+        }
+    }
+}
+
+/// Who watches whom.
 #[derive(Clone, Copy)]
 enum Watcher {
-    /// On the first, all others.
+    /// On the first CPU, all others.
     OfOthers,
-    /// Elsewhere, on the last if it is there, the first.
+    /// On any other, the first.
     OfTheFirst,
 }
 
 impl Watcher {
     /// CPUs that the watcher may be on, none of which it watches.
-    fn place(self) -> Option<CpuMask> {
-        let online = sched::online_cpus();
-        let first = online.iter().next()?;
+    fn place(self) -> CpuMask {
+        let first = first_cpu();
         match self {
-            Self::OfOthers => Some(CpuMask::single(first)),
-            Self::OfTheFirst => online.iter().last().filter(|last| *last != first).map(CpuMask::single),
+            Self::OfOthers => first,
+            Self::OfTheFirst => percpu::all().map(|cpu| cpu.id().index()).collect::<CpuMask>().without(first),
         }
     }
 
     fn look(self, watches: &mut [Watch], timeout_ns: u64) {
-        let Some(place) = self.place() else { return };
+        let place = self.place();
         if sched::current().allowed() != place {
-            // It fails where a CPU goes just now; there is another look.
+            // It fails where the first CPU is the only one left: then nobody watches.
             let _ = sched::set_affinity(sched::current(), &place);
         }
-        let online = sched::online_cpus();
         for watch in watches {
-            let is_first = online.iter().next() == Some(watch.cpu.index());
-            let is_ours = online.contains(watch.cpu.index()) && is_first == matches!(self, Self::OfTheFirst);
-            if is_ours {
+            let is_first = first_cpu().contains(watch.cpu.index());
+            // One that goes runs threads until it is offline.
+            let is_there = percpu::get(watch.cpu).is_online() && sched::online_cpus().count() > 1;
+            if is_there && is_first == matches!(self, Self::OfTheFirst) {
                 watch.look(timeout_ns);
             } else {
                 *watch = Watch::new(watch.cpu);
             }
         }
     }
+}
+
+/// The first of the CPUs that take threads.
+fn first_cpu() -> CpuMask {
+    sched::online_cpus().first().map_or(CpuMask::EMPTY, CpuMask::single)
 }
 
 /// What is known of one CPU.

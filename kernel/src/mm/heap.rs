@@ -19,6 +19,8 @@ use crate::arch::paging::{PAGE_BYTES, phys_to_virt};
 
 const LEAST_BYTES: u64 = 2 << 20;
 const MOST_BYTES: u64 = 32 << 20;
+/// Blocks that are put among the holes under one hold of the lock.
+const GIVE_UP_BATCH: usize = 32;
 /// The heap's share of memory, between least and most.
 const SHARE_OF_MEMORY: u64 = 64;
 
@@ -69,20 +71,20 @@ impl Blocks {
         if let Some(block) = class.and_then(|class| self.take_kept(class)) {
             return Some(block);
         }
-        let layout = class.map_or(layout, Class::layout);
-        self.holes.allocate_first_fit(layout).ok().or_else(|| self.alloc_from_kept(layout))
+        self.holes.allocate_first_fit(class.map_or(layout, Class::layout)).ok()
     }
 
-    /// Memory is short: gives back what is kept, the largest blocks first, until `layout` can be had.
+    /// Memory is short: puts some of what is kept among the holes, the largest blocks first; whether there was any.
     #[cold]
-    fn alloc_from_kept(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        Class::all().rev().find_map(|class| {
-            while let Some(block) = self.take_kept(class) {
-                // SAFETY: it came out of `holes` by this layout, and nobody has it since it was kept.
-                unsafe { self.holes.deallocate(block, class.layout()) };
-            }
-            self.holes.allocate_first_fit(layout).ok()
-        })
+    fn give_up_some(&mut self) -> bool {
+        let kept = Class::all().rev().find(|class| self.kept[class.index()].is_some());
+        let Some(class) = kept else { return false };
+        for _ in 0..GIVE_UP_BATCH {
+            let Some(block) = self.take_kept(class) else { break };
+            // SAFETY: it came out of `holes` by this layout, and nobody has it since it was kept.
+            unsafe { self.holes.deallocate(block, class.layout()) };
+        }
+        true
     }
 
     /// # Safety
@@ -117,8 +119,16 @@ const _: () = assert!(size_of::<KeptBlock>() <= 16 && align_of::<KeptBlock>() <=
 // hands out such, for the layout or its class's, which is no smaller; the lock serialises it.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let block = self.0.lock().alloc(layout);
-        block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+        loop {
+            let mut blocks = self.0.lock();
+            if let Some(block) = blocks.alloc(layout) {
+                return block.as_ptr();
+            }
+            // Each block goes past all holes below it: a few at a time, with a pause in which interrupts come.
+            if !blocks.give_up_some() {
+                return core::ptr::null_mut();
+            }
+        }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -51,7 +51,10 @@ pub fn idle_forever() -> ! {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
         place::evict_misplaced(cpu, id);
-        if let Some(next) = take_next(cpu, id) {
+        if cpu.waiting() > 0 && !cpus::is_open(id.index()) {
+            // Queued by who chose this CPU before it was closed, and has not said so yet: it is sent on.
+            cpu.has_misplaced.store(true, SeqCst);
+        } else if let Some(next) = take_next(cpu, id) {
             let now_ns = tsc::now_ns();
             cpu.note_busy(next, now_ns);
             switch_to(cpu, id, next, Why::Idle, now_ns);

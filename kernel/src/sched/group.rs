@@ -17,9 +17,8 @@ use crate::arch::tsc;
 /// Threads that are accounted for, and limited, together. A new thread is in its
 /// creator's group unless it is put into another.
 ///
-/// A CPU that runs a thread of a group with a quota first takes a piece of what is left of it, and has its timer come
-/// when that is used up; what it does not use it gives back. So all CPUs together stay within the quota, but for the
-/// time that an interrupt takes to come. A piece counts for the period in which it was taken.
+/// A CPU that runs a thread of a group with a quota first takes a piece of what is left of it (`runqueue::quota`): so all
+/// CPUs together stay within it, but for the time that an interrupt takes to come.
 #[derive(Debug)]
 pub struct Group {
     name: String,
@@ -34,7 +33,7 @@ pub struct Group {
     given_ns: AtomicU64,
     /// CPUs that run threads of the group, where it has a quota.
     running_cpus: AtomicU64,
-    /// Times that a thread had to wait for the next period.
+    /// Times that a thread had to wait because nothing was left.
     throttled: AtomicU64,
 }
 
@@ -50,7 +49,7 @@ pub struct GroupUsage {
     pub cpu_time_ns: u64,
     /// Of it, by helpers.
     pub helped_ns: u64,
-    /// Times that a thread had to wait for the next period.
+    /// Times that a thread had to wait because nothing was left.
     pub throttled: u64,
 }
 
@@ -152,7 +151,7 @@ impl Group {
     /// One of the group's threads has to wait; returns until when.
     pub(super) fn throttle(&self, now_ns: u64) -> u64 {
         self.throttled.fetch_add(1, Relaxed);
-        self.quota.map_or(now_ns, |quota| quota.next_period_ns(now_ns))
+        self.budget.as_ref().map_or(now_ns, |budget| budget.lock().next_look_ns(now_ns))
     }
 }
 

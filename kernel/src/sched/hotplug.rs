@@ -15,7 +15,7 @@ use super::{cpus, pool, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tlb;
-use crate::debug::trace;
+use crate::debug::{trace, watchdog};
 
 /// Why a CPU could not be sent away or brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     cpus::set_closed(cpu);
     pool::update_limits();
+    watchdog::cpus_have_changed();
     // It sends away what waits there, then what runs: us, perhaps.
     tell_misplaced(cpu);
     let part = cpus::get(cpu);
@@ -115,6 +116,7 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     cpus::count_idle_again();
     cpus::set_open(cpu);
     pool::update_limits();
+    watchdog::cpus_have_changed();
     // It looks for work; threads that belong to it alone are misplaced where they are now.
     for other in cpus::open().iter() {
         tell_misplaced(other);

@@ -92,10 +92,10 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
         cpus::get(last).lock_queue().wake(thread, tsc::now_ns());
     }
     push_to_cpu(target, thread, slept_here);
+    // A CPU may have begun to idle after it was looked at: it counts itself before it looks at the queues, so either
+    // it sees the thread there, or we see that it idles. Or the target has ceased to.
+    fence(SeqCst);
     if !cpus::get(target).is_idle() {
-        // Where a CPU began to idle after it was looked at: it counts itself before it looks at the queues, so either
-        // it sees the thread there, or we see that it idles.
-        fence(SeqCst);
         cpus::idle(&choice).take(1).for_each(cpus::send_reschedule);
     }
     target

@@ -144,12 +144,17 @@ kernel_tests! { "sched":
             levels() == wanted
         };
         let patient_alone = comes_to((Some(Nice::DEFAULT), Some(Nice::DEFAULT)));
+        let seen = Arc::new(AtomicBool::new(false));
         let hasty = {
-            let first = first.clone();
-            let until_ns = tsc::now_ns() + 1_000_000_000;
-            started(Spawn::new("test/hasty").nice(Nice::MIN).start(move || drop(first.lock_until(until_ns))))?
+            let (first, seen) = (first.clone(), seen.clone());
+            started(Spawn::new("test/hasty").nice(Nice::MIN).start(move || {
+                while !seen.load(SeqCst) {
+                    drop(first.lock_until(tsc::now_ns() + 20_000_000));
+                }
+            }))?
         };
         let both = comes_to((Some(Nice::MIN), Some(Nice::MIN)));
+        seen.store(true, SeqCst);
         hasty.join();
         let one_left = comes_to((Some(Nice::DEFAULT), Some(Nice::DEFAULT)));
         // A new level of who waits is passed on.

@@ -14,7 +14,7 @@ use crate::jobs::platform::Kernel;
 use crate::platform::nodes;
 use crate::sched::hotplug::{HotplugError, offline, online};
 use crate::sched::pool::{self, Request};
-use crate::sched::{self, Spawn};
+use crate::sched::{self, Spawn, snapshot};
 use crate::{check, kernel_tests, skip_if};
 
 fn cpus() -> Vec<usize> {
@@ -80,6 +80,34 @@ kernel_tests! { "sched":
         }
         check!(bound() > away.get(), "the bound thread did not come home");
         check!(sched::switches_of(last) >= switches + 4, "nothing runs on cpu {last} again");
+    }
+
+    /// Whoever goes: one watches from the first CPU that is left, the other from any other.
+    fn who_watches_moves_along() {
+        let all = cpus();
+        skip_if!(all.len() < 3, "needs three cpus");
+        let mask_of = |name: &str| snapshot::threads().find(|report| report.name() == name).map(|report| report.allowed);
+        skip_if!(mask_of("watchdog/0").is_none() || mask_of("watchdog/1").is_none(), "nobody watches");
+        let every: CpuMask = percpu::all().map(|cpu| cpu.id().index()).collect();
+        let are_placed = || {
+            let first = CpuMask::single(cpus()[0]);
+            mask_of("watchdog/0") == Some(first) && mask_of("watchdog/1") == Some(every.without(first))
+        };
+        let soon = || {
+            let start_ns = tsc::now_ns();
+            // Long before they would look of themselves.
+            while !are_placed() && tsc::now_ns() - start_ns < 2_000_000_000 {
+                sched::sleep_ns(1_000_000);
+            }
+            are_placed()
+        };
+        for cpu in [all[0], all[all.len() - 1]] {
+            must(offline(cpu))?;
+            let without = soon();
+            must(online(cpu))?;
+            check!(without, "without cpu {cpu} they are not where they should be");
+            check!(soon(), "with cpu {cpu} they are not where they should be");
+        }
     }
 
     /// Who looks for an idle CPU finds none that is away.

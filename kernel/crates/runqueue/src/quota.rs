@@ -1,10 +1,13 @@
 //! How much CPU time a group of threads may use, and what it has used of it.
 //!
 //! A CPU that is about to run a thread of the group [takes](Budget::take) a piece of what is left, has its timer come when
-//! that is used up, and [settles](Budget::settle) then, or when it goes on to another group: what it did not use it
-//! gives back. So all CPUs together stay within the quota, in every period, but for the time that an
+//! that is used up or the period over, and [settles](Budget::settle) then, or when it goes on to another group: what it did
+//! not use it gives back. So all CPUs together stay within the quota, in every period, but for the time that an
 //! interrupt takes to come; and what they overran they have less of in the next. (Linux's CFS bandwidth control hands
 //! out slices in the same way, of one length.)
+//!
+//! A piece is a part of what is left, so that who comes next finds some; and who finds nothing waits for the next period
+//! only when no CPU has a piece of which some may come back.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -120,21 +123,25 @@ pub struct Budget {
     period: u64,
     /// What was used, and the pieces that CPUs have taken; beyond the quota, too: that is left for the next period.
     used_ns: u64,
+    /// The pieces of this period that were taken and not settled.
+    taken_ns: u64,
 }
 
 impl Budget {
     /// Nothing is used.
     #[must_use]
     pub const fn new(quota: Quota) -> Self {
-        Self { quota, period: 0, used_ns: 0 }
+        Self { quota, period: 0, used_ns: 0, taken_ns: 0 }
     }
 
-    /// A CPU, one of `sharing` that run threads of the group, takes a piece of what is left at `now_ns`: a part, for those
-    /// that come after it.
+    /// A CPU, one of `sharing` that run threads of the group, takes a piece of what is left at `now_ns`.
     pub fn take(&mut self, now_ns: u64, sharing: u64) -> Piece {
         let left_ns = self.left_ns(now_ns);
-        let len_ns = left_ns.min((left_ns / sharing.max(1)).clamp(LEAST_PIECE_NS, SLICE_NS));
+        let part_ns = (left_ns / sharing.saturating_add(1)).clamp(LEAST_PIECE_NS, SLICE_NS);
+        let until_next_ns = self.quota.next_period_ns(now_ns).saturating_sub(now_ns);
+        let len_ns = left_ns.min(part_ns).min(until_next_ns.max(LEAST_PIECE_NS));
         self.used_ns += len_ns;
+        self.taken_ns += len_ns;
         Piece { len_ns, taken_at_ns: now_ns }
     }
 
@@ -146,6 +153,17 @@ impl Budget {
         // What is left of a piece of a period that is over cannot be given back to this one.
         let paid_ns = if is_of_this_period { piece.len_ns } else { piece.len_ns.min(ran_ns) };
         self.used_ns = self.used_ns.saturating_add(ran_ns).saturating_sub(paid_ns);
+        if is_of_this_period {
+            self.taken_ns = self.taken_ns.saturating_sub(piece.len_ns);
+        }
+    }
+
+    /// When a thread for which nothing is left at `now_ns` should look again: in the next period, or sooner, where a piece
+    /// that somebody has may come back by then.
+    pub fn next_look_ns(&mut self, now_ns: u64) -> u64 {
+        self.enter_period(now_ns);
+        let next_period_ns = self.quota.next_period_ns(now_ns);
+        if self.taken_ns > 0 { next_period_ns.min(now_ns.saturating_add(SLICE_NS)) } else { next_period_ns }
     }
 
     /// `ns` of CPU time were used for the group by others.
@@ -167,6 +185,7 @@ impl Budget {
         if number > self.period {
             let granted_ns = self.quota.quota_ns.saturating_mul(number - self.period);
             self.used_ns = self.used_ns.saturating_sub(granted_ns);
+            self.taken_ns = 0;
             self.period = number;
         }
     }

@@ -40,13 +40,33 @@ fn what_is_not_used_is_given_back_in_its_own_period() {
     let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
     let piece = budget.take(MS, 1);
     assert_eq!(piece.len_ns, SLICE_NS);
+    assert_eq!(budget.take(MS, 2).len_ns, (10 * MS - SLICE_NS) / 3);
+    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    let piece = budget.take(MS, 1);
     budget.settle(piece, 2 * MS);
     assert_eq!(budget.left_ns(2 * MS), 9 * MS);
-    // Over the end of the period: the next one has all of its own, not more.
-    let piece = budget.take(99 * MS, 1);
+    // Up to the end of the period, or a bit more: the next one has all of its own, not more.
+    assert_eq!(budget.take(98 * MS, 1).end_ns(), 100 * MS);
+    let piece = budget.take(100 * MS - 1, 1);
+    assert_eq!(piece.len_ns, LEAST_PIECE_NS);
     budget.charge(3 * MS, 100 * MS);
     budget.settle(piece, 100 * MS);
     assert_eq!(budget.left_ns(101 * MS), 7 * MS);
+}
+
+#[test]
+fn who_finds_nothing_looks_again_when_some_may_have_come_back() {
+    let mut budget = Budget::new(Quota::new(LEAST_PIECE_NS, 100 * MS).unwrap());
+    let piece = budget.take(MS, 1);
+    assert_eq!((piece.len_ns, budget.left_ns(MS)), (LEAST_PIECE_NS, 0));
+    assert_eq!(budget.next_look_ns(MS), MS + SLICE_NS);
+    assert_eq!(budget.next_look_ns(99 * MS), 100 * MS);
+    // Nothing of it comes back.
+    budget.settle(piece, MS + LEAST_PIECE_NS);
+    assert_eq!(budget.next_look_ns(2 * MS), 100 * MS);
+    // A small quota is not all taken by the first.
+    let mut budget = Budget::new(Quota::new(4 * MS, 100 * MS).unwrap());
+    assert_eq!([1, 2, 3].map(|sharing| budget.take(MS, sharing).len_ns), [2 * MS, 2 * MS / 3, 4 * MS / 12]);
 }
 
 #[test]
@@ -74,6 +94,19 @@ proptest! {
         // For each CPU: the piece that it has, and until when it runs; else until when it sleeps.
         let mut running: [Option<(Piece, u64)>; 8] = [None; 8];
         let (mut now_ns, mut ran_ns, mut late_ns) = (0, 0, 0);
+        // What was run in each period, and how much of that late.
+        let mut periods = std::collections::BTreeMap::<u64, (u64, u64)>::new();
+        let mut note = |piece: Piece, end_ns: u64| {
+            let late_from_ns = piece.taken_at_ns + piece.len_ns;
+            let mut at_ns = piece.taken_at_ns;
+            while at_ns < end_ns {
+                let until_ns = quota.next_period_ns(at_ns).min(end_ns);
+                let (ran_ns, late_ns) = periods.entry(at_ns / quota.period_ns()).or_default();
+                *ran_ns += until_ns - at_ns;
+                *late_ns += until_ns.saturating_sub(late_from_ns.max(at_ns));
+                at_ns = until_ns;
+            }
+        };
         for (cpu, what, run_us, pause_us) in steps {
             // The next CPU whose time is up, before anything later.
             now_ns += pause_us * 1000;
@@ -83,6 +116,7 @@ proptest! {
                 let (piece, end_ns) = running[ended].take().unwrap();
                 ran_ns += end_ns - piece.taken_at_ns;
                 late_ns += (end_ns - piece.taken_at_ns).saturating_sub(piece.len_ns);
+                note(piece, end_ns);
                 budget.settle(piece, end_ns);
             }
             if running[cpu].is_none() {
@@ -101,6 +135,12 @@ proptest! {
         for (piece, end_ns) in running.into_iter().flatten() {
             ran_ns += end_ns - piece.taken_at_ns;
             late_ns += (end_ns - piece.taken_at_ns).saturating_sub(piece.len_ns);
+            note(piece, end_ns);
+        }
+        for (number, (ran_ns, late_ns)) in periods {
+            // Each CPU may have taken the shortest piece just before the period began.
+            let most_ns = quota.quota_ns() + late_ns + 8 * LEAST_PIECE_NS;
+            prop_assert!(ran_ns <= most_ns, "{ran_ns} of {most_ns} in period {number}, {late_ns} late");
         }
         // Late ones are made up for, as far as there was time for that; nothing else is over the quota.
         let granted_ns = quota.quota_ns() * (now_ns / quota.period_ns() + 1);
