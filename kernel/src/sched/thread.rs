@@ -25,8 +25,12 @@ use crate::arch::percpu;
 use crate::arch::tsc;
 use crate::mm::stacks::Stack;
 
-/// A kernel thread.
+/// A kernel thread. First what every switch touches: where a part begins the record, its address costs nothing.
+#[repr(C)]
 pub struct Thread {
+    /// Its claim on CPU time, and its place in a run queue.
+    pub(super) entity: Entity,
+    pub(super) account: Account,
     tid: Tid,
     name: String,
     /// A CPU's idle thread, which runs on the stack that the CPU started on.
@@ -45,8 +49,6 @@ pub struct Thread {
     pub(super) allowed: SharedCpuMask,
     /// The memory node whose CPUs it prefers, or [`NO_NODE`]. Relaxed: a wish.
     preferred_node: AtomicUsize,
-    /// Its claim on CPU time, and its place in a run queue.
-    pub(super) entity: Entity,
     /// Its place in a timer queue, by deadline.
     timer_node: HeapNode,
     /// The CPU in whose timer queue it is, or [`NO_CPU`]; changed under that queue's lock.
@@ -67,7 +69,6 @@ pub struct Thread {
     pub(super) loans: IrqLock<Loans>,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
-    pub(super) account: Account,
     pub(super) entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Completion,
