@@ -42,8 +42,8 @@ pub fn start() {
         }
         return;
     }
-    for (number, watcher) in [Watcher::OfOthers, Watcher::OfTheFirst].into_iter().enumerate() {
-        let name = ["watchdog/0", "watchdog/1"][number];
+    let watchers = [("watchdog/0", Watcher::OfOthers), ("watchdog/1", Watcher::OfTheFirst)];
+    for (slot, (name, watcher)) in WATCHERS.iter().zip(watchers) {
         let mut watches: Vec<Watch> = percpu::all().map(|cpu| Watch::new(cpu.id())).collect();
         let started = Spawn::new(name).on(watcher.place()).nice(Nice::MIN).start(move || {
             loop {
@@ -53,7 +53,7 @@ pub fn start() {
             }
         });
         match started {
-            Ok(thread) => *WATCHERS[number].lock() = Some(thread.thread().clone()),
+            Ok(thread) => *slot.lock() = Some(thread.thread().clone()),
             Err(error) => {
                 warning(format_args!("{name} could not be started, stuck cpus may not be found: {error}"));
             }
@@ -99,10 +99,11 @@ impl Watcher {
             // It fails where the first CPU is the only one left: then nobody watches.
             let _ = sched::set_affinity(sched::current(), &place);
         }
+        let (first, is_one_left) = (first_cpu(), sched::online_cpus().count() == 1);
         for watch in watches {
-            let is_first = first_cpu().contains(watch.cpu.index());
+            let is_first = first.contains(watch.cpu.index());
             // One that goes runs threads until it is offline.
-            let is_there = percpu::get(watch.cpu).is_online() && sched::online_cpus().count() > 1;
+            let is_there = percpu::get(watch.cpu).is_online() && !is_one_left;
             if is_there && is_first == matches!(self, Self::OfTheFirst) {
                 watch.look(timeout_ns);
             } else {

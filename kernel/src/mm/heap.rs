@@ -19,10 +19,10 @@ use crate::arch::paging::{PAGE_BYTES, phys_to_virt};
 
 const LEAST_BYTES: u64 = 2 << 20;
 const MOST_BYTES: u64 = 32 << 20;
-/// Blocks that are put among the holes under one hold of the lock.
-const GIVE_UP_BATCH: usize = 32;
 /// The heap's share of memory, between least and most.
 const SHARE_OF_MEMORY: u64 = 64;
+/// Blocks that are put among the holes under one hold of the lock.
+const GIVE_UP_BATCH: usize = 32;
 
 struct KernelHeap(IrqLock<Blocks>);
 

@@ -142,7 +142,7 @@ pub(super) fn idle(allowed: &CpuMask) -> impl Iterator<Item = usize> + use<> {
 /// Whether any CPU runs its idle thread.
 #[inline(always)]
 pub(super) fn is_any_idle() -> bool {
-    IDLE_COUNT.load(SeqCst) > 0
+    idle_count() > 0
 }
 
 /// A CPU that idles takes no threads from here on. What it counts itself out and in meanwhile cancels out.
@@ -156,6 +156,7 @@ pub(super) fn count_idle_again() {
 }
 
 /// How many CPUs that threads may be given to run their idle thread.
+#[inline]
 pub fn idle_count() -> u32 {
     IDLE_COUNT.load(SeqCst)
 }

@@ -31,8 +31,6 @@ pub struct Group {
     helped_ns: AtomicU64,
     /// CPU time that threads of this group used for others.
     given_ns: AtomicU64,
-    /// CPUs that run threads of the group, where it has a quota.
-    running_cpus: AtomicU64,
     /// Times that a thread had to wait because nothing was left.
     throttled: AtomicU64,
 }
@@ -63,7 +61,6 @@ impl Group {
             shards: (0..MAX_CPUS).map(|_| Shard(RunClock::new())).collect(),
             helped_ns: AtomicU64::new(0),
             given_ns: AtomicU64::new(0),
-            running_cpus: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
         })
     }
@@ -106,17 +103,11 @@ impl Group {
     /// CPU number `cpu`, the running one, goes from a thread of another group to one of this. Interrupts are off.
     pub(super) fn enter(&self, cpu: usize, now_ns: u64) {
         self.shards[cpu].0.start(now_ns);
-        if self.quota.is_some() {
-            self.running_cpus.fetch_add(1, Relaxed);
-        }
     }
 
     /// CPU number `cpu`, the running one, goes from a thread of this group to one of another. Interrupts are off.
     pub(super) fn leave(&self, cpu: usize, now_ns: u64) {
         self.shards[cpu].0.stop(now_ns);
-        if self.quota.is_some() {
-            self.running_cpus.fetch_sub(1, Relaxed);
-        }
     }
 
     /// `ns` of CPU time were used by threads of the group `by` for one of this group.
@@ -131,9 +122,7 @@ impl Group {
     /// The running CPU takes a piece of what is left of the quota, to be [settled](Self::settle); `None` when nothing limits
     /// the group.
     pub(super) fn take_piece(&self, now_ns: u64) -> Option<Piece> {
-        // Relaxed: a hint.
-        let sharing = self.running_cpus.load(Relaxed);
-        self.budget.as_ref().map(|budget| budget.lock().take(now_ns, sharing))
+        self.budget.as_ref().map(|budget| budget.lock().take(now_ns))
     }
 
     /// The running CPU has taken `piece`, and run threads of the group since.

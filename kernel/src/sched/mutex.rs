@@ -17,7 +17,6 @@ use waiting::{HandOver, Owners, handover, lending};
 
 use super::core::{debug_assert_may_block, unpark};
 use super::held::Tracked;
-use super::lend::lend_weight;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
@@ -41,10 +40,6 @@ impl Owners for KernelThreads {
 
     fn wake(&self, owner: &Arc<Thread>) {
         unpark(owner);
-    }
-
-    fn lend_to(&self, owner: &Arc<Thread>) {
-        lend_weight(owner);
     }
 
     fn lend_anew(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {

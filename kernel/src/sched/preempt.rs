@@ -43,8 +43,7 @@ fn must_reschedule(cpu: &Cpu) -> bool {
         cpu.count_kept_turn();
         cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
     }
-    settle_quota(cpu, running, now_ns);
-    let is_left = take_quota(cpu, running, now_ns);
+    let is_left = renew_quota(cpu, running, now_ns);
     let must = must || !is_left;
     cpu.need_resched.store(must, Relaxed);
     timer::program(cpu);
@@ -70,9 +69,14 @@ pub(super) fn settle_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
         let (len_ns, taken_at_ns) = (cpu.quota_taken_ns.load(Relaxed), cpu.quota_taken_at_ns.load(Relaxed));
         running.group().settle(Piece { len_ns, taken_at_ns }, now_ns);
         // Once.
-        cpu.quota_taken_ns.store(0, Relaxed);
-        cpu.quota_taken_at_ns.store(now_ns, Relaxed);
+        cpu.quota_end_ns.store(u64::MAX, Relaxed);
     }
+}
+
+/// [Settles](settle_quota) the piece that was taken for `running`, and [takes](take_quota) the next; whether any was left.
+fn renew_quota(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
+    settle_quota(cpu, running, now_ns);
+    take_quota(cpu, running, now_ns)
 }
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. `irq` keeps interrupts off.
@@ -104,8 +108,7 @@ fn may_go_on(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     if now_ns < cpu.quota_end_ns.load(Relaxed) {
         return true;
     }
-    settle_quota(cpu, running, now_ns);
-    let is_left = take_quota(cpu, running, now_ns);
+    let is_left = renew_quota(cpu, running, now_ns);
     timer::program(cpu);
     is_left
 }

@@ -10,7 +10,6 @@ use core::sync::atomic::{
 };
 
 use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
-
 use waiting::{Loan, Loans};
 
 use super::account::{Account, Usage};

@@ -115,32 +115,31 @@ kernel_tests! { "sched":
         skip_if!(cpus().len() < 2, "needs two cpus");
         sched::settle();
         // The calling thread keeps one busy, the others are left alone: at most of many looks they idle.
-        let settled = |idle: usize| {
-            let start_ns = tsc::now_ns();
-            loop {
-                let is_right = |_: &u32| {
-                    let look_ns = tsc::now_ns();
-                    while tsc::now_ns() - look_ns < 10_000 {
-                        cpu::relax();
-                    }
-                    sched::idle_count() as usize == idle
-                };
-                let right = (0..1000).filter(is_right).count();
-                if right > 900 || tsc::now_ns() - start_ns > 5_000_000_000 {
-                    return if right > 900 { idle } else { sched::idle_count() as usize };
+        let mostly_idle = |wanted: usize| {
+            let is_right = |_: &u32| {
+                let look_ns = tsc::now_ns();
+                while tsc::now_ns() - look_ns < 10_000 {
+                    cpu::relax();
                 }
+                sched::idle_count() as usize == wanted
+            };
+            (0..1000).filter(is_right).count() > 900
+        };
+        let come_to_idle = |wanted: usize| {
+            let start_ns = tsc::now_ns();
+            while !mostly_idle(wanted) {
+                check!(
+                    tsc::now_ns() - start_ns <= 5_000_000_000,
+                    "{} cpus idle, not {wanted}",
+                    sched::idle_count()
+                );
             }
+            Ok(())
         };
         let others = cpus().len() - 1;
-        let all = settled(others);
-        check!(all == others, "{all} of {others} other cpus idle");
-        last_goes_and_comes_back(|_| {
-            let left = settled(others - 1);
-            check!(left == others - 1, "{left} cpus idle of {} that are left", others - 1);
-            Ok(())
-        })?;
-        let back = settled(others);
-        check!(back == others, "{back} of {others} other cpus idle when all are back");
+        come_to_idle(others)?;
+        last_goes_and_comes_back(|_| come_to_idle(others - 1))?;
+        come_to_idle(others)?;
     }
 
     /// A job that runs when a CPU leaves still does every unit once.

@@ -125,19 +125,23 @@ pub struct Budget {
     used_ns: u64,
     /// The pieces of this period that were taken and not settled.
     taken_ns: u64,
+    /// CPUs that have taken a piece, of whatever period and length, and not settled it.
+    sharing: u64,
 }
 
 impl Budget {
     /// Nothing is used.
     #[must_use]
     pub const fn new(quota: Quota) -> Self {
-        Self { quota, period: 0, used_ns: 0, taken_ns: 0 }
+        Self { quota, period: 0, used_ns: 0, taken_ns: 0, sharing: 0 }
     }
 
-    /// A CPU, one of `sharing` that run threads of the group, takes a piece of what is left at `now_ns`.
-    pub fn take(&mut self, now_ns: u64, sharing: u64) -> Piece {
+    /// A CPU takes a piece of what is left at `now_ns`, to be [settled](Self::settle): a part, the smaller the more have one.
+    pub fn take(&mut self, now_ns: u64) -> Piece {
         let left_ns = self.left_ns(now_ns);
-        let part_ns = (left_ns / sharing.saturating_add(1)).clamp(LEAST_PIECE_NS, SLICE_NS);
+        self.sharing += 1;
+        // One part more than there are CPUs: for the next.
+        let part_ns = (left_ns / (self.sharing + 1)).clamp(LEAST_PIECE_NS, SLICE_NS);
         let until_next_ns = self.quota.next_period_ns(now_ns).saturating_sub(now_ns);
         let len_ns = left_ns.min(part_ns).min(until_next_ns.max(LEAST_PIECE_NS));
         self.used_ns += len_ns;
@@ -148,6 +152,7 @@ impl Budget {
     /// A CPU that took `piece` has run threads of the group since, until `now_ns`.
     pub fn settle(&mut self, piece: Piece, now_ns: u64) {
         self.enter_period(now_ns);
+        self.sharing -= 1;
         let ran_ns = now_ns.saturating_sub(piece.taken_at_ns);
         let is_of_this_period = piece.taken_at_ns / self.quota.period_ns == self.period;
         // What is left of a piece of a period that is over cannot be given back to this one.

@@ -23,7 +23,7 @@ fn what_no_group_could_keep_is_refused() {
 #[test]
 fn many_at_once_share_what_there_is() {
     let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    let pieces: Vec<Piece> = (1..=64).map(|sharing| budget.take(5 * MS, sharing)).collect();
+    let pieces: Vec<Piece> = (0..64).map(|_| budget.take(5 * MS)).collect();
     let total_ns: u64 = pieces.iter().map(|piece| piece.len_ns).sum();
     assert!(total_ns <= 10 * MS, "{total_ns}");
     assert!(pieces.iter().filter(|piece| piece.len_ns > 0).count() >= 5, "{pieces:?}");
@@ -38,16 +38,16 @@ fn many_at_once_share_what_there_is() {
 #[test]
 fn what_is_not_used_is_given_back_in_its_own_period() {
     let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    let piece = budget.take(MS, 1);
+    let piece = budget.take(MS);
     assert_eq!(piece.len_ns, SLICE_NS);
-    assert_eq!(budget.take(MS, 2).len_ns, (10 * MS - SLICE_NS) / 3);
+    assert_eq!(budget.take(MS).len_ns, (10 * MS - SLICE_NS) / 3);
     let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    let piece = budget.take(MS, 1);
+    let piece = budget.take(MS);
     budget.settle(piece, 2 * MS);
     assert_eq!(budget.left_ns(2 * MS), 9 * MS);
     // Up to the end of the period, or a bit more: the next one has all of its own, not more.
-    assert_eq!(budget.take(98 * MS, 1).end_ns(), 100 * MS);
-    let piece = budget.take(100 * MS - 1, 1);
+    assert_eq!(budget.take(98 * MS).end_ns(), 100 * MS);
+    let piece = budget.take(100 * MS - 1);
     assert_eq!(piece.len_ns, LEAST_PIECE_NS);
     budget.charge(3 * MS, 100 * MS);
     budget.settle(piece, 100 * MS);
@@ -57,7 +57,7 @@ fn what_is_not_used_is_given_back_in_its_own_period() {
 #[test]
 fn who_finds_nothing_looks_again_when_some_may_have_come_back() {
     let mut budget = Budget::new(Quota::new(LEAST_PIECE_NS, 100 * MS).unwrap());
-    let piece = budget.take(MS, 1);
+    let piece = budget.take(MS);
     assert_eq!((piece.len_ns, budget.left_ns(MS)), (LEAST_PIECE_NS, 0));
     assert_eq!(budget.next_look_ns(MS), MS + SLICE_NS);
     assert_eq!(budget.next_look_ns(99 * MS), 100 * MS);
@@ -66,7 +66,7 @@ fn who_finds_nothing_looks_again_when_some_may_have_come_back() {
     assert_eq!(budget.next_look_ns(2 * MS), 100 * MS);
     // A small quota is not all taken by the first.
     let mut budget = Budget::new(Quota::new(4 * MS, 100 * MS).unwrap());
-    assert_eq!([1, 2, 3].map(|sharing| budget.take(MS, sharing).len_ns), [2 * MS, 2 * MS / 3, 4 * MS / 12]);
+    assert_eq!([(); 3].map(|()| budget.take(MS).len_ns), [2 * MS, 2 * MS / 3, 4 * MS / 12]);
 }
 
 #[test]
@@ -120,8 +120,7 @@ proptest! {
                 budget.settle(piece, end_ns);
             }
             if running[cpu].is_none() {
-                let sharing = 1 + running.iter().flatten().count() as u64;
-                let piece = budget.take(now_ns, sharing);
+                let piece = budget.take(now_ns);
                 prop_assert!(piece.len_ns <= SLICE_NS);
                 let end_ns = match what {
                     // Blocks before its time is up; is stopped in time; is stopped late.

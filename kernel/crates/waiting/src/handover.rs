@@ -23,9 +23,6 @@ pub trait Owners: Threads {
     /// Lets `park` of the thread return; harmless if it has ended.
     fn wake(&self, owner: &Self::Owner);
 
-    /// The calling thread begins to wait for `owner`.
-    fn lend_to(&self, owner: &Self::Owner);
-
     /// The thread numbered `waiting`, which waits here or is the calling one, waits from now on for `owner`, or no more.
     fn lend_anew(&self, waiting: Tid, owner: Option<&Self::Owner>);
 }
@@ -84,7 +81,7 @@ pub fn lock<T: Owners>(
         };
         assert!(threads.tid_of(owner) != me, "thread {me} waits for a mutex that it holds");
         // Under the lock: whoever hands it over finds us in the list with our loan made.
-        threads.lend_to(owner);
+        threads.lend_anew(me, Some(owner));
         state.waiting.push_back(threads, me);
         false
     });

@@ -46,9 +46,9 @@ impl LockClass {
     /// To whom a thread lends weight.
     pub const LOAN: Self = class(60, "loan");
     /// What a thread is lent.
-    pub const LOANS: Self = class(62, "loans");
+    pub const LOANS: Self = class(61, "loans");
     /// One CPU's run queue.
-    pub const RUN_QUEUE: Self = class(61, "run queue");
+    pub const RUN_QUEUE: Self = class(62, "run queue");
     /// One CPU's deadlines.
     pub const TIMERS: Self = class(70, "timers");
     /// Threads to be freed.

@@ -281,10 +281,8 @@ impl Pool {
 
     /// Whether `thread` is one of the pool's workers.
     fn is_own_worker(&self, thread: &Thread) -> bool {
-        let is_it = |slot: &IrqLock<Option<Arc<Thread>>>| {
-            slot.lock().as_ref().is_some_and(|worker| core::ptr::eq(&**worker, thread))
-        };
-        self.threads.iter().any(is_it)
+        let mut workers = (0..self.threads.len()).filter_map(|worker| self.thread_of(worker));
+        workers.any(|worker| core::ptr::eq(&*worker, thread))
     }
 
     /// Wakes worker number `worker`, who was called.

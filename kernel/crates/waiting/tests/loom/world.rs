@@ -184,8 +184,6 @@ impl Owners for Me {
         self.unpark(*owner);
     }
 
-    fn lend_to(&self, _: &Tid) {}
-
     fn lend_anew(&self, _: Tid, _: Option<&Tid>) {}
 }
 
