@@ -20,6 +20,9 @@ use crate::platform::nodes;
 /// Least pages in one chunk: taking one is a tenth of a microsecond, waking a helper up to a hundred.
 const MIN_CHUNK: u64 = 4096;
 
+/// How often a pool that is to grow wholly or not at all counts what there is, while others take pages.
+const COUNTS: usize = 3;
+
 /// How a pool is to be changed.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
@@ -155,39 +158,47 @@ fn shrink(pool: &HugePool, mut too_many: u64) {
 
 fn grow(pool: &HugePool, missing: u64, request: Request) -> Result<Resized, ResizeError> {
     let before = pool.count();
-    let mut shares = alloc::vec![0; before.nodes.len()];
-    let mut found = share(pool, missing, request.policy, &mut shares);
-    if found < missing && pages::gather() {
-        found = share(pool, missing, request.policy, &mut shares);
-    }
     let shortage =
         |total| Shortage { wanted: request.wanted, total, before: before.clone(), after: pool.count() };
-    if found < missing && request.all_or_nothing {
-        return Err(ResizeError::Short(shortage(pool.total())));
-    }
     let wanted_before = request.wanted - missing;
-    // Before the pages come: one that is given back meanwhile has a place.
-    pool.set_wanted(request.wanted);
-    match take_shares(pool, &shares, request) {
-        Ok(stats) => {
+    let (mut found, mut shares) = share(pool, missing, request.policy);
+    for _ in 0..COUNTS {
+        if found < missing && request.all_or_nothing {
+            break;
+        }
+        // Before the pages come: one that is given back meanwhile has a place.
+        pool.set_wanted(request.wanted);
+        if let Ok(stats) = take_shares(pool, &shares, request) {
             let total = pool.total();
             let shortage = (total < request.wanted).then(|| shortage(total));
-            Ok(Resized { total, shortage, stats })
+            return Ok(Resized { total, shortage, stats });
         }
-        Err(_) => {
-            pool.set_wanted(wanted_before);
-            Err(ResizeError::Short(shortage(pool.total())))
+        pool.set_wanted(wanted_before);
+        // Nothing was taken. If somebody else took pages meanwhile, other nodes may still have them.
+        let counted = shares;
+        (found, shares) = share(pool, missing, request.policy);
+        if shares == counted {
+            break;
         }
     }
+    Err(ResizeError::Short(shortage(pool.total())))
 }
 
-fn share(pool: &HugePool, missing: u64, policy: NodePolicy, shares: &mut [u64]) -> u64 {
-    let available: Vec<u64> = pool.count().nodes.iter().map(|node| node.allocator).collect();
-    let from = match policy {
-        NodePolicy::Preferred(node) if node < available.len() => node,
-        _ => nodes::current(),
+/// What to take from each node, and the sum: `missing`, or all there is after caches were emptied for it.
+fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
+    let count = || -> (u64, Vec<u64>) {
+        let available: Vec<u64> = pool.count().nodes.iter().map(|node| node.allocator).collect();
+        let from = match policy {
+            NodePolicy::Preferred(node) if node < available.len() => node,
+            _ => nodes::current(),
+        };
+        let mut shares = alloc::vec![0; available.len()];
+        (policy.share(missing, &available, nodes::near(from), &mut shares), shares)
     };
-    policy.share(missing, &available, nodes::near(from), shares)
+    match count() {
+        (found, _) if found < missing && pages::gather() => count(),
+        counted => counted,
+    }
 }
 
 /// A node had fewer pages than were counted a moment ago.

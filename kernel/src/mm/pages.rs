@@ -257,13 +257,11 @@ pub fn free_pages_on(node: usize) -> u64 {
     on_node.map(|zone| zone.allocator.lock().free_pages()).sum()
 }
 
-/// Number of blocks of `order` that could be had from `node` at once.
+/// Number of blocks of `order` that [`alloc_bulk_on`] would give on `node`: the
+/// reserve is not among them.
 pub fn free_blocks_on(node: usize, order: u8) -> u64 {
-    let blocks_in = |zone: &NodeZone<'_>| {
-        let zone = zone.allocator.lock();
-        (order..=frames::MAX_ORDER).map(|larger| zone.free_blocks(larger) << (larger - order)).sum::<u64>()
-    };
-    zones().iter().filter(|zone| zone.node == node).map(blocks_in).sum()
+    let on_node = zones().iter().filter(|zone| zone.node == node);
+    on_node.map(|zone| zone.allocator.lock().blocks_above(order, zone.marks.min_pages)).sum()
 }
 
 /// Gives what the caches and the pools of clean pages hold back to the zones,

@@ -85,6 +85,16 @@ fn break_a_huge_page() -> bool {
     is_found
 }
 
+/// Free pages of `node` that are in no huge page, and how many the kernel keeps back.
+fn small_and_reserved(node: usize) -> (u64, u64) {
+    let on_node = pages::zones().iter().filter(|zone: &&NodeZone<'_>| zone.node == node);
+    on_node.fold((0, 0), |(small, reserved), zone| {
+        let allocator = zone.allocator.lock();
+        let whole = allocator.blocks_above(SIZE.order(), 0) << SIZE.order();
+        (small + allocator.free_pages() - whole, reserved + zone.marks.min_pages)
+    })
+}
+
 kernel_tests! { "huge":
     fn pools_follow_the_parameters() {
         let empty = Pool::of(0)?;
@@ -177,8 +187,7 @@ kernel_tests! { "huge":
             return Err(Stopped::Skipped("needs a cpu with memory of its node"));
         };
         let node = nodes::of_cpu(cpu.id());
-        let in_no_block = pages::free_pages_on(node) - (pages::free_blocks_on(node, order) << order);
-        let reserve: u64 = pages::zones().iter().map(|zone: &NodeZone<'_>| zone.marks.min_pages).sum();
+        let (in_no_block, reserve) = small_and_reserved(node);
         skip_if!(in_no_block < reserve + 64, "needs free memory that is in no huge page");
         let is_broken = Arc::new(AtomicBool::new(false));
         let found = is_broken.clone();

@@ -36,6 +36,18 @@ fn take_and_give() -> [Option<Pfn>; HELD] {
     taken
 }
 
+/// Order of half a huge page.
+const HALF_ORDER: u8 = 8;
+
+/// Has half a huge page of `node` be free; returns what keeps it from becoming whole again, to be given back.
+fn break_a_huge_page_on(node: usize) -> Option<Pfn> {
+    let mut halves = [Pfn(0); 2];
+    let taken = pages::alloc_bulk_on(node, HALF_ORDER, &mut halves);
+    // The other half of the first is either the second or was no free half before.
+    halves[..taken].first().into_iter().for_each(|half| pages::free(*half, HALF_ORDER));
+    halves[..taken].get(1).copied()
+}
+
 /// The kernel's variables, word by word; the page that guards the boot stack is
 /// none.
 fn variables() -> impl Iterator<Item = (usize, u64)> {
@@ -115,6 +127,8 @@ kernel_tests! { "mm":
             odd[at].take().into_iter().for_each(|page| pages::free(page, 0));
         }
         pages::gather();
+        // Whole runs are free too: a cache does not break a huge page for them.
+        let beside: Vec<Pfn> = cpus.iter().flat_map(|cpu| break_a_huge_page_on(nodes::nodes().node_of_cpu(*cpu))).collect();
         let there = Arc::new(AtomicU32::new(0));
         let taken: Vec<Arc<spin::Once<[Option<Pfn>; HELD]>>> = cpus.iter().map(|_| Arc::default()).collect();
         let mut threads = Vec::new();
@@ -146,6 +160,7 @@ kernel_tests! { "mm":
         check!(ZERO_POOL_PAGES.set(&alloc::format!("{clean_pages}")).is_ok());
         threads.into_iter().for_each(|thread| thread.join());
         odd.into_iter().flatten().for_each(|page| pages::free(page, 0));
+        beside.into_iter().for_each(|block| pages::free(block, HALF_ORDER));
         check!(after == before, "somebody was asked: {after:?} after {before:?}");
         let line = |page: Pfn| page.0 * size_of::<PageDesc>() as u64 / (order_pages(RUN_ORDER) * 16);
         let mut owners = BTreeMap::new();

@@ -83,6 +83,18 @@ impl<'a> Zone<'a> {
         self.lists.get(usize::from(order)).map_or(0, FreeList::len)
     }
 
+    /// Number of blocks of `order` that could be had one after the other if
+    /// `reserve_pages` pages must be left: what [`alloc_bulk`](Self::alloc_bulk)
+    /// gives to who has room for all.
+    #[must_use]
+    pub fn blocks_above(&self, order: u8, reserve_pages: u64) -> u64 {
+        if order > MAX_ORDER {
+            return 0;
+        }
+        let there: u64 = (order..=MAX_ORDER).map(|larger| self.free_blocks(larger) << (larger - order)).sum();
+        there.min(self.free_pages.saturating_sub(reserve_pages) / order_pages(order))
+    }
+
     /// What the zone was asked for so far.
     #[must_use]
     pub const fn stats(&self) -> &ZoneStats {

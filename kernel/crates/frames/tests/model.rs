@@ -105,6 +105,7 @@ enum Step {
     AllocBulk {
         order: u8,
         blocks: usize,
+        reserve_pages: u64,
     },
     Free {
         which: prop::sample::Index,
@@ -125,7 +126,8 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(start, len, usable)| Step::Init { start, len, usable }),
         2 => (start, 1..300_usize).prop_map(|(start, len)| Step::FreeInitial { start, len }),
         4 => (0..8_u8).prop_map(|order| Step::Alloc { order }),
-        1 => (0..3_u8, 0..40_usize).prop_map(|(order, blocks)| Step::AllocBulk { order, blocks }),
+        1 => (0..4_u8, 0..40_usize, prop_oneof![Just(0), 0..MAX_PAGES as u64])
+            .prop_map(|(order, blocks, reserve_pages)| Step::AllocBulk { order, blocks, reserve_pages }),
         4 => any::<prop::sample::Index>().prop_map(|which| Step::Free { which }),
         2 => (0..MAX_PAGES as u64 + 20, 0..11_u8)
             .prop_map(|(offset, order)| Step::WildFree { offset, order }),
@@ -184,15 +186,21 @@ fn apply(zone: &mut Zone<'_>, model: &mut Model, step: Step) -> Result<(), TestC
             }
         }
         Step::Alloc { order } => take(zone, model, order)?,
-        Step::AllocBulk { order, blocks } => {
+        Step::AllocBulk { order, blocks, reserve_pages } => {
+            let announced = zone.blocks_above(order, reserve_pages);
             let mut taken = vec![Pfn(0); blocks];
-            let count = zone.alloc_bulk(order, &mut taken, 0);
+            let count = zone.alloc_bulk(order, &mut taken, reserve_pages);
+            prop_assert_eq!(count as u64, announced.min(blocks as u64));
             for &block in &taken[..count] {
                 hand_out(model, block, order)?;
             }
             if count < blocks {
-                take(zone, model, order)?;
-                prop_assert_eq!(zone.free_blocks(order), 0);
+                // One more and too few are left, or there is none.
+                if zone.free_pages() >= reserve_pages + order_pages(order) {
+                    take(zone, model, order)?;
+                    prop_assert_eq!(zone.free_blocks(order), 0);
+                }
+                prop_assert_eq!(zone.blocks_above(order, reserve_pages), 0);
             }
         }
         Step::Free { which } => {
