@@ -64,12 +64,30 @@ pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
     };
     let mut trials: Vec<_> = CASES.iter().map(trial).collect();
     let lab = lab.clone();
+    let of_manager = {
+        let lab = lab.clone();
+        move || items_of_the_manager(&lab)
+    };
+    trials.push(Trial::test("debug_misuse::items_of_the_manager::are_told", of_manager));
     trials.push(Trial::test("misuse::release::looks_for_none_and_says_so", move || in_release(&lab)));
     trials
 }
 
 fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
-    let evidence = lab.boot(&DEBUG_SMP2, &format!("run=none fault.misuse={}", case.name))?;
+    judge_with(lab, case, "")
+}
+
+/// Where no worker can be made, the pools' manager is at the item: found out as well.
+fn items_of_the_manager(lab: &Lab) -> Result<(), Failed> {
+    const CASES: [Case; 2] = [
+        case("wait-own-item", &["invariant 27", "pools waits for the work item that it is at"]),
+        case("flush-own-pool", &["invariant 27", "pools is at an item of pool any"]),
+    ];
+    CASES.iter().try_for_each(|case| judge_with(lab, case, "fault.worker_spawn=1"))
+}
+
+fn judge_with(lab: &Lab, case: &Case, parameters: &str) -> Result<(), Failed> {
+    let evidence = lab.boot(&DEBUG_SMP2, &format!("run=none fault.misuse={} {parameters}", case.name))?;
     expect_verdict(&evidence, Verdict::Panic)?;
     let messages = evidence.records().iter().filter_map(|record| match record {
         Record::Panic { message, .. } => Some(message.as_str()),

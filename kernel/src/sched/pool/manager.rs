@@ -12,7 +12,7 @@ use crate::arch::tsc;
 use crate::console::warning;
 use crate::sched::core::{park, unpark};
 use crate::sched::spawn::{Spawn, SpawnError};
-use crate::sched::thread::Thread;
+use crate::sched::thread::{self, Thread};
 
 /// How soon a pool in which items wait is looked at again: its workers may be blocked by then, or there may be memory for
 /// one more.
@@ -113,7 +113,10 @@ fn cope_without(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
     drop(state);
     let Some(handle) = rescued else { return false };
     let (item, request) = begun(handle);
+    // Who asks for the worker that is at the item finds the manager.
+    *pool.threads[worker].lock() = Some(thread::current().arc());
     pool.run(&item, request.group);
+    *pool.threads[worker].lock() = None;
     pool.state.lock().end_rescue(worker);
     pool.wake_flushers();
     true
