@@ -4,7 +4,7 @@
 //! There is a pool for each node. Its pages count as free, and go back to the
 //! zone when memory is short.
 
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use firmware::nodes::MAX_NODES;
 use frames::Pfn;
@@ -19,13 +19,38 @@ use crate::platform::nodes;
 
 struct NodePool {
     clean: PageStack,
+    /// CPUs that are clearing a page for it.
+    clearing: AtomicU64,
     /// No page can be spared, or none could when the pool last asked. Idle CPUs
     /// ask again once somebody has wanted a clean page.
     is_short: AtomicBool,
 }
 
-static POOLS: [NodePool; MAX_NODES] =
-    [const { NodePool { clean: PageStack::new(), is_short: AtomicBool::new(false) } }; MAX_NODES];
+static POOLS: [NodePool; MAX_NODES] = [const { NodePool::new() }; MAX_NODES];
+
+impl NodePool {
+    const fn new() -> Self {
+        Self { clean: PageStack::new(), clearing: AtomicU64::new(0), is_short: AtomicBool::new(false) }
+    }
+
+    /// Whether there is room beside what `clearing` CPUs are about to add.
+    fn has_room(&self, clearing: u64) -> bool {
+        clearing + self.clean.len() < ZERO_POOL_PAGES.get()
+    }
+
+    /// Gives back what is more than `limit`; says whether that was anything.
+    fn shrink_to(&self, limit: u64) -> bool {
+        let mut found = false;
+        while self.clean.len() > limit {
+            let Some(page) = self.clean.pop() else { break };
+            // Idle CPUs are not to take it again at once: somebody is short of memory.
+            self.is_short.store(true, SeqCst);
+            pages::give_spare(page);
+            found = true;
+        }
+        found
+    }
+}
 
 /// Takes a clean page: from the pool of this CPU's node, else one that is
 /// cleared now. It is given back by [`pages::free`].
@@ -53,24 +78,31 @@ pub fn alloc() -> Option<Pfn> {
 /// Whether the pool of this CPU's node has room, and memory to fill it with.
 pub fn wants_page() -> bool {
     let pool = &POOLS[nodes::current()];
-    pool.clean.len() < ZERO_POOL_PAGES.get() && !pool.is_short.load(SeqCst)
+    pool.has_room(pool.clearing.load(SeqCst)) && !pool.is_short.load(SeqCst)
 }
 
-/// Clears one page for the pool of this CPU's node, if memory can be spared.
+/// Clears one page for the pool of this CPU's node, if there is room and memory
+/// can be spared.
 pub fn add_page() {
     let node = nodes::current();
     let pool = &POOLS[node];
-    trace::event(Class::Pool, || Event::PoolFillBegin { node: node as u16 });
-    let page = pages::take_spare(node);
-    match page {
-        Some(page) => {
-            // SAFETY: the page was just allocated (invariant 12).
-            unsafe { zero::zero_frames(page, 1) };
-            pool.clean.push(page);
+    // All idle CPUs of the node may be here: who is counted before has a page in the pool, or will have.
+    if pool.has_room(pool.clearing.fetch_add(1, SeqCst)) {
+        trace::event(Class::Pool, || Event::PoolFillBegin { node: node as u16 });
+        let page = pages::take_spare(node);
+        match page {
+            Some(page) => {
+                // SAFETY: the page was just allocated (invariant 12).
+                unsafe { zero::zero_frames(page, 1) };
+                pool.clean.push(page);
+            }
+            None => pool.is_short.store(true, SeqCst),
         }
-        None => pool.is_short.store(true, SeqCst),
+        trace::event(Class::Pool, || Event::PoolFillEnd { filled: page.is_some() });
     }
-    trace::event(Class::Pool, || Event::PoolFillEnd { filled: page.is_some() });
+    pool.clearing.fetch_sub(1, SeqCst);
+    // The limit may have been lowered, and the pool trimmed, while the page was cleared.
+    pool.shrink_to(ZERO_POOL_PAGES.get());
 }
 
 /// Puts a page on top that somebody has who may go on using it: for tests of misuse.
@@ -96,15 +128,6 @@ pub fn drain_all() -> bool {
 }
 
 fn shrink_to(limit: u64) -> bool {
-    let mut found = false;
-    for pool in &POOLS {
-        while pool.clean.len() > limit {
-            let Some(page) = pool.clean.pop() else { break };
-            // Idle CPUs are not to take it again at once: somebody is short of memory.
-            pool.is_short.store(true, SeqCst);
-            pages::give_spare(page);
-            found = true;
-        }
-    }
-    found
+    // Every pool, whatever the ones before had.
+    POOLS.iter().fold(false, |found, pool| pool.shrink_to(limit) | found)
 }
