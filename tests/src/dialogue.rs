@@ -161,6 +161,18 @@ impl Dialogue {
         }
     }
 
+    /// Waits for the line `wanted`, which may have come at any time since the first prompt, between the lines of answers too.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel ends before.
+    pub fn hears(&mut self, wanted: &str) -> Result<(), String> {
+        match self.screen.lines[..self.done].iter().any(|line| line == wanted) {
+            true => Ok(()),
+            false => self.wait_for(wanted),
+        }
+    }
+
     /// Waits for a prompt with nothing behind it, and returns the lines that came before it.
     fn prompt(&mut self) -> Result<Vec<String>, String> {
         while self.screen.line != PROMPT.as_bytes() {

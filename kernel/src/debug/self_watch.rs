@@ -85,7 +85,6 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
     let pins = timer.pins() & u32::MAX.checked_shr(32u32.saturating_sub(io_apic.pins())).unwrap_or(u32::MAX);
     let pin = pins.checked_ilog2().ok_or("the hpet and the i/o apic have no pin in common")? as u8;
 
-    let start_ns = tsc::now_ns();
     let watch = WATCH.call_once(|| SelfWatch {
         timer,
         timeout_ns,
@@ -98,6 +97,7 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
     io_apic.redirect_as_nmi(pin, apic_id);
     watch.timer.connect(pin);
     watch.timer.start(TRIAL_NS);
+    let start_ns = tsc::now_ns();
     // An NMI wakes no thread: there is nothing to wait for but the time.
     while watch.looks.load(SeqCst) == 0 {
         if tsc::now_ns() - start_ns > TRIAL_TIMEOUT_NS {

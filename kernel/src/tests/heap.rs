@@ -1,6 +1,7 @@
 //! The kernel heap: blocks of all kinds on all CPUs, memory that is short, and what giving one back costs.
 
 use alloc::alloc::{alloc, dealloc};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::hint::black_box;
@@ -10,6 +11,7 @@ use core::slice;
 use super::counted::ticks_per_thousand;
 use crate::arch::tsc;
 use crate::mm::heap;
+use crate::sched::wait::Completion;
 use crate::{check, kernel_tests, sched, skip_if};
 
 /// A block of the heap, filled with its owner's mark.
@@ -71,8 +73,18 @@ kernel_tests! { "heap":
         sched::settle();
         // The threads' own memory is there before, for their records are what the heap is for.
         let used = |round: u64| {
-            let churning = (0..8).filter_map(|number| sched::spawn("test/heap", move || assert!(churn(round + number), "a block was written to by somebody else")).ok());
+            // All at once, each round: so many stacks and records there are before the second.
+            let go = Arc::new(Completion::new());
+            let churning = (0..8).filter_map(|number| {
+                let go = go.clone();
+                let work = move || {
+                    go.wait();
+                    assert!(churn(round + number), "a block was written to by somebody else");
+                };
+                sched::spawn("test/heap", work).ok()
+            });
             let threads: Vec<_> = churning.collect();
+            go.complete();
             threads.into_iter().for_each(sched::JoinHandle::join);
             sched::settle();
             heap::usage().0

@@ -270,10 +270,10 @@ kernel_tests! { "mm":
     fn clean_pages_are_kept_by_idle_cpus() {
         let free_before = pages::free_pages();
         let limit = ZERO_POOL_PAGES.get();
-        check!(ZERO_POOL_PAGES.set("32").is_ok());
-        zero_pool::trim();
         let node = nodes::current();
         skip_if!(pages::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
+        check!(ZERO_POOL_PAGES.set("32").is_ok());
+        zero_pool::trim();
         // Wanting one has idle CPUs begin, wherever memory was short before.
         if let Some(page) = zero_pool::alloc() {
             pages::free(page, 0);

@@ -23,7 +23,7 @@ fn report_of(thread: &Thread) -> Option<ThreadReport> {
 }
 
 /// Waits until `thread` is said to be in `state`; false after 20 s.
-fn gets_into(thread: &Thread, state: ThreadState) -> bool {
+pub(super) fn gets_into(thread: &Thread, state: ThreadState) -> bool {
     let start_ns = tsc::now_ns();
     while report_of(thread).is_none_or(|report| report.state != state) {
         if tsc::now_ns() - start_ns > 20_000_000_000 {
@@ -66,9 +66,11 @@ kernel_tests! { "sched":
         check!(waited() >= before_ns + 20_000_000, "{} ns waited, {before_ns} ns were 20 ms ago", waited());
         drop(spinners);
 
-        let sleeper = start(Spawn::new("test/sleeper"), || sched::sleep_ns(50_000_000))?;
-        check!(gets_into(sleeper.thread(), ThreadState::Sleeping));
         let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let sleeper =
+            start(Spawn::new("test/sleeper"), move || while !stopped.load(SeqCst) { sched::sleep_ns(50_000_000) })?;
+        check!(gets_into(sleeper.thread(), ThreadState::Sleeping));
         let stopped = stop.clone();
         let waiter = start(Spawn::new("test/waiter"), move || while !stopped.load(SeqCst) { sched::park(None) })?;
         check!(gets_into(waiter.thread(), ThreadState::Blocked));

@@ -137,6 +137,10 @@ kernel_tests! { "trace":
             }
         }
         trace::stop();
+        // Whoever was about to record something then has done so, and left its CPU.
+        for cpu in online() {
+            check!(super::sched::on_cpu(cpu, || ()).is_some(), "no thread on cpu {cpu}");
+        }
         let recorded = online().iter().map(|cpu| trace::recorded(*cpu)).sum::<u64>() - before;
         let stats = trace::dump();
         // What was recorded between switching on and the first look is dumped too.

@@ -87,7 +87,8 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
         (row.local_chunks <= row.chunks, "more local chunks than chunks"),
         (row.cpu_ns > 0, "it took no CPU time"),
         (
-            row.cpu_ns <= row.ns * u64::from(row.threads_used) + slack_ns,
+            // Of all who came, those who found nothing left to do among them.
+            row.cpu_ns <= row.ns * u64::from(row.threads) + slack_ns,
             "more CPU time than threads and time allow",
         ),
         (row.spread_ns <= row.ns + slack_ns, "threads finished further apart than the job took"),
