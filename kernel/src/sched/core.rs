@@ -51,10 +51,11 @@ pub fn idle_forever() -> ! {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
         place::evict_misplaced(cpu, id);
-        if cpu.waiting() > 0 && !cpus::is_open(id.index()) {
+        let is_open = cpus::is_open(id.index());
+        if !is_open && cpu.waiting() > 0 {
             // Queued by who chose this CPU before it was closed, and has not said so yet: it is sent on.
             cpu.has_misplaced.store(true, SeqCst);
-        } else if let Some(next) = take_next(cpu, id) {
+        } else if is_open && let Some(next) = take_next(cpu, id) {
             let now_ns = tsc::now_ns();
             cpu.note_busy(next, now_ns);
             switch_to(cpu, id, next, Why::Idle, now_ns);
@@ -62,11 +63,15 @@ pub fn idle_forever() -> ! {
         } else if !ENDED.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
             reap();
-        } else if zero_pool::wants_page() {
+        } else if is_open && zero_pool::wants_page() {
             // Clean pages for later, one at a time: a thread that is woken meanwhile waits for no more than that.
             x86_64::instructions::interrupts::enable();
             zero_pool::add_page();
         } else {
+            if !is_open {
+                // From here on it takes nothing that it could have chosen before: whoever sends it away waits for that.
+                cpu.is_away.store(true, SeqCst);
+            }
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
             trace::event_irqs_off(Class::Halt, || Event::HaltEnter);
             x86_64::instructions::interrupts::enable_and_hlt();

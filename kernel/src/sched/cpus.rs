@@ -29,6 +29,8 @@ pub(super) struct Cpu {
     running_weight: AtomicU32,
     /// A thread in the queue, or the running one, may not be here (any more).
     pub(super) has_misplaced: AtomicBool,
+    /// The CPU found itself closed when it had nothing left to run, and halts: it runs no thread before it is open again.
+    pub(super) is_away: AtomicBool,
     /// Up to when the running thread's clock in the queue is right; what it ran while nobody waited is at nobody's
     /// expense. Set under the queue's lock, but where a CPU leaves its idle thread.
     charged_until_ns: AtomicU64,
@@ -62,6 +64,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         waiting_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
+        is_away: AtomicBool::new(false),
         charged_until_ns: AtomicU64::new(0),
         waited_until_ns: AtomicU64::new(0),
         idle: AtomicU32::new(Tid::NONE_RAW),

@@ -74,12 +74,13 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         return Err(HotplugError::LastCpu(cpu));
     }
     trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
+    let part = cpus::get(cpu);
+    part.is_away.store(false, SeqCst);
     cpus::set_closed(cpu);
     pool::update_limits();
     watchdog::cpus_have_changed();
     // It sends away what waits there, then what runs: us, perhaps.
     tell_misplaced(cpu);
-    let part = cpus::get(cpu);
     loop {
         {
             let _irq = IrqGuard::new();
@@ -88,11 +89,12 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
                 timer::move_all(cpu, here);
             }
         }
-        // Once it idles and nothing waits there, nobody is left to set a deadline. Who chose it before
-        // it was closed tells it so after having queued a thread there, and it sends that on.
-        // (It has looked at itself since it was closed: before, it may be about to run what it has taken.)
+        // Once it is back in its idle loop and nothing waits there, nobody is left to set a deadline. Who chose it
+        // before it was closed tells it so after having queued a thread there, and it sends that on.
+        // (That it counts as idle says too little: it does on the way from its last thread, and when it has taken a late
+        // one out of its queue.)
         let has_looked = !part.has_misplaced.load(SeqCst);
-        if has_looked && part.is_idle() && part.waiting() == 0 && timer::is_empty(cpu) {
+        if part.is_away.load(SeqCst) && has_looked && part.waiting() == 0 && timer::is_empty(cpu) {
             // Not before: while it runs threads it has to forget translations, and to stop for a panic.
             block.set_offline();
             cpus::forget_idle();
