@@ -1,45 +1,35 @@
-//! Worker pools: everything handed over is done once, workers come and go.
+//! Worker pools: everything handed over is done once, and as it was asked for.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use ktask::{Items, Job, Profile};
-use params::Param;
-
-use params::registry::{
-    FAULT_WORKER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS, POOL_IDLE_MS, POOL_KEEP_WORKERS,
-};
 use runqueue::{CpuMask, Nice};
 
-use super::counted;
-use super::sched_share::{Spinners, Watch, a_quota};
 use super::sched_snapshot::gets_into;
 use crate::arch::{percpu, tsc};
-use crate::debug::ktest::{Stopped, TestResult};
-use crate::jobs::platform::Kernel;
+use crate::debug::ktest::Stopped;
 use crate::platform::nodes;
-use crate::sched::group::Group;
+use crate::sched;
 use crate::sched::pool::{self, Item, Pool, Request, SubmitError, Work};
 use crate::sched::snapshot::{self, ThreadState};
 use crate::sched::wait::Completion;
-use crate::sched::{self, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
-fn failed<T>(message: &str) -> Result<T, Stopped> {
+pub(super) fn failed<T>(message: &str) -> Result<T, Stopped> {
     Err(Stopped::Failed(message.into()))
 }
 
-fn unbound() -> Result<&'static Pool, Stopped> {
+pub(super) fn unbound() -> Result<&'static Pool, Stopped> {
     pool::unbound().map_or_else(|| failed("there are no pools"), Ok)
 }
 
-fn must<T>(result: Result<T, SubmitError>) -> Result<T, Stopped> {
+pub(super) fn must<T>(result: Result<T, SubmitError>) -> Result<T, Stopped> {
     result.map_err(|error| Stopped::Failed(alloc::format!("{error}")))
 }
 
 /// Waits until `condition` holds; false after 20 s.
-fn within_20_s(condition: impl Fn() -> bool) -> bool {
+pub(super) fn within_20_s(condition: impl Fn() -> bool) -> bool {
     let start_ns = tsc::now_ns();
     while !condition() {
         if tsc::now_ns() - start_ns > 20_000_000_000 {
@@ -50,72 +40,20 @@ fn within_20_s(condition: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Threads that work in any pool.
-fn worker_threads() -> usize {
-    let is_worker = |name: &str| {
-        pool::all()
-            .iter()
-            .any(|pool| name.strip_prefix(pool.name()).is_some_and(|rest| rest.starts_with('/')))
-    };
-    snapshot::threads().filter(|report| is_worker(report.name())).count()
-}
-
-/// Runs `check` with other parameters, which are as before afterwards.
-fn with(values: &[(&dyn Param, &str)], check: impl FnOnce() -> TestResult) -> TestResult {
-    for (param, value) in values {
-        if param.set(value).is_err() {
-            return failed("a parameter cannot be set");
-        }
-    }
-    pool::update_limits();
-    let result = check();
-    for (param, default) in
-        [(&FAULT_WORKER_SPAWN as &dyn Param, "none"), (&POOL_IDLE_MS, "5000"), (&POOL_KEEP_WORKERS, "1")]
-    {
-        check!(param.set(default).is_ok());
-    }
-    pool::update_limits();
-    result
-}
-
-/// CPU time that [`spin`] takes, and more.
-const SPIN_NS: u64 = 10_000_000;
-
-/// Uses CPU time, and adds how much to `used_ns`.
-fn spin(used_ns: &AtomicU64) {
-    let start_ns = sched::current().cpu_time_ns();
-    let ran_ns = || sched::current().cpu_time_ns() - start_ns;
-    while ran_ns() < SPIN_NS {
-        core::hint::spin_loop();
-    }
-    used_ns.fetch_add(ran_ns(), SeqCst);
-}
-
-/// Has a worker call `call`, and waits for it.
-fn ask(call: impl Fn() + Send + Sync + 'static) {
-    if let Some(pool) = pool::unbound()
-        && let Ok((item, turn)) = pool::submit_fn(pool, Request::new(), call)
-    {
-        pool::wait(&*item, turn);
-    }
-}
-
-fn jobs_have_helpers() -> bool {
-    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
-}
-
 /// Keeps workers busy until it is opened.
-struct Gate {
-    begun: AtomicUsize,
-    open: Completion,
+pub(super) struct Gate {
+    /// Items that have begun.
+    pub(super) begun: AtomicUsize,
+    /// They end once it is complete.
+    pub(super) open: Completion,
 }
 
 impl Gate {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { begun: AtomicUsize::new(0), open: Completion::new() })
     }
 
-    fn submit(
+    pub(super) fn submit(
         self: &Arc<Self>,
         pool: &'static Pool,
         request: Request,
@@ -127,7 +65,7 @@ impl Gate {
         }))
     }
 
-    fn has_begun(&self, count: usize) -> bool {
+    pub(super) fn has_begun(&self, count: usize) -> bool {
         within_20_s(|| self.begun.load(SeqCst) >= count)
     }
 }
@@ -231,106 +169,6 @@ kernel_tests! { "pools":
         flusher.join();
     }
 
-    /// Items that wait for each other need workers beyond the number of CPUs.
-    fn blocked_workers_are_replaced() {
-        let pool = unbound()?;
-        let cpus = percpu::online_count();
-        let (gate, count) = (Gate::new(), 2 * cpus + 1);
-        let items: Vec<_> = (0..count).map(|_| gate.submit(pool, Request::new())).collect::<Result<_, _>>()?;
-        let all = gate.has_begun(count);
-        gate.open.complete();
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
-        }
-        check!(all, "{} of {count} items have begun", gate.begun.load(SeqCst));
-    }
-
-    /// Items that only compute get no more workers than there are CPUs.
-    fn busy_workers_are_not() {
-        let pool = unbound()?;
-        let cpus = percpu::online_count();
-        let (stop, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        check!(within_20_s(|| pool.workers().0 <= cpus || pool.workers().0 == pool.workers().1));
-        let items: Vec<_> = (0..3 * cpus).map(|_| {
-            let (stop, begun) = (stop.clone(), begun.clone());
-            must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), move || {
-                begun.fetch_add(1, SeqCst);
-                while !stop.load(SeqCst) {
-                    core::hint::spin_loop();
-                }
-            }))
-        }).collect::<Result<_, _>>()?;
-        let there = pool.workers().0.max(cpus);
-        let some = within_20_s(|| begun.load(SeqCst) >= cpus);
-        // The manager has looked a few times by then.
-        sched::sleep_ns(100_000_000);
-        let (workers, _) = pool.workers();
-        stop.store(true, SeqCst);
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
-        }
-        check!(some, "{} items have begun on {cpus} cpus", begun.load(SeqCst));
-        check!(workers <= there, "{workers} workers for {cpus} cpus");
-        check!(begun.load(SeqCst) == 3 * cpus);
-    }
-
-    fn idle_workers_go_and_leave_no_memory_behind() {
-        with(&[(&POOL_IDLE_MS, "20"), (&POOL_KEEP_WORKERS, "0")], || {
-            let round = || -> Result<(usize, u64), Stopped> {
-                let gate = Gate::new();
-                let count = 2 * percpu::online_count();
-                let items = (0..count).map(|_| gate.submit(unbound()?, Request::new()));
-                let items: Vec<_> = items.collect::<Result<_, _>>()?;
-                let all = gate.has_begun(count);
-                let workers = worker_threads();
-                gate.open.complete();
-                for (item, turn) in &items {
-                    pool::wait(&**item, *turn);
-                }
-                check!(all, "{} of {count} have begun", gate.begun.load(SeqCst));
-                check!(workers >= count, "{workers} workers at {count} items");
-                drop((items, gate));
-                check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
-                sched::settle();
-                Ok((crate::mm::heap::usage().0, crate::mm::pages::free_pages()))
-            };
-            round()?;
-            let before = round()?;
-            let (_, free_after) = round()?;
-            // The manager may have been kept from letting go of the one that it told last.
-            let heap = || crate::mm::heap::usage().0;
-            check!(within_20_s(|| heap() <= before.0), "heap grew from {} to {} bytes", before.0, heap());
-            check!(free_after == before.1, "free pages went from {} to {free_after}", before.1);
-            Ok(())
-        })?;
-    }
-
-    /// Not one worker can be made: everything is done all the same.
-    fn without_workers_the_manager_does_it() {
-        with(&[(&POOL_IDLE_MS, "1"), (&POOL_KEEP_WORKERS, "0")], || {
-            let (item, turn) = must(pool::submit_fn(unbound()?, Request::new(), || {}))?;
-            pool::wait(&*item, turn);
-            check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
-            pool::restart_fault_count();
-            check!(FAULT_WORKER_SPAWN.set("1").is_ok());
-            let done = Arc::new(AtomicUsize::new(0));
-            let items: Vec<_> = (0..50).map(|number| {
-                let done = done.clone();
-                let pool = &pool::all()[number % pool::all().len()];
-                must(pool::submit_fn(pool, Request::new(), move || { done.fetch_add(1, SeqCst); }))
-            }).collect::<Result<_, _>>()?;
-            for (item, turn) in &items {
-                pool::wait(&**item, *turn);
-            }
-            check!(done.load(SeqCst) == 50);
-            check!(worker_threads() == 0, "there are workers after all");
-            for pool in pool::all() {
-                pool.flush();
-            }
-            Ok(())
-        })?;
-    }
-
     /// An item runs at its own weight, on CPUs that it may use, and at the expense of who asked.
     fn an_item_is_done_as_asked() {
         struct Seen { nice: Option<Nice>, cpu: usize, allowed: CpuMask }
@@ -360,26 +198,6 @@ kernel_tests! { "pools":
         check!(*allowed.lock() == CpuMask::ALL, "{}", *allowed.lock());
     }
 
-    /// A worker that has worked on one CPU does not wait for that one when the next item may run elsewhere.
-    fn the_last_items_cpus_hold_nobody() {
-        let last = sched::online_cpus().iter().last().unwrap_or(0);
-        skip_if!(last == 0, "needs two cpus");
-        let pool = unbound()?;
-        let (item, turn) = must(pool::submit_fn(pool, Request::new().on(CpuMask::single(last)), || ()))?;
-        pool::wait(&*item, turn);
-        // It rests, the one that is called next.
-        check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
-        let mut spinners = Spinners::new();
-        spinners.start(Spawn::new("test/load").nice(Nice::MIN).on(CpuMask::single(last)))?;
-        spinners.measure(20_000_000)?;
-        let start_ns = tsc::now_ns();
-        let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), || ()))?;
-        pool::wait(&*item, turn);
-        let ns = tsc::now_ns() - start_ns;
-        spinners.skip_if_stolen(400_000_000)?;
-        check!(ns < 500_000_000, "it took {} ms behind the load on cpu {last}", ns / 1_000_000);
-    }
-
     fn node_pools_work_on_their_nodes() {
         skip_if!(nodes::nodes().len() < 2, "needs two nodes");
         for node in 0..nodes::nodes().len() {
@@ -407,130 +225,5 @@ kernel_tests! { "pools":
         }
     }
 
-    /// A heavy item is done soon although the CPU is busy, for its worker has its weight from the wake-up on.
-    fn weight_counts_from_the_wake_up_on() {
-        let last = CpuMask::single(sched::online_cpus().iter().last().unwrap_or(0));
-        let mut spinners = Spinners::new();
-        for _ in 0..3 {
-            spinners.start(Spawn::new("test/load").on(last))?;
-        }
-        spinners.measure(20_000_000)?;
-        let pool = unbound()?;
-        let (mut used_ns, stolen_ns) = (Vec::new(), Arc::new(AtomicU64::new(0)));
-        for level in [Nice::MAX, Nice::MIN] {
-            let used = Arc::new(AtomicU64::new(0));
-            let slot = used.clone();
-            let stolen = stolen_ns.clone();
-            let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(level).on(last), move || {
-                let start_ns = tsc::now_ns();
-                let before_ns = sched::current().cpu_time_ns();
-                let mut watch = Watch::start();
-                let mut look = || stolen.fetch_add(watch.stolen_ns(), SeqCst);
-                while tsc::now_ns() - start_ns < 200_000_000 {
-                    look();
-                    core::hint::spin_loop();
-                }
-                slot.store(sched::current().cpu_time_ns() - before_ns, SeqCst);
-                look();
-            }))?;
-            pool::wait(&*item, turn);
-            used_ns.push(used.load(SeqCst));
-        }
-        spinners.skip_if_stolen(400_000_000)?;
-        skip_if!(stolen_ns.load(SeqCst) > 4_000_000, "the host took the cpus away");
-        // Beside three of default weight: 0.5 % and 97 %.
-        check!(used_ns[0] <= 20_000_000, "the lightest used {} of 200 ms", used_ns[0]);
-        check!(used_ns[1] >= 150_000_000, "the heaviest used {} of 200 ms", used_ns[1]);
-    }
 
-    /// The group that asked pays for the whole item, and for what that asks for in turn.
-    fn who_asks_pays_for_what_that_asks_for() {
-        let group = Group::new("test", None);
-        let used_ns = Arc::new(AtomicU64::new(0));
-        let inner = used_ns.clone();
-        let nested = move || {
-            spin(&inner);
-            let innermost = inner.clone();
-            ask(move || spin(&innermost));
-        };
-        let asker = Spawn::new("test/asker").group(&group).start(move || ask(nested));
-        asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
-        let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
-        check!(used_ns >= 2 * SPIN_NS, "not both were done");
-        check!(usage.helped_ns >= used_ns, "{usage:?}, {used_ns} ns of work");
-    }
-
-    /// What a group has had is what its threads used and what others used for it, to the nanosecond; and for helpers not
-    /// much more than their work.
-    fn accounts_add_up() {
-        let group = Group::new("test", None);
-        let used_ns = Arc::new(AtomicU64::new(0));
-        let (by_item, by_helper) = (used_ns.clone(), used_ns.clone());
-        let asker = Spawn::new("test/asker").group(&group).start(move || {
-            ask(move || spin(&by_item));
-            let caller = sched::current_arc();
-            let has_begun = AtomicBool::new(false);
-            let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
-            let _ = job.run(&Kernel, |_| {
-                if sched::current().tid() != caller.tid() {
-                    has_begun.store(true, SeqCst);
-                    sched::unpark(&caller);
-                    spin(&by_helper);
-                }
-                // The other chunk is for the helper. (Without helpers, by parameter, this would be for ever.)
-                while jobs_have_helpers() && !has_begun.load(SeqCst) {
-                    sched::park(None);
-                }
-                Ok::<(), ()>(())
-            });
-        });
-        let asker = asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        let thread = asker.thread().clone();
-        asker.join();
-        // Its last steps are charged when it leaves its CPU.
-        sched::settle();
-        let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
-        let own_ns = thread.cpu_time_ns();
-        check!(usage.cpu_time_ns == own_ns + usage.helped_ns, "{usage:?}, the thread itself used {own_ns} ns");
-        check!(usage.helped_ns >= used_ns, "{usage:?}, {used_ns} ns of work");
-        check!(used_ns >= SPIN_NS * if jobs_have_helpers() { 2 } else { 1 }, "not both were done");
-        // Elsewhere the host may take the CPU away just between the work and the end.
-        let is_exact = usage.helped_ns <= used_ns + 100_000;
-        check!(is_exact || !counted::is_counted(), "{usage:?}, {used_ns} ns of work");
-    }
-
-    /// Helpers' time counts against the quota of who asked, in the end.
-    fn a_quota_holds_with_helpers() {
-        skip_if!(percpu::online_count() < 2 || !jobs_have_helpers(), "no helpers here");
-        let quota = a_quota(30_000_000, 20_000_000);
-        let group = Group::new("test", Some(quota));
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = stop.clone();
-        let start_ns = tsc::now_ns();
-        let asker = Spawn::new("test/asker").group(&group).start(move || {
-            while !stopping.load(SeqCst) {
-                let job = Job::new(Items::new(0)..Items::new(40)).profile(Profile::Boot);
-                let _ = job.run(&Kernel, |chunk| {
-                    for _ in chunk.indices() {
-                        let start_ns = sched::current().cpu_time_ns();
-                        while sched::current().cpu_time_ns() - start_ns < 200_000 {
-                            core::hint::spin_loop();
-                        }
-                    }
-                    Ok::<(), ()>(())
-                });
-            }
-        });
-        let asker = asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        sched::sleep_ns(600_000_000);
-        stop.store(true, SeqCst);
-        asker.join();
-        sched::settle();
-        let (usage, elapsed_ns) = (group.usage(), tsc::now_ns() - start_ns);
-        // In whole periods, and one more; and what the last job used beyond: at most all that it had to do.
-        let allowed_ns = (elapsed_ns / quota.period_ns() + 2) * quota.quota_ns() + 40 * 200_000;
-        // A turn of the loop during which the host had the CPU counts as used: a tenth for that.
-        check!(usage.cpu_time_ns <= allowed_ns + allowed_ns / 10, "{usage:?} in {elapsed_ns} ns, {allowed_ns} ns allowed");
-        check!(usage.helped_ns > 0, "{usage:?}: nobody helped");
-    }
 }

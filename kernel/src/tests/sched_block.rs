@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice};
 
-use super::sched_share::Spinners;
+use super::spinners::Spinners;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::{percpu, tsc};

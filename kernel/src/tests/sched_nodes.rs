@@ -137,7 +137,7 @@ kernel_tests! { "sched":
         skip_if!(nodes.len() < 2, "needs two nodes with cpus");
         let elsewhere = sched::online_cpus().without(*nodes::cpus_of(nodes[1]));
         skip_if!(elsewhere.count() < 2, "needs a cpu of another node, and one to look on from");
-        let mut spinners = super::sched_share::Spinners::new();
+        let mut spinners = super::spinners::Spinners::new();
         for cpu in (*nodes::cpus_of(nodes[1]) & sched::online_cpus()).iter() {
             spinners.start(Spawn::new("test/load").on(CpuMask::single(cpu)))?;
         }

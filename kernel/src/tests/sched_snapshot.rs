@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice};
 
-use super::sched_share::{Spinners, a_quota};
+use super::sched_share::a_quota;
+use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::sched::group::Group;

@@ -1,0 +1,167 @@
+//! The pools' workers: as many as there is work for, made on demand, let go when they idle.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use params::Param;
+use params::registry::{FAULT_WORKER_SPAWN, POOL_IDLE_MS, POOL_KEEP_WORKERS};
+use runqueue::{CpuMask, Nice};
+
+use super::pools::{Gate, failed, must, unbound, within_20_s};
+use super::spinners::Spinners;
+use crate::arch::{percpu, tsc};
+use crate::debug::ktest::{Stopped, TestResult};
+use crate::sched::pool::{self, Request};
+use crate::sched::{self, Spawn, snapshot};
+use crate::{check, kernel_tests, skip_if};
+
+/// Threads that work in any pool.
+fn worker_threads() -> usize {
+    let is_worker = |name: &str| {
+        pool::all()
+            .iter()
+            .any(|pool| name.strip_prefix(pool.name()).is_some_and(|rest| rest.starts_with('/')))
+    };
+    snapshot::threads().filter(|report| is_worker(report.name())).count()
+}
+
+/// Runs `check` with other parameters, which are as before afterwards.
+fn with(values: &[(&dyn Param, &str)], check: impl FnOnce() -> TestResult) -> TestResult {
+    for (param, value) in values {
+        if param.set(value).is_err() {
+            return failed("a parameter cannot be set");
+        }
+    }
+    pool::update_limits();
+    let result = check();
+    for (param, default) in
+        [(&FAULT_WORKER_SPAWN as &dyn Param, "none"), (&POOL_IDLE_MS, "5000"), (&POOL_KEEP_WORKERS, "1")]
+    {
+        check!(param.set(default).is_ok());
+    }
+    pool::update_limits();
+    result
+}
+
+kernel_tests! { "pools":
+    /// Items that wait for each other need workers beyond the number of CPUs.
+    fn blocked_workers_are_replaced() {
+        let pool = unbound()?;
+        let cpus = percpu::online_count();
+        let (gate, count) = (Gate::new(), 2 * cpus + 1);
+        let items: Vec<_> = (0..count).map(|_| gate.submit(pool, Request::new())).collect::<Result<_, _>>()?;
+        let all = gate.has_begun(count);
+        gate.open.complete();
+        for (item, turn) in &items {
+            pool::wait(&**item, *turn);
+        }
+        check!(all, "{} of {count} items have begun", gate.begun.load(SeqCst));
+    }
+
+    /// Items that only compute get no more workers than there are CPUs.
+    fn busy_workers_are_not() {
+        let pool = unbound()?;
+        let cpus = percpu::online_count();
+        let (stop, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        check!(within_20_s(|| pool.workers().0 <= cpus || pool.workers().0 == pool.workers().1));
+        let items: Vec<_> = (0..3 * cpus).map(|_| {
+            let (stop, begun) = (stop.clone(), begun.clone());
+            must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), move || {
+                begun.fetch_add(1, SeqCst);
+                while !stop.load(SeqCst) {
+                    core::hint::spin_loop();
+                }
+            }))
+        }).collect::<Result<_, _>>()?;
+        let there = pool.workers().0.max(cpus);
+        let some = within_20_s(|| begun.load(SeqCst) >= cpus);
+        // The manager has looked a few times by then.
+        sched::sleep_ns(100_000_000);
+        let (workers, _) = pool.workers();
+        stop.store(true, SeqCst);
+        for (item, turn) in &items {
+            pool::wait(&**item, *turn);
+        }
+        check!(some, "{} items have begun on {cpus} cpus", begun.load(SeqCst));
+        check!(workers <= there, "{workers} workers for {cpus} cpus");
+        check!(begun.load(SeqCst) == 3 * cpus);
+    }
+
+    fn idle_workers_go_and_leave_no_memory_behind() {
+        with(&[(&POOL_IDLE_MS, "20"), (&POOL_KEEP_WORKERS, "0")], || {
+            let round = || -> Result<(usize, u64), Stopped> {
+                let gate = Gate::new();
+                let count = 2 * percpu::online_count();
+                let items = (0..count).map(|_| gate.submit(unbound()?, Request::new()));
+                let items: Vec<_> = items.collect::<Result<_, _>>()?;
+                let all = gate.has_begun(count);
+                let workers = worker_threads();
+                gate.open.complete();
+                for (item, turn) in &items {
+                    pool::wait(&**item, *turn);
+                }
+                check!(all, "{} of {count} have begun", gate.begun.load(SeqCst));
+                check!(workers >= count, "{workers} workers at {count} items");
+                drop((items, gate));
+                check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
+                sched::settle();
+                Ok((crate::mm::heap::usage().0, crate::mm::pages::free_pages()))
+            };
+            round()?;
+            let before = round()?;
+            let (_, free_after) = round()?;
+            // The manager may have been kept from letting go of the one that it told last.
+            let heap = || crate::mm::heap::usage().0;
+            check!(within_20_s(|| heap() <= before.0), "heap grew from {} to {} bytes", before.0, heap());
+            check!(free_after == before.1, "free pages went from {} to {free_after}", before.1);
+            Ok(())
+        })?;
+    }
+
+    /// Not one worker can be made: everything is done all the same.
+    fn without_workers_the_manager_does_it() {
+        with(&[(&POOL_IDLE_MS, "1"), (&POOL_KEEP_WORKERS, "0")], || {
+            let (item, turn) = must(pool::submit_fn(unbound()?, Request::new(), || {}))?;
+            pool::wait(&*item, turn);
+            check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
+            pool::restart_fault_count();
+            check!(FAULT_WORKER_SPAWN.set("1").is_ok());
+            let done = Arc::new(AtomicUsize::new(0));
+            let items: Vec<_> = (0..50).map(|number| {
+                let done = done.clone();
+                let pool = &pool::all()[number % pool::all().len()];
+                must(pool::submit_fn(pool, Request::new(), move || { done.fetch_add(1, SeqCst); }))
+            }).collect::<Result<_, _>>()?;
+            for (item, turn) in &items {
+                pool::wait(&**item, *turn);
+            }
+            check!(done.load(SeqCst) == 50);
+            check!(worker_threads() == 0, "there are workers after all");
+            for pool in pool::all() {
+                pool.flush();
+            }
+            Ok(())
+        })?;
+    }
+
+    /// A worker that has worked on one CPU does not wait for that one when the next item may run elsewhere.
+    fn the_last_items_cpus_hold_nobody() {
+        let last = sched::online_cpus().iter().last().unwrap_or(0);
+        skip_if!(last == 0, "needs two cpus");
+        let pool = unbound()?;
+        let (item, turn) = must(pool::submit_fn(pool, Request::new().on(CpuMask::single(last)), || ()))?;
+        pool::wait(&*item, turn);
+        // It rests, the one that is called next.
+        check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
+        let mut spinners = Spinners::new();
+        spinners.start(Spawn::new("test/load").nice(Nice::MIN).on(CpuMask::single(last)))?;
+        spinners.measure(20_000_000)?;
+        let start_ns = tsc::now_ns();
+        let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), || ()))?;
+        pool::wait(&*item, turn);
+        let ns = tsc::now_ns() - start_ns;
+        spinners.skip_if_stolen(400_000_000)?;
+        check!(ns < 500_000_000, "it took {} ms behind the load on cpu {last}", ns / 1_000_000);
+    }
+}

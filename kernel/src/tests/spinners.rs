@@ -1,0 +1,135 @@
+//! Load for tests, and what the host takes of it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use crate::arch::tsc;
+use crate::debug::ktest::Stopped;
+use crate::sched::{self, JoinHandle, Spawn};
+use crate::skip_if;
+
+/// Threads that spin until they are told to stop, and notice when the host takes a CPU away: time that the guest's
+/// clock counts for whoever ran just then.
+pub struct Spinners {
+    stop: Arc<AtomicBool>,
+    stolen_ns: Arc<AtomicU64>,
+    threads: Vec<JoinHandle>,
+    /// CPU time of each thread when it looked last.
+    seen_ns: Vec<Arc<AtomicU64>>,
+}
+
+/// A turn of the spinning loop takes less than a microsecond, also under emulation: what takes so much CPU time is
+/// the host's doing.
+const STOLEN_FROM_NS: u64 = 1_000_000;
+/// More of a measurement than this, and it says nothing.
+pub const MOST_STOLEN_PERCENT: u64 = 2;
+
+/// Notices when the host takes the CPU of a thread that looks again and again.
+pub struct Watch {
+    looked_ns: u64,
+    used_ns: u64,
+}
+
+impl Watch {
+    /// Of the calling thread.
+    pub fn start() -> Self {
+        Self { looked_ns: tsc::now_ns(), used_ns: sched::current().cpu_time_ns() }
+    }
+
+    /// What the host took since the thread looked last.
+    pub fn stolen_ns(&mut self) -> u64 {
+        let before = core::mem::replace(self, Self::start());
+        // Both jump when the host took the CPU; only the first when this kernel gave it to another thread.
+        let gap_ns = (self.looked_ns - before.looked_ns).min(self.used_ns.saturating_sub(before.used_ns));
+        if gap_ns >= STOLEN_FROM_NS { gap_ns } else { 0 }
+    }
+}
+
+impl Spinners {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            stolen_ns: Arc::new(AtomicU64::new(0)),
+            threads: Vec::new(),
+            seen_ns: Vec::new(),
+        }
+    }
+
+    /// One more, as `spawn` says.
+    pub fn start(&mut self, spawn: Spawn<'_>) -> Result<(), Stopped> {
+        let (stop, stolen_ns) = (self.stop.clone(), self.stolen_ns.clone());
+        let seen_ns = Arc::new(AtomicU64::new(0));
+        let slot = seen_ns.clone();
+        let spin = move || {
+            let mut watch = Watch::start();
+            while !stop.load(SeqCst) {
+                stolen_ns.fetch_add(watch.stolen_ns(), SeqCst);
+                slot.store(watch.used_ns, SeqCst);
+                core::hint::spin_loop();
+            }
+        };
+        let thread = spawn.start(spin).map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        self.threads.push(thread);
+        self.seen_ns.push(seen_ns);
+        Ok(())
+    }
+
+    /// The threads, in the order in which they were started.
+    pub fn threads(&self) -> &[JoinHandle] {
+        &self.threads
+    }
+
+    /// CPU time that each of them uses in the next `ns` nanoseconds. The test is skipped when the host took the
+    /// CPUs away for much of it: then the numbers are the host's. (One scenario counts instructions instead of
+    /// time; there nothing is ever taken, and nothing skipped.)
+    pub fn measure(&self, ns: u64) -> Result<Vec<u64>, Stopped> {
+        let read = || self.threads.iter().map(|thread| thread.thread().cpu_time_ns()).collect::<Vec<_>>();
+        self.stolen_ns.store(0, SeqCst);
+        let before = read();
+        sched::sleep_ns(ns);
+        let used = read().iter().zip(before).map(|(after, before)| after.saturating_sub(before)).collect();
+        self.skip_if_stolen(ns)?;
+        Ok(used)
+    }
+
+    /// What the host took of the CPUs since the last measurement began.
+    pub fn stolen_ns(&self) -> u64 {
+        // What it took of a thread that has not run again, or not looked yet.
+        let unnoticed_ns = |(thread, seen_ns): (&JoinHandle, &Arc<AtomicU64>)| {
+            let before_ns = seen_ns.load(SeqCst);
+            let gap_ns = thread.thread().cpu_time_ns().saturating_sub(before_ns);
+            // One that looks meanwhile is there.
+            let is_away = before_ns > 0 && gap_ns >= STOLEN_FROM_NS && seen_ns.load(SeqCst) == before_ns;
+            if is_away { gap_ns } else { 0 }
+        };
+        let unnoticed_ns: u64 = self.threads.iter().zip(&self.seen_ns).map(unnoticed_ns).sum();
+        self.stolen_ns.load(SeqCst) + unnoticed_ns
+    }
+
+    /// Skips the test when the host took the CPUs away for much of the last `ns` nanoseconds.
+    pub fn skip_if_stolen(&self, ns: u64) -> Result<(), Stopped> {
+        skip_if!(self.stolen_ns() * 100 > ns * MOST_STOLEN_PERCENT, "the host took the cpus away");
+        Ok(())
+    }
+}
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        self.stop.store(true, SeqCst);
+        for thread in self.threads.drain(..) {
+            thread.join();
+        }
+    }
+}
+
+/// By how many percent of its share is the worst of `used` off, where shares are in proportion to `weights`?
+pub fn worst_error_percent(used: &[u64], weights: &[u64]) -> u64 {
+    let (total, weight): (u64, u64) = (used.iter().sum(), weights.iter().sum());
+    let error = |(used, part): (&u64, &u64)| {
+        let share = total * part / weight;
+        used.abs_diff(share) * 100 / share.max(1)
+    };
+    used.iter().zip(weights).map(error).max().unwrap_or(0)
+}
