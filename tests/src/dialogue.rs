@@ -161,7 +161,7 @@ impl Dialogue {
         }
     }
 
-    /// Waits for the line `wanted`, which may have come at any time since the first prompt, between the lines of answers too.
+    /// Waits for the line `wanted`, which may have come at any time so far, between the lines of answers too.
     ///
     /// # Errors
     ///

@@ -20,8 +20,8 @@ use crate::platform::nodes;
 /// Least pages in one chunk: taking one is a tenth of a microsecond, waking a helper up to a hundred.
 const MIN_CHUNK: u64 = 4096;
 
-/// How often a pool that is to grow wholly or not at all counts what there is, while others take pages.
-const COUNTS: usize = 3;
+/// How often a pool that is to grow wholly or not at all is tried to, while others take pages.
+const ATTEMPTS: usize = 3;
 
 /// How a pool is to be changed.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +136,7 @@ pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> 
     let pool = huge_pool::pool(size);
     let total = pool.total();
     let result = if total < request.wanted {
-        grow(pool, request.wanted - total, request)
+        grow(pool, request)
     } else {
         pool.set_wanted(request.wanted);
         shrink(pool, total - request.wanted);
@@ -156,14 +156,16 @@ fn shrink(pool: &HugePool, mut too_many: u64) {
     }
 }
 
-fn grow(pool: &HugePool, missing: u64, request: Request) -> Result<Resized, ResizeError> {
+fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
+    let wanted_before = pool.wanted();
+    // Some of what a failed attempt took may be in use since: then that stays.
+    let missing = || request.wanted.saturating_sub(pool.total());
+    let (mut found, mut shares) = share(pool, missing(), request.policy);
     let before = pool.count();
     let shortage =
         |total| Shortage { wanted: request.wanted, total, before: before.clone(), after: pool.count() };
-    let wanted_before = request.wanted - missing;
-    let (mut found, mut shares) = share(pool, missing, request.policy);
-    for _ in 0..COUNTS {
-        if found < missing && request.all_or_nothing {
+    for _ in 0..ATTEMPTS {
+        if found < missing() && request.all_or_nothing {
             break;
         }
         // Before the pages come: one that is given back meanwhile has a place.
@@ -174,9 +176,9 @@ fn grow(pool: &HugePool, missing: u64, request: Request) -> Result<Resized, Resi
             return Ok(Resized { total, shortage, stats });
         }
         pool.set_wanted(wanted_before);
-        // Nothing was taken. If somebody else took pages meanwhile, other nodes may still have them.
+        // All was given back. If somebody else took pages meanwhile, other nodes may still have them.
         let counted = shares;
-        (found, shares) = share(pool, missing, request.policy);
+        (found, shares) = share(pool, missing(), request.policy);
         if shares == counted {
             break;
         }

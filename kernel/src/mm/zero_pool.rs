@@ -34,8 +34,8 @@ impl NodePool {
     }
 
     /// Whether there is room beside what `clearing` CPUs are about to add.
-    fn has_room(&self, clearing: u64) -> bool {
-        clearing + self.clean.len() < ZERO_POOL_PAGES.get()
+    fn has_room(&self, clearing: u64, limit: u64) -> bool {
+        clearing + self.clean.len() < limit
     }
 
     /// Gives back what is more than `limit`; says whether that was anything.
@@ -78,7 +78,7 @@ pub fn alloc() -> Option<Pfn> {
 /// Whether the pool of this CPU's node has room, and memory to fill it with.
 pub fn wants_page() -> bool {
     let pool = &POOLS[nodes::current()];
-    pool.has_room(pool.clearing.load(SeqCst)) && !pool.is_short.load(SeqCst)
+    pool.has_room(pool.clearing.load(SeqCst), ZERO_POOL_PAGES.get()) && !pool.is_short.load(SeqCst)
 }
 
 /// Clears one page for the pool of this CPU's node, if there is room and memory
@@ -86,8 +86,9 @@ pub fn wants_page() -> bool {
 pub fn add_page() {
     let node = nodes::current();
     let pool = &POOLS[node];
+    let limit = ZERO_POOL_PAGES.get();
     // All idle CPUs of the node may be here: who is counted before has a page in the pool, or will have.
-    if pool.has_room(pool.clearing.fetch_add(1, SeqCst)) {
+    if pool.has_room(pool.clearing.fetch_add(1, SeqCst), limit) {
         trace::event(Class::Pool, || Event::PoolFillBegin { node: node as u16 });
         let page = pages::take_spare(node);
         match page {
@@ -102,7 +103,10 @@ pub fn add_page() {
     }
     pool.clearing.fetch_sub(1, SeqCst);
     // The limit may have been lowered, and the pool trimmed, while the page was cleared.
-    pool.shrink_to(ZERO_POOL_PAGES.get());
+    let limit_now = ZERO_POOL_PAGES.get();
+    if limit_now < limit {
+        pool.shrink_to(limit_now);
+    }
 }
 
 /// Puts a page on top that somebody has who may go on using it: for tests of misuse.

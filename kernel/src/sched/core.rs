@@ -60,7 +60,7 @@ pub fn idle_forever() -> ! {
             cpu.note_busy(next, now_ns);
             switch_to(cpu, id, next, Why::Idle, now_ns);
             x86_64::instructions::interrupts::enable();
-        } else if !ENDED.lock().is_empty() {
+        } else if is_open && !ENDED.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
             reap();
         } else if is_open && zero_pool::wants_page() {

@@ -75,8 +75,9 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     }
     trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     let part = cpus::get(cpu);
-    part.is_away.store(false, SeqCst);
     cpus::set_closed(cpu);
+    // Not before: it may be about to say so of the time before it came back last. Now that would be true.
+    part.is_away.store(false, SeqCst);
     pool::update_limits();
     watchdog::cpus_have_changed();
     // It sends away what waits there, then what runs: us, perhaps.

@@ -71,15 +71,16 @@ kernel_tests! { "sched":
         let stopped = stop.clone();
         let sleeper =
             start(Spawn::new("test/sleeper"), move || while !stopped.load(SeqCst) { sched::sleep_ns(50_000_000) })?;
-        check!(gets_into(sleeper.thread(), ThreadState::Sleeping));
+        let sleeps = gets_into(sleeper.thread(), ThreadState::Sleeping);
         let stopped = stop.clone();
         let waiter = start(Spawn::new("test/waiter"), move || while !stopped.load(SeqCst) { sched::park(None) })?;
-        check!(gets_into(waiter.thread(), ThreadState::Blocked));
+        let blocks = gets_into(waiter.thread(), ThreadState::Blocked);
         stop.store(true, SeqCst);
         sched::unpark(waiter.thread());
         sleeper.join();
         let ended = waiter.thread().clone();
         waiter.join();
+        check!(sleeps && blocks, "told to sleep: {sleeps}, told to block: {blocks}");
         sched::settle();
         check!(report_of(&ended).is_none(), "a freed thread is listed");
 

@@ -17,6 +17,8 @@ pub struct Spinners {
     threads: Vec<JoinHandle>,
     /// CPU time of each thread when it looked last.
     seen_ns: Vec<Arc<AtomicU64>>,
+    /// By what the last measurement was judged.
+    judged_ns: AtomicU64,
 }
 
 /// A turn of the spinning loop takes less than a microsecond, also under emulation: what takes so much CPU time is
@@ -54,6 +56,7 @@ impl Spinners {
             stolen_ns: Arc::new(AtomicU64::new(0)),
             threads: Vec::new(),
             seen_ns: Vec::new(),
+            judged_ns: AtomicU64::new(0),
         }
     }
 
@@ -94,8 +97,12 @@ impl Spinners {
         Ok(used)
     }
 
-    /// What the host took of the CPUs since the last measurement began.
+    /// What the host took of the CPUs during the last measurement.
     pub fn stolen_ns(&self) -> u64 {
+        self.judged_ns.load(SeqCst)
+    }
+
+    fn stolen_so_far_ns(&self) -> u64 {
         // What it took of a thread that has not run again, or not looked yet.
         let unnoticed_ns = |(thread, seen_ns): (&JoinHandle, &Arc<AtomicU64>)| {
             let before_ns = seen_ns.load(SeqCst);
@@ -110,7 +117,9 @@ impl Spinners {
 
     /// Skips the test when the host took the CPUs away for much of the last `ns` nanoseconds.
     pub fn skip_if_stolen(&self, ns: u64) -> Result<(), Stopped> {
-        skip_if!(self.stolen_ns() * 100 > ns * MOST_STOLEN_PERCENT, "the host took the cpus away");
+        let stolen_ns = self.stolen_so_far_ns();
+        self.judged_ns.store(stolen_ns, SeqCst);
+        skip_if!(stolen_ns * 100 > ns * MOST_STOLEN_PERCENT, "the host took the cpus away");
         Ok(())
     }
 }

@@ -109,14 +109,18 @@ fn cope_without(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
         pool.wake_worker(called);
         return false;
     }
+    // Before it begins: who asks for the worker that is at the item finds the manager.
+    let slot = &pool.threads[worker];
+    *slot.lock() = Some(thread::current().arc());
     let rescued = state.rescue(worker, |Handle(item)| item.work().begin_by(worker));
     drop(state);
-    let Some(handle) = rescued else { return false };
+    let Some(handle) = rescued else {
+        *slot.lock() = None;
+        return false;
+    };
     let (item, request) = begun(handle);
-    // Who asks for the worker that is at the item finds the manager.
-    *pool.threads[worker].lock() = Some(thread::current().arc());
     pool.run(&item, request.group);
-    *pool.threads[worker].lock() = None;
+    *slot.lock() = None;
     pool.state.lock().end_rescue(worker);
     pool.wake_flushers();
     true
