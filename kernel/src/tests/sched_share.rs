@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use ktask::{Items, Job, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
-use super::spinners::{MOST_STOLEN_PERCENT, Spinners, worst_error_percent};
+use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
@@ -17,12 +17,8 @@ use crate::{check, kernel_tests, skip_if};
 
 /// Fails when one of `used` is off its share by more than `percent` of it and what the host took.
 fn check_shares(used: &[u64], weights: &[u64], percent: u64, stolen_ns: u64) -> TestResult {
-    let (total, weight): (u64, u64) = (used.iter().sum(), weights.iter().sum());
-    let is_fair = |(used, part): (&u64, &u64)| {
-        let share = total * part / weight;
-        used.abs_diff(share) <= share * percent / 100 + stolen_ns
-    };
-    let are_fair = used.iter().zip(weights).all(is_fair);
+    let is_fair = |(used, share): (u64, u64)| used.abs_diff(share) <= share * percent / 100 + stolen_ns;
+    let are_fair = with_shares(used, weights).all(is_fair);
     check!(are_fair, "{} % off: {used:?} ns, {stolen_ns} ns stolen", worst_error_percent(used, weights));
     Ok(())
 }

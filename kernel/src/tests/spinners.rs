@@ -68,7 +68,10 @@ impl Spinners {
         let spin = move || {
             let mut watch = Watch::start();
             while !stop.load(SeqCst) {
-                stolen_ns.fetch_add(watch.stolen_ns(), SeqCst);
+                let taken_ns = watch.stolen_ns();
+                if taken_ns > 0 {
+                    stolen_ns.fetch_add(taken_ns, SeqCst);
+                }
                 slot.store(watch.used_ns, SeqCst);
                 core::hint::spin_loop();
             }
@@ -135,10 +138,12 @@ impl Drop for Spinners {
 
 /// By how many percent of its share is the worst of `used` off, where shares are in proportion to `weights`?
 pub fn worst_error_percent(used: &[u64], weights: &[u64]) -> u64 {
+    let error = |(used, share): (u64, u64)| used.abs_diff(share) * 100 / share.max(1);
+    with_shares(used, weights).map(error).max().unwrap_or(0)
+}
+
+/// Each of `used`, and its share of the sum by `weights`.
+pub fn with_shares(used: &[u64], weights: &[u64]) -> impl Iterator<Item = (u64, u64)> {
     let (total, weight): (u64, u64) = (used.iter().sum(), weights.iter().sum());
-    let error = |(used, part): (&u64, &u64)| {
-        let share = total * part / weight;
-        used.abs_diff(share) * 100 / share.max(1)
-    };
-    used.iter().zip(weights).map(error).max().unwrap_or(0)
+    used.iter().zip(weights).map(move |(used, part)| (*used, total * part / weight))
 }
