@@ -235,11 +235,6 @@ pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
     Ok(())
 }
 
-/// A page frame for a page table, by physical address.
-pub fn alloc_table() -> Option<u64> {
-    Some(alloc_reserved(0)?.address())
-}
-
 /// Number of page frames that nobody holds, initialised or not.
 pub fn free_pages() -> u64 {
     let managed: u64 = zones().iter().map(|zone| zone.managed_pages).sum();

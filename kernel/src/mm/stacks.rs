@@ -14,7 +14,7 @@ use core::mem::ManuallyDrop;
 
 use frames::{PAGE_SIZE, Pfn, order_for_pages};
 
-use super::{pages, space, zero};
+use super::{kept, space, zero};
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
@@ -96,12 +96,12 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
         stacks.next_slot += 1;
         slot
     };
-    let frames = pages::alloc_reserved(order)?;
+    let frames = kept::alloc(order)?;
     prepare(frames);
     let len_bytes = len_pages * PAGE_SIZE;
     let top = STACKS_BASE + (slot + 1) * SLOT_BYTES;
     if space::map(top - len_bytes, frames.address(), len_bytes, Rights::Data).is_err() {
-        pages::free(frames, order);
+        kept::give_up(frames, order);
         return None;
     }
     Some(top)

@@ -11,7 +11,7 @@ use crate::arch::percpu::{self, CpuId};
 use crate::arch::trap::VECTOR_SERIAL;
 use crate::arch::tsc;
 use crate::console::{serial, warning};
-use crate::mm::{pages, space};
+use crate::mm::{kept, space};
 use crate::platform;
 use crate::sched::{self, wait::WaitQueue};
 
@@ -52,7 +52,7 @@ fn redirect() -> Result<(), &'static str> {
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let apic_id = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address")?;
-    let base = space::map_device(route.io_apic.into(), &mut pages::alloc_table);
+    let base = space::map_device(route.io_apic.into(), &mut kept::alloc_table);
     let base = base.ok_or("no memory to map the i/o apic")?;
     // SAFETY:
     // 1. `firmware::isa_irq` gives only 16-aligned addresses within one page, and none in memory; the page was just

@@ -10,6 +10,7 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
+use super::settled::pages_free_or_kept;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
@@ -108,7 +109,7 @@ kernel_tests! { "huge":
 
     fn too_large_a_pool_is_refused_with_what_there_is() {
         let empty = Pool::of(0)?;
-        let free_before = pages::free_pages();
+        let free_before = pages_free_or_kept();
         let wanted = free_before / 512 + 1;
         match resize(SIZE, request(wanted)) {
             Err(ResizeError::Short(shortage)) => {
@@ -118,7 +119,7 @@ kernel_tests! { "huge":
             }
             other => check!(false, "{wanted} pages: {:?}", other.map(|resized| resized.total)),
         }
-        check!(pages::free_pages() == free_before, "pages were lost");
+        check!(pages_free_or_kept() == free_before, "pages were lost");
         // As many as there are.
         let best_effort = Request { all_or_nothing: false, ..request(wanted) };
         match resize(SIZE, best_effort) {
@@ -128,9 +129,9 @@ kernel_tests! { "huge":
             }
             Err(error) => check!(false, "{error}"),
         }
-        check!(pages::alloc_table().is_some_and(|table| { pages::free(Pfn::containing(table), 0); true }), "no reserve is left");
+        check!(pages::alloc_reserved(0).map(|page| pages::free(page, 0)).is_some(), "no reserve is left");
         check!(resize(SIZE, request(0)).is_ok());
-        check!(pages::free_pages() == free_before, "pages were lost");
+        check!(pages_free_or_kept() == free_before, "pages were lost");
         empty.check_all_back()?;
     }
 
@@ -375,14 +376,14 @@ kernel_tests! { "huge":
     /// The nth page that a pool wants cannot be had, for every n.
     fn any_failure_leaves_the_pool_as_it_was() {
         let empty = Pool::of(0)?;
-        let free_before = pages::free_pages();
+        let free_before = pages_free_or_kept();
         for nth in 1..=4 {
             pages::restart_fault_count();
             check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
             let result = resize(SIZE, request(4));
             check!(FAULT_ALLOC.set("none").is_ok());
             check!(matches!(result, Err(ResizeError::Short(_))), "page {nth} failed and nobody noticed");
-            check!(huge_pool::pool(SIZE).total() == 0 && pages::free_pages() == free_before, "pages were lost at {nth}");
+            check!(huge_pool::pool(SIZE).total() == 0 && pages_free_or_kept() == free_before, "pages were lost at {nth}");
         }
         empty.check_all_back()?;
     }

@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_snapshot::gets_into;
-use crate::arch::{percpu, tsc};
+use super::settled::within_20_s;
+use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::platform::nodes;
 use crate::sched;
@@ -26,18 +27,6 @@ pub(super) fn unbound() -> Result<&'static Pool, Stopped> {
 
 pub(super) fn must<T>(result: Result<T, SubmitError>) -> Result<T, Stopped> {
     result.map_err(|error| Stopped::Failed(alloc::format!("{error}")))
-}
-
-/// Waits until `condition` holds; false after 20 s.
-pub(super) fn within_20_s(condition: impl Fn() -> bool) -> bool {
-    let start_ns = tsc::now_ns();
-    while !condition() {
-        if tsc::now_ns() - start_ns > 20_000_000_000 {
-            return false;
-        }
-        sched::sleep_ns(1_000_000);
-    }
-    true
 }
 
 /// Keeps workers busy until it is opened.

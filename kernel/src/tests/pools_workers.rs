@@ -8,7 +8,8 @@ use params::Param;
 use params::registry::{FAULT_WORKER_SPAWN, POOL_IDLE_MS, POOL_KEEP_WORKERS};
 use runqueue::{CpuMask, Nice};
 
-use super::pools::{Gate, failed, must, unbound, within_20_s};
+use super::pools::{Gate, failed, must, unbound};
+use super::settled::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};

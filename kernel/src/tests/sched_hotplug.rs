@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
+use super::settled::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::{cpu, percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
@@ -59,12 +60,9 @@ kernel_tests! { "sched":
             let switches = sched::switches_of(last);
             // However long a busy host lets a CPU stand: everybody gets a turn.
             let read = || spinners.threads().iter().map(|thread| thread.thread().usage().switches).collect::<Vec<_>>();
-            let (before, start_ns) = (read(), tsc::now_ns());
+            let before = read();
             let waiting = || read().iter().zip(&before).filter(|(now, before)| now == before).count();
-            while waiting() > 0 && tsc::now_ns() - start_ns < 20_000_000_000 {
-                sched::sleep_ns(5_000_000);
-            }
-            check!(waiting() == 0, "{} threads do not run any more", waiting());
+            check!(within_20_s(|| waiting() == 0), "{} threads do not run any more", waiting());
             check!(sched::switches_of(last) == switches, "cpu {last} still switches");
             away.set(bound());
             sleeper.join();
@@ -73,13 +71,8 @@ kernel_tests! { "sched":
         })?;
         // The bound one went elsewhere and comes home, and others come along.
         let switches = sched::switches_of(last);
-        let start_ns = tsc::now_ns();
-        let is_back = || bound() > away.get() && sched::switches_of(last) >= switches + 4;
-        while !is_back() && tsc::now_ns() - start_ns < 20_000_000_000 {
-            sched::sleep_ns(1_000_000);
-        }
-        check!(bound() > away.get(), "the bound thread did not come home");
-        check!(sched::switches_of(last) >= switches + 4, "nothing runs on cpu {last} again");
+        check!(within_20_s(|| bound() > away.get()), "the bound thread did not come home");
+        check!(within_20_s(|| sched::switches_of(last) >= switches + 4), "nothing runs on cpu {last} again");
     }
 
     /// Whoever goes: one watches from the first CPU that is left, the other from any other.

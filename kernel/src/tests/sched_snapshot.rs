@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_share::a_quota;
+use super::settled::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
@@ -25,14 +26,7 @@ fn report_of(thread: &Thread) -> Option<ThreadReport> {
 
 /// Waits until `thread` is said to be in `state`; false after 20 s.
 pub(super) fn gets_into(thread: &Thread, state: ThreadState) -> bool {
-    let start_ns = tsc::now_ns();
-    while report_of(thread).is_none_or(|report| report.state != state) {
-        if tsc::now_ns() - start_ns > 20_000_000_000 {
-            return false;
-        }
-        sched::sleep_ns(1_000_000);
-    }
-    true
+    within_20_s(|| report_of(thread).is_some_and(|report| report.state == state))
 }
 
 kernel_tests! { "sched":
