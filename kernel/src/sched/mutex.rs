@@ -20,7 +20,7 @@ use super::held::Tracked;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::{IrqGuard, IrqLock};
 use crate::arch::lock_class::LockClass;
 
 impl Owners for KernelThreads {
@@ -121,6 +121,9 @@ impl<T> Mutex<T> {
 
     fn unlock(&self) {
         self.tracked.before_unlock();
+        // The owner gives back first what it is lent, and then wakes the next one: a switch in between would leave both
+        // waiting behind everyone whom the next one's weight is to come before.
+        let _irq = IrqGuard::new();
         handover::unlock(&self.state, &KernelThreads);
     }
 }

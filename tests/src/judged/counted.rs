@@ -19,8 +19,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(
         lab,
-        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts",
-        8,
+        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts,who_holds",
+        9,
     )
 }
 
