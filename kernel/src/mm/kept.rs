@@ -14,23 +14,29 @@ static BEGUN: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 static PAGES: AtomicU64 = AtomicU64::new(0);
 
+/// Runs `change`, which takes or gives up some and counts it.
+fn counted<R>(change: impl FnOnce() -> R) -> R {
+    BEGUN.fetch_add(1, SeqCst);
+    let result = change();
+    ENDED.fetch_add(1, SeqCst);
+    result
+}
+
 /// Takes 2^`order` page frames, of the reserve too.
 pub fn alloc(order: u8) -> Option<Pfn> {
-    BEGUN.fetch_add(1, SeqCst);
-    let block = pages::alloc_reserved(order);
-    if block.is_some() {
+    counted(|| {
+        let block = pages::alloc_reserved(order)?;
         PAGES.fetch_add(order_pages(order), SeqCst);
-    }
-    ENDED.fetch_add(1, SeqCst);
-    block
+        Some(block)
+    })
 }
 
 /// Gives back what nothing came of.
 pub fn give_up(block: Pfn, order: u8) {
-    BEGUN.fetch_add(1, SeqCst);
-    pages::free(block, order);
-    PAGES.fetch_sub(order_pages(order), SeqCst);
-    ENDED.fetch_add(1, SeqCst);
+    counted(|| {
+        pages::free(block, order);
+        PAGES.fetch_sub(order_pages(order), SeqCst);
+    });
 }
 
 /// A page frame for a page table, by physical address.

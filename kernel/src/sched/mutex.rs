@@ -15,12 +15,12 @@ use core::ops::{Deref, DerefMut};
 use runqueue::Tid;
 use waiting::{HandOver, Owners, handover, lending};
 
-use super::core::{debug_assert_may_block, unpark};
+use super::core::debug_assert_may_block;
 use super::held::Tracked;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
-use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 
 impl Owners for KernelThreads {
@@ -36,10 +36,6 @@ impl Owners for KernelThreads {
 
     fn tid_of(&self, owner: &Arc<Thread>) -> Tid {
         owner.tid()
-    }
-
-    fn wake(&self, owner: &Arc<Thread>) {
-        unpark(owner);
     }
 
     fn lend_anew(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
@@ -121,9 +117,6 @@ impl<T> Mutex<T> {
 
     fn unlock(&self) {
         self.tracked.before_unlock();
-        // The owner gives back first what it is lent, and then wakes the next one: a switch in between would leave both
-        // waiting behind everyone whom the next one's weight is to come before.
-        let _irq = IrqGuard::new();
         handover::unlock(&self.state, &KernelThreads);
     }
 }

@@ -20,9 +20,6 @@ pub trait Owners: Threads {
     /// The number of a thread.
     fn tid_of(&self, owner: &Self::Owner) -> Tid;
 
-    /// Lets `park` of the thread return; harmless if it has ended.
-    fn wake(&self, owner: &Self::Owner);
-
     /// The thread numbered `waiting`, which waits here or is the calling one, waits from now on for `owner`, or no more.
     fn lend_anew(&self, waiting: Tid, owner: Option<&Self::Owner>);
 }
@@ -109,10 +106,10 @@ pub fn lock<T: Owners>(
 /// Hands the mutex to the thread that has waited longest; open if none waits. The
 /// calling thread is the owner.
 pub fn unlock<T: Owners>(state: &impl Locked<HandOver<T::Owner>>, threads: &T) {
-    let next = state.with(|state| {
+    state.with(|state| {
         let Some(next) = state.waiting.pop_front(threads) else {
             state.owner = None;
-            return None;
+            return;
         };
         // In the list until now, so it waits here, and lives.
         let owner = threads.waiting_thread(next);
@@ -120,10 +117,9 @@ pub fn unlock<T: Owners>(state: &impl Locked<HandOver<T::Owner>>, threads: &T) {
         for waiter in state.waiting.iter(threads) {
             threads.lend_anew(waiter, Some(&owner));
         }
-        state.owner = Some(owner.clone());
-        Some(owner)
+        state.owner = Some(owner);
+        // Under the lock: the calling thread has given back what it was lent, and were it switched away from now, both
+        // would wait behind everyone whom the next one's weight is to come before.
+        threads.unpark(next);
     });
-    if let Some(next) = next {
-        threads.wake(&next);
-    }
 }

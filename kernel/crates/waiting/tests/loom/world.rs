@@ -180,10 +180,6 @@ impl Owners for Me {
         *owner
     }
 
-    fn wake(&self, owner: &Tid) {
-        self.unpark(*owner);
-    }
-
     fn lend_anew(&self, _: Tid, _: Option<&Tid>) {}
 }
 
