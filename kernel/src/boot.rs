@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use firmware::memmap::MemoryMap;
-use params::registry::{FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
+use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
 use crate::arch::apic::{self, LocalApic};
@@ -36,13 +36,14 @@ pub fn console_and_traps() {
     // SAFETY: first of all, once, on the boot CPU; the entry code left interrupts off.
     unsafe { percpu::init_boot_cpu() };
     sched::attach_cpu(percpu::this_cpu());
-    cpu::init_control_registers();
     trap::install_hooks(&HOOKS);
-    trap::load();
     apic::mask_legacy_pics();
     console::init();
     log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
     console::apply_command_line();
+    // What the CPU may use is known only now.
+    cpu::init();
+    zero::apply_parameter();
 }
 
 /// From the loader's page tables to the kernel's; then the heap.
@@ -180,7 +181,7 @@ impl Unfinished {
                 sched::start_cpu();
                 sched::idle_forever()
             },
-            leave_silent: FAULT_AP_SILENT.get().map(|cpu| cpu as usize),
+            leave_silent: [FAULT_AP_SILENT.get(), FAULT_AP_LATE.get()].map(|cpu| Some(cpu? as usize)),
             timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
         };
         // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.

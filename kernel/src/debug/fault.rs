@@ -2,10 +2,14 @@
 
 use alloc::string::ToString;
 
-use params::registry::{FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
+use params::registry::{
+    FAULT_AP_LATE, FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW,
+};
 use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::smp;
 use crate::console::warning;
 use crate::sched;
 
@@ -29,7 +33,21 @@ pub fn inject() {
             spin()
         }
     });
+    start_late_cpu();
     misuse(FAULT_MISUSE.get());
+}
+
+/// Has a CPU that was given up start executing, and waits until it has found
+/// that it is not expected any more.
+fn start_late_cpu() {
+    let Some(cpu) = FAULT_AP_LATE.get().and_then(|cpu| CpuId::new(cpu as usize)) else { return };
+    let block = percpu::get(cpu);
+    let refused_before = smp::start_late(block);
+    while smp::refused_count() == refused_before && smp::is_abandoned(block) {
+        sched::yield_now();
+    }
+    let stays_out = smp::is_abandoned(block) && !block.is_online();
+    log::info!("fault.ap_late: cpu {cpu} {}", if stays_out { "stays out" } else { "came back" });
 }
 
 fn spin() {

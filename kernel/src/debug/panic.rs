@@ -10,7 +10,7 @@ use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BY
 
 use super::{backtrace, trace};
 use crate::arch::trap::TrapFrame;
-use crate::arch::{apic, cpu, exit, percpu, pvh, tsc};
+use crate::arch::{apic, cpu, exit, machine_check, percpu, pvh, tsc};
 use crate::console::{self, LineBuf, print_line, records};
 use crate::mm::stacks;
 use crate::sched;
@@ -67,6 +67,9 @@ struct Explained<'a>(&'a TrapFrame);
 impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frame = self.0;
+        if frame.is_machine_check() {
+            return write!(f, "{}", machine_check::Report);
+        }
         let address = x86_64::registers::control::Cr2::read_raw();
         let below_stack = stacks::is_below_a_stack(address) || is_boot_stack_guard(address);
         // A stack that is full cannot take the page fault either: the CPU reports a double fault.

@@ -29,8 +29,8 @@ fn bad_value(lab: &Lab) -> Result<(), Failed> {
     let evidence =
         lab.boot(&SMP2, "ktask.max_threads=99999 smp.max_cpus=banana ktask.enabled=maybe run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    ensure_warning(&evidence, &["ktask.max_threads", "99999", "256"])?;
-    ensure_warning(&evidence, &["smp.max_cpus", "banana", "1", "256"])?;
+    ensure_warning(&evidence, &["ktask.max_threads", "99999", "512"])?;
+    ensure_warning(&evidence, &["smp.max_cpus", "banana", "1", "512"])?;
     ensure_warning(&evidence, &["ktask.enabled", "maybe", "on", "off"])?;
     let counts = super::cpus(&evidence)?;
     ensure(&evidence, counts == (2, 2), "a bad value changed how many CPUs start")

@@ -7,7 +7,7 @@
 use core::fmt;
 
 /// CPUs that a [`CpuList`] holds at most.
-pub const MAX_CPUS: usize = 256;
+pub const MAX_CPUS: usize = 512;
 
 /// APIC id that addresses all CPUs in xAPIC mode.
 const XAPIC_BROADCAST: u32 = 0xff;

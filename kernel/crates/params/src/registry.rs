@@ -3,7 +3,7 @@
 use crate::kinds::{BoolParam, ChoiceParam, ListParam, OptionParam, Param, SizeParam, TextParam, U64Param};
 
 /// Most CPUs that a parameter can speak of; CPU numbers are below it.
-const MAX_CPUS: u64 = 256;
+const MAX_CPUS: u64 = 512;
 /// Most events that a `fault.*` parameter can count to.
 const MOST_FAULTS: u64 = 1 << 40;
 
@@ -19,6 +19,14 @@ pub static KTASK_MAX_THREADS: U64Param = U64Param::new(
     0,
     0..=MAX_CPUS,
     "most threads for one job, the caller among them; 0: no limit but the CPUs and the job's own",
+);
+/// `cpu.disable`.
+pub static CPU_DISABLE: TextParam = TextParam::new(
+    "cpu.disable",
+    "none",
+    "none, or of x2apic|tsc-deadline|tsc-adjust|avx|sse-stores|clzero|pages-1g|nx|machine-check|pat some with commas between",
+    |value| crate::cpu_features::parse(value).is_some(),
+    "features of the CPU that the kernel never uses, not even to measure them",
 );
 /// `smp.max_cpus`.
 pub static SMP_MAX_CPUS: U64Param =
@@ -150,6 +158,18 @@ pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
+/// `fault.ap_late`.
+pub static FAULT_AP_LATE: OptionParam = OptionParam::new(
+    "fault.ap_late",
+    1..=MAX_CPUS - 1,
+    "CPU that is not started in time, is given up, and starts executing once the machine is up",
+);
+/// `fault.vector_garbage`.
+pub static FAULT_VECTOR_GARBAGE: BoolParam = BoolParam::new(
+    "fault.vector_garbage",
+    false,
+    "on: each CPU's vector registers hold garbage until the kernel clears them, as firmware may leave them",
+);
 /// `fault.helper_spawn`.
 pub static FAULT_HELPER_SPAWN: OptionParam =
     OptionParam::new("fault.helper_spawn", 1..=MOST_FAULTS, "from the Nth on, no helper can be had");
@@ -232,6 +252,7 @@ pub static ALL: &[&dyn Param] = &[
     &RUN,
     &KTASK_ENABLED,
     &KTASK_MAX_THREADS,
+    &CPU_DISABLE,
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &WATCHDOG_TIMEOUT_MS,
@@ -253,6 +274,8 @@ pub static ALL: &[&dyn Param] = &[
     &TRACE_EVENTS,
     &TRACE_BUFFER_EVENTS,
     &FAULT_AP_SILENT,
+    &FAULT_AP_LATE,
+    &FAULT_VECTOR_GARBAGE,
     &FAULT_HELPER_SPAWN,
     &FAULT_WORKER_SPAWN,
     &FAULT_ALLOC,
@@ -268,6 +291,7 @@ pub static ALL: &[&dyn Param] = &[
 /// Those that are read once, on the way up: changing them later would change nothing.
 pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &RUN,
+    &CPU_DISABLE,
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &WATCHDOG_TIMEOUT_MS,
@@ -275,6 +299,8 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &ZERO_METHOD,
     &TRACE_ENABLED,
     &FAULT_AP_SILENT,
+    &FAULT_AP_LATE,
+    &FAULT_VECTOR_GARBAGE,
     &FAULT_SECTION,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,

@@ -108,6 +108,8 @@ fn read_physical<T: Copy>(address: u64) -> Option<T> {
 #[unsafe(no_mangle)]
 extern "C" fn pvh_start(start_info: u64, tsc: u64) -> ! {
     ENTRY_TSC.store(tsc, SeqCst);
+    // From here on a fault is told.
+    super::trap::load();
     let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);
     CMDLINE.call_once(|| info.map_or("", |info| copy_cmdline(info.cmdline)));
     crate::kernel_main(boot_info(info))

@@ -93,6 +93,11 @@ impl TrapFrame {
         self.vector == VECTOR_DOUBLE_FAULT
     }
 
+    /// Whether this is a machine check.
+    pub fn is_machine_check(&self) -> bool {
+        self.vector == VECTOR_MACHINE_CHECK
+    }
+
     /// The exception's name.
     pub fn name(&self) -> &'static str {
         const NAMES: [&str; 22] = [
@@ -144,8 +149,8 @@ pub struct Hooks {
 
 static HOOKS: Once<&'static Hooks> = Once::new();
 
-/// Sets who gets called; before that, interrupts do nothing and exceptions
-/// stop the CPU. The first call counts.
+/// Sets what gets called; before that, an exception is reported without a
+/// console and ends the machine. The first call counts.
 pub fn install_hooks(hooks: &'static Hooks) {
     HOOKS.call_once(|| hooks);
 }
@@ -209,9 +214,7 @@ pub fn load() {
 /// Called by the stubs, interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
-    let Some(hooks) = HOOKS.get() else {
-        super::cpu::halt_forever();
-    };
+    let Some(hooks) = HOOKS.get() else { super::early_report::exception(frame) };
     match frame.vector {
         VECTOR_NMI => return (hooks.nmi)(frame),
         VECTOR_PAGE_FAULT if (hooks.page_fault)(frame) => return,
