@@ -216,6 +216,14 @@ fn disarm_breakpoints() {
     }
 }
 
+/// CR0, CR4, EFER, and the page attribute table where it is in use, of the CPU
+/// that runs this.
+pub fn control_registers() -> [u64; 4] {
+    // SAFETY: CPUID has the register.
+    let pat = if features().pat { unsafe { Msr::new(MSR_PAT).read() } } else { 0 };
+    [Cr0::read_raw(), Cr4::read_raw(), Efer::read_raw(), pat]
+}
+
 /// This CPU's APIC id as CPUID tells it, the same way the AP entry code does:
 /// the extended topology leaf where it is valid, else the 8-bit initial id.
 pub fn apic_id() -> u32 {
