@@ -17,8 +17,10 @@ use crate::arch::{cpu, tsc};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
+use crate::mm::stacks::StackSize;
 use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, zero};
 use crate::platform::{self, Topology, nodes};
+use crate::sched::Spawn;
 use crate::{debug, sched, shell};
 
 static HOOKS: Hooks = Hooks {
@@ -117,7 +119,11 @@ pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
         unsafe { percpu::this_cpu().replace_stacks(tops) };
     }
     sched::start_cpu();
-    sched::spawn("main", move || main(unfinished))
+    // It runs jobs on all CPUs. Where those are few, every stack has room for that.
+    let stack_size = if unfinished.apic_ids.len() > 128 { StackSize::Large } else { StackSize::Usual };
+    Spawn::new("main")
+        .stack_size(stack_size)
+        .start(move || main(unfinished))
         .unwrap_or_else(|error| panic!("the first thread: {error}"));
     records::phase("early", tsc::now_ns());
 }

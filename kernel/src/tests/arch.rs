@@ -29,7 +29,7 @@ kernel_tests! { "arch":
     fn guard_pages_are_not_mapped() {
         let tables = PageTables::active();
         check!(tables.translate(pvh::boot_stack_guard()).is_none(), "the boot stack has no guard");
-        let bottom = crate::mm::stacks::bottom_of_current();
+        let bottom = crate::sched::current().stack_bottom();
         check!(tables.translate(bottom).is_some(), "the lowest page of this stack is not mapped");
         check!(tables.translate(bottom - 4096).is_none(), "there is a page below this stack");
         check!(tables.translate(0).is_none(), "page 0 is mapped");
