@@ -105,10 +105,12 @@ fn xsave_holds_avx(basic: &Leaf) -> bool {
     /// x87 and SSE state, and the header; then the upper halves of 16 registers.
     const LEGACY_BYTES: u32 = 512 + 64;
     const AVX_BYTES: u32 = 16 * 16;
-    let (all, avx) = (cpuid(0xd, 0), cpuid(0xd, AVX_STATE));
+    let (all, extensions, avx) = (cpuid(0xd, 0), cpuid(0xd, 1), cpuid(0xd, AVX_STATE));
     bit(basic.c, XSAVE)
         && all.a & X87_SSE_AVX == X87_SSE_AVX
         && all.c >= LEGACY_BYTES + AVX_BYTES
+        // Every CPU with AVX has XSAVEOPT, at least. An emulator without it takes the bit for reserved, and hangs.
+        && extensions.a != 0
         && avx.a == AVX_BYTES
         && avx.b >= LEGACY_BYTES
 }
