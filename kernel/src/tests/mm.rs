@@ -9,7 +9,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::pages_free_or_kept;
+use super::settled::{needs_mib, pages_free_or_kept};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::{percpu, tsc};
@@ -247,6 +247,7 @@ kernel_tests! { "mm":
 
     /// Extents in any order, touching or not: each is clear, nothing else is.
     fn extents_are_cleared_and_nothing_else() {
+        needs_mib(16)?;
         let Some(block) = pages::alloc(6) else {
             return Err(Stopped::Failed("no block of order 6".into()));
         };

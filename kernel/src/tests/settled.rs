@@ -1,8 +1,18 @@
 //! What suites wait for, and what they compare before and after.
 
+use frames::PAGE_SIZE;
+
 use crate::arch::tsc;
-use crate::mm::kept;
+use crate::debug::ktest::{Stopped, TestResult};
+use crate::mm::{descriptors, kept};
 use crate::sched;
+
+/// Skips the test on a machine with less memory than `mib`: by what the machine has, not by what is free, so that
+/// memory that was lost makes no test skip.
+pub(super) fn needs_mib(mib: u64) -> TestResult {
+    let has_mib = (descriptors::layout().described_pages() * PAGE_SIZE).div_ceil(1 << 20);
+    if has_mib < mib { Err(Stopped::Skipped("needs a machine with more memory")) } else { Ok(()) }
+}
 
 /// Waits until `condition` holds; false after 20 s.
 pub(super) fn within_20_s(condition: impl Fn() -> bool) -> bool {

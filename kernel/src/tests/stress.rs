@@ -14,6 +14,7 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched_share::a_quota;
+use super::settled::needs_mib;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::HugeFile;
@@ -472,6 +473,7 @@ kernel_tests! { "stress":
     }
 
     fn all_kinds_at_once() {
+        needs_mib(32)?;
         run(&ALL)?;
     }
 
