@@ -23,7 +23,11 @@ pub mod cpus;
 pub mod early;
 pub mod isa_irq;
 pub mod memmap;
+pub mod mp;
 pub mod nodes;
+pub mod reach;
+pub mod registers;
+pub mod root;
 
 mod ranges;
 
