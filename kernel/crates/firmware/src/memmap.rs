@@ -33,6 +33,32 @@ pub enum Kind {
     Bad,
 }
 
+impl Kind {
+    /// The kind that type `number` of the e820 interface stands for.
+    #[must_use]
+    pub const fn from_e820(number: u32) -> Self {
+        match number {
+            1 => Self::Usable,
+            3 => Self::AcpiReclaimable,
+            4 => Self::AcpiNvs,
+            5 => Self::Bad,
+            _ => Self::Reserved,
+        }
+    }
+
+    /// The e820 interface's type for this kind.
+    #[must_use]
+    pub const fn to_e820(self) -> u32 {
+        match self {
+            Self::Usable => 1,
+            Self::Reserved => 2,
+            Self::AcpiReclaimable => 3,
+            Self::AcpiNvs => 4,
+            Self::Bad => 5,
+        }
+    }
+}
+
 /// A region of physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
@@ -105,6 +131,26 @@ impl MapReport {
             && self.clipped == 0
             && self.dropped == 0
             && self.fused == 0
+    }
+}
+
+impl MapReport {
+    /// The report of two repairs, `later` being that of the finished map.
+    #[must_use]
+    pub const fn then(self, later: Self) -> Self {
+        Self {
+            input: self.input,
+            output: later.output,
+            unsorted: self.unsorted + later.unsorted,
+            overlapping: self.overlapping + later.overlapping,
+            unaligned: self.unaligned + later.unaligned,
+            zero_length: self.zero_length + later.zero_length,
+            inverted: self.inverted + later.inverted,
+            clipped: self.clipped + later.clipped,
+            dropped: self.dropped + later.dropped,
+            fused: self.fused + later.fused,
+            lost_bytes: self.lost_bytes + later.lost_bytes,
+        }
     }
 }
 

@@ -172,6 +172,16 @@ fn a_long_map_keeps_every_entry() {
 }
 
 #[test]
+fn kinds_survive_the_way_through_e820_types() {
+    for kind in [Kind::Usable, Kind::AcpiReclaimable, Kind::AcpiNvs, Kind::Reserved, Kind::Bad] {
+        assert_eq!(Kind::from_e820(kind.to_e820()), kind);
+    }
+    for unknown in [0, 6, 7, 12, u32::MAX] {
+        assert_eq!(Kind::from_e820(unknown), Kind::Reserved);
+    }
+}
+
+#[test]
 fn filling_again_forgets_what_was_there() {
     let (mut map, _) = sanitise(&PC);
     let report = map.fill([region(0x1000, 0x2000, Kind::Usable)], 46);
