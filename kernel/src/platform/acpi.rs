@@ -143,13 +143,17 @@ fn madt_interrupts(madt: Pin<&Madt>, map: &MemoryMap) -> Interrupts {
 fn read_mp_tables(memory: FirmwareMemory<'_>, problem: Problem) -> (CpuList, Interrupts) {
     match MpTables::find(memory) {
         Ok(tables) => {
+            let cpus = collect_cpus(tables.cpus(), "mp tables'");
+            let named = cpus.found();
             if matches!(problem, Problem::NoRootPointer | Problem::Missing(_)) {
-                log::info!("acpi: {problem}; using the mp tables");
+                // Such tables list one CPU of each package: this line is why there may be few.
+                log::info!(
+                    "acpi: {problem}; using the mp tables, which name {named} cpu(s), one for each package"
+                );
             } else {
-                warning(format_args!("acpi: {problem}; using the mp tables"));
+                warning(format_args!("acpi: {problem}; using the mp tables, which name {named} cpu(s)"));
             }
-            let interrupts = Interrupts::collect(tables.io_apics(), tables.overrides(), memory.map);
-            (collect_cpus(tables.cpus(), "mp tables'"), interrupts)
+            (cpus, Interrupts::collect(tables.io_apics(), tables.overrides(), memory.map))
         }
         Err(error) => {
             warning(format_args!("acpi: {problem}; mp tables: {error}; going on with one CPU"));

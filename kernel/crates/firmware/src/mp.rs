@@ -18,6 +18,8 @@ const TABLE_SIGNATURE: &[u8; 4] = b"PCMP";
 const TABLE_HEADER_BYTES: usize = 44;
 /// Where the pointer may be, besides the EBDA and the end of base memory.
 const BIOS_AREA: core::ops::Range<u64> = 0xf_0000..0x10_0000;
+/// The last KiB of base memory where no BIOS says how much there is.
+const USUAL_BASE_END: core::ops::Range<u64> = 639 << 10..640 << 10;
 
 const KIND_PROCESSOR: u8 = 0;
 const KIND_BUS: u8 = 1;
@@ -150,7 +152,7 @@ impl<'a> MpTables<'a> {
     /// sound.
     pub fn find(memory: impl PhysicalMemory<'a>) -> Result<Self, MpError> {
         let mut first_error = None;
-        let areas = [ebda(memory), base_memory_end(memory), Some(BIOS_AREA)];
+        let areas = [ebda(memory), base_memory_end(memory), Some(USUAL_BASE_END), Some(BIOS_AREA)];
         for address in areas.into_iter().flatten().flat_map(|area| area.step_by(POINTER_BYTES)) {
             let pointer = memory.bytes(address, POINTER_BYTES as u64).and_then(parse_pointer);
             let Some(pointer) = pointer else { continue };
@@ -247,7 +249,8 @@ impl<'a> MpTables<'a> {
 
 impl<'a> ConfigTable<'a> {
     /// Checks the configuration table that `bytes` begins with, and every entry.
-    /// The extended entries behind the others say nothing that is needed.
+    /// Entries count up to the table's end, as in Linux: QEMU's firmware for
+    /// `microvm` promises none and has a dozen.
     ///
     /// # Errors
     /// Whatever is wrong first.
@@ -263,17 +266,29 @@ impl<'a> ConfigTable<'a> {
             .filter(|table| table.len() >= TABLE_HEADER_BYTES)
             .ok_or(MpError::Length { length, available })?;
         check_sum(table).map_err(|sum| MpError::Checksum { sum })?;
-        let mut end = TABLE_HEADER_BYTES;
-        for _ in 0..u16_at(header, 34) {
-            let offset = end;
-            let kind = *table.get(offset).ok_or(MpError::EntryBeyondTable { offset })?;
-            end += entry_bytes(kind).ok_or(MpError::UnknownEntry { offset, kind })?;
-            if end > table.len() {
-                return Err(MpError::EntryBeyondTable { offset });
+        let count = usize::from(u16_at(header, 34));
+        let (mut end, mut seen) = (TABLE_HEADER_BYTES, 0);
+        while end < table.len() || seen < count {
+            match check_entry(table, end) {
+                Ok(bytes) => end += bytes,
+                Err(error) if seen < count => return Err(error),
+                // Filler behind the promised entries.
+                Err(_) => break,
             }
+            seen += 1;
         }
         Ok(Self { entries: &table[TABLE_HEADER_BYTES..end] })
     }
+}
+
+/// Checks the entry at `offset` and returns its length in bytes.
+fn check_entry(table: &[u8], offset: usize) -> Result<usize, MpError> {
+    let kind = *table.get(offset).ok_or(MpError::EntryBeyondTable { offset })?;
+    let bytes = entry_bytes(kind).ok_or(MpError::UnknownEntry { offset, kind })?;
+    if table.len() - offset < bytes {
+        return Err(MpError::EntryBeyondTable { offset });
+    }
+    Ok(bytes)
 }
 
 /// Reads a floating pointer; `None` when `bytes` are none.

@@ -125,9 +125,12 @@ fn the_pointer_is_found_in_each_of_its_places() {
         (EBDA, true),
         (EBDA + 0x3f0, true),
         (EBDA + 0x400, false),
+        // The KiB before the one that ends at 640 KiB: the BIOS counts 639.
         (0x9_fbf0, true),
         (0x9_f800, true),
         (0x9_f7f0, false),
+        (0x9_fc00, true),
+        (0x9_fff0, true),
         (0xf_0000, true),
         (0xf_fff0, true),
         (0xe_fff0, false),
@@ -153,6 +156,21 @@ fn default_configurations_are_two_cpus_and_an_io_apic() {
     machine.put(POINTER, &pointer(0, 8));
     let error = MpTables::find(&machine).expect_err("there are 7");
     assert_eq!(error.to_string(), "default configuration 8, should be 1 to 7");
+}
+
+#[test]
+fn entries_that_the_header_does_not_count_count() {
+    let mut table = usual();
+    for (count, filler) in [(0_u16, &[][..]), (5, &[]), (0, &[0xff, 0xff]), (13, &[5]), (13, &[0; 19])] {
+        table.truncate(usual().len());
+        table.extend_from_slice(filler);
+        table[34..36].copy_from_slice(&count.to_le_bytes());
+        let length = (table.len() as u16).to_le_bytes();
+        table[4..6].copy_from_slice(&length);
+        fix_sum(&mut table, 7);
+        let tables = MpTables::Table(ConfigTable::parse(&table).expect("all entries are whole"));
+        assert_eq!((tables.cpus().count(), tables.overrides().count()), (3, 2), "{count} {filler:?}");
+    }
 }
 
 #[test]
@@ -232,7 +250,7 @@ proptest! {
         fix_sum(&mut bytes, 7);
         if let Ok(table) = ConfigTable::parse(&bytes) {
             let tables = MpTables::Table(table);
-            let entries = usize::from(u16::from_le_bytes([bytes[34], bytes[35]]));
+            let entries = bytes.len() / 8;
             prop_assert!(tables.cpus().count() + tables.io_apics().count() + tables.overrides().count() <= entries);
             prop_assert!(tables.overrides().all(|entry| (entry.gsi >> 8) < tables.io_apics().count() as u32));
         } else if kinds.iter().all(|kind| *kind < 5) && keep_count {

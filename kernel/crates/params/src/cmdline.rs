@@ -88,17 +88,20 @@ impl Display for Problem<'_> {
         match self {
             Self::Word(error) => write!(f, "{error}"),
             Self::More { count } => {
-                write!(f, "{count} more parameters are unknown or have a value that is not allowed")
+                write!(
+                    f,
+                    "command line: {count} more parameters are unknown or have a value that is not allowed"
+                )
             }
             Self::Unprintable { first, count } => write!(
                 f,
-                "{count} words of the command line have bytes that are not printable ascii and are not applied; the first is `{}{}`",
+                "command line: words with bytes that are not printable ascii are not applied: {count}, the first is `{}{}`",
                 Printable(&first[..shown(first)]),
                 dots(first)
             ),
             Self::TooLong { first, count } => write!(
                 f,
-                "{count} words of the command line are longer than {MAX_WORD_BYTES} bytes and are not applied; the first begins with `{}`",
+                "command line: words of more than {MAX_WORD_BYTES} bytes are not applied: {count}, the first begins with `{}`",
                 Printable(&first[..shown(first)])
             ),
             Self::Cut { read_bytes } => write!(
