@@ -1,19 +1,18 @@
 //! The machine as the ACPI tables tell it, or the MP tables where there is no
 //! MADT.
 //!
-//! Finding the tables and checking them is `firmware`'s, on bytes. The `acpi`
-//! crate reads what was checked: it trusts the lengths that it finds.
+//! Finding the tables, checking and reading them is `firmware`'s, on bytes,
+//! where it is tested. What is of fixed layout the `acpi` crate describes.
 
 use core::fmt::Display;
-use core::pin::Pin;
 
 use acpi::AcpiTable;
 use acpi::sdt::hpet::HpetTable;
-use acpi::sdt::madt::{Madt, MadtEntry};
-use firmware::acpi::{check_madt, sleep_state_s5};
+use firmware::acpi::sleep_state_s5;
 use firmware::affinity::{Slit, Srat};
 use firmware::cpus::{ApicMode, CpuList, MadtCpu};
-use firmware::isa_irq::{Interrupts, IoApic, Override};
+use firmware::isa_irq::Interrupts;
+use firmware::madt::Madt;
 use firmware::memmap::MemoryMap;
 use firmware::mp::MpTables;
 use firmware::nodes::Nodes;
@@ -38,7 +37,10 @@ pub fn read(rsdp: Option<u64>, map: &MemoryMap) -> Topology {
     });
     let madt = tables.and_then(|tables| find_madt(&tables));
     let (cpus, interrupts) = match madt {
-        Ok(madt) => (madt_cpus(madt), madt_interrupts(madt, map)),
+        Ok(madt) => {
+            let interrupts = Interrupts::collect(madt.io_apics(), madt.overrides(), map);
+            (collect_cpus(madt.cpus(), "MADT's"), interrupts)
+        }
         Err(problem) => read_mp_tables(memory, problem),
     };
     let misplaced = interrupts.misplaced().count();
@@ -78,8 +80,6 @@ fn warn_of(tables: &Tables<'_, FirmwareMemory<'_>>, report: RootReport) {
 /// # Safety
 /// The type is packed and made of integers.
 unsafe trait Plain: AcpiTable {}
-// SAFETY: `repr(C, packed)`; the header and two integers.
-unsafe impl Plain for Madt {}
 // SAFETY: `repr(C, packed)`; the header, integers, and an address made of integers.
 unsafe impl Plain for HpetTable {}
 
@@ -91,51 +91,9 @@ fn typed<T: Plain>(table: &[u8]) -> Option<&T> {
     Some(unsafe { &*bytes.as_ptr().cast::<T>() })
 }
 
-fn find_madt<'a>(tables: &Tables<'a, FirmwareMemory<'a>>) -> Result<Pin<&'a Madt>, Problem> {
+fn find_madt<'a>(tables: &Tables<'a, FirmwareMemory<'a>>) -> Result<Madt<'a>, Problem> {
     let table = TableName::Signature(MADT);
-    let bytes = tables.find_table(MADT)?;
-    check_madt(bytes).map_err(|error| Problem::Damaged { table, error })?;
-    // `check_madt` has seen more bytes than this needs.
-    let madt: &Madt = typed(bytes).ok_or(Problem::Missing(table))?;
-    // SAFETY: a borrowed table is never moved. Its entries lie behind it, in the bytes that were checked whole, and
-    // each is as long as its type needs.
-    Ok(unsafe { Pin::new_unchecked(madt) })
-}
-
-fn madt_cpus(madt: Pin<&Madt>) -> CpuList {
-    const ENABLED: u32 = 1 << 0;
-    const ONLINE_CAPABLE: u32 = 1 << 1;
-    let cpu = |apic_id: u32, flags: u32, x2apic| MadtCpu {
-        apic_id,
-        enabled: flags & ENABLED != 0,
-        online_capable: flags & ONLINE_CAPABLE != 0,
-        x2apic,
-    };
-    let cpus = madt.entries().filter_map(|entry| match entry {
-        MadtEntry::LocalApic(entry) => Some(cpu(entry.apic_id.into(), entry.flags, false)),
-        MadtEntry::LocalX2Apic(entry) => Some(cpu(entry.x2apic_id, entry.flags, true)),
-        _ => None,
-    });
-    collect_cpus(cpus, "MADT's")
-}
-
-fn madt_interrupts(madt: Pin<&Madt>, map: &MemoryMap) -> Interrupts {
-    let io_apics = madt.entries().filter_map(|entry| match entry {
-        MadtEntry::IoApic(entry) => {
-            Some(IoApic { address: entry.io_apic_address, first_gsi: entry.global_system_interrupt_base })
-        }
-        _ => None,
-    });
-    let overrides = madt.entries().filter_map(|entry| match entry {
-        MadtEntry::InterruptSourceOverride(entry) => Some(Override {
-            bus: entry.bus,
-            irq: entry.irq,
-            gsi: entry.global_system_interrupt,
-            flags: entry.flags,
-        }),
-        _ => None,
-    });
-    Interrupts::collect(io_apics, overrides, map)
+    Madt::parse(tables.find_table(MADT)?).map_err(|error| Problem::Damaged { table, error })
 }
 
 /// Reads the MP tables, as `problem` keeps the MADT from being used. Machines
@@ -146,10 +104,9 @@ fn read_mp_tables(memory: FirmwareMemory<'_>, problem: Problem) -> (CpuList, Int
             let cpus = collect_cpus(tables.cpus(), "mp tables'");
             let named = cpus.found();
             if matches!(problem, Problem::NoRootPointer | Problem::Missing(_)) {
-                // Such tables list one CPU of each package: this line is why there may be few.
-                log::info!(
-                    "acpi: {problem}; using the mp tables, which name {named} cpu(s), one for each package"
-                );
+                // Why there may be fewer than are plugged in.
+                let few = if named == 1 { "; such tables may name only the first of a package" } else { "" };
+                log::info!("acpi: {problem}; using the mp tables, which name {named} cpu(s){few}");
             } else {
                 warning(format_args!("acpi: {problem}; using the mp tables, which name {named} cpu(s)"));
             }

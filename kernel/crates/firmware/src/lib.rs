@@ -22,6 +22,7 @@ pub mod affinity;
 pub mod cpus;
 pub mod early;
 pub mod isa_irq;
+pub mod madt;
 pub mod memmap;
 pub mod mp;
 pub mod nodes;
