@@ -123,20 +123,26 @@ pub fn run(rng: &mut Rng) -> bool {
 }
 
 fn run_in(memory: &mut Memory, rng: &mut Rng) -> bool {
-    // The search costs as much as thousands of other steps, so most inputs leave the named pointer alone.
-    let areas = [(true, XSDT, 0x3c), (true, RSDT, 0x30), (true, SSDT, 0x2a), (true, MADT, 0x2c)];
+    // The search costs as much as hundreds of other steps, so most inputs leave the named pointer alone, and one of the
+    // root tables.
+    let all = [(true, XSDT, 0x3c), (true, SSDT, 0x2a), (true, MADT, 0x2c), (true, RSDT, 0x30)];
+    let areas = match rng.below(32) {
+        0 => &all[..],
+        1..16 => &all[..3],
+        _ => &all[1..],
+    };
     let rare = [(true, RSDP, 36), (false, 0x40e, 7), (false, MP_TABLE, 0x90), (false, MP_POINTER, 16)];
     for _ in 0..=rng.below(6) {
-        let (is_high, at, len) = if rng.one_in(24) { rng.pick(&rare) } else { rng.pick(&areas) };
+        let (is_high, at, len) = if rng.one_in(128) { rng.pick(&rare) } else { rng.pick(areas) };
         let (at, byte) = (at + rng.below(len), rng.byte());
         memory.set(is_high, at, byte);
     }
     if !rng.one_in(4) {
         [XSDT, RSDT, SSDT, MADT].into_iter().for_each(|at| memory.seal(at));
     }
-    let named = if rng.one_in(256) { None } else { Some(HIGH + RSDP as u64) };
+    let named = if rng.one_in(1024) { None } else { Some(HIGH + RSDP as u64) };
     let memory = &*memory;
-    if rng.one_in(64)
+    if rng.one_in(1024)
         && let Ok(tables) = MpTables::find(memory)
     {
         mp::check(rng, tables);
