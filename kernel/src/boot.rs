@@ -49,11 +49,12 @@ pub fn console_and_traps() {
 }
 
 /// From the loader's page tables to the kernel's; then the heap.
-pub fn own_page_tables(map: MemoryMap) -> EarlyMemory {
+pub fn own_page_tables(map: &'static MemoryMap) -> EarlyMemory {
     let usable_mib = map.total_usable_bytes() >> 20;
     log::info!("memory: {usable_mib} MiB usable, up to {:#x}", map.highest_usable_end());
     let start_ns = tsc::now_ns();
-    let mut early = EarlyMemory::new(map);
+    // SAFETY: once, on the boot CPU, which is alone.
+    let mut early = unsafe { EarlyMemory::new(map) };
     // SAFETY: once, on the boot CPU, which still runs on the loader's map.
     let switched = unsafe { early.switch_to_own_tables() };
     switched.unwrap_or_else(|error| no_memory("the kernel's page tables", error));
@@ -90,6 +91,8 @@ pub struct Unfinished {
     /// Page frames below 4 GiB for the start-up page tables.
     low_pages: [Option<u64>; LOW_PAGES],
     apic_ids: Box<[u32]>,
+    /// CPUs that the firmware named and that could be used.
+    cpus_found: usize,
     memory_bytes: u64,
 }
 
@@ -99,16 +102,17 @@ const LOW_PAGES: usize = 4;
 /// Page descriptors, and enough of them initialised for the boot to live on.
 pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished {
     nodes::publish(topology.nodes);
-    nodes::log(&early.map);
+    nodes::log(early.map);
     let memory_bytes = early.map.total_usable_bytes();
     let trampoline_page = early.trampoline_page();
     let low_pages = core::array::from_fn(|_| early.alloc_page_below_4g());
     let apic_ids = topology.cpus.apic_ids().into();
+    let cpus_found = topology.cpus.found();
     let start_ns = tsc::now_ns();
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
-    Unfinished { trampoline_page, low_pages, apic_ids, memory_bytes }
+    Unfinished { trampoline_page, low_pages, apic_ids, cpus_found, memory_bytes }
 }
 
 /// Makes the boot CPU one that runs threads, and hands the boot to the first
@@ -251,7 +255,7 @@ impl Unfinished {
             t_ns: tsc::now_ns(),
             version: env!("CARGO_PKG_VERSION"),
             entry: Entry::Pvh,
-            cpus_found: self.apic_ids.len() as u32,
+            cpus_found: self.cpus_found as u32,
             cpus_online: percpu::online_count() as u32,
             nodes: nodes::nodes().len() as u32,
             memory_bytes: self.memory_bytes,

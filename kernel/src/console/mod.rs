@@ -27,7 +27,7 @@ pub fn init() {
 /// understand becomes a warning and changes nothing.
 pub fn apply_command_line() {
     let line = pvh::cmdline();
-    if !line.is_empty() {
+    if !line.bytes.is_empty() {
         log::info!("command line: {line}");
     }
     cmdline::apply(line, |problem| warning(format_args!("{problem}")));

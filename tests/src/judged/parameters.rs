@@ -46,8 +46,11 @@ fn good(lab: &Lab) -> Result<(), Failed> {
 fn max_cpus(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP4, "smp.max_cpus=2 run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let (_, online) = super::cpus(&evidence)?;
-    ensure(&evidence, online == 2, format_args!("{online} CPUs are online, not 2"))
+    let counts = super::cpus(&evidence)?;
+    let is_right = counts == (4, 2);
+    ensure(&evidence, is_right, format_args!("CPUs found and online are {counts:?}, not 4 and 2"))?;
+    let warnings = warnings(&evidence);
+    ensure(&evidence, warnings.is_empty(), format_args!("warnings: {warnings:?}"))
 }
 
 fn ktask_off(lab: &Lab) -> Result<(), Failed> {

@@ -25,3 +25,5 @@ pub mod smp;
 pub mod tlb;
 pub mod trap;
 pub mod tsc;
+
+pub use boot_cell::BootCell;
