@@ -216,7 +216,29 @@ impl LocalApic {
 
     /// Ticks since [`start_timer_for_measurement`](Self::start_timer_for_measurement).
     pub fn measured_timer_ticks(self) -> u32 {
-        u32::MAX - self.read(REG_TIMER_CURRENT)
+        u32::MAX - self.read_in_shadow(REG_TIMER_CURRENT)
+    }
+
+    /// Reads a register whose value is a time. QEMU that counts instructions allows that only to the last instruction of
+    /// a translated block, and ends the program otherwise. It sees to that for memory and ports, but not for `rdmsr`.
+    fn read_in_shadow(self, register: u32) -> u32 {
+        let Self::X2Apic = self else { return self.read(register) };
+        let low: u32;
+        // SAFETY: `set_access` promised x2APIC; `register` is a readable one. SS keeps its selector. A load of SS holds
+        // interrupts off for one instruction, which emulators therefore make a block of its own.
+        unsafe {
+            core::arch::asm!(
+                "mov {selector:x}, ss",
+                "mov ss, {selector:x}",
+                "rdmsr",
+                selector = out(reg) _,
+                in("ecx") MSR_X2APIC + (register >> 4),
+                out("eax") low,
+                out("edx") _,
+                options(nostack, preserves_flags)
+            );
+        }
+        low
     }
 }
 
