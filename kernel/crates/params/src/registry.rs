@@ -150,6 +150,18 @@ pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
+/// `fault.tsc_hz`.
+pub static FAULT_TSC_HZ: OptionParam = OptionParam::new(
+    "fault.tsc_hz",
+    1_000_000..=100_000_000_000,
+    "rate that CPUID leaf 0x15 is taken to tell of the TSC, right or wrong",
+);
+/// `fault.tsc_offset`.
+pub static FAULT_TSC_OFFSET: OptionParam = OptionParam::new(
+    "fault.tsc_offset",
+    1..=MAX_CPUS - 1,
+    "CPU whose TSC is set ahead when it starts; where it cannot be set, it is measured as if it were",
+);
 /// `fault.helper_spawn`.
 pub static FAULT_HELPER_SPAWN: OptionParam =
     OptionParam::new("fault.helper_spawn", 1..=MOST_FAULTS, "from the Nth on, no helper can be had");
@@ -253,6 +265,8 @@ pub static ALL: &[&dyn Param] = &[
     &TRACE_EVENTS,
     &TRACE_BUFFER_EVENTS,
     &FAULT_AP_SILENT,
+    &FAULT_TSC_HZ,
+    &FAULT_TSC_OFFSET,
     &FAULT_HELPER_SPAWN,
     &FAULT_WORKER_SPAWN,
     &FAULT_ALLOC,
@@ -275,6 +289,8 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &ZERO_METHOD,
     &TRACE_ENABLED,
     &FAULT_AP_SILENT,
+    &FAULT_TSC_HZ,
+    &FAULT_TSC_OFFSET,
     &FAULT_SECTION,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,

@@ -81,6 +81,11 @@ pub fn local() -> LocalApic {
 /// has returned. (QEMU that counts instructions stands still for ever at a timer of a few of them.)
 const SHORTEST_TIMER_NS: u64 = 1_000;
 
+/// Which kind of timer CPUs have, in one word: `tsc-deadline` or `one-shot`.
+pub fn timer_kind() -> &'static str {
+    if cpu::features().tsc_deadline { "tsc-deadline" } else { "one-shot" }
+}
+
 impl LocalApic {
     fn read(self, register: u32) -> u32 {
         match self {

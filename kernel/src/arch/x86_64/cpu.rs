@@ -7,6 +7,7 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
 /// One CPUID leaf's registers.
+#[derive(Debug, Default)]
 pub struct Leaf {
     /// eax
     pub a: u32,

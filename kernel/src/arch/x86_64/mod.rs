@@ -4,6 +4,7 @@
 
 pub mod apic;
 mod boot_cell;
+pub mod calibrate;
 pub mod clear;
 pub mod context;
 pub mod cpu;
@@ -17,8 +18,10 @@ pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;
+pub mod reference;
 pub mod segments;
 pub mod smp;
 pub mod tlb;
 pub mod trap;
 pub mod tsc;
+pub mod tsc_sync;

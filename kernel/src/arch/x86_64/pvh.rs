@@ -6,7 +6,6 @@
 //! line. All of it lies below 4 GiB, where the boot map reaches.
 
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
@@ -14,6 +13,7 @@ use spin::Once;
 
 use super::boot_cell::BootCell;
 use super::paging::{BOOT_MAP_BYTES, PHYS_MAP_BASE};
+use super::tsc;
 
 core::arch::global_asm!(include_str!("boot.s"));
 
@@ -46,14 +46,7 @@ pub fn boot_stack_guard() -> u64 {
     (&raw const BOOT_STACK) as u64
 }
 
-static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
 static CMDLINE: Once<&'static str> = Once::new();
-
-/// The time stamp counter at the kernel's first instructions.
-#[inline]
-pub fn entry_tsc() -> u64 {
-    ENTRY_TSC.load(SeqCst)
-}
 
 /// The command line, empty when the loader gave none.
 pub fn cmdline() -> &'static str {
@@ -106,8 +99,8 @@ fn read_physical<T: Copy>(address: u64) -> Option<T> {
 
 /// First Rust function after the entry code, on the boot stack, once.
 #[unsafe(no_mangle)]
-extern "C" fn pvh_start(start_info: u64, tsc: u64) -> ! {
-    ENTRY_TSC.store(tsc, SeqCst);
+extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
+    tsc::set_origin(entry_tsc);
     let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);
     CMDLINE.call_once(|| info.map_or("", |info| copy_cmdline(info.cmdline)));
     crate::kernel_main(boot_info(info))
