@@ -73,6 +73,13 @@ pub fn now_ns() -> u64 {
     ns_at(ticks())
 }
 
+/// Nanoseconds since [`now_ns`] said `start_ns`; 0 if this CPU's clock is not there yet. For what may have begun on another
+/// CPU.
+#[inline]
+pub fn since_ns(start_ns: u64) -> u64 {
+    now_ns().saturating_sub(start_ns)
+}
+
 /// What [`now_ns`] says when the counter stands at `ticks`; 0 before kernel entry.
 #[inline]
 pub fn ns_at(ticks: u64) -> u64 {

@@ -179,7 +179,7 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
     let start_ns = tsc::now_ns();
     let mut summary = Summary::default();
     for cpu in cpus {
-        let left_ns = BUDGET_NS.saturating_sub(tsc::now_ns().saturating_sub(start_ns));
+        let left_ns = BUDGET_NS.saturating_sub(tsc::since_ns(start_ns));
         let number = cpu.id().index() as u32;
         REPLY.0.turn.store(number, SeqCst);
         apic::local().send_ipi(cpu.apic_id(), trap::VECTOR_PING);
@@ -190,7 +190,7 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
         }
     }
     REPLY.0.turn.store(u32::MAX, SeqCst);
-    summary.tell(tsc::now_ns().saturating_sub(start_ns));
+    summary.tell(tsc::since_ns(start_ns));
 }
 
 /// Answers requests until CPU `number` is done or its time is up.
@@ -209,7 +209,7 @@ fn serve(number: u32, limit_ns: u64) -> Option<Found> {
                 corrected: REQUEST.0.corrected.load(SeqCst),
                 round_trip: REQUEST.0.round_trip.load(SeqCst),
             });
-        } else if tsc::now_ns().saturating_sub(start_ns) > limit_ns {
+        } else if tsc::since_ns(start_ns) > limit_ns {
             return None;
         }
         cpu::relax();
