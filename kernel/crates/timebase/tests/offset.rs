@@ -110,6 +110,14 @@ fn a_copy_that_does_not_help_is_not_the_end() {
 }
 
 #[test]
+fn after_a_copy_the_own_adjustment_is_refined() {
+    let bounds = Bounds { lowest: 100, highest: 300 };
+    assert_eq!(next_step(bounds, 0, Some(5), Some(70)), Step::Adjust(70));
+    assert_eq!(next_step(bounds, 1, Some(5), Some(70)), Step::Adjust(205));
+    assert_eq!(next_step(bounds, MOST_ADJUSTMENTS, Some(5), Some(70)), Step::Apart(100));
+}
+
+#[test]
 fn a_register_without_effect_is_given_up() {
     let mut pair = Pair { obeys: false, ..pair(-1_000_000, Some(0)) };
     let (adjustments, apart) = pair.settle();
