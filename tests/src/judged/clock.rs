@@ -2,7 +2,7 @@
 
 use super::{Scenario, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
-use crate::shape::{COUNTED, SMP1, SMP4, Shape};
+use crate::shape::{COUNTED, SMP1, SMP2, SMP4, Shape};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
@@ -74,7 +74,7 @@ fn told(lab: &Lab) -> Result<(), Failed> {
 
 /// No machine has 90 GHz.
 fn lie(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&SMP1, "run=none fault.tsc_hz=90000000000")?;
+    let evidence = lab.boot(&SMP2, "run=none fault.tsc_hz=90000000000")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "pm-timer")?;
     let hz = tsc_hz(&evidence)?;
@@ -85,11 +85,11 @@ fn lie(lab: &Lab) -> Result<(), Failed> {
 
 /// Told about what was measured the boot before: the told one is used, to the last digit.
 fn confirmed(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&SMP1, "run=none")?;
+    let evidence = lab.boot(&SMP2, "run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "pm-timer")?;
     let told_hz = tsc_hz(&evidence)? / 1000 * 1001;
-    let evidence = lab.boot(&SMP1, &format!("run=none fault.tsc_hz={told_hz}"))?;
+    let evidence = lab.boot(&SMP2, &format!("run=none fault.tsc_hz={told_hz}"))?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "cpuid-15")?;
     let hz = tsc_hz(&evidence)?;
