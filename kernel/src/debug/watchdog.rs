@@ -123,6 +123,8 @@ struct Watch {
     cpu: CpuId,
     /// When it was first pinged, on the TSC, without an answer since; 0: no ping is out.
     unanswered_since: u64,
+    /// Its last answer before that ping. On its own TSC, which may be off: only a change says something.
+    answer_before: u64,
     /// Turns that were taken there, and since when it has had as many while threads wait.
     turns: u64,
     starved_since_ns: u64,
@@ -130,14 +132,14 @@ struct Watch {
 
 impl Watch {
     fn new(cpu: CpuId) -> Self {
-        Self { cpu, unanswered_since: 0, turns: 0, starved_since_ns: tsc::now_ns() }
+        Self { cpu, unanswered_since: 0, answer_before: 0, turns: 0, starved_since_ns: tsc::now_ns() }
     }
 
     fn look(&mut self, timeout_ns: u64) {
         let block = percpu::get(self.cpu);
         let number = self.cpu.index();
         let now_ns = tsc::now_ns();
-        if self.unanswered_since != 0 && block.pinged_ticks.load(SeqCst) >= self.unanswered_since {
+        if self.unanswered_since != 0 && block.pinged_ticks.load(SeqCst) != self.answer_before {
             self.unanswered_since = 0;
         }
         let silent_ns = match self.unanswered_since {
@@ -151,13 +153,14 @@ impl Watch {
         if turns != self.turns || sched::queue_length(number) == 0 {
             (self.turns, self.starved_since_ns) = (turns, now_ns);
         }
-        let starved_ns = now_ns - self.starved_since_ns;
+        let starved_ns = now_ns.saturating_sub(self.starved_since_ns);
         if starved_ns >= timeout_ns {
             bark(self.cpu, format_args!("{}", Starved { cpu: number, ns: starved_ns }));
         }
         if !sched::is_idle(number) {
             if self.unanswered_since == 0 {
                 self.unanswered_since = tsc::ticks();
+                self.answer_before = block.pinged_ticks.load(SeqCst);
             }
             trace::event(Class::Ipi, || Event::IpiSend { vector: trap::VECTOR_PING, to: number as u16 });
             apic::local().send_ipi(block.apic_id(), trap::VECTOR_PING);

@@ -103,8 +103,8 @@ impl Loop {
         stats.units = self.blocks.len() as u64;
         stats.chunks = stats.threads_used as u64;
         stats.local_chunks = stats.chunks;
-        stats.wall_ns = last_end_ns - start_ns;
-        stats.cpu_ns = times().map(|(start, end)| end - start).sum();
+        stats.wall_ns = last_end_ns.saturating_sub(start_ns);
+        stats.cpu_ns = times().map(|(start, end)| end.saturating_sub(start)).sum();
         stats.spread_ns = last_end_ns - first_end_ns;
         stats
     }

@@ -51,6 +51,20 @@ kernel_tests! { "arch":
         }
     }
 
+    fn time_goes_forward_from_cpu_to_cpu() {
+        let mut last = tsc::now_ns();
+        let cpus = || percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
+        for cpu in cpus().chain(cpus()) {
+            let Some(there) = super::sched::on_cpu(cpu, tsc::now_ns) else {
+                check!(false, "no thread could be started on cpu {cpu}");
+                continue;
+            };
+            let here = tsc::now_ns();
+            check!((last..=here).contains(&there), "cpu {cpu} says {there}, between {last} and {here}");
+            last = here;
+        }
+    }
+
     fn every_cpu_has_its_own_data() {
         for cpu in percpu::all().filter(|cpu| cpu.is_online()) {
             let apic_id = super::sched::on_cpu(cpu.id().index(), || (percpu::this_cpu().id(), cpu::apic_id()));

@@ -170,6 +170,18 @@ pub static FAULT_VECTOR_GARBAGE: BoolParam = BoolParam::new(
     false,
     "on: each CPU's vector registers hold garbage until the kernel clears them, as firmware may leave them",
 );
+/// `fault.tsc_hz`.
+pub static FAULT_TSC_HZ: OptionParam = OptionParam::new(
+    "fault.tsc_hz",
+    1_000_000..=100_000_000_000,
+    "rate that CPUID leaf 0x15 is taken to tell of the TSC, right or wrong",
+);
+/// `fault.tsc_offset`.
+pub static FAULT_TSC_OFFSET: OptionParam = OptionParam::new(
+    "fault.tsc_offset",
+    1..=MAX_CPUS - 1,
+    "CPU whose TSC is set ahead when it starts; where it cannot be set, it is measured as if it were",
+);
 /// `fault.helper_spawn`.
 pub static FAULT_HELPER_SPAWN: OptionParam =
     OptionParam::new("fault.helper_spawn", 1..=MOST_FAULTS, "from the Nth on, no helper can be had");
@@ -276,6 +288,8 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_AP_SILENT,
     &FAULT_AP_LATE,
     &FAULT_VECTOR_GARBAGE,
+    &FAULT_TSC_HZ,
+    &FAULT_TSC_OFFSET,
     &FAULT_HELPER_SPAWN,
     &FAULT_WORKER_SPAWN,
     &FAULT_ALLOC,
@@ -301,6 +315,8 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &FAULT_AP_SILENT,
     &FAULT_AP_LATE,
     &FAULT_VECTOR_GARBAGE,
+    &FAULT_TSC_HZ,
+    &FAULT_TSC_OFFSET,
     &FAULT_SECTION,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,

@@ -91,6 +91,11 @@ pub fn local() -> LocalApic {
 /// has returned. (QEMU that counts instructions stands still for ever at a timer of a few of them.)
 const SHORTEST_TIMER_NS: u64 = 1_000;
 
+/// Which kind of timer CPUs have, in one word: `tsc-deadline` or `one-shot`.
+pub fn timer_kind() -> &'static str {
+    if cpu::features().tsc_deadline { "tsc-deadline" } else { "one-shot" }
+}
+
 impl LocalApic {
     fn read(self, register: u32) -> u32 {
         match self {
@@ -284,7 +289,29 @@ impl LocalApic {
 
     /// Ticks since [`start_timer_for_measurement`](Self::start_timer_for_measurement).
     pub fn measured_timer_ticks(self) -> u32 {
-        u32::MAX - self.read(REG_TIMER_CURRENT)
+        u32::MAX - self.read_in_shadow(REG_TIMER_CURRENT)
+    }
+
+    /// Reads a register whose value is a time. QEMU that counts instructions allows that only to the last instruction of
+    /// a translated block, and ends the program otherwise. It sees to that for memory and ports, but not for `rdmsr`.
+    fn read_in_shadow(self, register: u32) -> u32 {
+        let Self::X2Apic = self else { return self.read(register) };
+        let low: u32;
+        // SAFETY: `set_access` promised x2APIC; `register` is a readable one. SS keeps its selector. A load of SS holds
+        // interrupts off for one instruction, which emulators therefore make a block of its own.
+        unsafe {
+            core::arch::asm!(
+                "mov {selector:x}, ss",
+                "mov ss, {selector:x}",
+                "rdmsr",
+                selector = out(reg) _,
+                in("ecx") MSR_X2APIC + (register >> 4),
+                out("eax") low,
+                out("edx") _,
+                options(nostack, preserves_flags)
+            );
+        }
+        low
     }
 }
 

@@ -16,6 +16,7 @@ use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 use super::{machine_check, simd};
 
 /// One CPUID leaf's registers.
+#[derive(Debug, Default)]
 pub struct Leaf {
     /// eax
     pub a: u32,

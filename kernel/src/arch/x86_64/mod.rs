@@ -4,6 +4,7 @@
 
 pub mod apic;
 mod boot_cell;
+pub mod calibrate;
 pub mod clear;
 pub mod context;
 pub mod cpu;
@@ -19,6 +20,7 @@ pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;
+pub mod reference;
 pub mod segments;
 pub mod simd;
 pub mod smp;
@@ -27,3 +29,4 @@ pub mod trap;
 pub mod tsc;
 
 pub use boot_cell::BootCell;
+pub mod tsc_sync;

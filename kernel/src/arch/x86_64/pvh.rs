@@ -6,7 +6,6 @@
 //! line. All of it lies below 4 GiB, where the boot map reaches.
 
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
@@ -16,6 +15,7 @@ use spin::Once;
 
 use super::boot_cell::BootCell;
 use super::paging::{BOOT_MAP_BYTES, PHYS_MAP_BASE};
+use super::tsc;
 
 core::arch::global_asm!(include_str!("boot.s"));
 
@@ -46,15 +46,8 @@ pub fn boot_stack_guard() -> u64 {
     (&raw const BOOT_STACK) as u64
 }
 
-static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
 static CMDLINE: Once<CommandLine<'static>> = Once::new();
 static LOADER_MAP: Once<LoaderMap> = Once::new();
-
-/// The time stamp counter at the kernel's first instructions.
-#[inline]
-pub fn entry_tsc() -> u64 {
-    ENTRY_TSC.load(SeqCst)
-}
 
 /// Returns the command line, empty when the loader gave none.
 pub fn cmdline() -> CommandLine<'static> {
@@ -120,8 +113,8 @@ fn read_physical<T: Copy>(address: u64) -> Option<T> {
 
 /// First Rust function after the entry code, on the boot stack, once.
 #[unsafe(no_mangle)]
-extern "C" fn pvh_start(start_info: u64, tsc: u64) -> ! {
-    ENTRY_TSC.store(tsc, SeqCst);
+extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
+    tsc::set_origin(entry_tsc);
     // From here on a fault is told.
     super::trap::load();
     let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);

@@ -14,7 +14,7 @@ use spin::Once;
 
 use super::paging::{PageTables, Rights, phys_to_virt};
 use super::percpu::{CpuId, MAX_CPUS};
-use super::{apic, cpu, percpu, trap, tsc};
+use super::{apic, cpu, percpu, trap, tsc, tsc_sync};
 
 core::arch::global_asm!(include_str!("trampoline.s"));
 
@@ -168,6 +168,7 @@ pub unsafe fn start_others(mut start_up: StartUp<'_>) -> Result<usize, &'static 
             local.send_startup(cpu.apic_id(), vector);
         }
     });
+    tsc_sync::serve_all(percpu::all().skip(1).filter(|cpu| stage_of(page, cpu.id()) == Stage::Ready));
     Ok(came)
 }
 
@@ -334,6 +335,7 @@ extern "C" fn ap_entry(slot: usize) -> ! {
     if !claim(Stage::Rust, Stage::Ready) {
         cpu::halt_forever();
     }
+    tsc_sync::join(block);
     let ap_main = AP_MAIN.get().expect("set before any CPU was started");
     ap_main()
 }
