@@ -141,6 +141,19 @@ fn interrupt_stacks() -> Option<[u64; 3]> {
     Some(tops)
 }
 
+/// Features that `cpu.disable` rules out, as the end of a line; nothing where
+/// there are none.
+struct NotUsed;
+
+impl Display for NotUsed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, name) in cpu::disabled().names().enumerate() {
+            write!(f, "{}{name}", if index == 0 { "; not used: " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 /// Tops of the stacks on which the other CPUs start and idle.
 static IDLE_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
@@ -251,15 +264,25 @@ impl Unfinished {
     pub fn report(&self) {
         let (heap_used, heap_free) = heap::usage();
         log::debug!("heap: {heap_used} bytes used, {heap_free} free; {} threads", sched::thread_count());
+        let (apic, timer, clock) = (apic::local().mode_name(), apic::timer_kind(), tsc::clock_source());
+        let (found, online) = (self.cpus_found, percpu::online_count());
+        log::info!(
+            "{}: {apic}, {timer} timer, clock by {clock}; {online} of {found} cpus used{}",
+            cpu::Name,
+            NotUsed
+        );
         records::emit(&Record::Boot {
             t_ns: tsc::now_ns(),
             version: env!("CARGO_PKG_VERSION"),
             entry: Entry::Pvh,
             cpus_found: self.cpus_found as u32,
-            cpus_online: percpu::online_count() as u32,
+            cpus_online: online as u32,
             nodes: nodes::nodes().len() as u32,
             memory_bytes: self.memory_bytes,
             tsc_hz: tsc::hz(),
+            apic,
+            timer,
+            clock,
         });
         records::phase("boot", tsc::now_ns());
     }

@@ -74,9 +74,8 @@ static REQUEST: Line<Request> = Line(Request {
 
 /// This CPU's adjustment, if it has that register.
 fn adjust() -> Option<i64> {
-    const TSC_ADJUST: u32 = 1 << 1;
     // SAFETY: CPUID says that the CPU has the register.
-    (cpu::cpuid(7, 0).b & TSC_ADJUST != 0).then(|| unsafe { Msr::new(MSR_TSC_ADJUST).read() } as i64)
+    cpu::features().tsc_adjust.then(|| unsafe { Msr::new(MSR_TSC_ADJUST).read() } as i64)
 }
 
 fn set_adjust(value: i64) {
