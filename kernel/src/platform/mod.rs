@@ -15,7 +15,6 @@ use firmware::cpus::CpuList;
 use firmware::isa_irq::{Interrupts, Route, Signal};
 use firmware::memmap::{Kind, MapReport, MemoryMap, Region};
 use firmware::nodes::Nodes;
-use firmware::registers::may_be_at;
 use spin::Once;
 
 use crate::arch::{BootCell, apic, cpu, paging, pvh};
@@ -78,6 +77,13 @@ pub unsafe fn memory_map(boot_info: &BootInfo) -> &'static MemoryMap {
     } else {
         log::debug!("{report}");
     }
+    // The registers hide whatever memory is there.
+    let local_apic = apic::xapic_physical_base();
+    if map.withhold(local_apic..local_apic + paging::PAGE_BYTES) > 0 {
+        warning(format_args!(
+            "the firmware lists memory at {local_apic:#x}, where the local apic's registers are; not used"
+        ));
+    }
     map
 }
 
@@ -103,7 +109,6 @@ fn region(region: &MemoryRegion) -> Region {
 /// Reads the firmware's tables. Without usable ones the machine has one CPU.
 pub fn topology(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
     let topology = acpi::read(boot_info.rsdp_addr.into_option(), map);
-    check_local_apic(map);
     match topology.interrupts.route_irq(COM1_IRQ, Signal::ISA) {
         Ok(route) => {
             SERIAL_ROUTE.call_once(|| route);
@@ -115,14 +120,4 @@ pub fn topology(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
         HPET.call_once(|| registers);
     }
     topology
-}
-
-/// Warns if the local APIC's registers hide memory.
-fn check_local_apic(map: &MemoryMap) {
-    let base = apic::xapic_physical_base();
-    if !cpu::features().x2apic && !may_be_at(base, paging::PAGE_BYTES, paging::PAGE_BYTES, map) {
-        warning(format_args!(
-            "the local apic's registers at {base:#x} are where the firmware says memory is"
-        ));
-    }
 }

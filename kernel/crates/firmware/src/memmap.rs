@@ -222,6 +222,19 @@ impl MemoryMap {
         report
     }
 
+    /// Makes `range` reserved, widened to whole pages. Returns the bytes of it
+    /// that were usable.
+    pub fn withhold(&mut self, range: Range<u64>) -> u64 {
+        let mut report = MapReport::default();
+        let region = Region { start: range.start, end: range.end, kind: Kind::Reserved };
+        let usable_before = self.total_usable_bytes();
+        if let Some(region) = fit(region, 1 << ARCH_PHYS_ADDR_BITS, &mut report) {
+            self.paint(region, &mut report);
+        }
+        // A full map may have given up more.
+        usable_before - self.total_usable_bytes()
+    }
+
     /// All regions, sorted.
     #[must_use]
     pub fn regions(&self) -> &[Region] {

@@ -182,6 +182,19 @@ fn kinds_survive_the_way_through_e820_types() {
 }
 
 #[test]
+fn what_is_withheld_is_usable_no_more() {
+    let (mut map, _) = sanitise(&PC);
+    assert_eq!(map.withhold(0xfee0_0000..0xfee0_1000), 0, "no memory");
+    assert_eq!(map.kind_at(0xfee0_0000), Some(Kind::Reserved));
+    assert_eq!(map.withhold(0x20_0800..0x20_0801), PAGE_BYTES);
+    assert_eq!(map.kind_at(0x20_0000), Some(Kind::Reserved));
+    assert!(map.contains(0x10_0000..0x20_0000) && map.contains(0x20_1000..0xffe_0000));
+    assert_eq!(map.withhold(0x20_0000..0x20_1000), 0, "it is already");
+    assert_eq!(map.withhold(5..5), 0);
+    check_shape(&map, 1 << 46);
+}
+
+#[test]
 fn filling_again_forgets_what_was_there() {
     let (mut map, _) = sanitise(&PC);
     let report = map.fill([region(0x1000, 0x2000, Kind::Usable)], 46);

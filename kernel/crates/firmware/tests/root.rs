@@ -91,7 +91,8 @@ fn revision_1_with_nothing_behind_the_20_bytes_is_acpi_1() {
 
 #[test]
 fn a_damaged_or_unreachable_xsdt_gives_way_to_the_rsdt() {
-    let damages: [(fn(&mut Machine, u64), u64, &str); 4] = [
+    type Damage = fn(&mut Machine, u64);
+    let damages: [(Damage, u64, &str); 4] = [
         (|machine, xsdt| machine.put(xsdt + 9, &[0x55]), 0, "XSDT: bytes add up to"),
         (|machine, xsdt| machine.put(xsdt, b"RSDT"), 0, "XSDT: signature \"RSDT\", should be \"XSDT\""),
         (|machine, xsdt| machine.put(xsdt + 4, &[0xff; 4]), 0, "XSDT: length field says 4294967295 bytes"),
