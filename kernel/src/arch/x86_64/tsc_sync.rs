@@ -94,7 +94,7 @@ struct Found {
 }
 
 /// Waits for this CPU's turn, and measures its TSC. On a CPU that starts, interrupts off, with its tables and APIC
-/// in use.
+/// in use. Interrupts may come while it waits (invariants 1 and 21), but nobody sends any but the ping.
 pub fn join(this: &PerCpu) {
     let number = this.id().index() as u32;
     let has_turn = || REPLY.0.turn.load(SeqCst) >= number;
