@@ -93,7 +93,7 @@ struct Found {
 }
 
 /// Waits for this CPU's turn, and measures its TSC. On a CPU that starts, interrupts off, with its tables and APIC
-/// in use.
+/// in use. Interrupts may come while it waits (invariants 1 and 21), but nobody sends any but the ping.
 pub fn join(this: &PerCpu) {
     let number = this.id().index() as u32;
     let has_turn = || REPLY.0.turn.load(SeqCst) >= number;
@@ -112,26 +112,28 @@ pub fn join(this: &PerCpu) {
     }
 }
 
-/// Measures and corrects until there is nothing more to do; `None` if the turn ended before.
+/// Measures and corrects until there is nothing more to do; `None` if the turn ended before. An adjustment that does not help
+/// is taken back.
 fn settle(number: u32) -> Option<Found> {
     let other_adjust = adjust().map(|_| REPLY.0.adjust.load(SeqCst));
     let shift = inject_fault(number);
-    let (mut corrected, mut requests) = (0, u64::from(number) << 32);
-    for adjustments in 0.. {
-        let bounds = measure(number, &mut requests, shift)?;
-        let own_adjust = adjust();
-        let offset = match next_step(bounds, adjustments, own_adjust, other_adjust) {
-            Step::Settled => 0,
-            Step::Apart(ticks) => ticks,
-            Step::Adjust(value) => {
-                corrected += value.wrapping_sub(own_adjust.unwrap_or(0));
-                set_adjust(value);
-                continue;
-            }
-        };
-        return Some(Found { offset, corrected, round_trip: bounds.width() });
+    let found_adjust = adjust();
+    let mut requests = u64::from(number) << 32;
+    let first = measure(number, &mut requests, shift)?;
+    let (mut bounds, mut adjustments, mut own_adjust) = (first, 0, found_adjust);
+    while let Step::Adjust(value) = next_step(bounds, adjustments, own_adjust, other_adjust) {
+        set_adjust(value);
+        own_adjust = Some(value);
+        adjustments += 1;
+        bounds = measure(number, &mut requests, shift)?;
     }
-    None
+    let is_settled = bounds.certain() == 0;
+    if let Some(value) = found_adjust.filter(|_| !is_settled) {
+        set_adjust(value);
+    }
+    let corrected = own_adjust.unwrap_or(0).wrapping_sub(found_adjust.unwrap_or(0));
+    let (offset, corrected) = if is_settled { (0, corrected) } else { (first.certain(), 0) };
+    Some(Found { offset, corrected, round_trip: bounds.width() })
 }
 
 /// Sets the counter ahead if it was asked for; what is to be added to its readings, if it cannot be set.
@@ -140,8 +142,14 @@ fn inject_fault(number: u32) -> i64 {
         (false, _) => 0,
         (true, None) => FAULT_TICKS,
         (true, Some(adjust)) => {
+            let before = tsc::ticks();
             set_adjust(adjust.wrapping_add(FAULT_TICKS));
-            0
+            if tsc::ticks().wrapping_sub(before) >= FAULT_TICKS as u64 {
+                return 0;
+            }
+            // A register that is there and does nothing: of an emulator.
+            set_adjust(adjust);
+            FAULT_TICKS
         }
     }
 }
