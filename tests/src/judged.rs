@@ -1,6 +1,7 @@
 //! Scenarios that an onlooker judges.
 
 mod bench;
+mod console;
 mod counted;
 mod faults;
 mod hostile_memory;
@@ -24,6 +25,7 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 pub fn trials(lab: &Lab) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,
+        console::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
         hostile_memory::SCENARIOS,

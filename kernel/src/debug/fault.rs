@@ -2,10 +2,13 @@
 
 use alloc::string::ToString;
 
-use params::registry::{FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
+use params::registry::{
+    FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_REPORT, FAULT_STACK_OVERFLOW,
+};
 use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
+use crate::arch::{apic, percpu};
 use crate::console::warning;
 use crate::sched;
 
@@ -30,6 +33,22 @@ pub fn inject() {
         }
     });
     misuse(FAULT_MISUSE.get());
+}
+
+/// Has the report of a failure fail, as `fault.report` says.
+pub fn in_report() {
+    match FAULT_REPORT.get() {
+        "panic" => panic!("fault.report asked for this"),
+        // SAFETY: an undefined instruction raises an exception, which does not return.
+        "exception" => unsafe { core::arch::asm!("ud2", options(noreturn)) },
+        "nmi" => {
+            let (local, this) = (apic::local(), percpu::this_cpu().apic_id());
+            for _ in 0..3 {
+                local.send_nmi(this);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn spin() {

@@ -78,6 +78,15 @@ impl<const N: usize> Outbox<N> {
         Some(self.taken + len as u64)
     }
 
+    /// Queues `bytes` before all that waits, where they fit: the end of a line that is begun.
+    pub fn put_first(&mut self, bytes: &[u8]) {
+        if bytes.len() <= N - self.len {
+            self.first = (self.first + N - bytes.len()) % N;
+            self.copy_in(0, bytes);
+            self.len += bytes.len();
+        }
+    }
+
     fn copy_in(&mut self, offset: usize, part: &[u8]) {
         let start = (self.first + offset) % N;
         let (head, tail) = part.split_at(part.len().min(N - start));
@@ -161,17 +170,17 @@ impl<const N: usize> Outbox<N> {
         self.told = self.lost;
     }
 
-    /// The box is taken from a CPU that will not run again. `is_torn`: that CPU was stopped while it had the box, so that
-    /// what it was sending may be out in part. Returns whether a line is begun on the port that will not
-    /// be continued: it is to be ended.
+    /// The box is taken from a CPU that will not run again. `is_torn`: that CPU was stopped while it was sending, so that
+    /// nobody knows how much of the oldest line is out: the rest of it is lost. Returns whether a line has to be ended on
+    /// the port.
     pub fn seize(&mut self, is_torn: bool) -> bool {
-        // What a torn box holds may be anything.
+        // Whatever was half done: within bounds.
         (self.first, self.len) = (self.first % N, self.len.min(N));
-        if !is_torn {
-            return false;
+        if is_torn {
+            self.drop_line();
+            self.is_in_line = false;
         }
-        self.drop_line();
-        core::mem::take(&mut self.is_in_line) || is_torn
+        is_torn
     }
 
     /// Loses all that waits; what is begun has to be ended. Returns whether a line is begun.

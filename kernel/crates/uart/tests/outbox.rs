@@ -103,7 +103,8 @@ fn a_box_that_is_seized_ends_what_was_begun_and_only_that() {
     put(&mut out, b"two\n").unwrap();
     out.take(2);
     assert!(out.seize(true));
-    assert_eq!((drain(&mut out, 16), out.lost()), (b"two\n".to_vec(), 1));
+    out.put_first(b"!\n");
+    assert_eq!((drain(&mut out, 16), out.lost()), (b"!\ntwo\n".to_vec(), 1));
     // A stuck port: all that waits is lost, and the begun line ended.
     put(&mut out, b"one\n").unwrap();
     put(&mut out, b"two\n").unwrap();
