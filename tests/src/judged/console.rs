@@ -1,7 +1,7 @@
 //! Serial ports whose readers stop, and reports that are disturbed: the kernel goes on, tells what is lost, and ends with
 //! its verdict.
 
-use super::{Scenario, ensure, ensure_warning};
+use super::{Scenario, ensure};
 use crate::lab::{Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, Shape};
 use ktask_boot::qemu::Wiring;
@@ -187,9 +187,9 @@ fn stopped_records(lab: &Lab) -> Result<(), Failed> {
     let mut machine = Wired::start(lab, &SMP2, WATCHED)?;
     wait_for_prompt(&machine.log)?;
     machine.log.write_all("ps\n".repeat(COMMANDS).as_bytes())?;
-    // Each command's output begins with the head of its table.
+    // One thread of each listing.
     let log = pieces(&machine.log, b'\n')?;
-    let enough = |lines: &[String]| lines.iter().filter(|line| line.contains("affinity")).count() == COMMANDS;
+    let enough = |lines: &[String]| lines.iter().filter(|line| line.contains(" watchdog/1 ")).count() == COMMANDS;
     let mut lines = collect(&log, enough)?;
     let records = pieces(&machine.records, b'\n')?;
     // The port moves again, and has what it could not take.
