@@ -227,8 +227,8 @@ pub fn flush_step() -> Option<u64> {
     }
     // SeqCst: cleared before looking; a writer queues before it sets. One of us sees the other.
     IS_FLUSHING.store(false, SeqCst);
-    let sleeps = [step(&LOG_PORT), step(&RECORD_PORT)];
-    let sleep = sleeps.into_iter().flatten().min();
+    let (log, records) = (step(&LOG_PORT), step(&RECORD_PORT));
+    let sleep = [log, records].into_iter().flatten().min();
     if sleep.is_some() {
         IS_FLUSHING.store(true, SeqCst);
     }
@@ -237,7 +237,10 @@ pub fn flush_step() -> Option<u64> {
 
 /// Lines of the log and records that were ever lost.
 pub fn lost() -> [u64; 2] {
-    [LOG_PORT.lock().wire.out.lost(), RECORD_PORT.lock().wire.out.lost()]
+    // One lock at a time.
+    let lines = LOG_PORT.lock().wire.out.lost();
+    let records = RECORD_PORT.lock().wire.out.lost();
+    [lines, records]
 }
 
 /// Has the terminal show `text` as its unfinished line, with the cursor at `cursor`.

@@ -4,11 +4,40 @@ use crate::arch::tsc;
 use crate::mm::kept;
 use crate::sched;
 
-/// Waits until `condition` holds; false after 20 s.
+/// What a test waits at most for what should come at once. Time is counted by looks: a machine that was stopped for a while
+/// has looked once in that time, which counts for [`LOOK_MOST_NS`](Self::LOOK_MOST_NS) at most.
+pub(super) struct Patience {
+    left_ns: u64,
+    looked_ns: u64,
+}
+
+impl Patience {
+    const LOOK_MOST_NS: u64 = 1_000_000_000;
+
+    /// Lasts for `ns`.
+    pub(super) fn new(ns: u64) -> Self {
+        Self { left_ns: ns, looked_ns: tsc::now_ns() }
+    }
+
+    /// To be asked at each look: whether it is worth another one.
+    pub(super) fn lasts(&mut self) -> bool {
+        let now_ns = tsc::now_ns();
+        let looked_ns = core::mem::replace(&mut self.looked_ns, now_ns);
+        self.left_ns = self.left_ns.saturating_sub((now_ns - looked_ns).min(Self::LOOK_MOST_NS));
+        self.left_ns > 0
+    }
+}
+
+/// Waits until `condition` holds; false after 20 s of looks.
 pub(super) fn within_20_s(condition: impl Fn() -> bool) -> bool {
-    let start_ns = tsc::now_ns();
+    within(20_000_000_000, condition)
+}
+
+/// Waits until `condition` holds; false after `ns` of looks.
+pub(super) fn within(ns: u64, condition: impl Fn() -> bool) -> bool {
+    let mut patience = Patience::new(ns);
     while !condition() {
-        if tsc::now_ns() - start_ns > 20_000_000_000 {
+        if !patience.lasts() {
             return false;
         }
         sched::sleep_ns(1_000_000);

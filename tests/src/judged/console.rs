@@ -189,7 +189,8 @@ fn stopped_records(lab: &Lab) -> Result<(), Failed> {
     machine.log.write_all("ps\n".repeat(COMMANDS).as_bytes())?;
     // One thread of each listing.
     let log = pieces(&machine.log, b'\n')?;
-    let enough = |lines: &[String]| lines.iter().filter(|line| line.contains(" watchdog/1 ")).count() == COMMANDS;
+    let enough =
+        |lines: &[String]| lines.iter().filter(|line| line.contains(" watchdog/1 ")).count() == COMMANDS;
     let mut lines = collect(&log, enough)?;
     let records = pieces(&machine.records, b'\n')?;
     // The port moves again, and has what it could not take.
