@@ -28,6 +28,18 @@ impl Patience {
     }
 }
 
+/// Sleeps for `ns`; returns how much of that was seen to pass: a machine that was stopped meanwhile has not run as long.
+pub(super) fn sleep_and_see(ns: u64) -> u64 {
+    const LOOK_NS: u64 = 5_000_000;
+    let (start_ns, mut looked_ns, mut seen_ns) = (tsc::now_ns(), tsc::now_ns(), 0);
+    while looked_ns - start_ns < ns {
+        sched::sleep_ns(LOOK_NS);
+        let before_ns = core::mem::replace(&mut looked_ns, tsc::now_ns());
+        seen_ns += (looked_ns - before_ns).min(20 * LOOK_NS);
+    }
+    seen_ns
+}
+
 /// Waits until `condition` holds; false after 20 s of looks.
 pub(super) fn within_20_s(condition: impl Fn() -> bool) -> bool {
     within(20_000_000_000, condition)
