@@ -81,7 +81,6 @@ impl Lab {
     }
 
     /// The turn of a test that boots by itself: it is over when this is dropped.
-    #[must_use]
     pub fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -18,6 +18,7 @@ use std::time::Duration;
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("stopped_reader::console::of_the_log_holds_nothing_up", stopped_log),
     ("stopped_reader::console::of_records_holds_nothing_up", stopped_records),
+    ("slow_reader::console::gets_everything", slow_log),
     ("stopped_reader::panic::ends_with_its_verdict", stopped_panic),
     ("disturbed_report::panic::goes_on_when_an_nmi_comes", report_and_nmi),
     ("disturbed_report::panic::that_fails_still_ends_the_machine", report_fails),
@@ -144,7 +145,7 @@ fn parsed(lines: &[String]) -> Result<Vec<Record<String>>, Failed> {
     Ok(records)
 }
 
-fn is_command(line: &String) -> bool {
+fn is_command(line: &str) -> bool {
     line.contains("\"record\":\"command\"")
 }
 
@@ -208,6 +209,38 @@ fn stopped_records(lab: &Lab) -> Result<(), Failed> {
     match records.last() {
         Some(Record::End { status: Status::Pass, .. }) => Ok(()),
         last => Err(format!("the last record is not the end: {last:?}").into()),
+    }
+}
+
+/// A reader that is slower than the kernel, but never stops for long, loses nothing.
+fn slow_log(lab: &Lab) -> Result<(), Failed> {
+    let _turn = lab.turn();
+    let mut machine = Wired::start(lab, &SMP2, WATCHED)?;
+    let records = pieces(&machine.records, b'\n')?;
+    wait_for_prompt(&machine.log)?;
+    machine.log.write_all("sysctl\n".repeat(COMMANDS).as_bytes())?;
+    machine.log.write_all(b"poweroff\n")?;
+    let mut log = Vec::new();
+    let mut part = [0; 256];
+    loop {
+        match machine.log.read(&mut part)? {
+            0 => break,
+            count => log.extend(&part[..count]),
+        }
+        // Ten times as fast as a real line.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let lines = collect(&records, |_| false)?;
+    machine.end(Verdict::Pass)?;
+    let lost = parsed(&lines)?.into_iter().find(|record| matches!(record, Record::Warning { .. }));
+    if let Some(lost) = lost {
+        return Err(format!("a reader that never stopped: {lost:?}").into());
+    }
+    let log = String::from_utf8_lossy(&log);
+    let listed = log.matches("\nwatchdog.timeout_ms").count();
+    match listed == COMMANDS {
+        true => Ok(()),
+        false => Err(format!("{listed} of {COMMANDS} listings came").into()),
     }
 }
 
