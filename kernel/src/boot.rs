@@ -27,6 +27,7 @@ static HOOKS: Hooks = Hooks {
     timer: sched::timer_interrupt,
     reschedule: sched::reschedule_interrupt,
     serial: shell::input::interrupt,
+    console: debug::flusher::interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::panic::nmi,
     page_fault: jobs::huge_file::page_fault,
@@ -217,6 +218,7 @@ impl Unfinished {
 
     /// Threads that lend a hand to jobs.
     pub fn start_workers(&self) {
+        debug::flusher::start();
         if let Err(error) = sched::pool::start() {
             warning(format_args!("not all worker threads could be started: {error}"));
         }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod clock;
+mod console;
 mod counted;
 mod faults;
 mod hostile_memory;
@@ -26,6 +27,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,
         clock::SCENARIOS,
+        console::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
         hostile_memory::SCENARIOS,

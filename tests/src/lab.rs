@@ -80,6 +80,11 @@ impl Lab {
         test_names(&self.elf)
     }
 
+    /// The turn of a test that boots by itself: it is over when this is dropped.
+    pub fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Boots `shape` with a kernel command line and waits for the end.
     ///
     /// # Errors
@@ -132,7 +137,12 @@ impl Lab {
         Ok(Evidence { run, report })
     }
 
-    fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
+    /// The machine of a test that starts it by itself.
+    ///
+    /// # Errors
+    ///
+    /// When its kernel cannot be built.
+    pub fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
         Ok(Machine {
             qemu: self.qemu.clone(),
             kernel: self.elf(shape.profile)?,

@@ -9,10 +9,10 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::{needs_mib, pages_free_or_kept};
+use super::settled::{needs_mib, pages_free_or_kept, within_20_s};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
-use crate::arch::{percpu, tsc};
+use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::mm::stacks::{Stack, StackSize, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
@@ -279,14 +279,8 @@ kernel_tests! { "mm":
             pages::free(page, 0);
         }
         // This CPU too has nothing better to do while its thread sleeps.
-        let comes_to = |pages| {
-            let deadline_ns = tsc::now_ns() + 5_000_000_000;
-            while zero_pool::len(node) != pages && tsc::now_ns() < deadline_ns {
-                sched::sleep_ns(1_000_000);
-            }
-            zero_pool::len(node) == pages
-        };
-        check!(comes_to(32), "{} pages after 5 s", zero_pool::len(node));
+        let comes_to = |pages| within_20_s(|| zero_pool::len(node) == pages);
+        check!(comes_to(32), "{} pages after 20 s", zero_pool::len(node));
         let mut taken: Vec<Pfn> = Vec::new();
         for _ in 0..40 {
             taken.extend(zero_pool::alloc());

@@ -230,6 +230,13 @@ pub static FAULT_HOG_CPU: OptionParam = OptionParam::new(
     0..=MAX_CPUS - 1,
     "CPU that a thread keeps from others by letting no interrupt through, with interrupts on, once the machine is up",
 );
+/// `fault.report`.
+pub static FAULT_REPORT: ChoiceParam = ChoiceParam::new(
+    "fault.report",
+    &["none", "panic", "exception", "nmi"],
+    0,
+    "what happens to the report of a failure, after its first steps, on the CPU that reports",
+);
 /// `fault.misuse`.
 pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
     "fault.misuse",
@@ -299,6 +306,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
     &FAULT_HOG_CPU,
+    &FAULT_REPORT,
     &FAULT_MISUSE,
 ];
 

@@ -31,6 +31,8 @@ pub const VECTOR_RESCHEDULE: u8 = 0x21;
 pub const VECTOR_FLUSH: u8 = 0x22;
 /// Vector that has a CPU note the time ([`percpu::PerCpu::pinged_ticks`]): a sign of life.
 pub const VECTOR_PING: u8 = 0x23;
+/// Vector by which a CPU asks itself to have the console flushed.
+pub const VECTOR_CONSOLE: u8 = 0x24;
 /// Vector of the first serial port's interrupt.
 pub const VECTOR_SERIAL: u8 = 0x28;
 /// Vector of the local APIC's own errors.
@@ -98,6 +100,17 @@ impl TrapFrame {
         self.vector == VECTOR_MACHINE_CHECK
     }
 
+    /// Whether this is a non-maskable interrupt.
+    pub fn is_nmi(&self) -> bool {
+        self.vector == VECTOR_NMI
+    }
+
+    /// The error code, for exceptions that have one.
+    pub fn error_code(&self) -> Option<u64> {
+        // As in the stubs.
+        matches!(self.vector, 8 | 10..=14 | 17 | 21 | 29 | 30).then_some(self.error_code)
+    }
+
     /// The exception's name.
     pub fn name(&self) -> &'static str {
         const NAMES: [&str; 22] = [
@@ -137,6 +150,8 @@ pub struct Hooks {
     pub reschedule: fn(),
     /// The first serial port interrupted.
     pub serial: fn(),
+    /// Lines wait for a serial port that was busy when they were written.
+    pub console: fn(),
     /// Last thing before an interrupt returns; may switch threads.
     pub interrupt_return: fn(),
     /// A non-maskable interrupt came.
@@ -238,6 +253,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
         VECTOR_FLUSH => tlb::flush_here(),
         VECTOR_SERIAL => (hooks.serial)(),
+        VECTOR_CONSOLE => (hooks.console)(),
         VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }
