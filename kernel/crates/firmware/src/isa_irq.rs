@@ -103,12 +103,37 @@ const BUS_ISA: u8 = 0;
 pub fn route(
     irq: u8,
     io_apics: impl Iterator<Item = IoApic>,
+    overrides: impl Iterator<Item = Override>,
+    map: &MemoryMap,
+) -> Result<Route, RouteError> {
+    route_signalled(irq.into(), (false, false), io_apics, overrides, map)
+}
+
+/// Finds where the system control interrupt (SCI) arrives, by the FADT's number for it. Unless an override says
+/// otherwise it is signalled by a low level, and beyond the ISA bus its number is that of a global interrupt.
+///
+/// # Errors
+/// Whatever makes it impossible.
+pub fn route_sci(
+    sci: u16,
+    io_apics: impl Iterator<Item = IoApic>,
+    overrides: impl Iterator<Item = Override>,
+    map: &MemoryMap,
+) -> Result<Route, RouteError> {
+    route_signalled(sci, (true, true), io_apics, overrides, map)
+}
+
+/// As [`route`]; `usual` says whether the signal is active low and a level where no override tells.
+fn route_signalled(
+    irq: u16,
+    usual: (bool, bool),
+    io_apics: impl Iterator<Item = IoApic>,
     mut overrides: impl Iterator<Item = Override>,
     map: &MemoryMap,
 ) -> Result<Route, RouteError> {
-    let found = overrides.find(|entry| entry.bus == BUS_ISA && entry.irq == irq);
+    let found = overrides.find(|entry| entry.bus == BUS_ISA && u16::from(entry.irq) == irq);
     let (gsi, flags) = found.map_or((u32::from(irq), 0), |entry| (entry.gsi, entry.flags));
-    let (is_active_low, is_level) = signalling(flags)?;
+    let (is_active_low, is_level) = signalling(flags, usual)?;
     let pin_at = |io_apic: &IoApic| gsi.checked_sub(io_apic.first_gsi).filter(|pin| *pin < MAX_PINS);
     let mut count = 0;
     let nearest = io_apics
@@ -123,21 +148,23 @@ pub fn route(
 }
 
 /// Whether the signal is active low, and whether it is a level. 0 means what is
-/// usual on the bus: high edges on ISA.
-fn signalling(flags: u16) -> Result<(bool, bool), RouteError> {
-    let is_inverted = |bits: u16| match bits & 0b11 {
-        0 | 1 => Some(false),
+/// usual: high edges on ISA.
+fn signalling(flags: u16, usual: (bool, bool)) -> Result<(bool, bool), RouteError> {
+    let is_inverted = |bits: u16, usual: bool| match bits & 0b11 {
+        0 => Some(usual),
+        1 => Some(false),
         3 => Some(true),
         _ => None,
     };
-    match (is_inverted(flags), is_inverted(flags >> 2)) {
+    match (is_inverted(flags, usual.0), is_inverted(flags >> 2, usual.1)) {
         (Some(is_active_low), Some(is_level)) => Ok((is_active_low, is_level)),
         _ => Err(RouteError::BadFlags { flags }),
     }
 }
 
-/// Whether device registers can be at `address`: not in memory, all in one page.
-fn may_be_registers(address: u32, map: &MemoryMap) -> bool {
+/// Whether an I/O APIC's registers can be at `address`: not in memory, all in one page.
+#[must_use]
+pub fn may_be_registers(address: u32, map: &MemoryMap) -> bool {
     let (start, end) = (u64::from(address), u64::from(address) + REGISTERS_BYTES);
     let is_memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs);
     let overlaps =

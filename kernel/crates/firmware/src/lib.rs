@@ -9,6 +9,8 @@
 //! * [`early`]: the allocator of physical memory before the page allocator.
 //! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
 //! * [`cpus`]: which of the CPUs in the MADT to start, in which order.
+//! * [`fadt`]: registers of the fixed hardware, and how a machine is switched off.
+//! * [`io_apics`]: I/O APICs and interrupt source overrides.
 //! * [`isa_irq`]: where an interrupt of the ISA bus arrives.
 //! * [`affinity`]: SRAT and SLIT, entry by entry.
 //! * [`nodes`]: which memory nodes there are, and what belongs to each.
@@ -21,6 +23,8 @@ pub mod acpi;
 pub mod affinity;
 pub mod cpus;
 pub mod early;
+pub mod fadt;
+pub mod io_apics;
 pub mod isa_irq;
 pub mod memmap;
 pub mod nodes;
