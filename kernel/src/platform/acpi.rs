@@ -9,20 +9,20 @@ use core::fmt;
 use core::pin::Pin;
 use core::ptr::NonNull;
 
-use acpi::sdt::fadt::Fadt;
 use acpi::sdt::hpet::HpetTable;
 use acpi::sdt::madt::{Madt, MadtEntry};
 use acpi::{AcpiTables, Handler, PciAddress, PhysicalMapping};
-use firmware::acpi::{TableError, check_madt, check_rsdp, check_sdt, sleep_state_s5};
+use firmware::acpi::{TableError, check_madt, check_rsdp, check_sdt};
 use firmware::affinity::{Slit, Srat};
 use firmware::cpus::{CpuList, MadtCpu};
+use firmware::io_apics::Lines;
 use firmware::isa_irq::{self, IoApic, Override};
 use firmware::memmap::MemoryMap;
 use firmware::nodes::Nodes;
 use params::registry::SMP_MAX_CPUS;
 
-use super::{SERIAL_ROUTE, Topology};
-use crate::arch::{exit, paging};
+use super::{SERIAL_ROUTE, Topology, fixed_hardware, io_apics};
+use crate::arch::paging;
 use crate::console::warning;
 
 /// Where PC firmware may keep the root pointer and small tables although the
@@ -77,8 +77,9 @@ pub fn read(rsdp: Option<u64>, map: &MemoryMap, boot_apic_id: u32) -> Result<Top
     let tables = unsafe { AcpiTables::from_rsdp(memory, rsdp as usize) }
         .map_err(|_| Problem::Missing("root pointer that the acpi crate takes"))?;
 
-    let cpus = read_cpus(memory, &tables, boot_apic_id)?;
+    // First: a machine whose list of CPUs is damaged goes off all the same.
     let pm_timer = read_fixed_hardware(memory, &tables);
+    let cpus = read_cpus(memory, &tables, boot_apic_id)?;
     let hpet = checked::<HpetTable>(memory, &tables, "HPET").map(|table| table.get().base_address.address);
     let nodes = read_nodes(memory, &tables, &cpus);
     Ok(Topology { cpus, pm_timer, hpet: hpet.filter(|address| *address != 0), nodes })
@@ -217,29 +218,23 @@ fn read_nodes(memory: FirmwareMemory<'_>, tables: &AcpiTables<FirmwareMemory<'_>
     nodes
 }
 
-/// Reads the FADT and the DSDT it leads to: how to switch the machine off, and
-/// the PM timer. Neither is needed, so what is missing is left out.
+/// Reads what the FADT, the DSDT and the SSDTs tell of the fixed hardware, and the MADT of interrupt lines: how to
+/// switch the machine off, its events, and the PM timer. Neither is needed, so what is missing is left out.
 fn read_fixed_hardware(
     memory: FirmwareMemory<'_>,
     tables: &AcpiTables<FirmwareMemory<'_>>,
 ) -> Option<(u16, bool)> {
-    let fadt = checked::<Fadt>(memory, tables, "FADT")?;
-    // The fields read here are within the 116 bytes of ACPI 1.0's table.
-    if fadt.region_length < 116 {
-        return None;
+    let all = |signature: &'static str| {
+        let headers =
+            tables.table_headers().filter(move |(_, header)| header.signature.as_str() == signature);
+        headers.filter_map(move |(address, _)| memory.bytes_from(address as u64))
+    };
+    let lines = all("APIC").next().and_then(|bytes| Lines::parse(bytes).ok());
+    if let Some(lines) = lines {
+        io_apics::note(lines, memory.map);
     }
-    let fadt = fadt.get();
-    let port = |block: u32| u16::try_from(block).ok().filter(|port| *port != 0);
-
-    let dsdt = memory.bytes_from(u64::from(fadt.dsdt_address));
-    let dsdt = dsdt.and_then(|bytes| Some(&bytes[..check_sdt(bytes, Some(*b"DSDT")).ok()?.length as usize]));
-    if let (Some(control), Some((sleep_type, _))) =
-        (port(fadt.pm1a_control_block), dsdt.and_then(sleep_state_s5))
-    {
-        exit::set_acpi_power_off(control, sleep_type);
-    }
-    let flags = fadt.flags;
-    Some((port(fadt.pm_timer_block)?, flags.pm_timer_is_32_bit()))
+    let fadt = all("FACP").next()?;
+    fixed_hardware::read(fadt, lines, memory.map, |address| memory.bytes_from(address), || all("SSDT"))
 }
 
 /// The parts of physical memory that firmware tables may be in, read-only.

@@ -4,7 +4,12 @@
 
 mod acpi;
 mod clock;
+pub mod fixed_hardware;
+pub mod io_apics;
 pub mod nodes;
+pub mod sci;
+
+use acpi::Problem;
 
 pub use clock::start_clock;
 

@@ -348,7 +348,7 @@ impl Reader<'_> {
         self.possible(Register { space, address, bytes, access_bytes }, name)
     }
 
-    /// `register` if it can be where it is, and is nobody else's.
+    /// `register` if it can be where it is, and belongs to no other device.
     fn possible(&mut self, register: Register, name: Field) -> Option<Register> {
         let end = register.address.saturating_add(register.bytes.into());
         let is_foreign = register.space == Space::Port
@@ -519,9 +519,10 @@ fn gpe_of_name(name: &[u8]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// Whether the AML before a name makes it that of a method: `MethodOp PkgLength`.
+/// Whether the AML before a name makes it that of a method: `MethodOp PkgLength`, and a path if there is one.
 fn is_method(before: &[u8]) -> bool {
     const METHOD_OP: u8 = 0x14;
+    let before = before.strip_suffix(b"\\._GPE").or(before.strip_suffix(b"._GPE")).unwrap_or(before);
     (0..=3).any(|more_bytes: usize| {
         let Some(lead_at) = before.len().checked_sub(1 + more_bytes) else { return false };
         let op = lead_at.checked_sub(1).map(|at| before[at]);

@@ -291,12 +291,12 @@ fn sleep_types_come_from_the_first_table_that_has_them() {
 
 #[test]
 fn events_that_can_happen_have_a_method() {
-    // Method (_E02), Method (_L1F) with two bytes of length; a reference to _L03, a name _L04.
-    let aml = b"\x14\x08_E02\x00\xa3\xa3\x14\x4c\x04_L1F\x00 _L03 \x08_L04\x01 \x14\x08_Lxy\x00";
+    // Method (_E02), Method (_L1F) with two bytes of length; a reference to _L03, a name _L04; Method (\\_GPE._E05).
+    let aml = b"\x14\x08_E02\x00\xa3\xa3\x14\x4c\x04_L1F\x00 _L03 \x08_L04\x01 \x14\x08_Lxy\x00\x14\x0c\\._GPE_E05\x00";
     let set = gpe_methods([&block(b"DSDT", aml)[..], &block(b"SSDT", b"\x14\x06_LFF\x00")]);
     let events: Vec<usize> =
         (0..256).filter(|event| set.byte((event / 8) as u8) & 1 << (event % 8) != 0).collect();
-    assert_eq!(events, [0x02, 0x1f, 0xff]);
+    assert_eq!(events, [0x02, 0x05, 0x1f, 0xff]);
     assert_eq!(set.byte(32), 0);
 }
 
