@@ -66,7 +66,10 @@ impl Machine {
         add(&["-smp", &self.smp(), "-m", &format!("{}M", self.memory.mib())]);
         let nodes = self.node_arguments();
         add(&nodes.iter().map(String::as_str).collect::<Vec<_>>());
-        add(&["-device", &format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT)]);
+        add(&[
+            "-device",
+            &format!("isa-debug-exit,id=debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT),
+        ]);
         match wiring {
             Wiring::Terminal => add(&["-serial", "mon:stdio", "-serial", "null"]),
             Wiring::Channels { records, control } => {

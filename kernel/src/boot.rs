@@ -21,18 +21,24 @@ use crate::mm::stacks::StackSize;
 use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, zero};
 use crate::platform::{self, Topology, nodes};
 use crate::sched::Spawn;
-use crate::{debug, sched, shell};
+use crate::{debug, power, sched, shell};
 
 static HOOKS: Hooks = Hooks {
     timer: sched::timer_interrupt,
     reschedule: sched::reschedule_interrupt,
     serial: shell::input::interrupt,
     console: debug::flusher::interrupt,
+    sci: system_control_interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::panic::nmi,
     page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };
+
+fn system_control_interrupt() {
+    power::interrupt();
+    shell::input::wake();
+}
 
 /// A voice, and someone to call when things go wrong.
 pub fn console_and_traps() {
@@ -82,7 +88,10 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     unsafe { apic::set_access(access) };
     apic::local().enable();
     let start_ticks = tsc::ticks();
-    platform::start_clock(topology, |registers| space::map_device(registers, &mut alloc));
+    let mut map_device = |registers| space::map_device(registers, &mut alloc);
+    platform::start_clock(topology, &mut map_device);
+    platform::fixed_hardware::map(&mut map_device);
+    platform::io_apics::take_over(&mut map_device);
     records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks() - start_ticks));
 }
 

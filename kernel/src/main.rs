@@ -17,6 +17,7 @@ mod debug;
 mod jobs;
 mod mm;
 mod platform;
+mod power;
 mod sched;
 mod shell;
 mod tests;
@@ -47,6 +48,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.calibrate_zeroing();
     boot.reserve_huge_pages();
     boot.report();
+    power::start();
     debug::watchdog::start();
     debug::fault::inject();
     let verdict = run();

@@ -9,6 +9,7 @@ mod hostile_memory;
 mod memory;
 mod misuse;
 mod parameters;
+mod power;
 mod shell;
 mod timing;
 mod trace;
@@ -33,6 +34,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         hostile_memory::SCENARIOS,
         memory::SCENARIOS,
         parameters::SCENARIOS,
+        power::SCENARIOS,
         shell::SCENARIOS,
         timing::SCENARIOS,
         trace::SCENARIOS,

@@ -94,6 +94,24 @@ impl Lab {
         self.boot_within(shape, command_line, Limits { total: Some(TOTAL), silence: Some(SILENCE) })
     }
 
+    /// As [`Lab::boot`]; `on_line` sees every line of the log as it comes.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started.
+    pub fn boot_watched(
+        &self,
+        shape: &Shape,
+        command_line: &str,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Evidence, Failed> {
+        let machine = self.machine(shape, command_line)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = run(&machine, limits, &AtomicBool::new(false), on_line)?;
+        Self::evidence(run, &machine)
+    }
+
     /// As [`Lab::boot`], with limits of the test's own.
     ///
     /// # Errors

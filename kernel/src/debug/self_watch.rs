@@ -12,12 +12,12 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 
 use super::watchdog::{Explained, bark};
-use crate::arch::ioapic::IoApic;
 use crate::arch::nmi_timer::NmiTimer;
 use crate::arch::percpu;
 use crate::arch::trap::TrapFrame;
 use crate::arch::tsc;
 use crate::mm::{kept, space};
+use crate::platform::io_apics;
 use crate::{platform, sched};
 
 /// How soon the NMI has to come that shows that it can, and how long that may take.
@@ -52,17 +52,12 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
     let route = platform::serial_route().ok_or("no i/o apic is known")?;
     let apic_id = u8::try_from(percpu::this_cpu().apic_id());
     let apic_id = apic_id.map_err(|_| "the cpu's apic id is more than an i/o apic can address")?;
-    let map = |registers| space::map_device(registers, &mut kept::alloc_table).ok_or("no memory to map it");
-    let (hpet, io_apic) = (map(registers)?, map(route.io_apic.into())?);
+    let hpet = space::map_device(registers, &mut kept::alloc_table).ok_or("no memory to map it")?;
     // SAFETY: the HPET's table names the registers, just mapped as a device's, for ever; its comparators are used by
     // nobody else (invariant 16).
     let timer = unsafe { NmiTimer::new(hpet) }.ok_or("the hpet has no timer of 64 bits")?;
-    // SAFETY: as in `shell::input`, which does not use the I/O APIC yet: the boot is not over (invariant 16).
-    let mut io_apic =
-        unsafe { IoApic::new(io_apic) }.ok_or("there is no i/o apic where the firmware says")?;
-    // The highest, which is no pin of a device of old.
-    let pins = timer.pins() & u32::MAX.checked_shr(32u32.saturating_sub(io_apic.pins())).unwrap_or(u32::MAX);
-    let pin = pins.checked_ilog2().ok_or("the hpet and the i/o apic have no pin in common")? as u8;
+    // The highest pin, which is no pin of a device of old.
+    let pin = io_apics::open_as_nmi(route.io_apic, timer.pins(), apic_id)?;
 
     let detector = LockupDetector::new(timeout_ns, tsc::now_ns());
     let watch = WATCH.call_once(|| SelfWatch {
@@ -71,7 +66,6 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
         looks: AtomicU64::new(0),
         state: SpinMutex::new(State { detector, interrupts: 0, turns: 0 }),
     });
-    io_apic.redirect_as_nmi(pin, apic_id);
     watch.timer.connect(pin);
     watch.timer.start(TRIAL_NS);
     let start_ns = tsc::now_ns();
@@ -79,7 +73,7 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
     while watch.looks.load(SeqCst) == 0 {
         if tsc::now_ns() - start_ns > TRIAL_TIMEOUT_NS {
             watch.timer.disconnect();
-            io_apic.mask(pin);
+            io_apics::mask(route.io_apic, pin);
             return Err("the timer's nmi does not come");
         }
         sched::sleep_ns(TRIAL_NS);

@@ -8,7 +8,6 @@ use core::fmt::Display;
 
 use acpi::AcpiTable;
 use acpi::sdt::hpet::HpetTable;
-use firmware::acpi::sleep_state_s5;
 use firmware::affinity::{Slit, Srat};
 use firmware::cpus::{ApicMode, CpuList, MadtCpu};
 use firmware::isa_irq::Interrupts;
@@ -20,9 +19,9 @@ use firmware::registers::may_be_at;
 use firmware::root::{Problem, RootReport, TableName, Tables, read_table};
 use params::registry::SMP_MAX_CPUS;
 
-use super::Topology;
 use super::memory::FirmwareMemory;
-use crate::arch::{cpu, exit};
+use super::{Topology, fixed_hardware};
+use crate::arch::cpu;
 use crate::console::warning;
 
 const MADT: [u8; 4] = *b"APIC";
@@ -55,7 +54,7 @@ pub fn read(rsdp: Option<u64>, map: &MemoryMap) -> Topology {
     }
     let mut topology = Topology { cpus, interrupts, pm_timer: None, hpet: None, nodes: Nodes::single() };
     if let Ok(tables) = tables {
-        topology.pm_timer = read_fixed_hardware(memory, &tables);
+        topology.pm_timer = read_fixed_hardware(memory, &tables, &topology.interrupts);
         topology.hpet = read_hpet(&tables, map);
         topology.nodes = read_nodes(&tables, map, &topology.cpus);
     }
@@ -191,27 +190,14 @@ fn read_nodes(tables: &Tables<'_, FirmwareMemory<'_>>, map: &MemoryMap, cpus: &C
     nodes
 }
 
-/// Reads the FADT and the DSDT it leads to: how to switch the machine off, and
-/// the PM timer. Neither is needed, so what is missing is left out.
+/// Reads what the FADT, the DSDT and the SSDTs tell of the fixed hardware: how to switch the machine off, its events,
+/// and the PM timer. None is needed, so what is missing is left out.
 fn read_fixed_hardware(
     memory: FirmwareMemory<'_>,
     tables: &Tables<'_, FirmwareMemory<'_>>,
+    interrupts: &Interrupts,
 ) -> Option<(u16, bool)> {
-    const DSDT: usize = 40;
-    const PM1A_CONTROL: usize = 64;
-    const PM_TIMER: usize = 76;
-    const FLAGS: usize = 112;
-    const PM_TIMER_IS_32_BIT: u32 = 1 << 8;
     let fadt = optional(tables, *b"FACP")?;
-    let field = |offset: usize| {
-        let bytes = fadt.get(offset..offset + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?))
-    };
-    let port = |offset| u16::try_from(field(offset)?).ok().filter(|port| *port != 0);
-
-    let dsdt = read_table(memory, field(DSDT)?.into(), *b"DSDT").ok();
-    if let (Some(control), Some((sleep_type, _))) = (port(PM1A_CONTROL), dsdt.and_then(sleep_state_s5)) {
-        exit::set_acpi_power_off(control, sleep_type);
-    }
-    Some((port(PM_TIMER)?, field(FLAGS)? & PM_TIMER_IS_32_BIT != 0))
+    let table_at = |address| read_table(memory, address, *b"DSDT").ok();
+    fixed_hardware::read(fadt, interrupts, memory.map, table_at, || tables.all(*b"SSDT"))
 }

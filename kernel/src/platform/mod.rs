@@ -4,8 +4,11 @@
 
 mod acpi;
 mod clock;
+pub mod fixed_hardware;
+pub mod io_apics;
 mod memory;
 pub mod nodes;
+pub mod sci;
 
 pub use clock::start_clock;
 
@@ -116,6 +119,7 @@ pub fn topology(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
         // Only a reader of the port minds its absence, and warns.
         Err(error) => log::debug!("interrupt of com1: {error}"),
     }
+    io_apics::note(&topology.interrupts);
     if let Some(registers) = topology.hpet {
         HPET.call_once(|| registers);
     }

@@ -2,7 +2,8 @@
 
 use crate::arch::paging::{self, PageTables, Rights};
 use crate::arch::{cpu, percpu, pvh, tsc};
-use crate::{check, kernel_tests};
+use crate::platform::io_apics;
+use crate::{check, kernel_tests, skip_if};
 
 kernel_tests! { "arch":
     fn image_is_never_writable_and_executable() {
@@ -33,6 +34,12 @@ kernel_tests! { "arch":
         check!(tables.translate(bottom).is_some(), "the lowest page of this stack is not mapped");
         check!(tables.translate(bottom - 4096).is_none(), "there is a page below this stack");
         check!(tables.translate(0).is_none(), "page 0 is mapped");
+    }
+
+    fn no_interrupt_line_is_open_that_no_driver_opened() {
+        let (pins, stray) = io_apics::check();
+        skip_if!(pins == 0, "the firmware names no i/o apic");
+        check!(stray.is_none(), "global interrupt {stray:?} is open");
     }
 
     fn time_goes_forward_and_sleep_takes_as_long_as_said() {

@@ -12,6 +12,7 @@
 //! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
 //! * [`madt`], [`mp`]: CPUs, I/O APICs and interrupts, by ACPI or by the MP tables.
 //! * [`cpus`]: which of the CPUs to start, in which order.
+//! * [`fadt`]: registers of the fixed hardware, and how a machine is switched off.
 //! * [`isa_irq`]: the I/O APICs, and where an interrupt of the ISA bus arrives.
 //! * [`registers`]: where device registers can be.
 //! * [`affinity`]: SRAT and SLIT, entry by entry.
@@ -25,6 +26,7 @@ pub mod acpi;
 pub mod affinity;
 pub mod cpus;
 pub mod early;
+pub mod fadt;
 pub mod isa_irq;
 pub mod madt;
 pub mod memmap;

@@ -134,6 +134,12 @@ pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
     0..=1 << 20,
     "clean pages that idle CPUs keep at hand on each memory node",
 );
+/// `power.reset`.
+pub static POWER_RESET: BoolParam = BoolParam::new(
+    "power.reset",
+    true,
+    "on: a machine that cannot be powered off is reset at the end; off: it stays on",
+);
 /// `trace.enabled`.
 pub static TRACE_ENABLED: BoolParam = BoolParam::new(
     "trace.enabled",
@@ -237,6 +243,18 @@ pub static FAULT_REPORT: ChoiceParam = ChoiceParam::new(
     0,
     "what happens to the report of a failure, after its first steps, on the CPU that reports",
 );
+/// `fault.ioapic_open`.
+pub static FAULT_IOAPIC_OPEN: BoolParam = BoolParam::new(
+    "fault.ioapic_open",
+    false,
+    "on: before the kernel takes over the I/O APICs, an entry of each is open, as firmware may leave it",
+);
+/// `fault.sci_storm`.
+pub static FAULT_SCI_STORM: BoolParam = BoolParam::new(
+    "fault.sci_storm",
+    false,
+    "on: acpi's system control interrupt comes without end from a source that nothing handles, the PM timer",
+);
 /// `fault.misuse`.
 pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
     "fault.misuse",
@@ -289,6 +307,7 @@ pub static ALL: &[&dyn Param] = &[
     &TIMING_REPEAT,
     &ZERO_METHOD,
     &ZERO_POOL_PAGES,
+    &POWER_RESET,
     &TRACE_ENABLED,
     &TRACE_EVENTS,
     &TRACE_BUFFER_EVENTS,
@@ -307,6 +326,8 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_HANG_CPU,
     &FAULT_HOG_CPU,
     &FAULT_REPORT,
+    &FAULT_IOAPIC_OPEN,
+    &FAULT_SCI_STORM,
     &FAULT_MISUSE,
 ];
 
@@ -329,6 +350,8 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_IOAPIC_OPEN,
+    &FAULT_SCI_STORM,
     &FAULT_MISUSE,
 ];
 

@@ -2,6 +2,7 @@
 //! interrupt controllers. Nothing here knows threads, memory policy or jobs;
 //! those layers register what they want called ([`trap::Hooks`]).
 
+pub mod acpi_registers;
 pub mod apic;
 mod boot_cell;
 pub mod calibrate;

@@ -35,6 +35,8 @@ pub const VECTOR_PING: u8 = 0x23;
 pub const VECTOR_CONSOLE: u8 = 0x24;
 /// Vector of the first serial port's interrupt.
 pub const VECTOR_SERIAL: u8 = 0x28;
+/// Vector of ACPI's system control interrupt, a level.
+pub const VECTOR_SCI: u8 = 0x29;
 /// Vector of the local APIC's own errors.
 pub const VECTOR_APIC_ERROR: u8 = 0xfe;
 /// Vector of interrupts that vanished before they were taken; no EOI.
@@ -152,6 +154,8 @@ pub struct Hooks {
     pub serial: fn(),
     /// Lines wait for a serial port that was busy when they were written.
     pub console: fn(),
+    /// ACPI's system control interrupt came.
+    pub sci: fn(),
     /// Last thing before an interrupt returns; may switch threads.
     pub interrupt_return: fn(),
     /// A non-maskable interrupt came.
@@ -247,8 +251,13 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     }
     // One writer, this CPU with interrupts off: a plain add would do.
     percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
+    // A level is still there, and comes again, until its handler has dealt with it.
+    if vector == VECTOR_SCI {
+        (hooks.sci)();
+    }
     apic::local().end_of_interrupt();
     match vector {
+        VECTOR_SCI => {}
         VECTOR_TIMER => (hooks.timer)(),
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
         VECTOR_FLUSH => tlb::flush_here(),
