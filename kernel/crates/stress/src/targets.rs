@@ -26,6 +26,7 @@ pub static ALL: &[Target] = &[
     Target { name: "root", run: root::run, least_taken_percent: 20 },
     Target { name: "madt", run: acpi::madt, least_taken_percent: 20 },
     Target { name: "nodes", run: acpi::nodes, least_taken_percent: 20 },
+    Target { name: "fadt", run: acpi::fixed_hardware, least_taken_percent: 20 },
     Target { name: "s5", run: acpi::sleep_state, least_taken_percent: 20 },
     Target { name: "mp", run: mp::run, least_taken_percent: 20 },
     Target { name: "map", run: map::run, least_taken_percent: 20 },

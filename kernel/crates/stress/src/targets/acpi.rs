@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use firmware::acpi::sleep_state_s5;
 use firmware::affinity::{Slit, Srat};
 use firmware::cpus::{ApicMode, CpuList, CpuReport, MAX_CPUS, MadtCpu};
+use firmware::fadt;
 use firmware::isa_irq::{Interrupts, IoApic, Override, Signal};
 use firmware::madt::Madt;
 use firmware::memmap::{Kind, MemoryMap, Region};
@@ -172,6 +173,57 @@ pub fn nodes(rng: &mut Rng) -> bool {
         }
     }
     assert!(report.unplaced_bytes <= MAP.total_usable_bytes() && report.unplaced_cpus <= cpus.len());
+    true
+}
+
+static SOUND_FADT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut table = vec![0; 276];
+    let mut put = |at: usize, bytes: &[u8]| table[at..at + bytes.len()].copy_from_slice(bytes);
+    put(40, &0x1fe0_0000_u32.to_le_bytes());
+    put(46, &[9, 0, 0xb2, 0, 0, 0, 2, 3]);
+    for (at, port) in [(56, 0x600_u32), (64, 0x604), (76, 0x608), (80, 0x620)] {
+        put(at, &port.to_le_bytes());
+    }
+    put(88, &[4, 2, 0, 4, 16]);
+    put(112, &(1_u32 << 8 | 1 << 10).to_le_bytes());
+    // Reset, sleep control and sleep status registers, and 64-bit forms of the others.
+    for (at, space, bits, address) in [
+        (116, 1, 8, 0xcf9_u64),
+        (148, 1, 32, 0x600),
+        (172, 1, 16, 0x604),
+        (208, 0, 32, 0xfed4_0000),
+        (244, 0, 8, 0xfed4_1000),
+        (256, 1, 8, 0x3f0),
+    ] {
+        put(at, &[space, bits, 0, 1]);
+        put(at + 4, &address.to_le_bytes());
+    }
+    sdt(b"FACP", 6, &table[36..])
+});
+
+/// Any FADT: an error, or registers that are not in memory.
+pub fn fixed_hardware(rng: &mut Rng) -> bool {
+    let mut table = SOUND_FADT.clone();
+    rng.break_bytes(&mut table);
+    if !rng.one_in(16) {
+        seal_sdt(&mut table);
+    }
+    let Ok((fadt, _)) = fadt::parse(&table, &MAP) else { return false };
+    let events = fadt.pm1_events.into_iter().flatten().flat_map(|block| [block.status, block.enable]);
+    let controls = fadt.pm1_controls.into_iter().flatten();
+    let others = [fadt.sleep_control, fadt.sleep_status, fadt.reset.map(|(register, _)| register)];
+    let timer = fadt.pm_timer.map(|timer| timer.register);
+    for register in events.chain(controls).chain(others.into_iter().flatten()).chain(timer) {
+        let last = register.address.checked_add(u64::from(register.bytes) - 1).expect("it is somewhere");
+        match register.space {
+            fadt::Space::Port => assert!(last < 1 << 16),
+            fadt::Space::Memory => {
+                let is_memory = |at| MAP.kind_at(at).is_some_and(|kind| kind != Kind::Reserved);
+                assert!(!is_memory(register.address) && !is_memory(last), "{register:?}");
+            }
+            fadt::Space::PciConfig => {}
+        }
+    }
     true
 }
 
