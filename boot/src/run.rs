@@ -6,7 +6,7 @@ mod listen;
 pub use hang::Hang;
 
 use crate::failure::Failure;
-use crate::qemu::{Child, Machine};
+use crate::qemu::{Child, Machine, Shutdown};
 use listen::{Event, Source};
 use protocol::exit::{HostStatus, Verdict};
 use protocol::record::{Record, parse_line};
@@ -45,6 +45,8 @@ pub struct Run {
     pub records: Vec<Record<String>>,
     /// Why each line on the record port that is none was refused.
     pub damaged: Vec<String>,
+    /// Why the machine went off without a verdict, if QEMU told.
+    pub shutdown: Option<Shutdown>,
     /// What QEMU itself said.
     pub messages: String,
     /// From QEMU's start to the kernel's first line.
@@ -156,12 +158,14 @@ fn run_with(
         record_lines: Vec::new(),
         records: Vec::new(),
         damaged: Vec::new(),
+        shutdown: None,
         messages: String::new(),
         first_line: None,
         total: Duration::ZERO,
     };
     run.ending = follow(&mut run, &mut child, &events, start, limits, interrupts, on_line);
     child.end();
+    run.shutdown = child.shutdown();
     // What was said before the end may still be on its way.
     while let Ok(event) = events.recv_timeout(TICK) {
         run.take(event, start, on_line);

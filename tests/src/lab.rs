@@ -3,7 +3,7 @@
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
 use ktask_boot::kernel::Profile;
-use ktask_boot::qemu::{Accel, Machine};
+use ktask_boot::qemu::{Accel, Machine, Program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Ending, Limits, Run, converse, run};
 use ktask_boot::size::Size;
@@ -29,7 +29,7 @@ const TAIL_LINES: usize = 40;
 /// The kernel under test, the emulator, and whose turn it is.
 #[derive(Clone)]
 pub struct Lab {
-    qemu: PathBuf,
+    qemu: Program,
     elf: PathBuf,
     /// The debug build, made when the first test wants it; or why it cannot be made.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
@@ -144,6 +144,7 @@ impl Lab {
             cpu_model: shape.cpu_model.map(str::to_string),
             command_line: command_line.to_string(),
             debugger: false,
+            exit_device: true,
             extra: shape.extra.iter().map(|word| (*word).to_string()).collect(),
         })
     }

@@ -1,6 +1,6 @@
 //! What runs the guest's code: the processor (KVM), or QEMU's translator (TCG).
 
-use super::probe;
+use super::{Program, probe};
 use crate::cli::AccelChoice;
 use crate::failure::Failure;
 use std::path::Path;
@@ -35,9 +35,13 @@ impl Accel {
     ///
     /// The translator's largest model calls itself an AMD processor, for which QEMU reserves address space just
     /// below 1 TiB that a map of physical memory would have to step around; as an Intel one it has no such hole.
-    pub const fn default_cpu(self) -> &'static str {
+    ///
+    /// Where instructions are counted (`counts`) the model has no x2APIC: from QEMU 9 on the translator has one, whose
+    /// registers read the clock in the middle of a block of instructions, and QEMU ends there with "Bad icount read".
+    pub const fn default_cpu(self, counts: bool) -> &'static str {
         match self {
             Self::Kvm => "max",
+            Self::Tcg if counts => "max,vendor=GenuineIntel,-x2apic",
             Self::Tcg => "max,vendor=GenuineIntel",
         }
     }
@@ -51,8 +55,8 @@ impl Accel {
 /// # Errors
 ///
 /// When KVM was asked for and does not work: the message says what QEMU said.
-pub fn choose(choice: AccelChoice, qemu: &Path, cpu_model: Option<&str>) -> Result<Accel, Failure> {
-    let kvm = || probe::run(qemu, Accel::Kvm, cpu_model.unwrap_or(Accel::Kvm.default_cpu()));
+pub fn choose(choice: AccelChoice, qemu: &Program, cpu_model: Option<&str>) -> Result<Accel, Failure> {
+    let kvm = || probe::run(qemu, Accel::Kvm, cpu_model.unwrap_or(Accel::Kvm.default_cpu(false)));
     match choice {
         AccelChoice::Tcg => Ok(Accel::Tcg),
         AccelChoice::Auto if !Path::new("/dev/kvm").exists() => Ok(Accel::Tcg),

@@ -1,5 +1,6 @@
 //! QEMU as a process of ours: it ends when we do.
 
+use super::qmp::Control;
 use super::{Machine, Wiring};
 use crate::failure::Failure;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -22,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    pub(super) control: Option<UnixStream>,
+    pub(super) control: Option<Control>,
     /// Holds the named pipe and the socket; removed with us.
     _directory: TempDir,
 }
@@ -57,7 +58,7 @@ impl Child {
         let records = open_pipe(&records_path).map_err(cannot(&records_path))?;
         let control = UnixListener::bind(&control_path).map_err(cannot(&control_path))?;
         let wiring = Wiring::Channels { records: &records_path, control: &control_path };
-        let mut command = Command::new(&machine.qemu);
+        let mut command = Command::new(&machine.qemu.path);
         command
             .args(machine.arguments(wiring))
             .stdin(Stdio::piped())
@@ -66,15 +67,16 @@ impl Child {
             // A group of its own: Ctrl-C is for us, who then end QEMU in good order.
             .process_group(0);
         end_with_us(&mut command);
-        let mut process = command
-            .spawn()
-            .map_err(|error| Failure::qemu(format!("cannot start {}: {error}", machine.qemu.display())))?;
+        let mut process = command.spawn().map_err(|error| {
+            Failure::qemu(format!("cannot start {}: {error}", machine.qemu.path.display()))
+        })?;
         let input = process.stdin.take().expect("standard input was just piped");
         let log = process.stdout.take().expect("standard output was just piped");
         let messages = process.stderr.take().expect("standard error was just piped");
         let mut child = Self { process, control: None, _directory: directory };
         // QEMU opens its channels in the order of its arguments: with the control channel the pipe is open too.
-        child.control = accept(&control, CONNECT_TIMEOUT, || child.exit_status().is_none());
+        let stream = accept(&control, CONNECT_TIMEOUT, || child.exit_status().is_none());
+        child.control = stream.and_then(|stream| Control::open(stream).ok());
         if child.control.is_none() {
             return Err(child.never_connected(messages));
         }
@@ -192,14 +194,14 @@ mod tests {
 
     /// A machine that runs `code`; `None` where there is no QEMU.
     fn guest(code: &[u8]) -> Option<(Machine, tempfile::NamedTempFile)> {
-        let Some(qemu) = Real.find_in_path(crate::doctor::QEMU) else {
+        let Some(qemu) = Real.find_in_path(crate::qemu::program::NAME) else {
             eprintln!("no QEMU here: not run");
             return None;
         };
         let guest = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(guest.path(), probe::image_of(code)).unwrap();
         let machine = Machine {
-            qemu,
+            qemu: crate::qemu::Program::unasked(qemu),
             kernel: guest.path().into(),
             cpus: 1,
             memory: Size::from_mib(64),
@@ -208,6 +210,7 @@ mod tests {
             cpu_model: None,
             command_line: String::new(),
             debugger: false,
+            exit_device: true,
             extra: Vec::new(),
         };
         Some((machine, guest))

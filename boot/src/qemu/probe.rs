@@ -2,10 +2,9 @@
 //!
 //! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, and then says pass.
 
-use super::Accel;
+use super::{Accel, Program};
 use protocol::exit::{PORT, Verdict};
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,14 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the guest; the error is what QEMU said, in one line.
-pub(super) fn run(qemu: &Path, accel: Accel, cpu_model: &str) -> Result<(), String> {
+pub(super) fn run(qemu: &Program, accel: Accel, cpu_model: &str) -> Result<(), String> {
     let mut file = tempfile::Builder::new()
         .prefix("ktask-probe-")
         .tempfile()
         .map_err(|error| format!("cannot make a temporary file: {error}"))?;
     file.write_all(&image()).map_err(|error| format!("cannot write a temporary file: {error}"))?;
-    let mut child = Command::new(qemu)
+    let mut child = Command::new(&qemu.path)
+        .args(qemu.arguments())
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "16"])
         .args(["-machine", "q35", "-accel", accel.argument(), "-cpu", cpu_model])
         .args(["-device", &format!("isa-debug-exit,iobase={PORT:#x},iosize=0x04"), "-kernel"])
@@ -29,7 +29,7 @@ pub(super) fn run(qemu: &Path, accel: Accel, cpu_model: &str) -> Result<(), Stri
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", qemu.display()))?;
+        .map_err(|error| format!("cannot start {}: {error}", qemu.path.display()))?;
     let start = Instant::now();
     while start.elapsed() < TIMEOUT {
         if child.try_wait().ok().flatten().is_some() {
@@ -153,12 +153,14 @@ mod tests {
     #[test]
     fn the_translator_runs_the_guest() {
         // QEMU is what the whole project stands on, but these host tests run without it too.
-        let Some(qemu) = crate::system::System::find_in_path(&crate::system::Real, crate::doctor::QEMU)
+        let Some(qemu) =
+            crate::system::System::find_in_path(&crate::system::Real, crate::qemu::program::NAME)
         else {
             eprintln!("no QEMU here: not run");
             return;
         };
-        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu()), Ok(()));
+        let qemu = Program::unasked(qemu);
+        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false)), Ok(()));
         let error = run(&qemu, Accel::Tcg, "no-such-model").unwrap_err();
         assert!(error.contains("no-such-model"), "{error}");
     }

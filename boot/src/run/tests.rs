@@ -2,14 +2,14 @@
 //! against QEMU itself with a guest of one instruction, for what needs a machine.
 
 use super::*;
-use crate::qemu::Accel;
+use crate::qemu::{Accel, Program};
 use crate::size::Size;
 use crate::system::{Real, System};
 use std::path::PathBuf;
 
 fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
     Machine {
-        qemu,
+        qemu: Program::unasked(qemu),
         kernel,
         cpus: 2,
         memory: Size::from_mib(64),
@@ -18,6 +18,7 @@ fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
         cpu_model: None,
         command_line: String::new(),
         debugger: false,
+        exit_device: true,
         extra: Vec::new(),
     }
 }
@@ -64,7 +65,7 @@ fn what_qemu_complains_about_is_passed_on() {
 
 /// QEMU, or `None` where it is not installed: the rest of the host's tests do without it.
 fn qemu() -> Option<PathBuf> {
-    let found = Real.find_in_path(crate::doctor::QEMU);
+    let found = Real.find_in_path(crate::qemu::program::NAME);
     if found.is_none() {
         eprintln!("no QEMU here: not run");
     }
@@ -120,6 +121,7 @@ fn a_triple_fault_is_no_pass() {
     let run = go(&machine(qemu, guest.path().into()), Limits::default()).unwrap();
     assert!(matches!(run.ending, Ending::NoVerdict(Some(0))), "{run:?}");
     assert_eq!(run.ending.status(), HostStatus::Qemu);
+    assert_eq!(run.shutdown, Some(Shutdown::Reset));
 }
 
 #[test]
