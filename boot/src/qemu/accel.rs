@@ -1,5 +1,6 @@
 //! What runs the guest's code: the processor (KVM), or QEMU's translator (TCG).
 
+use super::probe::Speed;
 use super::{Program, probe};
 use crate::cli::AccelChoice;
 use crate::failure::Failure;
@@ -50,7 +51,8 @@ impl Accel {
 /// What the user's choice comes to on this machine.
 ///
 /// That `/dev/kvm` can be opened says little: inside of some virtual machines it can, and then no guest runs. So KVM is
-/// believed only after a guest of a few instructions ran under it.
+/// believed only after a guest of a few instructions ran under it; and it is chosen for a user who leaves the choice only
+/// where it runs kernel code no slower than the translator would.
 ///
 /// # Errors
 ///
@@ -60,9 +62,9 @@ pub fn choose(choice: AccelChoice, qemu: &Program, cpu_model: Option<&str>) -> R
     match choice {
         AccelChoice::Tcg => Ok(Accel::Tcg),
         AccelChoice::Auto if !Path::new("/dev/kvm").exists() => Ok(Accel::Tcg),
-        AccelChoice::Auto => Ok(if kvm().is_ok() { Accel::Kvm } else { Accel::Tcg }),
+        AccelChoice::Auto => Ok(if kvm() == Ok(Speed::Translated) { Accel::Kvm } else { Accel::Tcg }),
         AccelChoice::Kvm => kvm()
-            .map(|()| Accel::Kvm)
+            .map(|_| Accel::Kvm)
             .map_err(|why| Failure::usage(format!("--accel kvm does not work here: {why}; use --accel tcg"))),
     }
 }
