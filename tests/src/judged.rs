@@ -3,6 +3,7 @@
 mod bench;
 mod counted;
 mod faults;
+mod firmware;
 mod hostile_memory;
 mod memory;
 mod misuse;
@@ -26,6 +27,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         bench::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
+        firmware::SCENARIOS,
         hostile_memory::SCENARIOS,
         memory::SCENARIOS,
         parameters::SCENARIOS,
@@ -40,6 +42,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     };
     let mut trials: Vec<_> = scenarios.into_iter().map(trial).collect();
     trials.extend(misuse::trials(lab));
+    trials.extend(firmware::trials(lab));
     trials
 }
 

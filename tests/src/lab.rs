@@ -2,6 +2,7 @@
 
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
+use crate::standin::Handover;
 use ktask_boot::kernel::Profile;
 use ktask_boot::qemu::{Accel, Machine, Program};
 use ktask_boot::report::{Report, host_cores};
@@ -12,7 +13,8 @@ use ktask_boot::system::Real;
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -101,6 +103,26 @@ impl Lab {
         Self::evidence(run, &machine)
     }
 
+    /// Boots `shape` with `handover` in place of what its firmware and loader would tell.
+    ///
+    /// # Errors
+    ///
+    /// When the ROM cannot be made, or QEMU cannot be started.
+    pub fn boot_handover(&self, shape: &Shape, handover: &Handover) -> Result<Evidence, Failed> {
+        let mut machine = self.machine(shape, "")?;
+        let mut rom = tempfile::Builder::new().prefix("ktask-rom-").tempfile()?;
+        rom.write_all(&handover.rom(pvh_entry(&machine.kernel)?)?)?;
+        machine.extra.extend(["-bios".to_string(), rom.path().display().to_string()]);
+        self.run(&machine)
+    }
+
+    fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = run(machine, limits, &AtomicBool::new(false), &mut |_| {})?;
+        Self::evidence(run, machine)
+    }
+
     /// Boots `shape` to the shell and lets `talk` use it; waits for the end. What `talk` finds wrong comes with the
     /// evidence.
     ///
@@ -144,7 +166,7 @@ impl Lab {
             cpu_model: shape.cpu_model.map(str::to_string),
             command_line: command_line.to_string(),
             debugger: false,
-            exit_device: true,
+            exit_device: shape.exit_device,
             extra: shape.extra.iter().map(|word| (*word).to_string()).collect(),
         })
     }
@@ -180,6 +202,31 @@ impl std::fmt::Display for Evidence {
         }
         write!(f, "to repeat: {}", self.report.machine.command)
     }
+}
+
+/// Where a direct loader enters the kernel: what its PVH note says.
+fn pvh_entry(elf: &Path) -> Result<u32, String> {
+    use object::read::elf::{FileHeader, ProgramHeader};
+    const XEN_PHYS32_ENTRY: u32 = 18;
+    let cannot = |error: String| format!("{}: {error}", elf.display());
+    let bytes = std::fs::read(elf).map_err(|error| cannot(error.to_string()))?;
+    let read = || {
+        let header = object::elf::FileHeader64::<object::LittleEndian>::parse(&*bytes)?;
+        for segment in header.program_headers(object::LittleEndian, &*bytes)? {
+            let Some(mut notes) = segment.notes(object::LittleEndian, &*bytes)? else { continue };
+            while let Some(note) = notes.next()? {
+                if note.name() == b"Xen" && note.n_type(object::LittleEndian) == XEN_PHYS32_ENTRY {
+                    return Ok(note
+                        .desc()
+                        .get(..4)
+                        .and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?))));
+                }
+            }
+        }
+        Ok(None)
+    };
+    let entry = read().map_err(|error: object::Error| cannot(error.to_string()))?;
+    entry.ok_or_else(|| cannot("no PVH note".into()))
 }
 
 /// Fails unless the run ended with `verdict`, and wrote no damaged record on the way.

@@ -17,6 +17,8 @@ pub struct Shape {
     pub cpu_model: Option<&'static str>,
     /// How its kernel is built.
     pub profile: Profile,
+    /// Whether the kernel can tell its verdict by QEMU's exit device.
+    pub exit_device: bool,
     /// More arguments for QEMU.
     pub extra: &'static [&'static str],
 }
@@ -29,6 +31,7 @@ pub const SMP2: Shape = Shape {
     nodes: 1,
     cpu_model: None,
     profile: Profile::Kernel,
+    exit_device: true,
     extra: &[],
 };
 
