@@ -7,6 +7,7 @@ mod firmware;
 mod hostile_memory;
 mod memory;
 mod misuse;
+mod other_qemu;
 mod parameters;
 mod shell;
 mod timing;
@@ -43,6 +44,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     let mut trials: Vec<_> = scenarios.into_iter().map(trial).collect();
     trials.extend(misuse::trials(lab));
     trials.extend(firmware::trials(lab));
+    trials.extend(other_qemu::trials(lab));
     trials
 }
 

@@ -3,13 +3,13 @@
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
 use crate::standin::Handover;
-use ktask_boot::kernel::Profile;
-use ktask_boot::qemu::{Accel, Machine, Program};
+use ktask_boot::kernel::{Profile, workspace};
+use ktask_boot::qemu::{Accel, Machine, Program, program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Ending, Limits, Run, converse, run};
 use ktask_boot::size::Size;
 use ktask_boot::symbols::{Symbols, test_names};
-use ktask_boot::system::Real;
+use ktask_boot::system::{Real, System};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
@@ -39,6 +39,12 @@ pub struct Lab {
     turn: Arc<Mutex<()>>,
 }
 
+/// The variable that names a second QEMU.
+const SECOND: &str = "KTASK_QEMU_SECOND";
+
+/// The first major version of QEMU whose translator has x2APIC.
+const X2APIC_SINCE: u32 = 9;
+
 /// A run, and the machine it was.
 pub struct Evidence {
     /// The run.
@@ -57,6 +63,46 @@ impl Lab {
         let (elf, qemu) =
             ktask_boot::command::prepare(&Real, Profile::Kernel).map_err(|failure| failure.message)?;
         Ok(Self { qemu, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+    }
+
+    /// The same with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu` has
+    /// brought.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, or none is needed.
+    pub fn on_second_qemu(&self) -> Result<Self, String> {
+        let brought = workspace().join("target/qemu-second/usr/bin").join(program::NAME);
+        let qemu = match Real.var(SECOND) {
+            Some(path) => program::inspect(&Real, Path::new(&path))
+                .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))?,
+            None if self.has_x2apic() => {
+                return Err(format!(
+                    "the first QEMU, {}, is new enough: it runs the same tests",
+                    self.qemu.version
+                ));
+            }
+            None => program::inspect(&Real, &brought).map_err(|reason| {
+                format!(
+                    "{}: {reason}; .ci/second-qemu brings it where Debian's backports have it",
+                    brought.display()
+                )
+            })?,
+        };
+        Ok(Self { qemu, ..self.clone() })
+    }
+
+    /// The same with a QEMU whose translator has x2APIC: the first one or the second.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn with_x2apic(&self) -> Result<Self, String> {
+        if self.has_x2apic() { Ok(self.clone()) } else { self.on_second_qemu() }
+    }
+
+    fn has_x2apic(&self) -> bool {
+        self.qemu.major().is_some_and(|major| major >= X2APIC_SINCE)
     }
 
     /// The kernel in `profile`.

@@ -111,5 +111,13 @@ pub const ALL: [Shape; 12] = [
     UNEVEN_NODES,
 ];
 
+/// The shapes that every in-kernel test runs on with a second QEMU, whose translator has x2APIC.
+pub const SECOND: [Shape; 4] = [
+    Shape { name: "qemu2_smp1", ..SMP1 },
+    Shape { name: "qemu2_smp2", cpu_model: Some("max"), ..SMP2 },
+    Shape { name: "qemu2_smp4", ..SMP4 },
+    Shape { name: "qemu2_smp8", cpus: 8, ..SMP2 },
+];
+
 /// Time is instructions: whatever the host does, costs and shares of time are exact.
 pub const COUNTED: Shape = Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], ..SMP1 };
