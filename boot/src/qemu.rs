@@ -70,7 +70,10 @@ impl Machine {
         let nodes = self.node_arguments();
         add(&nodes.iter().map(String::as_str).collect::<Vec<_>>());
         if self.exit_device {
-            add(&["-device", &format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT)]);
+            add(&[
+                "-device",
+                &format!("isa-debug-exit,id=debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT),
+            ]);
         }
         match wiring {
             Wiring::Terminal => add(&["-serial", "mon:stdio", "-serial", "null"]),

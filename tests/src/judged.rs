@@ -5,6 +5,7 @@ mod counted;
 mod faults;
 mod firmware;
 mod hostile_memory;
+mod machines;
 mod memory;
 mod misuse;
 mod other_qemu;
@@ -28,8 +29,8 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         bench::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
-        firmware::SCENARIOS,
         hostile_memory::SCENARIOS,
+        machines::SCENARIOS,
         memory::SCENARIOS,
         parameters::SCENARIOS,
         shell::SCENARIOS,

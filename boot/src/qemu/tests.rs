@@ -34,7 +34,7 @@ fn the_default_machine() {
     assert_eq!(value(&arguments, "-cpu"), "max,vendor=GenuineIntel");
     assert_eq!(value(&arguments, "-smp"), "4");
     assert_eq!(value(&arguments, "-m"), "1024M");
-    assert_eq!(value(&arguments, "-device"), "isa-debug-exit,iobase=0xf4,iosize=0x04");
+    assert_eq!(value(&arguments, "-device"), "isa-debug-exit,id=debug-exit,iobase=0xf4,iosize=0x04");
     assert_eq!(value(&arguments, "-kernel"), "/k/ktask-kernel");
     assert_eq!(value(&arguments, "-append"), "run=timing timing.threads=1,2");
     assert!(arguments.contains(&"-no-reboot".to_string()));
