@@ -6,7 +6,7 @@ use crate::standin::Handover;
 use ktask_boot::kernel::{Profile, workspace};
 use ktask_boot::qemu::{Accel, Machine, Program, program};
 use ktask_boot::report::{Report, host_cores};
-use ktask_boot::run::{Ending, Limits, Run, converse, run};
+use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
 use ktask_boot::symbols::{Symbols, test_names};
 use ktask_boot::system::{Real, System};
@@ -160,6 +160,24 @@ impl Lab {
         rom.write_all(&handover.rom(pvh_entry(&machine.kernel)?)?)?;
         machine.extra.extend(["-bios".to_string(), rom.path().display().to_string()]);
         self.run(&machine)
+    }
+
+    /// As [`Lab::boot`], disturbed once.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started.
+    pub fn boot_disturbed(
+        &self,
+        shape: &Shape,
+        command_line: &str,
+        disturbance: Disturbance,
+    ) -> Result<Evidence, Failed> {
+        let machine = self.machine(shape, command_line)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance)?;
+        Self::evidence(run, &machine)
     }
 
     fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {

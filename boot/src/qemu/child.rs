@@ -4,8 +4,9 @@ use super::qmp::Control;
 use super::{Machine, Wiring};
 use crate::failure::Failure;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,6 +40,20 @@ pub struct Channels {
     pub records: File,
     /// QEMU's own messages.
     pub messages: ChildStderr,
+}
+
+impl Channels {
+    /// Makes the pipes hold as little as they can, so that QEMU soon notices when nothing reads them.
+    pub fn hold_little(&self) {
+        #[cfg(target_os = "linux")]
+        for result in [
+            fcntl(&self.log, FcntlArg::F_SETPIPE_SZ(4096)),
+            fcntl(&self.records, FcntlArg::F_SETPIPE_SZ(4096)),
+        ] {
+            // They hold more then, and it takes longer.
+            let _ = result;
+        }
+    }
 }
 
 impl Child {
@@ -89,6 +104,28 @@ impl Child {
     /// The exit status, if QEMU has ended.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
+    }
+
+    /// Stops QEMU where it is.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a stopped QEMU go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Fails only if QEMU has ended.
+        let _ = kill(Pid::from_raw(self.process.id().cast_signed()), signal);
+    }
+
+    /// Whether somebody has stopped QEMU; elsewhere than on Linux nobody knows.
+    pub fn is_stopped(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        // The name, in parentheses, may hold anything.
+        status.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']))
     }
 
     /// Ends QEMU now.
@@ -157,7 +194,7 @@ fn accept(
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "there is no safe way to run code in a process that is being started")]
 fn end_with_us(command: &mut Command) {
-    use nix::sys::{prctl, signal::Signal};
+    use nix::sys::prctl;
     let parent = nix::unistd::getpid();
     let hook = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -183,9 +220,7 @@ mod tests {
     use crate::size::Size;
     use crate::system::{Real, System};
     use nix::errno::Errno;
-    use nix::sys::signal::Signal;
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    use nix::unistd::Pid;
 
     /// A machine that runs for ever; `None` where there is no QEMU.
     fn endless() -> Option<(Machine, tempfile::NamedTempFile)> {

@@ -19,11 +19,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("cpu_without_xsave::boot::passes", |lab| boots(lab, "max,-xsave")),
     ("cpu_without_long_mode::boot::names_what_is_missing", |lab| lacks(lab, "max,-lm", "long mode")),
     ("cpu_without_sse2::boot::names_what_is_missing", |lab| lacks(lab, "max,-sse2", "sse2")),
-    ("memory_8m::tests::hold_or_skip", |lab| little_memory(lab, 8)),
-    ("memory_12m::tests::hold_or_skip", |lab| little_memory(lab, 12)),
-    ("memory_16m::tests::hold_or_skip", |lab| little_memory(lab, 16)),
-    ("memory_20m::tests::hold_or_skip", |lab| little_memory(lab, 20)),
+    ("memory_8m::tests::hold_or_skip", |lab| little_memory(lab, 8, "test")),
+    ("memory_12m::tests::hold_or_skip", |lab| little_memory(lab, 12, OF_MEMORY)),
+    ("memory_16m::tests::hold_or_skip", |lab| little_memory(lab, 16, OF_MEMORY)),
+    ("memory_20m::tests::hold_or_skip", |lab| little_memory(lab, 20, OF_MEMORY)),
 ];
+
+/// The tests that want memory.
+const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,page_cache::";
 
 /// More threads than 128 take another way through the framework, with more of it on the caller's stack.
 fn timing_129(lab: &Lab) -> Result<(), Failed> {
@@ -70,8 +73,8 @@ fn lacks(lab: &Lab, model: &'static str, feature: &str) -> Result<(), Failed> {
 }
 
 /// Tests that need more memory say so; none fails, and the machine goes on to the last.
-fn little_memory(lab: &Lab, memory_mib: u64) -> Result<(), Failed> {
-    let evidence = lab.boot(&Shape { memory_mib, ..SMP2 }, "run=test")?;
+fn little_memory(lab: &Lab, memory_mib: u64, run: &str) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { memory_mib, ..SMP2 }, &format!("run={run}"))?;
     let mut results = Results::default();
     for line in &evidence.run.log {
         results.line(line);
