@@ -5,6 +5,7 @@ mod counted;
 mod faults;
 mod firmware;
 mod hostile_memory;
+mod kvm;
 mod machines;
 mod memory;
 mod misuse;
@@ -45,6 +46,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     let mut trials: Vec<_> = scenarios.into_iter().map(trial).collect();
     trials.extend(misuse::trials(lab));
     trials.extend(firmware::trials(lab));
+    trials.extend(kvm::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }

@@ -3,8 +3,9 @@
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
 use crate::standin::Handover;
+use ktask_boot::cli::AccelChoice;
 use ktask_boot::kernel::{Profile, workspace};
-use ktask_boot::qemu::{Accel, Machine, Program, program};
+use ktask_boot::qemu::{Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
@@ -99,6 +100,15 @@ impl Lab {
     /// Why there is none.
     pub fn with_x2apic(&self) -> Result<Self, String> {
         if self.has_x2apic() { Ok(self.clone()) } else { self.on_second_qemu() }
+    }
+
+    /// Whether KVM runs a small guest on this processor.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn kvm_runs(&self, cpu_model: &str) -> Result<(), String> {
+        choose(AccelChoice::Kvm, &self.qemu, Some(cpu_model)).map(drop).map_err(|failure| failure.message)
     }
 
     fn has_x2apic(&self) -> bool {
@@ -225,8 +235,7 @@ impl Lab {
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
-            // The same machine everywhere: a test that fails here fails for everyone.
-            accel: Accel::Tcg,
+            accel: shape.accel,
             cpu_model: shape.cpu_model.map(str::to_string),
             command_line: command_line.to_string(),
             debugger: false,

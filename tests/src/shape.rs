@@ -1,6 +1,7 @@
 //! Shapes of machine.
 
 use ktask_boot::kernel::Profile;
+use ktask_boot::qemu::Accel;
 
 /// A shape of machine.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub struct Shape {
     pub cpu_model: Option<&'static str>,
     /// How its kernel is built.
     pub profile: Profile,
+    /// What runs the guest's code: the translator nearly always, as a test that fails on it fails for everyone.
+    pub accel: Accel,
     /// Whether the kernel can tell its verdict by QEMU's exit device.
     pub exit_device: bool,
     /// More arguments for QEMU.
@@ -31,6 +34,7 @@ pub const SMP2: Shape = Shape {
     nodes: 1,
     cpu_model: None,
     profile: Profile::Kernel,
+    accel: Accel::Tcg,
     exit_device: true,
     extra: &[],
 };
