@@ -5,6 +5,7 @@ use super::{Program, probe};
 use crate::cli::AccelChoice;
 use crate::failure::Failure;
 use std::path::Path;
+use std::time::Duration;
 
 /// What runs the guest's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,13 @@ impl Accel {
     }
 }
 
+/// The firmware and the guest take a tenth of a second where KVM is any good. A KVM that takes longer than this is not worth
+/// having.
+const AUTO_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Who asks for KVM gets it, however slow: where it interprets, the firmware alone takes seconds.
+const WISH_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What the user's choice comes to on this machine.
 ///
 /// That `/dev/kvm` can be opened says little: inside of some virtual machines it can, and then no guest runs. So KVM is
@@ -58,12 +66,15 @@ impl Accel {
 ///
 /// When KVM was asked for and does not work: the message says what QEMU said.
 pub fn choose(choice: AccelChoice, qemu: &Program, cpu_model: Option<&str>) -> Result<Accel, Failure> {
-    let kvm = || probe::run(qemu, Accel::Kvm, cpu_model.unwrap_or(Accel::Kvm.default_cpu(false)));
+    let model = cpu_model.unwrap_or(Accel::Kvm.default_cpu(false));
+    let kvm = |timeout| probe::run(qemu, Accel::Kvm, model, timeout);
     match choice {
         AccelChoice::Tcg => Ok(Accel::Tcg),
         AccelChoice::Auto if !Path::new("/dev/kvm").exists() => Ok(Accel::Tcg),
-        AccelChoice::Auto => Ok(if kvm() == Ok(Speed::Translated) { Accel::Kvm } else { Accel::Tcg }),
-        AccelChoice::Kvm => kvm()
+        AccelChoice::Auto => {
+            Ok(if kvm(AUTO_TIMEOUT) == Ok(Speed::Translated) { Accel::Kvm } else { Accel::Tcg })
+        }
+        AccelChoice::Kvm => kvm(WISH_TIMEOUT)
             .map(|_| Accel::Kvm)
             .map_err(|why| Failure::usage(format!("--accel kvm does not work here: {why}; use --accel tcg"))),
     }

@@ -9,9 +9,6 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The guest takes a tenth of a second where KVM is any good, and less than one where its code is interpreted.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How an accelerator runs code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speed {
@@ -21,13 +18,19 @@ pub(super) enum Speed {
     Interpreted,
 }
 
-/// Runs the guest; the error is what QEMU said, in one line.
-pub(super) fn run(qemu: &Program, accel: Accel, cpu_model: &str) -> Result<Speed, String> {
-    run_against(qemu, accel, cpu_model, CYCLES_MAX)
+/// Runs the guest, for `timeout` at most; the error is what QEMU said, in one line.
+pub(super) fn run(qemu: &Program, accel: Accel, cpu_model: &str, timeout: Duration) -> Result<Speed, String> {
+    run_against(qemu, accel, cpu_model, CYCLES_MAX, timeout)
 }
 
 /// As [`run`], with a limit for the cycles of a turn.
-fn run_against(qemu: &Program, accel: Accel, cpu_model: &str, cycles_max: u32) -> Result<Speed, String> {
+fn run_against(
+    qemu: &Program,
+    accel: Accel,
+    cpu_model: &str,
+    cycles_max: u32,
+    timeout: Duration,
+) -> Result<Speed, String> {
     let mut file = tempfile::Builder::new()
         .prefix("ktask-probe-")
         .tempfile()
@@ -45,7 +48,7 @@ fn run_against(qemu: &Program, accel: Accel, cpu_model: &str, cycles_max: u32) -
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", qemu.path.display()))?;
     let start = Instant::now();
-    while start.elapsed() < TIMEOUT {
+    while start.elapsed() < timeout {
         if child.try_wait().ok().flatten().is_some() {
             break;
         }
@@ -187,6 +190,8 @@ fn code(cycles_max: u32) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
     #[test]
     fn the_image_is_an_elf_file_with_a_pvh_note() {
         use object::read::elf::{FileHeader, ProgramHeader};
@@ -209,11 +214,11 @@ mod tests {
             return;
         };
         let qemu = Program::unasked(qemu);
-        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false)), Ok(Speed::Translated));
+        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), TIMEOUT), Ok(Speed::Translated));
         // No translator makes two thousand turns in no time.
-        let speed = run_against(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), 0);
+        let speed = run_against(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), 0, TIMEOUT);
         assert_eq!(speed, Ok(Speed::Interpreted));
-        let error = run(&qemu, Accel::Tcg, "no-such-model").unwrap_err();
+        let error = run(&qemu, Accel::Tcg, "no-such-model", TIMEOUT).unwrap_err();
         assert!(error.contains("no-such-model"), "{error}");
     }
 }
