@@ -33,6 +33,8 @@ const TAIL_LINES: usize = 40;
 #[derive(Clone)]
 pub struct Lab {
     qemu: Program,
+    /// The second emulator that was asked for.
+    second: Option<Program>,
     elf: PathBuf,
     /// The debug build, made when the first test wants it; or why it cannot be made.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
@@ -63,7 +65,12 @@ impl Lab {
     pub fn open() -> Result<Self, String> {
         let (elf, qemu) =
             ktask_boot::command::prepare(&Real, Profile::Kernel).map_err(|failure| failure.message)?;
-        Ok(Self { qemu, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+        let second = Real.var(SECOND).map(|path| {
+            program::inspect(&Real, Path::new(&path))
+                .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))
+        });
+        let second = second.transpose()?;
+        Ok(Self { qemu, second, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
     }
 
     /// The same with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu` has
@@ -74,9 +81,8 @@ impl Lab {
     /// Why there is none, or none is needed.
     pub fn on_second_qemu(&self) -> Result<Self, String> {
         let brought = workspace().join("target/qemu-second/usr/bin").join(program::NAME);
-        let qemu = match Real.var(SECOND) {
-            Some(path) => program::inspect(&Real, Path::new(&path))
-                .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))?,
+        let qemu = match &self.second {
+            Some(second) => second.clone(),
             None if self.has_x2apic() => {
                 return Err(format!(
                     "the first QEMU, {}, is new enough: it runs the same tests",
