@@ -52,7 +52,7 @@ fn max_cpus(lab: &Lab) -> Result<(), Failed> {
     // What the user asked for is worth a line, and no warning.
     let told = warnings(&evidence);
     ensure(&evidence, told.is_empty(), format_args!("warnings: {told:?}"))?;
-    ensure_line(&evidence, "2 of 4 cpus")
+    ensure_line(&evidence, "2 of 4 cpus used")
 }
 
 fn boots(lab: &Lab, model: &'static str) -> Result<(), Failed> {
