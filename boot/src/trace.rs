@@ -55,7 +55,7 @@ pub fn export(records: &[Record<String>], path: &Path) -> Result<String, Failure
 
 fn summary(trace: &Trace, path: &Path) -> String {
     let events: usize = trace.cpus.values().map(|cpu| cpu.events.len()).sum();
-    let span_ns = trace.until_ns - trace.since_ns;
+    let span_ns = trace.until_ns.saturating_sub(trace.since_ns);
     let mut text = format!(
         "trace: {}: {events} events of {} CPUs over {:.3} ms; open it in Perfetto or chrome://tracing",
         path.display(),

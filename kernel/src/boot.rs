@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use firmware::memmap::MemoryMap;
-use params::registry::{FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
+use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
 use crate::arch::apic::{self, LocalApic};
@@ -17,40 +17,51 @@ use crate::arch::{cpu, tsc};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
+use crate::mm::stacks::StackSize;
 use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, zero};
 use crate::platform::{self, Topology, nodes};
-use crate::{debug, sched, shell};
+use crate::sched::Spawn;
+use crate::{debug, power, sched, shell};
 
 static HOOKS: Hooks = Hooks {
     timer: sched::timer_interrupt,
     reschedule: sched::reschedule_interrupt,
     serial: shell::input::interrupt,
+    console: debug::flusher::interrupt,
+    sci: system_control_interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::panic::nmi,
     page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };
 
+fn system_control_interrupt() {
+    power::interrupt();
+    shell::input::wake();
+}
+
 /// A voice, and someone to call when things go wrong.
 pub fn console_and_traps() {
     // SAFETY: first of all, once, on the boot CPU; the entry code left interrupts off.
     unsafe { percpu::init_boot_cpu() };
     sched::attach_cpu(percpu::this_cpu());
-    cpu::init_control_registers();
     trap::install_hooks(&HOOKS);
-    trap::load();
     apic::mask_legacy_pics();
     console::init();
     log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
     console::apply_command_line();
+    // What the CPU may use is known only now.
+    cpu::init();
+    zero::apply_parameter();
 }
 
 /// From the loader's page tables to the kernel's; then the heap.
-pub fn own_page_tables(map: MemoryMap) -> EarlyMemory {
+pub fn own_page_tables(map: &'static MemoryMap) -> EarlyMemory {
     let usable_mib = map.total_usable_bytes() >> 20;
     log::info!("memory: {usable_mib} MiB usable, up to {:#x}", map.highest_usable_end());
     let start_ns = tsc::now_ns();
-    let mut early = EarlyMemory::new(map);
+    // SAFETY: once, on the boot CPU, which is alone.
+    let mut early = unsafe { EarlyMemory::new(map) };
     // SAFETY: once, on the boot CPU, which still runs on the loader's map.
     let switched = unsafe { early.switch_to_own_tables() };
     switched.unwrap_or_else(|error| no_memory("the kernel's page tables", error));
@@ -77,7 +88,10 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     unsafe { apic::set_access(access) };
     apic::local().enable();
     let start_ticks = tsc::ticks();
-    platform::start_clock(topology, |registers| space::map_device(registers, &mut alloc));
+    let mut map_device = |registers| space::map_device(registers, &mut alloc);
+    platform::start_clock(topology, &mut map_device);
+    platform::fixed_hardware::map(&mut map_device);
+    platform::io_apics::take_over(&mut map_device);
     records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks() - start_ticks));
 }
 
@@ -87,6 +101,8 @@ pub struct Unfinished {
     /// Page frames below 4 GiB for the start-up page tables.
     low_pages: [Option<u64>; LOW_PAGES],
     apic_ids: Box<[u32]>,
+    /// CPUs that the firmware named and that could be used.
+    cpus_found: usize,
     memory_bytes: u64,
 }
 
@@ -96,16 +112,17 @@ const LOW_PAGES: usize = 4;
 /// Page descriptors, and enough of them initialised for the boot to live on.
 pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished {
     nodes::publish(topology.nodes);
-    nodes::log(&early.map);
+    nodes::log(early.map);
     let memory_bytes = early.map.total_usable_bytes();
     let trampoline_page = early.trampoline_page();
     let low_pages = core::array::from_fn(|_| early.alloc_page_below_4g());
     let apic_ids = topology.cpus.apic_ids().into();
+    let cpus_found = topology.cpus.found();
     let start_ns = tsc::now_ns();
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
-    Unfinished { trampoline_page, low_pages, apic_ids, memory_bytes }
+    Unfinished { trampoline_page, low_pages, apic_ids, cpus_found, memory_bytes }
 }
 
 /// Makes the boot CPU one that runs threads, and hands the boot to the first
@@ -116,7 +133,11 @@ pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
         unsafe { percpu::this_cpu().replace_stacks(tops) };
     }
     sched::start_cpu();
-    sched::spawn("main", move || main(unfinished))
+    // It runs jobs on all CPUs. Where those are few, every stack has room for that.
+    let stack_size = if unfinished.apic_ids.len() > 128 { StackSize::Large } else { StackSize::Usual };
+    Spawn::new("main")
+        .stack_size(stack_size)
+        .start(move || main(unfinished))
         .unwrap_or_else(|error| panic!("the first thread: {error}"));
     records::phase("early", tsc::now_ns());
 }
@@ -128,6 +149,19 @@ fn interrupt_stacks() -> Option<[u64; 3]> {
         *top = stacks::new_for_interrupts()?;
     }
     Some(tops)
+}
+
+/// Features that `cpu.disable` rules out, as the end of a line; nothing where
+/// there are none.
+struct NotUsed;
+
+impl Display for NotUsed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, name) in cpu::disabled().names().enumerate() {
+            write!(f, "{}{name}", if index == 0 { "; not used: " } else { ", " })?;
+        }
+        Ok(())
+    }
 }
 
 /// Tops of the stacks on which the other CPUs start and idle.
@@ -180,7 +214,7 @@ impl Unfinished {
                 sched::start_cpu();
                 sched::idle_forever()
             },
-            leave_silent: FAULT_AP_SILENT.get().map(|cpu| cpu as usize),
+            leave_silent: [FAULT_AP_SILENT.get(), FAULT_AP_LATE.get()].map(|cpu| Some(cpu? as usize)),
             timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
         };
         // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.
@@ -193,6 +227,7 @@ impl Unfinished {
 
     /// Threads that lend a hand to jobs.
     pub fn start_workers(&self) {
+        debug::flusher::start();
         if let Err(error) = sched::pool::start() {
             warning(format_args!("not all worker threads could be started: {error}"));
         }
@@ -240,15 +275,25 @@ impl Unfinished {
     pub fn report(&self) {
         let (heap_used, heap_free) = heap::usage();
         log::debug!("heap: {heap_used} bytes used, {heap_free} free; {} threads", sched::thread_count());
+        let (apic, timer, clock) = (apic::local().mode_name(), apic::timer_kind(), tsc::clock_source());
+        let (found, online) = (self.cpus_found, percpu::online_count());
+        log::info!(
+            "{}: {apic}, {timer} timer, clock by {clock}; {online} of {found} cpus used{}",
+            cpu::Name,
+            NotUsed
+        );
         records::emit(&Record::Boot {
             t_ns: tsc::now_ns(),
             version: env!("CARGO_PKG_VERSION"),
             entry: Entry::Pvh,
-            cpus_found: self.apic_ids.len() as u32,
-            cpus_online: percpu::online_count() as u32,
+            cpus_found: self.cpus_found as u32,
+            cpus_online: online as u32,
             nodes: nodes::nodes().len() as u32,
             memory_bytes: self.memory_bytes,
             tsc_hz: tsc::hz(),
+            apic,
+            timer,
+            clock,
         });
         records::phase("boot", tsc::now_ns());
     }

@@ -17,6 +17,7 @@ mod debug;
 mod jobs;
 mod mm;
 mod platform;
+mod power;
 mod sched;
 mod shell;
 mod tests;
@@ -28,8 +29,9 @@ use protocol::exit::Verdict;
 /// all) of physical memory mapped as `boot_info` says.
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     boot::console_and_traps();
-    let memory_map = platform::memory_map(boot_info);
-    let topology = platform::topology(boot_info, &memory_map);
+    // SAFETY: once, on the boot CPU, which is alone.
+    let memory_map = unsafe { platform::memory_map(boot_info) };
+    let topology = platform::topology(boot_info, memory_map);
     let mut early = boot::own_page_tables(memory_map);
     boot::clock_and_apic(&topology, &mut early);
     let unfinished = boot::page_allocator(&mut early, topology);
@@ -46,6 +48,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.calibrate_zeroing();
     boot.reserve_huge_pages();
     boot.report();
+    power::start();
     debug::watchdog::start();
     debug::fault::inject();
     let verdict = run();

@@ -150,14 +150,30 @@ impl Dialogue {
     ///
     /// When the kernel ends before.
     pub fn wait_for(&mut self, wanted: &str) -> Result<(), String> {
+        self.wait_for_line(wanted, |line| line == wanted)
+    }
+
+    /// Waits for a line that holds `part`, which may have come at any time so far.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel ends before.
+    pub fn hears_part(&mut self, part: &str) -> Result<(), String> {
+        match self.screen.lines[..self.done].iter().any(|line| line.contains(part)) {
+            true => Ok(()),
+            false => self.wait_for_line(part, |line| line.contains(part)),
+        }
+    }
+
+    fn wait_for_line(&mut self, what: &str, is_wanted: impl Fn(&str) -> bool) -> Result<(), String> {
         loop {
             while let Some(line) = self.screen.lines.get(self.done) {
                 self.done += 1;
-                if line == wanted {
+                if is_wanted(line) {
                     return Ok(());
                 }
             }
-            self.hear(wanted)?;
+            self.hear(what)?;
         }
     }
 

@@ -1,6 +1,8 @@
 //! Scenarios that an onlooker judges.
 
 mod bench;
+mod clock;
+mod console;
 mod counted;
 mod faults;
 mod firmware;
@@ -11,6 +13,7 @@ mod memory;
 mod misuse;
 mod other_qemu;
 mod parameters;
+mod power;
 mod shell;
 mod timing;
 mod trace;
@@ -28,12 +31,15 @@ type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 pub fn trials(lab: &Lab) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,
+        clock::SCENARIOS,
+        console::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
         hostile_memory::SCENARIOS,
         machines::SCENARIOS,
         memory::SCENARIOS,
         parameters::SCENARIOS,
+        power::SCENARIOS,
         shell::SCENARIOS,
         timing::SCENARIOS,
         trace::SCENARIOS,

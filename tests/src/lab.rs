@@ -144,6 +144,11 @@ impl Lab {
         test_names(&self.elf)
     }
 
+    /// The turn of a test that boots by itself: it is over when this is dropped.
+    pub fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Boots `shape` with a kernel command line and waits for the end.
     ///
     /// # Errors
@@ -151,6 +156,24 @@ impl Lab {
     /// When QEMU cannot be started.
     pub fn boot(&self, shape: &Shape, command_line: &str) -> Result<Evidence, Failed> {
         self.boot_within(shape, command_line, Limits { total: Some(TOTAL), silence: Some(SILENCE) })
+    }
+
+    /// As [`Lab::boot`]; `on_line` sees every line of the log as it comes.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started.
+    pub fn boot_watched(
+        &self,
+        shape: &Shape,
+        command_line: &str,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Evidence, Failed> {
+        let machine = self.machine(shape, command_line)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = run(&machine, limits, &AtomicBool::new(false), on_line)?;
+        Self::evidence(run, &machine)
     }
 
     /// As [`Lab::boot`], with limits of the test's own.
@@ -234,7 +257,12 @@ impl Lab {
         Ok(Evidence { run, report })
     }
 
-    fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
+    /// The machine of a test that starts it by itself.
+    ///
+    /// # Errors
+    ///
+    /// When its kernel cannot be built.
+    pub fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
         Ok(Machine {
             qemu: self.qemu.clone(),
             kernel: self.elf(shape.profile)?,

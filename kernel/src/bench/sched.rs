@@ -123,20 +123,23 @@ fn wake_latency() -> Result<(), &'static str> {
         let mut found = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
             halted(to);
+            // The other CPU's TSC may be off: that its answer is another one says that it came.
+            let before = target.pinged_ticks.load(SeqCst);
             let sent = tsc::ticks();
             apic::local().send_ipi(target.apic_id(), trap::VECTOR_PING);
-            while target.pinged_ticks.load(SeqCst) < sent {
+            while target.pinged_ticks.load(SeqCst) == before {
                 cpu::relax();
             }
-            found.0.push(target.pinged_ticks.load(SeqCst) - sent);
+            found.0.push(target.pinged_ticks.load(SeqCst).saturating_sub(sent));
             halted(to);
+            let before = woken.1.load(SeqCst);
             let sent = tsc::ticks();
             woken.0.store(round, SeqCst);
             sched::unpark(&sleeping);
-            while woken.1.load(SeqCst) < sent {
+            while woken.1.load(SeqCst) == before {
                 cpu::relax();
             }
-            found.1.push(woken.1.load(SeqCst) - sent);
+            found.1.push(woken.1.load(SeqCst).saturating_sub(sent));
         }
         results.1.call_once(|| median(found.0));
         results.0.call_once(|| median(found.1));

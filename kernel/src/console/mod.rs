@@ -6,12 +6,14 @@ mod line;
 mod logger;
 pub mod records;
 pub mod serial;
+mod wire;
 
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;
 pub use serial::drain;
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::arch::pvh;
 use params::cmdline;
@@ -27,7 +29,7 @@ pub fn init() {
 /// understand becomes a warning and changes nothing.
 pub fn apply_command_line() {
     let line = pvh::cmdline();
-    if !line.is_empty() {
+    if !line.bytes.is_empty() {
         log::info!("command line: {line}");
     }
     cmdline::apply(line, |problem| warning(format_args!("{problem}")));
@@ -48,7 +50,24 @@ pub fn print_line(text: fmt::Arguments<'_>) {
     serial::write_log_line(line.as_str());
 }
 
-/// Frees the ports from whoever holds them.
+/// Lines and records that were lost, as far as the other port tells of them.
+static TOLD: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Tells on each port what was lost on the other one: a port that has lost something tells so itself, once it moves, but it
+/// may never.
+pub fn tell_lost() {
+    let new = |port: usize, lost: u64| lost - TOLD[port].swap(lost, SeqCst).min(lost);
+    let [lines, written] = serial::lost();
+    let (lines, written) = (new(0, lines), new(1, written));
+    if lines > 0 {
+        records::warning(format_args!("console: {lines} lines lost: the log port did not take them in time"));
+    }
+    if written > 0 {
+        log::warn!("console: {written} records lost: the record port did not take them in time");
+    }
+}
+
+/// Takes the ports from whoever holds them, and sends what waits for them as far as they move.
 ///
 /// # Safety
 /// Only for a CPU that ends the machine: every other CPU is stopped for good,

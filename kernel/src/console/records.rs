@@ -31,7 +31,9 @@ pub fn warning(what: fmt::Arguments<'_>) {
     emit(&Record::Warning { t_ns: tsc::now_ns(), what: clip(text.as_str(), TEXT_MAX_BYTES) });
 }
 
-/// The run is over.
+/// The run is over. Tells first of what was lost: nothing comes after this record.
 pub fn end(status: Status, reason: &str) {
+    serial::flush();
+    super::tell_lost();
     emit(&Record::End { t_ns: tsc::now_ns(), status, reason: clip(reason, TEXT_MAX_BYTES) });
 }

@@ -2,10 +2,15 @@
 
 use alloc::string::ToString;
 
-use params::registry::{FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_STACK_OVERFLOW};
+use params::registry::{
+    FAULT_AP_LATE, FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_REPORT,
+    FAULT_STACK_OVERFLOW,
+};
 use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::{apic, smp};
 use crate::console::warning;
 use crate::sched;
 
@@ -29,7 +34,37 @@ pub fn inject() {
             spin()
         }
     });
+    start_late_cpu();
     misuse(FAULT_MISUSE.get());
+}
+
+/// Has a CPU that was given up start executing, and waits until it has found
+/// that it is not expected any more.
+fn start_late_cpu() {
+    let Some(cpu) = FAULT_AP_LATE.get().and_then(|cpu| CpuId::new(cpu as usize)) else { return };
+    let block = percpu::get(cpu);
+    let refused_before = smp::start_late(block);
+    while smp::refused_count() == refused_before && smp::is_abandoned(block) {
+        sched::yield_now();
+    }
+    let stays_out = smp::is_abandoned(block) && !block.is_online();
+    log::info!("fault.ap_late: cpu {cpu} {}", if stays_out { "stays out" } else { "came back" });
+}
+
+/// Has the report of a failure fail, as `fault.report` says.
+pub fn in_report() {
+    match FAULT_REPORT.get() {
+        "panic" => panic!("fault.report asked for this"),
+        // SAFETY: an undefined instruction raises an exception, which does not return.
+        "exception" => unsafe { core::arch::asm!("ud2", options(noreturn)) },
+        "nmi" => {
+            let (local, this) = (apic::local(), percpu::this_cpu().apic_id());
+            for _ in 0..3 {
+                local.send_nmi(this);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn spin() {

@@ -125,7 +125,7 @@ pub fn run(pattern: &str) -> bool {
         CURRENT.store(number, SeqCst);
         let start_ns = tsc::now_ns();
         let result = (test.run)();
-        let time_ns = tsc::now_ns() - start_ns;
+        let time_ns = tsc::since_ns(start_ns);
         CURRENT.store(0, SeqCst);
         let outcome = match &result {
             Ok(()) => Outcome::Passed,

@@ -2,6 +2,7 @@
 
 pub mod backtrace;
 pub mod fault;
+pub mod flusher;
 pub mod ktest;
 #[cfg(debug_assertions)]
 mod misuse;

@@ -3,26 +3,32 @@
 
 use core::fmt;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use protocol::exit::Verdict;
 use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES};
 
 use super::{backtrace, trace};
 use crate::arch::trap::TrapFrame;
-use crate::arch::{apic, cpu, exit, percpu, pvh, tsc};
+use crate::arch::{apic, cpu, exit, machine_check, percpu, pvh, tsc};
 use crate::console::{self, LineBuf, print_line, records};
 use crate::mm::stacks;
 use crate::sched;
 
-/// The first CPU to panic is the one that talks.
-static PANICKING: AtomicBool = AtomicBool::new(false);
+/// The CPU that reports, by its number plus 1; 0: none does.
+static REPORTER: AtomicU32 = AtomicU32::new(0);
+/// How often the reporting CPU failed in the report.
+static FAILURES: AtomicU32 = AtomicU32::new(0);
+/// What the machine ends with, as [`Verdict::code`].
+static VERDICT: AtomicU32 = AtomicU32::new(Verdict::Panic.code());
+/// The record that ends the run was written.
+static IS_ENDED: AtomicBool = AtomicBool::new(false);
 /// How long the others get to stop.
 const STOP_TIMEOUT_NS: u64 = 200_000_000;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    take_over();
+    take_over(Verdict::Panic, None, format_args!("{}", info.message()));
     let mut message = LineBuf::<MESSAGE_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("{}", info.message()));
     let mut location = LineBuf::<TEXT_MAX_BYTES>::new();
@@ -44,7 +50,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 /// An exception that the kernel does not survive.
 pub fn fatal_exception(frame: &TrapFrame) -> ! {
-    take_over();
+    take_over(Verdict::Panic, Some(frame), format_args!("{} at {:#x}", frame.name(), frame.rip));
     let mut message = LineBuf::<MESSAGE_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("{}", Explained(frame)));
     let backtrace = backtrace::collect(frame.rip, frame.rbp);
@@ -67,13 +73,22 @@ struct Explained<'a>(&'a TrapFrame);
 impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frame = self.0;
+        if frame.is_machine_check() {
+            return write!(f, "{}", machine_check::Report);
+        }
         let address = x86_64::registers::control::Cr2::read_raw();
         let below_stack = stacks::is_below_a_stack(address) || is_boot_stack_guard(address);
         // A stack that is full cannot take the page fault either: the CPU reports a double fault.
         if below_stack && (frame.is_double_fault() || frame.is_page_fault()) {
             return write!(f, "stack overflow: {address:#x} is below the stack");
         }
-        write!(f, "{}, error code {:#x}", frame.name(), frame.error_code)?;
+        if frame.is_nmi() {
+            return f.write_str("non-maskable interrupt from outside the kernel");
+        }
+        f.write_str(frame.name())?;
+        if let Some(code) = frame.error_code() {
+            write!(f, ", error code {code:#x}")?;
+        }
         if frame.is_page_fault() {
             let access = match frame.error_code {
                 code if code & 0x10 != 0 => "executing",
@@ -98,15 +113,24 @@ fn is_boot_stack_guard(address: u64) -> bool {
 /// The non-maskable interrupt: another CPU ends the machine, the watchdog of a
 /// machine with one CPU looks, or hardware is in trouble.
 pub fn nmi(frame: &TrapFrame) {
-    if PANICKING.load(SeqCst) {
-        let this = percpu::this_cpu();
-        this.stopped_rbp.store(frame.rbp, SeqCst);
-        this.stopped_rip.store(frame.rip, SeqCst);
-        cpu::halt_forever();
+    match REPORTER.load(SeqCst) {
+        0 if super::self_watch::nmi(frame) => {}
+        0 => fatal_exception(frame),
+        // Whatever it means, the report is more important.
+        reporter if reporter == cpu_number() + 1 => {}
+        _ => stop(frame.rip, frame.rbp),
     }
-    if !super::self_watch::nmi(frame) {
-        fatal_exception(frame)
+}
+
+/// Stops this CPU for good: another one reports. Tells that one where it was.
+fn stop(rip: u64, rbp: u64) -> ! {
+    let this = percpu::this_cpu();
+    // Only the first time counts: an NMI finds a CPU here that has stopped already.
+    if this.stopped_rip.load(SeqCst) == 0 {
+        this.stopped_rbp.store(rbp, SeqCst);
+        this.stopped_rip.store(rip, SeqCst);
     }
+    cpu::halt_forever()
 }
 
 fn cpu_number() -> u32 {
@@ -119,17 +143,27 @@ fn others() -> impl Iterator<Item = &'static percpu::PerCpu> {
     percpu::all().filter(|cpu| cpu.is_online() && cpu.id().index() as u32 != cpu_number())
 }
 
-/// Makes this the only CPU that runs, and the ports ours. A second panic on
-/// the way stops silently.
-pub(super) fn take_over() {
+/// Makes this the only CPU that runs, and the ports ours; the machine will end with `verdict`. `frame` is where an
+/// exception came, and `what` what happened, in short.
+///
+/// Does not return where another CPU was first, nor where this one has failed in its own report.
+pub(super) fn take_over(verdict: Verdict, frame: Option<&TrapFrame>, what: fmt::Arguments<'_>) {
     x86_64::instructions::interrupts::disable();
     #[cfg(debug_assertions)]
     crate::arch::lock_order::stop_watching();
-    trace::freeze();
-    if PANICKING.swap(true, SeqCst) {
-        // Another CPU was first (its NMI will find us here), or we panicked while panicking.
-        cpu::halt_forever();
+    let this = cpu_number() + 1;
+    match REPORTER.compare_exchange(0, this, SeqCst, SeqCst) {
+        Ok(_) => {}
+        Err(first) if first == this => fail_again(what),
+        Err(_) => {
+            let rbp = backtrace::frame_pointer();
+            let here = backtrace::collect(0, rbp).as_slice().first().copied().unwrap_or(rbp);
+            frame.map_or_else(|| stop(here, rbp), |frame| stop(frame.rip, frame.rbp))
+        }
     }
+    VERDICT.store(verdict.code(), SeqCst);
+    super::self_watch::stop();
+    trace::freeze();
     for other in others() {
         apic::local().send_nmi(other.apic_id());
     }
@@ -142,8 +176,23 @@ pub(super) fn take_over() {
     unsafe { console::seize() };
 }
 
+/// This CPU failed while it reported: ends the machine by what is left of the means. Each time with fewer: one line and
+/// the record that ends the run; nothing but the verdict.
+fn fail_again(what: fmt::Arguments<'_>) -> ! {
+    if FAILURES.fetch_add(1, SeqCst) == 0 {
+        // SAFETY: as in `take_over`; the report is given up where it stands.
+        unsafe { console::seize() };
+        let mut reason = LineBuf::<TEXT_MAX_BYTES>::new();
+        let _ = fmt::write(&mut reason, format_args!("failed while reporting: {what}"));
+        print_line(format_args!("cpu {} {}", cpu_number(), reason.as_str()));
+        end(reason.as_str());
+    }
+    power_off()
+}
+
 fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
     super::ktest::blame_current_test(message);
+    super::fault::in_report();
     let at = if location.is_empty() { "" } else { " at " };
     let thread = sched::current_name();
     log::error!("{what} on cpu {}, thread {thread}{at}{location}: {message}", cpu_number());
@@ -175,8 +224,20 @@ fn print_registers(frame: &TrapFrame) {
     print_line(format_args!("r14 {r14:#018x} r15 {r15:#018x}"));
 }
 
-fn finish(reason: &str) -> ! {
-    records::end(Status::Fail, reason);
-    console::drain();
-    exit::power_off(Verdict::Panic)
+/// Ends the machine, after the record that ends the run.
+pub(super) fn finish(reason: &str) -> ! {
+    end(reason);
+    power_off()
+}
+
+fn end(reason: &str) {
+    if !IS_ENDED.swap(true, SeqCst) {
+        records::end(Status::Fail, reason);
+        console::drain();
+    }
+}
+
+fn power_off() -> ! {
+    let is_watchdog = VERDICT.load(SeqCst) == Verdict::Watchdog.code();
+    exit::power_off(if is_watchdog { Verdict::Watchdog } else { Verdict::Panic })
 }

@@ -5,7 +5,8 @@
 //! A thread on the first CPU pings every other one that is not idle, a few times in the time allowed, and a thread that
 //! is never on the first pings that: so one stuck CPU is always found by another one. Idle CPUs are left alone. Both look
 //! at once when a CPU begins to go or has come back, and find their places anew; one that goes is watched until it runs no
-//! thread any more. Where one CPU is left of several, nobody watches it.
+//! thread any more. Where one CPU is left of several, nobody watches it. Looks count, not time alone (`lockup`): a machine
+//! that is stopped for a while does not hang.
 //! A machine with one CPU has a timer to watch it ([`self_watch`]). What is found ends the run: the stuck
 //! CPU is stopped by NMI, which interrupts-off does not keep out, and its backtrace told.
 
@@ -15,6 +16,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
 use ::trace::{Class, Event};
+use lockup::{Lockup, LockupDetector, ROUNDS, Sample};
 use params::registry::WATCHDOG_TIMEOUT_MS;
 use protocol::exit::Verdict;
 use protocol::record::{Record, TEXT_MAX_BYTES};
@@ -23,12 +25,9 @@ use runqueue::{CpuMask, Nice};
 use super::{backtrace, panic, self_watch, trace};
 use crate::arch::irq::IrqLock;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::{apic, exit, trap, tsc};
+use crate::arch::{apic, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn, Thread};
-
-/// Pings in the time allowed: one that is lost in a slow emulator must not end a run.
-pub(super) const ROUNDS: u64 = 4;
 
 /// Starts watching, unless `watchdog.timeout_ms` is 0.
 pub fn start() {
@@ -44,12 +43,12 @@ pub fn start() {
     }
     let watchers = [("watchdog/0", Watcher::OfOthers), ("watchdog/1", Watcher::OfTheFirst)];
     for (slot, (name, watcher)) in WATCHERS.iter().zip(watchers) {
-        let mut watches: Vec<Watch> = percpu::all().map(|cpu| Watch::new(cpu.id())).collect();
+        let mut watches: Vec<Watch> = percpu::all().map(|cpu| Watch::new(cpu.id(), timeout_ns)).collect();
         let started = Spawn::new(name).on(watcher.place()).nice(Nice::MIN).start(move || {
             loop {
                 // Or until CPUs come or go.
                 sched::park(Some(tsc::now_ns() + timeout_ns / ROUNDS));
-                watcher.look(&mut watches, timeout_ns);
+                watcher.look(&mut watches);
             }
         });
         match started {
@@ -93,7 +92,7 @@ impl Watcher {
         }
     }
 
-    fn look(self, watches: &mut [Watch], timeout_ns: u64) {
+    fn look(self, watches: &mut [Watch]) {
         let place = self.place();
         if sched::current().allowed() != place {
             // It fails where the first CPU is the only one left: then nobody watches.
@@ -105,9 +104,9 @@ impl Watcher {
             // One that goes runs threads until it is offline.
             let is_there = percpu::get(watch.cpu).is_online() && !is_one_left;
             if is_there && is_first == matches!(self, Self::OfTheFirst) {
-                watch.look(timeout_ns);
+                watch.look();
             } else {
-                *watch = Watch::new(watch.cpu);
+                watch.begin_anew();
             }
         }
     }
@@ -121,70 +120,73 @@ fn first_cpu() -> CpuMask {
 /// What is known of one CPU.
 struct Watch {
     cpu: CpuId,
-    /// When it was first pinged, on the TSC, without an answer since; 0: no ping is out.
-    unanswered_since: u64,
-    /// Turns that were taken there, and since when it has had as many while threads wait.
+    timeout_ns: u64,
+    detector: LockupDetector,
+    /// Its last answer before a ping that is out; `None`: no ping is out. On its own TSC, which may be off: only a change
+    /// says something.
+    answer_before_ping: Option<u64>,
+    /// Turns that were taken there.
     turns: u64,
-    starved_since_ns: u64,
 }
 
 impl Watch {
-    fn new(cpu: CpuId) -> Self {
-        Self { cpu, unanswered_since: 0, turns: 0, starved_since_ns: tsc::now_ns() }
+    fn new(cpu: CpuId, timeout_ns: u64) -> Self {
+        let detector = LockupDetector::new(timeout_ns, tsc::now_ns());
+        Self { cpu, timeout_ns, detector, answer_before_ping: None, turns: 0 }
     }
 
-    fn look(&mut self, timeout_ns: u64) {
+    fn begin_anew(&mut self) {
+        *self = Self::new(self.cpu, self.timeout_ns);
+    }
+
+    fn look(&mut self) {
         let block = percpu::get(self.cpu);
         let number = self.cpu.index();
-        let now_ns = tsc::now_ns();
-        if self.unanswered_since != 0 && block.pinged_ticks.load(SeqCst) >= self.unanswered_since {
-            self.unanswered_since = 0;
-        }
-        let silent_ns = match self.unanswered_since {
-            0 => 0,
-            since => tsc::ticks_to_ns(tsc::ticks().saturating_sub(since)),
-        };
-        if silent_ns >= timeout_ns {
-            bark(self.cpu, format_args!("answers no interrupt for {} ms", silent_ns / 1_000_000));
-        }
+        let last_answer = block.pinged_ticks.load(SeqCst);
+        self.answer_before_ping = self.answer_before_ping.filter(|before| *before == last_answer);
         let turns = sched::turns_of(number);
-        if turns != self.turns || sched::queue_length(number) == 0 {
-            (self.turns, self.starved_since_ns) = (turns, now_ns);
-        }
-        let starved_ns = now_ns - self.starved_since_ns;
-        if starved_ns >= timeout_ns {
-            bark(self.cpu, format_args!("{}", Starved { cpu: number, ns: starved_ns }));
+        let sample = Sample {
+            now_ns: tsc::now_ns(),
+            answered: self.answer_before_ping.is_none(),
+            progressed: core::mem::replace(&mut self.turns, turns) != turns,
+            queued: sched::queue_length(number) > 0,
+        };
+        if let Some(lockup) = self.detector.sample(sample) {
+            bark(self.cpu, format_args!("{}", Explained { cpu: number, lockup }));
         }
         if !sched::is_idle(number) {
-            if self.unanswered_since == 0 {
-                self.unanswered_since = tsc::ticks();
-            }
+            self.answer_before_ping.get_or_insert(last_answer);
             trace::event(Class::Ipi, || Event::IpiSend { vector: trap::VECTOR_PING, to: number as u16 });
             apic::local().send_ipi(block.apic_id(), trap::VECTOR_PING);
         }
     }
 }
 
-/// CPU number `cpu` has kept one thread for `ns` although others wait, and no slice has ended.
-pub(super) struct Starved {
+/// What is wrong with CPU number `cpu`.
+pub(super) struct Explained {
     pub(super) cpu: usize,
-    pub(super) ns: u64,
+    pub(super) lockup: Lockup,
 }
 
-impl fmt::Display for Starved {
+impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ms, waiting) = (self.ns / 1_000_000, sched::queue_length(self.cpu));
-        let slice_ms = runqueue::SLICE_NS / 1_000_000;
-        write!(
-            f,
-            "runs one thread for {ms} ms while {waiting} wait, a slice is {slice_ms} ms and does not end"
-        )
+        match self.lockup {
+            Lockup::Hard { ns } => write!(f, "answers no interrupt for {} ms", ns / 1_000_000),
+            Lockup::Soft { ns } => {
+                let (ms, waiting) = (ns / 1_000_000, sched::queue_length(self.cpu));
+                let slice_ms = runqueue::SLICE_NS / 1_000_000;
+                write!(
+                    f,
+                    "runs one thread for {ms} ms while {waiting} wait, a slice is {slice_ms} ms and does not end"
+                )
+            }
+        }
     }
 }
 
 /// Tells what is wrong with `cpu` and where it was, and ends the run.
 pub(super) fn bark(cpu: CpuId, what: fmt::Arguments<'_>) -> ! {
-    panic::take_over();
+    panic::take_over(Verdict::Watchdog, None, format_args!("watchdog: cpu {cpu} {what}"));
     let mut message = LineBuf::<TEXT_MAX_BYTES>::new();
     let _ = fmt::write(&mut message, format_args!("watchdog: cpu {cpu} {what}"));
     let block = percpu::get(cpu);
@@ -207,6 +209,5 @@ pub(super) fn bark(cpu: CpuId, what: fmt::Arguments<'_>) -> ! {
         location: "",
         backtrace,
     });
-    records::end(protocol::record::Status::Fail, message.as_str());
-    exit::power_off(Verdict::Watchdog)
+    panic::finish(message.as_str())
 }

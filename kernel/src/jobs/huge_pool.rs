@@ -139,21 +139,21 @@ pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> 
         grow(pool, request)
     } else {
         pool.set_wanted(request.wanted);
-        shrink(pool, total - request.wanted);
+        shrink(pool);
         Ok(Resized { total: pool.total(), shortage: None, stats: Stats::default() })
     };
     IS_BUSY.store(false, SeqCst);
     result
 }
 
-/// Gives free pages back, from the node that has most of them first.
-fn shrink(pool: &HugePool, mut too_many: u64) {
+/// Gives free pages back that are not wanted, from the node that has most of
+/// them first. Pages may be given back to the pool meanwhile: until there are
+/// none.
+fn shrink(pool: &HugePool) {
     let mut by_free: Vec<(u64, usize)> =
         pool.count().nodes.iter().enumerate().map(|(node, count)| (count.pool_free, node)).collect();
     by_free.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, node) in by_free {
-        too_many -= pool.shrink(node, too_many);
-    }
+    while by_free.iter().map(|(_, node)| pool.shed(*node)).sum::<u64>() > 0 {}
 }
 
 fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {

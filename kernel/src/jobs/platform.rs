@@ -13,6 +13,7 @@ use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 use super::helpers;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
+use crate::debug::backtrace::frame_pointer;
 use crate::debug::trace;
 use crate::platform::nodes;
 use crate::sched::{self, Thread};
@@ -26,6 +27,18 @@ static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// Jobs that were traced so far.
 static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
+
+/// Most threads for a job that the running thread calls, by the room that is
+/// left on its stack: the tables of a larger job would overflow it.
+fn threads_by_stack() -> usize {
+    /// Threads whose tables fit on every thread's stack.
+    const FEW: usize = 128;
+    /// Bytes that the tables of a job on more threads take, when it fails and is undone (measured: 181 KiB), and what
+    /// its thread functions need.
+    const ROOM_FOR_MANY: u64 = 216 << 10;
+    let room = frame_pointer().saturating_sub(sched::current().stack_bottom());
+    if room < ROOM_FOR_MANY { FEW } else { ktask::MAX_WORKERS }
+}
 
 impl Platform for Kernel {
     type Thread = Arc<Thread>;
@@ -163,10 +176,11 @@ impl Platform for Kernel {
     }
 
     fn max_threads(&self) -> usize {
-        match KTASK_MAX_THREADS.get() {
+        let limit = match KTASK_MAX_THREADS.get() {
             0 => ktask::MAX_WORKERS,
             limit => limit as usize,
-        }
+        };
+        limit.min(threads_by_stack())
     }
 
     fn enabled(&self) -> bool {

@@ -11,14 +11,21 @@ use runqueue::CpuMask;
 
 use crate::arch::{cpu, percpu, tsc};
 use crate::mm::zero;
+use crate::sched::wait::WaitQueue;
 use crate::sched::{self, SpawnError};
 
-/// Blocks to clear, and who is there.
+/// How long a thread looks for the others before it sleeps until they are there: longer than they take where each has a
+/// CPU of the host, and short where hundreds share a few.
+const LOOK_NS: u64 = 300_000;
+
+/// Blocks to clear, and the threads that are to do it.
 struct Loop {
     blocks: Vec<Pfn>,
     len_pages: u64,
     /// Threads that have not come to the start.
     missing: AtomicUsize,
+    /// Those that have come and sleep.
+    waiting: WaitQueue,
     /// Start and end of each thread's part.
     times_ns: Vec<spin::Once<(u64, u64)>>,
 }
@@ -35,6 +42,7 @@ pub unsafe fn clear(blocks: Vec<Pfn>, order: u8, threads: usize) -> Result<Stats
         blocks,
         len_pages: order_pages(order),
         missing: AtomicUsize::new(cpus.len()),
+        waiting: WaitQueue::new(),
         times_ns: cpus.iter().map(|_| spin::Once::new()).collect(),
     });
     let mut started = Vec::new();
@@ -47,7 +55,7 @@ pub unsafe fn clear(blocks: Vec<Pfn>, order: u8, threads: usize) -> Result<Stats
             Err(error) => {
                 failed = Some(error);
                 // Those that have started are not to wait for it.
-                shared.missing.fetch_sub(1, SeqCst);
+                shared.has_come();
             }
         }
     }
@@ -56,16 +64,26 @@ pub unsafe fn clear(blocks: Vec<Pfn>, order: u8, threads: usize) -> Result<Stats
 }
 
 impl Loop {
+    /// One thread has come to the start, or never will.
+    fn has_come(&self) {
+        if self.missing.fetch_sub(1, SeqCst) == 1 {
+            self.waiting.wake_all();
+        }
+    }
+
     /// Clears part number `part`, once all threads are there.
     ///
     /// # Safety
     /// The blocks are the caller's, and nobody else has this part.
     unsafe fn run(&self, part: usize) {
-        self.missing.fetch_sub(1, SeqCst);
-        while self.missing.load(SeqCst) > 0 {
-            // Each on a CPU of its own and about to come: a wake-up would count as clearing.
+        self.has_come();
+        let all_are_there = || self.missing.load(SeqCst) == 0;
+        // Each on a CPU of its own and about to come: a wake-up would count as clearing.
+        let look_until_ns = tsc::now_ns() + LOOK_NS;
+        while !all_are_there() && tsc::now_ns() < look_until_ns {
             cpu::relax();
         }
+        self.waiting.wait_until(all_are_there);
         let start_ns = tsc::now_ns();
         let share = |part: usize| part * self.blocks.len() / self.times_ns.len();
         for block in &self.blocks[share(part)..share(part + 1)] {
@@ -85,8 +103,8 @@ impl Loop {
         stats.units = self.blocks.len() as u64;
         stats.chunks = stats.threads_used as u64;
         stats.local_chunks = stats.chunks;
-        stats.wall_ns = last_end_ns - start_ns;
-        stats.cpu_ns = times().map(|(start, end)| end - start).sum();
+        stats.wall_ns = last_end_ns.saturating_sub(start_ns);
+        stats.cpu_ns = times().map(|(start, end)| end.saturating_sub(start)).sum();
         stats.spread_ns = last_end_ns - first_end_ns;
         stats
     }

@@ -219,7 +219,7 @@ fn time_huge_pool(rows: &mut Vec<Row>) {
         let resized = huge_pool::resize(size, whole_pool(count, Some(threads)));
         let held = resized.as_ref().map_or(0, |resized| resized.total);
         let emptied = huge_pool::resize(size, whole_pool(0, None));
-        let wall_ns = tsc::now_ns() - start_ns;
+        let wall_ns = tsc::since_ns(start_ns);
         if let Err(error) = &resized {
             warning(format_args!("huge-pool: {error}"));
         }

@@ -211,7 +211,7 @@ pub fn restart_fault_count() {
 /// The first step: takes over from early allocation, which must not be used any
 /// more, and initialises as many sections as give the boot enough free memory.
 pub fn init_early(early: &EarlyMemory) -> Result<(), SectionError> {
-    let layout = LAYOUT.call_once(|| Layout::new(&early.map, early.remaining(), nodes::nodes()));
+    let layout = LAYOUT.call_once(|| Layout::new(early.map, early.remaining(), nodes::nodes()));
     let zones = pages::init(layout, array(layout.end()));
     zones.mark_section_heads(layout);
     let progress = PROGRESS.call_once(|| Progress::new(layout));

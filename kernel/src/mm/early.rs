@@ -9,7 +9,7 @@ use firmware::nodes::NodeMemory;
 
 use super::space;
 use crate::arch::paging::{self, MapError, PAGE_BYTES, PageTables, Rights};
-use crate::arch::{pvh, smp};
+use crate::arch::{BootCell, pvh, smp};
 use crate::platform::nodes;
 
 /// Page 0 stays out of use: null pointers, and the real mode vector table.
@@ -20,16 +20,23 @@ const REAL_MODE_LIMIT: u64 = 1 << 20;
 /// The machine's memory while it is handed out for good.
 pub struct EarlyMemory {
     /// The repaired firmware map.
-    pub map: MemoryMap,
-    frames: EarlyFrames,
+    pub map: &'static MemoryMap,
+    frames: &'static mut EarlyFrames,
     trampoline_page: Option<u64>,
 }
 
 impl EarlyMemory {
     /// Takes stock: everything usable but the kernel image, and one page below
     /// 1 MiB set aside for starting other CPUs.
-    pub fn new(map: MemoryMap) -> Self {
-        let mut frames = EarlyFrames::new(&map, FLOOR);
+    ///
+    /// # Safety
+    /// Once, on the boot CPU, while it is alone (invariant 17).
+    pub unsafe fn new(map: &'static MemoryMap) -> Self {
+        /// Too large for the boot stack.
+        static FRAMES: BootCell<EarlyFrames> = BootCell::new(EarlyFrames::EMPTY);
+        // SAFETY: once and alone, by the caller's promise.
+        let frames = unsafe { FRAMES.take() };
+        frames.fill(map, FLOOR);
         frames.reserve(paging::image_physical());
         let trampoline_page = frames.alloc(smp::TRAMPOLINE_BYTES, PAGE_BYTES, Some(REAL_MODE_LIMIT));
         // Low memory is scarce and some of it is the firmware's workspace: leave the rest alone.
@@ -76,11 +83,11 @@ impl EarlyMemory {
     /// Once, on the boot CPU, while it runs on the boot map.
     pub unsafe fn switch_to_own_tables(&mut self) -> Result<(), MapError> {
         let boot_tables = PageTables::active();
-        let frames = &mut self.frames;
+        let frames = &mut *self.frames;
         let mut alloc = || frames.alloc(PAGE_BYTES, PAGE_BYTES, Some(paging::BOOT_MAP_BYTES));
         let mut tables = PageTables::new(&mut alloc).ok_or(MapError::NoTableFrame)?;
         map_image(&mut tables, &boot_tables, &mut alloc)?;
-        map_physical(&mut tables, &self.map, &mut alloc)?;
+        map_physical(&mut tables, self.map, &mut alloc)?;
         // SAFETY: the image is mapped with the boot stack (but its guard page), and the physical map covers all
         // that early code reaches by physical address (invariant 11).
         unsafe { tables.activate() };

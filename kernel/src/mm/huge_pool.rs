@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use firmware::nodes::MAX_NODES;
 use frames::Pfn;
+use waiting::PoolSize;
 
 use super::huge::HugeSize;
 use super::page_stack::PageStack;
@@ -21,8 +22,8 @@ pub struct HugePool {
     free: [PageStack; MAX_NODES],
     /// Pages of the pool, free or in use, by node.
     total: [AtomicU64; MAX_NODES],
-    /// Pages that it should have. What is given back beyond leaves the pool.
-    wanted: AtomicU64,
+    /// Pages of all nodes, and those that there should be. What is given back beyond leaves the pool.
+    account: PoolSize,
 }
 
 static POOL_2M: HugePool = HugePool::new(HugeSize::Size2M);
@@ -42,13 +43,13 @@ impl HugePool {
             size,
             free: [const { PageStack::new() }; MAX_NODES],
             total: [const { AtomicU64::new(0) }; MAX_NODES],
-            wanted: AtomicU64::new(0),
+            account: PoolSize::new(),
         }
     }
 
     /// Pages of the pool, free or in use.
     pub fn total(&self) -> u64 {
-        self.total.iter().map(|total| total.load(SeqCst)).sum()
+        self.account.total()
     }
 
     /// Pages that nobody uses.
@@ -58,13 +59,13 @@ impl HugePool {
 
     /// Pages that the pool should have, as [`set_wanted`](Self::set_wanted) was told last.
     pub fn wanted(&self) -> u64 {
-        self.wanted.load(SeqCst)
+        self.account.wanted()
     }
 
     /// Says how many pages the pool should have. [`grow`](Self::grow) and
-    /// [`shrink`](Self::shrink) get it there.
+    /// [`shed`](Self::shed) get it there.
     pub fn set_wanted(&self, wanted: u64) {
-        self.wanted.store(wanted, SeqCst);
+        self.account.set_wanted(wanted);
     }
 
     /// Takes up to `count` pages from the allocator on `node`; returns how many
@@ -78,6 +79,7 @@ impl HugePool {
             let got = pages::alloc_bulk_on(node, self.size.order(), &mut batch[..len]);
             self.free[node].push_all(&batch[..got]);
             self.total[node].fetch_add(got as u64, SeqCst);
+            self.account.add(got as u64);
             taken += got as u64;
             if got < len {
                 break;
@@ -86,18 +88,32 @@ impl HugePool {
         taken
     }
 
-    /// Gives up to `count` free pages of `node` back to the allocator; returns
-    /// how many there were.
-    pub fn shrink(&self, node: usize, count: u64) -> u64 {
+    /// Gives up to `count` free pages of `node` back to the allocator, wanted or
+    /// not: what [`grow`](Self::grow) took in vain.
+    pub fn shrink(&self, node: usize, count: u64) {
+        self.give_back(node, count, |most| self.account.remove(most));
+    }
+
+    /// Gives free pages of `node` back to the allocator, as far as the pool has
+    /// more than are wanted; returns how many.
+    pub fn shed(&self, node: usize) -> u64 {
+        self.give_back(node, u64::MAX, |most| self.account.shed(most))
+    }
+
+    /// Gives up to `count` free pages of `node` back. `claim` takes up to so many
+    /// out of the account and returns how many; those for which there is no free
+    /// page are added again.
+    fn give_back(&self, node: usize, count: u64, claim: impl Fn(u64) -> u64) -> u64 {
         let mut batch = [Pfn(0); BATCH];
         let mut given = 0;
         while given < count {
-            let len = (count - given).min(BATCH as u64) as usize;
-            let got = self.free[node].pop_some(&mut batch[..len]);
-            self.total[node].fetch_sub(got as u64, SeqCst);
-            pages::free_bulk(&batch[..got], self.size.order());
-            given += got as u64;
-            if got < len {
+            let claimed = claim((count - given).min(BATCH as u64));
+            let got = self.free[node].pop_some(&mut batch[..claimed as usize]) as u64;
+            self.account.add(claimed - got);
+            self.total[node].fetch_sub(got, SeqCst);
+            pages::free_bulk(&batch[..got as usize], self.size.order());
+            given += got;
+            if got == 0 || got < claimed {
                 break;
             }
         }
@@ -119,7 +135,7 @@ impl HugePool {
     /// Gives back what [`take`](Self::take) gave.
     pub fn put(&self, page: Pfn) {
         let node = pages::node_of(page).expect("a huge page is memory");
-        if self.total() > self.wanted() {
+        if self.account.shed(1) == 1 {
             self.total[node].fetch_sub(1, SeqCst);
             pages::free(page, self.size.order());
         } else {

@@ -21,40 +21,68 @@ use crate::arch::paging::{Rights, STACKS_BASE};
 
 /// Pages of a thread's stack.
 pub const THREAD_STACK_PAGES: u64 = 16;
+/// Pages of the stack of a thread that runs jobs on more than 128 threads: a
+/// job keeps its tables on its caller's stack.
+const LARGE_STACK_PAGES: u64 = 64;
 /// Pages of a stack for double fault, NMI or machine check: enough for the
 /// panic path.
 const INTERRUPT_STACK_PAGES: u64 = 4;
 /// Address space of each stack.
-const SLOT_BYTES: u64 = 256 << 10;
+const SLOT_BYTES: u64 = 512 << 10;
 /// Slots in the part of the address space that is set aside.
 const MAX_SLOTS: u64 = 1 << 20;
 
 struct Stacks {
     next_slot: u64,
-    /// Thread stacks to be used again.
-    spare: Vec<u64>,
+    /// Thread stacks to be used again, by [`StackSize`].
+    spare: [Vec<u64>; 2],
 }
 
-static STACKS: IrqLock<Stacks> = IrqLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: Vec::new() });
+static STACKS: IrqLock<Stacks> =
+    IrqLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: [const { Vec::new() }; 2] });
+
+/// How large a thread's stack is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackSize {
+    /// [`THREAD_STACK_PAGES`].
+    Usual,
+    /// Enough for jobs on any number of threads.
+    Large,
+}
+
+impl StackSize {
+    const fn pages(self) -> u64 {
+        match self {
+            Self::Usual => THREAD_STACK_PAGES,
+            Self::Large => LARGE_STACK_PAGES,
+        }
+    }
+}
 
 /// A thread's stack. Dropped, it waits for the next thread.
 #[derive(Debug)]
 pub struct Stack {
     top: u64,
+    size: StackSize,
 }
 
 impl Stack {
-    /// A stack of [`THREAD_STACK_PAGES`].
-    pub fn new() -> Option<Self> {
-        let spare = STACKS.lock().spare.pop();
-        spare.map(|top| Self { top }).or_else(Self::new_unused)
+    /// A stack of `size`.
+    pub fn new(size: StackSize) -> Option<Self> {
+        let spare = STACKS.lock().spare[size as usize].pop();
+        spare.map(|top| Self { top, size }).or_else(|| Self::new_unused(size))
     }
 
-    /// As [`new`](Self::new), one that nobody ran on before.
-    pub fn new_unused() -> Option<Self> {
-        // SAFETY: who allocated the frames has them to itself (invariant 12), as many as it says.
-        let clear = |frames| unsafe { zero::zero_frames(frames, THREAD_STACK_PAGES) };
-        Some(Self { top: map_new(THREAD_STACK_PAGES, clear)? })
+    /// As [`new`](Self::new), one that no thread ran on before.
+    pub fn new_unused(size: StackSize) -> Option<Self> {
+        // SAFETY: the caller of `prepare` has just allocated the frames (invariant 12), as many as are cleared.
+        let clear = |frames| unsafe { zero::zero_frames(frames, size.pages()) };
+        Some(Self { top: map_new(size.pages(), clear)?, size })
+    }
+
+    /// Its lowest address.
+    pub fn bottom(&self) -> u64 {
+        self.top - self.size.pages() * PAGE_SIZE
     }
 
     /// One past its highest address; 16-aligned.
@@ -66,13 +94,13 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // Room was made when the stack was: this cannot allocate.
-        STACKS.lock().spare.push(self.top);
+        STACKS.lock().spare[self.size as usize].push(self.top);
     }
 }
 
 /// A stack of [`THREAD_STACK_PAGES`] that is never given back; returns its top.
 pub fn new_permanent() -> Option<u64> {
-    Stack::new_unused().map(|stack| ManuallyDrop::new(stack).top)
+    Stack::new_unused(StackSize::Usual).map(|stack| ManuallyDrop::new(stack).top)
 }
 
 /// A stack for double fault, NMI or machine check, which is never given back; returns its top. Hardly ever run on, it is
@@ -91,8 +119,10 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
             return None;
         }
         // Room for every stack there is, so that dropping one never allocates.
-        let room = (slot + 1) as usize - stacks.spare.len();
-        stacks.spare.try_reserve(room).ok()?;
+        for spare in &mut stacks.spare {
+            let room = (slot + 1) as usize - spare.len();
+            spare.try_reserve(room).ok()?;
+        }
         stacks.next_slot += 1;
         slot
     };
@@ -105,12 +135,6 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
         return None;
     }
     Some(top)
-}
-
-/// Lowest address of the stack that the calling thread runs on.
-pub fn bottom_of_current() -> u64 {
-    let here = crate::debug::backtrace::frame_pointer();
-    here.next_multiple_of(SLOT_BYTES) - THREAD_STACK_PAGES * PAGE_SIZE
 }
 
 /// Whether `address`, which faulted, is below a stack: an overflow.

@@ -35,6 +35,8 @@ static CHOSEN: [AtomicU8; EXTENT_CLASSES] =
 /// Bytes per second of each method on extents of one length; `None` for methods
 /// that the CPU has not.
 type Rates = [Option<u64>; ClearMethod::ALL.len()];
+/// The methods to measure, in the order of [`ClearMethod::ALL`].
+type Candidates = [Option<ClearMethod>; ClearMethod::ALL.len()];
 
 /// The method in use for extents of `len_pages`.
 pub fn method(len_pages: u64) -> ClearMethod {
@@ -49,8 +51,21 @@ pub fn method(len_pages: u64) -> ClearMethod {
     ClearMethod::ALL[usize::from(CHOSEN[class].load(SeqCst))]
 }
 
+/// Takes the method that `zero.method` names into use, if this CPU has it: from
+/// then on no other one is executed.
+pub fn apply_parameter() {
+    if let Some(wanted) = wanted_by_parameter() {
+        CHOSEN.iter().for_each(|chosen| chosen.store(wanted as u8, SeqCst));
+    } else if ZERO_METHOD.get_index() != 0 {
+        warning(format_args!(
+            "zero.method: {} is not there, or cpu.disable rules it out; the fastest other one is used",
+            ZERO_METHOD.get()
+        ));
+    }
+}
+
 /// Measures all methods on warm memory and chooses the fastest for each length
-/// of extent, or the one that `zero.method` names if this CPU has it. Without
+/// of extent; only the one that `zero.method` names, if this CPU has it. Without
 /// memory to measure on, the choice stays as it is.
 pub fn calibrate() {
     let order = order_for_pages(SAMPLE_PAGES).expect("the sample is no larger than the largest block");
@@ -59,21 +74,25 @@ pub fn calibrate() {
         return;
     };
     // The host may back memory at its first touch: not on our time.
-    clear_sample(sample, ClearMethod::Stosq, SAMPLE_PAGES);
-    let rates = EXTENT_PAGES.map(|extent_pages| measure(sample, extent_pages));
+    clear_sample(sample, method(SAMPLE_PAGES), SAMPLE_PAGES);
+    let wanted = wanted_by_parameter();
+    let candidates = core::array::from_fn(|index| {
+        let method = ClearMethod::ALL[index];
+        (method.is_available() && wanted.is_none_or(|wanted| wanted == index)).then_some(method)
+    });
+    let rates = EXTENT_PAGES.map(|extent_pages| measure(sample, extent_pages, &candidates));
     pages::free(sample, order);
 
-    let wanted = wanted_by_parameter();
     for ((rates, chosen), extent_pages) in rates.iter().zip(&CHOSEN).zip(EXTENT_PAGES) {
         let fastest = (0..rates.len()).max_by_key(|index| rates[*index]).expect("there are methods");
-        let choice = wanted.unwrap_or(fastest);
-        chosen.store(choice as u8, SeqCst);
-        log::debug!("zeroing: extents of {} KiB by {}", extent_pages * 4, ClearMethod::ALL[choice].name());
+        chosen.store(fastest as u8, SeqCst);
+        log::debug!("zeroing: extents of {} KiB by {}", extent_pages * 4, ClearMethod::ALL[fastest].name());
     }
     report(&rates[EXTENT_CLASSES - 1], usize::from(CHOSEN[EXTENT_CLASSES - 1].load(SeqCst)));
 }
 
-fn measure(sample: Pfn, extent_pages: u64) -> Rates {
+/// The rates of `candidates` on extents of `extent_pages`.
+fn measure(sample: Pfn, extent_pages: u64, candidates: &Candidates) -> Rates {
     let bytes = SAMPLE_PAGES * PAGE_SIZE;
     let round = |method| {
         let start = tsc::ticks();
@@ -81,7 +100,7 @@ fn measure(sample: Pfn, extent_pages: u64) -> Rates {
         let ns = tsc::ticks_to_ns(tsc::ticks() - start).max(1);
         (u128::from(bytes) * 1_000_000_000 / u128::from(ns)) as u64
     };
-    let mut rates = ClearMethod::ALL.map(|method| method.is_available().then(|| round(method)));
+    let mut rates = candidates.map(|method| method.map(round));
     let best = rates.iter().flatten().copied().max().unwrap_or(0);
     for (rate, method) in rates.iter_mut().zip(ClearMethod::ALL) {
         if let Some(rate) = rate.as_mut().filter(|rate| **rate > best / HOPELESS) {
@@ -101,17 +120,11 @@ fn clear_sample(sample: Pfn, method: ClearMethod, extent_pages: u64) {
     }
 }
 
+/// The method that `zero.method` names, if it may be used.
 fn wanted_by_parameter() -> Option<usize> {
     // Choice 0 is `auto`.
     let index = ZERO_METHOD.get_index().checked_sub(1)?;
-    if !ClearMethod::ALL[index].is_available() {
-        warning(format_args!(
-            "zero.method: this cpu has no {}; the fastest it has is used",
-            ZERO_METHOD.get()
-        ));
-        return None;
-    }
-    Some(index)
+    ClearMethod::ALL[index].is_available().then_some(index)
 }
 
 fn report(rates: &Rates, chosen: usize) {

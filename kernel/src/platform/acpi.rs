@@ -1,358 +1,203 @@
-//! ACPI tables, walked by the `acpi` crate after every table was checked.
+//! The machine as the ACPI tables tell it, or the MP tables where there is no
+//! MADT.
 //!
-//! The crate trusts what it reads: a table entry of length 0 makes its
-//! iterator run for ever, a wild pointer faults. So first all tables are
-//! checked as byte slices (`firmware::acpi`), and the crate's handler answers a
-//! request for memory that is not the firmware's with a page of zeros.
+//! Finding the tables, checking and reading them is `firmware`'s, on bytes,
+//! where it is tested. What is of fixed layout the `acpi` crate describes.
 
-use core::fmt;
-use core::pin::Pin;
-use core::ptr::NonNull;
+use core::fmt::Display;
 
-use acpi::sdt::fadt::Fadt;
+use acpi::AcpiTable;
 use acpi::sdt::hpet::HpetTable;
-use acpi::sdt::madt::{Madt, MadtEntry};
-use acpi::{AcpiTables, Handler, PciAddress, PhysicalMapping};
-use firmware::acpi::{TableError, check_madt, check_rsdp, check_sdt, sleep_state_s5};
 use firmware::affinity::{Slit, Srat};
-use firmware::cpus::{CpuList, MadtCpu};
-use firmware::isa_irq::{self, IoApic, Override};
+use firmware::cpus::{ApicMode, CpuList, MadtCpu};
+use firmware::isa_irq::Interrupts;
+use firmware::madt::Madt;
 use firmware::memmap::MemoryMap;
+use firmware::mp::MpTables;
 use firmware::nodes::Nodes;
+use firmware::registers::may_be_at;
+use firmware::root::{Problem, RootReport, TableName, Tables, read_table};
 use params::registry::SMP_MAX_CPUS;
 
-use super::{SERIAL_ROUTE, Topology};
-use crate::arch::{exit, paging};
+use super::memory::FirmwareMemory;
+use super::{Topology, fixed_hardware};
+use crate::arch::cpu;
 use crate::console::warning;
 
-/// Where PC firmware may keep the root pointer and small tables although the
-/// memory map does not mention the area.
-const BIOS_AREA: core::ops::Range<u64> = 0xe_0000..0x10_0000;
-/// Longer tables than this are not believed.
-const MAX_TABLE_BYTES: u64 = 1 << 20;
-const RSDP_BYTES: u64 = 36;
+const MADT: [u8; 4] = *b"APIC";
 
-/// Why the tables cannot be used.
-pub enum Problem {
-    /// Neither the loader nor a search found a root pointer.
-    NoRootPointer,
-    /// A table's address is outside the firmware's memory.
-    OutOfReach {
-        /// Which.
-        table: &'static str,
-        /// Its physical address.
-        address: u64,
-    },
-    /// A table is damaged.
-    Damaged {
-        /// Which.
-        table: &'static str,
-        /// How.
-        error: TableError,
-    },
-    /// A table that is needed is not there.
-    Missing(&'static str),
+/// Reads the tables that the loader's root pointer, or a search, leads to.
+/// Damaged tables cost what they would have told.
+pub fn read(rsdp: Option<u64>, map: &MemoryMap) -> Topology {
+    let memory = FirmwareMemory { map };
+    let tables = Tables::find(memory, rsdp).map(|(tables, report)| {
+        warn_of(&tables, report);
+        tables
+    });
+    let madt = tables.and_then(|tables| find_madt(&tables));
+    let (cpus, interrupts) = match madt {
+        Ok(madt) => {
+            let interrupts = Interrupts::collect(madt.io_apics(), madt.overrides(), map);
+            (collect_cpus(madt.cpus(), "MADT's"), interrupts)
+        }
+        Err(problem) => read_mp_tables(memory, problem),
+    };
+    let misplaced = interrupts.misplaced().count();
+    if let Some(io_apic) = interrupts.misplaced().next() {
+        warning(format_args!(
+            "the registers of {misplaced} i/o apics cannot be where the firmware says, {:#x} the first; not used",
+            io_apic.address
+        ));
+    }
+    if interrupts.left_out() > 0 {
+        warning(format_args!("{} i/o apics and overrides are too many and not used", interrupts.left_out()));
+    }
+    let mut topology = Topology { cpus, interrupts, pm_timer: None, hpet: None, nodes: Nodes::single() };
+    if let Ok(tables) = tables {
+        topology.pm_timer = read_fixed_hardware(memory, &tables, &topology.interrupts);
+        topology.hpet = read_hpet(&tables, map);
+        topology.nodes = read_nodes(&tables, map, &topology.cpus);
+    }
+    topology
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRootPointer => write!(f, "no root pointer found"),
-            Self::OutOfReach { table, address } => {
-                write!(f, "the {table} at {address:#x} is outside the firmware's memory")
+/// Warns of what is wrong on the way to the tables.
+fn warn_of(tables: &Tables<'_, FirmwareMemory<'_>>, report: RootReport) {
+    if let Some(problem) = report.named {
+        warning(format_args!("acpi: {problem}; using a root pointer that was searched for"));
+    }
+    if let Some(problem) = report.xsdt {
+        warning(format_args!("acpi: {problem}; using the RSDT"));
+    }
+    if let Some(problem) = tables.unreachable() {
+        warning(format_args!("acpi: {problem}"));
+    }
+}
+
+/// A table of the `acpi` crate that any bytes of its size are a value of.
+///
+/// # Safety
+/// The type is packed and made of integers.
+unsafe trait Plain: AcpiTable {}
+// SAFETY: `repr(C, packed)`; the header, integers, and an address made of integers.
+unsafe impl Plain for HpetTable {}
+
+/// Views a checked table as a `T`; `None` if it is too short.
+fn typed<T: Plain>(table: &[u8]) -> Option<&T> {
+    const { assert!(align_of::<T>() == 1) };
+    let bytes = table.get(..size_of::<T>())?;
+    // SAFETY: as many bytes as a `T` has, which needs no alignment and may be any bytes (`Plain`).
+    Some(unsafe { &*bytes.as_ptr().cast::<T>() })
+}
+
+fn find_madt<'a>(tables: &Tables<'a, FirmwareMemory<'a>>) -> Result<Madt<'a>, Problem> {
+    let table = TableName::Signature(MADT);
+    Madt::parse(tables.find_table(MADT)?).map_err(|error| Problem::Damaged { table, error })
+}
+
+/// Reads the MP tables, as `problem` keeps the MADT from being used. Machines
+/// without ACPI are in order; one CPU on any machine is worth a line.
+fn read_mp_tables(memory: FirmwareMemory<'_>, problem: Problem) -> (CpuList, Interrupts) {
+    match MpTables::find(memory) {
+        Ok(tables) => {
+            let cpus = collect_cpus(tables.cpus(), "mp tables'");
+            let named = cpus.found();
+            if matches!(problem, Problem::NoRootPointer | Problem::Missing(_)) {
+                // Why there may be fewer than are plugged in.
+                let few = if named == 1 { "; such tables may name only the first of a package" } else { "" };
+                log::info!("acpi: {problem}; using the mp tables, which name {named} cpu(s){few}");
+            } else {
+                warning(format_args!("acpi: {problem}; using the mp tables, which name {named} cpu(s)"));
             }
-            Self::Damaged { table, error } => write!(f, "{table}: {error}"),
-            Self::Missing(table) => write!(f, "there is no {table}"),
+            (cpus, Interrupts::collect(tables.io_apics(), tables.overrides(), memory.map))
+        }
+        Err(error) => {
+            warning(format_args!("acpi: {problem}; mp tables: {error}; going on with one CPU"));
+            let (cpus, _) = CpuList::collect([], cpu::apic_id(), apic_mode(), 1);
+            (cpus, Interrupts::NONE)
         }
     }
 }
 
-/// Reads the tables that the loader's `rsdp` (or a search) leads to.
-pub fn read(rsdp: Option<u64>, map: &MemoryMap, boot_apic_id: u32) -> Result<Topology, Problem> {
-    let memory = FirmwareMemory { map };
-    let rsdp = rsdp.or_else(|| search_rsdp(memory)).ok_or(Problem::NoRootPointer)?;
-    check_roots(memory, rsdp)?;
-    // SAFETY: the root pointer and the root table it leads to were just checked to be whole and in reach; the
-    // handler answers every other request with memory that may be read.
-    let tables = unsafe { AcpiTables::from_rsdp(memory, rsdp as usize) }
-        .map_err(|_| Problem::Missing("root pointer that the acpi crate takes"))?;
-
-    let cpus = read_cpus(memory, &tables, boot_apic_id)?;
-    let pm_timer = read_fixed_hardware(memory, &tables);
-    let hpet = checked::<HpetTable>(memory, &tables, "HPET").map(|table| table.get().base_address.address);
-    let nodes = read_nodes(memory, &tables, &cpus);
-    Ok(Topology { cpus, pm_timer, hpet: hpet.filter(|address| *address != 0), nodes })
+fn apic_mode() -> ApicMode {
+    if cpu::features().x2apic { ApicMode::X2Apic } else { ApicMode::XApic }
 }
 
-fn search_rsdp(memory: FirmwareMemory<'_>) -> Option<u64> {
-    BIOS_AREA
-        .step_by(16)
-        .find(|address| memory.bytes(*address, RSDP_BYTES).is_some_and(|bytes| check_rsdp(bytes).is_ok()))
+fn collect_cpus(cpus: impl Iterator<Item = MadtCpu>, whose: impl Display) -> CpuList {
+    let (list, report) = CpuList::collect(cpus, cpu::apic_id(), apic_mode(), SMP_MAX_CPUS.get() as usize);
+    if report.is_suspicious() {
+        warning(format_args!("acpi: the {whose} list of cpus is odd: {report}"));
+    }
+    if report.over_limit > 0 {
+        warning(format_args!(
+            "{} of {} cpus used: this kernel has room for no more",
+            report.listed, report.found
+        ));
+    }
+    log::debug!("{report}");
+    list
 }
 
-fn check_roots(memory: FirmwareMemory<'_>, rsdp: u64) -> Result<(), Problem> {
-    let bytes =
-        memory.bytes(rsdp, RSDP_BYTES).ok_or(Problem::OutOfReach { table: "root pointer", address: rsdp })?;
-    let info = check_rsdp(bytes).map_err(|error| Problem::Damaged { table: "root pointer", error })?;
-    let (table, address, signature) = match info.revision {
-        0 => ("RSDT", u64::from(info.rsdt), *b"RSDT"),
-        // What is missing reads as address 0, which is out of reach.
-        _ => ("XSDT", info.xsdt.unwrap_or(0), *b"XSDT"),
-    };
-    let bytes = memory.bytes_from(address).ok_or(Problem::OutOfReach { table, address })?;
-    check_sdt(bytes, Some(signature)).map_err(|error| Problem::Damaged { table, error })?;
-    Ok(())
+/// Finds the HPET's registers.
+fn read_hpet(tables: &Tables<'_, FirmwareMemory<'_>>, map: &MemoryMap) -> Option<u64> {
+    const REGISTERS_BYTES: u64 = 0x400;
+    const REGISTERS_ALIGN: u64 = 8;
+    const MEMORY_SPACE: u8 = 0;
+    let table: &HpetTable = typed(optional(tables, *b"HPET")?)?;
+    let (space, address) = (table.base_address.address_space, table.base_address.address);
+    if space != MEMORY_SPACE || !may_be_at(address, REGISTERS_BYTES, REGISTERS_ALIGN, map) {
+        warning(format_args!(
+            "acpi: the hpet's registers cannot be at {address:#x} of address space {space}; it is not used"
+        ));
+        return None;
+    }
+    Some(address)
 }
 
-/// The table `T`, if there is one and it is whole; a damaged one is warned of.
-fn checked<'a, T: acpi::AcpiTable>(
-    memory: FirmwareMemory<'a>,
-    tables: &AcpiTables<FirmwareMemory<'a>>,
-    name: &'static str,
-) -> Option<PhysicalMapping<FirmwareMemory<'a>, T>> {
-    let table = tables.find_table::<T>()?;
-    match memory.bytes_from(table.physical_start as u64).map(|bytes| check_sdt(bytes, None)) {
-        Some(Ok(_)) => Some(table),
-        Some(Err(error)) => {
-            warning(format_args!("acpi: {}; it is not used", Problem::Damaged { table: name, error }));
+/// The first sound table with this signature; a damaged one is warned of.
+fn optional<'a>(tables: &Tables<'a, FirmwareMemory<'a>>, signature: [u8; 4]) -> Option<&'a [u8]> {
+    match tables.find_table(signature) {
+        Ok(table) => Some(table),
+        Err(Problem::Missing(_)) => None,
+        Err(problem) => {
+            warning(format_args!("acpi: {problem}; it is not used"));
             None
         }
-        None => None,
-    }
-}
-
-fn read_cpus(
-    memory: FirmwareMemory<'_>,
-    tables: &AcpiTables<FirmwareMemory<'_>>,
-    boot_apic_id: u32,
-) -> Result<CpuList, Problem> {
-    let madt = tables.find_table::<Madt>().ok_or(Problem::Missing("MADT"))?;
-    let address = madt.physical_start as u64;
-    let bytes = memory.bytes_from(address).ok_or(Problem::OutOfReach { table: "MADT", address })?;
-    check_madt(bytes).map_err(|error| Problem::Damaged { table: "MADT", error })?;
-
-    const ENABLED: u32 = 1 << 0;
-    const ONLINE_CAPABLE: u32 = 1 << 1;
-    let cpu = |apic_id: u32, flags: u32, x2apic| MadtCpu {
-        apic_id,
-        enabled: flags & ENABLED != 0,
-        online_capable: flags & ONLINE_CAPABLE != 0,
-        x2apic,
-    };
-    let entries = madt.get();
-    let cpus = entries.entries().filter_map(|entry| match entry {
-        MadtEntry::LocalApic(entry) => Some(cpu(entry.apic_id.into(), entry.flags, false)),
-        MadtEntry::LocalX2Apic(entry) => Some(cpu(entry.x2apic_id, entry.flags, true)),
-        _ => None,
-    });
-    let (list, report) = CpuList::collect(cpus, boot_apic_id, SMP_MAX_CPUS.get() as usize);
-    if report.is_suspicious() {
-        warning(format_args!("acpi: the MADT's list of cpus is odd: {report}"));
-    }
-    log::debug!("madt: {report}");
-    read_serial_route(entries, memory.map);
-    Ok(list)
-}
-
-/// ISA interrupt of COM1.
-const COM1_IRQ: u8 = 4;
-
-/// Finds out how the first serial port's interrupt arrives. Only who wants to read from the port minds its absence, so
-/// that is the one to warn.
-fn read_serial_route(madt: Pin<&Madt>, map: &MemoryMap) {
-    let io_apics = madt.entries().filter_map(|entry| match entry {
-        MadtEntry::IoApic(entry) => {
-            Some(IoApic { address: entry.io_apic_address, first_gsi: entry.global_system_interrupt_base })
-        }
-        _ => None,
-    });
-    let overrides = madt.entries().filter_map(|entry| match entry {
-        MadtEntry::InterruptSourceOverride(entry) => Some(Override {
-            bus: entry.bus,
-            irq: entry.irq,
-            gsi: entry.global_system_interrupt,
-            flags: entry.flags,
-        }),
-        _ => None,
-    });
-    match isa_irq::route(COM1_IRQ, io_apics, overrides, map) {
-        Ok(route) => {
-            SERIAL_ROUTE.call_once(|| route);
-        }
-        Err(error) => log::debug!("acpi: interrupt of com1: {error}"),
     }
 }
 
 /// Reads SRAT and SLIT. Without a sound SRAT the machine is one node; without a
 /// sound SLIT all nodes are equally far apart.
-fn read_nodes(memory: FirmwareMemory<'_>, tables: &AcpiTables<FirmwareMemory<'_>>, cpus: &CpuList) -> Nodes {
-    // The acpi crate reads these two wrongly: it only finds them.
-    let find = |signature: &str| {
-        let header = tables.table_headers().find(|(_, header)| header.signature.as_str() == signature)?;
-        memory.bytes_from(header.0 as u64)
+fn read_nodes(tables: &Tables<'_, FirmwareMemory<'_>>, map: &MemoryMap, cpus: &CpuList) -> Nodes {
+    let damaged = |signature, error| {
+        let problem = Problem::Damaged { table: TableName::Signature(signature), error };
+        warning(format_args!("acpi: {problem}; it is not used"));
     };
-    let unless_damaged = |table, problem: TableError, what_instead| {
-        let problem = Problem::Damaged { table, error: problem };
-        warning(format_args!("acpi: {problem}; {what_instead}"));
-    };
-    let srat = find("SRAT").map(Srat::parse);
-    let Some(Ok(srat)) = srat else {
-        if let Some(Err(error)) = srat {
-            unless_damaged("SRAT", error, "taking all memory for one node");
+    let Some(srat) = optional(tables, *b"SRAT") else { return Nodes::single() };
+    let srat = match Srat::parse(srat) {
+        Ok(srat) => srat,
+        Err(error) => {
+            damaged(*b"SRAT", error);
+            return Nodes::single();
         }
-        return Nodes::single();
     };
-    let slit = match find("SLIT").map(Slit::parse) {
-        Some(Err(error)) => {
-            unless_damaged("SLIT", error, "taking all nodes for equally far apart");
-            None
-        }
-        Some(Ok(slit)) => Some(slit),
-        None => None,
-    };
-    let (nodes, report) = Nodes::collect(srat, slit, memory.map, cpus);
+    let slit = optional(tables, *b"SLIT").map(Slit::parse);
+    let slit = slit.and_then(|slit| slit.map_err(|error| damaged(*b"SLIT", error)).ok());
+    let (nodes, report) = Nodes::collect(srat, slit, map, cpus);
     if report.is_suspicious() {
         warning(format_args!("acpi: the SRAT is odd: {report}"));
     }
     nodes
 }
 
-/// Reads the FADT and the DSDT it leads to: how to switch the machine off, and
-/// the PM timer. Neither is needed, so what is missing is left out.
+/// Reads what the FADT, the DSDT and the SSDTs tell of the fixed hardware: how to switch the machine off, its events,
+/// and the PM timer. None is needed, so what is missing is left out.
 fn read_fixed_hardware(
     memory: FirmwareMemory<'_>,
-    tables: &AcpiTables<FirmwareMemory<'_>>,
+    tables: &Tables<'_, FirmwareMemory<'_>>,
+    interrupts: &Interrupts,
 ) -> Option<(u16, bool)> {
-    let fadt = checked::<Fadt>(memory, tables, "FADT")?;
-    // The fields read here are within the 116 bytes of ACPI 1.0's table.
-    if fadt.region_length < 116 {
-        return None;
-    }
-    let fadt = fadt.get();
-    let port = |block: u32| u16::try_from(block).ok().filter(|port| *port != 0);
-
-    let dsdt = memory.bytes_from(u64::from(fadt.dsdt_address));
-    let dsdt = dsdt.and_then(|bytes| Some(&bytes[..check_sdt(bytes, Some(*b"DSDT")).ok()?.length as usize]));
-    if let (Some(control), Some((sleep_type, _))) =
-        (port(fadt.pm1a_control_block), dsdt.and_then(sleep_state_s5))
-    {
-        exit::set_acpi_power_off(control, sleep_type);
-    }
-    let flags = fadt.flags;
-    Some((port(fadt.pm_timer_block)?, flags.pm_timer_is_32_bit()))
-}
-
-/// The parts of physical memory that firmware tables may be in, read-only.
-#[derive(Clone, Copy)]
-struct FirmwareMemory<'a> {
-    map: &'a MemoryMap,
-}
-
-impl<'a> FirmwareMemory<'a> {
-    /// The `len_bytes` at `address`, if all are in reach.
-    fn bytes(self, address: u64, len_bytes: u64) -> Option<&'static [u8]> {
-        let end = address.checked_add(len_bytes)?;
-        let regions = self.map.regions().iter().map(|region| region.start..region.end);
-        // Tables are in memory that the map lists, of whatever kind; none reaches over a border.
-        let is_known = regions.chain([BIOS_AREA]).any(|known| known.start <= address && end <= known.end);
-        if address == 0 || end > paging::BOOT_MAP_BYTES || !is_known {
-            return None;
-        }
-        // SAFETY:
-        // 1. The range is below 4 GiB, so the boot map maps it (invariant 13), and non-zero.
-        // 2. It is memory that the firmware's map lists; nobody writes it while tables are read: this runs once,
-        //    alone, before any page frame is handed out.
-        Some(unsafe {
-            core::slice::from_raw_parts(paging::phys_to_virt(address) as *const u8, len_bytes as usize)
-        })
-    }
-
-    /// All bytes from `address` to the end of its region, at most
-    /// [`MAX_TABLE_BYTES`].
-    fn bytes_from(self, address: u64) -> Option<&'static [u8]> {
-        let region = self.map.regions().iter().find(|region| (region.start..region.end).contains(&address));
-        let end = match region {
-            Some(region) => region.end.min(paging::BOOT_MAP_BYTES),
-            None if BIOS_AREA.contains(&address) => BIOS_AREA.end,
-            None => return None,
-        };
-        self.bytes(address, end.checked_sub(address)?.min(MAX_TABLE_BYTES))
-    }
-}
-
-/// What a request out of reach gets: no table has this signature.
-#[repr(C, align(4096))]
-struct Zeros([u8; 4096]);
-
-static ZEROS: Zeros = Zeros([0; 4096]);
-
-impl Handler for FirmwareMemory<'_> {
-    unsafe fn map_physical_region<T>(
-        &self,
-        physical_address: usize,
-        size: usize,
-    ) -> PhysicalMapping<Self, T> {
-        const { assert!(size_of::<T>() <= size_of::<Zeros>()) };
-        let wanted = size.max(size_of::<T>()) as u64;
-        let (start, len) = match self.bytes(physical_address as u64, wanted) {
-            Some(bytes) => (bytes.as_ptr(), size),
-            None => (ZEROS.0.as_ptr(), size_of::<T>()),
-        };
-        PhysicalMapping {
-            physical_start: physical_address,
-            virtual_start: NonNull::new(start.cast_mut().cast()).expect("slices are not null"),
-            region_length: len,
-            mapped_length: len,
-            handler: *self,
-        }
-    }
-
-    fn unmap_physical_region<T>(_region: &PhysicalMapping<Self, T>) {}
-
-    // The static tables need no device access and no time; what asks for it anyway reads zeros and writes nothing.
-    fn read_u8(&self, _address: usize) -> u8 {
-        0
-    }
-    fn read_u16(&self, _address: usize) -> u16 {
-        0
-    }
-    fn read_u32(&self, _address: usize) -> u32 {
-        0
-    }
-    fn read_u64(&self, _address: usize) -> u64 {
-        0
-    }
-    fn write_u8(&self, _address: usize, _value: u8) {}
-    fn write_u16(&self, _address: usize, _value: u16) {}
-    fn write_u32(&self, _address: usize, _value: u32) {}
-    fn write_u64(&self, _address: usize, _value: u64) {}
-    fn read_io_u8(&self, _port: u16) -> u8 {
-        0
-    }
-    fn read_io_u16(&self, _port: u16) -> u16 {
-        0
-    }
-    fn read_io_u32(&self, _port: u16) -> u32 {
-        0
-    }
-    fn write_io_u8(&self, _port: u16, _value: u8) {}
-    fn write_io_u16(&self, _port: u16, _value: u16) {}
-    fn write_io_u32(&self, _port: u16, _value: u32) {}
-    fn read_pci_u8(&self, _address: PciAddress, _offset: u16) -> u8 {
-        0
-    }
-    fn read_pci_u16(&self, _address: PciAddress, _offset: u16) -> u16 {
-        0
-    }
-    fn read_pci_u32(&self, _address: PciAddress, _offset: u16) -> u32 {
-        0
-    }
-    fn write_pci_u8(&self, _address: PciAddress, _offset: u16, _value: u8) {}
-    fn write_pci_u16(&self, _address: PciAddress, _offset: u16, _value: u16) {}
-    fn write_pci_u32(&self, _address: PciAddress, _offset: u16, _value: u32) {}
-    fn nanos_since_boot(&self) -> u64 {
-        crate::arch::tsc::now_ns()
-    }
-    fn stall(&self, _microseconds: u64) {}
-    fn sleep(&self, _milliseconds: u64) {}
+    let fadt = optional(tables, *b"FACP")?;
+    let table_at = |address| read_table(memory, address, *b"DSDT").ok();
+    fixed_hardware::read(fadt, interrupts, memory.map, table_at, || tables.all(*b"SSDT"))
 }

@@ -1,37 +1,98 @@
-//! Which timer of known rate the clock is set by.
+//! Which rates the clock goes by.
+
+use params::registry::FAULT_TSC_HZ;
+use timebase::source::{Choice, Source, choose};
 
 use super::Topology;
-use crate::arch::tsc::{self, Calibration, Hpet, Pit, PmTimer, Reference};
+use crate::arch::calibrate::{self, Rates};
+use crate::arch::reference::{Hpet, Pit, PmTimer, Reference, Tsc};
+use crate::arch::{apic, cpu, tsc};
 use crate::console::warning;
 
-/// Finds the rates of the TSC and of the local APIC timer, by the first
-/// reference that counts: ACPI PM timer, HPET, PIT. `map_device` maps the HPET's
-/// registers.
+/// Finds the rates of the TSC and of the local APIC timer, and sets them. CPUID and the hypervisor are asked, and the first
+/// reference that counts is measured against: ACPI PM timer, HPET, PIT. `map_device` maps the HPET's registers.
 pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
-    let pm_timer = topology.pm_timer.map(|(port, is_32_bit)| PmTimer { port, is_32_bit });
-    let calibration = pm_timer.and_then(|mut timer| calibrate(&mut timer));
-    let calibration = calibration.or_else(|| {
-        let registers = map_device(topology.hpet?)?;
-        // SAFETY: the HPET table names these registers, and `map_device` mapped them uncached.
-        let mut hpet = unsafe { Hpet::new(registers) }?;
-        calibrate(&mut hpet)
-    });
-    match calibration.or_else(|| calibrate(&mut Pit::start())) {
-        Some(Calibration { tsc_hz, apic_timer_hz, source }) => log::info!(
-            "tsc {}.{:03} MHz ({source}), local apic timer {}.{:03} MHz",
-            tsc_hz / 1_000_000,
-            tsc_hz / 1000 % 1000,
-            apic_timer_hz / 1_000_000,
-            apic_timer_hz / 1000 % 1000
-        ),
-        None => warning(format_args!("no timer of known rate counts; times are guesses")),
+    // A timer that is set to a value of the TSC needs no rate of its own.
+    let has_apic_timer = !cpu::features().tsc_deadline;
+    let mut told = calibrate::told();
+    if let Some(hz) = FAULT_TSC_HZ.get() {
+        told.tsc.told[0] = Some((Source::Cpuid15, hz));
+    }
+    let (measured, mut rates) = measure(topology, has_apic_timer, map_device).unzip();
+    told.tsc.measured = measured.zip(rates.and_then(|rates: Rates| rates.tsc_hz));
+
+    let choice = choose(&told.tsc, tsc::ASSUMED_HZ);
+    tsc::set_rate(choice.hz, choice.source);
+    log::info!("tsc {} ({}), {} timer", Mhz(choice.hz), tsc::clock_source(), apic::timer_kind());
+    if !tsc::is_invariant() {
+        log::debug!("tsc: not said to be invariant; right while nothing changes the cpus' frequency");
+    }
+    if let Choice { denied: Some((source, hz)), .. } = choice {
+        let (winner, loser) = (choice.source.word(), source.word());
+        warning(format_args!(
+            "the tsc's rate is {} by {winner} and {} by {loser}; going by {winner}",
+            Mhz(choice.hz),
+            Mhz(hz)
+        ));
+    }
+    match choice.source {
+        Source::Guess => warning(format_args!("no timer of known rate counts; times are guesses")),
+        Source::Cpuid16 => {
+            warning(format_args!("no timer of known rate counts; times are right to a few percent"));
+        }
+        _ => {}
+    }
+
+    if has_apic_timer {
+        // What the TSC is known by is good enough for the timer, too.
+        if rates.is_none() && choice.source != Source::Guess {
+            rates = Some(calibrate::measure(&mut Tsc { hz: choice.hz, source: choice.source }, true));
+        }
+        let measured_hz = rates.and_then(|rates| rates.apic_timer_hz);
+        match measured_hz.or(told.apic_timer_hz) {
+            Some(hz) => {
+                tsc::set_apic_timer_hz(hz);
+                log::info!("local apic timer {}", Mhz(hz));
+            }
+            // One warning of a kind: the same timers are missing.
+            None if choice.source == Source::Guess => {}
+            None => {
+                warning(format_args!("the local apic's timer does not count; sleep and slices are guesses"))
+            }
+        }
     }
 }
 
-fn calibrate(reference: &mut dyn Reference) -> Option<Calibration> {
-    let calibration = tsc::calibrate(reference);
-    if calibration.is_none() {
-        log::debug!("the {} does not count", reference.name());
+/// Rates by the first reference that counts evenly.
+fn measure(
+    topology: &Topology,
+    has_apic_timer: bool,
+    map_device: impl FnOnce(u64) -> Option<u64>,
+) -> Option<(Source, Rates)> {
+    let measure = |reference: &mut dyn Reference| {
+        let rates = calibrate::measure(reference, has_apic_timer);
+        if rates.tsc_hz.is_none() {
+            log::debug!("the {} does not count", reference.source().word());
+        }
+        rates.tsc_hz.map(|_| (reference.source(), rates))
+    };
+    let pm_timer = topology.pm_timer.map(|(port, is_32_bit)| PmTimer { port, is_32_bit });
+    pm_timer
+        .and_then(|mut timer| measure(&mut timer))
+        .or_else(|| {
+            let registers = map_device(topology.hpet?)?;
+            // SAFETY: the HPET table names these registers, and `map_device` mapped them uncached.
+            let mut hpet = unsafe { Hpet::new(registers) }?;
+            measure(&mut hpet)
+        })
+        .or_else(|| measure(&mut Pit::start()))
+}
+
+/// A rate, for people.
+struct Mhz(u64);
+
+impl core::fmt::Display for Mhz {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{:03} MHz", self.0 / 1_000_000, self.0 / 1000 % 1000)
     }
-    calibration
 }

@@ -19,7 +19,7 @@ use crate::arch::context;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::debug::trace;
-use crate::mm::stacks::Stack;
+use crate::mm::stacks::{Stack, StackSize};
 
 /// Why a thread could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,7 @@ pub struct Spawn<'a> {
     is_idle_class: bool,
     node: Option<usize>,
     group: Option<&'a Arc<Group>>,
+    stack_size: StackSize,
 }
 
 impl<'a> Spawn<'a> {
@@ -105,6 +106,7 @@ impl<'a> Spawn<'a> {
             is_idle_class: false,
             node: None,
             group: None,
+            stack_size: StackSize::Usual,
         }
     }
 
@@ -134,10 +136,15 @@ impl<'a> Spawn<'a> {
         Self { group: Some(group), ..self }
     }
 
+    /// With a stack of `stack_size`.
+    pub const fn stack_size(self, stack_size: StackSize) -> Self {
+        Self { stack_size, ..self }
+    }
+
     /// Starts the thread.
     pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
         scheduler::reap();
-        let stack = Stack::new().ok_or(SpawnError::NoStack)?;
+        let stack = Stack::new(self.stack_size).ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
         let creator = thread::current();

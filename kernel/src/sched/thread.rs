@@ -36,6 +36,8 @@ pub struct Thread {
     is_idle: bool,
     /// Its stack, for as long as it needs one.
     stack: IrqLock<Option<Stack>>,
+    /// Lowest address of that; 0 for an idle thread.
+    stack_bottom: u64,
     /// Where the thread stopped. Written by the CPU that switches away from it, read by the one that switches to
     /// it; `on_cpu` orders the two.
     stopped_at: UnsafeCell<StackPointer>,
@@ -103,6 +105,7 @@ impl Thread {
             tid,
             name,
             is_idle: stack.is_none(),
+            stack_bottom: stack.as_ref().map_or(0, Stack::bottom),
             stack: IrqLock::of(LockClass::THREAD_ENTRY, stack),
             stopped_at: UnsafeCell::new(StackPointer::NONE),
             park: ParkState::new(),
@@ -156,6 +159,11 @@ impl Thread {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.is_idle
+    }
+
+    /// Lowest address of its stack; 0 for an idle thread.
+    pub fn stack_bottom(&self) -> u64 {
+        self.stack_bottom
     }
 
     /// The stack of a thread that has left it for good. What is left of the thread may be dropped anywhere: that takes no lock

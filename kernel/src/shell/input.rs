@@ -6,14 +6,13 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-use crate::arch::ioapic::{IoApic, Redirection};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::trap::VECTOR_SERIAL;
 use crate::arch::tsc;
 use crate::console::{serial, warning};
-use crate::mm::{kept, space};
-use crate::platform;
-use crate::sched::{self, wait::WaitQueue};
+use crate::platform::{self, io_apics};
+use crate::power;
+use crate::sched::wait::WaitQueue;
 
 /// How often a port is looked at that does not interrupt: in a hundredth of a second a person types nothing, but a
 /// fast line fills the port's FIFO; what is lost is told.
@@ -52,18 +51,7 @@ fn redirect() -> Result<(), &'static str> {
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let apic_id = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address")?;
-    let base = space::map_device(route.io_apic.into(), &mut kept::alloc_table);
-    let base = base.ok_or("no memory to map the i/o apic")?;
-    // SAFETY:
-    // 1. `firmware::isa_irq` gives only 16-aligned addresses within one page, and none in memory; the page was just
-    //    mapped as a device's, which stays for ever.
-    // 2. This function alone uses an I/O APIC, and runs once (invariant 16).
-    let mut io_apic = unsafe { IoApic::new(base) }.ok_or("there is no i/o apic where the firmware says")?;
-    let (is_active_low, is_level) = (route.is_active_low, route.is_level);
-    let to = Redirection { vector: VECTOR_SERIAL, apic_id, is_active_low, is_level };
-    if !io_apic.redirect(route.pin, to) {
-        return Err("the i/o apic has no such pin as the firmware says");
-    }
+    io_apics::open(route, VECTOR_SERIAL, apic_id)?;
     let before = INTERRUPTS.load(SeqCst);
     serial::ask_for_interrupt();
     let has_come = || INTERRUPTS.load(SeqCst) != before;
@@ -71,7 +59,7 @@ fn redirect() -> Result<(), &'static str> {
         return Ok(());
     }
     serial::interrupt_for_nothing();
-    io_apic.mask(route.pin);
+    io_apics::mask(route.io_apic, route.pin);
     Err("its interrupt does not come where the firmware says")
 }
 
@@ -82,17 +70,32 @@ pub fn interrupt() {
     ARRIVED.wake_all();
 }
 
-/// Reads what was typed into `buffer`; sleeps until there is something.
+/// Has the reader look whether there is something for it.
+pub fn wake() {
+    ARRIVED.wake_all();
+}
+
+/// Reads what was typed into `buffer`; sleeps until there is something. 0: the power button was pressed.
 pub fn read(buffer: &mut [u8]) -> usize {
     loop {
+        let is_polled = power::is_polled();
+        if is_polled {
+            power::look();
+        }
+        if power::is_pressed() {
+            return 0;
+        }
         let is_interrupting = IS_INTERRUPTING.load(SeqCst);
         let taken = serial::take_input(buffer, is_interrupting);
         if taken > 0 {
             return taken;
         }
-        match is_interrupting {
-            true => ARRIVED.wait_until(serial::has_input),
-            false => sched::sleep_ns(POLL_NS),
+        let has_something = || serial::has_input() || power::is_pressed();
+        if is_interrupting && !is_polled {
+            ARRIVED.wait_until(|| has_something() || power::is_polled());
+        } else {
+            let looks_ns = tsc::now_ns() + POLL_NS;
+            ARRIVED.wait_until_deadline(has_something, looks_ns);
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn verify() -> Outcome {
     let start_ns = tsc::now_ns();
     let census =
         pages::verify().map_err(|error| alloc::format!("the page allocator is not sound: {error}"))?;
-    let ns = tsc::now_ns() - start_ns;
+    let ns = tsc::since_ns(start_ns);
     let mut table = Table::new(["pages", "count>", "MiB>"]);
     for (name, count) in [
         ("free", census.free_pages),

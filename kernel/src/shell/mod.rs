@@ -26,7 +26,7 @@ use shell::command::{Command, Parsed, parse};
 
 use crate::arch::tsc;
 use crate::console::{print_line, records};
-use crate::sched;
+use crate::{power, sched};
 use terminal::{Terminal, Typed};
 
 /// What a command that fails says.
@@ -35,11 +35,13 @@ type Outcome = Result<(), String>;
 /// Numbers of the commands in the background.
 static LAST_IN_BACKGROUND: AtomicU32 = AtomicU32::new(0);
 
-/// Reads commands and runs them until one of them, or the end of the input, ends the machine; returns its verdict.
+/// Reads commands and runs them until one of them, the end of the input or the power button ends the machine; returns its
+/// verdict.
 pub fn run() -> Result<(), &'static str> {
     if !input::start() {
         return Err("the shell needs the first serial port, and there is none");
     }
+    power::end_run_when_pressed();
     print_line(format_args!("`help` lists the commands; `poweroff` or ^D on an empty line ends the machine"));
     let mut terminal = Terminal::new();
     loop {
@@ -55,7 +57,7 @@ pub fn run() -> Result<(), &'static str> {
                 Err(problem) => tell(&line, &Err(alloc::format!("{problem}"))),
             },
             Typed::Refused(why) => tell("", &Err(why)),
-            Typed::End => return Ok(()),
+            Typed::End | Typed::PowerButton => return Ok(()),
         }
     }
 }

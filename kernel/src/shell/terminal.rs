@@ -28,6 +28,8 @@ pub enum Typed {
     Refused(String),
     /// Nothing more comes.
     End,
+    /// The power button was pressed.
+    PowerButton,
 }
 
 /// The line that is being typed, and bytes that were not looked at yet.
@@ -46,7 +48,10 @@ impl Terminal {
     /// Reads a line; sleeps while nothing is typed.
     pub fn read(&mut self) -> Typed {
         loop {
-            let byte = self.next_byte();
+            let Some(byte) = self.next_byte() else {
+                serial::finish_line();
+                return Typed::PowerButton;
+            };
             match self.editor.feed(byte) {
                 None => {}
                 Some(Event::Tab) => self.complete(),
@@ -78,13 +83,15 @@ impl Terminal {
         }
     }
 
-    fn next_byte(&mut self) -> u8 {
+    /// The next byte; `None` when the power button was pressed.
+    fn next_byte(&mut self) -> Option<u8> {
         if self.next == self.len {
             self.show();
             (self.next, self.len) = (0, input::read(&mut self.bytes));
         }
+        let byte = self.bytes[..self.len].get(self.next).copied();
         self.next += 1;
-        self.bytes[self.next - 1]
+        byte
     }
 
     fn show(&self) {

@@ -10,7 +10,7 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
-use super::settled::pages_free_or_kept;
+use super::settled::{needs_mib, pages_free_or_kept};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
@@ -50,6 +50,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn of(count: u64) -> Result<Self, Stopped> {
+        needs_mib(24 + 2 * count)?;
         // What the command line asked for is in the way.
         check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
         let held_before = held_blocks()?;

@@ -12,6 +12,7 @@ use params::registry::{HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 use runqueue::CpuMask;
 
 use super::huge::{Pool, file, request};
+use super::settled::needs_mib;
 use crate::arch::percpu::{self, PerCpu};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::OnError;
@@ -53,6 +54,7 @@ impl Drop for Saved {
 
 /// Sets `huge.2m` and has the pool follow; the pool must then have `total` pages.
 fn apply(wanted: u64, total: u64) -> TestResult {
+    needs_mib(24 + 2 * total)?;
     check!(HUGE_2M.set(&alloc::format!("{wanted}")).is_ok());
     apply_parameters();
     let found = pool(SIZE).total();

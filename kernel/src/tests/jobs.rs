@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_SECTION};
 
-use super::settled::pages_free_or_kept;
+use super::settled::{needs_mib, pages_free_or_kept};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_reserve;
@@ -25,6 +25,7 @@ fn no_memory<T>(what: &'static str) -> Result<T, Stopped> {
 
 kernel_tests! { "jobs":
     fn memory_map_init_is_right_on_any_number_of_threads() {
+        needs_mib(16)?;
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         for threads in 1..=percpu::online_count() {
             let run = shadow.run(threads);
@@ -35,6 +36,7 @@ kernel_tests! { "jobs":
     /// The nth section fails, for every n: the job ends, nothing is half done, and
     /// a second run does the rest.
     fn any_failing_section_can_be_done_later() {
+        needs_mib(16)?;
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         let sections: u64 = descriptors::progress().runs().iter().map(|(run, _)| run.end - run.start).sum();
         for nth in (1..=sections).take(8) {
@@ -48,6 +50,7 @@ kernel_tests! { "jobs":
     }
 
     fn zero_pages_clears_what_was_poisoned() {
+        needs_mib(40)?;
         let Some(mut range) = PageRange::new(16 << 20) else { return no_memory("needs 16 MiB") };
         for threads in 1..=percpu::online_count() {
             range.poison();
@@ -58,6 +61,7 @@ kernel_tests! { "jobs":
     }
 
     fn huge_pages_are_zero_and_come_back() {
+        needs_mib(40)?;
         let free_before = pages_free_or_kept();
         for threads in 1..=percpu::online_count() {
             let Ok((reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
@@ -93,6 +97,7 @@ kernel_tests! { "jobs":
 
     /// The nth page cannot be had, for every n.
     fn any_failing_allocation_leaves_nothing_behind() {
+        needs_mib(36)?;
         let free_before = pages_free_or_kept();
         if huge_reserve::reserve(HugeSize::Size2M, 6, None).is_err() {
             return no_memory("needs 6 huge pages");

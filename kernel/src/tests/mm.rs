@@ -9,12 +9,12 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::pages_free_or_kept;
+use super::settled::{needs_mib, pages_free_or_kept, within_20_s};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
-use crate::arch::{percpu, tsc};
+use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
-use crate::mm::stacks::{Stack, THREAD_STACK_PAGES};
+use crate::mm::stacks::{Stack, StackSize, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
@@ -212,7 +212,7 @@ kernel_tests! { "mm":
             unsafe { zero::poison_frames(block, THREAD_STACK_PAGES) };
             pages::free(block, order);
         }
-        let Some(stack) = Stack::new_unused() else { return Err(Stopped::Skipped("needs free memory")) };
+        let Some(stack) = Stack::new_unused(StackSize::Usual) else { return Err(Stopped::Skipped("needs free memory")) };
         let words = (THREAD_STACK_PAGES * PAGE_SIZE) as usize / size_of::<u64>();
         let bottom = (stack.top() as *const u64).wrapping_sub(words);
         // SAFETY: that much is mapped below its top, aligned to pages; and as long as we have it nobody runs on it.
@@ -247,6 +247,7 @@ kernel_tests! { "mm":
 
     /// Extents in any order, touching or not: each is clear, nothing else is.
     fn extents_are_cleared_and_nothing_else() {
+        needs_mib(16)?;
         let Some(block) = pages::alloc(6) else {
             return Err(Stopped::Failed("no block of order 6".into()));
         };
@@ -278,14 +279,8 @@ kernel_tests! { "mm":
             pages::free(page, 0);
         }
         // This CPU too has nothing better to do while its thread sleeps.
-        let comes_to = |pages| {
-            let deadline_ns = tsc::now_ns() + 5_000_000_000;
-            while zero_pool::len(node) != pages && tsc::now_ns() < deadline_ns {
-                sched::sleep_ns(1_000_000);
-            }
-            zero_pool::len(node) == pages
-        };
-        check!(comes_to(32), "{} pages after 5 s", zero_pool::len(node));
+        let comes_to = |pages| within_20_s(|| zero_pool::len(node) == pages);
+        check!(comes_to(32), "{} pages after 20 s", zero_pool::len(node));
         let mut taken: Vec<Pfn> = Vec::new();
         for _ in 0..40 {
             taken.extend(zero_pool::alloc());

@@ -15,6 +15,7 @@ mod page_cache;
 mod pools;
 mod pools_accounts;
 mod pools_workers;
+mod registers;
 mod sched;
 mod sched_block;
 mod sched_hotplug;

@@ -12,6 +12,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
+use super::settled::needs_mib;
 use crate::arch::irq::IrqGuard;
 use crate::arch::paging::{self, Rights};
 use crate::arch::{percpu, pvh};
@@ -116,6 +117,7 @@ kernel_tests! { "mm":
         let cpus = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
         let cpus: Vec<usize> = cpus.filter(has_memory).collect();
         skip_if!(cpus.len() < 2, "needs two cpus with memory of their node");
+        needs_mib(16)?;
         // All begin with an empty cache: what was freed here and there before is out of them. Idle CPUs take no pages.
         let clean_pages = ZERO_POOL_PAGES.get();
         check!(ZERO_POOL_PAGES.set("0").is_ok());

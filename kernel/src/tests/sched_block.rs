@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
 use super::counted::is_counted;
+use super::settled::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
@@ -141,13 +142,7 @@ kernel_tests! { "sched":
             started(Spawn::new("test/patient").start(move || drop(first.lock())))?
         };
         let levels = || (middle.thread().level(), end.thread().level());
-        let comes_to = |wanted| {
-            let start_ns = tsc::now_ns();
-            while levels() != wanted && tsc::now_ns() - start_ns < 10_000_000_000 {
-                sched::sleep_ns(100_000);
-            }
-            levels() == wanted
-        };
+        let comes_to = |wanted| within_20_s(|| levels() == wanted);
         let patient_alone = comes_to((Some(Nice::DEFAULT), Some(Nice::DEFAULT)));
         let seen = Arc::new(AtomicBool::new(false));
         let hasty = {

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
-use super::settled::within_20_s;
+use super::settled::{Patience, within, within_20_s};
 use super::spinners::Spinners;
 use crate::arch::{cpu, percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
@@ -86,14 +86,8 @@ kernel_tests! { "sched":
             let first = CpuMask::single(cpus()[0]);
             mask_of("watchdog/0") == Some(first) && mask_of("watchdog/1") == Some(every.without(first))
         };
-        let soon = || {
-            let start_ns = tsc::now_ns();
-            // Long before they would look of themselves.
-            while !are_placed() && tsc::now_ns() - start_ns < 2_000_000_000 {
-                sched::sleep_ns(1_000_000);
-            }
-            are_placed()
-        };
+        // Long before they would look of themselves.
+        let soon = || within(2_000_000_000, are_placed);
         for cpu in [all[0], all[all.len() - 1]] {
             must(offline(cpu))?;
             let without = soon();
@@ -119,13 +113,9 @@ kernel_tests! { "sched":
             (0..1000).filter(is_right).count() > 900
         };
         let come_to_idle = |wanted: usize| {
-            let start_ns = tsc::now_ns();
+            let mut patience = Patience::new(5_000_000_000);
             while !mostly_idle(wanted) {
-                check!(
-                    tsc::now_ns() - start_ns <= 5_000_000_000,
-                    "{} cpus idle, not {wanted}",
-                    sched::idle_count()
-                );
+                check!(patience.lasts(), "{} cpus idle, not {wanted}", sched::idle_count());
             }
             Ok(())
         };

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::CpuMask;
 
-use crate::arch::tsc;
+use super::settled::Patience;
 use crate::debug::ktest::Stopped;
 use crate::platform::nodes;
 use crate::sched::snapshot::{self, ThreadState};
@@ -54,18 +54,18 @@ impl Sleeper {
         let _elsewhere = Elsewhere::than(nodes::cpus_of(node))?;
         let mut there = 0;
         for _ in 0..times {
-            let start_ns = tsc::now_ns();
+            let mut patience = Patience::new(20_000_000_000);
             // It can only be at home where a CPU is free to have it: the host may have taken that one's time.
             let has_room = || !needs_room || nodes::cpus_of(node).iter_from(0).any(sched::is_idle);
             while !self.is_asleep() || !has_room() {
-                check!(tsc::now_ns() - start_ns < 20_000_000_000, "a woken thread does not run");
+                check!(patience.lasts(), "a woken thread does not run");
                 sched::sleep_ns(200_000);
             }
             there += usize::from(self.seen.swap(NOT_YET, SeqCst) == node);
             sched::unpark(self.thread.thread());
             // Not asleep: where this CPU is the only one awake, to be woken would take as long again.
             while self.seen.load(SeqCst) == NOT_YET {
-                check!(tsc::now_ns() - start_ns < 20_000_000_000, "a woken thread does not run");
+                check!(patience.lasts(), "a woken thread does not run");
                 sched::yield_now();
             }
         }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_share::a_quota;
-use super::settled::within_20_s;
+use super::settled::{Patience, within_20_s};
 use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
@@ -126,6 +126,7 @@ kernel_tests! { "sched":
             .collect();
         let (mut result, mut seen) = (Ok(()), 0);
         let start_ns = tsc::now_ns();
+        let mut patience = Patience::new(20_000_000_000);
         while result.is_ok() && (seen < 200 || tsc::now_ns() - start_ns < 100_000_000) {
             let (mut me, mut idle, mut spawning) = (0, 0, 0);
             for report in snapshot::threads() {
@@ -138,7 +139,7 @@ kernel_tests! { "sched":
                 let text = alloc::format!("listed: {me} of this thread, {idle} idle ones, {spawning} spawners");
                 result = Err(Stopped::Failed(text));
             }
-            if tsc::now_ns() - start_ns > 20_000_000_000 {
+            if !patience.lasts() {
                 break;
             }
         }

@@ -14,6 +14,7 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched_share::a_quota;
+use super::settled::{Patience, needs_mib, within};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::HugeFile;
@@ -248,14 +249,10 @@ fn churn() -> Result<(), String> {
 }
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
-    let start_ns = tsc::now_ns();
-    while !is_so() {
-        if tsc::now_ns() - start_ns > LOST_NS {
-            return Err(format!("never came: {what}"));
-        }
-        sched::sleep_ns(500_000);
+    match within(LOST_NS, is_so) {
+        true => Ok(()),
+        false => Err(format!("never came: {what}")),
     }
-    Ok(())
 }
 
 /// Threads that send themselves and each other from CPU to CPU, running, waiting and sleeping.
@@ -443,7 +440,11 @@ fn run(stressors: &'static [(&'static str, Stressor)]) -> TestResult {
         threads.push(sched::spawn(name, work).map_err(|error| Stopped::Failed(text(error)))?);
     }
     let all_done = || done.1.load(SeqCst) == stressors.len();
-    if !done.0.wait_until_deadline(all_done, tsc::now_ns() + LOST_NS) {
+    let mut patience = Patience::new(LOST_NS);
+    while !done.0.wait_until_deadline(all_done, tsc::now_ns() + LOST_NS / 100) {
+        if patience.lasts() {
+            continue;
+        }
         for thread in sched::snapshot::threads() {
             crate::console::print_line(format_args!(
                 "# thread {} {}: {} on cpu {}, {:?}",
@@ -472,6 +473,7 @@ kernel_tests! { "stress":
     }
 
     fn all_kinds_at_once() {
+        needs_mib(32)?;
         run(&ALL)?;
     }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use ::trace::{Class, Event, Named, Why};
 use runqueue::CpuMask;
 
+use super::settled::needs_mib;
 use crate::arch::percpu;
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
@@ -66,6 +67,8 @@ kernel_tests! { "trace":
     /// read is whole and in order.
     fn rings_are_read_while_they_are_written() {
         skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        // A ring for each CPU of as many events as it is to keep.
+        needs_mib(16)?;
         static DONE: AtomicBool = AtomicBool::new(false);
         DONE.store(false, SeqCst);
         check!(trace::start() == Ok(()));

@@ -29,8 +29,8 @@ fn bad_value(lab: &Lab) -> Result<(), Failed> {
     let evidence =
         lab.boot(&SMP2, "ktask.max_threads=99999 smp.max_cpus=banana ktask.enabled=maybe run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    ensure_warning(&evidence, &["ktask.max_threads", "99999", "256"])?;
-    ensure_warning(&evidence, &["smp.max_cpus", "banana", "1", "256"])?;
+    ensure_warning(&evidence, &["ktask.max_threads", "99999", "512"])?;
+    ensure_warning(&evidence, &["smp.max_cpus", "banana", "1", "512"])?;
     ensure_warning(&evidence, &["ktask.enabled", "maybe", "on", "off"])?;
     let counts = super::cpus(&evidence)?;
     ensure(&evidence, counts == (2, 2), "a bad value changed how many CPUs start")
@@ -46,8 +46,11 @@ fn good(lab: &Lab) -> Result<(), Failed> {
 fn max_cpus(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP4, "smp.max_cpus=2 run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let (_, online) = super::cpus(&evidence)?;
-    ensure(&evidence, online == 2, format_args!("{online} CPUs are online, not 2"))
+    let counts = super::cpus(&evidence)?;
+    let is_right = counts == (4, 2);
+    ensure(&evidence, is_right, format_args!("CPUs found and online are {counts:?}, not 4 and 2"))?;
+    let warnings = warnings(&evidence);
+    ensure(&evidence, warnings.is_empty(), format_args!("warnings: {warnings:?}"))
 }
 
 fn ktask_off(lab: &Lab) -> Result<(), Failed> {

@@ -47,12 +47,12 @@ fn check_parts(text: &str, parts: &[&str]) -> Result<(), String> {
 fn sysctl(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.converse(&SMP4, "", |shell| {
         let all = shell.works("sysctl")?;
-        check_line(&all, &["ktask.max_threads", "0..=256"])?;
+        check_line(&all, &["ktask.max_threads", "0..=512"])?;
         check_line(&all, &["smp.max_cpus", "at boot only"])?;
         check_line(&shell.works("sysctl log.level")?, &["log.level=info"])?;
         check_line(&shell.works("sysctl ktask.")?, &["ktask.enabled"])?;
 
-        check_parts(&shell.fails("sysctl ktask.max_threads=257")?, &["`257`", "0..=256", "it stays 0"])?;
+        check_parts(&shell.fails("sysctl ktask.max_threads=513")?, &["`513`", "0..=512", "it stays 0"])?;
         check_parts(&shell.fails("sysctl smp.max_cpus=1")?, &["smp.max_cpus", "only read at boot"])?;
         check_parts(&shell.fails("sysctl ktask.max_thread=1")?, &["did you mean `ktask.max_threads`?"])?;
         check_parts(&shell.fails("sysctl zzz")?, &["unknown parameter `zzz`"])?;

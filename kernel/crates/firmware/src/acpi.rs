@@ -9,9 +9,11 @@
 use core::fmt;
 
 /// Bytes of the RSDP in ACPI 1.0.
-const RSDP_V1_BYTES: usize = 20;
+pub(crate) const RSDP_V1_BYTES: usize = 20;
 /// Bytes of the RSDP since ACPI 2.0.
-const RSDP_V2_BYTES: usize = 36;
+pub(crate) const RSDP_V2_BYTES: usize = 36;
+/// Revision of the RSDP that has the address of an XSDT.
+const RSDP_V2_REVISION: u8 = 2;
 const RSDP_SIGNATURE: &[u8; 8] = b"RSD PTR ";
 
 /// Bytes of the header that every system description table begins with.
@@ -156,7 +158,7 @@ impl core::error::Error for TableError {}
 /// What a checked RSDP says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RsdpInfo {
-    /// 0 for ACPI 1.0, 2 since.
+    /// 0 for ACPI 1.0, 2 since; some firmware says 1 and means 0.
     pub revision: u8,
     /// Physical address of the RSDT; 0 when there is none.
     pub rsdt: u32,
@@ -179,8 +181,9 @@ pub struct SdtInfo {
 
 /// Checks a root system description pointer: signature, length, both checksums.
 ///
+/// Fields beyond those of ACPI 1.0 count from revision 2 on, as in ACPICA.
 /// `bytes` begins with the RSDP and may be longer; 36 bytes are enough for
-/// every revision, 20 for revision 0.
+/// every revision, 20 below revision 2.
 ///
 /// # Errors
 /// Whatever is wrong first.
@@ -192,7 +195,7 @@ pub fn check_rsdp(bytes: &[u8]) -> Result<RsdpInfo, TableError> {
     check_sum(v1)?;
     let revision = v1[15];
     let rsdt = u32_at(v1, 16);
-    let (length, xsdt) = if revision == 0 {
+    let (length, xsdt) = if revision < RSDP_V2_REVISION {
         (RSDP_V1_BYTES as u32, 0)
     } else {
         let v2 = fixed_part(bytes, RSDP_V2_BYTES)?;

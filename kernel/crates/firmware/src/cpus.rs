@@ -2,19 +2,41 @@
 //!
 //! The MADT says which CPUs exist, but not reliably: firmware lists a CPU as
 //! both local APIC and local x2APIC, leaves slots for CPUs that are not
-//! plugged in, and does not promise that the boot CPU comes first.
+//! plugged in, names ids that the interrupt controller cannot address, and does
+//! not promise that the boot CPU comes first.
 
 use core::fmt;
 
 /// CPUs that a [`CpuList`] holds at most.
-pub const MAX_CPUS: usize = 256;
+pub const MAX_CPUS: usize = 512;
 
 /// APIC id that addresses all CPUs in xAPIC mode.
 const XAPIC_BROADCAST: u32 = 0xff;
 /// APIC id that addresses all CPUs in x2APIC mode.
 const X2APIC_BROADCAST: u32 = 0xffff_ffff;
 
-/// A CPU as a MADT entry of type 0 (local APIC) or 9 (local x2APIC) tells it.
+/// How the kernel drives the local APICs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApicMode {
+    /// By a register page; ids have 8 bits.
+    XApic,
+    /// By model-specific registers; ids have 32 bits.
+    X2Apic,
+}
+
+impl ApicMode {
+    /// Returns the highest id that one CPU can have.
+    #[must_use]
+    pub const fn highest_id(self) -> u32 {
+        match self {
+            Self::XApic => XAPIC_BROADCAST - 1,
+            Self::X2Apic => X2APIC_BROADCAST - 1,
+        }
+    }
+}
+
+/// A CPU as a MADT entry of type 0 (local APIC) or 9 (local x2APIC) tells it,
+/// or a processor entry of the MP tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MadtCpu {
     /// The local APIC's id.
@@ -28,11 +50,14 @@ pub struct MadtCpu {
 }
 
 /// The CPUs to use, by APIC id. Index 0 is the boot CPU; the others follow in
-/// the order of the MADT.
+/// the order of the table.
+///
+/// About 2 KiB: mind the stack.
 #[derive(Clone)]
 pub struct CpuList {
     apic_ids: [u32; MAX_CPUS],
     len: usize,
+    found: usize,
 }
 
 /// What [`CpuList::collect`] left out, and why.
@@ -42,6 +67,8 @@ pub struct CpuList {
 pub struct CpuReport {
     /// Entries that came in.
     pub entries: usize,
+    /// CPUs that could be used: the boot CPU and each enabled one once.
+    pub found: usize,
     /// CPUs in the list.
     pub listed: usize,
     /// Entries for a CPU that is in the list already.
@@ -50,20 +77,24 @@ pub struct CpuReport {
     pub disabled: usize,
     /// Entries that are not enabled but may be later: empty sockets.
     pub hot_pluggable: usize,
-    /// Entries whose APIC id is a broadcast address.
+    /// Enabled entries whose APIC id is a broadcast address.
     pub broadcast_ids: usize,
-    /// Enabled CPUs that were left out because of the limit.
+    /// Enabled entries whose APIC id the interrupt controller cannot address.
+    pub unaddressable: usize,
+    /// CPUs that were left out because the caller wants no more.
+    pub not_wanted: usize,
+    /// CPUs that were left out because a list holds [`MAX_CPUS`].
     pub over_limit: usize,
     /// Whether no enabled entry names the CPU that runs this: the table lies.
     pub boot_cpu_missing: bool,
 }
 
 impl CpuReport {
-    /// Whether the table is worth a warning. Disabled and hot-pluggable entries
-    /// and a limit are in order.
+    /// Whether the table is worth a warning. Disabled and hot-pluggable
+    /// entries and limits are in order.
     #[must_use]
     pub const fn is_suspicious(&self) -> bool {
-        self.duplicates > 0 || self.broadcast_ids > 0 || self.boot_cpu_missing
+        self.duplicates > 0 || self.broadcast_ids > 0 || self.unaddressable > 0 || self.boot_cpu_missing
     }
 }
 
@@ -75,6 +106,8 @@ impl fmt::Display for CpuReport {
             (self.disabled, "disabled"),
             (self.hot_pluggable, "hot-pluggable"),
             (self.broadcast_ids, "with a broadcast id"),
+            (self.unaddressable, "with an id that the interrupt controller cannot address"),
+            (self.not_wanted, "not wanted"),
             (self.over_limit, "over the limit"),
         ];
         for (count, what) in left_out {
@@ -90,43 +123,66 @@ impl fmt::Display for CpuReport {
 }
 
 impl CpuList {
-    /// Makes the list from the MADT's `entries`.
+    /// Makes the list from the table's `entries`.
     ///
-    /// `bsp_apic_id` is what the running CPU's own APIC says; that CPU is in
-    /// the list at index 0 whatever the table says. At most `limit` CPUs are
-    /// listed, 1 at least and [`MAX_CPUS`] at most.
+    /// `bsp_apic_id` is what the running CPU's own APIC says, of which `mode`
+    /// may leave 8 bits; that CPU is in the list at index 0 whatever the table
+    /// says. At most `wanted` CPUs are listed, 1 at least and [`MAX_CPUS`] at
+    /// most; the others are counted in [`found`](Self::found).
     pub fn collect(
         entries: impl IntoIterator<Item = MadtCpu>,
         bsp_apic_id: u32,
-        limit: usize,
+        mode: ApicMode,
+        wanted: usize,
     ) -> (Self, CpuReport) {
-        let limit = limit.clamp(1, MAX_CPUS);
-        let mut list = Self { apic_ids: [0; MAX_CPUS], len: 1 };
+        let bsp_apic_id = match mode {
+            ApicMode::XApic => bsp_apic_id & 0xff,
+            ApicMode::X2Apic => bsp_apic_id,
+        };
+        let mut list = Self { apic_ids: [0; MAX_CPUS], len: 1, found: 1 };
         list.apic_ids[0] = bsp_apic_id;
         let mut report = CpuReport { boot_cpu_missing: true, ..CpuReport::default() };
         for cpu in entries {
             report.entries += 1;
-            if is_broadcast(cpu) {
-                report.broadcast_ids += 1;
-            } else if !cpu.enabled {
+            // The id of a disabled entry means nothing.
+            if !cpu.enabled {
                 if cpu.online_capable {
                     report.hot_pluggable += 1;
                 } else {
                     report.disabled += 1;
                 }
+            } else if is_broadcast(cpu) {
+                report.broadcast_ids += 1;
+            } else if cpu.apic_id > mode.highest_id() {
+                report.unaddressable += 1;
             } else if cpu.apic_id == bsp_apic_id && report.boot_cpu_missing {
                 report.boot_cpu_missing = false;
             } else if list.index_of(cpu.apic_id).is_some() {
                 report.duplicates += 1;
-            } else if list.len == limit {
+            } else if list.len == MAX_CPUS {
                 report.over_limit += 1;
             } else {
                 list.apic_ids[list.len] = cpu.apic_id;
                 list.len += 1;
             }
         }
-        report.listed = list.len;
+        list.found = list.len + report.over_limit;
+        let wanted = wanted.clamp(1, MAX_CPUS);
+        if list.len > wanted {
+            // Not this list's limit, then: more would not be used either.
+            report.not_wanted = list.found - wanted;
+            report.over_limit = 0;
+            list.len = wanted;
+        }
+        (report.found, report.listed) = (list.found, list.len);
         (list, report)
+    }
+
+    /// Number of CPUs that could be used; those over a limit are not in the
+    /// list.
+    #[must_use]
+    pub const fn found(&self) -> usize {
+        self.found
     }
 
     /// Number of CPUs, 1 or more.

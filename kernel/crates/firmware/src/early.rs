@@ -7,15 +7,16 @@
 use core::ops::Range;
 
 use crate::PAGE_BYTES;
-use crate::memmap::MemoryMap;
+use crate::memmap::{MAX_REGIONS, MemoryMap};
 use crate::ranges::RangeSet;
 
-/// Free ranges that [`EarlyFrames`] can tell apart.
-pub const MAX_FREE_RANGES: usize = 512;
+/// Free ranges that [`EarlyFrames`] can tell apart: those of any map, and room
+/// for what is cut out.
+pub const MAX_FREE_RANGES: usize = MAX_REGIONS + 256;
 
 /// Allocator of physical memory during early boot. Nothing is freed.
 ///
-/// About 8 KiB: mind the stack.
+/// About 20 KiB: not for a kernel's stack.
 #[derive(Clone)]
 pub struct EarlyFrames {
     free: RangeSet<MAX_FREE_RANGES>,
@@ -32,13 +33,23 @@ impl EarlyFrames {
     /// below it (see [`alloc`](Self::alloc)).
     #[must_use]
     pub fn new(map: &MemoryMap, floor: u64) -> Self {
-        let mut free = RangeSet::new();
+        let mut frames = Self::EMPTY;
+        frames.fill(map, floor);
+        frames
+    }
+
+    /// No memory.
+    pub const EMPTY: Self = Self { free: RangeSet::new(), floor: 0, allocated_bytes: 0, lost_bytes: 0 };
+
+    /// As [`new`](Self::new), in place.
+    pub fn fill(&mut self, map: &MemoryMap, floor: u64) {
+        self.free.clear();
         for range in map.usable() {
-            // The map holds fewer regions than the set.
-            free.push(range);
+            // The set has room for every region of a map.
+            self.free.push(range);
         }
-        free.subtract(0..PAGE_BYTES);
-        Self { free, floor, allocated_bytes: 0, lost_bytes: 0 }
+        self.free.subtract(0..PAGE_BYTES);
+        (self.floor, self.allocated_bytes, self.lost_bytes) = (floor, 0, 0);
     }
 
     /// Takes `range` (bytes) out of what is free. Parts of it that are not

@@ -1,14 +1,20 @@
-//! Where an interrupt of the old ISA bus arrives: at which I/O APIC, at which
-//! of its pins, and how it is signalled there.
+//! The machine's I/O APICs, and where an interrupt of the old ISA bus arrives:
+//! at which I/O APIC, at which of its pins, and how it is signalled there.
 //!
 //! ISA interrupt *n* is global interrupt *n* unless the MADT has an override for
-//! it. Nothing of the answer is known to work: whoever uses it has to see an
-//! interrupt come before relying on it.
+//! it. Nothing of the answer is known to work: a driver has to see an interrupt
+//! come before it relies on one.
 
 use core::fmt;
 
-use crate::PAGE_BYTES;
-use crate::memmap::{Kind, MemoryMap};
+use crate::memmap::MemoryMap;
+use crate::registers::may_be_at;
+
+/// I/O APICs that an [`Interrupts`] holds. Servers have one for each root
+/// bridge, a dozen or two.
+pub const MAX_IO_APICS: usize = 64;
+/// Overrides that an [`Interrupts`] holds; the ISA bus has 16 interrupts.
+pub const MAX_OVERRIDES: usize = 64;
 
 /// An I/O APIC as a MADT entry of type 1 tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,22 @@ pub struct Override {
     pub gsi: u32,
     /// Polarity in bits 0 and 1, trigger mode in bits 2 and 3.
     pub flags: u16,
+}
+
+/// How an interrupt is signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Whether a low level means that there is an interrupt.
+    pub is_active_low: bool,
+    /// Whether it is signalled by a level, not by an edge.
+    pub is_level: bool,
+}
+
+impl Signal {
+    /// What is usual on the ISA bus: rising edges.
+    pub const ISA: Self = Self { is_active_low: false, is_level: false };
+    /// What is usual on the PCI bus, and for ACPI's own interrupt: low levels.
+    pub const PCI: Self = Self { is_active_low: true, is_level: true };
 }
 
 /// Where an interrupt arrives.
@@ -93,54 +115,158 @@ impl fmt::Display for RouteError {
 const MAX_PINS: u32 = 240;
 /// From the register that selects to the last byte of the one that is selected.
 const REGISTERS_BYTES: u64 = 0x14;
+const REGISTERS_ALIGN: u64 = 16;
 const BUS_ISA: u8 = 0;
 
-/// Finds where ISA interrupt `irq` arrives. Of entries that contradict each
-/// other the first counts.
+/// The machine's I/O APICs, and which interrupts arrive elsewhere than usual.
 ///
-/// # Errors
-/// Whatever makes it impossible.
-pub fn route(
-    irq: u8,
-    io_apics: impl Iterator<Item = IoApic>,
-    mut overrides: impl Iterator<Item = Override>,
-    map: &MemoryMap,
-) -> Result<Route, RouteError> {
-    let found = overrides.find(|entry| entry.bus == BUS_ISA && entry.irq == irq);
-    let (gsi, flags) = found.map_or((u32::from(irq), 0), |entry| (entry.gsi, entry.flags));
-    let (is_active_low, is_level) = signalling(flags)?;
-    let pin_at = |io_apic: &IoApic| gsi.checked_sub(io_apic.first_gsi).filter(|pin| *pin < MAX_PINS);
-    let mut count = 0;
-    let nearest = io_apics
-        .inspect(|_| count += 1)
-        .filter_map(|io_apic| Some((pin_at(&io_apic)?, io_apic.address)))
-        .min_by_key(|(pin, _)| *pin);
-    let (pin, address) = nearest.ok_or(RouteError::NoIoApic { gsi, io_apics: count })?;
-    if !may_be_registers(address, map) {
-        return Err(RouteError::BadAddress { address });
-    }
-    Ok(Route { io_apic: address, pin: pin as u8, is_active_low, is_level })
+/// About 2 KiB: mind the stack.
+#[derive(Clone, Debug)]
+pub struct Interrupts {
+    io_apics: [KnownIoApic; MAX_IO_APICS],
+    io_apic_count: usize,
+    overrides: [Override; MAX_OVERRIDES],
+    override_count: usize,
+    left_out: usize,
 }
 
-/// Whether the signal is active low, and whether it is a level. 0 means what is
-/// usual on the bus: high edges on ISA.
-fn signalling(flags: u16) -> Result<(bool, bool), RouteError> {
-    let is_inverted = |bits: u16| match bits & 0b11 {
-        0 | 1 => Some(false),
+#[derive(Clone, Copy, Debug)]
+struct KnownIoApic {
+    io_apic: IoApic,
+    /// Whether its registers can be where the table says.
+    is_sound: bool,
+}
+
+impl Interrupts {
+    /// No I/O APIC, no override.
+    pub const NONE: Self = Self {
+        io_apics: [KnownIoApic { io_apic: IoApic { address: 0, first_gsi: 0 }, is_sound: false };
+            MAX_IO_APICS],
+        io_apic_count: 0,
+        overrides: [Override { bus: 0, irq: 0, gsi: 0, flags: 0 }; MAX_OVERRIDES],
+        override_count: 0,
+        left_out: 0,
+    };
+
+    /// Takes what a table lists. Entries that say what another said are passed
+    /// over; the first that do not fit are counted in
+    /// [`left_out`](Self::left_out).
+    pub fn collect(
+        io_apics: impl IntoIterator<Item = IoApic>,
+        overrides: impl IntoIterator<Item = Override>,
+        map: &MemoryMap,
+    ) -> Self {
+        let mut found = Self::NONE;
+        for io_apic in io_apics {
+            let is_known = found.known().iter().any(|known| known.io_apic == io_apic);
+            if is_known {
+                continue;
+            }
+            if found.io_apic_count == MAX_IO_APICS {
+                found.left_out += 1;
+                continue;
+            }
+            let is_sound = may_be_at(io_apic.address.into(), REGISTERS_BYTES, REGISTERS_ALIGN, map);
+            found.io_apics[found.io_apic_count] = KnownIoApic { io_apic, is_sound };
+            found.io_apic_count += 1;
+        }
+        for entry in overrides {
+            let is_known =
+                found.overrides().iter().any(|known| (known.bus, known.irq) == (entry.bus, entry.irq));
+            if is_known {
+                continue;
+            }
+            if found.override_count == MAX_OVERRIDES {
+                found.left_out += 1;
+                continue;
+            }
+            found.overrides[found.override_count] = entry;
+            found.override_count += 1;
+        }
+        found
+    }
+
+    /// The I/O APICs whose registers can be where the table says, in the
+    /// table's order. Two may have the same address.
+    pub fn io_apics(&self) -> impl Iterator<Item = IoApic> + '_ {
+        self.known().iter().filter(|known| known.is_sound).map(|known| known.io_apic)
+    }
+
+    /// The I/O APICs whose registers cannot be where the table says.
+    pub fn misplaced(&self) -> impl Iterator<Item = IoApic> + '_ {
+        self.known().iter().filter(|known| !known.is_sound).map(|known| known.io_apic)
+    }
+
+    /// Entries that there was no room for.
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Finds where ISA interrupt `irq` arrives. Of overrides that contradict
+    /// each other the first counts; what an override leaves to the bus is as
+    /// `usual`.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible.
+    pub fn route_irq(&self, irq: u8, usual: Signal) -> Result<Route, RouteError> {
+        let found = self.overrides().iter().find(|entry| entry.bus == BUS_ISA && entry.irq == irq);
+        match found {
+            Some(entry) => self.route_gsi(entry.gsi, signalling(entry.flags, usual)?),
+            None => self.route_gsi(irq.into(), usual),
+        }
+    }
+
+    /// Finds where ACPI's own interrupt arrives, by the number in the FADT: an
+    /// ISA interrupt, or a global one where there are no 8259 controllers.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible.
+    pub fn route_sci(&self, sci: u16) -> Result<Route, RouteError> {
+        match u8::try_from(sci) {
+            Ok(irq) => self.route_irq(irq, Signal::PCI),
+            Err(_) => self.route_gsi(sci.into(), Signal::PCI),
+        }
+    }
+
+    /// Finds where global interrupt `gsi` arrives.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible.
+    pub fn route_gsi(&self, gsi: u32, signal: Signal) -> Result<Route, RouteError> {
+        let pin_at =
+            |known: &KnownIoApic| gsi.checked_sub(known.io_apic.first_gsi).filter(|pin| *pin < MAX_PINS);
+        let nearest = self.known().iter().filter_map(|known| Some((pin_at(known)?, known)));
+        let (pin, known) = nearest
+            .min_by_key(|(pin, _)| *pin)
+            .ok_or(RouteError::NoIoApic { gsi, io_apics: self.io_apic_count })?;
+        let address = known.io_apic.address;
+        if !known.is_sound {
+            return Err(RouteError::BadAddress { address });
+        }
+        let Signal { is_active_low, is_level } = signal;
+        Ok(Route { io_apic: address, pin: pin as u8, is_active_low, is_level })
+    }
+
+    fn known(&self) -> &[KnownIoApic] {
+        &self.io_apics[..self.io_apic_count]
+    }
+
+    fn overrides(&self) -> &[Override] {
+        &self.overrides[..self.override_count]
+    }
+}
+
+/// How the signal is, by an override's flags; 0 means as `usual`.
+fn signalling(flags: u16, usual: Signal) -> Result<Signal, RouteError> {
+    let is_inverted = |bits: u16, usual: bool| match bits & 0b11 {
+        0 => Some(usual),
+        1 => Some(false),
         3 => Some(true),
         _ => None,
     };
-    match (is_inverted(flags), is_inverted(flags >> 2)) {
-        (Some(is_active_low), Some(is_level)) => Ok((is_active_low, is_level)),
+    match (is_inverted(flags, usual.is_active_low), is_inverted(flags >> 2, usual.is_level)) {
+        (Some(is_active_low), Some(is_level)) => Ok(Signal { is_active_low, is_level }),
         _ => Err(RouteError::BadFlags { flags }),
     }
-}
-
-/// Whether device registers can be at `address`: not in memory, all in one page.
-fn may_be_registers(address: u32, map: &MemoryMap) -> bool {
-    let (start, end) = (u64::from(address), u64::from(address) + REGISTERS_BYTES);
-    let is_memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs);
-    let overlaps =
-        map.regions().iter().any(|region| is_memory(region.kind) && region.start < end && start < region.end);
-    address != 0 && address.is_multiple_of(16) && start / PAGE_BYTES == (end - 1) / PAGE_BYTES && !overlaps
 }

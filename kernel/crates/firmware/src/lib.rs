@@ -7,9 +7,14 @@
 //!
 //! * [`memmap`]: a raw memory map made sorted, disjoint and page-aligned.
 //! * [`early`]: the allocator of physical memory before the page allocator.
+//! * [`reach`]: which physical memory tables may be read from.
+//! * [`root`]: from the root pointer to every ACPI table.
 //! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
-//! * [`cpus`]: which of the CPUs in the MADT to start, in which order.
-//! * [`isa_irq`]: where an interrupt of the ISA bus arrives.
+//! * [`madt`], [`mp`]: CPUs, I/O APICs and interrupts, by ACPI or by the MP tables.
+//! * [`cpus`]: which of the CPUs to start, in which order.
+//! * [`fadt`]: registers of the fixed hardware, and how a machine is switched off.
+//! * [`isa_irq`]: the I/O APICs, and where an interrupt of the ISA bus arrives.
+//! * [`registers`]: where device registers can be.
 //! * [`affinity`]: SRAT and SLIT, entry by entry.
 //! * [`nodes`]: which memory nodes there are, and what belongs to each.
 //!
@@ -21,9 +26,15 @@ pub mod acpi;
 pub mod affinity;
 pub mod cpus;
 pub mod early;
+pub mod fadt;
 pub mod isa_irq;
+pub mod madt;
 pub mod memmap;
+pub mod mp;
 pub mod nodes;
+pub mod reach;
+pub mod registers;
+pub mod root;
 
 mod ranges;
 

@@ -11,8 +11,9 @@ use core::ops::Range;
 
 use crate::PAGE_BYTES;
 
-/// Regions that a [`MemoryMap`] holds at most. A big server reports about 100.
-pub const MAX_REGIONS: usize = 256;
+/// Regions that a [`MemoryMap`] holds at most. A big server reports about 100;
+/// maps of 312 were seen.
+pub const MAX_REGIONS: usize = 1024;
 
 /// Physical address bits of the x86_64 architecture at most.
 const ARCH_PHYS_ADDR_BITS: u8 = 52;
@@ -30,6 +31,32 @@ pub enum Kind {
     Reserved,
     /// Memory that was found faulty.
     Bad,
+}
+
+impl Kind {
+    /// The kind that type `number` of the e820 interface stands for.
+    #[must_use]
+    pub const fn from_e820(number: u32) -> Self {
+        match number {
+            1 => Self::Usable,
+            3 => Self::AcpiReclaimable,
+            4 => Self::AcpiNvs,
+            5 => Self::Bad,
+            _ => Self::Reserved,
+        }
+    }
+
+    /// The e820 interface's type for this kind.
+    #[must_use]
+    pub const fn to_e820(self) -> u32 {
+        match self {
+            Self::Usable => 1,
+            Self::Reserved => 2,
+            Self::AcpiReclaimable => 3,
+            Self::AcpiNvs => 4,
+            Self::Bad => 5,
+        }
+    }
 }
 
 /// A region of physical memory.
@@ -55,7 +82,7 @@ impl Region {
 
 /// Sorted, disjoint, page-aligned regions; neighbours of one kind are merged.
 ///
-/// About 6 KiB: mind the stack.
+/// About 24 KiB: not for a kernel's stack.
 #[derive(Clone)]
 pub struct MemoryMap {
     regions: [Region; MAX_REGIONS],
@@ -107,6 +134,26 @@ impl MapReport {
     }
 }
 
+impl MapReport {
+    /// The report of two repairs, `later` being that of the finished map.
+    #[must_use]
+    pub const fn then(self, later: Self) -> Self {
+        Self {
+            input: self.input,
+            output: later.output,
+            unsorted: self.unsorted + later.unsorted,
+            overlapping: self.overlapping + later.overlapping,
+            unaligned: self.unaligned + later.unaligned,
+            zero_length: self.zero_length + later.zero_length,
+            inverted: self.inverted + later.inverted,
+            clipped: self.clipped + later.clipped,
+            dropped: self.dropped + later.dropped,
+            fused: self.fused + later.fused,
+            lost_bytes: self.lost_bytes + later.lost_bytes,
+        }
+    }
+}
+
 impl fmt::Display for MapReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "memory map: {} regions in, {} out", self.input, self.output)?;
@@ -133,6 +180,9 @@ impl fmt::Display for MapReport {
 }
 
 impl MemoryMap {
+    /// A map of no regions: nothing is usable.
+    pub const EMPTY: Self = Self { regions: [Region::EMPTY; MAX_REGIONS], len: 0 };
+
     /// Makes a usable map of `input`, whatever it is.
     ///
     /// `phys_addr_bits` is the width of the CPU's physical addresses (CPUID
@@ -147,8 +197,15 @@ impl MemoryMap {
     ///   with the smallest gap between them become one. Memory that any input
     ///   calls non-usable never becomes usable this way.
     pub fn sanitise(input: impl IntoIterator<Item = Region>, phys_addr_bits: u8) -> (Self, MapReport) {
+        let mut map = Self::EMPTY;
+        let report = map.fill(input, phys_addr_bits);
+        (map, report)
+    }
+
+    /// As [`sanitise`](Self::sanitise), in place: what was in the map is gone.
+    pub fn fill(&mut self, input: impl IntoIterator<Item = Region>, phys_addr_bits: u8) -> MapReport {
         let limit = 1_u64 << phys_addr_bits.clamp(12, ARCH_PHYS_ADDR_BITS);
-        let mut map = Self { regions: [Region::EMPTY; MAX_REGIONS], len: 0 };
+        self.len = 0;
         let mut report = MapReport::default();
         let mut last_start = 0;
         for region in input {
@@ -158,11 +215,24 @@ impl MemoryMap {
             }
             last_start = region.start;
             if let Some(region) = fit(region, limit, &mut report) {
-                map.paint(region, &mut report);
+                self.paint(region, &mut report);
             }
         }
-        report.output = map.len;
-        (map, report)
+        report.output = self.len;
+        report
+    }
+
+    /// Makes `range` reserved, widened to whole pages. Returns the bytes of it
+    /// that were usable.
+    pub fn withhold(&mut self, range: Range<u64>) -> u64 {
+        let mut report = MapReport::default();
+        let region = Region { start: range.start, end: range.end, kind: Kind::Reserved };
+        let usable_before = self.total_usable_bytes();
+        if let Some(region) = fit(region, 1 << ARCH_PHYS_ADDR_BITS, &mut report) {
+            self.paint(region, &mut report);
+        }
+        // A full map may have given up more.
+        usable_before - self.total_usable_bytes()
     }
 
     /// All regions, sorted.

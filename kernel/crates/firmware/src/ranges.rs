@@ -15,6 +15,10 @@ impl<const N: usize> RangeSet<N> {
         Self { starts_ends: [(0, 0); N], len: 0 }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Adds `range`, which lies above all ranges in the set; false when it is
     /// empty, does not lie above them, or there is no room.
     pub(crate) fn push(&mut self, range: Range<u64>) -> bool {

@@ -4,6 +4,9 @@
 use firmware::acpi::{
     RsdpInfo, SDT_HEADER_BYTES, SdtInfo, TableError, check_madt, check_rsdp, check_sdt, sleep_state_s5,
 };
+use firmware::cpus::MadtCpu;
+use firmware::isa_irq::{IoApic, Override};
+use firmware::madt::Madt;
 use proptest::prelude::*;
 
 /// The MADT of `-machine pc -smp 2`: two CPUs, one I/O APIC, five interrupt
@@ -266,6 +269,29 @@ fn walk_believing(table: &[u8]) -> usize {
         entries += 1;
     }
     entries
+}
+
+#[test]
+fn qemus_madt_tells_cpus_io_apic_and_overrides() {
+    let madt = Madt::parse(&MADT).expect("it is sound");
+    let cpu = |apic_id| MadtCpu { apic_id, enabled: true, online_capable: false, x2apic: false };
+    assert_eq!(madt.cpus().collect::<Vec<_>>(), [cpu(0), cpu(1)]);
+    assert_eq!(madt.io_apics().collect::<Vec<_>>(), [IoApic { address: 0xfec0_0000, first_gsi: 0 }]);
+    let overrides: Vec<_> = madt.overrides().collect();
+    assert_eq!(overrides.len(), 5);
+    assert_eq!(overrides[0], Override { bus: 0, irq: 0, gsi: 2, flags: 0 });
+    assert_eq!(overrides[2], Override { bus: 0, irq: 9, gsi: 9, flags: 0xd });
+}
+
+#[test]
+fn x2apic_entries_have_ids_of_32_bits() {
+    let mut entry = [0; 16];
+    (entry[0], entry[1], entry[8]) = (9, 16, 2);
+    entry[4..8].copy_from_slice(&0x1716_1514_u32.to_le_bytes());
+    let table = madt_of(&entry);
+    let cpus: Vec<_> = Madt::parse(&table).expect("it is sound").cpus().collect();
+    let cpu = MadtCpu { apic_id: 0x1716_1514, enabled: false, online_capable: true, x2apic: true };
+    assert_eq!(cpus, [cpu]);
 }
 
 #[test]

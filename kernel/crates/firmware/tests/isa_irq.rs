@@ -1,6 +1,6 @@
 //! Routes of ISA interrupts: usual tables, and tables that make no sense.
 
-use firmware::isa_irq::{IoApic, Override, Route, RouteError, route};
+use firmware::isa_irq::{Interrupts, IoApic, MAX_IO_APICS, Override, Route, RouteError, Signal};
 use firmware::memmap::{Kind, MemoryMap, Region};
 use proptest::prelude::*;
 
@@ -16,7 +16,11 @@ fn map() -> MemoryMap {
 }
 
 fn route_with(io_apics: &[IoApic], overrides: &[Override]) -> Result<Route, RouteError> {
-    route(COM1, io_apics.iter().copied(), overrides.iter().copied(), &map())
+    interrupts(io_apics, overrides).route_irq(COM1, Signal::ISA)
+}
+
+fn interrupts(io_apics: &[IoApic], overrides: &[Override]) -> Interrupts {
+    Interrupts::collect(io_apics.iter().copied(), overrides.iter().copied(), &map())
 }
 
 fn moved(gsi: u32, flags: u16) -> Override {
@@ -83,6 +87,31 @@ fn nonsense_is_named() {
     }
 }
 
+#[test]
+fn acpis_own_interrupt_is_a_low_level_unless_an_override_says_else() {
+    let sci = Route { pin: 9, is_active_low: true, is_level: true, ..USUAL };
+    assert_eq!(interrupts(&[IO_APIC], &[]).route_sci(9), Ok(sci));
+    let entry = |flags| Override { bus: 0, irq: 9, gsi: 20, flags };
+    assert_eq!(interrupts(&[IO_APIC], &[entry(0)]).route_sci(9), Ok(Route { pin: 20, ..sci }));
+    let high_level = Route { pin: 20, is_active_low: false, ..sci };
+    assert_eq!(interrupts(&[IO_APIC], &[entry(0xd)]).route_sci(9), Ok(high_level));
+    let second = IoApic { address: 0xfec0_1000, first_gsi: 300 };
+    let far = Route { io_apic: 0xfec0_1000, pin: 5, ..sci };
+    assert_eq!(interrupts(&[IO_APIC, second], &[]).route_sci(305), Ok(far));
+}
+
+#[test]
+fn io_apics_in_memory_are_known_but_not_given_to_drivers() {
+    let in_memory = IoApic { address: 0x20_0000, first_gsi: 24 };
+    let found = interrupts(&[IO_APIC, in_memory, IO_APIC], &[]);
+    assert_eq!(found.io_apics().collect::<Vec<_>>(), [IO_APIC]);
+    assert_eq!(found.misplaced().collect::<Vec<_>>(), [in_memory]);
+    let many: Vec<_> =
+        (0..100).map(|i| IoApic { address: 0xfec0_0000 + i * 0x1000, first_gsi: i * 24 }).collect();
+    let found = interrupts(&many, &[]);
+    assert_eq!((found.io_apics().count(), found.left_out()), (MAX_IO_APICS, 100 - MAX_IO_APICS));
+}
+
 proptest! {
     /// Whatever the table says, registers are never in memory, and the pin can be.
     #[test]
@@ -92,7 +121,11 @@ proptest! {
     ) {
         let io_apics = io_apics.iter().map(|(address, first_gsi)| IoApic { address: *address, first_gsi: *first_gsi });
         let overrides = overrides.iter().map(|(bus, irq, gsi, flags)| Override { bus: *bus, irq: *irq, gsi: *gsi, flags: *flags });
-        if let Ok(route) = route(COM1, io_apics, overrides, &map()) {
+        let interrupts = Interrupts::collect(io_apics, overrides, &map());
+        for io_apic in interrupts.io_apics() {
+            prop_assert!(io_apic.address >= 0x4000_0000 || io_apic.address + 0x14 <= 0x10_0000);
+        }
+        if let Ok(route) = interrupts.route_irq(COM1, Signal::ISA) {
             let address = u64::from(route.io_apic);
             prop_assert!(address + 0x14 <= 0x10_0000 || address >= 0x4000_0000);
             prop_assert!(route.pin < 240 && address % 16 == 0 && address % 4096 + 0x14 <= 4096);

@@ -3,7 +3,7 @@
 
 use firmware::acpi::TableError;
 use firmware::affinity::{Affinity, Slit, Srat};
-use firmware::cpus::{CpuList, MadtCpu};
+use firmware::cpus::{ApicMode, CpuList, MadtCpu};
 use firmware::memmap::{Kind, MemoryMap, Region};
 use firmware::nodes::{MAX_NODES, Nodes, NodesReport};
 use proptest::prelude::*;
@@ -117,7 +117,7 @@ fn map_of(ranges: &[(u64, u64)]) -> MemoryMap {
 
 fn cpus(count: u32) -> CpuList {
     let cpu = |apic_id| MadtCpu { apic_id, enabled: true, online_capable: false, x2apic: true };
-    CpuList::collect((0..count).map(cpu), 0, 256).0
+    CpuList::collect((0..count).map(cpu), 0, ApicMode::X2Apic, 256).0
 }
 
 fn nodes(srat: &[u8], slit: Option<&[u8]>, map: &MemoryMap, cpus: &CpuList) -> (Nodes, NodesReport) {

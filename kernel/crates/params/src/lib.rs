@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cmdline;
+pub mod cpu_features;
 mod kinds;
 pub mod node_policy;
 pub mod registry;

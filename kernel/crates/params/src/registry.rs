@@ -3,7 +3,7 @@
 use crate::kinds::{BoolParam, ChoiceParam, ListParam, OptionParam, Param, SizeParam, TextParam, U64Param};
 
 /// Most CPUs that a parameter can speak of; CPU numbers are below it.
-const MAX_CPUS: u64 = 256;
+const MAX_CPUS: u64 = 512;
 /// Most events that a `fault.*` parameter can count to.
 const MOST_FAULTS: u64 = 1 << 40;
 
@@ -19,6 +19,14 @@ pub static KTASK_MAX_THREADS: U64Param = U64Param::new(
     0,
     0..=MAX_CPUS,
     "most threads for one job, the caller among them; 0: no limit but the CPUs and the job's own",
+);
+/// `cpu.disable`.
+pub static CPU_DISABLE: TextParam = TextParam::new(
+    "cpu.disable",
+    "none",
+    "none, or of x2apic|tsc-deadline|tsc-adjust|avx|sse-stores|clzero|pages-1g|nx|machine-check|pat some with commas between",
+    |value| crate::cpu_features::parse(value).is_some(),
+    "features of the CPU that the kernel never uses, not even to measure them",
 );
 /// `smp.max_cpus`.
 pub static SMP_MAX_CPUS: U64Param =
@@ -126,6 +134,12 @@ pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
     0..=1 << 20,
     "clean pages that idle CPUs keep at hand on each memory node",
 );
+/// `power.reset`.
+pub static POWER_RESET: BoolParam = BoolParam::new(
+    "power.reset",
+    true,
+    "on: a machine that cannot be powered off is reset at the end; off: it stays on",
+);
 /// `trace.enabled`.
 pub static TRACE_ENABLED: BoolParam = BoolParam::new(
     "trace.enabled",
@@ -150,6 +164,30 @@ pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
     OptionParam::new("fault.ap_silent", 1..=MAX_CPUS - 1, "CPU that is not started, as if it were dead");
+/// `fault.ap_late`.
+pub static FAULT_AP_LATE: OptionParam = OptionParam::new(
+    "fault.ap_late",
+    1..=MAX_CPUS - 1,
+    "CPU that is not started in time, is given up, and starts executing once the machine is up",
+);
+/// `fault.vector_garbage`.
+pub static FAULT_VECTOR_GARBAGE: BoolParam = BoolParam::new(
+    "fault.vector_garbage",
+    false,
+    "on: each CPU's vector registers hold garbage until the kernel clears them, as firmware may leave them",
+);
+/// `fault.tsc_hz`.
+pub static FAULT_TSC_HZ: OptionParam = OptionParam::new(
+    "fault.tsc_hz",
+    1_000_000..=100_000_000_000,
+    "rate that CPUID leaf 0x15 is taken to tell of the TSC, right or wrong",
+);
+/// `fault.tsc_offset`.
+pub static FAULT_TSC_OFFSET: OptionParam = OptionParam::new(
+    "fault.tsc_offset",
+    1..=MAX_CPUS - 1,
+    "CPU whose TSC is set ahead when it starts; where it cannot be set, it is measured as if it were",
+);
 /// `fault.helper_spawn`.
 pub static FAULT_HELPER_SPAWN: OptionParam =
     OptionParam::new("fault.helper_spawn", 1..=MOST_FAULTS, "from the Nth on, no helper can be had");
@@ -198,6 +236,25 @@ pub static FAULT_HOG_CPU: OptionParam = OptionParam::new(
     0..=MAX_CPUS - 1,
     "CPU that a thread keeps from others by letting no interrupt through, with interrupts on, once the machine is up",
 );
+/// `fault.report`.
+pub static FAULT_REPORT: ChoiceParam = ChoiceParam::new(
+    "fault.report",
+    &["none", "panic", "exception", "nmi"],
+    0,
+    "what happens to the report of a failure, after its first steps, on the CPU that reports",
+);
+/// `fault.ioapic_open`.
+pub static FAULT_IOAPIC_OPEN: BoolParam = BoolParam::new(
+    "fault.ioapic_open",
+    false,
+    "on: before the kernel takes over the I/O APICs, an entry of each is open, as firmware may leave it",
+);
+/// `fault.sci_storm`.
+pub static FAULT_SCI_STORM: BoolParam = BoolParam::new(
+    "fault.sci_storm",
+    false,
+    "on: acpi's system control interrupt comes without end from a source that nothing handles, the PM timer",
+);
 /// `fault.misuse`.
 pub static FAULT_MISUSE: ChoiceParam = ChoiceParam::new(
     "fault.misuse",
@@ -232,6 +289,7 @@ pub static ALL: &[&dyn Param] = &[
     &RUN,
     &KTASK_ENABLED,
     &KTASK_MAX_THREADS,
+    &CPU_DISABLE,
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &WATCHDOG_TIMEOUT_MS,
@@ -249,10 +307,15 @@ pub static ALL: &[&dyn Param] = &[
     &TIMING_REPEAT,
     &ZERO_METHOD,
     &ZERO_POOL_PAGES,
+    &POWER_RESET,
     &TRACE_ENABLED,
     &TRACE_EVENTS,
     &TRACE_BUFFER_EVENTS,
     &FAULT_AP_SILENT,
+    &FAULT_AP_LATE,
+    &FAULT_VECTOR_GARBAGE,
+    &FAULT_TSC_HZ,
+    &FAULT_TSC_OFFSET,
     &FAULT_HELPER_SPAWN,
     &FAULT_WORKER_SPAWN,
     &FAULT_ALLOC,
@@ -262,12 +325,16 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
     &FAULT_HOG_CPU,
+    &FAULT_REPORT,
+    &FAULT_IOAPIC_OPEN,
+    &FAULT_SCI_STORM,
     &FAULT_MISUSE,
 ];
 
 /// Those that are read once, on the way up: changing them later would change nothing.
 pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &RUN,
+    &CPU_DISABLE,
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &WATCHDOG_TIMEOUT_MS,
@@ -275,10 +342,16 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &ZERO_METHOD,
     &TRACE_ENABLED,
     &FAULT_AP_SILENT,
+    &FAULT_AP_LATE,
+    &FAULT_VECTOR_GARBAGE,
+    &FAULT_TSC_HZ,
+    &FAULT_TSC_OFFSET,
     &FAULT_SECTION,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
+    &FAULT_IOAPIC_OPEN,
+    &FAULT_SCI_STORM,
     &FAULT_MISUSE,
 ];
 

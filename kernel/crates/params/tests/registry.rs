@@ -83,7 +83,7 @@ fn errors_say_name_value_and_what_is_allowed() {
     assert_eq!(
         said,
         [
-            "parameter ktask.max_threads: `999` is not allowed; allowed is 0..=256; it stays 0",
+            "parameter ktask.max_threads: `999` is not allowed; allowed is 0..=512; it stays 0",
             "unknown parameter `ktask.enabld`; did you mean `ktask.enabled`?",
             "parameter timing.bytes: `3X` is not allowed; allowed is 2M..=1T; it stays 256M",
             "parameter run: `dance` is not allowed; allowed is timing|test|test:PATTERN|bench|bench:PATTERN|shell|none; it stays timing",
@@ -97,7 +97,7 @@ fn errors_say_name_value_and_what_is_allowed() {
 fn what_was_read_on_the_way_up_cannot_be_changed_later() {
     assert_eq!(
         cmdline::change("smp.max_cpus", "2").unwrap_err().to_string(),
-        "parameter smp.max_cpus is only read at boot; put smp.max_cpus=2 on the command line; it stays 256"
+        "parameter smp.max_cpus is only read at boot; put smp.max_cpus=2 on the command line; it stays 512"
     );
     assert!(
         cmdline::change("smp.max_cpu", "2").unwrap_err().to_string().contains("did you mean `smp.max_cpus`")

@@ -49,6 +49,15 @@ pub enum Record<S> {
         memory_bytes: u64,
         /// What the time stamp counter was measured, or told, to run at.
         tsc_hz: u64,
+        /// How interrupts are addressed to CPUs: `xapic` or `x2apic`.
+        #[serde(default)]
+        apic: S,
+        /// The CPUs' own timers: `tsc-deadline` or `one-shot`.
+        #[serde(default)]
+        timer: S,
+        /// Where the clock's rate comes from: `cpuid-15`, `hypervisor`, `kvm-clock`, `pm-timer`, `hpet`, `pit`, `guess`.
+        #[serde(default)]
+        clock: S,
     },
     /// A part of the boot, and how long it took.
     Phase {

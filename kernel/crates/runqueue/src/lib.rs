@@ -38,4 +38,4 @@ pub use quota::{Budget, Piece, Quota, QuotaError};
 pub use weight::{Nice, Weight};
 
 /// CPUs that a [`CpuMask`] can hold.
-pub const MAX_CPUS: usize = 256;
+pub const MAX_CPUS: usize = 512;

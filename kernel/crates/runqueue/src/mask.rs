@@ -201,8 +201,13 @@ impl SharedCpuMask {
     /// A set that starts as `mask`.
     #[must_use]
     pub const fn new(mask: CpuMask) -> Self {
-        let [a, b, c, d] = mask.words;
-        Self { words: [AtomicU64::new(a), AtomicU64::new(b), AtomicU64::new(c), AtomicU64::new(d)] }
+        let mut words = [const { AtomicU64::new(0) }; WORDS];
+        let mut word = 0;
+        while word < WORDS {
+            words[word] = AtomicU64::new(mask.words[word]);
+            word += 1;
+        }
+        Self { words }
     }
 
     /// The set, word by word.

@@ -1,7 +1,8 @@
 //! Keys out of bytes: control characters, and the escape sequences of the keys that an editor needs.
 //!
-//! The usual parsers of escape sequences collect strings (of DCS, OSC) until a terminator comes. A cut one would
-//! swallow every line after it, so here no sequence outlives a line end, and none is longer than a few bytes.
+//! Nothing of an escape sequence is text, however long it is: a sequence ends with its final byte, a string (of DCS, OSC and
+//! their like) with BEL or ST. But no sequence and no string outlives a line end: a cut one would
+//! swallow every line after it.
 
 /// Something that the editor can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +45,27 @@ pub enum Key {
     NoText(u8),
 }
 
-/// Most bytes of one escape sequence; what comes after them is text again.
-const SEQUENCE_MAX_BYTES: u8 = 16;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ground,
-    /// After a carriage return, whose line feed is not another line end.
+    /// After a carriage return: a line feed or a NUL (telnet) behind it belongs to it.
     Return,
     /// After ESC.
     Escape,
-    /// In `ESC [`: its first parameter, bytes so far.
+    /// After ESC and intermediate bytes: one byte more.
+    Designation,
+    /// In `ESC [`: its first parameter, and whether anything came yet.
     Control {
         parameter: u8,
-        len: u8,
+        is_begun: bool,
     },
-    /// After `ESC O`.
+    /// After `ESC [ [`: one byte more, a function key of the Linux console.
+    Console,
+    /// In `ESC O`, which some terminals put parameters into.
     Single,
+    /// In a string; after ESC in one.
+    Text,
+    TextEscape,
 }
 
 /// Turns bytes into keys.
@@ -84,41 +89,64 @@ impl Decoder {
 
     /// The key that `byte` completes, if it does.
     pub fn feed(&mut self, byte: u8) -> Option<Key> {
-        const ESCAPE: u8 = 0x1b;
         let before = core::mem::replace(&mut self.state, State::Ground);
-        match (before, byte) {
-            (State::Return, b'\n') => None,
-            (_, b'\r') => {
-                self.state = State::Return;
-                Some(Key::Enter)
-            }
-            // An escape begins anew, and no other control character is ever part of a sequence.
-            (_, ESCAPE) => {
-                self.state = State::Escape;
-                None
-            }
-            (_, 0..0x20 | 0x7f) => Some(control(byte)),
-            (State::Escape, b'[') => {
-                self.state = State::Control { parameter: 0, len: 0 };
-                None
-            }
-            (State::Escape, b'O') => {
-                self.state = State::Single;
-                None
-            }
-            (State::Escape, 0x20..0x7f) => Some(Key::Unused),
-            (State::Control { parameter, .. }, b'~') => Some(numbered(parameter)),
-            (State::Control { .. } | State::Single, 0x40..0x7f) => Some(lettered(byte)),
-            (State::Control { parameter, len }, 0x20..0x40) if len < SEQUENCE_MAX_BYTES => {
-                let digit = byte.wrapping_sub(b'0');
-                let parameter =
-                    if digit < 10 { parameter.saturating_mul(10).saturating_add(digit) } else { parameter };
-                self.state = State::Control { parameter, len: len + 1 };
-                None
-            }
-            (_, 0x20..0x7f) => Some(Key::Char(char::from(byte))),
-            (_, 0x80..) => Some(Key::NoText(byte)),
+        let (state, key) = step(before, byte);
+        self.state = state;
+        key
+    }
+}
+
+/// What `byte` leads to, and the key that it completes.
+fn step(state: State, byte: u8) -> (State, Option<Key>) {
+    const ESCAPE: u8 = 0x1b;
+    const BELL: u8 = 0x07;
+    const CANCEL: u8 = 0x18;
+    const SUBSTITUTE: u8 = 0x1a;
+    const INTERRUPT: u8 = 0x03;
+    let ends_with = |key| (State::Ground, Some(key));
+    match (state, byte) {
+        (State::Return, b'\n' | 0) => (State::Ground, None),
+        (_, b'\r') => (State::Return, Some(Key::Enter)),
+        (_, b'\n') => ends_with(Key::Enter),
+        // A string ends with BEL, or with ESC and a backslash.
+        (State::Text | State::TextEscape, BELL) | (State::TextEscape, b'\\') => ends_with(Key::Unused),
+        // Terminals give a string up for CAN and SUB, people for ^C.
+        (State::Text | State::TextEscape, CANCEL | SUBSTITUTE) => ends_with(Key::Unused),
+        (State::Text | State::TextEscape, INTERRUPT) => ends_with(Key::Interrupt),
+        (State::Text, ESCAPE) => (State::TextEscape, None),
+        (State::Text, _) => (State::Text, None),
+        // An escape begins anew, also where it ends a string, and no other control character is ever part of a sequence.
+        (_, ESCAPE) => (State::Escape, None),
+        (_, 0..0x20 | 0x7f) => ends_with(control(byte)),
+        (State::Escape | State::TextEscape, _) => escaped(byte),
+        (State::Designation, 0x20..0x30) => (State::Designation, None),
+        (State::Designation | State::Console, 0x20..0x7f) => ends_with(Key::Unused),
+        (State::Control { is_begun: false, .. }, b'[') => (State::Console, None),
+        (State::Control { parameter, .. }, b'~') => ends_with(numbered(parameter)),
+        (State::Control { .. } | State::Single, 0x40..0x7f) => ends_with(lettered(byte)),
+        (State::Control { parameter, .. }, 0x20..0x40) => {
+            let digit = byte.wrapping_sub(b'0');
+            let parameter =
+                if digit < 10 { parameter.saturating_mul(10).saturating_add(digit) } else { parameter };
+            (State::Control { parameter, is_begun: true }, None)
         }
+        (State::Single, 0x20..0x40) => (State::Single, None),
+        (State::Ground | State::Return, 0x20..0x7f) => ends_with(Key::Char(char::from(byte))),
+        (_, 0x80..) => ends_with(Key::NoText(byte)),
+    }
+}
+
+/// The byte after ESC.
+fn escaped(byte: u8) -> (State, Option<Key>) {
+    match byte {
+        b'[' => (State::Control { parameter: 0, is_begun: false }, None),
+        b'O' => (State::Single, None),
+        // Strings: DCS, SOS, OSC, PM, APC.
+        b'P' | b'X' | b']' | b'^' | b'_' => (State::Text, None),
+        0x20..0x30 => (State::Designation, None),
+        0x30..0x7f => (State::Ground, Some(Key::Unused)),
+        // No terminal sends this.
+        byte => (State::Ground, Some(Key::NoText(byte))),
     }
 }
 

@@ -5,7 +5,7 @@
 //! moved back over the wrap shows in the wrong place on terminals that do not back up over it.
 
 /// What the terminal shows of a line of up to `N` bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Screen<const N: usize> {
     shown: [u8; N],
     len: usize,

@@ -1,10 +1,27 @@
-//! Ticks of a counter and nanoseconds: the way there and the way back agree.
+//! The clock's policy: a counter's rate, its nanoseconds, and its offset between CPUs.
+//!
+//! * [`Rate`] and [`Clock`]: ticks to nanoseconds and back, without going backwards.
+//! * [`told`]: the rates that CPUID and hypervisors tell.
+//! * [`windows`]: a rate measured against a reference counter.
+//! * [`source`]: the choice among them.
+//! * [`offset`]: one CPU's counter against another's.
 //!
 //! Time is told by one multiplication and a shift, so by a factor that is rounded. A deadline has to be turned into
 //! ticks by the same factor: else a timer set to the tick fires before the clock says that the deadline has
 //! come, by more the longer the machine has been up, and again and again.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod clock;
+pub mod offset;
+pub mod source;
+pub mod told;
+pub mod windows;
+
+pub use clock::Clock;
+
+/// Rates of a counter that are taken for possible. Firmware and hypervisors may say anything.
+pub const POSSIBLE_HZ: core::ops::RangeInclusive<u64> = 1_000_000..=100_000_000_000;
 
 /// How fast a counter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 //!   made of that: completions, semaphores.
 //! * [`handover`]: a mutex that is handed to the thread that has waited longest.
 //! * [`lending`]: weight that goes from who waits to whom it waits for.
+//! * [`pool_size`]: how many pages a pool has and should have.
 //! * [`slot`]: a place for a page, which is its own lock.
 //! * [`tickets`]: everybody has done something since it was asked for.
 #![no_std]
@@ -15,6 +16,7 @@
 
 pub mod handover;
 pub mod lending;
+pub mod pool_size;
 pub mod queue;
 pub mod slot;
 pub mod tickets;
@@ -24,6 +26,7 @@ mod threads;
 
 pub use handover::{HandOver, Owners};
 pub use lending::{Lenders, Loan, Loans};
+pub use pool_size::PoolSize;
 pub use queue::{Completion, Semaphore, WaitQueue};
 pub use slot::Slot;
 pub use threads::{Locked, Threads};

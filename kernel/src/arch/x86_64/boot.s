@@ -13,6 +13,9 @@
 .set EFER_LONG_MODE, 1 << 8
 .set PAGE_PRESENT_WRITABLE, 0x3
 .set PAGE_2M, 0x83
+.set COM1, 0x3f8
+.set DEBUG_EXIT_PORT, 0xf4
+.set DEBUG_EXIT_FAIL, 0x11     # protocol::exit::Verdict::Fail
 
 .section .boot.note, "a", @note
 .balign 4
@@ -29,20 +32,52 @@
 pvh_entry:
     cld
     mov esp, offset boot_scratch_stack_top
+    mov ebp, ebx                # start info; cpuid overwrites ebx
+
+    # CPUID is there where bit 21 of the flags can be changed.
+    pushfd
+    pop eax
+    mov ecx, eax
+    xor eax, 1 << 21
+    push eax
+    popfd
+    pushfd
+    pop eax
+    xor eax, ecx
+    mov esi, offset name_of_cpuid
+    test eax, 1 << 21
+    jz feature_missing
+
+    # What compiled code, and the code below, is made of: bits of leaf 1's edx.
+    mov eax, 1
+    cpuid
+    mov esi, offset needed_features
+1:  movzx ecx, byte ptr [esi]
+    inc esi
+    cmp ecx, 0xff
+    je 3f
+    bt edx, ecx
+    jnc feature_missing
+2:  lodsb                       # the name, to its end
+    test al, al
+    jnz 2b
+    jmp 1b
+
+3:  mov eax, 0x80000000
+    cpuid
+    mov esi, offset name_of_long_mode
+    cmp eax, 0x80000001
+    jb feature_missing
+    mov eax, 0x80000001
+    cpuid
+    bt edx, 29
+    jnc feature_missing
+
     rdtsc                       # the kernel's time zero
     push edx
     push eax
     push 0
-    push ebx                    # cpuid overwrites ebx
-
-    mov eax, 0x80000000
-    cpuid
-    cmp eax, 0x80000001
-    jb 9f
-    mov eax, 0x80000001
-    cpuid
-    bt edx, 29                  # long mode
-    jnc 9f
+    push ebp
 
     # Four page directories: 2048 pages of 2 MiB.
     mov edi, offset boot_page_directories
@@ -74,8 +109,8 @@ pvh_entry:
     or eax, PAGE_PRESENT_WRITABLE
     mov [boot_pml4 + 511 * 8], eax
 
-    mov eax, cr4
-    or eax, CR4_PAE
+    # All of it: no bit that a loader left is needed, and some (five levels of tables) would be wrong.
+    mov eax, CR4_PAE
     mov cr4, eax
     mov eax, offset boot_pml4
     mov cr3, eax
@@ -89,12 +124,86 @@ pvh_entry:
     lgdt [boot_gdt_pointer]
     ljmp 0x8, offset boot_long_mode
 
-9:  # Not a 64-bit CPU: tell the emulator "fail" and stop.
-    mov eax, 0x11
-    out 0xf4, eax
-8:  cli
+# A CPU that cannot run this kernel: esi is the name of what it lacks. Says so
+# on the first serial port and on the emulators' debug port, tells the emulator
+# "fail", and stops.
+feature_missing:
+    mov ebx, esi
+    mov esi, offset uart_setup
+1:  movzx edx, word ptr [esi]
+    test edx, edx
+    jz 2f
+    mov al, [esi + 2]
+    out dx, al
+    add esi, 3
+    jmp 1b
+2:  mov esi, offset text_before
+    call boot_say
+    mov esi, ebx
+    call boot_say
+    mov esi, offset text_after
+    call boot_say
+    mov eax, DEBUG_EXIT_FAIL
+    out DEBUG_EXIT_PORT, eax
+3:  cli
     hlt
-    jmp 8b
+    jmp 3b
+
+# Sends the text at esi, to its zero. A port that takes nothing holds nothing up.
+boot_say:
+    lodsb
+    test al, al
+    jz 3f
+    out 0xe9, al
+    mov ah, al
+    mov ecx, 100000
+1:  mov edx, COM1 + 5           # line status
+    in al, dx
+    test al, 0x20               # room for a byte
+    jnz 2f
+    loop 1b
+2:  mov al, ah
+    mov edx, COM1
+    out dx, al
+    jmp boot_say
+3:  ret
+
+uart_setup:                     # 115200 baud, 8 bits, no parity, no interrupts
+    .word COM1 + 1
+    .byte 0
+    .word COM1 + 3
+    .byte 0x80
+    .word COM1
+    .byte 1
+    .word COM1 + 1
+    .byte 0
+    .word COM1 + 3
+    .byte 3
+    .word 0
+text_before:        .asciz "ktask: this cpu has no "
+text_after:         .asciz ", which the kernel needs\r\n"
+name_of_cpuid:      .asciz "cpuid instruction"
+name_of_long_mode:  .asciz "long mode (64-bit instructions)"
+needed_features:
+    .byte 4
+    .asciz "tsc (time stamp counter)"
+    .byte 5
+    .asciz "msr (model-specific registers)"
+    .byte 6
+    .asciz "pae (physical address extension)"
+    .byte 8
+    .asciz "cx8 (cmpxchg8b)"
+    .byte 9
+    .asciz "apic (local interrupt controller)"
+    .byte 15
+    .asciz "cmov (conditional moves)"
+    .byte 24
+    .asciz "fxsr (fxsave and fxrstor)"
+    .byte 25
+    .asciz "sse"
+    .byte 26
+    .asciz "sse2"
+    .byte 0xff
 
 .code64
 boot_long_mode:

@@ -1,9 +1,9 @@
 //! Clearing memory: every instruction that can do it, for the policy in
 //! `mm::zero` to choose from.
 //!
-//! Vector registers are used by nothing else in the kernel, and here they only
-//! ever hold zero. So a thread may lose the CPU in the middle and another may
-//! clear memory too: nothing has to be saved (invariant 14).
+//! The loops store vector registers, which hold only zeros on every CPU
+//! ([`super::simd`]), and change none. So a thread may lose the CPU within a
+//! loop and go on with it on another one: nothing has to be saved (invariant 14).
 
 use core::arch::asm;
 
@@ -44,10 +44,11 @@ impl ClearMethod {
         }
     }
 
-    /// Whether this CPU has it.
+    /// Whether this CPU has it, and `cpu.disable` allows it.
     pub fn is_available(self) -> bool {
         match self {
-            Self::Stosb | Self::Stosq | Self::Movnti | Self::Sse2NonTemporal => true,
+            Self::Stosb | Self::Stosq | Self::Movnti => true,
+            Self::Sse2NonTemporal => cpu::features().sse_stores,
             Self::AvxNonTemporal => cpu::features().avx,
             Self::Clzero => cpu::features().clzero,
         }
@@ -81,8 +82,7 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
     let end = start as usize + len_bytes;
     // SAFETY: in each arm the loop stores only within start..end, which the caller owns (1); it runs at least once
     // and steps in divisors of the granule, so it ends exactly at `end` (3); the instructions exist (2). Vector
-    // registers are not declared as clobbered because the target has none: no compiled code uses them, and only
-    // zeros are left in them (invariant 14). Non-temporal stores are weakly ordered: the fence makes them visible
+    // registers are only read, and hold zeros (invariant 14). Non-temporal stores are weakly ordered: the fence makes them visible
     // before whatever the caller does next.
     unsafe {
         match method {
@@ -123,7 +123,6 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
                 options(nostack)
             ),
             ClearMethod::Sse2NonTemporal => asm!(
-                "pxor xmm0, xmm0",
                 loop_start!(),
                 "2:",
                 "movntdq [{at}], xmm0",
@@ -142,7 +141,6 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
                 options(nostack)
             ),
             ClearMethod::AvxNonTemporal => asm!(
-                "vxorps xmm0, xmm0, xmm0",
                 loop_start!(),
                 "2:",
                 "vmovntdq [{at}], ymm0",

@@ -1,12 +1,22 @@
-//! CPUID, model-specific registers, and what this CPU can do.
+//! CPUID, what this CPU can do, and the registers that the kernel relies on.
+//!
+//! Whatever ran before the kernel (firmware, a loader, another kernel) may have
+//! left any register in any state, so each is given its whole value here, on
+//! every CPU.
 
 use core::arch::x86_64::__cpuid_count;
 
+use params::cpu_features::{self, Disabled, Feature};
+use params::registry::CPU_DISABLE;
 use spin::Once;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
+use super::{machine_check, simd};
+
 /// One CPUID leaf's registers.
+#[derive(Debug, Default)]
 pub struct Leaf {
     /// eax
     pub a: u32,
@@ -32,8 +42,9 @@ fn bit(register: u32, bit: u32) -> bool {
     register & (1 << bit) != 0
 }
 
-/// What the boot CPU can do. Other CPUs are taken to be the same; machines
-/// with mixed feature sets are outside what this kernel supports.
+/// What the boot CPU can do and the kernel may use. Other CPUs are taken to be
+/// the same; machines with mixed feature sets are outside what this kernel
+/// supports.
 #[derive(Debug, Clone, Copy)]
 pub struct Features {
     /// Pages may be made non-executable.
@@ -44,60 +55,176 @@ pub struct Features {
     pub x2apic: bool,
     /// The local APIC timer can wait for a value of the TSC.
     pub tsc_deadline: bool,
+    /// A CPU's TSC can be shifted by an MSR.
+    pub tsc_adjust: bool,
     /// AVX, and the means to switch it on.
     pub avx: bool,
+    /// 128-bit vector registers may be used.
+    pub sse_stores: bool,
     /// Cache line zeroing.
     pub clzero: bool,
+    /// Machine checks as exceptions, and banks that tell of them.
+    pub machine_check: bool,
+    /// The page attribute table.
+    pub pat: bool,
     /// Width of physical addresses.
     pub phys_addr_bits: u8,
 }
 
-/// The boot CPU's features; read from the CPU at the first call.
-pub fn features() -> &'static Features {
-    static FEATURES: Once<Features> = Once::new();
-    FEATURES.call_once(|| {
+impl Features {
+    fn read(disabled: Disabled) -> Self {
         let basic = cpuid(1, 0);
+        let structured = cpuid(7, 0);
         let extended = cpuid(0x8000_0001, 0);
         let sizes = cpuid(0x8000_0008, 0);
-        Features {
-            nx: bit(extended.d, 20),
-            pages_1g: bit(extended.d, 26),
-            x2apic: bit(basic.c, 21),
-            tsc_deadline: bit(basic.c, 24),
-            avx: bit(basic.c, 26) && bit(basic.c, 28),
-            clzero: bit(sizes.b, 0),
+        let unless_disabled = |feature, is_there: bool| is_there && !disabled.contains(feature);
+        Self {
+            nx: unless_disabled(Feature::NoExecute, bit(extended.d, 20)),
+            pages_1g: unless_disabled(Feature::Pages1G, bit(extended.d, 26)),
+            x2apic: unless_disabled(Feature::X2Apic, bit(basic.c, 21)),
+            tsc_deadline: unless_disabled(Feature::TscDeadline, bit(basic.c, 24)),
+            tsc_adjust: unless_disabled(Feature::TscAdjust, bit(structured.b, 1)),
+            avx: unless_disabled(Feature::Avx, bit(basic.c, 28) && xsave_holds_avx(&basic)),
+            // SSE2 is part of every 64-bit CPU: the entry code has checked it.
+            sse_stores: unless_disabled(Feature::SseStores, true),
+            clzero: unless_disabled(Feature::Clzero, bit(sizes.b, 0)),
+            machine_check: unless_disabled(Feature::MachineCheck, bit(basic.d, 7) && bit(basic.d, 14)),
+            pat: unless_disabled(Feature::Pat, bit(basic.d, 16)),
             // The architecture's least is 36; its most, 52.
             phys_addr_bits: (sizes.a as u8).clamp(36, 52),
         }
-    })
+    }
 }
 
-/// Puts this CPU's control registers into the state the kernel expects:
-/// write protection also for ring 0, no-execute, SSE and AVX instructions
-/// allowed (only zeroing uses them; see invariant 14).
-pub fn init_control_registers() {
+/// Whether XSAVE can be switched on for AVX state: leaf 1 announces it, and leaf
+/// 0xd describes it wholly. Machines exist whose leaf 1 announces XSAVE and
+/// whose leaf 0xd is empty; there CR4.OSXSAVE is a reserved bit.
+fn xsave_holds_avx(basic: &Leaf) -> bool {
+    const XSAVE: u32 = 26;
+    const X87_SSE_AVX: u32 = 0b111;
+    const AVX_STATE: u32 = 2;
+    /// x87 and SSE state, and the header; then the upper halves of 16 registers.
+    const LEGACY_BYTES: u32 = 512 + 64;
+    const AVX_BYTES: u32 = 16 * 16;
+    let (all, extensions, avx) = (cpuid(0xd, 0), cpuid(0xd, 1), cpuid(0xd, AVX_STATE));
+    bit(basic.c, XSAVE)
+        && all.a & X87_SSE_AVX == X87_SSE_AVX
+        && all.c >= LEGACY_BYTES + AVX_BYTES
+        // Every CPU with AVX has XSAVEOPT, at least. An emulator without it takes the bit for reserved, and hangs.
+        && extensions.a != 0
+        && avx.a == AVX_BYTES
+        && avx.b >= LEGACY_BYTES
+}
+
+/// Features that `cpu.disable` rules out.
+pub fn disabled() -> Disabled {
+    let mut buffer = [0; params::TEXT_CAPACITY];
+    cpu_features::parse(CPU_DISABLE.get(&mut buffer)).unwrap_or_default()
+}
+
+/// The boot CPU's features, without those that `cpu.disable` rules out; read
+/// at the first call, which comes after the command line was applied.
+pub fn features() -> &'static Features {
+    static FEATURES: Once<Features> = Once::new();
+    FEATURES.call_once(|| Features::read(disabled()))
+}
+
+/// The CPU's name as CPUID tells it, or its vendor's where it tells none.
+pub struct Name;
+
+impl core::fmt::Display for Name {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let brand = (0x8000_0002..=0x8000_0004).map(|leaf| cpuid(leaf, 0));
+        let mut bytes = [0; 48];
+        for (chunk, leaf) in bytes.chunks_exact_mut(16).zip(brand) {
+            for (word, register) in chunk.chunks_exact_mut(4).zip([leaf.a, leaf.b, leaf.c, leaf.d]) {
+                word.copy_from_slice(&register.to_le_bytes());
+            }
+        }
+        let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        match core::str::from_utf8(&bytes[..len]).map(str::trim) {
+            Ok(name) if !name.is_empty() && name.bytes().all(|byte| matches!(byte, 0x20..0x7f)) => {
+                f.write_str(name)
+            }
+            _ => {
+                let family = cpuid(1, 0).a;
+                write!(f, "unnamed cpu, signature {family:#x}")
+            }
+        }
+    }
+}
+
+const MSR_PAT: u32 = 0x277;
+/// The page attribute table as it is after reset: what PCD and PWT of a page
+/// mean then is what `paging::Rights` counts on.
+const PAT_AFTER_RESET: u64 = 0x0007_0406_0007_0406;
+
+/// Puts this CPU's control registers, its page attribute table, its debug
+/// registers and its vector registers into the state that the kernel expects,
+/// and switches machine checks on. The interrupt table is loaded, so that an
+/// instruction that faults is told.
+pub fn init() {
     let features = features();
+    let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
+    cr4.set(Cr4Flags::OSXSAVE, features.avx);
+    // The number of levels of the tables in use cannot be changed while they are in use.
+    cr4 |= Cr4::read() & Cr4Flags::L5_PAGING;
     // SAFETY:
     // 1. No mapping in use relies on WP being off: the image's read-only parts are never written.
-    // 2. NXE is set only where CPUID has it, and before any table with the NX bit is loaded.
-    // 3. OSFXSR and OSXSAVE only allow instructions; XCR0 is written only where AVX (thus XSAVE) exists,
-    //    with x87 and SSE set as the architecture demands.
+    // 2. Caching is on: an AP comes out of reset with it off.
+    // 3. NXE is set only where CPUID has it, and before any table with the NX bit is loaded. A table with the bit was
+    //    loaded only by this kernel, after that.
+    // 4. OSFXSR and OSXSAVE only allow instructions; XCR0 is written only where AVX and all of XSAVE's description
+    //    exist, with x87 and SSE set as the architecture demands.
+    // 5. The page attribute table is written only where CPUID has it, with its value after reset, which gives the
+    //    entries in use (write-back, uncached) the meaning that they have without it.
     unsafe {
-        Cr0::update(|flags| {
-            flags.insert(Cr0Flags::WRITE_PROTECT | Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR);
-            flags.remove(Cr0Flags::EMULATE_COPROCESSOR | Cr0Flags::TASK_SWITCHED);
-            // An AP comes out of reset with caching off.
-            flags.remove(Cr0Flags::CACHE_DISABLE | Cr0Flags::NOT_WRITE_THROUGH);
+        Cr0::write(
+            Cr0Flags::PROTECTED_MODE_ENABLE
+                | Cr0Flags::MONITOR_COPROCESSOR
+                | Cr0Flags::EXTENSION_TYPE
+                | Cr0Flags::NUMERIC_ERROR
+                | Cr0Flags::WRITE_PROTECT
+                | Cr0Flags::PAGING,
+        );
+        Cr4::write(cr4);
+        Efer::update(|flags| {
+            flags.set(EferFlags::NO_EXECUTE_ENABLE, features.nx);
+            flags.remove(EferFlags::SYSTEM_CALL_EXTENSIONS);
         });
-        Cr4::update(|flags| {
-            flags.insert(Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE);
-            flags.set(Cr4Flags::OSXSAVE, features.avx);
-        });
-        Efer::update(|flags| flags.set(EferFlags::NO_EXECUTE_ENABLE, features.nx));
         if features.avx {
             XCr0::write(XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX);
         }
+        if features.pat && Msr::new(MSR_PAT).read() != PAT_AFTER_RESET {
+            Msr::new(MSR_PAT).write(PAT_AFTER_RESET);
+            // Lines and translations that were made under the old table.
+            core::arch::asm!("wbinvd", options(nostack));
+            let (root, flags) = x86_64::registers::control::Cr3::read();
+            x86_64::registers::control::Cr3::write(root, flags);
+        }
     }
+    disarm_breakpoints();
+    simd::clear_registers();
+    machine_check::init();
+}
+
+/// Switches this CPU's hardware breakpoints off: firmware or a loader may have
+/// left some, and what they meant is not at those addresses any more.
+fn disarm_breakpoints() {
+    /// Bit 10 is always set.
+    const DR7_NONE: u64 = 1 << 10;
+    // SAFETY: ring 0 may write DR7; without breakpoints nothing in this kernel traps that would not otherwise.
+    unsafe {
+        core::arch::asm!("mov dr7, {}", in(reg) DR7_NONE, options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// CR0, CR4, EFER, and the page attribute table where it is in use, of the CPU
+/// that runs this.
+pub fn control_registers() -> [u64; 4] {
+    // SAFETY: CPUID has the register.
+    let pat = if features().pat { unsafe { Msr::new(MSR_PAT).read() } } else { 0 };
+    [Cr0::read_raw(), Cr4::read_raw(), Efer::read_raw(), pat]
 }
 
 /// This CPU's APIC id as CPUID tells it, the same way the AP entry code does:

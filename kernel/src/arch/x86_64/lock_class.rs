@@ -64,6 +64,8 @@ impl LockClass {
     /// Which mutexes a thread holds; in debug builds.
     #[cfg(debug_assertions)]
     pub const HELD_MUTEXES: Self = class(80, "held mutexes");
+    /// The I/O APICs.
+    pub const IO_APICS: Self = class(85, "i/o apics");
     /// A serial port.
     pub const SERIAL_PORT: Self = class(90, "serial port");
 }

@@ -2,23 +2,32 @@
 //! interrupt controllers. Nothing here knows threads, memory policy or jobs;
 //! those layers register what they want called ([`trap::Hooks`]).
 
+pub mod acpi_registers;
 pub mod apic;
 mod boot_cell;
+pub mod calibrate;
 pub mod clear;
 pub mod context;
 pub mod cpu;
+mod early_report;
 pub mod exit;
 pub mod ioapic;
 pub mod irq;
 pub mod lock_class;
 #[cfg(debug_assertions)]
 pub mod lock_order;
+pub mod machine_check;
 pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;
+pub mod reference;
 pub mod segments;
+pub mod simd;
 pub mod smp;
 pub mod tlb;
 pub mod trap;
 pub mod tsc;
+
+pub use boot_cell::BootCell;
+pub mod tsc_sync;

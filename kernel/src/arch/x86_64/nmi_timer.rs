@@ -1,7 +1,7 @@
 //! A timer that nothing keeps out: a comparator of the HPET whose line an I/O
 //! APIC brings to a CPU as NMI.
 
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use lockup::{NmiOwner, Origin};
 
 const CAPABILITIES: u64 = 0x00;
 const PERIOD_FS: u64 = 0x04;
@@ -31,8 +31,12 @@ const BY_MESSAGE: u32 = 1 << 14;
 
 /// The specification's most.
 const MOST_PERIOD_FS: u32 = 100_000_000;
-/// A high half that never comes.
-const NEVER_HIGH: u32 = i32::MAX as u32;
+/// How far ahead a comparator is set at most: some HPETs reckon in nanoseconds, and overflow for what is far away.
+const MOST_AHEAD_NS: u64 = 60_000_000_000;
+/// How long after a change an interrupt from before it may still come.
+const GRACE_NS: u64 = 1_000_000;
+/// How often the time to be set may have passed before it was set.
+const TRIES: u32 = 10;
 
 /// The last comparator of an HPET.
 #[derive(Debug)]
@@ -40,8 +44,7 @@ pub struct NmiTimer {
     base: u64,
     comparator: u64,
     period_fs: u64,
-    /// Counter value at which it interrupts.
-    due: AtomicU64,
+    owner: NmiOwner,
 }
 
 impl NmiTimer {
@@ -52,14 +55,18 @@ impl NmiTimer {
     /// 1. `base` maps an HPET's register block, uncached, for ever.
     /// 2. Nobody else uses its last comparator, and nobody relies on what it does in place of older timers.
     pub unsafe fn new(base: u64) -> Option<Self> {
-        let mut timer = Self { base, comparator: 0, period_fs: 0, due: AtomicU64::new(u64::MAX) };
+        let mut timer = Self { base, comparator: 0, period_fs: 1, owner: NmiOwner::new(0) };
         let capabilities = timer.read(CAPABILITIES);
         let period_fs = timer.read(PERIOD_FS);
         timer.comparator = COMPARATORS + u64::from(capabilities >> 8 & 0x1f) * COMPARATOR_BYTES;
-        timer.period_fs = period_fs.into();
         let is_wide = capabilities & HAS_64_BITS != 0
             && timer.read(timer.comparator + COMPARATOR_CONFIGURATION) & COMPARES_64_BITS != 0;
-        (is_wide && (1..=MOST_PERIOD_FS).contains(&period_fs)).then_some(timer)
+        if !is_wide || !(1..=MOST_PERIOD_FS).contains(&period_fs) {
+            return None;
+        }
+        timer.period_fs = period_fs.into();
+        timer.owner = NmiOwner::new(timer.ticks(GRACE_NS));
+        Some(timer)
     }
 
     /// I/O APIC pins that it can have, a bit for each.
@@ -67,41 +74,61 @@ impl NmiTimer {
         self.read(self.comparator + COMPARATOR_PINS)
     }
 
-    /// Has it interrupt by `pin`, once for each [`start`](Self::start).
+    /// Sets it up to interrupt by `pin`, once for each [`start`](Self::start). Until then it does not.
     pub fn connect(&self, pin: u8) {
-        self.set_value(u64::MAX >> 1);
+        self.owner.begin_setting();
         let configuration = self.read(self.comparator + COMPARATOR_CONFIGURATION);
-        let off = IS_LEVEL | IS_PERIODIC | COMPARES_32_OF_64 | BY_MESSAGE | PIN_MASK;
-        let on = INTERRUPTS | u32::from(pin) << PIN_SHIFT;
+        let off = INTERRUPTS | IS_LEVEL | IS_PERIODIC | COMPARES_32_OF_64 | BY_MESSAGE | PIN_MASK;
+        let on = u32::from(pin) << PIN_SHIFT;
         self.write(self.comparator + COMPARATOR_CONFIGURATION, configuration & !off | on);
         self.write(CONFIGURATION, self.read(CONFIGURATION) & !LEGACY | RUNS);
+        self.owner.disarm(self.counter());
     }
 
     /// Has it interrupt no more.
     pub fn disconnect(&self) {
-        let configuration = self.read(self.comparator + COMPARATOR_CONFIGURATION);
-        self.write(self.comparator + COMPARATOR_CONFIGURATION, configuration & !INTERRUPTS);
+        self.owner.begin_setting();
+        self.let_interrupt(false);
+        self.owner.disarm(self.counter());
     }
 
-    /// Has it interrupt in `ns` nanoseconds.
+    /// Has it interrupt in `ns` nanoseconds, or in [`MOST_AHEAD_NS`] if that is sooner.
+    ///
+    /// The comparator does not interrupt while its halves are written: what it holds in between may be anything, and the
+    /// counter may be there. Some HPETs interrupt only when they are equal: a time that has passed meanwhile would
+    /// never come, and is set anew.
     pub fn start(&self, ns: u64) {
-        let ticks = u128::from(ns) * 1_000_000 / u128::from(self.period_fs);
-        let due = self.counter().saturating_add(ticks as u64);
-        self.due.store(due, SeqCst);
-        self.set_value(due);
+        let ahead = self.ticks(ns.min(MOST_AHEAD_NS)).max(1);
+        for doubled in 0..TRIES {
+            self.owner.begin_setting();
+            self.let_interrupt(false);
+            let now = self.counter();
+            let due = now.saturating_add(ahead << doubled);
+            // In halves, which is what all HPETs take.
+            self.write(self.comparator + COMPARATOR_VALUE, due as u32);
+            self.write(self.comparator + COMPARATOR_VALUE + 4, (due >> 32) as u32);
+            self.owner.arm(now, due);
+            self.let_interrupt(true);
+            // By what was set last: an interrupt may have come and started it anew.
+            if self.counter() < self.owner.due() {
+                return;
+            }
+        }
     }
 
-    /// Whether the time has come for which it was started.
-    pub fn is_due(&self) -> bool {
-        self.counter() >= self.due.load(SeqCst)
+    /// What an NMI comes from that is taken now.
+    pub fn origin(&self) -> Origin {
+        self.owner.origin(self.counter())
     }
 
-    fn set_value(&self, value: u64) {
-        let register = self.comparator + COMPARATOR_VALUE;
-        // In halves, which is what all HPETs take: what the register holds in between must not come.
-        self.write(register + 4, NEVER_HIGH);
-        self.write(register, value as u32);
-        self.write(register + 4, (value >> 32) as u32);
+    fn ticks(&self, ns: u64) -> u64 {
+        (u128::from(ns) * 1_000_000 / u128::from(self.period_fs)) as u64
+    }
+
+    fn let_interrupt(&self, lets: bool) {
+        let register = self.comparator + COMPARATOR_CONFIGURATION;
+        let others = self.read(register) & !INTERRUPTS;
+        self.write(register, if lets { others | INTERRUPTS } else { others });
     }
 
     fn counter(&self) -> u64 {

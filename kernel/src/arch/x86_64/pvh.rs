@@ -6,21 +6,21 @@
 //! line. All of it lies below 4 GiB, where the boot map reaches.
 
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use firmware::memmap::{Kind, MAX_REGIONS, MapReport, MemoryMap, Region};
+use params::cmdline::CommandLine;
 use spin::Once;
 
 use super::boot_cell::BootCell;
 use super::paging::{BOOT_MAP_BYTES, PHYS_MAP_BASE};
+use super::tsc;
 
 core::arch::global_asm!(include_str!("boot.s"));
 
 /// Bytes of the stack that `kernel_main` starts on.
 const BOOT_STACK_BYTES: usize = 128 << 10;
-/// Memory map entries taken from the loader; the rest is dropped.
-const MAX_REGIONS: usize = 256;
 /// Longest command line taken from the loader.
 const MAX_CMDLINE_BYTES: usize = 4096;
 
@@ -46,18 +46,26 @@ pub fn boot_stack_guard() -> u64 {
     (&raw const BOOT_STACK) as u64
 }
 
-static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
-static CMDLINE: Once<&'static str> = Once::new();
+static CMDLINE: Once<CommandLine<'static>> = Once::new();
+static LOADER_MAP: Once<LoaderMap> = Once::new();
 
-/// The time stamp counter at the kernel's first instructions.
-#[inline]
-pub fn entry_tsc() -> u64 {
-    ENTRY_TSC.load(SeqCst)
+/// Returns the command line, empty when the loader gave none.
+pub fn cmdline() -> CommandLine<'static> {
+    CMDLINE.get().copied().unwrap_or_default()
 }
 
-/// The command line, empty when the loader gave none.
-pub fn cmdline() -> &'static str {
-    CMDLINE.get().copied().unwrap_or("")
+/// What became of the loader's memory map.
+#[derive(Clone, Copy, Default)]
+pub struct LoaderMap {
+    /// Entries that lie where the boot map does not reach.
+    pub unreadable: u64,
+    /// What was done to a map of more than [`MAX_REGIONS`] entries.
+    pub condensed: Option<MapReport>,
+}
+
+/// Returns what became of the loader's memory map.
+pub fn loader_map() -> LoaderMap {
+    LOADER_MAP.get().copied().unwrap_or_default()
 }
 
 /// `struct hvm_start_info` of the PVH ABI, version 1.
@@ -87,7 +95,6 @@ struct MemoryMapEntry {
 }
 
 const START_INFO_MAGIC: u32 = 0x336e_c578;
-const E820_RAM: u32 = 1;
 
 const _: () = assert!(size_of::<StartInfo>() == 56 && size_of::<MemoryMapEntry>() == 24);
 
@@ -106,65 +113,111 @@ fn read_physical<T: Copy>(address: u64) -> Option<T> {
 
 /// First Rust function after the entry code, on the boot stack, once.
 #[unsafe(no_mangle)]
-extern "C" fn pvh_start(start_info: u64, tsc: u64) -> ! {
-    ENTRY_TSC.store(tsc, SeqCst);
+extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
+    tsc::set_origin(entry_tsc);
+    // From here on a fault is told.
+    super::trap::load();
     let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);
-    CMDLINE.call_once(|| info.map_or("", |info| copy_cmdline(info.cmdline)));
+    CMDLINE.call_once(|| info.map_or_else(CommandLine::default, |info| copy_cmdline(info.cmdline)));
     crate::kernel_main(boot_info(info))
 }
 
 /// Builds the one `BootInfo`. Without a start info it holds no memory at all,
 /// which `kernel_main` reports.
 fn boot_info(info: Option<StartInfo>) -> &'static mut BootInfo {
-    static REGIONS: BootCell<[MaybeUninit<MemoryRegion>; MAX_REGIONS]> =
-        BootCell::new([const { MaybeUninit::uninit() }; MAX_REGIONS]);
     static BOOT_INFO: BootCell<MaybeUninit<BootInfo>> = BootCell::new(MaybeUninit::uninit());
 
-    let mut len = 0;
-    // SAFETY: `boot_info` runs once, on the only running CPU (invariant 17), so this is the only reference.
-    let regions = unsafe { REGIONS.take() };
-    for region in info.into_iter().flat_map(memory_regions).take(MAX_REGIONS) {
-        regions[len].write(region);
-        len += 1;
-    }
-    // SAFETY: the first `len` elements were written just above, and `MaybeUninit<T>` has `T`'s layout.
-    let regions =
-        unsafe { core::slice::from_raw_parts_mut(regions.as_mut_ptr().cast::<MemoryRegion>(), len) };
-    let mut boot_info = BootInfo::new(regions.into());
+    let mut boot_info = BootInfo::new(take_regions(info).into());
     boot_info.physical_memory_offset = Some(PHYS_MAP_BASE).into();
     boot_info.rsdp_addr = info.map(|info| info.rsdp).filter(|rsdp| *rsdp != 0).into();
-    // SAFETY: as for `REGIONS`: once, on the only running CPU (invariant 17).
+    // SAFETY: `boot_info` runs once, on the only running CPU (invariant 17), so this is the only reference.
     unsafe { BOOT_INFO.take() }.write(boot_info)
 }
 
-fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
+/// Copies the loader's memory map. One of more entries than there is room for is
+/// repaired here already, which needs less room and drops nothing without
+/// counting it.
+fn take_regions(info: Option<StartInfo>) -> &'static mut [MemoryRegion] {
+    static REGIONS: BootCell<[MaybeUninit<MemoryRegion>; MAX_REGIONS]> =
+        BootCell::new([const { MaybeUninit::uninit() }; MAX_REGIONS]);
+    static CONDENSED: BootCell<MemoryMap> = BootCell::new(MemoryMap::EMPTY);
+
+    let entries = || info.into_iter().flat_map(memory_regions);
+    let count = entries().count();
+    let promised = info.map_or(0, map_entries);
+    let mut loader_map = LoaderMap { unreadable: promised - count as u64, condensed: None };
+    // SAFETY: `boot_info` calls this once, on the only running CPU (invariant 17): this is the only reference.
+    let regions = unsafe { REGIONS.take() };
+    let mut len = 0;
+    let mut push = |region| {
+        regions[len].write(region);
+        len += 1;
+    };
+    if count <= MAX_REGIONS {
+        entries().for_each(&mut push);
+    } else {
+        // SAFETY: as for `REGIONS`.
+        let map = unsafe { CONDENSED.take() };
+        let kind = |kind| match kind {
+            MemoryRegionKind::UnknownBios(number) => Kind::from_e820(number),
+            _ => Kind::Usable,
+        };
+        let plain =
+            entries().map(|region| Region { start: region.start, end: region.end, kind: kind(region.kind) });
+        // Which addresses the CPU has is judged by `platform::memory_map`.
+        loader_map.condensed = Some(map.fill(plain, u8::MAX));
+        let as_loader = |region: &Region| MemoryRegion {
+            start: region.start,
+            end: region.end,
+            kind: e820_kind(region.kind.to_e820()),
+        };
+        map.regions().iter().map(as_loader).for_each(&mut push);
+    }
+    LOADER_MAP.call_once(|| loader_map);
+    // SAFETY: the first `len` elements were written just above, and `MaybeUninit<T>` has `T`'s layout.
+    unsafe { core::slice::from_raw_parts_mut(regions.as_mut_ptr().cast::<MemoryRegion>(), len) }
+}
+
+fn e820_kind(number: u32) -> MemoryRegionKind {
+    match Kind::from_e820(number) {
+        Kind::Usable => MemoryRegionKind::Usable,
+        _ => MemoryRegionKind::UnknownBios(number),
+    }
+}
+
+/// Entries of the memory map, as the loader counts them.
+fn map_entries(info: StartInfo) -> u64 {
     // Version 0 of the start info ends before the memory map.
-    let count = if info.version >= 1 { u64::from(info.memory_map_entries) } else { 0 };
-    (0..count).map_while(move |index| {
+    if info.version >= 1 { info.memory_map_entries.into() } else { 0 }
+}
+
+fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
+    (0..map_entries(info)).map_while(move |index| {
         let offset = index * size_of::<MemoryMapEntry>() as u64;
         let entry = read_physical::<MemoryMapEntry>(info.memory_map.checked_add(offset)?)?;
-        let kind = match entry.kind {
-            E820_RAM => MemoryRegionKind::Usable,
-            other => MemoryRegionKind::UnknownBios(other),
-        };
         // A length that overflows is clipped; the sanitiser judges the rest.
-        Some(MemoryRegion { start: entry.start, end: entry.start.saturating_add(entry.len_bytes), kind })
+        let end = entry.start.saturating_add(entry.len_bytes);
+        Some(MemoryRegion { start: entry.start, end, kind: e820_kind(entry.kind) })
     })
 }
 
-/// Copies the command line out of the loader's memory, up to the first NUL, the
-/// first byte that is not ASCII, or [`MAX_CMDLINE_BYTES`].
-fn copy_cmdline(address: u64) -> &'static str {
+/// Copies the command line out of the loader's memory, up to the first NUL or
+/// [`MAX_CMDLINE_BYTES`].
+fn copy_cmdline(address: u64) -> CommandLine<'static> {
     static BUFFER: BootCell<[u8; MAX_CMDLINE_BYTES]> = BootCell::new([0; MAX_CMDLINE_BYTES]);
     // SAFETY: called once, on the only running CPU (invariant 17), so this is the only reference.
     let buffer = unsafe { BUFFER.take() };
+    let byte_at = |index: usize| {
+        let address = address.checked_add(index as u64).filter(|_| address != 0)?;
+        read_physical::<u8>(address).filter(|byte| *byte != 0)
+    };
     let mut len = 0;
-    while let Some(byte) = read_physical::<u8>(address.saturating_add(len as u64)) {
-        if address == 0 || byte == 0 || !byte.is_ascii() || len == buffer.len() {
-            break;
+    while let Some(byte) = byte_at(len) {
+        if len == buffer.len() {
+            return CommandLine { bytes: buffer, is_cut: true };
         }
         buffer[len] = byte;
         len += 1;
     }
-    core::str::from_utf8(&buffer[..len]).unwrap_or("")
+    CommandLine { bytes: &buffer[..len], is_cut: false }
 }

@@ -8,13 +8,13 @@
 //! for the time allowed, the missing are given up, each with one line in the
 //! log; one that wakes up later finds its slot closed and halts.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
 
 use spin::Once;
 
 use super::paging::{PageTables, Rights, phys_to_virt};
 use super::percpu::{CpuId, MAX_CPUS};
-use super::{apic, cpu, percpu, trap, tsc};
+use super::{apic, cpu, percpu, trap, tsc, tsc_sync};
 
 core::arch::global_asm!(include_str!("trampoline.s"));
 
@@ -95,7 +95,8 @@ struct TrampolinePage {
     pad_5: [u64; 21],
     ids: [u32; MAX_CPUS],
     stages: [AtomicU8; MAX_CPUS],
-    tail: [u8; 0x700],
+    refused: AtomicU16,
+    tail: [u8; 0x1fe],
 }
 
 const _: () = {
@@ -111,7 +112,8 @@ const _: () = {
     assert!(offset_of!(TrampolinePage, stacks) == 0x348);
     assert!(offset_of!(TrampolinePage, entry) == 0x350);
     assert!(offset_of!(TrampolinePage, ids) == 0x400);
-    assert!(offset_of!(TrampolinePage, stages) == 0x800);
+    assert!(offset_of!(TrampolinePage, stages) == 0xc00);
+    assert!(offset_of!(TrampolinePage, refused) == 0xe00);
 };
 
 const EFER_LONG_MODE: u32 = 1 << 8;
@@ -121,7 +123,7 @@ const GDT_DATA: u64 = 0x00cf_9300_0000_ffff;
 
 /// Stack tops by CPU number, for the trampoline.
 static STACK_TOPS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
-static STAGES: Once<&'static [AtomicU8; MAX_CPUS]> = Once::new();
+static PAGE: Once<&'static TrampolinePage> = Once::new();
 static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 static AP_MAIN: Once<fn() -> !> = Once::new();
 
@@ -137,8 +139,8 @@ pub struct StartUp<'a> {
     pub stack_top: &'a dyn Fn(CpuId) -> u64,
     /// What each CPU calls once it has its tables.
     pub ap_main: fn() -> !,
-    /// CPU that is left out, as if it were dead.
-    pub leave_silent: Option<usize>,
+    /// CPUs that are left out, as if they were dead.
+    pub leave_silent: [Option<usize>; 2],
     /// How long nothing may move.
     pub timeout_ns: u64,
 }
@@ -152,7 +154,7 @@ pub struct StartUp<'a> {
 pub unsafe fn start_others(mut start_up: StartUp<'_>) -> Result<usize, &'static str> {
     // SAFETY: passed on.
     let page = unsafe { prepare_trampoline(&mut start_up) }?;
-    let aps = || percpu::all().skip(1).filter(|cpu| Some(cpu.id().index()) != start_up.leave_silent);
+    let aps = || percpu::all().skip(1).filter(|cpu| !start_up.leave_silent.contains(&Some(cpu.id().index())));
     let local = apic::local();
     for cpu in aps() {
         local.send_init(cpu.apic_id());
@@ -166,7 +168,30 @@ pub unsafe fn start_others(mut start_up: StartUp<'_>) -> Result<usize, &'static 
             local.send_startup(cpu.apic_id(), vector);
         }
     });
+    tsc_sync::serve_all(percpu::all().skip(1).filter(|cpu| stage_of(page, cpu.id()) == Stage::Ready));
     Ok(came)
+}
+
+/// Starts a CPU that was given up, as if its first start-up interrupt had come
+/// late: for fault injection. Returns what the count of refused CPUs was before.
+pub fn start_late(cpu: &percpu::PerCpu) -> u16 {
+    let Some(page) = PAGE.get() else { return 0 };
+    let before = page.refused.load(SeqCst);
+    let address = core::ptr::from_ref(*page) as u64;
+    let vector = ((address - phys_to_virt(0)) >> 12) as u8;
+    apic::local().send_init(cpu.apic_id());
+    apic::local().send_startup(cpu.apic_id(), vector);
+    before
+}
+
+/// CPUs that came to a slot that was closed, so far.
+pub fn refused_count() -> u16 {
+    PAGE.get().map_or(0, |page| page.refused.load(SeqCst))
+}
+
+/// Whether the CPU was given up.
+pub fn is_abandoned(cpu: &percpu::PerCpu) -> bool {
+    PAGE.get().is_some_and(|page| stage_of(page, cpu.id()) == Stage::Abandoned)
 }
 
 fn stage_of(page: &TrampolinePage, id: CpuId) -> Stage {
@@ -210,7 +235,7 @@ fn abandon_if_missing(page: &TrampolinePage, cpu: &percpu::PerCpu, timeout_ns: u
         if stage == Stage::Ready {
             return false;
         }
-        // A CPU past `LongMode` holds its slot by compare-and-swap; whoever comes second gives way.
+        // A CPU goes from stage to stage by compare-and-exchange, too: the second of the two gives way.
         if slot.compare_exchange(byte, Stage::Abandoned as u8, SeqCst, SeqCst).is_ok() {
             let timeout_ms = timeout_ns / 1_000_000;
             crate::console::warning(format_args!(
@@ -265,7 +290,7 @@ unsafe fn prepare_trampoline(start_up: &mut StartUp<'_>) -> Result<&'static Tram
     }
     filled.cr3 = start_up_tables(start_up)?;
     let page: &'static TrampolinePage = filled;
-    STAGES.call_once(|| &page.stages);
+    PAGE.call_once(|| page);
     Ok(page)
 }
 
@@ -282,14 +307,16 @@ fn start_up_tables(start_up: &mut StartUp<'_>) -> Result<u32, &'static str> {
 
 /// First Rust code of another CPU, on its own stack, interrupts off.
 extern "C" fn ap_entry(slot: usize) -> ! {
-    let Some(stages) = STAGES.get() else { cpu::halt_forever() };
+    let Some(page) = PAGE.get() else { cpu::halt_forever() };
     // Hold the slot; a boot CPU that gave up on us has closed it.
-    let claim =
-        |from: Stage, to: Stage| stages[slot].compare_exchange(from as u8, to as u8, SeqCst, SeqCst).is_ok();
+    let claim = |from: Stage, to: Stage| {
+        let is_held = page.stages[slot].compare_exchange(from as u8, to as u8, SeqCst, SeqCst).is_ok();
+        page.refused.fetch_add(u16::from(!is_held), SeqCst);
+        is_held
+    };
     if !claim(Stage::LongMode, Stage::Rust) {
         cpu::halt_forever();
     }
-    cpu::init_control_registers();
     let block = percpu::get(CpuId::new(slot).expect("slots are numbered as CPUs"));
     // SAFETY:
     // 1. The kernel's tables map the image, this stack and the physical map.
@@ -303,10 +330,12 @@ extern "C" fn ap_entry(slot: usize) -> ! {
         block.activate();
     }
     trap::load();
+    cpu::init();
     apic::local().enable();
     if !claim(Stage::Rust, Stage::Ready) {
         cpu::halt_forever();
     }
+    tsc_sync::join(block);
     let ap_main = AP_MAIN.get().expect("set before any CPU was started");
     ap_main()
 }

@@ -2,7 +2,9 @@
 # their real-mode code segment. From there straight to 64 bits.
 #
 # Nothing here is shared but the page's data, which each CPU only reads, save
-# its own stage byte. Offsets are checked against smp.rs (invariant 8).
+# its own stage byte. That byte goes from one stage to the next by
+# compare-and-exchange, as the boot CPU closes a slot: a CPU that was given up
+# finds its slot closed at whichever stage it is, and halts. Offsets are checked against smp.rs (invariant 8).
 
 .set AP_COUNT, 0x300            # u16: slots in use
 .set AP_CR3, 0x308              # u32: root of the start-up page tables
@@ -13,8 +15,9 @@
 .set AP_STAGES_HIGH, 0x340      # u64: the stage bytes, in the physical map
 .set AP_STACKS, 0x348           # u64: table of stack tops, one for each slot
 .set AP_ENTRY, 0x350            # u64: where to go
-.set AP_IDS, 0x400              # u32 x 256: APIC id of each slot
-.set AP_STAGES, 0x800           # u8 x 256: how far each slot came
+.set AP_IDS, 0x400              # u32 x 512: APIC id of each slot
+.set AP_STAGES, 0xc00           # u8 x 512: how far each slot came
+.set AP_REFUSED, 0xe00          # u16: CPUs that found their slot closed
 
 .section .rodata.ap_trampoline, "a"
 .balign 16
@@ -53,10 +56,12 @@ ap_trampoline_start:
     je 4f
     inc si
     jmp 3b
-4:  mov byte ptr [si + AP_STAGES], 1
+4:  xor eax, eax                # nothing heard
+    mov bl, 1                   # real mode
+    lock cmpxchg byte ptr [si + AP_STAGES], bl
+    jne 8f
 
-    mov eax, cr4
-    or eax, 1 << 5              # PAE
+    mov eax, 1 << 5             # PAE
     mov cr4, eax
     mov eax, [AP_CR3]
     mov cr3, eax
@@ -72,7 +77,8 @@ ap_trampoline_start:
     .byte 0x66, 0xff, 0x2e     # ljmp, 32-bit offset
     .word AP_FAR_POINTER
 
-9:  hlt                         # nobody expects this CPU
+8:  lock inc word ptr [AP_REFUSED]
+9:  hlt                         # not expected, or not any more
     jmp 9b
 
 .code64
@@ -87,12 +93,19 @@ ap_long_mode:
     mov gs, eax
     movzx esi, si
     lea rbx, [rip + ap_trampoline_start]
-    mov rax, [rbx + AP_STAGES_HIGH]
-    mov byte ptr [rax + rsi], 2
+    mov rdx, [rbx + AP_STAGES_HIGH]
+    mov al, 1                   # real mode
+    mov cl, 2                   # long mode
+    lock cmpxchg byte ptr [rdx + rsi], cl
+    jne 8f
     mov rax, [rbx + AP_STACKS]
     mov rsp, [rax + rsi * 8]
     xor ebp, ebp
     mov edi, esi
     call [rbx + AP_ENTRY]
     ud2
+
+8:  lock inc word ptr [rdx + AP_REFUSED - AP_STAGES]
+9:  hlt
+    jmp 9b
 ap_trampoline_end:

@@ -31,8 +31,12 @@ pub const VECTOR_RESCHEDULE: u8 = 0x21;
 pub const VECTOR_FLUSH: u8 = 0x22;
 /// Vector that has a CPU note the time ([`percpu::PerCpu::pinged_ticks`]): a sign of life.
 pub const VECTOR_PING: u8 = 0x23;
+/// Vector by which a CPU asks itself to have the console flushed.
+pub const VECTOR_CONSOLE: u8 = 0x24;
 /// Vector of the first serial port's interrupt.
 pub const VECTOR_SERIAL: u8 = 0x28;
+/// Vector of ACPI's system control interrupt, a level.
+pub const VECTOR_SCI: u8 = 0x29;
 /// Vector of the local APIC's own errors.
 pub const VECTOR_APIC_ERROR: u8 = 0xfe;
 /// Vector of interrupts that vanished before they were taken; no EOI.
@@ -93,6 +97,22 @@ impl TrapFrame {
         self.vector == VECTOR_DOUBLE_FAULT
     }
 
+    /// Whether this is a machine check.
+    pub fn is_machine_check(&self) -> bool {
+        self.vector == VECTOR_MACHINE_CHECK
+    }
+
+    /// Whether this is a non-maskable interrupt.
+    pub fn is_nmi(&self) -> bool {
+        self.vector == VECTOR_NMI
+    }
+
+    /// The error code, for exceptions that have one.
+    pub fn error_code(&self) -> Option<u64> {
+        // As in the stubs.
+        matches!(self.vector, 8 | 10..=14 | 17 | 21 | 29 | 30).then_some(self.error_code)
+    }
+
     /// The exception's name.
     pub fn name(&self) -> &'static str {
         const NAMES: [&str; 22] = [
@@ -132,6 +152,10 @@ pub struct Hooks {
     pub reschedule: fn(),
     /// The first serial port interrupted.
     pub serial: fn(),
+    /// Lines wait for a serial port that was busy when they were written.
+    pub console: fn(),
+    /// ACPI's system control interrupt came.
+    pub sci: fn(),
     /// Last thing before an interrupt returns; may switch threads.
     pub interrupt_return: fn(),
     /// A non-maskable interrupt came.
@@ -144,8 +168,8 @@ pub struct Hooks {
 
 static HOOKS: Once<&'static Hooks> = Once::new();
 
-/// Sets who gets called; before that, interrupts do nothing and exceptions
-/// stop the CPU. The first call counts.
+/// Sets what gets called; before that, an exception is reported without a
+/// console and ends the machine. The first call counts.
 pub fn install_hooks(hooks: &'static Hooks) {
     HOOKS.call_once(|| hooks);
 }
@@ -209,9 +233,7 @@ pub fn load() {
 /// Called by the stubs, interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
-    let Some(hooks) = HOOKS.get() else {
-        super::cpu::halt_forever();
-    };
+    let Some(hooks) = HOOKS.get() else { super::early_report::exception(frame) };
     match frame.vector {
         VECTOR_NMI => return (hooks.nmi)(frame),
         VECTOR_PAGE_FAULT if (hooks.page_fault)(frame) => return,
@@ -229,12 +251,18 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     }
     // One writer, this CPU with interrupts off: a plain add would do.
     percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
+    // A level is still there, and comes again, until its handler has dealt with it.
+    if vector == VECTOR_SCI {
+        (hooks.sci)();
+    }
     apic::local().end_of_interrupt();
     match vector {
+        VECTOR_SCI => {}
         VECTOR_TIMER => (hooks.timer)(),
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
         VECTOR_FLUSH => tlb::flush_here(),
         VECTOR_SERIAL => (hooks.serial)(),
+        VECTOR_CONSOLE => (hooks.console)(),
         VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }

@@ -9,7 +9,7 @@ use trace::wire::{self, Batch};
 use trace::{Event, Ring, Stamped};
 
 use super::{CONTROL, CPUS, Control, last_events, recorded, stop};
-use crate::arch::{percpu, pvh, tsc};
+use crate::arch::{percpu, tsc};
 use crate::console::{print_line, records};
 use crate::sched;
 
@@ -73,13 +73,8 @@ fn dump_cpu(cpu: usize, ring: &Ring<'_>, end: u64, control: &mut Control, stats:
 
 fn stamped(ring: &Ring<'_>, number: u64) -> Result<Option<Stamped>, Missing> {
     let [ticks, head, middle, tail] = ring.read(number)?;
-    let ns = ns_of(ticks);
+    let ns = tsc::ns_at(ticks);
     Ok(Event::unpack([head, middle, tail]).map(|(thread, event)| Stamped { ns, thread, event }))
-}
-
-/// Nanoseconds since kernel entry when the TSC stood at `ticks`.
-fn ns_of(ticks: u64) -> u64 {
-    tsc::ticks_to_ns(ticks.wrapping_sub(pvh::entry_tsc()))
 }
 
 /// Events of one CPU on their way into records.
@@ -153,7 +148,7 @@ pub unsafe fn tell_last() {
         }
         print_line(format_args!("cpu {cpu}, the last of {recorded} trace events:"));
         for (ticks, thread, event) in last_events(cpu, count) {
-            let ns = ns_of(ticks);
+            let ns = tsc::ns_at(ticks);
             // SAFETY: passed on.
             let thread = unsafe { StoppedThread::new(thread) };
             print_line(format_args!(

@@ -4,7 +4,7 @@
 #![no_main]
 
 use firmware::affinity::{Slit, Srat};
-use firmware::cpus::CpuList;
+use firmware::cpus::{ApicMode, CpuList};
 use firmware::memmap::{Kind, MemoryMap, Region};
 use firmware::nodes::Nodes;
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     let usable = |start, end| Region { start, end, kind: Kind::Usable };
     let (map, _) = MemoryMap::sanitise([usable(0, 0xa_0000), usable(1 << 20, 1 << 40)], 46);
-    let (cpus, _) = CpuList::collect([], 0, 256);
+    let (cpus, _) = CpuList::collect([], 0, ApicMode::X2Apic, 256);
     let (nodes, _) = Nodes::collect(srat, slit, &map, &cpus);
     for memory in map.usable() {
         let mut at = memory.start;

@@ -16,6 +16,9 @@ fn samples() -> [Record<&'static str>; 15] {
             nodes: 1,
             memory_bytes: 1 << 30,
             tsc_hz: 3_000_000_000,
+            apic: "x2apic",
+            timer: "tsc-deadline",
+            clock: "cpuid-15",
         },
         Record::Phase { t_ns: 2, name: "memory-map-init/deferred", ns: 12 },
         job(true),
@@ -111,7 +114,8 @@ fn lines_are_the_documented_ones() {
     assert_eq!(
         lines[0],
         "{\"record\":\"boot\",\"t_ns\":1,\"version\":\"0.1.0\",\"entry\":\"pvh\",\"cpus_found\":4,\
-         \"cpus_online\":3,\"nodes\":1,\"memory_bytes\":1073741824,\"tsc_hz\":3000000000}\n"
+         \"cpus_online\":3,\"nodes\":1,\"memory_bytes\":1073741824,\"tsc_hz\":3000000000,\
+         \"apic\":\"x2apic\",\"timer\":\"tsc-deadline\",\"clock\":\"cpuid-15\"}\n"
     );
     assert_eq!(
         lines[2],

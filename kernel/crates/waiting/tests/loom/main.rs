@@ -6,6 +6,7 @@
 
 mod handover;
 mod lending;
+mod pool_size;
 mod queue;
 mod slot;
 mod tickets;

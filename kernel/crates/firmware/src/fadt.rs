@@ -1,0 +1,531 @@
+//! The fixed ACPI description table (FADT): registers of the fixed hardware.
+//!
+//! Every table from ACPI 1.0 (116 bytes) to 6.5 (276 bytes) has the same
+//! layout; newer ones add fields at the end. A field that lies behind the
+//! table's end reads as zero, which means "not there" for each of them. A
+//! 64-bit field (`X_...`) wins over the 32-bit field of the same register where
+//! it is not zero and makes sense.
+//!
+//! A field that makes no sense is refused alone; [`Refused`] names all that
+//! were. Layouts are those of the ACPI specification 6.5: 5.2.3.2 (generic
+//! address), 5.2.9 (FADT), 4.8.3 (fixed hardware registers).
+
+use core::fmt;
+
+use crate::PAGE_BYTES;
+use crate::acpi::{SDT_HEADER_BYTES, TableError, array_at, check_sdt, sized_part, sleep_state_s5};
+use crate::memmap::{Kind, MemoryMap};
+
+const DSDT: usize = 40;
+const SCI_INT: usize = 46;
+const SMI_CMD: usize = 48;
+const ACPI_ENABLE: usize = 52;
+const PM1A_EVT: Block = Block { old: 56, new: 148, old_name: Field::Pm1aEvt, new_name: Field::XPm1aEvt };
+const PM1B_EVT: Block = Block { old: 60, new: 160, old_name: Field::Pm1bEvt, new_name: Field::XPm1bEvt };
+const PM1A_CNT: Block = Block { old: 64, new: 172, old_name: Field::Pm1aCnt, new_name: Field::XPm1aCnt };
+const PM1B_CNT: Block = Block { old: 68, new: 184, old_name: Field::Pm1bCnt, new_name: Field::XPm1bCnt };
+const PM_TMR: Block = Block { old: 76, new: 208, old_name: Field::PmTmr, new_name: Field::XPmTmr };
+const GPE0: Block = Block { old: 80, new: 220, old_name: Field::Gpe0, new_name: Field::XGpe0 };
+const PM1_EVT_LEN: usize = 88;
+const GPE0_LEN: usize = 92;
+const FLAGS: usize = 112;
+const RESET_REG: usize = 116;
+const RESET_VALUE: usize = 128;
+const X_DSDT: usize = 140;
+const SLEEP_CONTROL_REG: usize = 244;
+const SLEEP_STATUS_REG: usize = 256;
+
+/// In [`FLAGS`]: the power button is no fixed hardware.
+const PWR_BUTTON: u32 = 1 << 4;
+/// In [`FLAGS`]: the sleep button is no fixed hardware.
+const SLP_BUTTON: u32 = 1 << 5;
+const TMR_VAL_EXT: u32 = 1 << 8;
+const RESET_REG_SUP: u32 = 1 << 10;
+const HW_REDUCED_ACPI: u32 = 1 << 20;
+
+/// Bytes of the PM1 control register.
+const PM1_CONTROL_BYTES: u8 = 2;
+/// Bytes of a PM1 event block, status and enable, where the table does not say.
+const PM1_EVENT_BYTES: u8 = 4;
+/// Most bytes of a PM1 status or enable register.
+const PM1_EVENT_MOST_BYTES: u8 = 4;
+
+/// Ports of devices that every PC has elsewhere: interrupt controllers, PIT, serial ports. Each ends before its second
+/// number.
+const FOREIGN_PORTS: [(u64, u64); 5] =
+    [(0x20, 0x22), (0x40, 0x44), (0xa0, 0xa2), (0x2f8, 0x300), (0x3f8, 0x400)];
+
+/// Where a register is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// An I/O port.
+    Port,
+    /// Physical memory addresses of a device.
+    Memory,
+    /// Configuration space of PCI bus 0: the device in bits 32 to 47, its
+    /// function in bits 16 to 31, the offset below.
+    PciConfig,
+}
+
+/// A register, and how it is accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Where it is.
+    pub space: Space,
+    /// Its address there.
+    pub address: u64,
+    /// Its bytes: 1, 2 or 4.
+    pub bytes: u8,
+    /// Bytes of one access: 1, 2 or 4, and no more than `bytes`.
+    pub access_bytes: u8,
+}
+
+impl Register {
+    /// A register of `bytes` that is accessed as a whole.
+    #[must_use]
+    pub const fn new(space: Space, address: u64, bytes: u8) -> Self {
+        Self { space, address, bytes, access_bytes: bytes }
+    }
+
+    /// Whether the whole register can be where it is said to be: I/O ports have 16 bits, device registers lie in one
+    /// page that holds no memory of `map`.
+    #[must_use]
+    pub fn is_possible(&self, map: &MemoryMap) -> bool {
+        let (start, len) = (self.address, u64::from(self.bytes));
+        let Some(end) = start.checked_add(len) else { return false };
+        match self.space {
+            Space::Port => end <= 1 << 16,
+            Space::PciConfig => {
+                let (device, function, offset) = self.pci_config();
+                device < 32 && function < 8 && offset + len <= 256
+            }
+            Space::Memory => {
+                let is_memory =
+                    |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs | Kind::Bad);
+                let mut regions = map.regions().iter().filter(|region| is_memory(region.kind));
+                start / PAGE_BYTES == (end - 1) / PAGE_BYTES
+                    && !regions.any(|region| region.start < end && start < region.end)
+            }
+        }
+    }
+
+    /// Device, function and offset of a register in [`Space::PciConfig`].
+    #[must_use]
+    pub const fn pci_config(&self) -> (u64, u64, u64) {
+        (self.address >> 32, self.address >> 16 & 0xffff, self.address & 0xffff)
+    }
+}
+
+/// Status and enable registers: a bit of the first is set when something
+/// happens, the same bit of the second makes that an interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventBlock {
+    /// What happened; written ones clear.
+    pub status: Register,
+    /// What interrupts.
+    pub enable: Register,
+}
+
+/// The general-purpose events 0 to 8 * `bytes` - 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpeBlock {
+    /// The first byte of the status registers; as many enable registers follow.
+    pub first: Register,
+    /// Status registers, a byte each: 1 to 32.
+    pub bytes: u8,
+}
+
+impl GpeBlock {
+    /// Status and enable registers number `index`, for eight events.
+    #[must_use]
+    pub fn pair(&self, index: u8) -> EventBlock {
+        let at =
+            |offset: u8| Register::new(self.first.space, self.first.address.saturating_add(offset.into()), 1);
+        EventBlock { status: at(index), enable: at(self.bytes + index) }
+    }
+}
+
+/// How ACPI mode is switched on: a value to write to a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmiCommand {
+    /// The port.
+    pub port: u16,
+    /// The value.
+    pub enable: u8,
+}
+
+/// The PM timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PmTimer {
+    /// Its register.
+    pub register: Register,
+    /// Whether it counts 32 bits, not 24.
+    pub is_32_bit: bool,
+}
+
+/// What a FADT says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fadt {
+    /// Addresses of the DSDT: the 64-bit field's first, then the other's if it
+    /// differs.
+    pub dsdt: [Option<u64>; 2],
+    /// Whether there is no fixed hardware but for the PM timer, which
+    /// hypervisors have all the same; then only `dsdt`, `pm_timer`, `reset`,
+    /// `sleep_control` and `sleep_status` are told.
+    pub is_hardware_reduced: bool,
+    /// The system control interrupt, as an ISA interrupt's number.
+    pub sci: Option<u16>,
+    /// How ACPI mode is switched on; `None` where it is always on.
+    pub smi: Option<SmiCommand>,
+    /// Event blocks PM1a and PM1b.
+    pub pm1_events: [Option<EventBlock>; 2],
+    /// Control registers PM1a and PM1b.
+    pub pm1_controls: [Option<Register>; 2],
+    /// The PM timer.
+    pub pm_timer: Option<PmTimer>,
+    /// The first block of general-purpose events.
+    pub gpe0: Option<GpeBlock>,
+    /// Whether the power button is fixed hardware.
+    pub has_power_button: bool,
+    /// Whether the sleep button is fixed hardware.
+    pub has_sleep_button: bool,
+    /// The register that resets the machine, and the value that does.
+    pub reset: Option<(Register, u8)>,
+    /// The sleep control register of machines without fixed hardware.
+    pub sleep_control: Option<Register>,
+    /// The sleep status register of the same.
+    pub sleep_status: Option<Register>,
+}
+
+/// Reads a FADT of any revision. Registers that cannot be where the table says,
+/// by `map` among others, are left out and named.
+///
+/// `bytes` begins with the table and may be longer.
+///
+/// # Errors
+/// When the table is damaged.
+pub fn parse(bytes: &[u8], map: &MemoryMap) -> Result<(Fadt, Refused), TableError> {
+    let length = check_sdt(bytes, Some(*b"FACP"))?.length;
+    let table = sized_part(bytes, length, SDT_HEADER_BYTES)?;
+    let mut reader = Reader { table, map, refused: Refused::default() };
+    let fadt = reader.read();
+    Ok((fadt, reader.refused))
+}
+
+/// A register block with a 32-bit field and a 64-bit field.
+struct Block {
+    old: usize,
+    new: usize,
+    old_name: Field,
+    new_name: Field,
+}
+
+struct Reader<'a> {
+    table: &'a [u8],
+    map: &'a MemoryMap,
+    refused: Refused,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Fadt {
+        let flags = self.u32(FLAGS);
+        let is_hardware_reduced = flags & HW_REDUCED_ACPI != 0;
+        let (x_dsdt, dsdt) = (self.u64(X_DSDT), u64::from(self.u32(DSDT)));
+        let some = |address: u64| (address != 0).then_some(address);
+        let fadt = Fadt {
+            dsdt: [some(x_dsdt), some(dsdt).filter(|dsdt| *dsdt != x_dsdt)],
+            is_hardware_reduced,
+            reset: self.reset(flags),
+            sleep_control: self.generic_register(SLEEP_CONTROL_REG, 1, Field::SleepControl),
+            sleep_status: self.generic_register(SLEEP_STATUS_REG, 1, Field::SleepStatus),
+            pm_timer: self.register(&PM_TMR, 4).map(|register| PmTimer {
+                // A counter is read at once, or its parts are of different times.
+                register: Register { access_bytes: 4, ..register },
+                is_32_bit: flags & TMR_VAL_EXT != 0,
+            }),
+            ..Fadt::default()
+        };
+        if is_hardware_reduced {
+            return fadt;
+        }
+        Fadt {
+            sci: Some(self.u16(SCI_INT)).filter(|sci| *sci != 0),
+            smi: self.smi(),
+            pm1_events: [self.pm1_event(&PM1A_EVT), self.pm1_event(&PM1B_EVT)],
+            pm1_controls: [
+                self.register(&PM1A_CNT, PM1_CONTROL_BYTES),
+                self.register(&PM1B_CNT, PM1_CONTROL_BYTES),
+            ],
+            gpe0: self.gpe(),
+            has_power_button: flags & PWR_BUTTON == 0,
+            has_sleep_button: flags & SLP_BUTTON == 0,
+            ..fadt
+        }
+    }
+
+    fn reset(&mut self, flags: u32) -> Option<(Register, u8)> {
+        if flags & RESET_REG_SUP == 0 {
+            return None;
+        }
+        let register = self.generic_register(RESET_REG, 1, Field::Reset)?;
+        Some((register, self.bytes::<1>(RESET_VALUE)[0]))
+    }
+
+    fn smi(&mut self) -> Option<SmiCommand> {
+        let (port, enable) = (self.u32(SMI_CMD), self.bytes::<1>(ACPI_ENABLE)[0]);
+        if port == 0 || enable == 0 {
+            return None;
+        }
+        self.possible(Register::new(Space::Port, port.into(), 1), Field::SmiCmd)?;
+        Some(SmiCommand { port: port as u16, enable })
+    }
+
+    fn pm1_event(&mut self, block: &Block) -> Option<EventBlock> {
+        let told = self.bytes::<1>(PM1_EVT_LEN)[0];
+        let bytes = if told == 0 { PM1_EVENT_BYTES } else { told };
+        let half = bytes / 2;
+        if !half.is_power_of_two() || !bytes.is_multiple_of(2) || half == 1 || half > PM1_EVENT_MOST_BYTES {
+            if self.u32(block.old) != 0 || self.u64(block.new + 4) != 0 {
+                self.refused.add(Field::Pm1EvtLen);
+            }
+            return None;
+        }
+        let status = self.register(block, half)?;
+        let enable = Register { address: status.address + u64::from(half), ..status };
+        let enable = self.possible(enable, block.old_name)?;
+        Some(EventBlock { status, enable })
+    }
+
+    fn gpe(&mut self) -> Option<GpeBlock> {
+        const MOST_BYTES: u8 = 32;
+        let bytes = self.bytes::<1>(GPE0_LEN)[0] / 2;
+        if bytes == 0 {
+            return None;
+        }
+        let first = self.register(&GPE0, 1)?;
+        let block = GpeBlock { first, bytes };
+        let last = block.pair(bytes.min(MOST_BYTES) - 1).enable;
+        let is_in_one_page =
+            first.space != Space::Memory || first.address / PAGE_BYTES == last.address / PAGE_BYTES;
+        if bytes > MOST_BYTES || !is_in_one_page {
+            self.refused.add(Field::Gpe0);
+            return None;
+        }
+        self.possible(last, Field::Gpe0).map(|_| block)
+    }
+
+    /// The register of `block`: by the 64-bit field, else by the 32-bit one.
+    fn register(&mut self, block: &Block, bytes: u8) -> Option<Register> {
+        self.generic_register(block.new, bytes, block.new_name).or_else(|| {
+            let address = self.u32(block.old);
+            let register = Register::new(Space::Port, address.into(), bytes);
+            if address == 0 { None } else { self.possible(register, block.old_name) }
+        })
+    }
+
+    /// The register that the generic address at `offset` names.
+    fn generic_register(&mut self, offset: usize, bytes: u8, name: Field) -> Option<Register> {
+        let [space, _bit_width, bit_offset, access] = self.bytes::<4>(offset);
+        let address = self.u64(offset + 4);
+        if address == 0 {
+            return None;
+        }
+        let space = match space {
+            0 => Space::Memory,
+            1 => Space::Port,
+            2 => Space::PciConfig,
+            _ => return self.refuse(name),
+        };
+        // 0 is "undefined": as a whole. 4 is 64 bits, more than any register here has.
+        let access_bytes = match access {
+            0 | 4 => bytes,
+            1..=3 => bytes.min(1 << (access - 1)),
+            _ => return self.refuse(name),
+        };
+        if bit_offset != 0 {
+            return self.refuse(name);
+        }
+        self.possible(Register { space, address, bytes, access_bytes }, name)
+    }
+
+    /// `register` if it can be where it is, and belongs to no other device.
+    fn possible(&mut self, register: Register, name: Field) -> Option<Register> {
+        let end = register.address.saturating_add(register.bytes.into());
+        let is_foreign = register.space == Space::Port
+            && FOREIGN_PORTS.iter().any(|(first, last)| *first < end && register.address < *last);
+        let is_aligned = register.address.is_multiple_of(register.access_bytes.into());
+        let needs_alignment = register.space != Space::Port;
+        if is_foreign || needs_alignment && !is_aligned || !register.is_possible(self.map) {
+            return self.refuse(name);
+        }
+        Some(register)
+    }
+
+    fn refuse<T>(&mut self, name: Field) -> Option<T> {
+        self.refused.add(name);
+        None
+    }
+
+    /// `N` bytes at `offset`; zeros where the table has no such field.
+    fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
+        if offset + N <= self.table.len() { array_at(self.table, offset) } else { [0; N] }
+    }
+
+    fn u16(&self, offset: usize) -> u16 {
+        u16::from_le_bytes(self.bytes(offset))
+    }
+
+    fn u32(&self, offset: usize) -> u32 {
+        u32::from_le_bytes(self.bytes(offset))
+    }
+
+    fn u64(&self, offset: usize) -> u64 {
+        u64::from_le_bytes(self.bytes(offset))
+    }
+}
+
+/// A field of the table, as the specification names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    SmiCmd,
+    Pm1aEvt,
+    Pm1bEvt,
+    Pm1aCnt,
+    Pm1bCnt,
+    PmTmr,
+    Gpe0,
+    Pm1EvtLen,
+    Reset,
+    XPm1aEvt,
+    XPm1bEvt,
+    XPm1aCnt,
+    XPm1bCnt,
+    XPmTmr,
+    XGpe0,
+    SleepControl,
+    SleepStatus,
+}
+
+const FIELD_NAMES: [&str; 17] = [
+    "SMI_CMD",
+    "PM1a_EVT_BLK",
+    "PM1b_EVT_BLK",
+    "PM1a_CNT_BLK",
+    "PM1b_CNT_BLK",
+    "PM_TMR_BLK",
+    "GPE0_BLK",
+    "PM1_EVT_LEN",
+    "RESET_REG",
+    "X_PM1a_EVT_BLK",
+    "X_PM1b_EVT_BLK",
+    "X_PM1a_CNT_BLK",
+    "X_PM1b_CNT_BLK",
+    "X_PM_TMR_BLK",
+    "X_GPE0_BLK",
+    "SLEEP_CONTROL_REG",
+    "SLEEP_STATUS_REG",
+];
+
+/// Fields that make no sense. `Display` names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    fields: u32,
+}
+
+impl Refused {
+    fn add(&mut self, field: Field) {
+        self.fields |= 1 << field as u32;
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.fields == 0
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let fields = self.fields;
+        FIELD_NAMES.iter().enumerate().filter(move |(bit, _)| fields & 1 << bit != 0).map(|(_, name)| *name)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.names().enumerate() {
+            write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// The sleep types of `\_S5`, for PM1a and PM1b, from the first of `tables`
+/// (DSDT and SSDTs, each with its header) that defines the package.
+///
+/// Damaged tables are passed over.
+pub fn sleep_types<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> Option<(u8, u8)> {
+    tables.into_iter().filter_map(definition_block).find_map(sleep_state_s5)
+}
+
+/// General-purpose events that a method `_Lxx` or `_Exx` of `tables` (DSDT and
+/// SSDTs, each with its header) is for, a bit each: those that can happen.
+pub fn gpe_methods<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> GpeSet {
+    let mut set = GpeSet::default();
+    for aml in tables.into_iter().filter_map(definition_block) {
+        for (at, name) in aml.windows(4).enumerate() {
+            if let Some(event) = gpe_of_name(name)
+                && is_method(&aml[..at])
+            {
+                set.add(event);
+            }
+        }
+    }
+    set
+}
+
+/// The AML of a sound DSDT or SSDT.
+fn definition_block(bytes: &[u8]) -> Option<&[u8]> {
+    let info = check_sdt(bytes, None).ok()?;
+    let is_definition_block = matches!(&info.signature, b"DSDT" | b"SSDT");
+    bytes.get(SDT_HEADER_BYTES..info.length as usize).filter(|_| is_definition_block)
+}
+
+/// A set of general-purpose events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpeSet {
+    bytes: [u8; 32],
+}
+
+impl GpeSet {
+    fn add(&mut self, event: u8) {
+        self.bytes[usize::from(event / 8)] |= 1 << (event % 8);
+    }
+
+    /// The events 8 * `index` to 8 * `index` + 7, lowest bit first.
+    #[must_use]
+    pub fn byte(&self, index: u8) -> u8 {
+        self.bytes.get(usize::from(index)).copied().unwrap_or(0)
+    }
+}
+
+/// The number of the event that the method `_Lxx` or `_Exx` is for.
+fn gpe_of_name(name: &[u8]) -> Option<u8> {
+    let &[b'_', b'L' | b'E', high, low] = name else { return None };
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    };
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// Whether the AML before a name makes it that of a method: `MethodOp PkgLength`, and a path if there is one.
+fn is_method(before: &[u8]) -> bool {
+    const METHOD_OP: u8 = 0x14;
+    let before = before.strip_suffix(b"\\._GPE").or(before.strip_suffix(b"._GPE")).unwrap_or(before);
+    (0..=3).any(|more_bytes: usize| {
+        let Some(lead_at) = before.len().checked_sub(1 + more_bytes) else { return false };
+        let op = lead_at.checked_sub(1).map(|at| before[at]);
+        op == Some(METHOD_OP) && usize::from(before[lead_at] >> 6) == more_bytes
+    })
+}

@@ -1,0 +1,80 @@
+//! MADT: which CPUs, I/O APICs and interrupt overrides there are.
+//!
+//! The layout is that of the ACPI specification 6.5, 5.2.12. As with the other
+//! tables, everything is checked first, so that walking the table afterwards
+//! needs no checks and always ends.
+
+use crate::acpi::{TableError, array_at, check_madt, u32_at};
+use crate::cpus::MadtCpu;
+use crate::isa_irq::{IoApic, Override};
+
+/// Bytes before the first entry.
+const HEADER_BYTES: usize = 44;
+
+const KIND_LOCAL_APIC: u8 = 0;
+const KIND_IO_APIC: u8 = 1;
+const KIND_OVERRIDE: u8 = 2;
+const KIND_X2APIC: u8 = 9;
+
+const FLAG_ENABLED: u32 = 1 << 0;
+const FLAG_ONLINE_CAPABLE: u32 = 1 << 1;
+
+/// A multiple APIC description table that was checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Madt<'a> {
+    entries: &'a [u8],
+}
+
+impl<'a> Madt<'a> {
+    /// Checks the table that `bytes` begins with, and every entry's length.
+    ///
+    /// # Errors
+    /// Whatever is wrong first.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, TableError> {
+        check_madt(bytes)?;
+        let length = u32_at(bytes, 4) as usize;
+        Ok(Self { entries: &bytes[HEADER_BYTES..length] })
+    }
+
+    /// The CPUs, enabled or not, in the table's order.
+    pub fn cpus(self) -> impl Iterator<Item = MadtCpu> + 'a {
+        let cpu = |apic_id, flags: u32, x2apic| MadtCpu {
+            apic_id,
+            enabled: flags & FLAG_ENABLED != 0,
+            online_capable: flags & FLAG_ONLINE_CAPABLE != 0,
+            x2apic,
+        };
+        self.entries().filter_map(move |entry| match entry[0] {
+            KIND_LOCAL_APIC => Some(cpu(entry[3].into(), u32_at(entry, 4), false)),
+            KIND_X2APIC => Some(cpu(u32_at(entry, 4), u32_at(entry, 8), true)),
+            _ => None,
+        })
+    }
+
+    /// The I/O APICs, in the table's order.
+    pub fn io_apics(self) -> impl Iterator<Item = IoApic> + 'a {
+        self.entries()
+            .filter(|entry| entry[0] == KIND_IO_APIC)
+            .map(|entry| IoApic { address: u32_at(entry, 4), first_gsi: u32_at(entry, 8) })
+    }
+
+    /// The interrupt source overrides, in the table's order.
+    pub fn overrides(self) -> impl Iterator<Item = Override> + 'a {
+        self.entries().filter(|entry| entry[0] == KIND_OVERRIDE).map(|entry| Override {
+            bus: entry[2],
+            irq: entry[3],
+            gsi: u32_at(entry, 4),
+            flags: u16::from_le_bytes(array_at(entry, 8)),
+        })
+    }
+
+    /// Entries, each as long as its type needs.
+    fn entries(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.entries;
+        core::iter::from_fn(move || {
+            let (entry, after) = rest.split_at_checked(usize::from(*rest.get(1)?))?;
+            rest = after;
+            Some(entry)
+        })
+    }
+}

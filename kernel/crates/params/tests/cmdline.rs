@@ -1,0 +1,74 @@
+//! Command lines as loaders hand them over: too long, not text, all wrong.
+//! Each test uses parameters of its own, as tests of one process share them.
+
+use params::cmdline::{self, CommandLine, MAX_TOLD, MAX_WORD_BYTES, Outcome};
+use params::registry::{
+    FAULT_AP_SILENT, KTASK_MAX_THREADS, SMP_AP_TIMEOUT_MS, SMP_MAX_CPUS, WATCHDOG_TIMEOUT_MS,
+};
+
+fn apply(bytes: &[u8], is_cut: bool) -> (Outcome, Vec<String>) {
+    let mut said = Vec::new();
+    let outcome = cmdline::apply(CommandLine { bytes, is_cut }, |problem| said.push(problem.to_string()));
+    (outcome, said)
+}
+
+#[test]
+fn a_byte_that_is_not_ascii_refuses_its_word_alone() {
+    let line =
+        b"a\xc3\xa4=1 ktask.max_threads=3 run=\x01\x7f smp.ap_timeout_ms=\xff\xfe watchdog.timeout_ms=60000";
+    let (outcome, said) = apply(line, false);
+    assert_eq!((outcome.set, outcome.refused), (2, 3));
+    assert_eq!((KTASK_MAX_THREADS.get(), WATCHDOG_TIMEOUT_MS.get()), (3, 60_000));
+    assert_eq!(
+        said,
+        [
+            "command line: words with bytes that are not printable ascii are not applied: 3, the first is `a\\xc3\\xa4=1`"
+        ]
+    );
+}
+
+#[test]
+fn a_cut_line_is_told_once_and_its_half_word_is_not_applied() {
+    let default = SMP_MAX_CPUS.get();
+    let (outcome, said) = apply(b"smp.ap_timeout_ms=777 smp.max_cpus=1", true);
+    assert_eq!((outcome.set, outcome.refused), (1, 0));
+    assert_eq!((SMP_AP_TIMEOUT_MS.get(), SMP_MAX_CPUS.get()), (777, default));
+    assert_eq!(
+        said,
+        [
+            "the command line is longer than 36 bytes; what lies behind, and a word that was cut in two, is not applied"
+        ]
+    );
+    let (outcome, _) = apply(b"smp.ap_timeout_ms=778 ", true);
+    assert_eq!((outcome.set, SMP_AP_TIMEOUT_MS.get()), (1, 778), "a whole word before the cut counts");
+    assert_eq!(apply(b"half", true).0, Outcome::default());
+}
+
+#[test]
+fn thousands_of_bad_words_are_a_bounded_number_of_warnings() {
+    let mut line = Vec::new();
+    for number in 0..3000 {
+        line.extend_from_slice(format!("nonsense{number}=1 \x02 ").as_bytes());
+    }
+    line.extend_from_slice(&[b'x'; MAX_WORD_BYTES + 1]);
+    line.extend_from_slice(b" fault.ap_silent=1");
+    let (outcome, said) = apply(&line, true);
+    assert_eq!((outcome.set, outcome.refused), (0, 6001));
+    assert_eq!(FAULT_AP_SILENT.get(), None, "half a word, as far as one knows");
+    assert_eq!(said.len(), MAX_TOLD + 4);
+    assert_eq!(
+        said[MAX_TOLD],
+        "command line: 2992 more parameters are unknown or have a value that is not allowed"
+    );
+    assert!(said[MAX_TOLD + 1].contains("not printable ascii are not applied: 3000,"), "{said:?}");
+    assert!(said[MAX_TOLD + 2].contains("of more than 512 bytes are not applied: 1,"), "{said:?}");
+    assert!(said[MAX_TOLD + 3].starts_with("the command line is longer than"), "{said:?}");
+    let (outcome, said) = apply(&line, false);
+    assert_eq!((outcome.set, said.len()), (1, MAX_TOLD + 3));
+}
+
+#[test]
+fn a_line_is_shown_as_printable_text() {
+    let line = CommandLine { bytes: b"run=none\t\x1b[2J \"q\\\xff", is_cut: false };
+    assert_eq!(line.to_string(), "run=none\\x09\\x1b[2J \"q\\\\xff");
+}

@@ -1,0 +1,160 @@
+//! Ports, and what is none.
+
+use std::collections::VecDeque;
+use uart::port::{FIFO_BYTES, ON_DATA, Registers, Uart, is_present};
+
+/// What differs from a 16550 that works.
+#[derive(Clone, Copy, Default)]
+struct Kind {
+    /// The modem's signals do not come back in loop mode: 0xb0 is read always.
+    no_loopback: bool,
+    no_scratch: bool,
+    no_fifo: bool,
+    is_busy: bool,
+}
+
+#[derive(Default)]
+struct Fake {
+    kind: Kind,
+    enable: u8,
+    fifo: u8,
+    line: u8,
+    modem: u8,
+    scratch: u8,
+    sent: Vec<u8>,
+    input: VecDeque<u8>,
+    is_overrun: bool,
+}
+
+impl Fake {
+    fn new(kind: Kind) -> Self {
+        // As firmware may leave it: divisor in the way, interrupts on.
+        Self { kind, line: 0x83, enable: 0x05, ..Self::default() }
+    }
+}
+
+impl Registers for &mut Fake {
+    fn read(&mut self, offset: u8) -> u8 {
+        let is_divisor = self.line & 0x80 != 0;
+        match offset {
+            0 if is_divisor => 1,
+            0 => self.input.pop_front().unwrap_or(0),
+            1 if is_divisor => 0,
+            1 => self.enable,
+            2 => 1 | if self.fifo & 1 != 0 && !self.kind.no_fifo { 0xc0 } else { 0 },
+            3 => self.line,
+            4 => self.modem,
+            5 => {
+                let overrun = u8::from(std::mem::take(&mut self.is_overrun)) << 1;
+                let free = if self.kind.is_busy { 0 } else { 0x60 };
+                free | overrun | u8::from(!self.input.is_empty())
+            }
+            6 if self.modem & 0x10 == 0 || self.kind.no_loopback => 0xb0,
+            6 => self.modem << 4,
+            _ if self.kind.no_scratch => 0,
+            _ => self.scratch,
+        }
+    }
+
+    fn write(&mut self, offset: u8, value: u8) {
+        let is_divisor = self.line & 0x80 != 0;
+        match offset {
+            0 if is_divisor => {}
+            0 => self.sent.push(value),
+            1 if is_divisor => {}
+            1 => self.enable = value & 0x0f,
+            2 => self.fifo = value,
+            3 => self.line = value,
+            4 => self.modem = value,
+            7 => self.scratch = value,
+            _ => {}
+        }
+    }
+}
+
+/// Nothing: what is read is always the same, or the last byte on the bus.
+struct Nothing {
+    constant: Option<u8>,
+    last: u8,
+}
+
+impl Registers for Nothing {
+    fn read(&mut self, _: u8) -> u8 {
+        self.constant.unwrap_or(self.last)
+    }
+    fn write(&mut self, _: u8, value: u8) {
+        self.last = value;
+    }
+}
+
+#[test]
+fn ports_of_all_kinds_are_found() {
+    for no_loopback in [false, true] {
+        for (no_scratch, no_fifo) in [(false, false), (true, false), (true, true)] {
+            for is_busy in [false, true] {
+                let mut fake = Fake::new(Kind { no_loopback, no_scratch, no_fifo, is_busy });
+                assert!(is_present(&mut &mut fake), "loopback {no_loopback} scratch {no_scratch}");
+                assert_eq!(fake.enable, 0, "an interrupt is left on");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_none_is_not_found() {
+    for constant in 0..=0xff {
+        assert!(!is_present(&mut Nothing { constant: Some(constant), last: 0 }), "{constant:#x}");
+    }
+    for last in 0..=0xff {
+        assert!(!is_present(&mut Nothing { constant: None, last }), "a bus that keeps {last:#x}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_opened_and_not_waited_for() {
+    let mut fake = Fake::new(Kind { is_busy: true, ..Kind::default() });
+    let mut uart = Uart::open(&mut fake).unwrap();
+    assert_eq!(uart.send(b"abc"), 0);
+    assert!(!uart.is_drained());
+    assert!(fake.sent.is_empty());
+}
+
+#[test]
+fn as_much_is_sent_as_the_transmitter_takes() {
+    let text = [b'x'; 3 * FIFO_BYTES];
+    let mut fake = Fake::new(Kind::default());
+    assert_eq!(Uart::open(&mut fake).unwrap().send(&text), FIFO_BYTES);
+    assert_eq!(fake.sent.len(), FIFO_BYTES);
+    let mut fake = Fake::new(Kind { no_fifo: true, ..Kind::default() });
+    assert_eq!(Uart::open(&mut fake).unwrap().send(&text), 1);
+    assert_eq!(Uart::open(&mut fake).unwrap().send(b""), 0);
+}
+
+#[test]
+fn an_overrun_that_a_sender_sees_is_told_to_the_reader() {
+    let mut fake = Fake::new(Kind::default());
+    let mut uart = Uart::open(Overrun(&mut fake)).unwrap();
+    assert_eq!((uart.receive().byte, uart.has_input()), (None, false));
+    uart.enable(ON_DATA);
+    assert_eq!(uart.enabled(), ON_DATA);
+    uart.send(b"x");
+    let input = uart.receive();
+    assert_eq!((input.byte, input.is_overrun), (Some(b'k'), true));
+    assert!(!uart.receive().is_overrun, "told twice");
+}
+
+/// Gets too many bytes at the moment when it is to interrupt for them.
+struct Overrun<'a>(&'a mut Fake);
+
+impl Registers for Overrun<'_> {
+    fn read(&mut self, offset: u8) -> u8 {
+        (&mut *self.0).read(offset)
+    }
+    fn write(&mut self, offset: u8, value: u8) {
+        (&mut *self.0).write(offset, value);
+        if (offset, value) == (1, ON_DATA) {
+            self.0.is_overrun = true;
+            self.0.input.extend(b"k");
+        }
+    }
+}

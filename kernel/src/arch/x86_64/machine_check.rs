@@ -1,0 +1,144 @@
+//! Machine checks: hardware that has found itself at fault.
+//!
+//! Without CR4.MCE a machine check shuts the processor down, and banks that are
+//! not switched on report nothing. So every CPU switches all of its banks on,
+//! as the Intel manual's initialisation does (volume 3, 17.8), clears what is
+//! left in them and then allows the exception. A machine check ends the kernel
+//! with what the banks say.
+
+use core::fmt::{self, Write as _};
+
+use x86_64::registers::control::{Cr4, Cr4Flags};
+use x86_64::registers::model_specific::Msr;
+
+use super::cpu::{self, cpuid};
+
+const MSR_CAPABILITIES: u32 = 0x179;
+const MSR_STATUS: u32 = 0x17a;
+const MSR_CONTROL: u32 = 0x17b;
+/// Of bank 0: control, status, address, miscellaneous; each further bank has the next four.
+const MSR_BANK_CONTROL: u32 = 0x400;
+const MSRS_PER_BANK: u32 = 4;
+
+/// In [`MSR_CAPABILITIES`].
+const BANK_COUNT_MASK: u64 = 0xff;
+const HAS_CONTROL: u64 = 1 << 8;
+
+/// In a bank's status.
+const VALID: u64 = 1 << 63;
+const UNCORRECTED: u64 = 1 << 61;
+const HAS_MISCELLANEOUS: u64 = 1 << 59;
+const HAS_ADDRESS: u64 = 1 << 58;
+
+/// The banks of one CPU.
+#[derive(Clone, Copy)]
+struct Banks {
+    count: u32,
+}
+
+impl Banks {
+    /// The running CPU's, none where machine checks are not in use.
+    fn of_this_cpu() -> Self {
+        let count = match cpu::features().machine_check {
+            true => (read(MSR_CAPABILITIES) & BANK_COUNT_MASK) as u32,
+            false => 0,
+        };
+        // The MSRs of banks beyond are something else's.
+        Self { count: count.min(0x7f) }
+    }
+
+    /// What the banks hold that tells of an error: number, status, address, miscellaneous.
+    fn errors(self) -> impl Iterator<Item = (u32, u64, Option<u64>, Option<u64>)> {
+        (0..self.count).filter_map(|bank| {
+            let base = MSR_BANK_CONTROL + bank * MSRS_PER_BANK;
+            let status = read(base + 1);
+            let read_if = |flag, register| (status & flag != 0).then(|| read(base + register));
+            (status & VALID != 0)
+                .then(|| (bank, status, read_if(HAS_ADDRESS, 2), read_if(HAS_MISCELLANEOUS, 3)))
+        })
+    }
+}
+
+/// Reads a machine check MSR, which the callers know to be there.
+fn read(msr: u32) -> u64 {
+    // SAFETY: CPUID has the machine check architecture, and the register is one of its global ones or of a bank that
+    // the capabilities count; an address or miscellaneous register is read only where the status says that it holds.
+    unsafe { Msr::new(msr).read() }
+}
+
+fn write(msr: u32, value: u64) {
+    // SAFETY: as for `read`; control registers take all ones, status registers zeros.
+    unsafe { Msr::new(msr).write(value) }
+}
+
+/// Switches machine checks on, on this CPU. What an error before the kernel left
+/// in the banks is told, once, and cleared.
+pub fn init() {
+    if !cpu::features().machine_check {
+        return;
+    }
+    let banks = Banks::of_this_cpu();
+    let mut left = 0;
+    for (bank, status, ..) in banks.errors() {
+        left += 1;
+        log::warn!("machine check bank {bank} held an error from before the kernel, status {status:#018x}");
+    }
+    if left > 0 {
+        crate::console::records::warning(format_args!(
+            "machine check: {left} banks of a cpu held an error from before the kernel"
+        ));
+    }
+    if read(MSR_CAPABILITIES) & HAS_CONTROL != 0 {
+        write(MSR_CONTROL, u64::MAX);
+    }
+    for bank in first_writable_bank()..banks.count {
+        write(MSR_BANK_CONTROL + bank * MSRS_PER_BANK, u64::MAX);
+    }
+    for bank in 0..banks.count {
+        write(MSR_BANK_CONTROL + bank * MSRS_PER_BANK + 1, 0);
+    }
+    write(MSR_STATUS, 0);
+    // SAFETY: the handler of vector 18 and its stack are in place, or the exception ends in the report of a double
+    // fault: without the bit it would end the machine silently.
+    unsafe { Cr4::update(|flags| flags.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
+}
+
+/// Bank 0's control register belongs to the firmware on family 6 processors
+/// before model 0x1a.
+fn first_writable_bank() -> u32 {
+    let signature = cpuid(1, 0).a;
+    let (family, model) = (signature >> 8 & 0xf, signature >> 4 & 0xf | signature >> 12 & 0xf0);
+    let is_intel = cpuid(0, 0).b == u32::from_le_bytes(*b"Genu");
+    u32::from(is_intel && family == 6 && model < 0x1a)
+}
+
+/// What the running CPU's banks tell of a machine check, as one line.
+pub struct Report;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("machine check")?;
+        let mut separator = ':';
+        for (bank, status, address, miscellaneous) in Banks::of_this_cpu().errors() {
+            f.write_char(separator)?;
+            let kind = if status & UNCORRECTED != 0 { "uncorrected" } else { "corrected" };
+            write!(f, " bank {bank} {kind}, status {status:#018x}")?;
+            if let Some(address) = address {
+                write!(f, ", address {address:#x}")?;
+            }
+            if let Some(miscellaneous) = miscellaneous {
+                write!(f, ", miscellaneous {miscellaneous:#x}")?;
+            }
+            separator = ';';
+        }
+        if separator == ':' { f.write_str(", no bank of this cpu says why") } else { Ok(()) }
+    }
+}
+
+/// Whether machine checks are on, and every bank reports, on the CPU that runs
+/// this.
+pub fn is_on() -> bool {
+    let is_open = |bank| read(MSR_BANK_CONTROL + bank * MSRS_PER_BANK) != 0;
+    Cr4::read().contains(Cr4Flags::MACHINE_CHECK_EXCEPTION)
+        && (first_writable_bank()..Banks::of_this_cpu().count).all(is_open)
+}

@@ -1,0 +1,303 @@
+//! Each CPU's TSC against the boot CPU's, once, when it starts and before it runs threads.
+//!
+//! The CPUs take turns, which the boot CPU gives out: the others halt until then, so that two CPUs exchange readings at any
+//! time and none spins. A CPU whose counter is off sets it right by `IA32_TSC_ADJUST` where it has that
+//! register; else the boot CPU warns. A CPU that is offline for a while is not reset: its counter goes on, and is not
+//! measured again.
+
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use params::registry::FAULT_TSC_OFFSET;
+use timebase::offset::{Bounds, Exchange, Step, next_step};
+use x86_64::instructions::interrupts;
+use x86_64::registers::model_specific::Msr;
+
+use super::percpu::PerCpu;
+use super::{apic, cpu, trap, tsc};
+use crate::console::warning;
+
+/// Exchanges of one measurement: the narrowest counts. They take 4 us where both CPUs run.
+const EXCHANGES: u64 = 16;
+/// No further exchange begins after this: the CPUs do not run at the same time, and each exchange would take as long as
+/// the host lets others run.
+const ENOUGH_NS: u64 = 50_000;
+/// How long all CPUs together may take: so much, and so much more for each. It takes 10 us or less on hardware, 100 to
+/// 400 us in an emulator, and milliseconds where the host is busy. Each has half of what is left, so none goes without because
+/// of one that is slow.
+const BUDGET_NS: u64 = 20_000_000;
+const BUDGET_NS_PER_CPU: u64 = 200_000;
+/// Times that the boot CPU looks for a request at most, whatever its TSC says.
+const MOST_LOOKS: u64 = 1 << 30;
+/// Offsets up to this size are corrected, but not warned of: no message between CPUs that carries a time is faster.
+const NEGLIGIBLE_NS: u64 = 200;
+/// What `fault.tsc_offset` sets a TSC ahead by: more than any round trip takes.
+const FAULT_TICKS: i64 = 1 << 36;
+
+const MSR_TSC_ADJUST: u32 = 0x3b;
+
+/// What the two CPUs that exchange readings write. Each has its own cache line.
+#[repr(align(128))]
+struct Line<T>(T);
+
+/// From the boot CPU.
+struct Reply {
+    /// Number of the CPU whose turn it is; those below have had theirs.
+    turn: AtomicU32,
+    /// The request that is answered, and the boot CPU's TSC then.
+    request: AtomicU64,
+    ticks: AtomicU64,
+    /// The boot CPU's adjustment.
+    adjust: AtomicI64,
+}
+
+/// From the CPU whose turn it is.
+struct Request {
+    /// Differs from every other request's.
+    number: AtomicU64,
+    /// What was found, and by which CPU.
+    offset: AtomicI64,
+    corrected: AtomicI64,
+    round_trip: AtomicU64,
+    done: AtomicU32,
+}
+
+static REPLY: Line<Reply> = Line(Reply {
+    turn: AtomicU32::new(0),
+    request: AtomicU64::new(0),
+    ticks: AtomicU64::new(0),
+    adjust: AtomicI64::new(0),
+});
+static REQUEST: Line<Request> = Line(Request {
+    number: AtomicU64::new(0),
+    offset: AtomicI64::new(0),
+    corrected: AtomicI64::new(0),
+    round_trip: AtomicU64::new(0),
+    done: AtomicU32::new(0),
+});
+
+/// This CPU's adjustment, if it has that register.
+fn adjust() -> Option<i64> {
+    // SAFETY: CPUID says that the CPU has the register.
+    cpu::features().tsc_adjust.then(|| unsafe { Msr::new(MSR_TSC_ADJUST).read() } as i64)
+}
+
+fn set_adjust(value: i64) {
+    // SAFETY: only called where `adjust` found the register. The clock of this CPU jumps, before anything here has read it.
+    unsafe { Msr::new(MSR_TSC_ADJUST).write(value as u64) };
+}
+
+/// What one CPU found of itself.
+struct Found {
+    /// Ticks by which the boot CPU's counter is ahead for good.
+    offset: i64,
+    /// Ticks that were corrected.
+    corrected: i64,
+    round_trip: u64,
+}
+
+/// Waits for this CPU's turn, and measures its TSC. On a CPU that starts, interrupts off, with its tables and APIC
+/// in use. Interrupts may come while it waits (invariants 1 and 21), but nobody sends any but the ping.
+pub fn join(this: &PerCpu) {
+    let number = this.id().index() as u32;
+    let has_turn = || REPLY.0.turn.load(SeqCst) >= number;
+    while !has_turn() {
+        // An interrupt that comes in between wakes the CPU: interrupts come on with the halt.
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+    }
+    if let Some(found) = settle(number)
+        && REPLY.0.turn.load(SeqCst) == number
+    {
+        REQUEST.0.offset.store(found.offset, SeqCst);
+        REQUEST.0.corrected.store(found.corrected, SeqCst);
+        REQUEST.0.round_trip.store(found.round_trip, SeqCst);
+        REQUEST.0.done.store(number, SeqCst);
+    }
+}
+
+/// Measures and corrects until there is nothing more to do; `None` if the turn ended before. An adjustment that does not help
+/// is taken back.
+fn settle(number: u32) -> Option<Found> {
+    let other_adjust = adjust().map(|_| REPLY.0.adjust.load(SeqCst));
+    let shift = inject_fault(number);
+    let found_adjust = adjust();
+    let mut requests = u64::from(number) << 32;
+    let first = measure(number, &mut requests, shift)?;
+    let (mut bounds, mut adjustments, mut own_adjust) = (first, 0, found_adjust);
+    while let Step::Adjust(value) = next_step(bounds, adjustments, own_adjust, other_adjust) {
+        set_adjust(value);
+        own_adjust = Some(value);
+        adjustments += 1;
+        bounds = measure(number, &mut requests, shift)?;
+    }
+    let is_settled = bounds.certain() == 0;
+    if let Some(value) = found_adjust.filter(|_| !is_settled) {
+        set_adjust(value);
+    }
+    let corrected = own_adjust.unwrap_or(0).wrapping_sub(found_adjust.unwrap_or(0));
+    let (offset, corrected) = if is_settled { (0, corrected) } else { (first.certain(), 0) };
+    Some(Found { offset, corrected, round_trip: bounds.width() })
+}
+
+/// Sets the counter ahead if it was asked for; what is to be added to its readings, if it cannot be set.
+fn inject_fault(number: u32) -> i64 {
+    match (FAULT_TSC_OFFSET.get() == Some(u64::from(number)), adjust()) {
+        (false, _) => 0,
+        (true, None) => FAULT_TICKS,
+        (true, Some(adjust)) => {
+            let before = tsc::ticks();
+            set_adjust(adjust.wrapping_add(FAULT_TICKS));
+            if tsc::ticks().wrapping_sub(before) >= FAULT_TICKS as u64 {
+                return 0;
+            }
+            // A register that is there and does nothing: of an emulator.
+            set_adjust(adjust);
+            FAULT_TICKS
+        }
+    }
+}
+
+/// Exchanges readings with the boot CPU; `None` if the turn ended before the first.
+fn measure(number: u32, requests: &mut u64, shift: i64) -> Option<Bounds> {
+    let mut best: Option<Bounds> = None;
+    let start = tsc::ticks();
+    for _ in 0..EXCHANGES {
+        if best.is_some() && tsc::ticks_to_ns(tsc::ticks().wrapping_sub(start)) > ENOUGH_NS {
+            break;
+        }
+        *requests += 1;
+        let before = tsc::ticks_in_order();
+        REQUEST.0.number.store(*requests, SeqCst);
+        while REPLY.0.request.load(SeqCst) != *requests {
+            if REPLY.0.turn.load(SeqCst) != number {
+                return best;
+            }
+            cpu::relax();
+        }
+        let after = tsc::ticks_in_order();
+        let other = REPLY.0.ticks.load(SeqCst);
+        let [before, after] = [before, after].map(|ticks| ticks.wrapping_add_signed(shift));
+        let Some(bounds) = Bounds::of(Exchange { before, other, after }) else { continue };
+        best = Some(best.map_or(bounds, |best| best.narrower(bounds)));
+    }
+    best
+}
+
+/// Gives each of `cpus`, which come in the order of their numbers, its turn, and tells what came of it. On the boot CPU.
+pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
+    REPLY.0.adjust.store(adjust().unwrap_or(0), SeqCst);
+    let start_ns = tsc::now_ns();
+    let mut summary = Summary::default();
+    let mut budget_ns = BUDGET_NS;
+    for cpu in cpus {
+        budget_ns += BUDGET_NS_PER_CPU;
+        let left_ns = budget_ns.saturating_sub(tsc::since_ns(start_ns));
+        let number = cpu.id().index() as u32;
+        REPLY.0.turn.store(number, SeqCst);
+        apic::local().send_ipi(cpu.apic_id(), trap::VECTOR_PING);
+        let is_faulty = FAULT_TSC_OFFSET.get() == Some(number.into());
+        match serve(number, if is_faulty { u64::MAX } else { left_ns / 2 }) {
+            Some(found) => summary.add(cpu, &found),
+            None => summary.unmeasured += 1,
+        }
+    }
+    REPLY.0.turn.store(u32::MAX, SeqCst);
+    summary.tell(tsc::since_ns(start_ns));
+}
+
+/// Answers requests until CPU `number` is done or its time is up.
+fn serve(number: u32, limit_ns: u64) -> Option<Found> {
+    let start_ns = tsc::now_ns();
+    let mut answered = REPLY.0.request.load(SeqCst);
+    for _ in 0..MOST_LOOKS {
+        let request = REQUEST.0.number.load(SeqCst);
+        if request != answered {
+            REPLY.0.ticks.store(tsc::ticks_in_order(), SeqCst);
+            REPLY.0.request.store(request, SeqCst);
+            answered = request;
+        } else if REQUEST.0.done.load(SeqCst) == number {
+            return Some(Found {
+                offset: REQUEST.0.offset.load(SeqCst),
+                corrected: REQUEST.0.corrected.load(SeqCst),
+                round_trip: REQUEST.0.round_trip.load(SeqCst),
+            });
+        } else if tsc::since_ns(start_ns) > limit_ns {
+            return None;
+        }
+        cpu::relax();
+    }
+    None
+}
+
+/// What came of all turns.
+#[derive(Default)]
+struct Summary {
+    measured: u32,
+    unmeasured: u32,
+    widest_round_trip: u64,
+    corrected: Worst,
+    apart: Worst,
+}
+
+/// CPUs that are off, and the one that is off most.
+#[derive(Default)]
+struct Worst {
+    cpus: u32,
+    cpu: usize,
+    ticks: i64,
+}
+
+impl Worst {
+    fn add(&mut self, cpu: &PerCpu, ticks: i64) {
+        if tsc::ticks_to_ns(ticks.unsigned_abs()) > NEGLIGIBLE_NS {
+            self.cpus += 1;
+            if ticks.unsigned_abs() > self.ticks.unsigned_abs() {
+                (self.cpu, self.ticks) = (cpu.id().index(), ticks);
+            }
+        }
+    }
+
+    fn ns(&self) -> u64 {
+        tsc::ticks_to_ns(self.ticks.unsigned_abs())
+    }
+}
+
+impl Summary {
+    fn add(&mut self, cpu: &PerCpu, found: &Found) {
+        self.measured += 1;
+        self.widest_round_trip = self.widest_round_trip.max(found.round_trip);
+        // What was added here was missing here.
+        self.corrected.add(cpu, found.corrected);
+        self.apart.add(cpu, found.offset);
+    }
+
+    fn tell(&self, took_ns: u64) {
+        log::debug!(
+            "tsc: {} cpus against the boot cpu in {} us, round trips up to {} ns; {} had no time",
+            self.measured,
+            took_ns / 1000,
+            tsc::ticks_to_ns(self.widest_round_trip),
+            self.unmeasured
+        );
+        let order = |ticks: i64| if ticks > 0 { "behind" } else { "ahead of" };
+        let Self { corrected, apart, .. } = self;
+        if corrected.cpus > 0 {
+            log::info!(
+                "tsc: {} cpus were off and are corrected, cpu {} most, {} ns {} the boot cpu",
+                corrected.cpus,
+                corrected.cpu,
+                corrected.ns(),
+                order(corrected.ticks)
+            );
+        }
+        if apart.cpus > 0 {
+            warning(format_args!(
+                "tsc: {} cpus are off and cannot be corrected, cpu {} most, {} ns {} the boot cpu; times are off by as much",
+                apart.cpus,
+                apart.cpu,
+                apart.ns(),
+                order(apart.ticks)
+            ));
+        }
+    }
+}

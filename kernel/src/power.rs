@@ -1,0 +1,89 @@
+//! The power button, and what else the machine tells by ACPI's system control interrupt: `docs/power.md`.
+//!
+//! The button ends the shell in order; any other run goes on to its end, where the machine goes off anyway. What else
+//! happens is said once, and not handled.
+
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::trap::VECTOR_SCI;
+use crate::console::warning;
+use crate::platform::sci::{self, Happened, Silent};
+
+static IS_PRESSED: AtomicBool = AtomicBool::new(false);
+static IS_SLEEP_BUTTON_KNOWN: AtomicBool = AtomicBool::new(false);
+/// The button does not interrupt: a reader that waits has to look.
+static IS_POLLED: AtomicBool = AtomicBool::new(false);
+/// The run is one that the button ends.
+static ENDS_RUN: AtomicBool = AtomicBool::new(false);
+
+/// Has the machine tell of its events. Once, when threads run.
+pub fn start() {
+    match sci::prepare() {
+        Ok(()) => {}
+        Err(Silent::NoHardware(why)) => return log::debug!("power button: none is known, {why}"),
+        Err(Silent::NotInAcpiMode) => {
+            return warning(format_args!(
+                "power button: the firmware does not switch to acpi mode; it is not used"
+            ));
+        }
+    }
+    if !sci::has_power_button() {
+        log::debug!("power button: it is no fixed hardware, and needs the firmware's methods");
+    }
+    let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
+    let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
+    let routed = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address");
+    if let Err(why) = routed.and_then(|apic_id| sci::route(VECTOR_SCI, apic_id)) {
+        IS_POLLED.store(true, SeqCst);
+        log::info!("power button: its interrupt: {why}; the shell looks for it, other runs do not notice it");
+    }
+    sci::enable();
+}
+
+/// The system control interrupt: interrupts are off.
+pub fn interrupt() {
+    tell(&sci::take(true));
+}
+
+/// Whether [`look`] has to be called to notice the button.
+pub fn is_polled() -> bool {
+    IS_POLLED.load(SeqCst)
+}
+
+/// Looks for events that do not interrupt. By one thread.
+pub fn look() {
+    tell(&sci::take(false));
+}
+
+/// Whether the button was pressed.
+pub fn is_pressed() -> bool {
+    IS_PRESSED.load(SeqCst)
+}
+
+/// The run from now on is one that ends when the button is pressed.
+pub fn end_run_when_pressed() {
+    ENDS_RUN.store(true, SeqCst);
+}
+
+fn tell(happened: &Happened) {
+    if happened.power_button && !IS_PRESSED.swap(true, SeqCst) {
+        let then = if ENDS_RUN.load(SeqCst) { "the shell ends" } else { "the run goes on to its end" };
+        log::info!("power button pressed: {then}, then the machine goes off");
+    }
+    if happened.sleep_button && !IS_SLEEP_BUTTON_KNOWN.swap(true, SeqCst) {
+        log::info!("sleep button pressed: nothing handles it");
+    }
+    for (event, bits) in (0..).step_by(8).zip(happened.gpes) {
+        for bit in (0..8).filter(|bit| bits & 1 << bit != 0) {
+            log::info!(
+                "general-purpose event {} of the firmware, as when a cpu or memory is plugged in: nothing handles it",
+                event + bit
+            );
+        }
+    }
+    if happened.is_masked {
+        IS_POLLED.store(true, SeqCst);
+        warning(format_args!("acpi: the system control interrupt does not end; it is masked"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Registers that the kernel relies on: each CPU has established its own.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use frames::{PAGE_SIZE, order_pages};
+use runqueue::CpuMask;
+use spin::Once;
+
+use super::sched::on_cpu;
+use crate::arch::clear::{self, ClearMethod};
+use crate::arch::{apic, cpu, machine_check, percpu, simd};
+use crate::mm::{pages, zero};
+use crate::sched;
+use crate::{check, kernel_tests};
+
+/// What `look` says on each CPU that is online.
+fn on_each_cpu<T: Send + 'static>(look: fn() -> T) -> Vec<(usize, Option<T>)> {
+    let online = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
+    online.map(|cpu| (cpu, on_cpu(cpu, look))).collect()
+}
+
+/// Blocks that threads clear while they are preempted and moved, by `method`;
+/// an error names the first word that is not zero.
+fn clear_in_a_crowd(method: ClearMethod) -> Result<(), String> {
+    const ORDER: u8 = 4;
+    const ROUNDS: usize = 24;
+    let bytes = (order_pages(ORDER) * PAGE_SIZE) as usize;
+    let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
+    let (failure, is_over) = (Arc::new(Once::new()), Arc::new(AtomicBool::new(false)));
+    let start = |_| {
+        let failure = failure.clone();
+        sched::spawn("test/clear", move || {
+            let Some(block) = pages::alloc(ORDER) else { return };
+            for _ in 0..ROUNDS {
+                // SAFETY: the block is this thread's (invariant 12), whole pages of it; only available methods come here.
+                let dirty = unsafe {
+                    zero::poison_frames(block, order_pages(ORDER));
+                    clear::clear(method, pages::virt(block), bytes);
+                    let words = core::slice::from_raw_parts(
+                        pages::virt(block).cast::<u64>(),
+                        bytes / size_of::<u64>(),
+                    );
+                    words.iter().position(|word| *word != 0).map(|at| (at, words[at]))
+                };
+                if let Some((at, word)) = dirty {
+                    failure.call_once(|| format!("{}: word {at} is {word:#x}", method.name()));
+                }
+            }
+            pages::free(block, ORDER);
+        })
+    };
+    let started: Vec<_> = (0..2 * cpus.len() + 1).map(start).collect();
+    let targets: Vec<_> = started.iter().flatten().map(|handle| handle.thread().clone()).collect();
+    let mover = {
+        let is_over = is_over.clone();
+        sched::spawn("test/mover", move || {
+            for turn in 0.. {
+                for (number, thread) in targets.iter().enumerate() {
+                    // It fails where the CPU has gone offline; then the thread stays where it is.
+                    let _ = sched::set_affinity(thread, &CpuMask::single(cpus[(turn + number) % cpus.len()]));
+                }
+                if is_over.load(SeqCst) {
+                    return;
+                }
+                sched::yield_now();
+            }
+        })
+    };
+    let mut result = Ok(());
+    for handle in started {
+        match handle {
+            Ok(handle) => handle.join(),
+            Err(error) => result = Err(format!("{error}")),
+        }
+    }
+    is_over.store(true, SeqCst);
+    match mover {
+        Ok(mover) => mover.join(),
+        Err(error) => result = Err(format!("{error}")),
+    }
+    failure.get().map_or(result, |failure| Err(failure.clone()))
+}
+
+kernel_tests! { "arch":
+    fn vector_registers_hold_zeros_on_every_cpu() {
+        for (cpu, are_clear) in on_each_cpu(simd::are_clear) {
+            check!(are_clear == Some(true), "cpu {cpu}: {are_clear:?}");
+        }
+    }
+
+    fn clearing_by_vector_registers_survives_preemption_and_migration() {
+        let by_vectors = [ClearMethod::Sse2NonTemporal, ClearMethod::AvxNonTemporal];
+        for method in by_vectors.into_iter().filter(|method| method.is_available()) {
+            let result = clear_in_a_crowd(method);
+            check!(result.is_ok(), "{result:?}");
+        }
+    }
+
+    fn machine_checks_are_on_on_every_cpu() {
+        crate::skip_if!(!cpu::features().machine_check, "this cpu has no machine checks, or cpu.disable rules them out");
+        for (cpu, is_on) in on_each_cpu(machine_check::is_on) {
+            check!(is_on == Some(true), "cpu {cpu}: {is_on:?}");
+        }
+    }
+
+    fn apic_errors_are_reported_on_every_cpu() {
+        for (cpu, reports) in on_each_cpu(|| apic::local().reports_errors()) {
+            check!(reports == Some(true), "cpu {cpu}: {reports:?}");
+        }
+    }
+
+    fn control_registers_are_the_same_on_every_cpu() {
+        let boot_cpu = cpu::control_registers();
+        for (cpu, found) in on_each_cpu(cpu::control_registers) {
+            check!(found == Some(boot_cpu), "cpu {cpu}: {found:x?}, not {boot_cpu:x?}");
+        }
+    }
+}
