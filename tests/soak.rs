@@ -1,19 +1,22 @@
 //! Boots in a row, for what happens once in a hundred boots: `cargo soak [--boots N] [--smp N] [--memory MIB] [--run WHAT]`.
 //!
 //! Without options: a hundred boots that time their jobs, on four CPUs. `cargo soak --boots 200 --smp 8 --run test:stress::`
-//! is the scheduler under stress, on more CPUs than most hosts have.
+//! is the scheduler under stress, on more CPUs than most hosts have. With `--pause 60` QEMU is stopped for a minute in the
+//! middle of each boot, with `--deaf 60` nothing reads the serial ports for that long.
 //!
 //! Ignored unless asked for: it takes minutes. Nothing is tried twice; the first failure ends it, with the evidence: how
 //! it ended, where every CPU stood, the end of the log.
 
 use clap::Parser;
+use ktask_boot::list::CPUS_MAX;
+use ktask_boot::run::{Disturbance, DisturbanceKind};
 use ktask_tests::lab::{Evidence, Lab, expect_verdict};
 use ktask_tests::shape::{SMP4, Shape};
 use libtest_mimic::{Arguments, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::record::Record;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What `cargo soak` takes; whatever else there is on the command line belongs to the test harness.
 #[derive(Parser, Clone, Debug)]
@@ -23,7 +26,7 @@ struct Soak {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     boots: u32,
     /// Virtual CPUs
-    #[arg(long, default_value_t = SMP4.cpus, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(long, default_value_t = SMP4.cpus, value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
     smp: u32,
     /// Memory in MiB
     #[arg(long, default_value_t = SMP4.memory_mib, value_parser = clap::value_parser!(u64).range(128..))]
@@ -31,6 +34,12 @@ struct Soak {
     /// What each boot runs, as the kernel's parameter `run` has it
     #[arg(long, default_value = "timing")]
     run: String,
+    /// Seconds for which QEMU is stopped in the middle of each boot
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pause: Option<u64>,
+    /// Seconds for which nothing reads the serial ports in the middle of each boot
+    #[arg(long, conflicts_with = "pause", value_parser = clap::value_parser!(u64).range(1..))]
+    deaf: Option<u64>,
 }
 
 impl Soak {
@@ -42,7 +51,7 @@ impl Soak {
         let program = arguments.next().unwrap_or_default();
         while let Some(argument) = arguments.next() {
             let name = argument.split('=').next().unwrap_or_default();
-            if ["--boots", "--smp", "--memory", "--run"].contains(&name) {
+            if ["--boots", "--smp", "--memory", "--run", "--pause", "--deaf"].contains(&name) {
                 let takes_next = !argument.contains('=');
                 own.push(argument);
                 own.extend(arguments.by_ref().take(usize::from(takes_next)));
@@ -58,6 +67,16 @@ impl Soak {
     fn command_line(&self) -> String {
         format!("run={} timing.bytes=16M timing.repeat=1", self.run)
     }
+
+    /// What is done to boot `number`. The boots are disturbed at different places: each a line later than the one before.
+    fn disturbance(&self, number: u32) -> Option<Disturbance> {
+        let (kind, seconds) = match (self.pause, self.deaf) {
+            (Some(seconds), _) => (DisturbanceKind::Stopped, seconds),
+            (None, Some(seconds)) => (DisturbanceKind::Deaf, seconds),
+            (None, None) => return None,
+        };
+        Some(Disturbance { after_lines: number as usize, kind, lasts: Duration::from_secs(seconds) })
+    }
 }
 
 fn main() -> ExitCode {
@@ -72,7 +91,10 @@ fn soak_all(soak: &Soak) -> Result<(), Failed> {
     let shape = Shape { name: "soak", cpus: soak.smp, memory_mib: soak.memory, ..SMP4 };
     let start = Instant::now();
     for number in 1..=soak.boots {
-        let evidence = lab.boot(&shape, &soak.command_line())?;
+        let evidence = match soak.disturbance(number) {
+            Some(disturbance) => lab.boot_disturbed(&shape, &soak.command_line(), disturbance)?,
+            None => lab.boot(&shape, &soak.command_line())?,
+        };
         let blame = |failed: Failed| {
             let what = failed.message().unwrap_or_default();
             Failed::from(format!("boot {number} of {}: {what}", soak.boots))

@@ -63,7 +63,7 @@ pub enum Command {
 /// The machine, the run and the report.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Virtual CPUs, 1 to 255 [default: as many as the host has]
+    /// Virtual CPUs, 1 to 512 [default: as many as the host has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
     pub smp: Option<u32>,
     /// Memory, with K, M, G or T
@@ -75,6 +75,9 @@ pub struct Options {
     /// What runs the guest's code; auto is KVM if it works, else TCG
     #[arg(long, value_enum, default_value_t = AccelChoice::Auto)]
     pub accel: AccelChoice,
+    /// The QEMU to use [default: what KTASK_QEMU names, else qemu-system-x86_64 in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
     /// QEMU's CPU model, with flags if wanted [default: max, as an Intel one under TCG]
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,

@@ -4,7 +4,7 @@ use crate::cli::{Cli, Command, Options};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
 use crate::kernel::{self, Profile};
-use crate::qemu::{self, Accel, Machine};
+use crate::qemu::{self, Accel, Machine, Program, program};
 use crate::report::{self, Paths, Report};
 use crate::run::{self, Ending, Limits, Run};
 use crate::shell;
@@ -27,22 +27,23 @@ pub const INTERRUPTED: u8 = 130;
 /// When it cannot be done; how a kernel that ran has ended is no error here but a status.
 pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Result<u8, Failure> {
     let options = &cli.options;
+    let named = options.qemu.as_deref();
     match &cli.command {
         Some(Command::Doctor { install }) => {
             if *install {
-                doctor::provide(system, Consent::Given, &What::ALL)?;
+                doctor::provide(system, named, Consent::Given, &What::ALL)?;
             }
-            say(&doctor::render(system, &doctor::examine(system)?));
+            say(&doctor::render(system, &doctor::examine(system, named)?));
             Ok(0)
         }
         Some(Command::Build) => {
-            let tools = doctor::provide(system, consent(options), &[What::Toolchain, What::Linker])?;
+            let tools = doctor::provide(system, named, consent(options), &[What::Toolchain, What::Linker])?;
             say(&build(&tools, options.profile)?.display().to_string());
             Ok(0)
         }
         Some(Command::Clippy) => {
-            let tools =
-                doctor::provide(system, consent(options), &[What::Toolchain, What::Linker, What::Clippy])?;
+            let wanted = [What::Toolchain, What::Linker, What::Clippy];
+            let tools = doctor::provide(system, named, consent(options), &wanted)?;
             let toolchain = tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there");
             let clippy = toolchain.clippy(system).expect("clippy was wanted, so it is there");
             kernel::lint(toolchain, &clippy, options.profile).map(|()| 0)
@@ -114,12 +115,13 @@ fn build_and_boot(
     interrupt: &AtomicBool,
 ) -> Result<(u8, Option<Run>), Failure> {
     if options.print {
-        let qemu = doctor::examine(system)?.qemu.unwrap_or_else(|| doctor::QEMU.into());
+        let qemu = doctor::examine(system, options.qemu.as_deref())?.qemu;
+        let qemu = qemu.unwrap_or_else(|| Program::unasked(program::NAME));
         say(&machine(options, qemu, kernel_path(options))?.shell_line());
         return Ok((0, None));
     }
     let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
-    let tools = doctor::provide(system, consent(options), wanted)?;
+    let tools = doctor::provide(system, options.qemu.as_deref(), consent(options), wanted)?;
     let elf = match &options.kernel {
         Some(elf) => elf.clone(),
         None => build(&tools, options.profile)?,
@@ -160,8 +162,8 @@ fn kernel_path(options: &Options) -> PathBuf {
 }
 
 /// The machine that the options describe.
-fn machine(options: &Options, qemu: PathBuf, kernel: PathBuf) -> Result<Machine, Failure> {
-    let cpus = options.smp.unwrap_or_else(|| report::host_cores().clamp(1, crate::list::CPUS_MAX));
+fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine, Failure> {
+    let cpus = options.smp.unwrap_or_else(|| report::host_cores().clamp(1, crate::list::CPUS_COMMON));
     if let Some(threads) = options.threads.as_ref().filter(|threads| threads.max() > cpus) {
         return Err(Failure::usage(format!(
             "--threads {threads} asks for more threads than the {cpus} CPUs that --smp defaults to here"
@@ -178,6 +180,7 @@ fn machine(options: &Options, qemu: PathBuf, kernel: PathBuf) -> Result<Machine,
         cpu_model: options.cpu.clone(),
         command_line: command_line(options),
         debugger: options.gdb,
+        exit_device: true,
         extra: options.qemu_args.clone(),
     })
 }
@@ -305,11 +308,10 @@ impl Drop for Show {
 /// # Errors
 ///
 /// When something is missing or the kernel does not build.
-pub fn prepare(system: &impl System, profile: Profile) -> Result<(PathBuf, PathBuf), Failure> {
-    let tools = doctor::provide(system, Consent::ByRule, &What::ALL)?;
+pub fn prepare(system: &impl System, profile: Profile) -> Result<(PathBuf, Program), Failure> {
+    let tools = doctor::provide(system, None, Consent::ByRule, &What::ALL)?;
     let elf = build(&tools, profile)?;
-    let qemu: &Path = tools.qemu.as_deref().expect("QEMU was wanted, so it is there");
-    Ok((elf, qemu.to_path_buf()))
+    Ok((elf, tools.qemu.expect("QEMU was wanted, so it is there")))
 }
 
 #[cfg(test)]

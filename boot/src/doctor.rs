@@ -10,13 +10,11 @@ mod table;
 pub use table::render;
 
 use crate::failure::Failure;
+use crate::qemu::{Program, program};
 use crate::system::System;
 use crate::toolchain::{self, Toolchain};
 use packages::{Plan, plan};
-use std::path::PathBuf;
-
-/// QEMU's program for our machine.
-pub const QEMU: &str = "qemu-system-x86_64";
+use std::path::Path;
 
 /// One thing that is needed, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,20 +68,20 @@ pub struct Examination {
     /// Every need.
     pub needs: Vec<Need>,
     /// The emulator, if it is there and works.
-    pub qemu: Option<PathBuf>,
+    pub qemu: Option<Program>,
     /// The compiler, if there is one that will do.
     pub toolchain: Option<Toolchain>,
 }
 
-/// Looks the machine over.
+/// Looks the machine over; `qemu` is the emulator that the command line names.
 ///
 /// # Errors
 ///
-/// When the user's own wish for a toolchain cannot be followed.
-pub fn examine(system: &impl System) -> Result<Examination, Failure> {
-    let qemu = find_qemu(system);
+/// When the user's own wish for an emulator or a toolchain cannot be followed.
+pub fn examine(system: &impl System, qemu: Option<&Path>) -> Result<Examination, Failure> {
+    let qemu = program::find(system, qemu)?;
     let qemu_state = match &qemu {
-        Ok((path, version)) => State::Found(format!("{} ({version})", path.display())),
+        Ok(found) => State::Found(format!("{} ({})", found.path.display(), found.version)),
         Err(reasons) => State::Missing(reasons.clone()),
     };
     let search = toolchain::search(system)?;
@@ -105,7 +103,7 @@ pub fn examine(system: &impl System) -> Result<Examination, Failure> {
         Need { what: What::Linker, state: linker_state },
         Need { what: What::Clippy, state: clippy_state },
     ];
-    Ok(Examination { needs, qemu: qemu.ok().map(|(path, _)| path), toolchain: search.found })
+    Ok(Examination { needs, qemu: qemu.ok(), toolchain: search.found })
 }
 
 impl Examination {
@@ -114,23 +112,6 @@ impl Examination {
         let is_missing =
             |need: &&Need| matches!(need.state, State::Missing(_)) && wanted.contains(&need.what);
         self.needs.iter().filter(is_missing).map(|need| need.what).collect()
-    }
-}
-
-/// The emulator and its version, or why there is none.
-fn find_qemu(system: &impl System) -> Result<(PathBuf, String), Vec<String>> {
-    let path = system.find_in_path(QEMU).ok_or_else(Vec::new)?;
-    match system.capture(&path, &["--version"]) {
-        Ok(answer) if answer.success => {
-            let line = answer.stdout.lines().next().unwrap_or_default();
-            let version = line.strip_prefix("QEMU emulator version ").unwrap_or(line);
-            Ok((path, version.to_string()))
-        }
-        Ok(answer) => {
-            let line = answer.stderr.lines().next().unwrap_or("it says nothing");
-            Err(vec![format!("{}: does not work: {line}", path.display())])
-        }
-        Err(error) => Err(vec![format!("{}: cannot be started: {error}", path.display())]),
     }
 }
 
@@ -151,8 +132,13 @@ pub enum Consent {
 ///
 /// When something is missing and may not, or cannot, be installed: the message says what, and the command
 /// that would bring it.
-pub fn provide(system: &impl System, consent: Consent, wanted: &[What]) -> Result<Examination, Failure> {
-    let examination = examine(system)?;
+pub fn provide(
+    system: &impl System,
+    qemu: Option<&Path>,
+    consent: Consent,
+    wanted: &[What],
+) -> Result<Examination, Failure> {
+    let examination = examine(system, qemu)?;
     let missing = examination.missing(wanted);
     if missing.is_empty() {
         return Ok(examination);
@@ -167,7 +153,7 @@ pub fn provide(system: &impl System, consent: Consent, wanted: &[What]) -> Resul
     // Only now, as it may refresh the system's package lists.
     let plan = plan(system, &missing, examination.toolchain.as_ref(), may_install);
     match (&plan, may_install) {
-        (Plan::Packages { .. }, true) => install(system, &plan, &missing),
+        (Plan::Packages { .. }, true) => install(system, qemu, &plan, &missing),
         _ => Err(Failure::usage(explain(&missing, &plan))),
     }
 }
@@ -188,10 +174,15 @@ fn indent(commands: &[String]) -> String {
     lines.join("\n")
 }
 
-fn install(system: &impl System, plan: &Plan, missing: &[What]) -> Result<Examination, Failure> {
+fn install(
+    system: &impl System,
+    qemu: Option<&Path>,
+    plan: &Plan,
+    missing: &[What],
+) -> Result<Examination, Failure> {
     packages::install(system, plan)
         .map_err(|reason| Failure::usage(format!("{reason}; {}", explain(missing, plan))))?;
-    let examination = examine(system)?;
+    let examination = examine(system, qemu)?;
     let still_missing = examination.missing(missing);
     match still_missing.is_empty() {
         true => Ok(examination),

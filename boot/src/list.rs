@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-/// The most CPUs that one machine of ours can have: the interrupt controller's identifiers are eight bits wide.
-pub const CPUS_MAX: u32 = 255;
+/// The most CPUs that the kernel uses. QEMU says itself how many a machine of its version can have.
+pub const CPUS_MAX: u32 = 512;
+
+/// The most CPUs of a machine whose interrupt controllers have identifiers of eight bits: every QEMU has so many.
+pub const CPUS_COMMON: u32 = 255;
 
 /// Thread counts, in the order given, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,9 +81,9 @@ mod tests {
             ("1,,2", "'' in '1,,2' is not a thread count; write a list as in 1,2,4 or 1-4"),
             ("one", "'one' in 'one' is not a thread count; write a list as in 1,2,4 or 1-4"),
             ("1, 2", "' 2' in '1, 2' is not a thread count; write a list as in 1,2,4 or 1-4"),
-            ("0", "0 threads are out of range; 1 to 255 are possible"),
-            ("256", "256 threads are out of range; 1 to 255 are possible"),
-            ("99999999999", "99999999999 threads are out of range; 1 to 255 are possible"),
+            ("0", "0 threads are out of range; 1 to 512 are possible"),
+            ("513", "513 threads are out of range; 1 to 512 are possible"),
+            ("99999999999", "99999999999 threads are out of range; 1 to 512 are possible"),
             ("4-2", "'4-2' runs backwards; write 2-4"),
             ("1,2,1", "1 comes twice in '1,2,1'"),
             ("1-2-3", "'2-3' in '1-2-3' is not a thread count; write a list as in 1,2,4 or 1-4"),

@@ -3,11 +3,13 @@
 mod accel;
 mod child;
 pub(crate) mod probe;
+pub mod program;
 mod qmp;
 
 pub use accel::{Accel, choose};
 pub use child::{Channels, Child};
-pub use qmp::CpuState;
+pub use program::Program;
+pub use qmp::{CpuState, Shutdown};
 
 use crate::size::Size;
 use std::path::{Path, PathBuf};
@@ -15,11 +17,11 @@ use std::path::{Path, PathBuf};
 /// A machine, and the kernel that it boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// QEMU's program.
-    pub qemu: PathBuf,
+    /// The emulator.
+    pub qemu: Program,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
-    /// Virtual CPUs, 1 to 255.
+    /// Virtual CPUs, 1 to [`CPUS_MAX`](crate::list::CPUS_MAX).
     pub cpus: u32,
     /// Memory of all nodes together.
     pub memory: Size,
@@ -33,6 +35,8 @@ pub struct Machine {
     pub command_line: String,
     /// Whether to wait for a debugger.
     pub debugger: bool,
+    /// Whether the machine has the device by which the kernel tells its verdict.
+    pub exit_device: bool,
     /// More arguments for QEMU, passed as they are.
     pub extra: Vec<String>,
 }
@@ -54,22 +58,23 @@ pub enum Wiring<'a> {
 impl Machine {
     /// QEMU's arguments, without the program's name.
     pub fn arguments(&self, wiring: Wiring<'_>) -> Vec<String> {
-        let mut arguments = Vec::new();
+        let mut arguments: Vec<_> = self.qemu.arguments().collect();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_string()));
         // No default devices: each costs firmware time, and the kernel drives none of them.
         add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         // Instructions can only be counted with all virtual CPUs on one host thread.
-        let counts = self.accel == Accel::Tcg && self.extra.iter().any(|word| word == "-icount");
-        let accel = if counts { "tcg,thread=single" } else { self.accel.argument() };
+        let accel = if self.counts() { "tcg,thread=single" } else { self.accel.argument() };
         add(&["-machine", "q35", "-accel", accel]);
-        add(&["-cpu", self.cpu_model.as_deref().unwrap_or(self.accel.default_cpu())]);
+        add(&["-cpu", self.cpu()]);
         add(&["-smp", &self.smp(), "-m", &format!("{}M", self.memory.mib())]);
         let nodes = self.node_arguments();
         add(&nodes.iter().map(String::as_str).collect::<Vec<_>>());
-        add(&[
-            "-device",
-            &format!("isa-debug-exit,id=debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT),
-        ]);
+        if self.exit_device {
+            add(&[
+                "-device",
+                &format!("isa-debug-exit,id=debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT),
+            ]);
+        }
         match wiring {
             Wiring::Terminal => add(&["-serial", "mon:stdio", "-serial", "null"]),
             Wiring::Channels { records, control } => {
@@ -90,9 +95,19 @@ impl Machine {
         arguments
     }
 
+    /// The CPU model that was asked for, or the default.
+    pub fn cpu(&self) -> &str {
+        self.cpu_model.as_deref().unwrap_or(self.accel.default_cpu(self.counts()))
+    }
+
+    /// Whether time is instructions.
+    fn counts(&self) -> bool {
+        self.accel == Accel::Tcg && self.extra.iter().any(|word| word == "-icount")
+    }
+
     /// The whole command as one can paste it into a shell.
     pub fn shell_line(&self) -> String {
-        let mut words = vec![quote(&self.qemu.to_string_lossy())];
+        let mut words = vec![quote(&self.qemu.path.to_string_lossy())];
         words.extend(self.arguments(Wiring::Terminal).iter().map(|word| quote(word)));
         words.join(" ")
     }

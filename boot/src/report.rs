@@ -116,7 +116,7 @@ impl Report {
                 memory_bytes: machine.memory.bytes,
                 nodes: machine.nodes,
                 accel: machine.accel.name(),
-                cpu_model: machine.cpu_model.clone().unwrap_or_else(|| machine.accel.default_cpu().into()),
+                cpu_model: machine.cpu().into(),
             },
             host: HostFacts { cores, first_line_ns: run.first_line.map(ns), total_ns: ns(run.total) },
             boot: run.records.iter().find(|record| matches!(record, Record::Boot { .. })).cloned(),

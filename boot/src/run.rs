@@ -6,8 +6,8 @@ mod listen;
 pub use hang::Hang;
 
 use crate::failure::Failure;
-use crate::qemu::{Child, Machine};
-use listen::{Event, Source};
+use crate::qemu::{Child, Machine, Shutdown};
+use listen::{Event, Gate, Source};
 use protocol::exit::{HostStatus, Verdict};
 use protocol::record::{Record, parse_line};
 use std::process::ChildStdin;
@@ -45,6 +45,8 @@ pub struct Run {
     pub records: Vec<Record<String>>,
     /// Why each line on the record port that is none was refused.
     pub damaged: Vec<String>,
+    /// Why the machine went off without a verdict, if QEMU told.
+    pub shutdown: Option<Shutdown>,
     /// What QEMU itself said.
     pub messages: String,
     /// From QEMU's start to the kernel's first line.
@@ -107,6 +109,26 @@ pub struct Console {
     pub left: Arc<AtomicBool>,
 }
 
+/// What disturbs a run, once.
+#[derive(Clone, Copy, Debug)]
+pub struct Disturbance {
+    /// Lines of the log before it begins.
+    pub after_lines: usize,
+    /// What is done to the machine.
+    pub kind: DisturbanceKind,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+/// What is done to a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisturbanceKind {
+    /// QEMU is stopped, and continued.
+    Stopped,
+    /// Nothing reads what the serial ports send.
+    Deaf,
+}
+
 /// How often a run looks whether it is to be interrupted.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -122,7 +144,7 @@ pub fn run(
     interrupt: &AtomicBool,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Run, Failure> {
-    run_with(machine, limits, &[interrupt], on_line, None)
+    run_with(machine, limits, &[interrupt], on_line, None, None)
 }
 
 /// As [`run`], with someone who types.
@@ -137,7 +159,21 @@ pub fn converse(
     console: Console,
 ) -> Result<Run, Failure> {
     let left = Arc::clone(&console.left);
-    run_with(machine, limits, &[interrupt, &left], &mut |_| {}, Some(console))
+    run_with(machine, limits, &[interrupt, &left], &mut |_| {}, Some(console), None)
+}
+
+/// As [`run`], disturbed once. The time of the disturbance does not count.
+///
+/// # Errors
+///
+/// When QEMU cannot be started.
+pub fn run_disturbed(
+    machine: &Machine,
+    limits: Limits,
+    interrupt: &AtomicBool,
+    disturbance: Disturbance,
+) -> Result<Run, Failure> {
+    run_with(machine, limits, &[interrupt], &mut |_| {}, None, Some(disturbance))
 }
 
 fn run_with(
@@ -146,22 +182,42 @@ fn run_with(
     interrupts: &[&AtomicBool],
     on_line: &mut dyn FnMut(&str),
     console: Option<Console>,
+    disturbance: Option<Disturbance>,
 ) -> Result<Run, Failure> {
     let start = Instant::now();
     let (mut child, channels) = Child::start(machine)?;
-    let events = listen::start(channels, console);
+    if disturbance.is_some_and(|disturbance| disturbance.kind == DisturbanceKind::Deaf) {
+        channels.hold_little();
+    }
+    let gate = Gate::default();
+    let events = listen::start(channels, console, &gate);
+    let mut disturb = |child: &mut Child, lines: usize| {
+        let due = disturbance.filter(|disturbance| !gate.was_used() && lines >= disturbance.after_lines);
+        let Some(Disturbance { kind, lasts, .. }) = due else { return };
+        let _closed = gate.close();
+        if kind == DisturbanceKind::Stopped {
+            child.stop();
+        }
+        std::thread::sleep(lasts);
+        if kind == DisturbanceKind::Stopped {
+            child.go_on();
+        }
+    };
     let mut run = Run {
         ending: Ending::Interrupted,
         log: Vec::new(),
         record_lines: Vec::new(),
         records: Vec::new(),
         damaged: Vec::new(),
+        shutdown: None,
         messages: String::new(),
         first_line: None,
         total: Duration::ZERO,
     };
-    run.ending = follow(&mut run, &mut child, &events, start, limits, interrupts, on_line);
+    let watch = Watch { start, limits, interrupts };
+    run.ending = follow(&mut run, &mut child, &events, &watch, on_line, &mut disturb);
     child.end();
+    run.shutdown = child.shutdown();
     // What was said before the end may still be on its way.
     while let Ok(event) = events.recv_timeout(TICK) {
         run.take(event, start, on_line);
@@ -170,37 +226,75 @@ fn run_with(
     Ok(run)
 }
 
+/// Since when, how long, and until whose word a run is followed.
+struct Watch<'a> {
+    start: Instant,
+    limits: Limits,
+    interrupts: &'a [&'a AtomicBool],
+}
+
 /// Until every channel is closed, which QEMU's end does, or a limit is reached.
 fn follow(
     run: &mut Run,
     child: &mut Child,
     events: &Receiver<Event>,
-    start: Instant,
-    limits: Limits,
-    interrupts: &[&AtomicBool],
+    watch: &Watch<'_>,
     on_line: &mut dyn FnMut(&str),
+    disturb: &mut dyn FnMut(&mut Child, usize),
 ) -> Ending {
-    let mut last_heard = start;
+    let mut patience = Patience::new();
     loop {
         match events.recv_timeout(TICK) {
             Ok(event) => {
-                last_heard = event.at;
-                run.take(event, start, on_line);
+                run.take(event, watch.start, on_line);
+                patience.look(true, false);
             }
             Err(RecvTimeoutError::Disconnected) => return ending(child),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => patience.look(false, child.is_stopped()),
         }
+        disturb(child, run.log.len());
         // Relaxed: the flag carries no data, and a tick more or less does not matter.
-        if interrupts.iter().any(|interrupt| interrupt.load(Ordering::Relaxed)) {
+        if watch.interrupts.iter().any(|interrupt| interrupt.load(Ordering::Relaxed)) {
             return Ending::Interrupted;
         }
-        let now = Instant::now();
-        let reached = |limit: Option<Duration>, since: Instant| limit.filter(|limit| now - since > *limit);
-        if let Some(limit) = reached(limits.total, start) {
+        let reached = |limit: Option<Duration>, waited: Duration| limit.filter(|limit| waited > *limit);
+        if let Some(limit) = reached(watch.limits.total, patience.total) {
             return Ending::Hang(Hang::examine(child, format!("not done after {limit:?}")));
         }
-        if let Some(limit) = reached(limits.silence, last_heard) {
+        if let Some(limit) = reached(watch.limits.silence, patience.silence) {
             return Ending::Hang(Hang::examine(child, format!("silent for {limit:?}")));
+        }
+    }
+}
+
+/// The time in which QEMU could have said something, by looks at it.
+///
+/// A look counts for little more than a tick, however long ago the last one was. Time for which QEMU, this process or the
+/// host is stopped is not the kernel's silence.
+struct Patience {
+    /// Since the start.
+    total: Duration,
+    /// Since the last line.
+    silence: Duration,
+    last_look: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { total: Duration::ZERO, silence: Duration::ZERO, last_look: Instant::now() }
+    }
+
+    /// Looks: whether something was heard, and whether QEMU is stopped.
+    fn look(&mut self, is_heard: bool, is_stopped: bool) {
+        let now = Instant::now();
+        let since = (now - self.last_look).min(2 * TICK);
+        self.last_look = now;
+        if !is_stopped {
+            self.total += since;
+            self.silence += since;
+        }
+        if is_heard {
+            self.silence = Duration::ZERO;
         }
     }
 }

@@ -28,7 +28,7 @@ fn assert_refused(output: &Output, part: &str) {
 #[test]
 fn nonsense_is_one_line_and_status_2() {
     for (arguments, part) in [
-        (&["--smp", "0"][..], "1..=255"),
+        (&["--smp", "0"][..], "1..=512"),
         (&["--memory", "much"], "'much' is not a size"),
         (&["--threads", "2,1,2"], "2 comes twice"),
         (&["--no-such-option"], "--no-such-option"),

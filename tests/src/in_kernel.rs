@@ -16,7 +16,8 @@ const RUN_MAX_BYTES: usize = 120;
 
 /// One boot for all chosen tests of a shape.
 struct Group {
-    lab: Lab,
+    /// Where it is booted, or why it cannot be.
+    lab: Result<Lab, String>,
     shape: Shape,
     /// What the kernel's parameter `run` is to be.
     run_value: String,
@@ -33,10 +34,19 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
         Ok(_) => return vec![Trial::test("kernel::holds_tests", || Err("the kernel holds no tests".into()))],
         Err(message) => return vec![Trial::test("kernel::holds_tests", || Err(message.into()))],
     };
-    shape::ALL.iter().flat_map(|shape| shape_trials(lab, shape, &names, arguments)).collect()
+    let first = Ok(lab.clone());
+    let second = lab.on_second_qemu();
+    let on_first = shape::ALL.iter().map(|shape| (shape, &first));
+    let on_second = shape::SECOND.iter().map(|shape| (shape, &second));
+    on_first.chain(on_second).flat_map(|(shape, lab)| shape_trials(lab, shape, &names, arguments)).collect()
 }
 
-fn shape_trials(lab: &Lab, shape: &Shape, names: &[String], arguments: &Arguments) -> Vec<Trial> {
+fn shape_trials(
+    lab: &Result<Lab, String>,
+    shape: &Shape,
+    names: &[String],
+    arguments: &Arguments,
+) -> Vec<Trial> {
     let full_name = |name: &str| format!("{}::{name}", shape.name);
     let is_chosen = |name: &&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
     let chosen: Vec<_> = names.iter().filter(is_chosen).map(String::as_str).collect();
@@ -52,7 +62,8 @@ fn shape_trials(lab: &Lab, shape: &Shape, names: &[String], arguments: &Argument
         Trial::ignorable_test(full_name(name), move || group.result(&test))
     };
     let mut trials: Vec<_> = names.iter().map(trial).collect();
-    trials.push(Trial::test(full_name("harness::ending_agrees_with_results"), move || group.ending()));
+    let ending = full_name("harness::ending_agrees_with_results");
+    trials.push(Trial::ignorable_test(ending, move || group.ending()));
     trials
 }
 
@@ -69,6 +80,9 @@ fn run_value(chosen: &[&str], total: usize) -> String {
 impl Group {
     /// How one test went.
     fn result(&self, test: &str) -> Result<Completion, Failed> {
+        if let Err(reason) = &self.lab {
+            return Ok(Completion::ignored_with(reason));
+        }
         let (evidence, results) = self.outcome()?;
         match judge(results, test) {
             Ok(None) => Ok(Completion::Completed),
@@ -81,14 +95,18 @@ impl Group {
     }
 
     /// Whether the run as a whole was sound: all announced results came, and the kernel's verdict is theirs.
-    fn ending(&self) -> Result<(), Failed> {
+    fn ending(&self) -> Result<Completion, Failed> {
+        if let Err(reason) = &self.lab {
+            return Ok(Completion::ignored_with(reason));
+        }
         let (evidence, results) = self.outcome()?;
         if !results.is_complete() {
             let (came, planned) = (results.tests.len(), results.planned);
             return Err(evidence.fail(format_args!("{came} results came, of {planned:?} announced")));
         }
         let all_passed = results.tests.iter().all(|test| test.passed);
-        expect_verdict(evidence, if all_passed { Verdict::Pass } else { Verdict::Fail })
+        expect_verdict(evidence, if all_passed { Verdict::Pass } else { Verdict::Fail })?;
+        Ok(Completion::Completed)
     }
 
     /// The one run of this shape.
@@ -98,7 +116,7 @@ impl Group {
     }
 
     fn boot(&self) -> Result<(Evidence, Results), Failed> {
-        let evidence = self.lab.boot(&self.shape, &format!("run={}", self.run_value))?;
+        let evidence = self.lab.as_ref()?.boot(&self.shape, &format!("run={}", self.run_value))?;
         let mut results = Results::default();
         for line in &evidence.run.log {
             results.line(line);

@@ -5,9 +5,13 @@ mod clock;
 mod console;
 mod counted;
 mod faults;
+mod firmware;
 mod hostile_memory;
+mod kvm;
+mod machines;
 mod memory;
 mod misuse;
+mod other_qemu;
 mod parameters;
 mod power;
 mod shell;
@@ -32,6 +36,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         counted::SCENARIOS,
         faults::SCENARIOS,
         hostile_memory::SCENARIOS,
+        machines::SCENARIOS,
         memory::SCENARIOS,
         parameters::SCENARIOS,
         power::SCENARIOS,
@@ -46,6 +51,9 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     };
     let mut trials: Vec<_> = scenarios.into_iter().map(trial).collect();
     trials.extend(misuse::trials(lab));
+    trials.extend(firmware::trials(lab));
+    trials.extend(kvm::trials(lab));
+    trials.extend(other_qemu::trials(lab));
     trials
 }
 

@@ -2,17 +2,20 @@
 
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
-use ktask_boot::kernel::Profile;
-use ktask_boot::qemu::{Accel, Machine};
+use crate::standin::Handover;
+use ktask_boot::cli::AccelChoice;
+use ktask_boot::kernel::{Profile, workspace};
+use ktask_boot::qemu::{Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
-use ktask_boot::run::{Ending, Limits, Run, converse, run};
+use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
 use ktask_boot::symbols::{Symbols, test_names};
-use ktask_boot::system::Real;
+use ktask_boot::system::{Real, System};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -29,13 +32,21 @@ const TAIL_LINES: usize = 40;
 /// The kernel under test, the emulator, and whose turn it is.
 #[derive(Clone)]
 pub struct Lab {
-    qemu: PathBuf,
+    qemu: Program,
+    /// The second emulator that was asked for.
+    second: Option<Program>,
     elf: PathBuf,
     /// The debug build, made when the first test wants it; or why it cannot be made.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
     /// Guests of two tests at a time would be timed against each other.
     turn: Arc<Mutex<()>>,
 }
+
+/// The variable that names a second QEMU.
+const SECOND: &str = "KTASK_QEMU_SECOND";
+
+/// The first major version of QEMU whose translator has x2APIC.
+const X2APIC_SINCE: u32 = 9;
 
 /// A run, and the machine it was.
 pub struct Evidence {
@@ -54,7 +65,60 @@ impl Lab {
     pub fn open() -> Result<Self, String> {
         let (elf, qemu) =
             ktask_boot::command::prepare(&Real, Profile::Kernel).map_err(|failure| failure.message)?;
-        Ok(Self { qemu, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+        let second = Real.var(SECOND).map(|path| {
+            program::inspect(&Real, Path::new(&path))
+                .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))
+        });
+        let second = second.transpose()?;
+        Ok(Self { qemu, second, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+    }
+
+    /// The same with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu` has
+    /// brought.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, or none is needed.
+    pub fn on_second_qemu(&self) -> Result<Self, String> {
+        let brought = workspace().join("target/qemu-second/usr/bin").join(program::NAME);
+        let qemu = match &self.second {
+            Some(second) => second.clone(),
+            None if self.has_x2apic() => {
+                return Err(format!(
+                    "the first QEMU, {}, is new enough: it runs the same tests",
+                    self.qemu.version
+                ));
+            }
+            None => program::inspect(&Real, &brought).map_err(|reason| {
+                format!(
+                    "{}: {reason}; .ci/second-qemu brings it where Debian's backports have it",
+                    brought.display()
+                )
+            })?,
+        };
+        Ok(Self { qemu, ..self.clone() })
+    }
+
+    /// The same with a QEMU whose translator has x2APIC: the first one or the second.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn with_x2apic(&self) -> Result<Self, String> {
+        if self.has_x2apic() { Ok(self.clone()) } else { self.on_second_qemu() }
+    }
+
+    /// Whether KVM runs a small guest on this processor.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn kvm_runs(&self, cpu_model: &str) -> Result<(), String> {
+        choose(AccelChoice::Kvm, &self.qemu, Some(cpu_model)).map(drop).map_err(|failure| failure.message)
+    }
+
+    fn has_x2apic(&self) -> bool {
+        self.qemu.major().is_some_and(|major| major >= X2APIC_SINCE)
     }
 
     /// The kernel in `profile`.
@@ -124,6 +188,44 @@ impl Lab {
         Self::evidence(run, &machine)
     }
 
+    /// Boots `shape` with `handover` in place of what its firmware and loader would tell.
+    ///
+    /// # Errors
+    ///
+    /// When the ROM cannot be made, or QEMU cannot be started.
+    pub fn boot_handover(&self, shape: &Shape, handover: &Handover) -> Result<Evidence, Failed> {
+        let mut machine = self.machine(shape, "")?;
+        let mut rom = tempfile::Builder::new().prefix("ktask-rom-").tempfile()?;
+        rom.write_all(&handover.rom(pvh_entry(&machine.kernel)?)?)?;
+        machine.extra.extend(["-bios".to_string(), rom.path().display().to_string()]);
+        self.run(&machine)
+    }
+
+    /// As [`Lab::boot`], disturbed once.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU cannot be started.
+    pub fn boot_disturbed(
+        &self,
+        shape: &Shape,
+        command_line: &str,
+        disturbance: Disturbance,
+    ) -> Result<Evidence, Failed> {
+        let machine = self.machine(shape, command_line)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance)?;
+        Self::evidence(run, &machine)
+    }
+
+    fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
+        let run = run(machine, limits, &AtomicBool::new(false), &mut |_| {})?;
+        Self::evidence(run, machine)
+    }
+
     /// Boots `shape` to the shell and lets `talk` use it; waits for the end. What `talk` finds wrong comes with the
     /// evidence.
     ///
@@ -167,11 +269,11 @@ impl Lab {
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
-            // The same machine everywhere: a test that fails here fails for everyone.
-            accel: Accel::Tcg,
+            accel: shape.accel,
             cpu_model: shape.cpu_model.map(str::to_string),
             command_line: command_line.to_string(),
             debugger: false,
+            exit_device: shape.exit_device,
             extra: shape.extra.iter().map(|word| (*word).to_string()).collect(),
         })
     }
@@ -207,6 +309,31 @@ impl std::fmt::Display for Evidence {
         }
         write!(f, "to repeat: {}", self.report.machine.command)
     }
+}
+
+/// Where a direct loader enters the kernel: what its PVH note says.
+fn pvh_entry(elf: &Path) -> Result<u32, String> {
+    use object::read::elf::{FileHeader, ProgramHeader};
+    const XEN_PHYS32_ENTRY: u32 = 18;
+    let cannot = |error: String| format!("{}: {error}", elf.display());
+    let bytes = std::fs::read(elf).map_err(|error| cannot(error.to_string()))?;
+    let read = || {
+        let header = object::elf::FileHeader64::<object::LittleEndian>::parse(&*bytes)?;
+        for segment in header.program_headers(object::LittleEndian, &*bytes)? {
+            let Some(mut notes) = segment.notes(object::LittleEndian, &*bytes)? else { continue };
+            while let Some(note) = notes.next()? {
+                if note.name() == b"Xen" && note.n_type(object::LittleEndian) == XEN_PHYS32_ENTRY {
+                    return Ok(note
+                        .desc()
+                        .get(..4)
+                        .and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?))));
+                }
+            }
+        }
+        Ok(None)
+    };
+    let entry = read().map_err(|error: object::Error| cannot(error.to_string()))?;
+    entry.ok_or_else(|| cannot("no PVH note".into()))
 }
 
 /// Fails unless the run ended with `verdict`, and wrote no damaged record on the way.

@@ -1,6 +1,7 @@
 //! Shapes of machine.
 
 use ktask_boot::kernel::Profile;
+use ktask_boot::qemu::Accel;
 
 /// A shape of machine.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,10 @@ pub struct Shape {
     pub cpu_model: Option<&'static str>,
     /// How its kernel is built.
     pub profile: Profile,
+    /// What runs the guest's code: the translator nearly always, as a test that fails on it fails for everyone.
+    pub accel: Accel,
+    /// Whether the kernel can tell its verdict by QEMU's exit device.
+    pub exit_device: bool,
     /// More arguments for QEMU.
     pub extra: &'static [&'static str],
 }
@@ -29,6 +34,8 @@ pub const SMP2: Shape = Shape {
     nodes: 1,
     cpu_model: None,
     profile: Profile::Kernel,
+    accel: Accel::Tcg,
+    exit_device: true,
     extra: &[],
 };
 
@@ -106,6 +113,14 @@ pub const ALL: [Shape; 12] = [
     Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), ..SMP2 },
     Shape { name: "numa2", nodes: 2, ..SMP4 },
     UNEVEN_NODES,
+];
+
+/// The shapes that every in-kernel test runs on with a second QEMU, whose translator has x2APIC.
+pub const SECOND: [Shape; 4] = [
+    Shape { name: "qemu2_smp1", ..SMP1 },
+    Shape { name: "qemu2_smp2", cpu_model: Some("max"), ..SMP2 },
+    Shape { name: "qemu2_smp4", ..SMP4 },
+    Shape { name: "qemu2_smp8", cpus: 8, ..SMP2 },
 ];
 
 /// Time is instructions: whatever the host does, costs and shares of time are exact.

@@ -43,6 +43,8 @@ fn every_option_of_the_contract_is_there() {
         "2",
         "--accel",
         "tcg",
+        "--qemu",
+        "/q/qemu",
         "--cpu",
         "qemu64,+ssse3",
         "--boot",
@@ -74,6 +76,7 @@ fn every_option_of_the_contract_is_there() {
     assert_eq!(options.threads.unwrap().to_string(), "1,2,4");
     assert_eq!(options.qemu_args, ["-d", "int"]);
     assert_eq!(options.timeout, Some(30));
+    assert_eq!(options.qemu.as_deref(), Some(std::path::Path::new("/q/qemu")));
     assert!(options.gdb && options.quiet && options.print && options.yes);
 }
 
@@ -94,8 +97,8 @@ fn commands() {
 #[test]
 fn nonsense_is_one_line_with_the_value_in_it() {
     for (arguments, parts) in [
-        (&["--smp", "0"][..], &["0", "--smp", "1..=255"][..]),
-        (&["--smp", "256"], &["256", "1..=255"]),
+        (&["--smp", "0"][..], &["0", "--smp", "1..=512"][..]),
+        (&["--smp", "513"], &["513", "1..=512"]),
         (&["--smp", "many"], &["many", "--smp"]),
         (&["--memory", "lots"], &["'lots' is not a size"]),
         (&["--memory", "512"], &["512 is out of range; 16M to 64T"]),

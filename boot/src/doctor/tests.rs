@@ -51,10 +51,10 @@ fn a_complete_machine_is_left_alone() {
     let fake = bare();
     with_qemu(&fake);
     with_toolchain(&fake);
-    let tools = provide(&fake, Consent::ByRule, &What::ALL).unwrap();
-    assert_eq!(tools.qemu, Some(PathBuf::from("/usr/bin/qemu-system-x86_64")));
+    let tools = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
+    assert_eq!(tools.qemu.unwrap().path, Path::new("/usr/bin/qemu-system-x86_64"));
     assert_eq!(performed(&fake), [""; 0]);
-    let text = render(&fake, &examine(&fake).unwrap());
+    let text = render(&fake, &examine(&fake, None).unwrap());
     assert!(text.contains("7.2.22") && text.ends_with("nothing is missing"), "{text}");
 }
 
@@ -63,7 +63,7 @@ fn root_without_a_terminal_gets_everything_in_one_step() {
     let mut fake = bare();
     fake.root = true;
     fake.effects.insert(INSTALL_ALL.into(), everything());
-    provide(&fake, Consent::ByRule, &What::ALL).unwrap();
+    provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
     assert_eq!(performed(&fake), ["apt-get update -qq", INSTALL_ALL]);
     assert_eq!(fake.questions.get(), 0);
 }
@@ -74,7 +74,7 @@ fn root_at_a_terminal_is_asked() {
         let mut fake = bare();
         (fake.root, fake.interactive, fake.answer) = (true, true, answer);
         fake.effects.insert(INSTALL_ALL.into(), everything());
-        let outcome = provide(&fake, Consent::ByRule, &What::ALL);
+        let outcome = provide(&fake, None, Consent::ByRule, &What::ALL);
         assert_eq!(fake.questions.get(), 1);
         assert_eq!(outcome.is_ok(), answer);
         assert_eq!(performed(&fake).is_empty(), !answer);
@@ -90,7 +90,7 @@ fn ci_and_a_word_on_the_command_line_are_consent() {
             fake.vars.insert("CI".into(), "true".into());
         }
         fake.effects.insert(INSTALL_ALL.into(), everything());
-        provide(&fake, consent, &What::ALL).unwrap();
+        provide(&fake, None, consent, &What::ALL).unwrap();
         assert_eq!(fake.questions.get(), 0);
     }
 }
@@ -101,7 +101,7 @@ fn ordinary_users_get_the_exact_command() {
         let mut fake = bare();
         (fake.interactive, fake.answer) = (interactive, true);
         fake.vars.insert("CI".into(), "true".into());
-        let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+        let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
         assert_eq!(failure.status, HostStatus::Usage);
         let command = format!("    sudo apt-get update && sudo {INSTALL_ALL}");
         assert_eq!(failure.message.lines().last(), Some(command.as_str()), "{failure}");
@@ -113,7 +113,7 @@ fn ordinary_users_get_the_exact_command() {
 fn ordinary_users_without_package_lists_get_a_command_that_brings_them() {
     let fake = bare();
     fake.says("apt-cache policy rustc-web", "");
-    let failure = provide(&fake, Consent::ByRule, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
     assert!(failure.message.ends_with(&format!("sudo apt-get update && sudo {INSTALL_ALL}")), "{failure}");
 }
 
@@ -127,7 +127,7 @@ fn package_lists_are_refreshed_before_the_choice() {
         Effect { success: true, files: vec![], answers: vec![("apt-cache policy rustc-web".into(), newer)] };
     fake.effects.insert("apt-get update -qq".into(), update);
     fake.effects.insert(INSTALL_ALL.into(), everything());
-    provide(&fake, Consent::ByRule, &What::ALL).unwrap();
+    provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn the_plain_compiler_package_does_where_it_is_new_enough() {
     fake.says("apt-cache policy rustc-web", "");
     fake.says("apt-cache policy rustc", "rustc:\n  Candidate: 1.97.1+dfsg1-2\n");
     with_qemu(&fake);
-    let failure = provide(&fake, Consent::ByRule, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
     assert!(failure.message.ends_with("rustc cargo rust-src"), "{failure}");
 }
 
@@ -145,7 +145,7 @@ fn packages_that_are_too_old_mean_rustup_and_nothing_half_installed() {
     let mut fake = bare();
     fake.root = true;
     fake.says("apt-cache policy rustc-web", "rustc-web:\n  Candidate: 1.85.0+dfsg3-1~deb12u3\n");
-    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
     assert_eq!(failure.status, HostStatus::Usage);
     assert!(failure.message.contains("rustup toolchain install 1.96.0"), "{failure}");
     assert!(failure.message.contains("install qemu-system-x86"), "{failure}");
@@ -156,7 +156,7 @@ fn packages_that_are_too_old_mean_rustup_and_nothing_half_installed() {
 fn other_systems_are_told_what_to_bring() {
     let mut fake = Fake::with_path("/usr/bin");
     fake.root = true;
-    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
     for part in ["qemu-system-x86_64", "rustup toolchain install", "binutils"] {
         assert!(failure.message.contains(part), "{part} is not in {failure}");
     }
@@ -167,7 +167,7 @@ fn other_systems_are_told_what_to_bring() {
 fn without_network_the_command_is_named_and_the_status_is_2() {
     let mut fake = bare();
     fake.root = true;
-    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
     assert_eq!(failure.status, HostStatus::Usage);
     assert!(failure.message.starts_with("apt-get install failed"), "{failure}");
     assert!(failure.message.ends_with(INSTALL_ALL), "{failure}");
@@ -178,7 +178,7 @@ fn an_installation_that_brings_nothing_is_noticed() {
     let mut fake = bare();
     fake.root = true;
     fake.effects.insert(INSTALL_ALL.into(), Effect { success: true, ..Effect::default() });
-    let failure = provide(&fake, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
     assert!(failure.message.starts_with("the packages are installed, yet missing: QEMU"), "{failure}");
 }
 
@@ -187,7 +187,7 @@ fn a_broken_qemu_is_missing_and_says_why() {
     let fake = bare();
     fake.file("/usr/bin/qemu-system-x86_64");
     with_toolchain(&fake);
-    let text = render(&fake, &examine(&fake).unwrap());
+    let text = render(&fake, &examine(&fake, None).unwrap());
     assert!(text.contains("cannot be started"), "{text}");
     assert!(text.contains("sudo apt-get install -y --no-install-recommends qemu-system-x86"), "{text}");
 }
@@ -196,8 +196,8 @@ fn a_broken_qemu_is_missing_and_says_why() {
 fn only_what_is_wanted_is_asked_for() {
     let fake = bare();
     with_toolchain(&fake);
-    assert!(provide(&fake, Consent::ByRule, &[What::Toolchain, What::Linker]).is_ok());
-    let failure = provide(&fake, Consent::ByRule, &[What::Qemu]).unwrap_err();
+    assert!(provide(&fake, None, Consent::ByRule, &[What::Toolchain, What::Linker]).is_ok());
+    let failure = provide(&fake, None, Consent::ByRule, &[What::Qemu]).unwrap_err();
     assert!(failure.message.ends_with("--no-install-recommends qemu-system-x86"), "{failure}");
 }
 
@@ -210,17 +210,17 @@ fn clippy_has_to_be_of_the_compilers_version() {
     with_toolchain(&fake);
     fake.says("apt-cache policy rust-web-clippy", "rust-web-clippy:\n  Candidate: 1.85.0+dfsg3-1\n");
     fake.says("apt-cache policy rust-clippy", "rust-clippy:\n  Candidate: 1.96.0-1\n");
-    let failure = provide(&fake, Consent::ByRule, &LINT).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &LINT).unwrap_err();
     assert!(failure.message.ends_with("--no-install-recommends rust-clippy"), "{failure}");
     for program in ["cargo-clippy", "clippy-driver"] {
         fake.file(format!("/usr/bin/{program}"));
     }
-    assert!(provide(&fake, Consent::ByRule, &LINT).is_ok());
+    assert!(provide(&fake, None, Consent::ByRule, &LINT).is_ok());
 }
 
 #[test]
 fn clippy_comes_with_the_compiler_where_both_are_missing() {
-    let failure = provide(&bare(), Consent::ByRule, &LINT).unwrap_err();
+    let failure = provide(&bare(), None, Consent::ByRule, &LINT).unwrap_err();
     assert!(failure.message.ends_with("rustc-web cargo-web rust-web-src rust-web-clippy"), "{failure}");
 }
 
@@ -231,7 +231,7 @@ fn clippy_of_a_toolchain_of_rustups_comes_from_rustup() {
         fake.file(format!("/usr/bin/{program}"));
     }
     crate::toolchain::tests::install(&fake, "/opt/rust-1.97", "1.97.0", true);
-    let failure = provide(&fake, Consent::ByRule, &LINT).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &LINT).unwrap_err();
     assert!(failure.message.ends_with("rustup component add clippy --toolchain rust-1.97"), "{failure}");
 }
 
@@ -240,7 +240,25 @@ fn the_main_job_does_without_clippy() {
     let fake = bare();
     with_qemu(&fake);
     with_toolchain(&fake);
-    assert!(provide(&fake, Consent::ByRule, &What::ALL).is_ok());
-    let text = render(&fake, &examine(&fake).unwrap());
+    assert!(provide(&fake, None, Consent::ByRule, &What::ALL).is_ok());
+    let text = render(&fake, &examine(&fake, None).unwrap());
     assert!(text.contains("optional") && text.ends_with("nothing is missing"), "{text}");
+}
+
+#[test]
+fn a_qemu_that_is_named_is_shown_and_an_installed_one_is_not_missed() {
+    let fake = bare();
+    with_toolchain(&fake);
+    fake.file("/q/qemu");
+    fake.says("/q/qemu --version", "QEMU emulator version 10.0.2\n");
+    let named = Some(Path::new("/q/qemu"));
+    let tools = provide(&fake, named, Consent::ByRule, &What::ALL).unwrap();
+    let text = render(&fake, &tools);
+    assert!(text.contains("/q/qemu (10.0.2)") && text.ends_with("nothing is missing"), "{text}");
+    // Nothing is installed in place of a program that was named and is not there.
+    let mut fake = bare();
+    fake.root = true;
+    let failure = provide(&fake, named, Consent::Given, &What::ALL).unwrap_err();
+    assert!(failure.message.starts_with("--qemu /q/qemu is not usable"), "{failure}");
+    assert_eq!(performed(&fake), [""; 0]);
 }

@@ -1,10 +1,12 @@
 //! QEMU as a process of ours: it ends when we do.
 
+use super::qmp::Control;
 use super::{Machine, Wiring};
 use crate::failure::Failure;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    pub(super) control: Option<UnixStream>,
+    pub(super) control: Option<Control>,
     /// Holds the named pipe and the socket; removed with us.
     _directory: TempDir,
 }
@@ -38,6 +40,20 @@ pub struct Channels {
     pub records: File,
     /// QEMU's own messages.
     pub messages: ChildStderr,
+}
+
+impl Channels {
+    /// Makes the pipes hold as little as they can, so that QEMU soon notices when nothing reads them.
+    pub fn hold_little(&self) {
+        #[cfg(target_os = "linux")]
+        for result in [
+            fcntl(&self.log, FcntlArg::F_SETPIPE_SZ(4096)),
+            fcntl(&self.records, FcntlArg::F_SETPIPE_SZ(4096)),
+        ] {
+            // They hold more then, and it takes longer.
+            let _ = result;
+        }
+    }
 }
 
 impl Child {
@@ -57,7 +73,7 @@ impl Child {
         let records = open_pipe(&records_path).map_err(cannot(&records_path))?;
         let control = UnixListener::bind(&control_path).map_err(cannot(&control_path))?;
         let wiring = Wiring::Channels { records: &records_path, control: &control_path };
-        let mut command = Command::new(&machine.qemu);
+        let mut command = Command::new(&machine.qemu.path);
         command
             .args(machine.arguments(wiring))
             .stdin(Stdio::piped())
@@ -66,15 +82,16 @@ impl Child {
             // A group of its own: Ctrl-C is for us, who then end QEMU in good order.
             .process_group(0);
         end_with_us(&mut command);
-        let mut process = command
-            .spawn()
-            .map_err(|error| Failure::qemu(format!("cannot start {}: {error}", machine.qemu.display())))?;
+        let mut process = command.spawn().map_err(|error| {
+            Failure::qemu(format!("cannot start {}: {error}", machine.qemu.path.display()))
+        })?;
         let input = process.stdin.take().expect("standard input was just piped");
         let log = process.stdout.take().expect("standard output was just piped");
         let messages = process.stderr.take().expect("standard error was just piped");
         let mut child = Self { process, control: None, _directory: directory };
         // QEMU opens its channels in the order of its arguments: with the control channel the pipe is open too.
-        child.control = accept(&control, CONNECT_TIMEOUT, || child.exit_status().is_none());
+        let stream = accept(&control, CONNECT_TIMEOUT, || child.exit_status().is_none());
+        child.control = stream.and_then(|stream| Control::open(stream).ok());
         if child.control.is_none() {
             return Err(child.never_connected(messages));
         }
@@ -87,6 +104,28 @@ impl Child {
     /// The exit status, if QEMU has ended.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
+    }
+
+    /// Stops QEMU where it is.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a stopped QEMU go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Fails only if QEMU has ended.
+        let _ = kill(Pid::from_raw(self.process.id().cast_signed()), signal);
+    }
+
+    /// Whether somebody has stopped QEMU; elsewhere than on Linux nobody knows.
+    pub fn is_stopped(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        // The name, in parentheses, may hold anything.
+        status.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']))
     }
 
     /// Ends QEMU now.
@@ -155,7 +194,7 @@ fn accept(
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "there is no safe way to run code in a process that is being started")]
 fn end_with_us(command: &mut Command) {
-    use nix::sys::{prctl, signal::Signal};
+    use nix::sys::prctl;
     let parent = nix::unistd::getpid();
     let hook = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -181,9 +220,7 @@ mod tests {
     use crate::size::Size;
     use crate::system::{Real, System};
     use nix::errno::Errno;
-    use nix::sys::signal::Signal;
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-    use nix::unistd::Pid;
 
     /// A machine that runs for ever; `None` where there is no QEMU.
     fn endless() -> Option<(Machine, tempfile::NamedTempFile)> {
@@ -192,14 +229,14 @@ mod tests {
 
     /// A machine that runs `code`; `None` where there is no QEMU.
     fn guest(code: &[u8]) -> Option<(Machine, tempfile::NamedTempFile)> {
-        let Some(qemu) = Real.find_in_path(crate::doctor::QEMU) else {
+        let Some(qemu) = Real.find_in_path(crate::qemu::program::NAME) else {
             eprintln!("no QEMU here: not run");
             return None;
         };
         let guest = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(guest.path(), probe::image_of(code)).unwrap();
         let machine = Machine {
-            qemu,
+            qemu: crate::qemu::Program::unasked(qemu),
             kernel: guest.path().into(),
             cpus: 1,
             memory: Size::from_mib(64),
@@ -208,6 +245,7 @@ mod tests {
             cpu_model: None,
             command_line: String::new(),
             debugger: false,
+            exit_device: true,
             extra: Vec::new(),
         };
         Some((machine, guest))

@@ -1,26 +1,43 @@
 //! The smallest guest: it shows whether an accelerator really runs code.
 //!
-//! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, and then says pass.
+//! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, times a loop, and says pass, or fail where
+//! each turn of the loop takes longer than a translator would make it.
 
-use super::Accel;
+use super::{Accel, Program};
 use protocol::exit::{PORT, Verdict};
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The guest takes a tenth of a second where KVM is any good; where it stalls, or is slower than the translator, it is
-/// not worth having.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How an accelerator runs code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speed {
+    /// At least as fast as a translator.
+    Translated,
+    /// One instruction after the other, at many times the cost: KVM on a host that does not let it use the processor.
+    Interpreted,
+}
 
-/// Runs the guest; the error is what QEMU said, in one line.
-pub(super) fn run(qemu: &Path, accel: Accel, cpu_model: &str) -> Result<(), String> {
+/// Runs the guest, for `timeout` at most; the error is what QEMU said, in one line.
+pub(super) fn run(qemu: &Program, accel: Accel, cpu_model: &str, timeout: Duration) -> Result<Speed, String> {
+    run_against(qemu, accel, cpu_model, CYCLES_MAX, timeout)
+}
+
+/// As [`run`], with a limit for the cycles of a turn.
+fn run_against(
+    qemu: &Program,
+    accel: Accel,
+    cpu_model: &str,
+    cycles_max: u32,
+    timeout: Duration,
+) -> Result<Speed, String> {
     let mut file = tempfile::Builder::new()
         .prefix("ktask-probe-")
         .tempfile()
         .map_err(|error| format!("cannot make a temporary file: {error}"))?;
-    file.write_all(&image()).map_err(|error| format!("cannot write a temporary file: {error}"))?;
-    let mut child = Command::new(qemu)
+    file.write_all(&image(cycles_max)).map_err(|error| format!("cannot write a temporary file: {error}"))?;
+    let mut child = Command::new(&qemu.path)
+        .args(qemu.arguments())
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "16"])
         .args(["-machine", "q35", "-accel", accel.argument(), "-cpu", cpu_model])
         .args(["-device", &format!("isa-debug-exit,iobase={PORT:#x},iosize=0x04"), "-kernel"])
@@ -29,9 +46,9 @@ pub(super) fn run(qemu: &Path, accel: Accel, cpu_model: &str) -> Result<(), Stri
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", qemu.display()))?;
+        .map_err(|error| format!("cannot start {}: {error}", qemu.path.display()))?;
     let start = Instant::now();
-    while start.elapsed() < TIMEOUT {
+    while start.elapsed() < timeout {
         if child.try_wait().ok().flatten().is_some() {
             break;
         }
@@ -40,8 +57,10 @@ pub(super) fn run(qemu: &Path, accel: Accel, cpu_model: &str) -> Result<(), Stri
     // Ends a guest that hangs, and does nothing to one that ended.
     let _ = child.kill();
     let output = child.wait_with_output().map_err(|error| format!("cannot wait for QEMU: {error}"))?;
-    if output.status.code() == Some(Verdict::Pass.qemu_status()) {
-        return Ok(());
+    match output.status.code().and_then(Verdict::from_qemu_status) {
+        Some(Verdict::Pass) => return Ok(Speed::Translated),
+        Some(Verdict::Fail) => return Ok(Speed::Interpreted),
+        _ => {}
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let line = said.lines().find(|line| !line.contains("warning")).unwrap_or("a small guest does not run");
@@ -55,9 +74,9 @@ const CODE_OFFSET: usize = 0x100;
 /// The page tables are built at run time, in memory that nobody else uses.
 const TABLES: u32 = 0x20_0000;
 
-/// The guest as a file: entered in 32-bit mode, it maps 2 MiB, enters 64-bit mode and says pass.
-fn image() -> Vec<u8> {
-    image_of(&code())
+/// The guest as a file: entered in 32-bit mode, it maps 2 MiB, enters 64-bit mode, times itself and says a verdict.
+fn image(cycles_max: u32) -> Vec<u8> {
+    image_of(&code(cycles_max))
 }
 
 /// Where the guest's first instruction is.
@@ -94,8 +113,15 @@ pub(crate) fn image_of(code: &[u8]) -> Vec<u8> {
     image
 }
 
-/// The guest's instructions.
-fn code() -> Vec<u8> {
+/// How often the loop is timed. The fastest time counts: the host may take the processor away, but hardly each time.
+const ROUNDS: u32 = 16;
+/// Turns of the loop, of two instructions each: many enough that reading the clock costs nothing in comparison.
+const TURNS: u32 = 2000;
+/// Cycles that a turn may take. Processors take 1 or 2, the translator 2 to 10, interpreters thousands.
+const CYCLES_MAX: u32 = 128;
+
+/// The guest's instructions, timed against `cycles_max` cycles for a turn.
+fn code(cycles_max: u32) -> Vec<u8> {
     let mut code = Vec::new();
     let store = |code: &mut Vec<u8>, address: u32, value: u32| {
         code.extend([0xc7, 0x05]); // mov dword [address], value
@@ -125,9 +151,35 @@ fn code() -> Vec<u8> {
     code.extend((pointer_at + 6).to_le_bytes());
     code.extend([0; 8]);
     code.extend(0x00af_9b00_0000_ffff_u64.to_le_bytes());
-    // In 64-bit mode: mov rax, code << 28 (in any other mode that is something else); shr rax, 28; out PORT, eax
-    code.extend([0x48, 0xb8]);
-    code.extend((u64::from(Verdict::Pass.code()) << 28).to_le_bytes());
+    // From here in 64-bit mode. The clock: rdtsc; shl rdx, 32; or rdx, rax
+    let clock = [0x0f, 0x31, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xc2];
+    code.extend([0x48, 0xc7, 0xc7, 0xff, 0xff, 0xff, 0xff]); // mov rdi, -1: the fastest round
+    code.push(0xbd); // mov ebp, ROUNDS
+    code.extend(ROUNDS.to_le_bytes());
+    let round = code.len();
+    code.extend(clock);
+    code.extend([0x48, 0x89, 0xd6]); // mov rsi, rdx
+    code.push(0xb9); // mov ecx, TURNS
+    code.extend(TURNS.to_le_bytes());
+    code.extend([0xff, 0xc9, 0x75, 0xfc]); // dec ecx; jnz to the dec
+    code.extend(clock);
+    code.extend([0x48, 0x29, 0xf2]); // sub rdx, rsi
+    code.extend([0x48, 0x39, 0xfa, 0x73, 0x03, 0x48, 0x89, 0xd7]); // cmp rdx, rdi; jae over; mov rdi, rdx
+    code.extend([0xff, 0xcd, 0x75]); // dec ebp; jnz round
+    let back = code.len() + 1 - round;
+    code.push(u8::try_from(back).expect("the round is short").wrapping_neg());
+    // mov rax, code << 28 (in any other mode that is something else), once for each verdict, the second one skipped
+    // where the fastest round was fast: cmp rdi, limit; jbe over
+    let verdict = |code: &mut Vec<u8>, verdict: Verdict| {
+        code.extend([0x48, 0xb8]);
+        code.extend((u64::from(verdict.code()) << 28).to_le_bytes());
+    };
+    verdict(&mut code, Verdict::Pass);
+    code.extend([0x48, 0x81, 0xff]);
+    code.extend((TURNS * cycles_max).to_le_bytes());
+    code.extend([0x76, 10]);
+    verdict(&mut code, Verdict::Fail);
+    // shr rax, 28; out PORT, eax
     code.extend([0x48, 0xc1, 0xe8, 28]);
     code.extend([0xe7, PORT as u8]);
     code.extend([0xf4, 0xeb, 0xfd]); // hlt, again and again
@@ -138,10 +190,12 @@ fn code() -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
     #[test]
     fn the_image_is_an_elf_file_with_a_pvh_note() {
         use object::read::elf::{FileHeader, ProgramHeader};
-        let image = image();
+        let image = image(CYCLES_MAX);
         let header = object::elf::FileHeader32::<object::LittleEndian>::parse(&*image).unwrap();
         let headers = header.program_headers(object::LittleEndian, &*image).unwrap();
         let mut notes = headers[1].notes(object::LittleEndian, &*image).unwrap().unwrap();
@@ -153,13 +207,18 @@ mod tests {
     #[test]
     fn the_translator_runs_the_guest() {
         // QEMU is what the whole project stands on, but these host tests run without it too.
-        let Some(qemu) = crate::system::System::find_in_path(&crate::system::Real, crate::doctor::QEMU)
+        let Some(qemu) =
+            crate::system::System::find_in_path(&crate::system::Real, crate::qemu::program::NAME)
         else {
             eprintln!("no QEMU here: not run");
             return;
         };
-        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu()), Ok(()));
-        let error = run(&qemu, Accel::Tcg, "no-such-model").unwrap_err();
+        let qemu = Program::unasked(qemu);
+        assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), TIMEOUT), Ok(Speed::Translated));
+        // No translator makes two thousand turns in no time.
+        let speed = run_against(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), 0, TIMEOUT);
+        assert_eq!(speed, Ok(Speed::Interpreted));
+        let error = run(&qemu, Accel::Tcg, "no-such-model", TIMEOUT).unwrap_err();
         assert!(error.contains("no-such-model"), "{error}");
     }
 }

@@ -22,18 +22,32 @@ pub struct CpuState {
     pub interrupts_on: bool,
 }
 
+/// Why a machine without a verdict is no more, as QEMU tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// The guest switched it off.
+    PowerOff,
+    /// The guest reset it, or a processor did after a triple fault.
+    Reset,
+    /// Something else: the host, a panic device.
+    Other,
+}
+
 impl Child {
+    /// Why the machine went off. To be asked when QEMU has ended; one that ended by the exit device tells nothing.
+    pub fn shutdown(&mut self) -> Option<Shutdown> {
+        self.control.as_mut()?.shutdown()
+    }
+
     /// Stops the guest and asks where every CPU stands.
     ///
     /// # Errors
     ///
     /// A message when QEMU does not answer.
     pub fn cpu_states(&mut self) -> Result<Vec<CpuState>, String> {
-        let stream = self.control.take().ok_or("QEMU's control channel was used before")?;
-        let mut control = Control::new(stream).map_err(|error| format!("QEMU's control channel: {error}"))?;
+        let control = self.control.as_mut().ok_or("QEMU's control channel is closed")?;
         let mut ask =
-            |command: Value| control.ask(&command).map_err(|error| format!("QEMU does not answer: {error}"));
-        ask(json!({"execute": "qmp_capabilities"}))?;
+            |command: Value| control.ask(command).map_err(|error| format!("QEMU does not answer: {error}"));
         // So that all registers are of the same moment.
         ask(json!({"execute": "stop"}))?;
         let arguments = json!({"command-line": "info registers -a"});
@@ -44,22 +58,59 @@ impl Child {
 }
 
 /// A conversation in the QEMU Machine Protocol.
-struct Control {
+#[derive(Debug)]
+pub(super) struct Control {
     stream: UnixStream,
     lines: BufReader<UnixStream>,
+    /// Commands so far; the number of a command is its identifier.
+    sent: u64,
 }
 
 impl Control {
+    /// Starts the conversation: from then on QEMU tells of events too.
+    pub(super) fn open(stream: UnixStream) -> std::io::Result<Self> {
+        let mut control = Self::new(stream)?;
+        // The answer can wait: QEMU reads the command when its machine is made.
+        control.send(json!({"execute": "qmp_capabilities"}))?;
+        Ok(control)
+    }
+
     fn new(stream: UnixStream) -> std::io::Result<Self> {
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         let lines = BufReader::new(stream.try_clone()?);
-        Ok(Self { stream, lines })
+        Ok(Self { stream, lines, sent: 0 })
     }
 
-    /// Sends a command and waits for its answer; the greeting and events in between are skipped.
-    fn ask(&mut self, command: &Value) -> std::io::Result<Value> {
+    /// Reads to the end; returns the reason of the last shutdown that was told.
+    fn shutdown(&mut self) -> Option<Shutdown> {
+        let mut told = None;
+        let mut line = String::new();
+        while self.lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if event["event"] == "SHUTDOWN" {
+                told = Some(match event["data"]["reason"].as_str() {
+                    Some("guest-shutdown") => Shutdown::PowerOff,
+                    Some("guest-reset") => Shutdown::Reset,
+                    _ => Shutdown::Other,
+                });
+            }
+            line.clear();
+        }
+        told
+    }
+
+    /// Sends a command; returns the identifier that its answer will have.
+    fn send(&mut self, mut command: Value) -> std::io::Result<u64> {
+        self.sent += 1;
+        command["id"] = self.sent.into();
         writeln!(self.stream, "{command}")?;
+        Ok(self.sent)
+    }
+
+    /// Sends a command and waits for its answer; the greeting, events and earlier answers are skipped.
+    fn ask(&mut self, command: Value) -> std::io::Result<Value> {
+        let id = self.send(command)?;
         let mut line = String::new();
         loop {
             line.clear();
@@ -67,6 +118,9 @@ impl Control {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
             let mut answer: Value = serde_json::from_str(&line)?;
+            if answer["id"] != id {
+                continue;
+            }
             if let Some(error) = answer.get("error") {
                 return Err(std::io::Error::other(error.to_string()));
             }
@@ -129,19 +183,36 @@ EIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=1\r
     }
 
     #[test]
+    fn the_last_shutdown_counts() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut control = Control::new(ours).unwrap();
+        for event in [
+            json!({"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}),
+            json!({"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}),
+            json!({"event": "STOP"}),
+        ] {
+            writeln!(theirs, "{event}").unwrap();
+        }
+        drop(theirs);
+        assert_eq!(control.shutdown(), Some(Shutdown::PowerOff));
+        assert_eq!(control.shutdown(), None);
+    }
+
+    #[test]
     fn answers_are_told_from_greeting_and_events() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut theirs_writer = theirs.try_clone().unwrap();
         writeln!(theirs_writer, "{}", json!({"QMP": {"version": {}}})).unwrap();
         writeln!(theirs_writer, "{}", json!({"event": "STOP"})).unwrap();
-        writeln!(theirs_writer, "{}", json!({"return": "text"})).unwrap();
-        writeln!(theirs_writer, "{}", json!({"error": {"desc": "no such command"}})).unwrap();
+        writeln!(theirs_writer, "{}", json!({"return": "of an earlier command", "id": 0})).unwrap();
+        writeln!(theirs_writer, "{}", json!({"return": "text", "id": 1})).unwrap();
+        writeln!(theirs_writer, "{}", json!({"error": {"desc": "no such command"}, "id": 2})).unwrap();
         let mut control = Control::new(ours).unwrap();
-        assert_eq!(control.ask(&json!({"execute": "stop"})).unwrap(), "text");
-        let error = control.ask(&json!({"execute": "nonsense"})).unwrap_err();
+        assert_eq!(control.ask(json!({"execute": "stop"})).unwrap(), "text");
+        let error = control.ask(json!({"execute": "nonsense"})).unwrap_err();
         assert!(error.to_string().contains("no such command"), "{error}");
         let mut sent = String::new();
         BufReader::new(theirs).read_line(&mut sent).unwrap();
-        assert_eq!(sent.trim(), r#"{"execute":"stop"}"#);
+        assert_eq!(sent.trim(), r#"{"execute":"stop","id":1}"#);
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn machine() -> Machine {
     Machine {
-        qemu: "/usr/bin/qemu-system-x86_64".into(),
+        qemu: Program::unasked("/usr/bin/qemu-system-x86_64"),
         kernel: "/k/ktask-kernel".into(),
         cpus: 4,
         memory: Size::from_mib(1024),
@@ -13,6 +13,7 @@ fn machine() -> Machine {
         cpu_model: None,
         command_line: "run=timing timing.threads=1,2".into(),
         debugger: false,
+        exit_device: true,
         extra: Vec::new(),
     }
 }
@@ -40,6 +41,29 @@ fn the_default_machine() {
     for absent in ["-numa", "-gdb", "-S"] {
         assert!(!arguments.contains(&absent.to_string()), "{absent}");
     }
+}
+
+#[test]
+fn counted_instructions_mean_one_thread_and_a_model_without_x2apic() {
+    let counted = Machine { extra: vec!["-icount".into(), "shift=0".into()], ..machine() };
+    let arguments = counted.arguments(Wiring::Terminal);
+    assert_eq!(value(&arguments, "-accel"), "tcg,thread=single");
+    assert_eq!(value(&arguments, "-cpu"), "max,vendor=GenuineIntel,-x2apic");
+    let asked_for = Machine { cpu_model: Some("max".into()), ..counted };
+    assert_eq!(value(&asked_for.arguments(Wiring::Terminal), "-cpu"), "max");
+}
+
+#[test]
+fn folders_of_an_unpacked_qemu_come_first() {
+    let qemu = Program { data: vec!["/q/share".into()], ..Program::unasked("/q/qemu") };
+    let arguments = Machine { qemu, ..machine() }.arguments(Wiring::Terminal);
+    assert_eq!(arguments[..2], ["-L", "/q/share"]);
+}
+
+#[test]
+fn a_machine_can_do_without_the_exit_device() {
+    let arguments = Machine { exit_device: false, ..machine() }.arguments(Wiring::Terminal);
+    assert!(!arguments.iter().any(|argument| argument.contains("isa-debug-exit")), "{arguments:?}");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn run_with(records: Vec<Record<String>>, ending: Ending) -> Run {
         record_lines: vec!["{}".into()],
         records,
         damaged: vec![],
+        shutdown: None,
         messages: String::new(),
         first_line: Some(Duration::from_millis(180)),
         total: Duration::from_secs(5),
@@ -69,7 +70,7 @@ fn run_with(records: Vec<Record<String>>, ending: Ending) -> Run {
 
 fn machine(cpus: u32) -> Machine {
     Machine {
-        qemu: "qemu-system-x86_64".into(),
+        qemu: crate::qemu::Program::unasked("qemu-system-x86_64"),
         kernel: "k".into(),
         cpus,
         memory: Size::from_mib(1024),
@@ -78,6 +79,7 @@ fn machine(cpus: u32) -> Machine {
         cpu_model: None,
         command_line: String::new(),
         debugger: false,
+        exit_device: true,
         extra: vec![],
     }
 }

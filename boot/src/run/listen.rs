@@ -3,7 +3,9 @@
 use super::Console;
 use crate::qemu::Channels;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Which channel a line came from.
@@ -28,18 +30,51 @@ pub(super) struct Event {
 
 /// Listens to all channels, and lets `console` hear and speak too. The receiver is disconnected when all of them are
 /// closed.
-pub(super) fn start(channels: Channels, console: Option<Console>) -> Receiver<Event> {
+pub(super) fn start(channels: Channels, console: Option<Console>, gate: &Gate) -> Receiver<Event> {
     let (sender, receiver) = channel();
     match console {
-        None => listen(Source::Log, channels.log, sender.clone()),
+        None => listen(Source::Log, Gated { input: channels.log, gate: gate.clone() }, sender.clone()),
         Some(Console { output, input, .. }) => {
             listen(Source::Log, Tee { input: channels.log, output }, sender.clone());
             std::thread::spawn(move || input(channels.input));
         }
     }
-    listen(Source::Records, channels.records, sender.clone());
+    listen(Source::Records, Gated { input: channels.records, gate: gate.clone() }, sender.clone());
     listen(Source::Qemu, channels.messages, sender);
     receiver
+}
+
+/// Keeps the listeners from reading for a while.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate {
+    closed: Arc<Mutex<()>>,
+    was_used: Arc<AtomicBool>,
+}
+
+impl Gate {
+    /// Closes the gate until what is returned is dropped. A read that has begun ends.
+    pub(super) fn close(&self) -> MutexGuard<'_, ()> {
+        self.was_used.store(true, Ordering::SeqCst);
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the gate has been closed before.
+    pub(super) fn was_used(&self) -> bool {
+        self.was_used.load(Ordering::SeqCst)
+    }
+}
+
+/// Reads through a gate.
+struct Gated<R> {
+    input: R,
+    gate: Gate,
+}
+
+impl<R: Read> Read for Gated<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        drop(self.gate.closed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.input.read(buffer)
+    }
 }
 
 /// Shows what is read from `input` to `output`.

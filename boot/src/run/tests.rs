@@ -2,14 +2,14 @@
 //! against QEMU itself with a guest of one instruction, for what needs a machine.
 
 use super::*;
-use crate::qemu::Accel;
+use crate::qemu::{Accel, Program};
 use crate::size::Size;
 use crate::system::{Real, System};
 use std::path::PathBuf;
 
 fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
     Machine {
-        qemu,
+        qemu: Program::unasked(qemu),
         kernel,
         cpus: 2,
         memory: Size::from_mib(64),
@@ -18,6 +18,7 @@ fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
         cpu_model: None,
         command_line: String::new(),
         debugger: false,
+        exit_device: true,
         extra: Vec::new(),
     }
 }
@@ -64,7 +65,7 @@ fn what_qemu_complains_about_is_passed_on() {
 
 /// QEMU, or `None` where it is not installed: the rest of the host's tests do without it.
 fn qemu() -> Option<PathBuf> {
-    let found = Real.find_in_path(crate::doctor::QEMU);
+    let found = Real.find_in_path(crate::qemu::program::NAME);
     if found.is_none() {
         eprintln!("no QEMU here: not run");
     }
@@ -120,6 +121,7 @@ fn a_triple_fault_is_no_pass() {
     let run = go(&machine(qemu, guest.path().into()), Limits::default()).unwrap();
     assert!(matches!(run.ending, Ending::NoVerdict(Some(0))), "{run:?}");
     assert_eq!(run.ending.status(), HostStatus::Qemu);
+    assert_eq!(run.shutdown, Some(Shutdown::Reset));
 }
 
 #[test]
@@ -139,4 +141,56 @@ fn an_interruption_ends_the_run() {
     let run = run(&machine, Limits::default(), &AtomicBool::new(true), &mut |_| {}).unwrap();
     assert!(matches!(run.ending, Ending::Interrupted), "{run:?}");
     assert!(run.total < Duration::from_secs(10));
+}
+
+/// Instructions that send `text` to the first serial port, each byte when the port is ready.
+fn sending(text: &str) -> Vec<u8> {
+    // mov edx, 0x3fd; in al, dx; test al, 0x20; jz to the in; mov edx, 0x3f8; mov al, byte; out dx, al
+    let wait = [0xba, 0xfd, 0x03, 0, 0, 0xec, 0xa8, 0x20, 0x74, 0xfb, 0xba, 0xf8, 0x03, 0, 0];
+    text.bytes().flat_map(|byte| wait.into_iter().chain([0xb0, byte, 0xee])).collect()
+}
+
+/// Boots a guest that says a line, runs `middle`, says `end` and fails; disturbs it at the line.
+fn disturbed(kind: DisturbanceKind, middle: &[u8], end: &str) -> Option<Run> {
+    let qemu = qemu()?;
+    let leave = [0xb0, Verdict::Fail.code() as u8, 0xe6, 0xf4]; // mov al, code; out 0xf4, al
+    let guest = guest(&[sending("begin\n"), middle.to_vec(), sending(end), leave.to_vec()].concat());
+    // Shorter than the disturbance.
+    let limits = Limits { total: Some(Duration::from_secs(60)), silence: Some(Duration::from_secs(3)) };
+    let disturbance = Disturbance { after_lines: 1, kind, lasts: Duration::from_secs(4) };
+    let machine = machine(qemu, guest.path().into());
+    Some(run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance).unwrap())
+}
+
+#[test]
+fn a_stopped_machine_is_not_silent_and_goes_on() {
+    // mov ecx, 50000000; dec ecx; jnz to the dec: so that it is not done when it is stopped
+    let middle = [0xb9, 0x80, 0xf0, 0xfa, 0x02, 0x49, 0x75, 0xfd];
+    let Some(run) = disturbed(DisturbanceKind::Stopped, &middle, "end\n") else { return };
+    assert!(matches!(run.ending, Ending::Verdict(Verdict::Fail)), "{run:?}");
+    assert_eq!(run.log, ["begin", "end"]);
+    assert!(run.total >= Duration::from_secs(4));
+}
+
+#[test]
+fn a_machine_that_nobody_reads_for_a_while_is_not_silent_and_goes_on() {
+    let lines = "0123456789abcdef\n".repeat(1000);
+    let Some(run) = disturbed(DisturbanceKind::Deaf, &[], &lines) else { return };
+    assert!(matches!(run.ending, Ending::Verdict(Verdict::Fail)), "{run:?}");
+    // QEMU's port loses bytes that a full pipe refuses several times; what was read goes on to the end.
+    assert!(run.log.len() > 1 && run.total >= Duration::from_secs(4), "{run:?}");
+}
+
+#[test]
+fn a_look_after_a_long_time_counts_little_and_a_stopped_machine_nothing() {
+    let mut patience = Patience::new();
+    patience.last_look -= Duration::from_secs(100);
+    patience.look(false, false);
+    assert_eq!((patience.total, patience.silence), (2 * TICK, 2 * TICK));
+    patience.last_look -= Duration::from_secs(100);
+    patience.look(false, true);
+    assert_eq!(patience.total, 2 * TICK);
+    patience.look(true, false);
+    assert_eq!(patience.silence, Duration::ZERO);
+    assert!(patience.total >= 2 * TICK);
 }

@@ -58,7 +58,7 @@ impl Wired {
                 .find(|name| argument.contains(&format!(",id={name}")))
                 .map_or(argument.clone(), |name| format!("socket,id={name},path={}", path(name).display()))
         });
-        let qemu = Command::new(&machine.qemu).args(arguments).stdin(Stdio::null()).spawn()?;
+        let qemu = Command::new(&machine.qemu.path).args(arguments).stdin(Stdio::null()).spawn()?;
         let mut streams = Vec::new();
         for listener in listeners {
             streams.push(listener.accept()?.0);

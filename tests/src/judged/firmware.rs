@@ -1,0 +1,349 @@
+//! What firmware and loaders hand over, right, odd and wrong: the kernel uses all that can be used, says once what cannot,
+//! and goes off by itself where it is asked to.
+//!
+//! Each of the [`CASES`] is a change to a sound handover. To add a case, add a line there.
+
+use super::{cpus, ensure, warnings};
+use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::shape::{SMP2, Shape};
+use crate::standin::start_info::{Kind, range};
+use crate::standin::tables::{self, Fadt, Fields, local_apic, local_x2apic};
+use crate::standin::{EBDA_AT, Handover, MEMORY_MIB, Root, State, mp};
+use ktask_boot::qemu::Shutdown;
+use ktask_boot::run::Ending;
+use libtest_mimic::{Failed, Trial};
+use protocol::exit::Verdict;
+use protocol::record::{Record, Status};
+
+/// A machine, what it is told, and what is right.
+#[derive(Clone, Copy)]
+struct Case {
+    /// As `firmware::CASE::what_is_right`.
+    name: &'static str,
+    /// What is not as usual.
+    change: fn(&mut Handover),
+    /// More arguments for QEMU.
+    extra: &'static [&'static str],
+    /// CPUs that run in the end, of two that there are.
+    online: u32,
+    /// Usable memory that may be lost.
+    lost_bytes: u64,
+    /// Parts of each warning, of which there are no others.
+    warnings: &'static [&'static [&'static str]],
+    ends: Ends,
+}
+
+/// How a machine ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// By the exit device.
+    ByVerdict,
+    /// Without that device: it is switched off, or reset.
+    By(Shutdown),
+}
+
+/// A case in which all is well in the end.
+const fn case(name: &'static str, change: fn(&mut Handover)) -> Case {
+    Case { name, change, extra: &[], online: 2, lost_bytes: LEFT_ALONE, warnings: &[], ends: Ends::ByVerdict }
+}
+
+impl Case {
+    const fn warns(self, warnings: &'static [&'static [&'static str]]) -> Self {
+        Self { warnings, ..self }
+    }
+
+    const fn loses(self, lost_bytes: u64) -> Self {
+        Self { lost_bytes, ..self }
+    }
+
+    const fn on(self, extra: &'static [&'static str]) -> Self {
+        Self { extra, ..self }
+    }
+
+    const fn online(self, online: u32) -> Self {
+        Self { online, ..self }
+    }
+
+    const fn ends(self, shutdown: Shutdown) -> Self {
+        Self { ends: Ends::By(shutdown), ..self }
+    }
+}
+
+/// What the kernel leaves alone on every machine.
+const LEFT_ALONE: u64 = 1 << 20;
+
+/// What a machine without x2APIC says of CPUs that it cannot address.
+const OUT_OF_REACH: &[&[&str]] = &[&["an id that the interrupt controller cannot address"]];
+
+const CASES: &[Case] = &[
+    case("sound::all_is_used", |_| {}),
+    // CPUs.
+    case("x2apic_id_0x17161514::is_left_out", |h| add_x2apic(h, 8, 0x1716_1514)).warns(OUT_OF_REACH),
+    case("x2apic_id_of_the_boot_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x100)).warns(OUT_OF_REACH),
+    case("x2apic_id_of_another_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x101)).warns(OUT_OF_REACH),
+    case("x2apic_id_of_all_cpus_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x1ff)).warns(OUT_OF_REACH),
+    case("x2apic_id_of_all_cpus::is_left_out", |h| add_x2apic(h, 1, 0xff)).warns(OUT_OF_REACH),
+    case("xapic_id_of_all_cpus::is_left_out", |h| h.madt.push(local_apic(0xff, 1)))
+        .warns(&[&["a broadcast id"]]),
+    case("x2apic_ids_of_disabled_cpus::mean_nothing", |h| {
+        h.madt.extend((0..96).map(|_| local_x2apic(u32::MAX, 0)));
+    }),
+    case("xapic_ids_of_disabled_cpus::mean_nothing", |h| {
+        h.madt.extend((0..96).map(|_| local_apic(0xff, 0)));
+    }),
+    case("cpu_as_both_kinds_of_entry::counts_once", |h| {
+        h.madt.extend([local_x2apic(0, 1), local_x2apic(1, 1)]);
+    })
+    .warns(&[&["twice"]]),
+    // Root tables.
+    case("revision_0::rsdt_is_used", |h| {
+        (h.root_mut().revision, h.root_mut().xsdt, h.root_mut().rsdt) = (0, State::Absent, State::Sound);
+    }),
+    case("revision_1::rsdt_is_used", |h| {
+        (h.root_mut().revision, h.root_mut().xsdt, h.root_mut().rsdt) = (1, State::Absent, State::Sound);
+    }),
+    case("xsdt_at_0::rsdt_is_used", |h| {
+        (h.root_mut().xsdt, h.root_mut().rsdt) = (State::Absent, State::Sound);
+    }),
+    case("xsdt_damaged::rsdt_is_used", |h| {
+        (h.root_mut().xsdt, h.root_mut().rsdt) = (State::Damaged, State::Sound);
+    })
+    .warns(&[&["XSDT"]]),
+    case("xsdt_nowhere::rsdt_is_used", |h| {
+        (h.root_mut().xsdt, h.root_mut().rsdt) = (State::Nowhere, State::Sound);
+    })
+    .warns(&[&["XSDT"]]),
+    case("null_tables::are_passed_over", |h| h.root_mut().has_nulls = true),
+    case("null_tables_of_rsdt::are_passed_over", |h| {
+        h.root = Some(Root {
+            revision: 0,
+            xsdt: State::Absent,
+            rsdt: State::Sound,
+            has_nulls: true,
+            ..*h.root_mut()
+        });
+    }),
+    // Where the root pointer is.
+    case("root_in_ebda::is_found", |h| {
+        h.tell_ebda();
+        (h.root_mut().at, h.root_mut().is_named) = (Some(EBDA_AT + 0x30), false);
+    }),
+    case("root_in_bios_memory::is_found", |h| {
+        h.open_bios_memory();
+        (h.root_mut().at, h.root_mut().is_named) = (Some(0xf_1230), false);
+    }),
+    case("cloud_hypervisor::tables_outside_the_map_are_read", cloud_hypervisor),
+    case("firecracker::tables_below_1_mib_are_read", firecracker),
+    // The memory map.
+    case("map_of_313_entries::all_count", |h| long_map(h, 154)),
+    case("map_of_600_entries::all_count", |h| long_map(h, 298)),
+    case("map_of_2000_entries::is_read_to_its_end", |h| long_map(h, 998))
+        .loses(4 << 20)
+        .warns(&[&["the firmware's memory map", "lost"]]),
+    case("reserved_at_1_and_4_tib::is_no_memory", |h| {
+        h.map.push(range(0xfd_0000_0000, 0x3_0000_0000, Kind::Reserved));
+        h.map.push(range(0x3ff_f000_0000, 0x1000_0000, Kind::Reserved));
+    })
+    // The translator's addresses have 40 bits.
+    .warns(&[&["the firmware's memory map", "1 beyond the physical address space"]]),
+    // The command line.
+    case("command_line_of_5000_bytes::is_cut_and_told", |h| {
+        h.command_line = b"run=none log.level=info ".repeat(210);
+    })
+    .warns(&[&["command line"]]),
+    case("command_line_with_a_strange_byte::costs_one_word", |h| {
+        h.command_line = b"log.level=de\xe9bug smp.max_cpus=1 run=none".to_vec();
+    })
+    .online(1)
+    .warns(&[&["command line"]]),
+    // Power.
+    case("power::old_fields_switch_off", |_| {}).ends(Shutdown::PowerOff),
+    case("power::new_fields_switch_off", |h| h.fadt.fields = Fields::Wide).ends(Shutdown::PowerOff),
+    case("power::the_second_register_switches_off", |h| {
+        (h.fadt.pm1a, h.fadt.pm1b) = (0x5000, 0x604);
+    })
+    .ends(Shutdown::PowerOff),
+    case("power::s5_of_an_ssdt_switches_off", |h| {
+        h.dsdt = &[];
+        h.more.push(tables::table(b"SSDT", 2, b"\x08ABCD\x0a\x01"));
+        h.more.push(tables::table(b"SSDT", 2, tables::S5));
+    })
+    .ends(Shutdown::PowerOff),
+    // The upper byte of q35's control register is what a sleep control register is.
+    case("power::sleep_control_switches_off", |h| {
+        (h.fadt.flags, h.fadt.sleep_control) = (tables::HARDWARE_REDUCED, 0x605);
+        (h.fadt.pm1a, h.fadt.timer) = (0, 0);
+    })
+    .ends(Shutdown::PowerOff),
+    case("power::without_s5_the_reset_register_resets", |h| {
+        h.dsdt = &[];
+        h.fadt.flags |= tables::RESET_REGISTER;
+        h.fadt.reset = (0xcf9, 6);
+    })
+    .ends(Shutdown::Reset),
+    case("power::without_tables_the_machine_resets", |h| h.root = None).online(1).ends(Shutdown::Reset),
+    // Timers.
+    case("fadt_of_116_bytes::all_is_used", |h| h.fadt.len_bytes = 116),
+    case("fadt_with_new_fields::all_is_used", |h| h.fadt.fields = Fields::Wide),
+    case("no_timers::are_told_once", |h| (h.fadt.timer, h.has_hpet) = (0, false))
+        .on(&["-machine", "pit=off,hpet=off"])
+        .warns(&[&["timer"]]),
+    case("timer_that_does_not_count::another_one_is_used", |h| h.fadt.timer = 0x5608),
+    // Interrupt controllers.
+    case("no_io_apic::all_cpus_come", |h| h.madt.retain(|entry| entry[0] != 1)),
+    case("io_apic_twice::all_cpus_come", |h| h.madt.push(tables::io_apic(0, 0xfec0_0000, 0))),
+    case("impossible_overrides::all_cpus_come", |h| {
+        h.madt.extend([
+            tables::interrupt_override(0, 4, 0xffff_0000, 0),
+            tables::interrupt_override(7, 4, 4, 0xffff),
+            tables::interrupt_override(0, 200, 4, 0),
+        ]);
+    }),
+    // Machines before ACPI.
+    case("mp_tables_in_ebda::name_the_cpus", |h| {
+        h.tell_ebda();
+        h.root = None;
+        h.blobs.extend(mp::blobs(EBDA_AT + 0x10, mp_table()));
+    }),
+    case("mp_tables_in_bios_memory::name_the_cpus", |h| {
+        h.open_bios_memory();
+        h.root = None;
+        h.blobs.extend(mp::blobs(0xf_5a70, mp_table()));
+    }),
+    case("mp_tables_beside_acpi::are_not_needed", |h| {
+        h.tell_ebda();
+        h.blobs.extend(mp::blobs(EBDA_AT + 0x10, mp::table(&[mp::processor(0, 3), mp::processor(9, 1)])));
+    }),
+];
+
+fn add_x2apic(handover: &mut Handover, count: usize, id: u32) {
+    handover.madt.extend((0..count).map(|_| local_x2apic(id, 1)));
+}
+
+/// The boot CPU, a second one, and the interrupts that the kernel wants.
+fn mp_table() -> Vec<u8> {
+    let mut entries = vec![
+        mp::processor(0, 3),
+        mp::processor(1, 1),
+        mp::isa_bus(),
+        mp::io_apic(2, 0xfec0_0000),
+        mp::isa_interrupt(0, 2, 2),
+    ];
+    entries.extend((3..16).map(|irq| mp::isa_interrupt(irq, 2, irq)));
+    mp::table(&entries)
+}
+
+/// The root pointer at 0xa0000, which is in no entry of the map, and the tables behind it; CPUs by entries of 32 bits, of
+/// which two can only be added later; reduced hardware; new fields only.
+fn cloud_hypervisor(handover: &mut Handover) {
+    const AT: u64 = 0xa_0000;
+    handover.open_screen_memory();
+    handover.map.retain(|range| range.start != EBDA_AT && range.start != 0xf_0000);
+    handover.map[0] = range(0, AT, Kind::Usable);
+    (handover.tables_at, handover.root_mut().at) = (AT + 0x40, Some(AT));
+    handover.madt = vec![
+        local_x2apic(0, 3),
+        local_x2apic(1, 3),
+        local_x2apic(2, 2),
+        local_x2apic(3, 2),
+        tables::io_apic(0, 0xfec0_0000, 0),
+        tables::interrupt_override(0, 4, 4, 0),
+    ];
+    handover.fadt = reduced_hardware();
+    handover.has_hpet = false;
+}
+
+/// The root pointer at 0xe0000 and the tables in a reserved range below it.
+fn firecracker(handover: &mut Handover) {
+    handover.open_screen_memory();
+    handover.open_bios_memory();
+    handover.map.retain(|range| range.start != EBDA_AT && range.start != 0xf_0000);
+    handover.map[0] = range(0, 0x9_fc00, Kind::Usable);
+    handover.map.push(range(0x9_fc00, 0x4_0400, Kind::Reserved));
+    (handover.tables_at, handover.root_mut().at) = (0x9_fd00, Some(0xe_0000));
+    handover.madt = vec![tables::io_apic(0, 0xfec0_0000, 0), local_apic(0, 1), local_apic(1, 1)];
+    handover.fadt = reduced_hardware();
+    handover.has_hpet = false;
+}
+
+fn reduced_hardware() -> Fadt {
+    Fadt {
+        fields: Fields::Wide,
+        flags: tables::HARDWARE_REDUCED | tables::TIMER_32_BITS,
+        pm1a: 0,
+        ..Fadt::Q35
+    }
+}
+
+/// A map of twice `pairs` entries and a few more, of which the largest comes last but for the tables'.
+fn long_map(handover: &mut Handover, pairs: u64) {
+    const PAGE: u64 = 0x1000;
+    const MIB: u64 = 1 << 20;
+    let tables = handover.map.iter().position(|range| range.kind == Kind::Acpi).expect("q35 has tables");
+    let high = handover.map.split_off(tables);
+    let memory = handover.map.pop().expect("the range before the tables");
+    let last = 32 * MIB;
+    let first = last - 2 * pairs * PAGE;
+    handover.map.push(range(memory.start, first - memory.start, Kind::Usable));
+    for pair in 0..pairs {
+        let start = first + 2 * pair * PAGE;
+        handover.map.push(range(start, PAGE, Kind::Usable));
+        handover.map.push(range(start + PAGE, PAGE, Kind::Reserved));
+    }
+    handover.map.push(range(last, memory.start + memory.len_bytes - last, Kind::Usable));
+    handover.map.extend(high);
+}
+
+/// The trials, one for each case.
+pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
+    let trial = |case: &'static Case| {
+        let lab = lab.clone();
+        Trial::test(format!("firmware::{}", case.name), move || judge(&lab, case))
+    };
+    CASES.iter().map(trial).collect()
+}
+
+fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
+    let shape = Shape {
+        memory_mib: MEMORY_MIB,
+        exit_device: case.ends == Ends::ByVerdict,
+        extra: case.extra,
+        ..SMP2
+    };
+    let mut handover = Handover::of_q35();
+    (case.change)(&mut handover);
+    let evidence = lab.boot_handover(&shape, &handover)?;
+    match case.ends {
+        Ends::ByVerdict => expect_verdict(&evidence, Verdict::Pass)?,
+        Ends::By(shutdown) => ensure_goes_off(&evidence, shutdown)?,
+    }
+    let (_, online) = cpus(&evidence)?;
+    ensure(&evidence, online == case.online, format_args!("{online} CPUs run, not {}", case.online))?;
+    ensure_memory(&evidence, handover.usable_bytes(), case.lost_bytes)?;
+    let told = warnings(&evidence);
+    let is_told = |parts: &&[&str]| told.iter().any(|told| parts.iter().all(|part| told.contains(part)));
+    let missing: Vec<_> = case.warnings.iter().filter(|parts| !is_told(parts)).collect();
+    ensure(&evidence, missing.is_empty(), format_args!("no warning holds {missing:?}: {told:?}"))?;
+    let (count, expected) = (told.len(), case.warnings.len());
+    ensure(&evidence, count == expected, format_args!("{count} warnings, not {expected}: {told:?}"))
+}
+
+/// The kernel passed, and QEMU ended for that reason.
+fn ensure_goes_off(evidence: &Evidence, shutdown: Shutdown) -> Result<(), Failed> {
+    let passed = matches!(evidence.records().last(), Some(Record::End { status: Status::Pass, .. }));
+    ensure(evidence, passed, "the last record is not the end of a run that passed")?;
+    let is_off = matches!(evidence.run.ending, Ending::NoVerdict(Some(0)));
+    ensure(evidence, is_off, "the machine did not end")?;
+    let told = evidence.run.shutdown;
+    ensure(evidence, told == Some(shutdown), format_args!("it ended by {told:?}, not {shutdown:?}"))
+}
+
+/// Of the map's usable memory all is used but for `lost_bytes` at most, and nothing else is.
+fn ensure_memory(evidence: &Evidence, usable_bytes: u64, lost_bytes: u64) -> Result<(), Failed> {
+    let told = evidence.records().iter().find_map(|record| match record {
+        Record::Boot { memory_bytes, .. } => Some(*memory_bytes),
+        _ => None,
+    });
+    let is_all = told.is_some_and(|told| told <= usable_bytes && told + lost_bytes >= usable_bytes);
+    ensure(evidence, is_all, format_args!("{told:?} bytes of memory are used, of {usable_bytes}"))
+}

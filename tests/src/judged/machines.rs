@@ -1,0 +1,93 @@
+//! Machines at the edges: many CPUs with jobs of their default sizes, CPUs that lack what most have, and little memory.
+
+use super::{Scenario, cpus, ensure, ensure_all_pass, warnings};
+use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::shape::{SMP1, SMP2, SMP4, Shape};
+use libtest_mimic::Failed;
+use protocol::exit::Verdict;
+use protocol::ktap::Results;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    ("smp129::timing::default_sizes_work", timing_129),
+    ("smp129::ktask::default_sizes_work", |lab| ktask_tests(lab, 129)),
+    ("smp200::ktask::default_sizes_work", |lab| ktask_tests(lab, 200)),
+    ("smp255::ktask::default_sizes_work", |lab| ktask_tests(lab, 255)),
+    ("max_cpus::boot::says_how_many_are_left_out", max_cpus),
+    // An XSAVE without its extensions.
+    ("cpu_opteron_g4::boot::passes", |lab| boots(lab, "Opteron_G4")),
+    ("cpu_without_xsave_extensions::boot::passes", |lab| boots(lab, "max,-xsaveopt,-xsavec,-xsaves")),
+    ("cpu_without_xsave::boot::passes", |lab| boots(lab, "max,-xsave")),
+    ("cpu_without_long_mode::boot::names_what_is_missing", |lab| lacks(lab, "max,-lm", "long mode")),
+    ("cpu_without_sse2::boot::names_what_is_missing", |lab| lacks(lab, "max,-sse2", "sse2")),
+    ("memory_8m::tests::hold_or_skip", |lab| little_memory(lab, 8, "test")),
+    ("memory_12m::tests::hold_or_skip", |lab| little_memory(lab, 12, OF_MEMORY)),
+    ("memory_16m::tests::hold_or_skip", |lab| little_memory(lab, 16, OF_MEMORY)),
+    ("memory_20m::tests::hold_or_skip", |lab| little_memory(lab, 20, OF_MEMORY)),
+];
+
+/// The tests that want memory.
+const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,page_cache::";
+
+/// More threads than 128 take another way through the framework, with more of it on the caller's stack.
+fn timing_129(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpus: 129, ..SMP2 }, "run=timing")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    for job in super::timing::JOBS {
+        let on_all = evidence.report.jobs.iter().any(|row| row.job == job && row.threads == 129 && row.ok);
+        ensure(&evidence, on_all, format_args!("{job} was not timed on 129 threads, and right"))?;
+    }
+    Ok(())
+}
+
+fn ktask_tests(lab: &Lab, count: u32) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpus: count, ..SMP2 }, "run=test:ktask::")?;
+    ensure_all_pass(&evidence, 5)
+}
+
+fn max_cpus(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&SMP4, "smp.max_cpus=2 run=none")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let counts = cpus(&evidence)?;
+    ensure(&evidence, counts == (4, 2), format_args!("found and online are {counts:?}, not (4, 2)"))?;
+    // What the user asked for is worth a line, and no warning.
+    let told = warnings(&evidence);
+    ensure(&evidence, told.is_empty(), format_args!("warnings: {told:?}"))?;
+    ensure_line(&evidence, "2 of 4 cpus used")
+}
+
+fn boots(lab: &Lab, model: &'static str) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpu_model: Some(model), ..SMP2 }, "run=none")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let counts = cpus(&evidence)?;
+    ensure(&evidence, counts == (2, 2), format_args!("found and online are {counts:?}, not (2, 2)"))
+}
+
+/// Before the kernel has a console it can say one line, and fail.
+fn lacks(lab: &Lab, model: &'static str, feature: &str) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpu_model: Some(model), ..SMP1 }, "run=none")?;
+    expect_verdict(&evidence, Verdict::Fail)?;
+    let lines = evidence.run.log.iter().filter(|line| !line.trim().is_empty());
+    let lines: Vec<_> = lines.map(|line| line.to_lowercase()).collect();
+    let is_named = matches!(&lines[..], [line] if line.contains(feature));
+    ensure(&evidence, is_named, format_args!("no single line names {feature}: {lines:?}"))
+}
+
+/// Tests that need more memory say so; none fails, and the machine goes on to the last.
+fn little_memory(lab: &Lab, memory_mib: u64, run: &str) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { memory_mib, ..SMP2 }, &format!("run={run}"))?;
+    let mut results = Results::default();
+    for line in &evidence.run.log {
+        results.line(line);
+    }
+    let failed: Vec<_> = results.tests.iter().filter(|test| !test.passed).map(|test| &test.name).collect();
+    ensure(&evidence, failed.is_empty(), format_args!("failed: {failed:?}"))?;
+    ensure(&evidence, results.is_complete(), "not all results came")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let ran = results.tests.iter().filter(|test| test.skip_reason.is_none()).count();
+    ensure(&evidence, ran > 0, "every test was skipped")
+}
+
+fn ensure_line(evidence: &Evidence, part: &str) -> Result<(), Failed> {
+    let is_told = evidence.run.log.iter().any(|line| line.contains(part));
+    ensure(evidence, is_told, format_args!("no line {part:?}"))
+}

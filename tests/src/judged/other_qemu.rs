@@ -1,0 +1,52 @@
+//! What needs a QEMU newer than most systems have, or is to hold on both: counted machines, and more CPUs than identifiers of
+//! eight bits can name.
+
+use super::{Scenario, counted, cpus, ensure, timing, warnings};
+use crate::lab::{Lab, expect_verdict};
+use crate::shape::{SMP2, Shape};
+use libtest_mimic::{Completion, Failed, Trial};
+use protocol::exit::Verdict;
+
+/// Scenarios that need x2APIC, whichever QEMU has it.
+const X2APIC: &[Scenario] =
+    &[("smp288::boot::every_cpu_comes", smp288), ("smp256::boot::every_cpu_comes", smp256)];
+
+/// The trials; those whose QEMU is not there are ignored, with the reason.
+pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
+    let second = lab.on_second_qemu();
+    let again = [counted::SCENARIOS, &timing::SCENARIOS[..2]].concat();
+    let again = again.into_iter().map(|(name, judge)| trial(format!("qemu2_{name}"), second.clone(), judge));
+    let x2apic = lab.with_x2apic();
+    let needing = X2APIC.iter().map(|(name, judge)| trial((*name).to_string(), x2apic.clone(), *judge));
+    again.chain(needing).collect()
+}
+
+fn trial(name: String, lab: Result<Lab, String>, judge: fn(&Lab) -> Result<(), Failed>) -> Trial {
+    Trial::ignorable_test(name, move || match &lab {
+        Ok(lab) => judge(lab).map(|()| Completion::Completed),
+        Err(reason) => Ok(Completion::ignored_with(reason)),
+    })
+}
+
+/// One more than identifiers of eight bits leave room for.
+fn smp256(lab: &Lab) -> Result<(), Failed> {
+    all_come(lab, 256)
+}
+
+/// Identifiers of nine bits.
+fn smp288(lab: &Lab) -> Result<(), Failed> {
+    all_come(lab, 288)
+}
+
+fn all_come(lab: &Lab, count: u32) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { cpus: count, ..SMP2 }, "run=none")?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    let counts = cpus(&evidence)?;
+    ensure(
+        &evidence,
+        counts == (count, count),
+        format_args!("found and online are {counts:?}, not {count}"),
+    )?;
+    let told = warnings(&evidence);
+    ensure(&evidence, told.is_empty(), format_args!("warnings: {told:?}"))
+}

@@ -1,0 +1,240 @@
+//! ACPI tables, byte by byte: what a test wants in them, right or wrong, with sums that are right.
+
+/// The sum of all bytes, which in a sound table is 0.
+pub fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
+}
+
+/// A table with its header.
+pub fn table(signature: &[u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
+    let mut table = signature.to_vec();
+    table.extend((HEADER_BYTES as u32 + body.len() as u32).to_le_bytes());
+    table.extend([revision, 0]);
+    table.extend(b"KTASK STAND-IN");
+    table.extend(1_u32.to_le_bytes());
+    table.extend(b"TEST");
+    table.extend(1_u32.to_le_bytes());
+    table.extend(body);
+    set_sum(&mut table, 9);
+    table
+}
+
+const HEADER_BYTES: usize = 36;
+
+/// Makes the sum 0 by the byte at `at`.
+fn set_sum(bytes: &mut [u8], at: usize) {
+    bytes[at] = 0;
+    bytes[at] = sum(bytes).wrapping_neg();
+}
+
+/// The root pointer. Revision 0 is 20 bytes long and has no XSDT.
+pub fn root_pointer(revision: u8, rsdt: u32, xsdt: u64) -> Vec<u8> {
+    let mut pointer = b"RSD PTR \0KTASK ".to_vec();
+    pointer.push(revision);
+    pointer.extend(rsdt.to_le_bytes());
+    set_sum(&mut pointer, 8);
+    if revision > 0 {
+        pointer.extend(36_u32.to_le_bytes());
+        pointer.extend(xsdt.to_le_bytes());
+        pointer.extend([0; 4]);
+        set_sum(&mut pointer, 32);
+    }
+    pointer
+}
+
+/// MADT entry: a CPU of the first interrupt controllers.
+pub fn local_apic(id: u8, flags: u32) -> Vec<u8> {
+    [&[0, 8, id, id][..], &flags.to_le_bytes()].concat()
+}
+
+/// MADT entry: a CPU whose identifier has 32 bits.
+pub fn local_x2apic(id: u32, flags: u32) -> Vec<u8> {
+    let mut entry = vec![9, 16, 0, 0];
+    entry.extend([id, flags, id].into_iter().flat_map(u32::to_le_bytes));
+    entry
+}
+
+/// MADT entry: an I/O APIC.
+pub fn io_apic(id: u8, address: u32, first_interrupt: u32) -> Vec<u8> {
+    let mut entry = vec![1, 12, id, 0];
+    entry.extend([address, first_interrupt].into_iter().flat_map(u32::to_le_bytes));
+    entry
+}
+
+/// MADT entry: where an ISA interrupt really arrives.
+pub fn interrupt_override(bus: u8, irq: u8, interrupt: u32, flags: u16) -> Vec<u8> {
+    let mut entry = vec![2, 10, bus, irq];
+    entry.extend(interrupt.to_le_bytes());
+    entry.extend(flags.to_le_bytes());
+    entry
+}
+
+/// The table of CPUs and interrupt controllers.
+pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut body = 0xfee0_0000_u32.to_le_bytes().to_vec();
+    body.extend(1_u32.to_le_bytes());
+    body.extend(entries.concat());
+    table(b"APIC", 5, &body)
+}
+
+/// The high precision timer at its usual address.
+pub fn hpet() -> Vec<u8> {
+    let mut body = 0x8086_a201_u32.to_le_bytes().to_vec();
+    body.extend(MEMORY.address(0xfed0_0000));
+    body.extend([0; 4]);
+    table(b"HPET", 1, &body)
+}
+
+/// A space of registers, and how wide they are.
+#[derive(Clone, Copy, Debug)]
+struct Space {
+    number: u8,
+    bits: u8,
+}
+
+const MEMORY: Space = Space { number: 0, bits: 0 };
+
+impl Space {
+    /// A generic address.
+    fn address(self, address: u64) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..2].copy_from_slice(&[self.number, self.bits]);
+        bytes[4..].copy_from_slice(&address.to_le_bytes());
+        bytes
+    }
+}
+
+/// A port of `bits`, as a generic address.
+fn port(port: u16, bits: u8) -> [u8; 12] {
+    Space { number: 1, bits }.address(port.into())
+}
+
+/// In which of its two fields of the FADT an address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// In the old one, of 32 bits.
+    Narrow,
+    /// In the new one, of 64 bits.
+    Wide,
+}
+
+/// The fixed description table: what of it the kernel may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Fadt {
+    /// The table's length; what is behind it is left out.
+    pub len_bytes: usize,
+    /// Where the addresses stand.
+    pub fields: Fields,
+    /// The first control register's port; 0 is none.
+    pub pm1a: u16,
+    /// The second one's.
+    pub pm1b: u16,
+    /// The timer's port; 0 is none.
+    pub timer: u16,
+    /// Port of the sleep control register of machines with reduced hardware.
+    pub sleep_control: u16,
+    /// Port and value that reset the machine; port 0 is none.
+    pub reset: (u16, u8),
+    /// Feature flags.
+    pub flags: u32,
+}
+
+/// FADT flag: the reset register is there.
+pub const RESET_REGISTER: u32 = 1 << 10;
+/// FADT flag: reduced hardware.
+pub const HARDWARE_REDUCED: u32 = 1 << 20;
+/// FADT flag: the timer has 32 bits.
+pub const TIMER_32_BITS: u32 = 1 << 8;
+
+impl Fadt {
+    /// What q35 has.
+    pub const Q35: Self = Self {
+        len_bytes: 276,
+        fields: Fields::Narrow,
+        pm1a: 0x604,
+        pm1b: 0,
+        timer: 0x608,
+        sleep_control: 0,
+        reset: (0, 0),
+        flags: TIMER_32_BITS,
+    };
+
+    /// The table, with the DSDT at `dsdt`.
+    pub fn build(&self, dsdt: u64) -> Vec<u8> {
+        let mut bytes = [0; 276];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        let narrow = |value: u64| if self.fields == Fields::Narrow { value as u32 } else { 0 }.to_le_bytes();
+        put(40, &narrow(dsdt));
+        for (old, new, register, bits) in
+            [(64, 172, self.pm1a, 16), (68, 184, self.pm1b, 16), (76, 208, self.timer, 32)]
+        {
+            put(old, &narrow(register.into()));
+            if self.fields == Fields::Wide && register != 0 {
+                put(new, &port(register, bits));
+            }
+        }
+        // Lengths of the control registers and the timer.
+        put(89, &[2, 0, 4]);
+        put(112, &self.flags.to_le_bytes());
+        if self.reset.0 != 0 {
+            put(116, &port(self.reset.0, 8));
+            put(128, &[self.reset.1]);
+        }
+        if self.fields == Fields::Wide {
+            put(140, &dsdt.to_le_bytes());
+        }
+        if self.sleep_control != 0 {
+            put(244, &port(self.sleep_control, 8));
+            // The status register is told too, at the same place: nothing reads it.
+            put(256, &port(self.sleep_control, 8));
+        }
+        let revision = if self.len_bytes < 132 { 1 } else { 6 };
+        table(b"FACP", revision, &bytes[HEADER_BYTES..self.len_bytes])
+    }
+}
+
+/// AML: `Name (_S5_, Package () { 0, 0, 0, 0 })`, which is what writes 0 to the sleep type switches q35 off.
+pub const S5: &[u8] = b"\x08_S5_\x12\x06\x04\x00\x00\x00\x00";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(bytes: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+    }
+
+    #[test]
+    fn sums_are_zero_and_lengths_are_told() {
+        for table in [madt(&[local_apic(0, 1)]), hpet(), Fadt::Q35.build(0x1000), table(b"DSDT", 1, S5)] {
+            assert_eq!((sum(&table), word(&table, 4)), (0, table.len() as u32));
+        }
+        for (revision, len) in [(0, 20), (1, 36), (2, 36)] {
+            let pointer = root_pointer(revision, 0x1000, 0x2000);
+            assert_eq!((pointer.len(), sum(&pointer[..20]), sum(&pointer)), (len, 0, 0), "{revision}");
+        }
+    }
+
+    #[test]
+    fn entries_are_as_long_as_they_say() {
+        let entries = [
+            local_apic(1, 1),
+            local_x2apic(1, 1),
+            io_apic(0, 0xfec0_0000, 0),
+            interrupt_override(0, 0, 2, 0),
+        ];
+        for entry in entries {
+            assert_eq!(entry.len(), usize::from(entry[1]));
+        }
+        assert_eq!(hpet().len(), 56);
+    }
+
+    #[test]
+    fn an_address_stands_in_one_of_its_fields() {
+        let narrow = Fadt::Q35.build(0x1000);
+        assert_eq!([40, 64, 76, 140, 176, 212].map(|at| word(&narrow, at)), [0x1000, 0x604, 0x608, 0, 0, 0]);
+        let wide = Fadt { fields: Fields::Wide, ..Fadt::Q35 }.build(0x1000);
+        assert_eq!([40, 64, 76, 140, 176, 212].map(|at| word(&wide, at)), [0, 0, 0, 0x1000, 0x604, 0x608]);
+        assert_eq!(Fadt { len_bytes: 116, ..Fadt::Q35 }.build(0).len(), 116);
+    }
+}
