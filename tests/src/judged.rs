@@ -14,6 +14,7 @@ mod misuse;
 mod other_qemu;
 mod parameters;
 mod power;
+mod registers;
 mod shell;
 mod timing;
 mod trace;
@@ -40,6 +41,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
         memory::SCENARIOS,
         parameters::SCENARIOS,
         power::SCENARIOS,
+        registers::SCENARIOS,
         shell::SCENARIOS,
         timing::SCENARIOS,
         trace::SCENARIOS,

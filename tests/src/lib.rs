@@ -9,5 +9,6 @@ pub mod dialogue;
 pub mod in_kernel;
 pub mod judged;
 pub mod lab;
+pub mod monitor;
 pub mod shape;
 pub mod standin;

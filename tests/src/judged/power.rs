@@ -4,14 +4,12 @@ use super::faults::NO_ACPI;
 use super::{Scenario, ensure, ensure_all_pass, ensure_warning};
 use crate::dialogue::Dialogue;
 use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::monitor::Monitor;
 use crate::shape::{DEBUG_SMP2, SMP1, SMP2, Shape};
 use ktask_boot::run::{Ending, Limits};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::{Record, Status};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,53 +107,6 @@ fn stays_on(lab: &Lab) -> Result<(), Failed> {
     ensure(&evidence, halted, "the CPU is not halted for good")?;
     let said = evidence.run.log.last().is_some_and(|line| line.contains("the machine stays on"));
     ensure(&evidence, said, "the last line does not say that the machine stays on")
-}
-
-/// A person at QEMU's monitor.
-struct Monitor {
-    path: PathBuf,
-}
-
-impl Monitor {
-    /// One for `shape`, and the shape that has it. `test` tells it from those of other tests.
-    fn attach(shape: Shape, test: &str) -> (Shape, Self) {
-        let path = PathBuf::from(format!("/tmp/ktask-monitor-{}-{test}", std::process::id()));
-        let option: &'static str = format!("unix:{},server=on,wait=off", path.display()).leak();
-        let extra = [shape.extra, &["-monitor", option]].concat();
-        (Shape { extra: extra.leak(), ..shape }, Self { path })
-    }
-
-    /// Types `command`, and waits until QEMU has done it.
-    fn run(&self, command: &str) -> Result<(), String> {
-        let cannot = |error: std::io::Error| format!("QEMU's monitor at {}: {error}", self.path.display());
-        let mut stream = UnixStream::connect(&self.path).map_err(cannot)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(cannot)?;
-        wait_for_prompt(&mut stream).map_err(cannot)?;
-        writeln!(stream, "{command}").map_err(cannot)?;
-        let said = wait_for_prompt(&mut stream).map_err(cannot)?;
-        match said.contains("Error") {
-            true => Err(format!("QEMU does not do `{command}`: {said}")),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        // QEMU may have removed it.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Reads up to the monitor's prompt.
-fn wait_for_prompt(stream: &mut UnixStream) -> std::io::Result<String> {
-    let mut said = Vec::new();
-    let mut byte = [0];
-    while !said.ends_with(b"(qemu) ") {
-        stream.read_exact(&mut byte)?;
-        said.push(byte[0]);
-    }
-    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// The log tells once that the button was pressed, and what comes of it.
