@@ -11,7 +11,7 @@ use crate::standin::tables::{self, Fadt, Fields, local_apic, local_x2apic};
 use crate::standin::{EBDA_AT, Handover, MEMORY_MIB, Root, State, mp};
 use ktask_boot::qemu::Shutdown;
 use ktask_boot::run::Ending;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::record::{Record, Status};
 
@@ -31,6 +31,8 @@ struct Case {
     /// Parts of each warning, of which there are no others.
     warnings: &'static [&'static [&'static str]],
     ends: Ends,
+    /// Whether the machine has to be of a newer QEMU.
+    is_newer: bool,
 }
 
 /// How a machine ends.
@@ -44,12 +46,25 @@ enum Ends {
 
 /// A case in which all is well in the end.
 const fn case(name: &'static str, change: fn(&mut Handover)) -> Case {
-    Case { name, change, extra: &[], online: 2, lost_bytes: LEFT_ALONE, warnings: &[], ends: Ends::ByVerdict }
+    Case {
+        name,
+        change,
+        extra: &[],
+        online: 2,
+        lost_bytes: LEFT_ALONE,
+        warnings: &[],
+        ends: Ends::ByVerdict,
+        is_newer: false,
+    }
 }
 
 impl Case {
     const fn warns(self, warnings: &'static [&'static [&'static str]]) -> Self {
         Self { warnings, ..self }
+    }
+
+    const fn on_newer_qemu(self) -> Self {
+        Self { is_newer: true, ..self }
     }
 
     const fn loses(self, lost_bytes: u64) -> Self {
@@ -169,11 +184,12 @@ const CASES: &[Case] = &[
         h.more.push(tables::table(b"SSDT", 2, tables::S5));
     })
     .ends(Shutdown::PowerOff),
-    // The upper byte of q35's control register is what a sleep control register is.
+    // The upper byte of q35's control register is what a sleep control register is; QEMU 7.2 does not take it alone.
     case("power::sleep_control_switches_off", |h| {
         (h.fadt.flags, h.fadt.sleep_control) = (tables::HARDWARE_REDUCED, 0x605);
         (h.fadt.pm1a, h.fadt.timer) = (0, 0);
     })
+    .on_newer_qemu()
     .ends(Shutdown::PowerOff),
     case("power::without_s5_the_reset_register_resets", |h| {
         h.dsdt = &[];
@@ -181,7 +197,10 @@ const CASES: &[Case] = &[
         h.fadt.reset = (0xcf9, 6);
     })
     .ends(Shutdown::Reset),
-    case("power::without_tables_the_machine_resets", |h| h.root = None).online(1).ends(Shutdown::Reset),
+    case("power::without_tables_the_machine_resets", |h| h.root = None)
+        .online(1)
+        .warns(&[&["no root pointer found"]])
+        .ends(Shutdown::Reset),
     // Timers.
     case("fadt_of_116_bytes::all_is_used", |h| h.fadt.len_bytes = 116),
     case("fadt_with_new_fields::all_is_used", |h| h.fadt.fields = Fields::Wide),
@@ -297,8 +316,11 @@ fn long_map(handover: &mut Handover, pairs: u64) {
 /// The trials, one for each case.
 pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
     let trial = |case: &'static Case| {
-        let lab = lab.clone();
-        Trial::test(format!("firmware::{}", case.name), move || judge(&lab, case))
+        let lab = if case.is_newer { lab.with_x2apic() } else { Ok(lab.clone()) };
+        Trial::ignorable_test(format!("firmware::{}", case.name), move || match &lab {
+            Ok(lab) => judge(lab, case).map(|()| Completion::Completed),
+            Err(reason) => Ok(Completion::ignored_with(reason)),
+        })
     };
     CASES.iter().map(trial).collect()
 }
