@@ -1,7 +1,7 @@
 //! The ROM: a list of steps, the data that they copy, and the machine code that carries them out.
 //!
 //! A step is four words of 32 bits: an operation and its three operands. The code, 256 bytes at the ROM's end, has been
-//! assembled by hand; each line of [`CODE`] is one instruction.
+//! assembled by hand; each line of `CODE` is one instruction.
 
 /// The ROM's length. It ends at 4 GiB, where the processor's first instruction is.
 const LEN_BYTES: usize = 256 << 10;
