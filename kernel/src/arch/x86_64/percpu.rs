@@ -71,7 +71,7 @@ pub struct PerCpu {
 }
 
 // SAFETY: `this` and `id` are constant after construction, the atomics are for sharing, and `segments` is only
-// touched by the owning CPU (`load_segments`) or through the exclusive borrow that builds the block.
+// touched by the owning CPU (`activate`, `replace_stacks`) or through the exclusive borrow that builds the block.
 unsafe impl Sync for PerCpu {}
 
 static BLOCKS: [AtomicPtr<PerCpu>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
