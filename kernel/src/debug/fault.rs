@@ -10,7 +10,7 @@ use params::{OptionParam, Param};
 use runqueue::CpuMask;
 
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::{apic, smp};
+use crate::arch::{apic, smp, tsc};
 use crate::console::warning;
 use crate::sched;
 
@@ -42,9 +42,16 @@ pub fn inject() {
 /// that it is not expected any more.
 fn start_late_cpu() {
     let Some(cpu) = FAULT_AP_LATE.get().and_then(|cpu| CpuId::new(cpu as usize)) else { return };
+    /// A start-up interrupt may be lost: after this it is sent again.
+    const RESEND_NS: u64 = 20_000_000;
     let block = percpu::get(cpu);
-    let refused_before = smp::start_late(block);
+    let refused_before = smp::refused_count();
+    let mut sent_ns = None;
     while smp::refused_count() == refused_before && smp::is_abandoned(block) {
+        if sent_ns.is_none_or(|sent_ns| tsc::since_ns(sent_ns) > RESEND_NS) {
+            smp::start_late(block);
+            sent_ns = Some(tsc::now_ns());
+        }
         sched::yield_now();
     }
     let stays_out = smp::is_abandoned(block) && !block.is_online();

@@ -16,7 +16,7 @@ const MODEL: &str = "host,-arch-capabilities,-clzero";
 const DISABLED: &str = "cpu.disable=avx,sse-stores,clzero";
 
 /// What takes few instructions: an interpreter makes a thousand times less of them.
-const TESTS: &str = "run=test:arch::time_goes,sched::threads_run,sched::affinity_is";
+const TESTS: &str = "run=test:arch::time_goes,arch::apic_errors,sched::threads_run,sched::affinity_is";
 
 const SHAPE: Shape =
     Shape { name: "kvm", memory_mib: 256, cpu_model: Some(MODEL), accel: Accel::Kvm, ..SMP2 };

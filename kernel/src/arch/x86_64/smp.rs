@@ -173,15 +173,13 @@ pub unsafe fn start_others(mut start_up: StartUp<'_>) -> Result<usize, &'static 
 }
 
 /// Starts a CPU that was given up, as if its first start-up interrupt had come
-/// late: for fault injection. Returns what the count of refused CPUs was before.
-pub fn start_late(cpu: &percpu::PerCpu) -> u16 {
-    let Some(page) = PAGE.get() else { return 0 };
-    let before = page.refused.load(SeqCst);
+/// late: for fault injection.
+pub fn start_late(cpu: &percpu::PerCpu) {
+    let Some(page) = PAGE.get() else { return };
     let address = core::ptr::from_ref(*page) as u64;
     let vector = ((address - phys_to_virt(0)) >> 12) as u8;
     apic::local().send_init(cpu.apic_id());
     apic::local().send_startup(cpu.apic_id(), vector);
-    before
 }
 
 /// CPUs that came to a slot that was closed, so far.
