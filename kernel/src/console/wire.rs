@@ -4,6 +4,9 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use uart::outbox::Outbox;
 use uart::port::{FIFO_BYTES, Registers, Uart};
+use uart_16550::Uart16550;
+use uart_16550::backend::{Backend, PioBackend};
+use uart_16550::spec::NUM_REGISTERS;
 
 use crate::arch::tsc;
 
@@ -11,28 +14,36 @@ use crate::arch::tsc;
 const OUTBOX_BYTES: usize = 64 << 10;
 
 /// A port's registers, by port I/O.
-pub struct PortIo {
-    base: u16,
+pub struct PortIo(PioBackend);
+
+impl PortIo {
+    /// Returns the registers from port `base` on; `None` where there are not as many ports. Touches none of them.
+    ///
+    /// # Safety
+    /// The 8 ports from `base` on are a 16550 or nothing, and nobody else uses them.
+    unsafe fn new(base: u16) -> Option<Self> {
+        // SAFETY: the caller's promise is what the library asks for.
+        let port = unsafe { Uart16550::new_port(base) }.ok()?;
+        Some(Self(*port.backend()))
+    }
 }
 
+/// The register that `offset` selects by its low bits, as on the chip's address lines.
+const fn register(offset: u8) -> u8 {
+    const { assert!(NUM_REGISTERS == 8) };
+    offset & 7
+}
+
+// The library's instructions are not `nomem`: `Wire::step` notes in memory that it is sending, before and after.
 impl Registers for PortIo {
     fn read(&mut self, offset: u8) -> u8 {
-        let value: u8;
-        // SAFETY: `Wire::open` was promised the 8 ports from `base` on; `offset` is one of the 8 registers. Not `nomem`:
-        // `Wire::step` notes in memory that it is sending, before and after.
-        unsafe {
-            core::arch::asm!("in al, dx", out("al") value, in("dx") self.base + u16::from(offset & 7),
-                options(nostack, preserves_flags));
-        }
-        value
+        // SAFETY: `register` is below `NUM_REGISTERS`; `new` was promised the ports (invariant 16).
+        unsafe { self.0.read(register(offset)) }
     }
 
     fn write(&mut self, offset: u8, value: u8) {
         // SAFETY: as for `read`.
-        unsafe {
-            core::arch::asm!("out dx, al", in("al") value, in("dx") self.base + u16::from(offset & 7),
-                options(nostack, preserves_flags));
-        }
+        unsafe { self.0.write(register(offset), value) }
     }
 }
 
@@ -67,7 +78,8 @@ impl Wire {
     /// # Safety
     /// The 8 ports from `base` on are a 16550 or nothing, and nobody else uses them.
     pub unsafe fn open(&mut self, base: u16) {
-        self.uart = Uart::open(PortIo { base });
+        // SAFETY: the caller promises the same.
+        self.uart = unsafe { PortIo::new(base) }.and_then(Uart::open);
     }
 
     /// Gives the port what it takes at once, a FIFO at most. Never waits.

@@ -1,13 +1,22 @@
 //! A 16550, or what behaves nearly like one.
 //!
+//! Registers and their bits are those of the crate `uart_16550`. Its driver is not used: its set-up waits for a busy
+//! transmitter without bound, and its probe relies on the scratch register (decision 62).
+//!
 //! Presence is decided by registers that every relative of the 8250 has: interrupt enable, interrupt identification, line
 //! status. The scratch register is only one more sign (the 8250 has none), and loopback is not used at all: some
 //! emulated ports have none.
 
+use uart_16550::BaudRate;
+use uart_16550::spec::registers::{FCR, FifoTriggerLevel, IER, ISR, LCR, LSR, MCR, WordLength, offsets};
+use uart_16550::spec::{CLK_FREQUENCY_HZ, FIFO_SIZE, calc_divisor};
+
 /// Most bytes that the transmitter's FIFO holds.
-pub const FIFO_BYTES: usize = 16;
+pub const FIFO_BYTES: usize = FIFO_SIZE;
 
 /// Access to a port's 8 registers.
+///
+/// The safe counterpart of the library's `Backend`, whose methods are unsafe.
 pub trait Registers {
     /// Reads register `offset`.
     fn read(&mut self, offset: u8) -> u8;
@@ -15,64 +24,60 @@ pub trait Registers {
     fn write(&mut self, offset: u8, value: u8);
 }
 
-const DATA: u8 = 0;
-const INTERRUPT_ENABLE: u8 = 1;
-/// Read: interrupt identification; write: FIFO control.
-const IDENTIFICATION: u8 = 2;
-const FIFO_CONTROL: u8 = 2;
-const LINE_CONTROL: u8 = 3;
-const MODEM_CONTROL: u8 = 4;
-const LINE_STATUS: u8 = 5;
-const MODEM_STATUS: u8 = 6;
-const SCRATCH: u8 = 7;
-
-/// While the divisor is accessed, [`DATA`] and [`INTERRUPT_ENABLE`] are its halves.
-const DIVISOR_ACCESS: u8 = 1 << 7;
-const EIGHT_BITS: u8 = 0b11;
-/// 115 200 baud.
-const DIVISOR: u8 = 1;
+/// What an empty bus reads as.
+const NO_DEVICE: u8 = 0xff;
+const BAUD_RATE: BaudRate = BaudRate::Baud115200;
+/// No parity, one stop bit; the divisor is out of the way.
+const EIGHT_BITS: LCR = LCR::empty().set_word_length(WordLength::EightBits);
 /// FIFOs on and emptied; interrupts from the first byte on.
-const FIFO_ON: u8 = 0b111;
-/// In [`IDENTIFICATION`]: FIFOs are on, and work.
-const FIFO_WORKS: u8 = 0b11 << 6;
-/// In [`IDENTIFICATION`]: no interrupt waits.
-const NO_INTERRUPT: u8 = 1;
+const FIFO_ON: FCR = FCR::FIFO_ENABLE
+    .union(FCR::RX_FIFO_RESET)
+    .union(FCR::TX_FIFO_RESET)
+    .set_fifo_trigger_level(FifoTriggerLevel::One);
 /// Ready, request to send, and the gate of the interrupt line.
-const MODEM_READY: u8 = 0b1011;
-
-const DATA_READY: u8 = 1 << 0;
-const OVERRUN: u8 = 1 << 1;
-const TRANSMITTER_FREE: u8 = 1 << 5;
-const TRANSMITTER_EMPTY: u8 = 1 << 6;
+const MODEM_READY: MCR = MCR::DTR.union(MCR::RTS).union(MCR::OUT_2_INT_ENABLE);
 
 /// In [`Uart::enable`]: an interrupt for bytes that came in.
-pub const ON_DATA: u8 = 1 << 0;
+pub const ON_DATA: u8 = IER::DATA_READY.bits();
 /// In [`Uart::enable`]: an interrupt for a free transmitter.
-pub const ON_TRANSMITTER_FREE: u8 = 1 << 1;
-const ALL_INTERRUPTS: u8 = 0x0f;
+pub const ON_TRANSMITTER_FREE: u8 = IER::THR_EMPTY.bits();
+/// Those that every relative of the 8250 has.
+const ALL_INTERRUPTS: u8 =
+    IER::DATA_READY.union(IER::THR_EMPTY).union(IER::RECEIVER_LINE_STATUS).union(IER::MODEM_STATUS).bits();
+
+/// Reads the register at one of the library's `offsets`.
+fn read(registers: &mut impl Registers, offset: usize) -> u8 {
+    registers.read(offset as u8)
+}
+
+/// Writes the register at one of the library's `offsets`.
+fn write(registers: &mut impl Registers, offset: usize, value: u8) {
+    registers.write(offset as u8, value);
+}
 
 /// Whether a port answers. Leaves it with interrupts off.
 pub fn is_present(registers: &mut impl Registers) -> bool {
     // Firmware may have left the divisor in the way, and the interrupt line open.
-    registers.write(LINE_CONTROL, EIGHT_BITS);
-    registers.write(MODEM_CONTROL, 0);
+    write(registers, offsets::LCR, EIGHT_BITS.bits());
+    write(registers, offsets::MCR, MCR::empty().bits());
     let keeps = |registers: &mut _, offset, mask: u8, values: [u8; 2]| {
         values.into_iter().all(|value| keeps(registers, offset, mask, value))
     };
-    let has_enable = keeps(registers, INTERRUPT_ENABLE, ALL_INTERRUPTS, [ALL_INTERRUPTS, 0]);
-    let has_scratch = keeps(registers, SCRATCH, 0xff, [0x42, 0x73]);
-    registers.write(INTERRUPT_ENABLE, 0);
-    let identification = registers.read(IDENTIFICATION);
-    let is_plausible =
-        identification != 0xff && identification & NO_INTERRUPT != 0 && registers.read(LINE_STATUS) != 0xff;
+    let has_enable = keeps(registers, offsets::IER, ALL_INTERRUPTS, [ALL_INTERRUPTS, 0]);
+    let has_scratch = keeps(registers, offsets::SPR, 0xff, [0x42, 0x73]);
+    write(registers, offsets::IER, IER::empty().bits());
+    let identification = ISR::from_bits_retain(read(registers, offsets::ISR));
+    let is_plausible = identification.bits() != NO_DEVICE
+        && !identification.has_pending_interrupt()
+        && read(registers, offsets::LSR) != NO_DEVICE;
     (has_enable || has_scratch) && is_plausible
 }
 
 /// Whether register `offset` keeps `value`, as far as `mask` goes. So does a floating bus that holds the last byte that was on
 /// it; but on that one an interrupt waits, right after interrupts were switched off.
-fn keeps(registers: &mut impl Registers, offset: u8, mask: u8, value: u8) -> bool {
-    registers.write(offset, value);
-    registers.read(offset) & mask == value
+fn keeps(registers: &mut impl Registers, offset: usize, mask: u8, value: u8) -> bool {
+    write(registers, offset, value);
+    read(registers, offset) & mask == value
 }
 
 /// What came in.
@@ -100,59 +105,63 @@ impl<R: Registers> Uart<R> {
         if !is_present(&mut registers) {
             return None;
         }
-        registers.write(LINE_CONTROL, EIGHT_BITS | DIVISOR_ACCESS);
-        registers.write(DATA, DIVISOR);
-        registers.write(INTERRUPT_ENABLE, 0);
-        registers.write(LINE_CONTROL, EIGHT_BITS);
-        registers.write(FIFO_CONTROL, FIFO_ON);
-        registers.write(MODEM_CONTROL, MODEM_READY);
-        let has_fifo = registers.read(IDENTIFICATION) & FIFO_WORKS == FIFO_WORKS;
+        let port = &mut registers;
+        // Both are constants that divide evenly.
+        let divisor = calc_divisor(CLK_FREQUENCY_HZ, BAUD_RATE.to_integer(), None).ok()?;
+        let [divisor_low, divisor_high] = divisor.to_le_bytes();
+        write(port, offsets::LCR, (EIGHT_BITS | LCR::DLAB).bits());
+        write(port, offsets::DLL, divisor_low);
+        write(port, offsets::DLM, divisor_high);
+        write(port, offsets::LCR, EIGHT_BITS.bits());
+        write(port, offsets::FCR, FIFO_ON.bits());
+        write(port, offsets::MCR, MODEM_READY.bits());
+        let has_fifo = ISR::from_bits_retain(read(port, offsets::ISR)).fifo_enabled();
         // Reading clears what is left from before.
-        registers.read(LINE_STATUS);
-        registers.read(MODEM_STATUS);
+        read(port, offsets::LSR);
+        read(port, offsets::MSR);
         let fifo_bytes = if has_fifo { FIFO_BYTES } else { 1 };
         Some(Self { registers, fifo_bytes, interrupts: 0, is_overrun: false })
     }
 
     /// Sends the first of `bytes`, as many as the transmitter takes at once: none while it is busy. Never waits.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        if bytes.is_empty() || self.status() & TRANSMITTER_FREE == 0 {
+        if bytes.is_empty() || !self.status().contains(LSR::THR_EMPTY) {
             return 0;
         }
         let part = &bytes[..bytes.len().min(self.fifo_bytes)];
         for byte in part {
-            self.registers.write(DATA, *byte);
+            write(&mut self.registers, offsets::DATA, *byte);
         }
         part.len()
     }
 
     /// Whether all that was sent is on the line.
     pub fn is_drained(&mut self) -> bool {
-        self.status() & TRANSMITTER_EMPTY != 0
+        self.status().contains(LSR::TRANSMITTER_EMPTY)
     }
 
     /// Whether a byte waits to be taken.
     pub fn has_input(&mut self) -> bool {
-        self.status() & DATA_READY != 0
+        self.status().contains(LSR::DATA_READY)
     }
 
     /// Takes a byte that came in.
     pub fn receive(&mut self) -> Input {
         let has_byte = self.has_input();
         let is_overrun = core::mem::take(&mut self.is_overrun);
-        Input { byte: has_byte.then(|| self.registers.read(DATA)), is_overrun }
+        Input { byte: has_byte.then(|| read(&mut self.registers, offsets::DATA)), is_overrun }
     }
 
     /// Has the port interrupt for `causes` too.
     pub fn enable(&mut self, causes: u8) {
         self.interrupts |= causes;
-        self.registers.write(INTERRUPT_ENABLE, self.interrupts);
+        write(&mut self.registers, offsets::IER, self.interrupts);
     }
 
     /// Has the port no longer interrupt for `causes`.
     pub fn disable(&mut self, causes: u8) {
         self.interrupts &= !causes;
-        self.registers.write(INTERRUPT_ENABLE, self.interrupts);
+        write(&mut self.registers, offsets::IER, self.interrupts);
     }
 
     /// What the port interrupts for.
@@ -160,9 +169,9 @@ impl<R: Registers> Uart<R> {
         self.interrupts
     }
 
-    fn status(&mut self) -> u8 {
-        let status = self.registers.read(LINE_STATUS);
-        self.is_overrun |= status & OVERRUN != 0;
+    fn status(&mut self) -> LSR {
+        let status = LSR::from_bits_retain(read(&mut self.registers, offsets::LSR));
+        self.is_overrun |= status.contains(LSR::OVERRUN_ERROR);
         status
     }
 }

@@ -158,3 +158,31 @@ impl Registers for Overrun<'_> {
         }
     }
 }
+
+#[test]
+fn a_port_is_set_up_as_the_host_expects_it() {
+    let mut fake = Fake::new(Kind::default());
+    let mut divisor = [0xff; 2];
+    Uart::open(Divisor(&mut fake, &mut divisor)).unwrap();
+    assert_eq!(divisor, [1, 0], "115 200 baud at 1.8432 MHz");
+    assert_eq!(fake.line, 0b11, "8 bits, no parity, one stop bit, divisor out of the way");
+    assert_eq!(fake.fifo, 0b111, "FIFOs on and emptied, a trigger level of one byte");
+    assert_eq!(fake.modem, 0b1011, "ready, request to send, interrupt gate; no loopback");
+    assert_eq!(fake.enable, 0, "no interrupts");
+    assert!(fake.sent.is_empty(), "something was sent");
+}
+
+/// Keeps what is written to the divisor.
+struct Divisor<'a>(&'a mut Fake, &'a mut [u8; 2]);
+
+impl Registers for Divisor<'_> {
+    fn read(&mut self, offset: u8) -> u8 {
+        (&mut *self.0).read(offset)
+    }
+    fn write(&mut self, offset: u8, value: u8) {
+        if self.0.line & 0x80 != 0 && offset < 2 {
+            self.1[usize::from(offset)] = value;
+        }
+        (&mut *self.0).write(offset, value);
+    }
+}
