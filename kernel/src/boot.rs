@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use firmware::memmap::MemoryMap;
+use params::cpu_features::Feature;
 use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
@@ -66,7 +67,7 @@ pub fn own_page_tables(map: &'static MemoryMap) -> EarlyMemory {
     let switched = unsafe { early.switch_to_own_tables() };
     switched.unwrap_or_else(|error| no_memory("the kernel's page tables", error));
     heap::init(&mut early).unwrap_or_else(|| no_memory("the heap", "too little memory"));
-    records::phase("early/page-tables", tsc::now_ns() - start_ns);
+    records::phase("early/page-tables", tsc::since_ns(start_ns));
     early
 }
 
@@ -84,15 +85,19 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
         let base = space::map_device(apic::xapic_physical_base(), &mut alloc);
         LocalApic::XApic { base: base.unwrap_or_else(|| no_memory("the local apic's mapping", "no table")) }
     };
+    if cpu::features().x2apic && cpu::disabled().contains(Feature::X2Apic) {
+        warning(format_args!("cpu.disable: this cpu does not leave x2apic mode; it is used"));
+    }
     // SAFETY: x2APIC only where CPUID has it; else the register page was just mapped, uncached, for ever.
     unsafe { apic::set_access(access) };
-    apic::local().enable();
     let start_ticks = tsc::ticks();
     let mut map_device = |registers| space::map_device(registers, &mut alloc);
+    // Before the local APIC takes anything: lines that firmware left open.
+    platform::io_apics::take_over(&mut map_device);
+    apic::local().enable();
     platform::start_clock(topology, &mut map_device);
     platform::fixed_hardware::map(&mut map_device);
-    platform::io_apics::take_over(&mut map_device);
-    records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks() - start_ticks));
+    records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks().saturating_sub(start_ticks)));
 }
 
 /// What the main thread has still to do, and with what.
@@ -121,7 +126,7 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished
     let start_ns = tsc::now_ns();
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
-    records::phase("memory-map-init/early", tsc::now_ns() - start_ns);
+    records::phase("memory-map-init/early", tsc::since_ns(start_ns));
     Unfinished { trampoline_page, low_pages, apic_ids, cpus_found, memory_bytes }
 }
 
@@ -175,12 +180,36 @@ impl Unfinished {
         self.register_cpus();
         let expected = percpu::cpu_count();
         let came = if expected > 1 { self.start_others() } else { 0 };
-        while percpu::online_count() < 1 + came {
+        self.wait_until_online(1 + came);
+        let ns = tsc::since_ns(start_ns);
+        let online = percpu::online_count();
+        log::info!("{online} of {expected} cpus online in {}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000);
+        records::phase("ap-start", ns);
+    }
+
+    /// Waits for the CPUs that have started to run threads. One that halts until it is asked to go on is asked again, and
+    /// costs no more than itself.
+    fn wait_until_online(&self, count: usize) {
+        const ASK_AGAIN_NS: u64 = 10_000_000;
+        let timeout_ns = SMP_AP_TIMEOUT_MS.get() * 1_000_000;
+        let start_ns = tsc::now_ns();
+        let mut asked_ns = start_ns;
+        while percpu::online_count() < count {
+            if tsc::since_ns(start_ns) > timeout_ns {
+                let missing = count - percpu::online_count();
+                warning(format_args!(
+                    "{missing} cpus have started and run no threads yet; going on without them"
+                ));
+                return;
+            }
+            if tsc::since_ns(asked_ns) > ASK_AGAIN_NS {
+                asked_ns = tsc::now_ns();
+                for cpu in percpu::all().filter(|cpu| smp::is_ready(cpu) && !cpu.is_online()) {
+                    apic::local().send_ipi(cpu.apic_id(), trap::VECTOR_PING);
+                }
+            }
             cpu::relax();
         }
-        let ns = tsc::now_ns() - start_ns;
-        log::info!("{} of {expected} cpus online in {}.{:03} ms", 1 + came, ns / 1_000_000, ns / 1000 % 1000);
-        records::phase("ap-start", ns);
     }
 
     fn register_cpus(&self) {
@@ -239,7 +268,7 @@ impl Unfinished {
         let start_ns = tsc::now_ns();
         let deferred = descriptors::progress().unfinished();
         let stats = jobs::memory_map_init::run_deferred();
-        let ns = tsc::now_ns() - start_ns;
+        let ns = tsc::since_ns(start_ns);
         if deferred > 0 {
             log::info!(
                 "memory map: {deferred} sections of 128 MiB deferred, done in {}.{:03} ms by {} threads; {} of {} MiB free",
@@ -260,7 +289,7 @@ impl Unfinished {
     pub fn reserve_huge_pages(&self) {
         let start_ns = tsc::now_ns();
         if jobs::huge_pool::apply_parameters() {
-            records::phase("huge-pool", tsc::now_ns() - start_ns);
+            records::phase("huge-pool", tsc::since_ns(start_ns));
         }
     }
 
@@ -268,7 +297,7 @@ impl Unfinished {
     pub fn calibrate_zeroing(&self) {
         let start_ns = tsc::now_ns();
         zero::calibrate();
-        records::phase("zero-calibrate", tsc::now_ns() - start_ns);
+        records::phase("zero-calibrate", tsc::since_ns(start_ns));
     }
 
     /// Tells what the machine turned out to be.

@@ -72,6 +72,7 @@ fn run() -> Result<(), &'static str> {
 
 fn power_off(verdict: Result<(), &'static str>) -> ! {
     use protocol::record::Status;
+    debug::watchdog::stop();
     let verdict = match verdict {
         Ok(()) => {
             log::info!("pass");

@@ -201,7 +201,7 @@ fn helper_start() -> Result<(), &'static str> {
             // The CPU is not given away in between: on one CPU the helper cannot begin.
             let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
             let _ = job.run(&Kernel, |_| Ok::<(), ()>(()));
-            tsc::ticks() - started
+            tsc::ticks().saturating_sub(started)
         })
         .collect();
     tell("sched/helper-start/taken-back", (2, "threads"), median(taken_back), "ticks");
@@ -215,7 +215,7 @@ fn halted(number: usize) {
         cpu::relax();
     }
     let start_ns = tsc::now_ns();
-    while tsc::now_ns() - start_ns < SETTLE_NS {
+    while tsc::since_ns(start_ns) < SETTLE_NS {
         cpu::relax();
     }
 }
@@ -346,7 +346,7 @@ fn block_wake() -> Result<(), &'static str> {
     let before = memory();
     let start_ns = tsc::now_ns();
     let longest = play(TURNS)?;
-    let ns = tsc::now_ns() - start_ns;
+    let ns = tsc::since_ns(start_ns);
     sched::settle();
     let after = memory();
     let count = 2 * PAIRS as u64 * TURNS;

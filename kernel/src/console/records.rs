@@ -31,9 +31,10 @@ pub fn warning(what: fmt::Arguments<'_>) {
     emit(&Record::Warning { t_ns: tsc::now_ns(), what: clip(text.as_str(), TEXT_MAX_BYTES) });
 }
 
-/// The run is over. Tells first of what was lost: nothing comes after this record.
+/// The run is over. Tells first of what was lost: the console adds nothing after this record.
 pub fn end(status: Status, reason: &str) {
-    serial::flush();
+    serial::make_room_for_end();
     super::tell_lost();
     emit(&Record::End { t_ns: tsc::now_ns(), status, reason: clip(reason, TEXT_MAX_BYTES) });
+    serial::note_end();
 }

@@ -42,6 +42,8 @@ struct LogPort {
 /// The port for programs.
 struct RecordPort {
     wire: Wire,
+    /// The record that ends the run is queued: no notice comes after it.
+    has_end: bool,
 }
 
 static LOG_PORT: IrqLock<LogPort> = IrqLock::of(
@@ -49,7 +51,7 @@ static LOG_PORT: IrqLock<LogPort> = IrqLock::of(
     LogPort { wire: Wire::new(), line: Screen::new(), input: Ring::new(), is_read: false, overruns: 0 },
 );
 static RECORD_PORT: IrqLock<RecordPort> =
-    IrqLock::of(LockClass::SERIAL_PORT, RecordPort { wire: Wire::new() });
+    IrqLock::of(LockClass::SERIAL_PORT, RecordPort { wire: Wire::new(), has_end: false });
 
 /// There is a thread that sends what writers had to leave.
 static HAS_FLUSHER: AtomicBool = AtomicBool::new(false);
@@ -131,6 +133,9 @@ impl Port for RecordPort {
     }
 
     fn put_notice(&mut self, lost: u64) -> Option<u64> {
+        if self.has_end {
+            return None;
+        }
         let mut what = LineBuf::<64>::new();
         let _ = write!(what, "console: {lost} records lost");
         let t_ns = tsc::now_ns();
@@ -356,10 +361,25 @@ pub fn take_overruns() -> u64 {
     core::mem::take(&mut LOG_PORT.lock().overruns)
 }
 
-/// Sends all that waits, as far as the ports move.
-pub fn flush() {
+/// Gives both ports their time once more before the run ends. Records that a stuck port has not taken by then make room for
+/// the one that ends the run: a reader that comes back late finds how it ended.
+pub fn make_room_for_end() {
+    LOG_PORT.lock().wire.out.hope(tsc::now_ns());
     send_all(&LOG_PORT);
+    RECORD_PORT.lock().wire.out.hope(tsc::now_ns());
     send_all(&RECORD_PORT);
+    let port = &mut *RECORD_PORT.lock();
+    if port.wire.out.is_stuck() {
+        port.wire.discard(RecordPort::LINE_END);
+        // Told now, in the room that this made.
+        port.wire.out.hope(tsc::now_ns());
+        port.tell_lost();
+    }
+}
+
+/// The record that ends the run is queued.
+pub fn note_end() {
+    RECORD_PORT.lock().has_end = true;
 }
 
 /// Waits until both ports have sent all that waits, as long as they move, and each is given its time once more: the
@@ -377,7 +397,7 @@ pub fn drain() {
             let wire = port.wire();
             wire.out.is_stuck() || wire.uart.as_mut().is_none_or(|uart| uart.is_drained())
         };
-        while !is_drained() && tsc::now_ns() - start_ns < FIFO_NS {
+        while !is_drained() && tsc::since_ns(start_ns) < FIFO_NS {
             cpu::relax();
         }
     }

@@ -37,7 +37,11 @@ fn flush_forever() {
                 sched::park(None);
             }
             Some(0) => {}
-            Some(ns) => sched::park(Some(tsc::now_ns() + ns)),
+            Some(ns) => {
+                // A port that is stuck may stay so: the other one tells of it.
+                console::tell_lost();
+                sched::park(Some(tsc::now_ns() + ns));
+            }
         }
     }
 }

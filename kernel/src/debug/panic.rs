@@ -169,7 +169,7 @@ pub(super) fn take_over(verdict: Verdict, frame: Option<&TrapFrame>, what: fmt::
     }
     let start = tsc::now_ns();
     let all_stopped = || others().all(|other| other.stopped_rip.load(SeqCst) != 0);
-    while !all_stopped() && tsc::now_ns() - start < STOP_TIMEOUT_NS {
+    while !all_stopped() && tsc::since_ns(start) < STOP_TIMEOUT_NS {
         cpu::relax();
     }
     // SAFETY: the others are stopped or beyond reach, and this CPU never returns to what it was doing.
@@ -179,7 +179,13 @@ pub(super) fn take_over(verdict: Verdict, frame: Option<&TrapFrame>, what: fmt::
 /// This CPU failed while it reported: ends the machine by what is left of the means. Each time with fewer: one line and
 /// the record that ends the run; nothing but the verdict.
 fn fail_again(what: fmt::Arguments<'_>) -> ! {
-    if FAILURES.fetch_add(1, SeqCst) == 0 {
+    let failures = FAILURES.fetch_add(1, SeqCst);
+    if failures > 1 {
+        // Even the way off fails: not a third time.
+        exit::give_verdict(verdict());
+        cpu::halt_forever();
+    }
+    if failures == 0 {
         // SAFETY: as in `take_over`; the report is given up where it stands.
         unsafe { console::seize() };
         let mut reason = LineBuf::<TEXT_MAX_BYTES>::new();
@@ -237,7 +243,11 @@ fn end(reason: &str) {
     }
 }
 
-fn power_off() -> ! {
+fn verdict() -> Verdict {
     let is_watchdog = VERDICT.load(SeqCst) == Verdict::Watchdog.code();
-    exit::power_off(if is_watchdog { Verdict::Watchdog } else { Verdict::Panic })
+    if is_watchdog { Verdict::Watchdog } else { Verdict::Panic }
+}
+
+fn power_off() -> ! {
+    exit::power_off(verdict())
 }

@@ -71,7 +71,7 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
     let start_ns = tsc::now_ns();
     // An NMI wakes no thread: there is nothing to wait for but the time.
     while watch.looks.load(SeqCst) == 0 {
-        if tsc::now_ns() - start_ns > TRIAL_TIMEOUT_NS {
+        if tsc::since_ns(start_ns) > TRIAL_TIMEOUT_NS {
             watch.timer.disconnect();
             io_apics::mask(route.io_apic, pin);
             return Err("the timer's nmi does not come");

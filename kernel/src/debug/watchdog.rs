@@ -13,7 +13,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use ::trace::{Class, Event};
 use lockup::{Lockup, LockupDetector, ROUNDS, Sample};
@@ -60,6 +60,14 @@ pub fn start() {
     }
 }
 
+/// The machine is about to go off: its CPUs stop one by one, and no report is to follow the end of the run.
+pub fn stop() {
+    HAS_STOPPED.store(true, SeqCst);
+    self_watch::stop();
+}
+
+static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
+
 /// The threads that watch.
 static WATCHERS: [IrqLock<Option<Arc<Thread>>>; 2] = [const { IrqLock::new(None) }; 2];
 
@@ -93,6 +101,9 @@ impl Watcher {
     }
 
     fn look(self, watches: &mut [Watch]) {
+        if HAS_STOPPED.load(SeqCst) {
+            return;
+        }
         let place = self.place();
         if sched::current().allowed() != place {
             // It fails where the first CPU is the only one left: then nobody watches.

@@ -153,7 +153,8 @@ fn shrink(pool: &HugePool) {
     let mut by_free: Vec<(u64, usize)> =
         pool.count().nodes.iter().enumerate().map(|(node, count)| (count.pool_free, node)).collect();
     by_free.sort_unstable_by(|a, b| b.cmp(a));
-    while by_free.iter().map(|(_, node)| pool.shed(*node)).sum::<u64>() > 0 {}
+    let is_too_large = || pool.total() > pool.wanted() && pool.free() > 0;
+    while by_free.iter().map(|(_, node)| pool.shed(*node)).sum::<u64>() > 0 || is_too_large() {}
 }
 
 fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {

@@ -113,7 +113,8 @@ impl HugePool {
             self.total[node].fetch_sub(got, SeqCst);
             pages::free_bulk(&batch[..got as usize], self.size.order());
             given += got;
-            if got == 0 || got < claimed {
+            // A page may have been put back while it was claimed.
+            if claimed == 0 || got < claimed && self.free[node].len() == 0 {
                 break;
             }
         }
@@ -140,6 +141,16 @@ impl HugePool {
             pages::free(page, self.size.order());
         } else {
             self.free[node].push(page);
+            // A shrinking pool that found fewer free pages than it had claimed may have counted this one back meanwhile.
+            if self.account.shed(1) == 1 {
+                match self.free[node].pop() {
+                    Some(page) => {
+                        self.total[node].fetch_sub(1, SeqCst);
+                        pages::free(page, self.size.order());
+                    }
+                    None => self.account.add(1),
+                }
+            }
         }
     }
 

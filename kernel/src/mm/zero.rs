@@ -97,7 +97,7 @@ fn measure(sample: Pfn, extent_pages: u64, candidates: &Candidates) -> Rates {
     let round = |method| {
         let start = tsc::ticks();
         clear_sample(sample, method, extent_pages);
-        let ns = tsc::ticks_to_ns(tsc::ticks() - start).max(1);
+        let ns = tsc::ticks_to_ns(tsc::ticks().saturating_sub(start)).max(1);
         (u128::from(bytes) * 1_000_000_000 / u128::from(ns)) as u64
     };
     let mut rates = candidates.map(|method| method.map(round));

@@ -143,7 +143,7 @@ fn read_hpet(tables: &Tables<'_, FirmwareMemory<'_>>, map: &MemoryMap) -> Option
     const REGISTERS_BYTES: u64 = 0x400;
     const REGISTERS_ALIGN: u64 = 8;
     const MEMORY_SPACE: u8 = 0;
-    let table: &HpetTable = typed(optional(tables, *b"HPET")?)?;
+    let table: &HpetTable = typed(optional(tables, *b"HPET", NOT_USED)?)?;
     let (space, address) = (table.base_address.address_space, table.base_address.address);
     if space != MEMORY_SPACE || !may_be_at(address, REGISTERS_BYTES, REGISTERS_ALIGN, map) {
         warning(format_args!(
@@ -154,13 +154,19 @@ fn read_hpet(tables: &Tables<'_, FirmwareMemory<'_>>, map: &MemoryMap) -> Option
     Some(address)
 }
 
-/// The first sound table with this signature; a damaged one is warned of.
-fn optional<'a>(tables: &Tables<'a, FirmwareMemory<'a>>, signature: [u8; 4]) -> Option<&'a [u8]> {
+const NOT_USED: &str = "it is not used";
+
+/// The first sound table with this signature; a damaged one is warned of, with what is done `instead`.
+fn optional<'a>(
+    tables: &Tables<'a, FirmwareMemory<'a>>,
+    signature: [u8; 4],
+    instead: &str,
+) -> Option<&'a [u8]> {
     match tables.find_table(signature) {
         Ok(table) => Some(table),
         Err(Problem::Missing(_)) => None,
         Err(problem) => {
-            warning(format_args!("acpi: {problem}; it is not used"));
+            warning(format_args!("acpi: {problem}; {instead}"));
             None
         }
     }
@@ -169,20 +175,22 @@ fn optional<'a>(tables: &Tables<'a, FirmwareMemory<'a>>, signature: [u8; 4]) -> 
 /// Reads SRAT and SLIT. Without a sound SRAT the machine is one node; without a
 /// sound SLIT all nodes are equally far apart.
 fn read_nodes(tables: &Tables<'_, FirmwareMemory<'_>>, map: &MemoryMap, cpus: &CpuList) -> Nodes {
-    let damaged = |signature, error| {
+    const ONE_NODE: &str = "taking all memory for one node";
+    const EQUALLY_FAR: &str = "taking all nodes for equally far apart";
+    let damaged = |signature, error, instead| {
         let problem = Problem::Damaged { table: TableName::Signature(signature), error };
-        warning(format_args!("acpi: {problem}; it is not used"));
+        warning(format_args!("acpi: {problem}; {instead}"));
     };
-    let Some(srat) = optional(tables, *b"SRAT") else { return Nodes::single() };
+    let Some(srat) = optional(tables, *b"SRAT", ONE_NODE) else { return Nodes::single() };
     let srat = match Srat::parse(srat) {
         Ok(srat) => srat,
         Err(error) => {
-            damaged(*b"SRAT", error);
+            damaged(*b"SRAT", error, ONE_NODE);
             return Nodes::single();
         }
     };
-    let slit = optional(tables, *b"SLIT").map(Slit::parse);
-    let slit = slit.and_then(|slit| slit.map_err(|error| damaged(*b"SLIT", error)).ok());
+    let slit = optional(tables, *b"SLIT", EQUALLY_FAR).map(Slit::parse);
+    let slit = slit.and_then(|slit| slit.map_err(|error| damaged(*b"SLIT", error, EQUALLY_FAR)).ok());
     let (nodes, report) = Nodes::collect(srat, slit, map, cpus);
     if report.is_suspicious() {
         warning(format_args!("acpi: the SRAT is odd: {report}"));
@@ -197,7 +205,7 @@ fn read_fixed_hardware(
     tables: &Tables<'_, FirmwareMemory<'_>>,
     interrupts: &Interrupts,
 ) -> Option<(u16, bool)> {
-    let fadt = optional(tables, *b"FACP")?;
+    let fadt = optional(tables, *b"FACP", NOT_USED)?;
     let table_at = |address| read_table(memory, address, *b"DSDT").ok();
     fixed_hardware::read(fadt, interrupts, memory.map, table_at, || tables.all(*b"SSDT"))
 }

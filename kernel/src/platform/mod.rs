@@ -70,7 +70,7 @@ pub unsafe fn memory_map(boot_info: &BootInfo) -> &'static MemoryMap {
     let pvh::LoaderMap { unreadable, condensed } = pvh::loader_map();
     if unreadable > 0 {
         warning(format_args!(
-            "{unreadable} entries of the loader's memory map lie above 4 GiB; what they say is not known"
+            "{unreadable} entries of the loader's memory map cannot be read, above 4 GiB or too many; what they say is not known"
         ));
     }
     let report = map.fill(boot_info.memory_regions.iter().map(region), bits);

@@ -11,6 +11,7 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched::on_cpu;
+use super::settled::needs_mib;
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::{apic, cpu, machine_check, percpu, simd};
 use crate::mm::{pages, zero};
@@ -34,7 +35,10 @@ fn clear_in_a_crowd(method: ClearMethod) -> Result<(), String> {
     let start = |_| {
         let failure = failure.clone();
         sched::spawn("test/clear", move || {
-            let Some(block) = pages::alloc(ORDER) else { return };
+            let Some(block) = pages::alloc(ORDER) else {
+                failure.call_once(|| format!("no block of order {ORDER}"));
+                return;
+            };
             for _ in 0..ROUNDS {
                 // SAFETY: the block is this thread's (invariant 12), whole pages of it; only available methods come here.
                 let dirty = unsafe {
@@ -93,7 +97,9 @@ kernel_tests! { "arch":
     }
 
     fn clearing_by_vector_registers_survives_preemption_and_migration() {
+        needs_mib(16)?;
         let by_vectors = [ClearMethod::Sse2NonTemporal, ClearMethod::AvxNonTemporal];
+        crate::skip_if!(!by_vectors.iter().any(|method| method.is_available()), "vector registers are not used here");
         for method in by_vectors.into_iter().filter(|method| method.is_available()) {
             let result = clear_in_a_crowd(method);
             check!(result.is_ok(), "{result:?}");

@@ -198,10 +198,10 @@ pub fn check_rsdp(bytes: &[u8]) -> Result<RsdpInfo, TableError> {
     let (length, xsdt) = if revision < RSDP_V2_REVISION {
         (RSDP_V1_BYTES as u32, 0)
     } else {
+        // Whatever its length field says: firmware exists that leaves it at 20, or at 0, and ACPICA does not look at it.
         let v2 = fixed_part(bytes, RSDP_V2_BYTES)?;
-        let length = u32_at(v2, 20);
-        check_sum(sized_part(bytes, length, RSDP_V2_BYTES)?)?;
-        (length, u64::from_le_bytes(array_at(v2, 24)))
+        check_sum(v2)?;
+        (RSDP_V2_BYTES as u32, u64::from_le_bytes(array_at(v2, 24)))
     };
     let xsdt = (xsdt != 0).then_some(xsdt);
     if rsdt == 0 && xsdt.is_none() {

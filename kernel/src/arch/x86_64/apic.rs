@@ -42,7 +42,9 @@ const MSR_TSC_DEADLINE: u32 = 0x6e0;
 const TIMER_DIVIDE_BY_1: u32 = 0b1011;
 const ICR_PENDING: u32 = 1 << 12;
 
+const DELIVERY_MODE: u32 = 0b111 << 8;
 const DELIVER_FIXED: u32 = 0 << 8;
+const DELIVER_SMI: u32 = 0b010 << 8;
 const DELIVER_NMI: u32 = 0b100 << 8;
 const DELIVER_INIT: u32 = 0b101 << 8;
 const DELIVER_STARTUP: u32 = 0b110 << 8;
@@ -87,6 +89,9 @@ pub fn local() -> LocalApic {
     *LOCAL.get().expect("the local apic is used before it was found")
 }
 
+/// Looks at an interrupt command that is still pending before the next one is given all the same.
+const MOST_LOOKS: u32 = 1_000_000;
+
 /// No timer is set for less, where it is set to a time and not to a moment: it would fire before the code that sets it
 /// has returned. (QEMU that counts instructions stands still for ever at a timer of a few of them.)
 const SHORTEST_TIMER_NS: u64 = 1_000;
@@ -124,10 +129,13 @@ impl LocalApic {
         self.set_mode();
         // First: while the APIC is off by software, entries of the local vector table stay masked whatever is written.
         self.write(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | u32::from(VECTOR_SPURIOUS));
+        // Before the others: an entry with a vector that cannot be is an error, whether masked or not.
+        self.write(REG_LVT_ERROR, LVT_MASKED | u32::from(VECTOR_APIC_ERROR));
         self.write(REG_TASK_PRIORITY, 0);
         let highest_entry = self.read(REG_VERSION) >> 16 & 0xff;
         for (register, entry) in [(REG_LVT_COUNTERS, 4), (REG_LVT_THERMAL, 5), (REG_LVT_CMCI, 6)] {
-            if highest_entry >= entry {
+            // What the firmware handles in its own mode (heat, mostly) stays its own.
+            if highest_entry >= entry && self.read(register) & DELIVERY_MODE != DELIVER_SMI {
                 self.write(register, LVT_MASKED);
             }
         }
@@ -218,7 +226,11 @@ impl LocalApic {
             Self::XApic { .. } => {
                 // An interrupt between the halves could send its own and mix them up.
                 let _irq = IrqGuard::new();
-                while self.read(REG_ICR_LOW) & ICR_PENDING != 0 {
+                // An APIC takes a command within microseconds; one that does not must not hold a panic's report.
+                for _ in 0..MOST_LOOKS {
+                    if self.read(REG_ICR_LOW) & ICR_PENDING == 0 {
+                        break;
+                    }
                     cpu::relax();
                 }
                 self.write(REG_ICR_HIGH, destination_apic_id << 24);

@@ -81,7 +81,8 @@ impl Features {
         Self {
             nx: unless_disabled(Feature::NoExecute, bit(extended.d, 20)),
             pages_1g: unless_disabled(Feature::Pages1G, bit(extended.d, 26)),
-            x2apic: unless_disabled(Feature::X2Apic, bit(basic.c, 21)),
+            x2apic: bit(basic.c, 21)
+                && (!disabled.contains(Feature::X2Apic) || is_x2apic_locked(&structured)),
             tsc_deadline: unless_disabled(Feature::TscDeadline, bit(basic.c, 24)),
             tsc_adjust: unless_disabled(Feature::TscAdjust, bit(structured.b, 1)),
             avx: unless_disabled(Feature::Avx, bit(basic.c, 28) && xsave_holds_avx(&basic)),
@@ -110,10 +111,24 @@ fn xsave_holds_avx(basic: &Leaf) -> bool {
     bit(basic.c, XSAVE)
         && all.a & X87_SSE_AVX == X87_SSE_AVX
         && all.c >= LEGACY_BYTES + AVX_BYTES
-        // Every CPU with AVX has XSAVEOPT, at least. An emulator without it takes the bit for reserved, and hangs.
+        // Nearly every CPU with AVX has XSAVEOPT. An emulator without any of this takes OSXSAVE for reserved, and hangs.
         && extensions.a != 0
         && avx.a == AVX_BYTES
         && avx.b >= LEGACY_BYTES
+}
+
+/// Whether the CPU does not leave x2APIC mode any more, whatever is written.
+fn is_x2apic_locked(structured: &Leaf) -> bool {
+    const HAS_ARCH_CAPABILITIES: u32 = 29;
+    const MSR_ARCH_CAPABILITIES: u32 = 0x10a;
+    const HAS_XAPIC_DISABLE_STATUS: u64 = 1 << 21;
+    const MSR_XAPIC_DISABLE_STATUS: u32 = 0xbd;
+    // SAFETY: CPUID has the first register, which says that there is the second.
+    unsafe {
+        bit(structured.d, HAS_ARCH_CAPABILITIES)
+            && Msr::new(MSR_ARCH_CAPABILITIES).read() & HAS_XAPIC_DISABLE_STATUS != 0
+            && Msr::new(MSR_XAPIC_DISABLE_STATUS).read() & 1 != 0
+    }
 }
 
 /// Features that `cpu.disable` rules out.
@@ -179,21 +194,19 @@ pub fn init() {
     // 5. The page attribute table is written only where CPUID has it, with its value after reset, which gives the
     //    entries in use (write-back, uncached) the meaning that they have without it.
     unsafe {
-        Cr0::write(
-            Cr0Flags::PROTECTED_MODE_ENABLE
-                | Cr0Flags::MONITOR_COPROCESSOR
-                | Cr0Flags::EXTENSION_TYPE
-                | Cr0Flags::NUMERIC_ERROR
-                | Cr0Flags::WRITE_PROTECT
-                | Cr0Flags::PAGING,
-        );
-        Cr4::write(cr4);
-        Efer::update(|flags| {
-            flags.set(EferFlags::NO_EXECUTE_ENABLE, features.nx);
-            flags.remove(EferFlags::SYSTEM_CALL_EXTENSIONS);
-        });
+        let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
+            | Cr0Flags::MONITOR_COPROCESSOR
+            | Cr0Flags::EXTENSION_TYPE
+            | Cr0Flags::NUMERIC_ERROR
+            | Cr0Flags::WRITE_PROTECT
+            | Cr0Flags::PAGING;
+        Cr0::write_raw(cr0.bits());
+        Cr4::write_raw(cr4.bits());
+        let mut efer = EferFlags::LONG_MODE_ENABLE | EferFlags::LONG_MODE_ACTIVE;
+        efer.set(EferFlags::NO_EXECUTE_ENABLE, features.nx);
+        Efer::write_raw(efer.bits());
         if features.avx {
-            XCr0::write(XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX);
+            XCr0::write_raw((XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX).bits());
         }
         if features.pat && Msr::new(MSR_PAT).read() != PAT_AFTER_RESET {
             Msr::new(MSR_PAT).write(PAT_AFTER_RESET);

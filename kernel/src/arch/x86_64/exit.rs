@@ -70,14 +70,19 @@ pub fn install(ways: Ways) {
     }
 }
 
+/// Gives the verdict to the debug exit device, which ends the machine where there is one.
+pub fn give_verdict(verdict: Verdict) {
+    // SAFETY: port 0xf4 is the debug exit device of this project's machines; on PCs without it nothing decodes
+    // it (invariant 16).
+    unsafe { Port::new(DEBUG_EXIT_PORT).write(verdict.code()) };
+}
+
 /// Ends the machine with a verdict: through the debug exit device where there is one, else by ACPI, else by a reset.
 /// A machine that none of that ends stays on, and says so.
 pub fn power_off(verdict: Verdict) -> ! {
     x86_64::instructions::interrupts::disable();
     console::drain();
-    // SAFETY: port 0xf4 is the debug exit device of this project's machines; on PCs without it nothing decodes
-    // it (invariant 16).
-    unsafe { Port::new(DEBUG_EXIT_PORT).write(verdict.code()) };
+    give_verdict(verdict);
 
     let ways = WAYS.iter().rev().find_map(Once::get);
     let was_tried = ways.is_some_and(Ways::power_off);

@@ -19,6 +19,8 @@ const MSR_CONTROL: u32 = 0x17b;
 /// Of bank 0: control, status, address, miscellaneous; each further bank has the next four.
 const MSR_BANK_CONTROL: u32 = 0x400;
 const MSRS_PER_BANK: u32 = 4;
+/// Banks whose registers lie there at most.
+const MOST_BANKS: u32 = 32;
 
 /// In [`MSR_CAPABILITIES`].
 const BANK_COUNT_MASK: u64 = 0xff;
@@ -43,8 +45,8 @@ impl Banks {
             true => (read(MSR_CAPABILITIES) & BANK_COUNT_MASK) as u32,
             false => 0,
         };
-        // The MSRs of banks beyond are something else's.
-        Self { count: count.min(0x7f) }
+        // From 0x480 on the registers are something else's: banks beyond have other addresses, or none.
+        Self { count: count.min(MOST_BANKS) }
     }
 
     /// What the banks hold that tells of an error: number, status, address, miscellaneous.
@@ -135,10 +137,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Whether machine checks are on, and every bank reports, on the CPU that runs
-/// this.
+/// Whether machine checks are on, on the CPU that runs this, and banks report.
+/// A bank that is not implemented reads as zero.
 pub fn is_on() -> bool {
     let is_open = |bank| read(MSR_BANK_CONTROL + bank * MSRS_PER_BANK) != 0;
-    Cr4::read().contains(Cr4Flags::MACHINE_CHECK_EXCEPTION)
-        && (first_writable_bank()..Banks::of_this_cpu().count).all(is_open)
+    let mut banks = first_writable_bank()..Banks::of_this_cpu().count;
+    Cr4::read().contains(Cr4Flags::MACHINE_CHECK_EXCEPTION) && (banks.is_empty() || banks.any(is_open))
 }

@@ -185,6 +185,9 @@ fn e820_kind(number: u32) -> MemoryRegionKind {
     }
 }
 
+/// Entries that are read at most: a count beyond is no machine's.
+const MOST_ENTRIES: u64 = 1 << 16;
+
 /// Entries of the memory map, as the loader counts them.
 fn map_entries(info: StartInfo) -> u64 {
     // Version 0 of the start info ends before the memory map.
@@ -192,7 +195,7 @@ fn map_entries(info: StartInfo) -> u64 {
 }
 
 fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
-    (0..map_entries(info)).map_while(move |index| {
+    (0..map_entries(info).min(MOST_ENTRIES)).map_while(move |index| {
         let offset = index * size_of::<MemoryMapEntry>() as u64;
         let entry = read_physical::<MemoryMapEntry>(info.memory_map.checked_add(offset)?)?;
         // A length that overflows is clipped; the sanitiser judges the rest.

@@ -62,12 +62,13 @@ impl Hpet {
         // SAFETY: by the caller's promise these are HPET registers; setting bit 0 lets the counter run.
         unsafe {
             let period_fs = ((base + Self::CAPABILITIES) as *const u64).read_volatile() >> 32;
+            // The specification's most is 100 ns. No counter counts every 0.1 ns. Nothing is written to what is no HPET.
+            if !(100_000..=100_000_000).contains(&period_fs) {
+                return None;
+            }
             let configuration = (base + Self::CONFIGURATION) as *mut u64;
             configuration.write_volatile(configuration.read_volatile() | 1);
-            // The specification's most is 100 ns. No counter counts every 0.1 ns.
-            (100_000..=100_000_000)
-                .contains(&period_fs)
-                .then(|| Self { base, hz: 1_000_000_000_000_000 / period_fs })
+            Some(Self { base, hz: 1_000_000_000_000_000 / period_fs })
         }
     }
 }

@@ -187,6 +187,11 @@ pub fn refused_count() -> u16 {
     PAGE.get().map_or(0, |page| page.refused.load(SeqCst))
 }
 
+/// Whether the CPU has started, and runs threads or is about to.
+pub fn is_ready(cpu: &percpu::PerCpu) -> bool {
+    PAGE.get().is_some_and(|page| stage_of(page, cpu.id()) == Stage::Ready)
+}
+
 /// Whether the CPU was given up.
 pub fn is_abandoned(cpu: &percpu::PerCpu) -> bool {
     PAGE.get().is_some_and(|page| stage_of(page, cpu.id()) == Stage::Abandoned)

@@ -5,14 +5,14 @@
 //! register; else the boot CPU warns. A CPU that is offline for a while is not reset: its counter goes on, and is not
 //! measured again.
 
-use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use params::registry::FAULT_TSC_OFFSET;
 use timebase::offset::{Bounds, Exchange, Step, next_step};
 use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
 
-use super::percpu::PerCpu;
+use super::percpu::{MAX_CPUS, PerCpu};
 use super::{apic, cpu, trap, tsc};
 use crate::console::warning;
 
@@ -52,14 +52,27 @@ struct Reply {
 
 /// From the CPU whose turn it is.
 struct Request {
-    /// Differs from every other request's.
+    /// The CPU's number in the high half; differs from every other request's.
     number: AtomicU64,
-    /// What was found, and by which CPU.
+}
+
+/// What a CPU found of itself.
+struct Result {
     offset: AtomicI64,
     corrected: AtomicI64,
     round_trip: AtomicU64,
-    done: AtomicU32,
+    /// Set last.
+    is_done: AtomicBool,
 }
+
+static RESULTS: [Result; MAX_CPUS] = [const {
+    Result {
+        offset: AtomicI64::new(0),
+        corrected: AtomicI64::new(0),
+        round_trip: AtomicU64::new(0),
+        is_done: AtomicBool::new(false),
+    }
+}; MAX_CPUS];
 
 static REPLY: Line<Reply> = Line(Reply {
     turn: AtomicU32::new(0),
@@ -67,13 +80,7 @@ static REPLY: Line<Reply> = Line(Reply {
     ticks: AtomicU64::new(0),
     adjust: AtomicI64::new(0),
 });
-static REQUEST: Line<Request> = Line(Request {
-    number: AtomicU64::new(0),
-    offset: AtomicI64::new(0),
-    corrected: AtomicI64::new(0),
-    round_trip: AtomicU64::new(0),
-    done: AtomicU32::new(0),
-});
+static REQUEST: Line<Request> = Line(Request { number: AtomicU64::new(0) });
 
 /// This CPU's adjustment, if it has that register.
 fn adjust() -> Option<i64> {
@@ -86,7 +93,7 @@ fn set_adjust(value: i64) {
     unsafe { Msr::new(MSR_TSC_ADJUST).write(value as u64) };
 }
 
-/// What one CPU found of itself.
+/// The same, for good.
 struct Found {
     /// Ticks by which the boot CPU's counter is ahead for good.
     offset: i64,
@@ -105,19 +112,18 @@ pub fn join(this: &PerCpu) {
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
-    if let Some(found) = settle(number)
-        && REPLY.0.turn.load(SeqCst) == number
-    {
-        REQUEST.0.offset.store(found.offset, SeqCst);
-        REQUEST.0.corrected.store(found.corrected, SeqCst);
-        REQUEST.0.round_trip.store(found.round_trip, SeqCst);
-        REQUEST.0.done.store(number, SeqCst);
+    if let Some(found) = measure_and_adjust(number) {
+        let result = &RESULTS[this.id().index()];
+        result.offset.store(found.offset, SeqCst);
+        result.corrected.store(found.corrected, SeqCst);
+        result.round_trip.store(found.round_trip, SeqCst);
+        result.is_done.store(true, SeqCst);
     }
 }
 
-/// Measures and corrects until there is nothing more to do; `None` if the turn ended before. An adjustment that does not help
-/// is taken back.
-fn settle(number: u32) -> Option<Found> {
+/// Measures this CPU's TSC and adjusts it until it agrees with the boot CPU's; `None` if the turn ends before. An
+/// adjustment that does not help, or that was not checked, is taken back.
+fn measure_and_adjust(number: u32) -> Option<Found> {
     let other_adjust = adjust().map(|_| REPLY.0.adjust.load(SeqCst));
     let shift = inject_fault(number);
     let found_adjust = adjust();
@@ -128,7 +134,11 @@ fn settle(number: u32) -> Option<Found> {
         set_adjust(value);
         own_adjust = Some(value);
         adjustments += 1;
-        bounds = measure(number, &mut requests, shift)?;
+        let Some(checked) = measure(number, &mut requests, shift) else {
+            found_adjust.inspect(|value| set_adjust(*value));
+            return None;
+        };
+        bounds = checked;
     }
     let is_settled = bounds.certain() == 0;
     if let Some(value) = found_adjust.filter(|_| !is_settled) {
@@ -164,6 +174,9 @@ fn measure(number: u32, requests: &mut u64, shift: i64) -> Option<Bounds> {
     for _ in 0..EXCHANGES {
         if best.is_some() && tsc::ticks_to_ns(tsc::ticks().wrapping_sub(start)) > ENOUGH_NS {
             break;
+        }
+        if REPLY.0.turn.load(SeqCst) != number {
+            return best;
         }
         *requests += 1;
         let before = tsc::ticks_in_order();
@@ -208,18 +221,20 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
 /// Answers requests until CPU `number` is done or its time is up.
 fn serve(number: u32, limit_ns: u64) -> Option<Found> {
     let start_ns = tsc::now_ns();
+    let result = &RESULTS[number as usize];
     let mut answered = REPLY.0.request.load(SeqCst);
     for _ in 0..MOST_LOOKS {
         let request = REQUEST.0.number.load(SeqCst);
-        if request != answered {
+        // A CPU that is past its turn may ask once more.
+        if request != answered && request >> 32 == u64::from(number) {
             REPLY.0.ticks.store(tsc::ticks_in_order(), SeqCst);
             REPLY.0.request.store(request, SeqCst);
             answered = request;
-        } else if REQUEST.0.done.load(SeqCst) == number {
+        } else if result.is_done.load(SeqCst) {
             return Some(Found {
-                offset: REQUEST.0.offset.load(SeqCst),
-                corrected: REQUEST.0.corrected.load(SeqCst),
-                round_trip: REQUEST.0.round_trip.load(SeqCst),
+                offset: result.offset.load(SeqCst),
+                corrected: result.corrected.load(SeqCst),
+                round_trip: result.round_trip.load(SeqCst),
             });
         } else if tsc::since_ns(start_ns) > limit_ns {
             return None;
