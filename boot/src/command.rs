@@ -1,6 +1,6 @@
 //! What each command does.
 
-use crate::cli::{Cli, Command, Options};
+use crate::cli::{AccelChoice, Cli, Command, Options};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
 use crate::kernel::{self, Profile};
@@ -169,7 +169,7 @@ fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine,
             "--threads {threads} asks for more threads than the {cpus} CPUs that --smp defaults to here"
         )));
     }
-    let accel = qemu::choose(options.accel, &qemu, options.cpu.as_deref())?;
+    let accel = qemu::choose(accel_choice(options)?, &qemu, options.cpu.as_deref())?;
     Ok(Machine {
         qemu,
         kernel,
@@ -183,6 +183,18 @@ fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine,
         exit_device: true,
         extra: options.qemu_args.clone(),
     })
+}
+
+/// What the user's choice of an accelerator comes to: only the translator counts instructions.
+fn accel_choice(options: &Options) -> Result<AccelChoice, Failure> {
+    let counts = options.qemu_args.iter().any(|argument| argument == "-icount");
+    match options.accel {
+        AccelChoice::Kvm if counts => {
+            Err(Failure::usage("--accel kvm cannot count instructions; -icount needs --accel tcg"))
+        }
+        AccelChoice::Auto if counts => Ok(AccelChoice::Tcg),
+        choice => Ok(choice),
+    }
 }
 
 /// The kernel's command line: what options stand for first, so that `--append` can override it.
@@ -241,7 +253,7 @@ fn boot(
 
 fn announce(machine: &Machine, options: &Options) {
     eprintln!("$ {}", machine.shell_line());
-    if machine.accel == Accel::Tcg && options.accel == crate::cli::AccelChoice::Auto {
+    if machine.accel == Accel::Tcg && options.accel == AccelChoice::Auto {
         eprintln!("KVM does not run a guest here; QEMU translates the guest's code");
     }
     if options.gdb {

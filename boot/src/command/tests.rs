@@ -70,3 +70,16 @@ fn what_a_command_runs_wins_over_what_is_appended() {
     assert_eq!(command_line(&options), "run=none huge.2m=4 run=shell");
     assert_eq!(command_line(&and_run(&super::tests::options(&[]), "shell")), "run=shell");
 }
+
+#[test]
+fn only_the_translator_counts_instructions() {
+    let choice = |words: &[&str]| {
+        let words = ["ktask"].iter().chain(words).copied();
+        accel_choice(&crate::cli::parse(words).unwrap().options)
+    };
+    let counted = ["--qemu-arg", "-icount", "--qemu-arg", "shift=0"];
+    assert_eq!(choice(&counted).unwrap(), AccelChoice::Tcg);
+    assert_eq!(choice(&[]).unwrap(), AccelChoice::Auto);
+    let refused = choice(&[["--accel", "kvm"].as_slice(), &counted].concat()).unwrap_err();
+    assert!(refused.message.contains("--accel tcg"), "{}", refused.message);
+}

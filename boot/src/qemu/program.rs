@@ -73,6 +73,8 @@ pub fn inspect(system: &impl System, path: &Path) -> Result<Program, String> {
     if !system.is_file(path) {
         return Err(format!("no such file; name the program {NAME} itself"));
     }
+    // A name without a slash would be looked for elsewhere when it is started.
+    let path = &std::path::absolute(path).map_err(|error| format!("has no absolute path: {error}"))?;
     let answer =
         system.capture(path, &["--version"]).map_err(|error| format!("cannot be started: {error}"))?;
     if !answer.success {

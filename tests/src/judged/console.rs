@@ -11,7 +11,7 @@ use protocol::record::{Record, Status, parse_line};
 use protocol::shell::PROMPT;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -43,6 +43,26 @@ struct Wired {
     _directory: tempfile::TempDir,
 }
 
+/// Waits for QEMU to open one of its channels.
+fn accept(listener: &UnixListener, qemu: &mut Child) -> Result<UnixStream, String> {
+    let cannot = |error: std::io::Error| format!("QEMU's channel: {error}");
+    listener.set_nonblocking(true).map_err(cannot)?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).map_err(cannot)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(cannot(error)),
+        }
+        if let Some(status) = qemu.try_wait().map_err(cannot)? {
+            return Err(format!("QEMU ended with {status} before it opened its channels"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 impl Wired {
     fn start(lab: &Lab, shape: &Shape, command_line: &str) -> Result<Self, Failed> {
         let machine = lab.machine(shape, command_line)?;
@@ -58,10 +78,18 @@ impl Wired {
                 .find(|name| argument.contains(&format!(",id={name}")))
                 .map_or(argument.clone(), |name| format!("socket,id={name},path={}", path(name).display()))
         });
-        let qemu = Command::new(&machine.qemu.path).args(arguments).stdin(Stdio::null()).spawn()?;
+        let mut qemu = Command::new(&machine.qemu.path).args(arguments).stdin(Stdio::null()).spawn()?;
         let mut streams = Vec::new();
         for listener in listeners {
-            streams.push(listener.accept()?.0);
+            match accept(&listener, &mut qemu) {
+                Ok(stream) => streams.push(stream),
+                Err(why) => {
+                    // Both fail only if it has ended already.
+                    let _ = qemu.kill();
+                    let _ = qemu.wait();
+                    return Err(why.into());
+                }
+            }
         }
         let [log, records, control] = streams.try_into().map_err(|_| "three were accepted")?;
         Ok(Self { qemu, log, records, control, _directory: directory })
