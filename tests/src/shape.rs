@@ -116,10 +116,9 @@ pub const ALL: [Shape; 12] = [
 ];
 
 /// The shapes that every in-kernel test runs on with a second QEMU, whose translator has x2APIC.
-pub const SECOND: [Shape; 4] = [
+pub const SECOND: [Shape; 3] = [
     Shape { name: "qemu2_smp1", ..SMP1 },
     Shape { name: "qemu2_smp2", cpu_model: Some("max"), ..SMP2 },
-    Shape { name: "qemu2_smp4", ..SMP4 },
     Shape { name: "qemu2_smp8", cpus: 8, ..SMP2 },
 ];
 

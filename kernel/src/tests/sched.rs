@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::CpuMask;
 
-use super::settled::Patience;
+use super::settled::{Patience, needs_mib};
 use crate::arch::irq::IrqLock;
 use crate::arch::{percpu, tsc};
 use crate::sched::wait::{Completion, WaitQueue};
@@ -31,6 +31,8 @@ fn online() -> Vec<usize> {
 
 kernel_tests! { "sched":
     fn threads_run_and_are_joined() {
+        // As many stacks at once, if none has ended before the last begins.
+        needs_mib(16)?;
         let sum = Arc::new(AtomicU64::new(0));
         let threads: Vec<_> = (0..64u64)
             .map(|number| {

@@ -467,6 +467,7 @@ fn run(stressors: &'static [(&'static str, Stressor)]) -> TestResult {
 
 kernel_tests! { "stress":
     fn one_kind_after_another() {
+        needs_mib(32)?;
         for index in 0..ALL.len() {
             run(&ALL[index..=index])?;
         }

@@ -19,14 +19,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("cpu_without_xsave::boot::passes", |lab| boots(lab, "max,-xsave")),
     ("cpu_without_long_mode::boot::names_what_is_missing", |lab| lacks(lab, "max,-lm", "long mode")),
     ("cpu_without_sse2::boot::names_what_is_missing", |lab| lacks(lab, "max,-sse2", "sse2")),
-    ("memory_8m::tests::hold_or_skip", |lab| little_memory(lab, 8, "test")),
+    ("memory_8m::tests::hold_or_skip", |lab| little_memory(lab, 8, OF_MEMORY)),
     ("memory_12m::tests::hold_or_skip", |lab| little_memory(lab, 12, OF_MEMORY)),
     ("memory_16m::tests::hold_or_skip", |lab| little_memory(lab, 16, OF_MEMORY)),
     ("memory_20m::tests::hold_or_skip", |lab| little_memory(lab, 20, OF_MEMORY)),
 ];
 
 /// The tests that want memory.
-const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,page_cache::";
+const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,page_cache::,stress::,trace::,sched::threads";
 
 /// More threads than 128 take another way through the framework, with more of it on the caller's stack.
 fn timing_129(lab: &Lab) -> Result<(), Failed> {

@@ -96,7 +96,7 @@ fn no_way_off(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn stays_on(lab: &Lab) -> Result<(), Failed> {
-    let limits = Limits { total: Some(Duration::from_secs(60)), silence: Some(Duration::from_secs(10)) };
+    let limits = Limits { total: Some(Duration::from_secs(60)), silence: Some(Duration::from_secs(6)) };
     let evidence =
         lab.boot_within(&Shape { extra: &NO_WAY_OFF, ..SMP1 }, "run=none power.reset=off", limits)?;
     let Ending::Hang(hang) = &evidence.run.ending else {
