@@ -28,6 +28,9 @@ const ROUNDS: u32 = 3;
 /// no second one.
 const HOPELESS: u64 = 2;
 
+/// A method that is so many times slower than another on long extents is not tried on shorter ones.
+const FAR_TOO_SLOW: u64 = 4;
+
 /// `rep stosq` until measured: every CPU has it and none is very slow at it.
 static CHOSEN: [AtomicU8; EXTENT_CLASSES] =
     [const { AtomicU8::new(ClearMethod::Stosq as u8) }; EXTENT_CLASSES];
@@ -80,7 +83,16 @@ pub fn calibrate() {
         let method = ClearMethod::ALL[index];
         (method.is_available() && wanted.is_none_or(|wanted| wanted == index)).then_some(method)
     });
-    let rates = EXTENT_PAGES.map(|extent_pages| measure(sample, extent_pages, &candidates));
+    // Long extents first: what is slow by far there is not tried on short ones.
+    let mut rates = [[None; ClearMethod::ALL.len()]; EXTENT_CLASSES];
+    let mut candidates: Candidates = candidates;
+    for (rates, extent_pages) in rates.iter_mut().zip(EXTENT_PAGES).rev() {
+        *rates = measure(sample, extent_pages, &candidates);
+        let best = rates.iter().flatten().copied().max().unwrap_or(0);
+        for (candidate, rate) in candidates.iter_mut().zip(rates.iter()) {
+            *candidate = candidate.filter(|_| rate.is_some_and(|rate| rate > best / FAR_TOO_SLOW));
+        }
+    }
     pages::free(sample, order);
 
     for ((rates, chosen), extent_pages) in rates.iter().zip(&CHOSEN).zip(EXTENT_PAGES) {

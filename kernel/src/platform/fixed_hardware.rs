@@ -65,8 +65,8 @@ pub(super) fn read<'a, S: Iterator<Item = &'a [u8]>>(
     }
     // The first address that leads to a sound table: the other one may be of another age.
     let dsdt = fadt.dsdt.iter().flatten().filter_map(|address| table_at(*address));
-    let dsdt = dsdt.filter(|bytes| firmware::acpi::check_sdt(bytes, Some(*b"DSDT")).is_ok()).take(1);
-    let blocks = || dsdt.clone().chain(ssdts());
+    let dsdt = dsdt.filter(|bytes| firmware::acpi::check_sdt(bytes, Some(*b"DSDT")).is_ok()).next();
+    let blocks = || dsdt.into_iter().chain(ssdts());
     let sleep_types = fadt::sleep_types(blocks());
     if sleep_types.is_none() {
         log::debug!("acpi: neither DSDT nor SSDTs tell how the machine is powered off");

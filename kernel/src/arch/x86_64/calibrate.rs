@@ -128,7 +128,7 @@ fn kvm_clock_hz() -> Option<u64> {
 }
 
 /// How long a window is. Three are needed where nothing goes wrong.
-const WINDOW_NS: u64 = 1_300_000;
+const WINDOW_NS: u64 = 1_000_000;
 /// Windows in which the reference may stand still: a machine that is stopped looks like that.
 const MOST_STILL_WINDOWS: usize = 2;
 /// Times that a reference is read in a window at most: a second on a slow bus. For a TSC that stands still, too.
