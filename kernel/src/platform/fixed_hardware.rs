@@ -64,8 +64,8 @@ pub(super) fn read<'a, S: Iterator<Item = &'a [u8]>>(
         warning(format_args!("acpi: fields of the FADT make no sense and are not used: {refused}"));
     }
     // The first address that leads to a sound table: the other one may be of another age.
-    let dsdt = fadt.dsdt.iter().flatten().filter_map(|address| table_at(*address));
-    let dsdt = dsdt.filter(|bytes| firmware::acpi::check_sdt(bytes, Some(*b"DSDT")).is_ok()).next();
+    let mut dsdts = fadt.dsdt.iter().flatten().filter_map(|address| table_at(*address));
+    let dsdt = dsdts.find(|bytes| firmware::acpi::check_sdt(bytes, Some(*b"DSDT")).is_ok());
     let blocks = || dsdt.into_iter().chain(ssdts());
     let sleep_types = fadt::sleep_types(blocks());
     if sleep_types.is_none() {
