@@ -82,6 +82,8 @@ fn asked() -> (Vec<ZoneStats>, Vec<CacheStats>) {
 kernel_tests! { "mm":
     /// Of all the kernel's variables only the CPU's own cache is written.
     fn a_page_from_the_cache_touches_no_shared_variable() {
+        // The list of pages that it takes is more than a MiB.
+        needs_mib(32)?;
         skip_if!(cfg!(debug_assertions), "debug builds keep account of each page and each lock");
         let cpu = percpu::this_cpu().id().index();
         let found = Arc::new(spin::Once::new());

@@ -68,7 +68,7 @@ kernel_tests! { "trace":
     fn rings_are_read_while_they_are_written() {
         skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
         // A ring for each CPU of as many events as it is to keep.
-        needs_mib(16)?;
+        needs_mib(24)?;
         static DONE: AtomicBool = AtomicBool::new(false);
         DONE.store(false, SeqCst);
         check!(trace::start() == Ok(()));
