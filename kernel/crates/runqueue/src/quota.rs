@@ -153,7 +153,10 @@ impl Budget {
     pub fn settle(&mut self, piece: Piece, now_ns: u64) {
         self.enter_period(now_ns);
         self.sharing -= 1;
-        let ran_ns = now_ns.saturating_sub(piece.taken_at_ns);
+        // A timer ends each run about when its piece ends. One that seems to go on for a period more was none: the machine
+        // was stopped meanwhile, and nothing ran.
+        let most_ns = piece.len_ns.saturating_add(self.quota.period_ns);
+        let ran_ns = now_ns.saturating_sub(piece.taken_at_ns).min(most_ns);
         let is_of_this_period = piece.taken_at_ns / self.quota.period_ns == self.period;
         // What is left of a piece of a period that is over cannot be given back to this one.
         let paid_ns = if is_of_this_period { piece.len_ns } else { piece.len_ns.min(ran_ns) };

@@ -146,3 +146,14 @@ proptest! {
         prop_assert!(ran_ns <= granted_ns + late_ns, "{ran_ns} of {granted_ns}, {late_ns} late");
     }
 }
+
+/// A machine that is stopped for a minute while a thread of the group runs: the group owes no minute for that.
+#[test]
+fn time_for_which_the_machine_was_stopped_is_not_used() {
+    const MINUTE: u64 = 60_000 * MS;
+    let mut budget = Budget::new(Quota::new(2 * MS, 10 * MS).unwrap());
+    let piece = budget.take(0);
+    budget.settle(piece, MINUTE);
+    // A period at most is owed: five of them pay for it.
+    assert!(budget.left_ns(MINUTE + 60 * MS) > 0, "{budget:?}");
+}
