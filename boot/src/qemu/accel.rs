@@ -53,7 +53,7 @@ impl Accel {
 /// having.
 const AUTO_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who asks for KVM gets it, however slow: where it interprets, the firmware alone takes seconds.
+/// A user that asks for KVM gets it, however slow: where it interprets, the firmware alone takes seconds.
 const WISH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the user's choice comes to on this machine.
