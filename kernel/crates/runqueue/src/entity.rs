@@ -13,6 +13,10 @@ pub const SLICE_NS: u64 = 1 << 22;
 const JITTER_NS: u64 = SLICE_NS / 16;
 /// The shortest turn that is worth a switch.
 pub const SHORTEST_TURN_NS: u64 = 1 << 14;
+/// The longest run that is charged in full. A timer ends every turn for which others wait after a slice; a run that seems to
+/// last many slices was interrupted by the host, which stopped the machine or gave its CPU to somebody else. Charged in
+/// full, a minute of that would keep the thread from running for as long.
+pub const LONGEST_RUN_NS: u64 = 16 * SLICE_NS;
 /// How far ahead of the floor a new thread starts: who starts threads all the time gains less by it than who runs on.
 const NEWCOMER_DEBIT_NS: u64 = SLICE_NS / 2;
 
@@ -162,9 +166,10 @@ impl Entity {
         self.clock_weight.load(Relaxed)
     }
 
-    /// Advances the clock by `ran_ns` of real time; returns where it is then.
+    /// Advances the clock by `ran_ns` of real time, at most [`LONGEST_RUN_NS`]; returns where it is then.
     #[inline(always)]
     pub(crate) fn advance(&self, ran_ns: u64) -> u64 {
+        let ran_ns = ran_ns.min(LONGEST_RUN_NS);
         let weight = self.clock_weight();
         let is_unit = weight == Weight::UNIT.get();
         let virtual_ns = if is_unit { ran_ns } else { Weight::clamped(weight).virtual_ns(ran_ns) };

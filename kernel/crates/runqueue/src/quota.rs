@@ -23,6 +23,10 @@ const LEAST_QUOTA_NS: u64 = LEAST_PIECE_NS;
 /// The shortest time for which a CPU runs a group's threads before it looks at the quota again, while there is some left.
 pub const LEAST_PIECE_NS: u64 = 100_000;
 
+/// The longest piece of help that is charged in full, where a period is shorter: helpers pay after every chunk of a job, and
+/// a chunk that seems to take longer was interrupted by the host, which stopped the machine.
+pub const LONGEST_HELP_NS: u64 = 1_000_000_000;
+
 /// How much CPU time a group may use: so much in every period, over all CPUs together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
@@ -174,10 +178,11 @@ impl Budget {
         if self.taken_ns > 0 { next_period_ns.min(now_ns.saturating_add(SLICE_NS)) } else { next_period_ns }
     }
 
-    /// `ns` of CPU time were used for the group by others.
+    /// `ns` of CPU time were used for the group by others, at most [`LONGEST_HELP_NS`] or a period of which are charged.
     pub fn charge(&mut self, ns: u64, now_ns: u64) {
         self.enter_period(now_ns);
-        self.used_ns = self.used_ns.saturating_add(ns);
+        let most_ns = LONGEST_HELP_NS.max(self.quota.period_ns);
+        self.used_ns = self.used_ns.saturating_add(ns.min(most_ns));
     }
 
     /// What may still be taken in this period.

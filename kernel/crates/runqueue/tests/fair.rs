@@ -3,7 +3,9 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use runqueue::{Class, Entities, Entity, FairQueue, Nice, Reason, SHORTEST_TURN_NS, SLICE_NS, Tid, Weight};
+use runqueue::{
+    Class, Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, Reason, SHORTEST_TURN_NS, SLICE_NS, Tid, Weight,
+};
 
 struct Threads(Vec<Entity>);
 
@@ -111,6 +113,26 @@ fn of_idle_class() -> Entity {
     let entity = Entity::new();
     entity.set_idle_class();
     entity
+}
+
+#[test]
+fn a_stopped_machine_keeps_no_thread_from_running() {
+    let mut cpu = Cpu::new((0..2).map(|_| Entity::new()).collect());
+    cpu.arrive(0);
+    cpu.arrive(1);
+    for _ in 0..10 {
+        cpu.run(SLICE_NS);
+    }
+    let stopped = cpu.running.unwrap().index();
+    // The host stops the machine for a minute while one of the threads runs.
+    cpu.run(60_000_000_000);
+    let mut turns = 0;
+    while cpu.running.unwrap().index() != stopped {
+        cpu.run(SLICE_NS);
+        turns += 1;
+        assert!(turns <= LONGEST_RUN_NS / SLICE_NS, "the other thread ran alone for {turns} slices");
+    }
+    assert!(turns > 10, "{turns} slices are not what a long run costs");
 }
 
 #[test]

@@ -156,4 +156,8 @@ fn time_for_which_the_machine_was_stopped_is_not_used() {
     budget.settle(piece, MINUTE);
     // A period at most is owed: five of them pay for it.
     assert!(budget.left_ns(MINUTE + 60 * MS) > 0, "{budget:?}");
+    // A helper that was stopped is charged for a second: 2 ms in each of 500 periods.
+    budget.charge(MINUTE, 2 * MINUTE);
+    assert_eq!(budget.left_ns(2 * MINUTE + 499 * 10 * MS), 0);
+    assert_eq!(budget.left_ns(2 * MINUTE + 500 * 10 * MS), 2 * MS);
 }
