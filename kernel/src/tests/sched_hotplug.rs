@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 
 use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
@@ -128,28 +128,27 @@ kernel_tests! { "sched":
     /// A job that runs when a CPU leaves still does every unit once.
     fn a_job_survives_cpus_that_go() {
         skip_if!(cpus().len() < 2, "needs two cpus");
-        let done = Arc::new(AtomicBool::new(false));
-        let told = done.clone();
+        const CHANGES: u64 = 20;
+        let changes = Arc::new(AtomicU64::new(0));
+        let made = changes.clone();
         let caller = Spawn::new("test/caller").start(move || {
-            for _ in 0..20 {
+            while made.load(SeqCst) < CHANGES {
                 let seen: Vec<AtomicU8> = (0..2000).map(|_| AtomicU8::new(0)).collect();
                 let job = Job::new(Items::new(0)..Items::new(2000)).min_chunk(Items::new(5));
                 let _ = job.run(&Kernel, |chunk| {
                     for unit in chunk.indices() {
                         seen[unit as usize].fetch_add(1, SeqCst);
-                        (0..500).for_each(|_| core::hint::spin_loop());
+                        (0..100).for_each(|_| core::hint::spin_loop());
                     }
                     Ok::<(), ()>(())
                 });
                 assert!(seen.iter().all(|count| count.load(SeqCst) == 1), "a unit was not done once");
             }
-            told.store(true, SeqCst);
         });
         let caller = caller.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        let mut changes = 0;
-        while !done.load(SeqCst) || changes == 0 {
+        while changes.load(SeqCst) < CHANGES {
             last_goes_and_comes_back(|_| Ok(()))?;
-            changes += 1;
+            changes.fetch_add(1, SeqCst);
         }
         caller.join();
     }
@@ -242,7 +241,7 @@ fn job_over_nodes(units: u64) -> u64 {
     let result = job.run(&Kernel, |chunk| {
         for unit in chunk.indices() {
             seen[unit as usize].fetch_add(1, SeqCst);
-            (0..300).for_each(|_| core::hint::spin_loop());
+            (0..100).for_each(|_| core::hint::spin_loop());
         }
         Ok::<(), ()>(())
     });
