@@ -20,8 +20,11 @@ use crate::console::{records, warning};
 /// what is longer than caches are near.
 const EXTENT_PAGES: [u64; 3] = [1, 16, 128];
 const EXTENT_CLASSES: usize = EXTENT_PAGES.len();
-/// Memory that each method clears in a round of the measurement, by extents.
+/// Memory to measure on: the longest extent.
 const SAMPLE_PAGES: u64 = EXTENT_PAGES[EXTENT_CLASSES - 1];
+/// Memory that each method clears in a round on shorter extents: the clock is read to far less than one percent of that
+/// time.
+const SHORT_SAMPLE_PAGES: u64 = 32;
 /// Timed rounds of each method; the fastest counts.
 const ROUNDS: u32 = 3;
 /// A method that is so many times slower than another in its first round gets
@@ -77,7 +80,7 @@ pub fn calibrate() {
         return;
     };
     // The host may back memory at its first touch: not on our time.
-    clear_sample(sample, method(SAMPLE_PAGES), SAMPLE_PAGES);
+    clear_extents(sample, 1, method(SAMPLE_PAGES), SAMPLE_PAGES);
     let wanted = wanted_by_parameter();
     let candidates = core::array::from_fn(|index| {
         let method = ClearMethod::ALL[index];
@@ -104,11 +107,13 @@ pub fn calibrate() {
 }
 
 /// The rates of `candidates` on extents of `extent_pages`.
+#[inline(never)]
 fn measure(sample: Pfn, extent_pages: u64, candidates: &Candidates) -> Rates {
-    let bytes = SAMPLE_PAGES * PAGE_SIZE;
+    let extents = SHORT_SAMPLE_PAGES.div_ceil(extent_pages);
+    let bytes = extents * extent_pages * PAGE_SIZE;
     let round = |method| {
         let start = tsc::ticks();
-        clear_sample(sample, method, extent_pages);
+        clear_extents(sample, extents, method, extent_pages);
         let ns = tsc::ticks_to_ns(tsc::ticks().saturating_sub(start)).max(1);
         (u128::from(bytes) * 1_000_000_000 / u128::from(ns)) as u64
     };
@@ -122,13 +127,14 @@ fn measure(sample: Pfn, extent_pages: u64, candidates: &Candidates) -> Rates {
     rates
 }
 
-/// Clears the sample, extent by extent.
-fn clear_sample(sample: Pfn, method: ClearMethod, extent_pages: u64) {
-    for page in (0..SAMPLE_PAGES).step_by(extent_pages as usize) {
-        let bytes = (extent_pages * PAGE_SIZE) as usize;
+/// Clears the first `extents` of `extent_pages` of the sample, which has as many.
+#[inline(never)]
+fn clear_extents(sample: Pfn, extents: u64, method: ClearMethod, extent_pages: u64) {
+    let bytes = (extent_pages * PAGE_SIZE) as usize;
+    for index in 0..extents {
         // SAFETY: the sample was allocated by `calibrate` (invariant 12), is in the physical map (invariant 11) and
-        // page-aligned; extents divide it; only available methods come here.
-        unsafe { clear::clear(method, pages::virt(sample + page), bytes) }
+        // page-aligned; all extents lie in it; only available methods come here.
+        unsafe { clear::clear(method, pages::virt(sample + index * extent_pages), bytes) }
     }
 }
 

@@ -23,7 +23,22 @@ pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u
 
     let choice = choose(&told.tsc, tsc::ASSUMED_HZ);
     tsc::set_rate(choice.hz, choice.source);
-    log::info!("tsc {} ({}), {} timer", Mhz(choice.hz), tsc::clock_source(), apic::timer_kind());
+    let source = tsc::clock_source();
+    let apic_timer_hz = if has_apic_timer {
+        // What the TSC is known by is good enough for the timer, too.
+        if rates.is_none() && choice.source != Source::Guess {
+            rates = Some(calibrate::measure(&mut Tsc { hz: choice.hz, source: choice.source }, true));
+        }
+        rates.and_then(|rates| rates.apic_timer_hz).or(told.apic_timer_hz)
+    } else {
+        None
+    };
+    if let Some(hz) = apic_timer_hz {
+        tsc::set_apic_timer_hz(hz);
+        log::info!("tsc {} ({source}), local apic timer {}, {}", Mhz(choice.hz), Mhz(hz), apic::timer_kind());
+    } else {
+        log::info!("tsc {} ({source}), local apic timer {}", Mhz(choice.hz), apic::timer_kind());
+    }
     if !tsc::is_invariant() {
         log::debug!("tsc: not said to be invariant; right while nothing changes the cpus' frequency");
     }
@@ -43,23 +58,9 @@ pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u
         _ => {}
     }
 
-    if has_apic_timer {
-        // What the TSC is known by is good enough for the timer, too.
-        if rates.is_none() && choice.source != Source::Guess {
-            rates = Some(calibrate::measure(&mut Tsc { hz: choice.hz, source: choice.source }, true));
-        }
-        let measured_hz = rates.and_then(|rates| rates.apic_timer_hz);
-        match measured_hz.or(told.apic_timer_hz) {
-            Some(hz) => {
-                tsc::set_apic_timer_hz(hz);
-                log::info!("local apic timer {}", Mhz(hz));
-            }
-            // One warning of a kind: the same timers are missing.
-            None if choice.source == Source::Guess => {}
-            None => {
-                warning(format_args!("the local apic's timer does not count; sleep and slices are guesses"))
-            }
-        }
+    // One warning of a kind: where the clock is a guess, the same timers are missing.
+    if has_apic_timer && apic_timer_hz.is_none() && choice.source != Source::Guess {
+        warning(format_args!("the local apic's timer does not count; sleep and slices are guesses"));
     }
 }
 
