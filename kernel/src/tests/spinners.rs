@@ -29,21 +29,26 @@ pub const MOST_STOLEN_PERCENT: u64 = 2;
 
 /// Notices when the host takes the CPU of a thread that looks again and again.
 pub struct Watch {
-    looked_ns: u64,
+    /// The time before `used_ns` was read.
+    before_ns: u64,
     used_ns: u64,
+    /// The time after `used_ns` was read.
+    after_ns: u64,
 }
 
 impl Watch {
     /// Of the calling thread.
     pub fn start() -> Self {
-        Self { looked_ns: tsc::now_ns(), used_ns: sched::current().cpu_time_ns() }
+        Self { before_ns: tsc::now_ns(), used_ns: sched::current().cpu_time_ns(), after_ns: tsc::now_ns() }
     }
 
     /// What the host took since the thread looked last.
     pub fn stolen_ns(&mut self) -> u64 {
         let before = core::mem::replace(self, Self::start());
         // Both jump when the host took the CPU; only the first when this kernel gave it to another thread.
-        let gap_ns = (self.looked_ns - before.looked_ns).min(self.used_ns.saturating_sub(before.used_ns));
+        // The times around both looks: the host may take the CPU in the middle of a look, too.
+        let elapsed_ns = self.after_ns - before.before_ns;
+        let gap_ns = elapsed_ns.min(self.used_ns.saturating_sub(before.used_ns));
         if gap_ns >= STOLEN_FROM_NS { gap_ns } else { 0 }
     }
 }
