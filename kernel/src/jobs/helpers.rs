@@ -30,7 +30,7 @@ const _: () =
     assert!(SLOTS_FOR_EACH_CPU * percpu::MAX_CPUS <= 1 << SLOT_BITS && LEAST_SLOTS <= 1 << SLOT_BITS);
 
 /// One helper at a time.
-struct Slot {
+struct HelperSlot {
     number: usize,
     work: Work,
     task: IrqLock<Option<HelperTask<Kernel>>>,
@@ -38,23 +38,23 @@ struct Slot {
     family: AtomicU64,
 }
 
-struct Slots {
-    all: Box<[Arc<Slot>]>,
+struct HelperSlots {
+    all: Box<[Arc<HelperSlot>]>,
     /// Numbers of slots without a task; never grows beyond the room made at the start.
     free: IrqLock<Vec<usize>>,
 }
 
-static SLOTS: Once<Slots> = Once::new();
+static SLOTS: Once<HelperSlots> = Once::new();
 
 /// Makes the slots. Once, after the CPUs were started.
 pub fn init() {
     let count = (SLOTS_FOR_EACH_CPU * percpu::cpu_count()).max(LEAST_SLOTS);
     let slot = |number| {
         let (task, family) = (IrqLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
-        Arc::new(Slot { number, work: Work::new(), task, family })
+        Arc::new(HelperSlot { number, work: Work::new(), task, family })
     };
     // The first slot is the first to be used, and the last one that was used is the next: it is in the caches.
-    SLOTS.call_once(|| Slots {
+    SLOTS.call_once(|| HelperSlots {
         all: (0..count).map(slot).collect(),
         free: IrqLock::of(LockClass::HELPER_SLOT, (0..count).rev().collect()),
     });
@@ -65,7 +65,7 @@ pub fn in_use() -> usize {
     SLOTS.get().map_or(0, |slots| slots.all.len() - slots.free.lock().len())
 }
 
-impl Item for Slot {
+impl Item for HelperSlot {
     fn work(&self) -> &Work {
         &self.work
     }
@@ -82,7 +82,7 @@ impl Item for Slot {
     }
 }
 
-impl Slot {
+impl HelperSlot {
     fn free(&self) {
         if let Some(slots) = SLOTS.get() {
             slots.free.lock().push(self.number);
@@ -97,7 +97,7 @@ impl Slot {
 }
 
 /// The slot and turn that `helper` names.
-fn named(helper: HelperId) -> Option<(&'static Arc<Slot>, Turn)> {
+fn named(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Turn)> {
     let slot = SLOTS.get()?.all.get(helper.0 as usize & ((1 << SLOT_BITS) - 1))?;
     Some((slot, Turn::new(helper.0 >> SLOT_BITS)))
 }
@@ -128,7 +128,7 @@ pub fn cancel(helper: HelperId) -> Option<HelperTask<Kernel>> {
 }
 
 /// The slot that `item` is, if it is one.
-fn slot_of(item: &dyn Item) -> Option<&Slot> {
+fn slot_of(item: &dyn Item) -> Option<&HelperSlot> {
     (item as &dyn Any).downcast_ref()
 }
 
