@@ -1,7 +1,7 @@
 //! ktask's helpers as work items of the worker pools.
 //!
 //! A fixed number of slots, each an item with room for one task: starting a helper takes a free slot, and no
-//! memory. A helper's number is its slot and the slot's turn, so it never comes back.
+//! memory. A helper's number is its slot and the slot's generation, so it never comes back.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use ktask::{HelperId, HelperTask, Placement};
 use runqueue::Nice;
 use spin::Once;
-use workpool::Turn;
+use workpool::Generation;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
@@ -24,7 +24,7 @@ use crate::sched::{self, Thread};
 /// Helpers that there can be at a time, at work or waiting: so many for each CPU, and at least [`LEAST_SLOTS`].
 const SLOTS_FOR_EACH_CPU: usize = 4;
 const LEAST_SLOTS: usize = 32;
-/// Bits of a helper's number that name the slot; the turn is above them.
+/// Bits of a helper's number that name the slot; the generation is above them.
 const SLOT_BITS: u32 = 12;
 const _: () =
     assert!(SLOTS_FOR_EACH_CPU * percpu::MAX_CPUS <= 1 << SLOT_BITS && LEAST_SLOTS <= 1 << SLOT_BITS);
@@ -96,10 +96,10 @@ impl HelperSlot {
     }
 }
 
-/// The slot and turn that `helper` names.
-fn named(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Turn)> {
+/// The slot and generation that `helper` names.
+fn named(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Generation)> {
     let slot = SLOTS.get()?.all.get(helper.0 as usize & ((1 << SLOT_BITS) - 1))?;
-    Some((slot, Turn::new(helper.0 >> SLOT_BITS)))
+    Some((slot, Generation::new(helper.0 >> SLOT_BITS)))
 }
 
 /// Hands `task` to a worker of the lowest weight, on the CPUs that the calling thread may use; gives it back when
@@ -116,15 +116,15 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
     slot.family.store(task.family(), SeqCst);
     *slot.task.lock() = Some(task);
     match pool.submit(slot.clone(), Request::new().nice(Nice::MAX).on(allowed)) {
-        Ok(turn) => Ok(HelperId(turn.number() << SLOT_BITS | number as u64)),
+        Ok(generation) => Ok(HelperId(generation.number() << SLOT_BITS | number as u64)),
         Err(error) => unreachable!("a free slot is submitted: {error}"),
     }
 }
 
 /// Takes back a helper that has not begun.
 pub fn cancel(helper: HelperId) -> Option<HelperTask<Kernel>> {
-    let (slot, turn) = named(helper)?;
-    if pool::cancel(&**slot, turn) { slot.take_task() } else { None }
+    let (slot, generation) = named(helper)?;
+    if pool::cancel(&**slot, generation) { slot.take_task() } else { None }
 }
 
 /// The slot that `item` is, if it is one.
@@ -143,6 +143,6 @@ pub fn take_queued(family: u64) -> Option<HelperTask<Kernel>> {
 
 /// The worker that `helper` is at work on.
 pub fn worker_of(helper: HelperId) -> Option<Arc<Thread>> {
-    let (slot, turn) = named(helper)?;
-    pool::worker_of(&**slot, turn)
+    let (slot, generation) = named(helper)?;
+    pool::worker_of(&**slot, generation)
 }

@@ -54,8 +54,8 @@ kernel_tests! { "pools":
         let items: Vec<_> = (0..count).map(|_| gate.submit(pool, Request::new())).collect::<Result<_, _>>()?;
         let all = gate.has_begun(count);
         gate.open.complete();
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
+        for (item, generation) in &items {
+            pool::wait(&**item, *generation);
         }
         check!(all, "{} of {count} items have begun", gate.begun.load(SeqCst));
     }
@@ -81,8 +81,8 @@ kernel_tests! { "pools":
         sched::sleep_ns(100_000_000);
         let (workers, _) = pool.workers();
         stop.store(true, SeqCst);
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
+        for (item, generation) in &items {
+            pool::wait(&**item, *generation);
         }
         check!(some, "{} items have begun on {cpus} cpus", begun.load(SeqCst));
         check!(workers <= there, "{workers} workers for {cpus} cpus");
@@ -99,8 +99,8 @@ kernel_tests! { "pools":
                 let all = gate.has_begun(count);
                 let workers = worker_threads();
                 gate.open.complete();
-                for (item, turn) in &items {
-                    pool::wait(&**item, *turn);
+                for (item, generation) in &items {
+                    pool::wait(&**item, *generation);
                 }
                 check!(all, "{} of {count} have begun", gate.begun.load(SeqCst));
                 check!(workers >= count, "{workers} workers at {count} items");
@@ -123,8 +123,8 @@ kernel_tests! { "pools":
     /// Not one worker can be made: everything is done all the same.
     fn without_workers_the_manager_does_it() {
         with(&[(&POOL_IDLE_MS, "1"), (&POOL_KEEP_WORKERS, "0")], || {
-            let (item, turn) = must(pool::submit_fn(unbound()?, Request::new(), || {}))?;
-            pool::wait(&*item, turn);
+            let (item, generation) = must(pool::submit_fn(unbound()?, Request::new(), || {}))?;
+            pool::wait(&*item, generation);
             check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
             pool::restart_fault_count();
             check!(FAULT_WORKER_SPAWN.set("1").is_ok());
@@ -134,8 +134,8 @@ kernel_tests! { "pools":
                 let pool = &pool::all()[number % pool::all().len()];
                 must(pool::submit_fn(pool, Request::new(), move || { done.fetch_add(1, SeqCst); }))
             }).collect::<Result<_, _>>()?;
-            for (item, turn) in &items {
-                pool::wait(&**item, *turn);
+            for (item, generation) in &items {
+                pool::wait(&**item, *generation);
             }
             check!(done.load(SeqCst) == 50);
             check!(worker_threads() == 0, "there are workers after all");
@@ -151,16 +151,16 @@ kernel_tests! { "pools":
         let last = sched::online_cpus().iter().last().unwrap_or(0);
         skip_if!(last == 0, "needs two cpus");
         let pool = unbound()?;
-        let (item, turn) = must(pool::submit_fn(pool, Request::new().on(CpuMask::single(last)), || ()))?;
-        pool::wait(&*item, turn);
+        let (item, generation) = must(pool::submit_fn(pool, Request::new().on(CpuMask::single(last)), || ()))?;
+        pool::wait(&*item, generation);
         // It rests, the one that is called next.
         check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
         let mut spinners = Spinners::new();
         spinners.start(Spawn::new("test/load").nice(Nice::MIN).on(CpuMask::single(last)))?;
         spinners.measure(20_000_000)?;
         let start_ns = tsc::now_ns();
-        let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), || ()))?;
-        pool::wait(&*item, turn);
+        let (item, generation) = must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), || ()))?;
+        pool::wait(&*item, generation);
         let ns = tsc::now_ns() - start_ns;
         spinners.skip_if_stolen(400_000_000)?;
         check!(ns < 500_000_000, "it took {} ms behind the load on cpu {last}", ns / 1_000_000);

@@ -224,8 +224,8 @@ kernel_tests! { "sched":
             let seen = Arc::new(AtomicU64::new(u64::MAX));
             let slot = seen.clone();
             let told = move || slot.store(percpu::this_cpu().id().index() as u64, SeqCst);
-            let Ok((item, turn)) = pool::submit_fn(pool, Request::new().on(home), told) else { continue };
-            pool::wait(&*item, turn);
+            let Ok((item, generation)) = pool::submit_fn(pool, Request::new().on(home), told) else { continue };
+            pool::wait(&*item, generation);
             check!(home.contains(seen.load(SeqCst) as usize), "node {node}'s item was done on cpu {}", seen.load(SeqCst));
         }
     }
@@ -260,8 +260,8 @@ fn items_of_all_pools(items: usize) -> u64 {
         pool::submit_fn(pool, Request::new(), done).ok()
     };
     let submitted: Vec<_> = (0..items).filter_map(submit).collect();
-    for (item, turn) in &submitted {
-        pool::wait(&**item, *turn);
+    for (item, generation) in &submitted {
+        pool::wait(&**item, *generation);
     }
     seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64
 }

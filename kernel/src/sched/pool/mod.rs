@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use params::registry::{POOL_IDLE_MS, POOL_KEEP_WORKERS, POOL_MAX_WORKERS};
 use runqueue::{CpuMask, Nice};
 use spin::{LazyLock, Once};
-use workpool::{Call, Limits, Next, Turn};
+use workpool::{Call, Generation, Limits, Next};
 
 use self::item::Handle;
 pub use self::item::{Item, Request, Work, cancel, submit_fn, wait, worker_of};
@@ -177,10 +177,10 @@ impl Pool {
         (state.alive(), state.idle())
     }
 
-    /// Queues `item`. Returns the turn to [`wait`] for or to [`cancel`].
-    pub fn submit(&'static self, item: Arc<dyn Item>, request: Request) -> Result<Turn, SubmitError> {
+    /// Queues `item`. Returns the generation to [`wait`] for or to [`cancel`].
+    pub fn submit(&'static self, item: Arc<dyn Item>, request: Request) -> Result<Generation, SubmitError> {
         let nice = request.nice;
-        let turn = item.work().claim(self.number, request).ok_or(SubmitError::Busy)?;
+        let generation = item.work().claim(self.number, request).ok_or(SubmitError::Busy)?;
         // The locks are not opened in the order in which they were taken.
         let _irq = IrqGuard::new();
         let mut state = self.state.lock();
@@ -205,7 +205,7 @@ impl Pool {
             }
             Call::Nobody => {}
         }
-        Ok(turn)
+        Ok(generation)
     }
 
     /// Takes out the first item that `wanted` accepts and that nobody else cancels meanwhile: it is cancelled.
