@@ -19,5 +19,5 @@ pub mod queue;
 mod sync;
 
 pub use item::{Generation, ItemState, Status};
-pub use pool::{Call, Limits, Next, Pool};
+pub use pool::{Limits, Next, Pool, WakeAction};
 pub use queue::{Link, Queue};

@@ -29,13 +29,13 @@ pub struct Limits {
 /// What to do when an item was queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Call {
+pub enum WakeAction {
     /// Wake this worker.
-    Wake(usize),
+    Worker(usize),
     /// Have the manager look at the pool: a worker is missing, or may be.
     Manager,
     /// Somebody will come.
-    Nobody,
+    None,
 }
 
 /// What a worker does next.
@@ -131,21 +131,21 @@ impl<H: Link> Pool<H> {
     }
 
     /// Queues `item`.
-    pub fn submit(&mut self, item: H) -> Call {
+    pub fn submit(&mut self, item: H) -> WakeAction {
         item.set_number(self.next_item);
         self.next_item += 1;
         self.queue.push(item);
         if self.queue.len() <= self.coming {
-            return Call::Nobody;
+            return WakeAction::None;
         }
         if let Some(worker) = self.call_idle() {
-            return Call::Wake(worker);
+            return WakeAction::Worker(worker);
         }
         if self.alive < self.active() || !self.watches_queue {
             self.watches_queue = true;
-            return Call::Manager;
+            return WakeAction::Manager;
         }
-        Call::Nobody
+        WakeAction::None
     }
 
     /// Calls an idle worker, if fewer come than items wait.
@@ -283,7 +283,7 @@ impl<H: Link> Pool<H> {
     }
 
     /// When the manager has to look at the pool again, after it has started and let go whom it could: at once it is
-    /// [called](Call::Manager) if somebody is missing, and anyway at this time. `retry_ns` from now
+    /// [called](WakeAction::Manager) if somebody is missing, and anyway at this time. `retry_ns` from now
     /// while items wait, for workers may be blocked by then.
     pub fn next_look_ns(&mut self, now_ns: u64, retry_ns: u64) -> Option<u64> {
         let letting_go = self.next_let_go_ns().filter(|_| self.alive > self.limits.keep);

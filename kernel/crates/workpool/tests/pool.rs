@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use workpool::{Call, Limits, Link, Next, Pool, Queue};
+use workpool::{Limits, Link, Next, Pool, Queue, WakeAction};
 
 #[derive(Debug)]
 struct Item {
@@ -64,7 +64,7 @@ fn the_hottest_worker_is_called_and_the_coldest_let_go() {
     assert_eq!(pool.next(2, || 2 * MS, begin), Next::Rest { wake_manager: false });
     assert_eq!(pool.next_look_ns(2 * MS, MS), Some(100 * MS), "when the first may go");
     for _ in 0..3 {
-        assert_eq!(pool.submit(item(0)), Call::Wake(2), "the last that worked");
+        assert_eq!(pool.submit(item(0)), WakeAction::Worker(2), "the last that worked");
         assert!(matches!(pool.next(2, || 50 * MS, begin), Next::Run(_)));
         assert_eq!(pool.next(2, || 60 * MS, begin), Next::Rest { wake_manager: false });
     }
@@ -82,7 +82,7 @@ fn workers_are_made_on_demand_and_more_when_they_block() {
     let mut pool = Pool::new(6, LIMITS);
     assert_eq!(pool.start(0), None, "nothing to do");
     for _ in 0..5 {
-        assert_eq!(pool.submit(item(0)), Call::Manager);
+        assert_eq!(pool.submit(item(0)), WakeAction::Manager);
     }
     assert_eq!((0..4).map(|_| pool.start(0)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None]);
     assert_eq!(pool.start_failed(1), None);
@@ -93,7 +93,7 @@ fn workers_are_made_on_demand_and_more_when_they_block() {
     assert!(pool.is_short());
     assert_eq!(pool.start(0), None, "all are at work");
     assert_eq!(pool.next_look_ns(0, 10 * MS), Some(10 * MS), "they may block");
-    assert_eq!(pool.submit(item(0)), Call::Nobody, "it looks by itself");
+    assert_eq!(pool.submit(item(0)), WakeAction::None, "it looks by itself");
     assert_eq!(pool.start(1), Some(3), "one more for one that is blocked");
     assert_eq!(pool.start(1), None);
     assert_eq!(pool.start(100), Some(4));
@@ -170,7 +170,7 @@ fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
 #[test]
 fn a_worker_that_cannot_be_made_is_replaced_by_one_that_idles() {
     let mut pool = Pool::new(6, LIMITS);
-    assert_eq!(pool.submit(item(0)), Call::Manager);
+    assert_eq!(pool.submit(item(0)), WakeAction::Manager);
     assert_eq!(pool.start(0), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     let _ = pool.submit(item(1));
@@ -178,7 +178,7 @@ fn a_worker_that_cannot_be_made_is_replaced_by_one_that_idles() {
     // The first one takes it, and then has nothing to do.
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     assert!(matches!(pool.next(0, || 0, begin), Next::Rest { .. }));
-    assert_eq!(pool.submit(item(2)), Call::Nobody, "the second will come");
+    assert_eq!(pool.submit(item(2)), WakeAction::None, "the second will come");
     assert_eq!(pool.start_failed(1), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
 }
@@ -241,12 +241,12 @@ proptest! {
                     submitted += 1;
                     waiting.push(item.clone());
                     match pool.submit(item) {
-                        Call::Wake(worker) => {
+                        WakeAction::Worker(worker) => {
                             prop_assert!(threads.asleep.remove(&worker), "{worker} is woken and does not sleep");
                             threads.at_work.insert(worker, None);
                         }
-                        Call::Manager => manager_ns = Some(now_ns),
-                        Call::Nobody => {}
+                        WakeAction::Manager => manager_ns = Some(now_ns),
+                        WakeAction::None => {}
                     }
                 }
                 Step::Submit => {}

@@ -218,12 +218,12 @@ pub fn worker_of(item: &dyn Item, generation: Generation) -> Option<Arc<Thread>>
 }
 
 /// An item that calls a function.
-struct Call<F> {
+struct FnItem<F> {
     work: Work,
     call: F,
 }
 
-impl<F: Fn() + Send + Sync + 'static> Item for Call<F> {
+impl<F: Fn() + Send + Sync + 'static> Item for FnItem<F> {
     fn work(&self) -> &Work {
         &self.work
     }
@@ -239,6 +239,6 @@ pub fn submit_fn(
     request: Request,
     call: impl Fn() + Send + Sync + 'static,
 ) -> Result<(Arc<dyn Item>, Generation), SubmitError> {
-    let item: Arc<dyn Item> = Arc::new(Call { work: Work::new(), call });
+    let item: Arc<dyn Item> = Arc::new(FnItem { work: Work::new(), call });
     pool.submit(item.clone(), request).map(|generation| (item, generation))
 }

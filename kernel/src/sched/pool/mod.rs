@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use params::registry::{POOL_IDLE_MS, POOL_KEEP_WORKERS, POOL_MAX_WORKERS};
 use runqueue::{CpuMask, Nice};
 use spin::{LazyLock, Once};
-use workpool::{Call, Generation, Limits, Next};
+use workpool::{Generation, Limits, Next, WakeAction};
 
 use self::item::Handle;
 pub use self::item::{Item, Request, Work, cancel, submit_fn, wait, worker_of};
@@ -188,7 +188,7 @@ impl Pool {
         let call = state.submit(Handle(item));
         self.queued.store(state.queued(), SeqCst);
         match call {
-            Call::Wake(worker) => {
+            WakeAction::Worker(worker) => {
                 let slot = self.threads[worker].lock();
                 let thread = slot.as_ref().expect("who idles has told which thread it is");
                 // Under the lock, as when a worker takes an item: who does it last decides. It sleeps, or is about to.
@@ -199,11 +199,11 @@ impl Pool {
                     reweigh(thread);
                 }
             }
-            Call::Manager => {
+            WakeAction::Manager => {
                 drop(state);
                 manager::wake();
             }
-            Call::Nobody => {}
+            WakeAction::None => {}
         }
         Ok(generation)
     }
