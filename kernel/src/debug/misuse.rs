@@ -18,7 +18,7 @@ use crate::jobs::platform::Kernel;
 use crate::mm::{pages, zero_pool};
 use crate::platform::nodes;
 use crate::sched::mutex::Mutex;
-use crate::sched::pool::{self, Item, Request, Work};
+use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, JoinHandle};
 
 /// Every kind of misuse, by its name in `fault.misuse`.
@@ -236,14 +236,14 @@ fn wait_own_item() {
     }
     let Some(unbound) = pool::unbound() else { return };
     let item = Arc::new(Narcissus { work: Work::new(), generation: Once::new() });
-    let Ok(generation) = unbound.submit(item.clone(), Request::new()) else { return };
+    let Ok(generation) = unbound.submit(item.clone(), WorkAttrs::new()) else { return };
     item.generation.call_once(|| generation);
     pool::wait(&*item, generation);
 }
 
 fn flush_own_pool() {
     let Some(unbound) = pool::unbound() else { return };
-    if let Ok((item, generation)) = pool::submit_fn(unbound, Request::new(), || unbound.flush()) {
+    if let Ok((item, generation)) = pool::submit_fn(unbound, WorkAttrs::new(), || unbound.flush()) {
         pool::wait(&*item, generation);
     }
 }

@@ -18,7 +18,7 @@ use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
-use crate::sched::pool::{self, Item, Request, Work};
+use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, Thread};
 
 /// Helpers that there can be at a time, at work or waiting: so many for each CPU, and at least [`LEAST_SLOTS`].
@@ -115,7 +115,7 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
     let slot = &slots.all[number];
     slot.family.store(task.family(), SeqCst);
     *slot.task.lock() = Some(task);
-    match pool.submit(slot.clone(), Request::new().nice(Nice::MAX).on(allowed)) {
+    match pool.submit(slot.clone(), WorkAttrs::new().nice(Nice::MAX).on(allowed)) {
         Ok(generation) => Ok(HelperId(generation.number() << SLOT_BITS | number as u64)),
         Err(error) => unreachable!("a free slot is submitted: {error}"),
     }

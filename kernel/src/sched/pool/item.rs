@@ -36,7 +36,7 @@ pub struct Work {
     /// The number of the pool of this generation, and above it that of the worker that is at it.
     place: AtomicU64,
     /// What was asked for this generation.
-    request: IrqLock<Option<Request>>,
+    attrs: IrqLock<Option<WorkAttrs>>,
     /// Who waits for the end of a generation, and how many.
     over: WaitQueue,
     waiting: AtomicUsize,
@@ -47,14 +47,14 @@ const POOL_BITS: u32 = 32;
 
 /// How an item should be done.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct WorkAttrs {
     /// The worker's claim on CPU time while it is at the item.
     pub(super) nice: Nice,
     pub(super) allowed: CpuMask,
     pub(super) group: Arc<Group>,
 }
 
-impl Request {
+impl WorkAttrs {
     /// At default weight, on any CPU of the pool, at the expense of those for whom the calling thread works.
     pub fn new() -> Self {
         let group = thread::current().works_for();
@@ -103,18 +103,18 @@ impl Work {
             next: IrqLock::of(LockClass::WORK_ITEM, None),
             number: AtomicU64::new(0),
             place: AtomicU64::new(0),
-            request: IrqLock::of(LockClass::WORK_ITEM, None),
+            attrs: IrqLock::of(LockClass::WORK_ITEM, None),
             over: WaitQueue::new(),
             waiting: AtomicUsize::new(0),
         }
     }
 
     /// Begins a generation in the pool numbered `pool`, if none goes on.
-    pub(super) fn claim(&self, pool: usize, request: Request) -> Option<Generation> {
+    pub(super) fn claim(&self, pool: usize, attrs: WorkAttrs) -> Option<Generation> {
         let generation = self.state.claim()?;
         // Relaxed, as other accesses to it: published with the item.
         self.place.store(pool as u64, Relaxed);
-        *self.request.lock() = Some(request);
+        *self.attrs.lock() = Some(attrs);
         Some(generation)
     }
 
@@ -136,14 +136,14 @@ impl Work {
 
     /// A cancelled generation is over: the item is in no queue.
     pub(super) fn retire(&self) {
-        drop(self.take_request());
+        drop(self.take_attrs());
         self.state.retire();
         self.tell();
     }
 
     /// What was asked for: for the one who has begun or cancelled the generation.
-    pub(super) fn take_request(&self) -> Option<Request> {
-        self.request.lock().take()
+    pub(super) fn take_attrs(&self) -> Option<WorkAttrs> {
+        self.attrs.lock().take()
     }
 
     /// The worker numbered `worker` is at it, of the pool in which it was queued.
@@ -236,9 +236,9 @@ impl<F: Fn() + Send + Sync + 'static> Item for FnItem<F> {
 /// Makes an item of `call` and submits it to `pool`.
 pub fn submit_fn(
     pool: &'static Pool,
-    request: Request,
+    attrs: WorkAttrs,
     call: impl Fn() + Send + Sync + 'static,
 ) -> Result<(Arc<dyn Item>, Generation), SubmitError> {
     let item: Arc<dyn Item> = Arc::new(FnItem { work: Work::new(), call });
-    pool.submit(item.clone(), request).map(|generation| (item, generation))
+    pool.submit(item.clone(), attrs).map(|generation| (item, generation))
 }

@@ -118,8 +118,8 @@ fn cope_without(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
         *slot.lock() = None;
         return false;
     };
-    let (item, request) = begun(handle);
-    pool.run(&item, request.group);
+    let (item, attrs) = begun(handle);
+    pool.run(&item, attrs.group);
     *slot.lock() = None;
     pool.state.lock().end_rescue(worker);
     pool.wake_flushers();

@@ -24,7 +24,7 @@ use spin::{LazyLock, Once};
 use workpool::{Generation, Limits, Next, WakeAction};
 
 use self::item::Handle;
-pub use self::item::{Item, Request, Work, cancel, submit_fn, wait, worker_of};
+pub use self::item::{Item, Work, WorkAttrs, cancel, submit_fn, wait, worker_of};
 pub use self::manager::restart_fault_count;
 use super::core::{park, unpark};
 use super::group::Group;
@@ -178,9 +178,9 @@ impl Pool {
     }
 
     /// Queues `item`. Returns the generation to [`wait`] for or to [`cancel`].
-    pub fn submit(&'static self, item: Arc<dyn Item>, request: Request) -> Result<Generation, SubmitError> {
-        let nice = request.nice;
-        let generation = item.work().claim(self.number, request).ok_or(SubmitError::Busy)?;
+    pub fn submit(&'static self, item: Arc<dyn Item>, attrs: WorkAttrs) -> Result<Generation, SubmitError> {
+        let nice = attrs.nice;
+        let generation = item.work().claim(self.number, attrs).ok_or(SubmitError::Busy)?;
         // The locks are not opened in the order in which they were taken.
         let _irq = IrqGuard::new();
         let mut state = self.state.lock();
@@ -298,9 +298,9 @@ impl Pool {
         *self.threads[worker].lock() = Some(thread.arc());
         loop {
             match self.next(worker) {
-                Next::Run((item, request)) => {
-                    self.bind(&request.allowed);
-                    self.run(&item, request.group);
+                Next::Run((item, attrs)) => {
+                    self.bind(&attrs.allowed);
+                    self.run(&item, attrs.group);
                 }
                 Next::Rest { wake_manager } => {
                     if wake_manager {
@@ -316,7 +316,7 @@ impl Pool {
     }
 
     /// What `worker`, the calling thread, does next.
-    fn next(&self, worker: usize) -> Next<(Arc<dyn Item>, Request)> {
+    fn next(&self, worker: usize) -> Next<(Arc<dyn Item>, WorkAttrs)> {
         let mut state = self.state.lock();
         let next = state.next(worker, tsc::now_ns, |Handle(item)| item.work().begin_by(worker));
         self.queued.store(state.queued(), SeqCst);
@@ -329,7 +329,7 @@ impl Pool {
                 Next::Leave
             }
         };
-        let nice = if let Next::Run((_, request)) = &next { request.nice } else { IDLE_NICE };
+        let nice = if let Next::Run((_, attrs)) = &next { attrs.nice } else { IDLE_NICE };
         let running = thread::current();
         let has_changed = running.entity.set_nice_if_other(nice);
         drop(state);
@@ -363,9 +363,9 @@ impl Pool {
 }
 
 /// The item, which a worker has begun with, and how it is to be done.
-fn begun(Handle(item): Handle) -> (Arc<dyn Item>, Request) {
-    let request = item.work().take_request().expect("who queues an item says how it should be done");
-    (item, request)
+fn begun(Handle(item): Handle) -> (Arc<dyn Item>, WorkAttrs) {
+    let attrs = item.work().take_attrs().expect("who queues an item says how it should be done");
+    (item, attrs)
 }
 
 /// How many workers a pool of `cpus` with room for `most` may have now.
