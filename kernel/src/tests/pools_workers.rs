@@ -1,4 +1,4 @@
-//! The pools' workers: as many as there is work for, made on demand, let go when they idle.
+//! The pools' workers: as many as there is work for, made on demand, retired when they idle.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -7,7 +7,7 @@
 //! Items stay in the queue until a worker takes them: an idle worker is *called* when an item
 //! comes, but a busy one that ends first may have the item. Of the idle workers the one
 //! that has worked last is called, for its stack is warm, so those that are not needed stay at the bottom
-//! and get old enough to be let go.
+//! and get old enough to be retired.
 
 use alloc::vec::Vec;
 
@@ -67,7 +67,7 @@ enum Worker {
     /// At the item of this number.
     Busy { item: u64 },
     /// Was told to leave.
-    LetGo,
+    Retiring,
 }
 
 /// One pool.
@@ -86,7 +86,7 @@ pub struct Pool<H> {
     alive: usize,
     /// The manager will look soon, because items wait.
     watches_queue: bool,
-    /// The manager will look when an idle worker may be let go.
+    /// The manager will look when an idle worker may be retired.
     watches_idle: bool,
 }
 
@@ -174,7 +174,7 @@ impl<H: Link> Pool<H> {
     ) -> Next<H> {
         let was = self.workers[worker];
         match was {
-            Worker::LetGo => {
+            Worker::Retiring => {
                 self.workers[worker] = Worker::Absent;
                 return Next::Leave;
             }
@@ -264,32 +264,32 @@ impl<H: Link> Pool<H> {
     }
 
     /// A worker that has been idle for too long: it is woken, and leaves. `None` when there is none.
-    pub fn let_go(&mut self, now_ns: u64) -> Option<usize> {
-        if self.alive <= self.limits.keep || self.next_let_go_ns()? > now_ns {
+    pub fn retire_idle(&mut self, now_ns: u64) -> Option<usize> {
+        if self.alive <= self.limits.keep || self.next_retirement_ns()? > now_ns {
             return None;
         }
         // The one at the bottom has been idle for longest.
         let worker = self.idle.remove(0);
-        self.workers[worker] = Worker::LetGo;
+        self.workers[worker] = Worker::Retiring;
         self.alive -= 1;
         Some(worker)
     }
 
-    fn next_let_go_ns(&self) -> Option<u64> {
+    fn next_retirement_ns(&self) -> Option<u64> {
         match self.workers[*self.idle.first()?] {
             Worker::Idle { since_ns } => Some(since_ns.saturating_add(self.limits.idle_timeout_ns)),
             _ => None,
         }
     }
 
-    /// When the manager has to look at the pool again, after it has started and let go whom it could: at once it is
+    /// When the manager has to look at the pool again, after it has started and retired workers: at once it is
     /// [called](WakeAction::Manager) if somebody is missing, and anyway at this time. `retry_ns` from now
     /// while items wait, for workers may be blocked by then.
     pub fn next_look_ns(&mut self, now_ns: u64, retry_ns: u64) -> Option<u64> {
-        let letting_go = self.next_let_go_ns().filter(|_| self.alive > self.limits.keep);
-        let looking = (!self.queue.is_empty()).then(|| now_ns.saturating_add(retry_ns));
-        (self.watches_idle, self.watches_queue) = (letting_go.is_some(), looking.is_some());
-        [letting_go, looking].into_iter().flatten().min()
+        let retirement_ns = self.next_retirement_ns().filter(|_| self.alive > self.limits.keep);
+        let look_ns = (!self.queue.is_empty()).then(|| now_ns.saturating_add(retry_ns));
+        (self.watches_idle, self.watches_queue) = (retirement_ns.is_some(), look_ns.is_some());
+        [retirement_ns, look_ns].into_iter().flatten().min()
     }
 
     /// Workers that are at an item.

@@ -53,7 +53,7 @@ fn begin(item: &Handle) -> bool {
 }
 
 #[test]
-fn the_hottest_worker_is_called_and_the_coldest_let_go() {
+fn the_hottest_worker_is_called_and_the_coldest_retired() {
     let mut pool = Pool::new(6, LIMITS);
     for worker in 0..3 {
         assert_eq!(pool.start_ahead(), Some(worker));
@@ -68,10 +68,10 @@ fn the_hottest_worker_is_called_and_the_coldest_let_go() {
         assert!(matches!(pool.next(2, || 50 * MS, begin), Next::Run(_)));
         assert_eq!(pool.next(2, || 60 * MS, begin), Next::Rest { wake_manager: false });
     }
-    assert_eq!(pool.let_go(100 * MS - 1), None, "too early");
-    assert_eq!(pool.let_go(100 * MS), Some(0));
-    assert_eq!(pool.let_go(101 * MS), Some(1));
-    assert_eq!(pool.let_go(1000 * MS), None, "one is kept");
+    assert_eq!(pool.retire_idle(100 * MS - 1), None, "too early");
+    assert_eq!(pool.retire_idle(100 * MS), Some(0));
+    assert_eq!(pool.retire_idle(101 * MS), Some(1));
+    assert_eq!(pool.retire_idle(1000 * MS), None, "one is kept");
     assert_eq!(pool.next(0, || 102 * MS, begin), Next::Leave);
     assert_eq!(pool.next_look_ns(102 * MS, MS), None, "nothing to look after");
     assert_eq!((pool.alive(), pool.idle()), (1, 1));
@@ -301,9 +301,9 @@ proptest! {
                         threads.at_work.insert(worker, None);
                         prop_assert!(pool.alive() <= 6 && pool.alive() <= active.min(6) + blocked);
                     }
-                    while let Some(worker) = pool.let_go(now_ns) {
-                        prop_assert!(pool.alive() >= keep, "one too many was let go");
-                        prop_assert!(threads.asleep.remove(&worker), "a worker at work was let go");
+                    while let Some(worker) = pool.retire_idle(now_ns) {
+                        prop_assert!(pool.alive() >= keep, "one too many was retired");
+                        prop_assert!(threads.asleep.remove(&worker), "a worker at work was retired");
                         threads.at_work.insert(worker, None);
                     }
                     manager_ns = pool.next_look_ns(now_ns, 10 * MS);
@@ -325,7 +325,7 @@ proptest! {
             }
             prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && at_items == 0);
         }
-        // The last steps were long enough for everything to be done, and everybody to be let go who is not kept.
+        // The last steps were long enough for everything to be done, and everybody to be retired who is not kept.
         prop_assert_eq!(done.len(), submitted);
         prop_assert_eq!(pool.queued(), 0);
         prop_assert_eq!(pool.alive(), threads.asleep.len());

@@ -3,7 +3,7 @@
 //! There is a pool for the CPUs of each memory node, and one for all CPUs. Who has something to be done embeds
 //! a [`Work`] in it, implements [`Item`], and [submits](Pool::submit) it: nothing is allocated, and nobody waited
 //! for. A worker is woken for it, the one that has worked last; if none is idle, the item waits, and the
-//! manager makes a worker if there may be more. Workers that idle for long are let go. A worker that
+//! manager makes a worker if there may be more. Workers that idle for long are retired. A worker that
 //! cannot be made costs parallelism only: the last resort is the manager, who does the work itself.
 //!
 //! Which worker takes what, and how many there should be, is `workpool`.
