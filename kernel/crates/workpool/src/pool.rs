@@ -46,7 +46,7 @@ pub enum Next<H> {
     Run(H),
     /// It sleeps until it is called; before it does, the manager has to be woken if
     /// `wake_manager`: to let it go when the time has come.
-    Rest {
+    Park {
         /// The manager does not know of any idle worker yet.
         wake_manager: bool,
     },
@@ -192,13 +192,13 @@ impl<H: Link> Pool<H> {
             }
         }
         if let Worker::Idle { .. } = was {
-            return Next::Rest { wake_manager: false };
+            return Next::Park { wake_manager: false };
         }
         self.workers[worker] = Worker::Idle { since_ns: now_ns() };
         self.idle.push(worker);
         let wake_manager = self.alive > self.limits.keep && !self.watches_idle;
         self.watches_idle |= wake_manager;
-        Next::Rest { wake_manager }
+        Next::Park { wake_manager }
     }
 
     /// A worker to be made, of which `blocked` of those there are do not count because they wait for something: the

@@ -59,14 +59,14 @@ fn the_hottest_worker_is_called_and_the_coldest_retired() {
         assert_eq!(pool.start_ahead(), Some(worker));
     }
     assert_eq!(pool.start_ahead(), None, "as many as may be at work");
-    assert_eq!(pool.next(0, || 0, begin), Next::Rest { wake_manager: true });
-    assert_eq!(pool.next(1, || MS, begin), Next::Rest { wake_manager: false }, "it knows");
-    assert_eq!(pool.next(2, || 2 * MS, begin), Next::Rest { wake_manager: false });
+    assert_eq!(pool.next(0, || 0, begin), Next::Park { wake_manager: true });
+    assert_eq!(pool.next(1, || MS, begin), Next::Park { wake_manager: false }, "it knows");
+    assert_eq!(pool.next(2, || 2 * MS, begin), Next::Park { wake_manager: false });
     assert_eq!(pool.next_look_ns(2 * MS, MS), Some(100 * MS), "when the first may go");
     for _ in 0..3 {
         assert_eq!(pool.submit(item(0)), WakeAction::Worker(2), "the last that worked");
         assert!(matches!(pool.next(2, || 50 * MS, begin), Next::Run(_)));
-        assert_eq!(pool.next(2, || 60 * MS, begin), Next::Rest { wake_manager: false });
+        assert_eq!(pool.next(2, || 60 * MS, begin), Next::Park { wake_manager: false });
     }
     assert_eq!(pool.retire_idle(100 * MS - 1), None, "too early");
     assert_eq!(pool.retire_idle(100 * MS), Some(0));
@@ -177,7 +177,7 @@ fn a_worker_that_cannot_be_made_is_replaced_by_one_that_idles() {
     assert_eq!(pool.start(0), Some(1));
     // The first one takes it, and then has nothing to do.
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
-    assert!(matches!(pool.next(0, || 0, begin), Next::Rest { .. }));
+    assert!(matches!(pool.next(0, || 0, begin), Next::Park { .. }));
     assert_eq!(pool.submit(item(2)), WakeAction::None, "the second will come");
     assert_eq!(pool.start_failed(1), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
@@ -278,7 +278,7 @@ proptest! {
                             threads.asleep.remove(&worker);
                             threads.at_work.insert(worker, Some(item.0.name));
                         }
-                        Next::Rest { wake_manager } => {
+                        Next::Park { wake_manager } => {
                             threads.asleep.insert(worker);
                             if wake_manager {
                                 manager_ns = Some(now_ns);

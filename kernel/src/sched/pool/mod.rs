@@ -302,7 +302,7 @@ impl Pool {
                     self.bind(&attrs.allowed);
                     self.run(&item, attrs.group);
                 }
-                Next::Rest { wake_manager } => {
+                Next::Park { wake_manager } => {
                     if wake_manager {
                         manager::wake();
                     }
@@ -322,7 +322,7 @@ impl Pool {
         self.queued.store(state.queued(), SeqCst);
         let next = match next {
             Next::Run(item) => Next::Run(begun(item)),
-            Next::Rest { wake_manager } => Next::Rest { wake_manager },
+            Next::Park { wake_manager } => Next::Park { wake_manager },
             Next::Leave => {
                 // Whoever gets this number next finds no thread of another.
                 *self.threads[worker].lock() = None;
