@@ -9,7 +9,7 @@ use ktask::{HugePages, Job};
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 use spin::Once;
-use workpool::Turn;
+use workpool::Generation;
 
 use crate::arch::irq::{IrqGuard, IrqLock};
 use crate::arch::lock_class::LockClass;
@@ -18,7 +18,7 @@ use crate::jobs::platform::Kernel;
 use crate::mm::{pages, zero_pool};
 use crate::platform::nodes;
 use crate::sched::mutex::Mutex;
-use crate::sched::pool::{self, Item, Request, Work};
+use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, JoinHandle};
 
 /// Every kind of misuse, by its name in `fault.misuse`.
@@ -220,31 +220,31 @@ fn join_self() {
     handle.join();
 }
 
-/// An item that waits for its own turn. It is told which that is once it has begun.
+/// An item that waits for its own generation. It is told which that is once it has begun.
 fn wait_own_item() {
     struct Narcissus {
         work: Work,
-        turn: Once<Turn>,
+        generation: Once<Generation>,
     }
     impl Item for Narcissus {
         fn work(&self) -> &Work {
             &self.work
         }
         fn run(&self) {
-            pool::wait(self, *self.turn.wait());
+            pool::wait(self, *self.generation.wait());
         }
     }
     let Some(unbound) = pool::unbound() else { return };
-    let item = Arc::new(Narcissus { work: Work::new(), turn: Once::new() });
-    let Ok(turn) = unbound.submit(item.clone(), Request::new()) else { return };
-    item.turn.call_once(|| turn);
-    pool::wait(&*item, turn);
+    let item = Arc::new(Narcissus { work: Work::new(), generation: Once::new() });
+    let Ok(generation) = unbound.submit(item.clone(), WorkAttrs::new()) else { return };
+    item.generation.call_once(|| generation);
+    pool::wait(&*item, generation);
 }
 
 fn flush_own_pool() {
     let Some(unbound) = pool::unbound() else { return };
-    if let Ok((item, turn)) = pool::submit_fn(unbound, Request::new(), || unbound.flush()) {
-        pool::wait(&*item, turn);
+    if let Ok((item, generation)) = pool::submit_fn(unbound, WorkAttrs::new(), || unbound.flush()) {
+        pool::wait(&*item, generation);
     }
 }
 

@@ -1,7 +1,7 @@
 //! ktask's helpers as work items of the worker pools.
 //!
 //! A fixed number of slots, each an item with room for one task: starting a helper takes a free slot, and no
-//! memory. A helper's number is its slot and the slot's turn, so it never comes back.
+//! memory. A helper's number is its slot and the slot's generation, so it never comes back.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,25 +12,25 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use ktask::{HelperId, HelperTask, Placement};
 use runqueue::Nice;
 use spin::Once;
-use workpool::Turn;
+use workpool::Generation;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
-use crate::sched::pool::{self, Item, Request, Work};
+use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, Thread};
 
 /// Helpers that there can be at a time, at work or waiting: so many for each CPU, and at least [`LEAST_SLOTS`].
 const SLOTS_FOR_EACH_CPU: usize = 4;
 const LEAST_SLOTS: usize = 32;
-/// Bits of a helper's number that name the slot; the turn is above them.
+/// Bits of a helper's number that name the slot; the generation is above them.
 const SLOT_BITS: u32 = 12;
 const _: () =
     assert!(SLOTS_FOR_EACH_CPU * percpu::MAX_CPUS <= 1 << SLOT_BITS && LEAST_SLOTS <= 1 << SLOT_BITS);
 
 /// One helper at a time.
-struct Slot {
+struct HelperSlot {
     number: usize,
     work: Work,
     task: IrqLock<Option<HelperTask<Kernel>>>,
@@ -38,23 +38,23 @@ struct Slot {
     family: AtomicU64,
 }
 
-struct Slots {
-    all: Box<[Arc<Slot>]>,
+struct HelperSlots {
+    all: Box<[Arc<HelperSlot>]>,
     /// Numbers of slots without a task; never grows beyond the room made at the start.
     free: IrqLock<Vec<usize>>,
 }
 
-static SLOTS: Once<Slots> = Once::new();
+static SLOTS: Once<HelperSlots> = Once::new();
 
 /// Makes the slots. Once, after the CPUs were started.
 pub fn init() {
     let count = (SLOTS_FOR_EACH_CPU * percpu::cpu_count()).max(LEAST_SLOTS);
     let slot = |number| {
         let (task, family) = (IrqLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
-        Arc::new(Slot { number, work: Work::new(), task, family })
+        Arc::new(HelperSlot { number, work: Work::new(), task, family })
     };
     // The first slot is the first to be used, and the last one that was used is the next: it is in the caches.
-    SLOTS.call_once(|| Slots {
+    SLOTS.call_once(|| HelperSlots {
         all: (0..count).map(slot).collect(),
         free: IrqLock::of(LockClass::HELPER_SLOT, (0..count).rev().collect()),
     });
@@ -65,7 +65,7 @@ pub fn in_use() -> usize {
     SLOTS.get().map_or(0, |slots| slots.all.len() - slots.free.lock().len())
 }
 
-impl Item for Slot {
+impl Item for HelperSlot {
     fn work(&self) -> &Work {
         &self.work
     }
@@ -82,7 +82,7 @@ impl Item for Slot {
     }
 }
 
-impl Slot {
+impl HelperSlot {
     fn free(&self) {
         if let Some(slots) = SLOTS.get() {
             slots.free.lock().push(self.number);
@@ -96,10 +96,10 @@ impl Slot {
     }
 }
 
-/// The slot and turn that `helper` names.
-fn named(helper: HelperId) -> Option<(&'static Arc<Slot>, Turn)> {
+/// The slot and generation that `helper` names.
+fn named(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Generation)> {
     let slot = SLOTS.get()?.all.get(helper.0 as usize & ((1 << SLOT_BITS) - 1))?;
-    Some((slot, Turn::new(helper.0 >> SLOT_BITS)))
+    Some((slot, Generation::new(helper.0 >> SLOT_BITS)))
 }
 
 /// Hands `task` to a worker of the lowest weight, on the CPUs that the calling thread may use; gives it back when
@@ -115,20 +115,20 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
     let slot = &slots.all[number];
     slot.family.store(task.family(), SeqCst);
     *slot.task.lock() = Some(task);
-    match pool.submit(slot.clone(), Request::new().nice(Nice::MAX).on(allowed)) {
-        Ok(turn) => Ok(HelperId(turn.number() << SLOT_BITS | number as u64)),
+    match pool.submit(slot.clone(), WorkAttrs::new().nice(Nice::MAX).on(allowed)) {
+        Ok(generation) => Ok(HelperId(generation.number() << SLOT_BITS | number as u64)),
         Err(error) => unreachable!("a free slot is submitted: {error}"),
     }
 }
 
 /// Takes back a helper that has not begun.
 pub fn cancel(helper: HelperId) -> Option<HelperTask<Kernel>> {
-    let (slot, turn) = named(helper)?;
-    if pool::cancel(&**slot, turn) { slot.take_task() } else { None }
+    let (slot, generation) = named(helper)?;
+    if pool::cancel(&**slot, generation) { slot.take_task() } else { None }
 }
 
 /// The slot that `item` is, if it is one.
-fn slot_of(item: &dyn Item) -> Option<&Slot> {
+fn slot_of(item: &dyn Item) -> Option<&HelperSlot> {
     (item as &dyn Any).downcast_ref()
 }
 
@@ -143,6 +143,6 @@ pub fn take_queued(family: u64) -> Option<HelperTask<Kernel>> {
 
 /// The worker that `helper` is at work on.
 pub fn worker_of(helper: HelperId) -> Option<Arc<Thread>> {
-    let (slot, turn) = named(helper)?;
-    pool::worker_of(&**slot, turn)
+    let (slot, generation) = named(helper)?;
+    pool::worker_of(&**slot, generation)
 }

@@ -2,7 +2,7 @@
 //! the pool, by `fallocate` in parallel or one by one as they are touched; they
 //! are clean, and mapped by page-table entries of their own size.
 //!
-//! Each page has a slot, which is its lock ([`waiting::slot`]): whoever turns it from
+//! Each page has a slot, which is its lock ([`waiting::page_slot`]): whoever turns it from
 //! empty to busy provides the page, whoever turns it from a page to busy takes it
 //! away. So two faults meet only if they are for the same page. (In the seed all
 //! of them meet on one table of mutexes.) The page-table entry belongs to who
@@ -22,8 +22,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use frames::{Pfn, order_pages};
 use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
 use params::registry::FAULT_MAP;
-use waiting::Slot;
-use waiting::slot::Found;
+use waiting::PageSlot;
+use waiting::page_slot::Found;
 
 use super::platform::Kernel;
 use crate::arch::irq::IrqLock;
@@ -63,7 +63,7 @@ static MAPPINGS: AtomicU64 = AtomicU64::new(0);
 pub struct HugeFile {
     size: HugeSize,
     window: usize,
-    slots: Vec<Slot>,
+    slots: Vec<PageSlot>,
     tables: Vec<LeafTable>,
     /// Pages from here on are not to be had.
     end: AtomicU64,
@@ -82,7 +82,7 @@ impl HugeFile {
         let count = len_bytes / unit;
         let mut slots = Vec::new();
         slots.try_reserve_exact(count as usize).map_err(|_| FileError::NoMemory)?;
-        slots.resize_with(count as usize, Slot::new);
+        slots.resize_with(count as usize, PageSlot::new);
         let window = take_window(size).ok_or(FileError::NoWindow)?;
         // From here on the file gives the window back, whatever happens.
         let mut file = Self { size, window, slots, tables: Vec::new(), end: AtomicU64::new(count) };
@@ -109,7 +109,7 @@ impl HugeFile {
 
     /// Pages that it has.
     pub fn held(&self) -> u64 {
-        self.slots.iter().filter_map(Slot::page).count() as u64
+        self.slots.iter().filter_map(PageSlot::page).count() as u64
     }
 
     /// The page at position `index`.
@@ -218,7 +218,7 @@ impl HugeFile {
             });
             if is_good { Ok(()) } else { Err(()) }
         });
-        let mut pages: Vec<u64> = self.slots.iter().filter_map(Slot::page).collect();
+        let mut pages: Vec<u64> = self.slots.iter().filter_map(PageSlot::page).collect();
         pages.sort_unstable();
         checked.is_ok() && pages.windows(2).all(|pair| pair[0] != pair[1])
     }

@@ -165,14 +165,15 @@ impl Platform for Kernel {
     fn begin_help(&self, context: HelperContext) -> HelperContext {
         sched::debug_assert_may_block("a helper starts");
         let mut before = HelperContext::NONE;
-        (before.caller_locks.0, before.depth) = sched::work_for(context.caller_locks.0, context.depth);
+        (before.caller_locks.0, before.depth) =
+            sched::enter_helper_context(context.caller_locks.0, context.depth);
         before
     }
 
     #[cfg(debug_assertions)]
     fn end_help(&self, before: HelperContext) {
         sched::debug_assert_may_block("a helper ends");
-        sched::work_for(before.caller_locks.0, before.depth);
+        sched::enter_helper_context(before.caller_locks.0, before.depth);
     }
 
     fn max_threads(&self) -> usize {

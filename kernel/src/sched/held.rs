@@ -49,7 +49,7 @@ pub fn held_classes() -> u64 {
 /// The calling thread works from now on for a caller `depth` jobs deep, who waits and holds mutexes of these
 /// classes; returns for whom it worked before.
 #[cfg(debug_assertions)]
-pub fn work_for(classes: u64, depth: u32) -> (u64, u32) {
+pub fn enter_helper_context(classes: u64, depth: u32) -> (u64, u32) {
     let locks = &thread::current().locks;
     let before = (locks.callers.load(Relaxed), locks.depth.load(Relaxed));
     locks.callers.store(classes, Relaxed);

@@ -45,7 +45,7 @@ pub use self::core::debug_assert_may_block;
 pub use self::core::{idle_forever, park, reap, start_cpu, unpark};
 pub use cpus::{attach as attach_cpu, idle_count};
 #[cfg(debug_assertions)]
-pub use held::{held_classes, work_for};
+pub use held::{enter_helper_context, held_classes};
 pub use lend::{lend_weight, set_nice, take_weight_back};
 pub use place::{AffinityError, set_affinity, set_node_preference};
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};

@@ -12,7 +12,7 @@ use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::platform::nodes;
 use crate::sched;
-use crate::sched::pool::{self, Item, Pool, Request, SubmitError, Work};
+use crate::sched::pool::{self, Item, Pool, SubmitError, Work, WorkAttrs};
 use crate::sched::snapshot::{self, ThreadState};
 use crate::sched::wait::Completion;
 use crate::{check, kernel_tests, skip_if};
@@ -45,10 +45,10 @@ impl Gate {
     pub(super) fn submit(
         self: &Arc<Self>,
         pool: &'static Pool,
-        request: Request,
-    ) -> Result<(Arc<dyn Item>, workpool::Turn), Stopped> {
+        attrs: WorkAttrs,
+    ) -> Result<(Arc<dyn Item>, workpool::Generation), Stopped> {
         let gate = self.clone();
-        must(pool::submit_fn(pool, request, move || {
+        must(pool::submit_fn(pool, attrs, move || {
             gate.begun.fetch_add(1, SeqCst);
             gate.open.wait();
         }))
@@ -66,11 +66,11 @@ kernel_tests! { "pools":
         let items = (0..ITEMS).map(|number| {
             let counts = counts.clone();
             let pool = &pool::all()[number % pool::all().len()];
-            must(pool::submit_fn(pool, Request::new(), move || { counts[number].fetch_add(1, SeqCst); }))
+            must(pool::submit_fn(pool, WorkAttrs::new(), move || { counts[number].fetch_add(1, SeqCst); }))
         });
         let items: Vec<_> = items.collect::<Result<_, _>>()?;
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
+        for (item, generation) in &items {
+            pool::wait(&**item, *generation);
         }
         let wrong = counts.iter().position(|count| count.load(SeqCst) != 1);
         check!(wrong.is_none(), "item {wrong:?} was not done once");
@@ -79,20 +79,20 @@ kernel_tests! { "pools":
     fn an_item_is_queued_once_at_a_time_and_then_again() {
         let pool = unbound()?;
         let gate = Gate::new();
-        let (item, turn) = gate.submit(pool, Request::new())?;
-        check!(pool.submit(item.clone(), Request::new()) == Err(SubmitError::Busy));
+        let (item, generation) = gate.submit(pool, WorkAttrs::new())?;
+        check!(pool.submit(item.clone(), WorkAttrs::new()) == Err(SubmitError::Busy));
         check!(gate.has_begun(1));
-        check!(pool.submit(item.clone(), Request::new()) == Err(SubmitError::Busy), "while it is worked at");
-        check!(!pool::cancel(&*item, turn), "a worker is at it");
+        check!(pool.submit(item.clone(), WorkAttrs::new()) == Err(SubmitError::Busy), "while it is worked at");
+        check!(!pool::cancel(&*item, generation), "a worker is at it");
         gate.open.complete();
-        pool::wait(&*item, turn);
-        let again = must(pool.submit(item.clone(), Request::new()))?;
-        check!(again != turn);
+        pool::wait(&*item, generation);
+        let again = must(pool.submit(item.clone(), WorkAttrs::new()))?;
+        check!(again != generation);
         pool::wait(&*item, again);
         check!(gate.begun.load(SeqCst) == 2);
     }
 
-    /// Owners queue and cancel all the time: each turn is either done or cancelled, and every one is over.
+    /// Owners queue and cancel all the time: each generation is either done or cancelled, and every one is over.
     fn cancelling_races_with_work() {
         struct Tally { work: Work, done: AtomicU64 }
         impl Item for Tally {
@@ -107,33 +107,33 @@ kernel_tests! { "pools":
                 let item = Arc::new(Tally { work: Work::new(), done: AtomicU64::new(0) });
                 let handle: Arc<dyn Item> = item.clone();
                 let mut cancelled = 0;
-                const TURNS: u64 = 1500;
-                for round in 0..TURNS {
-                    let Ok(turn) = pool.submit(handle.clone(), Request::new()) else { return };
+                const GENERATIONS: u64 = 1500;
+                for round in 0..GENERATIONS {
+                    let Ok(generation) = pool.submit(handle.clone(), WorkAttrs::new()) else { return };
                     for _ in 0..(round * 7 + number) % 40 {
                         core::hint::spin_loop();
                     }
                     if round % 3 == 0 {
                         sched::yield_now();
                     }
-                    cancelled += u64::from(pool::cancel(&*handle, turn));
-                    pool::wait(&*handle, turn);
+                    cancelled += u64::from(pool::cancel(&*handle, generation));
+                    pool::wait(&*handle, generation);
                 }
-                told.store(TURNS.abs_diff(cancelled + item.done.load(SeqCst)), SeqCst);
+                told.store(GENERATIONS.abs_diff(cancelled + item.done.load(SeqCst)), SeqCst);
             });
             (owner, wrong)
         }).collect();
         for (owner, wrong) in owners {
             owner.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
-            check!(wrong.load(SeqCst) == 0, "{} turns were not done or cancelled once", wrong.load(SeqCst));
+            check!(wrong.load(SeqCst) == 0, "{} generations were not done or cancelled once", wrong.load(SeqCst));
         }
     }
 
     fn a_flush_waits_for_what_was_queued_before() {
         let pool = unbound()?;
         let gate = Gate::new();
-        let first = gate.submit(pool, Request::new())?;
-        let second = gate.submit(pool, Request::new())?;
+        let first = gate.submit(pool, WorkAttrs::new())?;
+        let second = gate.submit(pool, WorkAttrs::new())?;
         check!(gate.has_begun(2));
         let flushed = Arc::new(AtomicBool::new(false));
         let told = flushed.clone();
@@ -146,13 +146,13 @@ kernel_tests! { "pools":
         let waits = gets_into(flusher.thread(), ThreadState::Blocked);
         // What comes later, and stays, is not waited for.
         let later = Gate::new();
-        let last = later.submit(pool, Request::new())?;
+        let last = later.submit(pool, WorkAttrs::new())?;
         let is_early = flushed.load(SeqCst);
         gate.open.complete();
         let result = within_20_s(|| flushed.load(SeqCst));
         later.open.complete();
-        for (item, turn) in [first, second, last] {
-            pool::wait(&*item, turn);
+        for (item, generation) in [first, second, last] {
+            pool::wait(&*item, generation);
         }
         check!(waits && !is_early, "flushed, and two items are not done");
         check!(result, "not flushed");
@@ -168,12 +168,12 @@ kernel_tests! { "pools":
                 let Some(pool) = pool else { return failed("there are no pools") };
                 let seen = Arc::new(crate::arch::irq::IrqLock::new(None));
                 let slot = seen.clone();
-                let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(level).on(CpuMask::single(cpu)), move || {
+                let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(level).on(CpuMask::single(cpu)), move || {
                     let me = sched::current();
                     let nice = snapshot::threads().find(|report| report.tid() == me.tid()).and_then(|report| report.nice);
                     *slot.lock() = Some(Seen { nice, cpu: percpu::this_cpu().id().index(), allowed: me.allowed() });
                 }))?;
-                pool::wait(&*item, turn);
+                pool::wait(&*item, generation);
                 let Some(seen) = seen.lock().take() else { return failed("it was not done") };
                 check!(seen.nice == Some(level), "nice {:?}, asked for {level}", seen.nice);
                 check!(seen.cpu == cpu && seen.allowed == CpuMask::single(cpu), "on cpu {} of {}", seen.cpu, seen.allowed);
@@ -183,8 +183,8 @@ kernel_tests! { "pools":
         let allowed = Arc::new(crate::arch::irq::IrqLock::new(CpuMask::EMPTY));
         let slot = allowed.clone();
         let pool = unbound()?;
-        let (item, turn) = must(pool::submit_fn(pool, Request::new(), move || *slot.lock() = sched::current().allowed()))?;
-        pool::wait(&*item, turn);
+        let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new(), move || *slot.lock() = sched::current().allowed()))?;
+        pool::wait(&*item, generation);
         check!(*allowed.lock() == CpuMask::ALL, "{}", *allowed.lock());
     }
 
@@ -201,12 +201,12 @@ kernel_tests! { "pools":
             let elsewhere = Arc::new(AtomicUsize::new(0));
             let items: Vec<_> = (0..50).map(|_| {
                 let elsewhere = elsewhere.clone();
-                must(pool::submit_fn(pool, Request::new(), move || {
+                must(pool::submit_fn(pool, WorkAttrs::new(), move || {
                     elsewhere.fetch_add(usize::from(nodes::current() != node), SeqCst);
                 }))
             }).collect::<Result<_, _>>()?;
-            for (item, turn) in &items {
-                pool::wait(&**item, *turn);
+            for (item, generation) in &items {
+                pool::wait(&**item, *generation);
             }
             check!(elsewhere.load(SeqCst) == 0, "{} of 50 ran on other nodes than {node}", elsewhere.load(SeqCst));
             // Who may not use the node's CPUs gets others.

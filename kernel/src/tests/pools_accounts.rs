@@ -16,7 +16,7 @@ use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::jobs::platform::Kernel;
 use crate::sched::group::Group;
-use crate::sched::pool::{self, Request};
+use crate::sched::pool::{self, WorkAttrs};
 use crate::sched::{self, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
@@ -36,9 +36,9 @@ fn spin(used_ns: &AtomicU64) {
 /// Has a worker call `call`, and waits for it.
 fn ask(call: impl Fn() + Send + Sync + 'static) {
     if let Some(pool) = pool::unbound()
-        && let Ok((item, turn)) = pool::submit_fn(pool, Request::new(), call)
+        && let Ok((item, generation)) = pool::submit_fn(pool, WorkAttrs::new(), call)
     {
-        pool::wait(&*item, turn);
+        pool::wait(&*item, generation);
     }
 }
 
@@ -61,7 +61,7 @@ kernel_tests! { "pools":
             let used = Arc::new(AtomicU64::new(0));
             let slot = used.clone();
             let stolen = stolen_ns.clone();
-            let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(level).on(last), move || {
+            let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(level).on(last), move || {
                 let start_ns = tsc::now_ns();
                 let before_ns = sched::current().cpu_time_ns();
                 let mut watch = Watch::start();
@@ -73,7 +73,7 @@ kernel_tests! { "pools":
                 slot.store(sched::current().cpu_time_ns() - before_ns, SeqCst);
                 look();
             }))?;
-            pool::wait(&*item, turn);
+            pool::wait(&*item, generation);
             used_ns.push(used.load(SeqCst));
         }
         spinners.skip_if_stolen(400_000_000)?;

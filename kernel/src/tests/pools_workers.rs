@@ -1,4 +1,4 @@
-//! The pools' workers: as many as there is work for, made on demand, let go when they idle.
+//! The pools' workers: as many as there is work for, made on demand, retired when they idle.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use super::settled::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
-use crate::sched::pool::{self, Request};
+use crate::sched::pool::{self, WorkAttrs};
 use crate::sched::{self, Spawn, snapshot};
 use crate::{check, kernel_tests, skip_if};
 
@@ -51,11 +51,11 @@ kernel_tests! { "pools":
         let pool = unbound()?;
         let cpus = percpu::online_count();
         let (gate, count) = (Gate::new(), 2 * cpus + 1);
-        let items: Vec<_> = (0..count).map(|_| gate.submit(pool, Request::new())).collect::<Result<_, _>>()?;
+        let items: Vec<_> = (0..count).map(|_| gate.submit(pool, WorkAttrs::new())).collect::<Result<_, _>>()?;
         let all = gate.has_begun(count);
         gate.open.complete();
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
+        for (item, generation) in &items {
+            pool::wait(&**item, *generation);
         }
         check!(all, "{} of {count} items have begun", gate.begun.load(SeqCst));
     }
@@ -68,7 +68,7 @@ kernel_tests! { "pools":
         check!(within_20_s(|| pool.workers().0 <= cpus || pool.workers().0 == pool.workers().1));
         let items: Vec<_> = (0..3 * cpus).map(|_| {
             let (stop, begun) = (stop.clone(), begun.clone());
-            must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), move || {
+            must(pool::submit_fn(pool, WorkAttrs::new().nice(Nice::MAX), move || {
                 begun.fetch_add(1, SeqCst);
                 while !stop.load(SeqCst) {
                     core::hint::spin_loop();
@@ -81,8 +81,8 @@ kernel_tests! { "pools":
         sched::sleep_ns(100_000_000);
         let (workers, _) = pool.workers();
         stop.store(true, SeqCst);
-        for (item, turn) in &items {
-            pool::wait(&**item, *turn);
+        for (item, generation) in &items {
+            pool::wait(&**item, *generation);
         }
         check!(some, "{} items have begun on {cpus} cpus", begun.load(SeqCst));
         check!(workers <= there, "{workers} workers for {cpus} cpus");
@@ -94,13 +94,13 @@ kernel_tests! { "pools":
             let round = || -> Result<(usize, u64), Stopped> {
                 let gate = Gate::new();
                 let count = 2 * percpu::online_count();
-                let items = (0..count).map(|_| gate.submit(unbound()?, Request::new()));
+                let items = (0..count).map(|_| gate.submit(unbound()?, WorkAttrs::new()));
                 let items: Vec<_> = items.collect::<Result<_, _>>()?;
                 let all = gate.has_begun(count);
                 let workers = worker_threads();
                 gate.open.complete();
-                for (item, turn) in &items {
-                    pool::wait(&**item, *turn);
+                for (item, generation) in &items {
+                    pool::wait(&**item, *generation);
                 }
                 check!(all, "{} of {count} have begun", gate.begun.load(SeqCst));
                 check!(workers >= count, "{workers} workers at {count} items");
@@ -123,8 +123,8 @@ kernel_tests! { "pools":
     /// Not one worker can be made: everything is done all the same.
     fn without_workers_the_manager_does_it() {
         with(&[(&POOL_IDLE_MS, "1"), (&POOL_KEEP_WORKERS, "0")], || {
-            let (item, turn) = must(pool::submit_fn(unbound()?, Request::new(), || {}))?;
-            pool::wait(&*item, turn);
+            let (item, generation) = must(pool::submit_fn(unbound()?, WorkAttrs::new(), || {}))?;
+            pool::wait(&*item, generation);
             check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
             pool::restart_fault_count();
             check!(FAULT_WORKER_SPAWN.set("1").is_ok());
@@ -132,10 +132,10 @@ kernel_tests! { "pools":
             let items: Vec<_> = (0..50).map(|number| {
                 let done = done.clone();
                 let pool = &pool::all()[number % pool::all().len()];
-                must(pool::submit_fn(pool, Request::new(), move || { done.fetch_add(1, SeqCst); }))
+                must(pool::submit_fn(pool, WorkAttrs::new(), move || { done.fetch_add(1, SeqCst); }))
             }).collect::<Result<_, _>>()?;
-            for (item, turn) in &items {
-                pool::wait(&**item, *turn);
+            for (item, generation) in &items {
+                pool::wait(&**item, *generation);
             }
             check!(done.load(SeqCst) == 50);
             check!(worker_threads() == 0, "there are workers after all");
@@ -151,16 +151,16 @@ kernel_tests! { "pools":
         let last = sched::online_cpus().iter().last().unwrap_or(0);
         skip_if!(last == 0, "needs two cpus");
         let pool = unbound()?;
-        let (item, turn) = must(pool::submit_fn(pool, Request::new().on(CpuMask::single(last)), || ()))?;
-        pool::wait(&*item, turn);
+        let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().on(CpuMask::single(last)), || ()))?;
+        pool::wait(&*item, generation);
         // It rests, the one that is called next.
         check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
         let mut spinners = Spinners::new();
         spinners.start(Spawn::new("test/load").nice(Nice::MIN).on(CpuMask::single(last)))?;
         spinners.measure(20_000_000)?;
         let start_ns = tsc::now_ns();
-        let (item, turn) = must(pool::submit_fn(pool, Request::new().nice(Nice::MAX), || ()))?;
-        pool::wait(&*item, turn);
+        let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(Nice::MAX), || ()))?;
+        pool::wait(&*item, generation);
         let ns = tsc::now_ns() - start_ns;
         spinners.skip_if_stolen(400_000_000)?;
         check!(ns < 500_000_000, "it took {} ms behind the load on cpu {last}", ns / 1_000_000);

@@ -14,7 +14,7 @@ use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
 use crate::platform::nodes;
 use crate::sched::hotplug::{HotplugError, offline, online};
-use crate::sched::pool::{self, Request};
+use crate::sched::pool::{self, WorkAttrs};
 use crate::sched::{self, Spawn, snapshot};
 use crate::{check, kernel_tests, skip_if};
 
@@ -224,8 +224,8 @@ kernel_tests! { "sched":
             let seen = Arc::new(AtomicU64::new(u64::MAX));
             let slot = seen.clone();
             let told = move || slot.store(percpu::this_cpu().id().index() as u64, SeqCst);
-            let Ok((item, turn)) = pool::submit_fn(pool, Request::new().on(home), told) else { continue };
-            pool::wait(&*item, turn);
+            let Ok((item, generation)) = pool::submit_fn(pool, WorkAttrs::new().on(home), told) else { continue };
+            pool::wait(&*item, generation);
             check!(home.contains(seen.load(SeqCst) as usize), "node {node}'s item was done on cpu {}", seen.load(SeqCst));
         }
     }
@@ -257,11 +257,11 @@ fn items_of_all_pools(items: usize) -> u64 {
         let done = move || {
             seen[number].fetch_add(1, SeqCst);
         };
-        pool::submit_fn(pool, Request::new(), done).ok()
+        pool::submit_fn(pool, WorkAttrs::new(), done).ok()
     };
     let submitted: Vec<_> = (0..items).filter_map(submit).collect();
-    for (item, turn) in &submitted {
-        pool::wait(&**item, *turn);
+    for (item, generation) in &submitted {
+        pool::wait(&**item, *generation);
     }
     seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64
 }

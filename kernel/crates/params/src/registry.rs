@@ -57,7 +57,7 @@ pub static POOL_KEEP_WORKERS: U64Param =
     U64Param::new("pool.keep_workers", 1, 0..=4096, "workers that each pool keeps however long they idle");
 /// `pool.idle_ms`.
 pub static POOL_IDLE_MS: U64Param =
-    U64Param::new("pool.idle_ms", 5000, 1..=3_600_000, "how long a worker may idle before it is let go");
+    U64Param::new("pool.idle_ms", 5000, 1..=3_600_000, "how long a worker may idle before it is retired");
 /// `log.level`.
 pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
     "log.level",

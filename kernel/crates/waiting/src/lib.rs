@@ -9,16 +9,16 @@
 //! * [`handover`]: a mutex that is handed to the thread that has waited longest.
 //! * [`lending`]: weight that goes from who waits to whom it waits for.
 //! * [`pool_size`]: how many pages a pool has and should have.
-//! * [`slot`]: a place for a page, which is its own lock.
+//! * [`page_slot`]: a place for a page, which is its own lock.
 //! * [`tickets`]: everybody has done something since it was asked for.
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod handover;
 pub mod lending;
+pub mod page_slot;
 pub mod pool_size;
 pub mod queue;
-pub mod slot;
 pub mod tickets;
 
 mod sync;
@@ -26,8 +26,8 @@ mod threads;
 
 pub use handover::{HandOver, Owners};
 pub use lending::{Lenders, Loan, Loans};
+pub use page_slot::PageSlot;
 pub use pool_size::PoolSize;
 pub use queue::{Completion, Semaphore, WaitQueue};
-pub use slot::Slot;
 pub use threads::{Locked, Threads};
 pub use tickets::Tickets;

@@ -1,7 +1,7 @@
 //! The state of one work item.
 //!
 //! An item belongs to whoever made it and is queued over and over. Each time is a
-//! *turn*: it begins when the item is claimed and is over when the item was done or cancelled. Three
+//! *generation*: it begins when the item is claimed and is over when the item was done or cancelled. Three
 //! parties meet here: who queues, the worker, and who cancels.
 //!
 //! ```text
@@ -27,23 +27,23 @@ const LEAVING: u64 = 4;
 const DONE: u64 = 5;
 const CANCELLED: u64 = 6;
 
-/// Bits of the state; above them is the number of turns that are over.
+/// Bits of the state; above them is the number of generations that are over.
 const STATE_BITS: u32 = 3;
 const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
-const ONE_TURN: u64 = 1 << STATE_BITS;
+const ONE_GENERATION: u64 = 1 << STATE_BITS;
 
-/// One turn of an item.
+/// One generation of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn(u64);
+pub struct Generation(u64);
 
-impl Turn {
-    /// The turn behind a [`number`](Self::number).
+impl Generation {
+    /// The generation behind a [`number`](Self::number).
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// How many turns the item had before.
+    /// How many generations the item had before.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
@@ -59,9 +59,9 @@ pub enum Status {
     Queued,
     /// A worker is at it.
     Running,
-    /// Its last turn ended with the work done.
+    /// Its last generation ended with the work done.
     Done,
-    /// Its last turn ended before a worker began.
+    /// Its last generation ended before a worker began.
     Cancelled,
 }
 
@@ -86,17 +86,17 @@ impl ItemState {
         Self { word: AtomicU64::new(IDLE) }
     }
 
-    /// Begins a turn: the caller may set the item up, and publishes it then. `None` while another turn goes on.
+    /// Begins a generation: the caller may set the item up, and publishes it then. `None` while another generation goes on.
     #[inline]
     #[must_use]
-    pub fn claim(&self) -> Option<Turn> {
-        // Acquire pairs with the Release that ended the last turn: what it left in the item is seen.
+    pub fn claim(&self) -> Option<Generation> {
+        // Acquire pairs with the Release that ended the last generation: what it left in the item is seen.
         let claim = |word: u64| match word & STATE_MASK {
             IDLE | DONE | CANCELLED => Some(word & !STATE_MASK | CLAIMED),
             _ => None,
         };
         let before = self.word.fetch_update(Ordering::Acquire, Ordering::Relaxed, claim).ok()?;
-        Some(Turn(before >> STATE_BITS))
+        Some(Generation(before >> STATE_BITS))
     }
 
     /// The item, claimed by the caller, is queued: workers and cancellers may have it. Under the queue's lock.
@@ -120,16 +120,16 @@ impl ItemState {
     #[inline]
     pub fn end(&self) {
         // Release pairs with the Acquire in `is_over` and `claim`: they see what the worker did.
-        self.change(RUNNING, DONE, ONE_TURN, Ordering::Release);
+        self.change(RUNNING, DONE, ONE_GENERATION, Ordering::Release);
     }
 
-    /// Keeps workers from beginning with `turn` of the item. True: the caller takes it out of its queue, if it is still
+    /// Keeps workers from beginning with `generation` of the item. True: the caller takes it out of its queue, if it is still
     /// there, and [`retire`](Self::retire)s it. False: it is not queued, or a worker or another canceller was faster.
     #[inline]
     #[must_use]
-    pub fn cancel(&self, turn: Turn) -> bool {
+    pub fn cancel(&self, generation: Generation) -> bool {
         // Acquire pairs with the Release in `publish`.
-        let (from, to) = (turn.0 << STATE_BITS | QUEUED, turn.0 << STATE_BITS | LEAVING);
+        let (from, to) = (generation.0 << STATE_BITS | QUEUED, generation.0 << STATE_BITS | LEAVING);
         self.word.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
@@ -137,23 +137,23 @@ impl ItemState {
     #[inline]
     pub fn retire(&self) {
         // Release: as in `end`.
-        self.change(LEAVING, CANCELLED, ONE_TURN, Ordering::Release);
+        self.change(LEAVING, CANCELLED, ONE_GENERATION, Ordering::Release);
     }
 
-    /// Whether `turn` is over. Then what its worker did is visible.
+    /// Whether `generation` is over. Then what its worker did is visible.
     #[inline]
     #[must_use]
-    pub fn is_over(&self, turn: Turn) -> bool {
+    pub fn is_over(&self, generation: Generation) -> bool {
         // Acquire pairs with the Release in `end` and `retire`.
-        self.word.load(Ordering::Acquire) >> STATE_BITS != turn.0
+        self.word.load(Ordering::Acquire) >> STATE_BITS != generation.0
     }
 
-    /// The turn that goes on, or else the next one.
+    /// The generation that goes on, or else the next one.
     #[inline]
     #[must_use]
-    pub fn turn(&self) -> Turn {
+    pub fn generation(&self) -> Generation {
         // Relaxed: what is concluded is checked by `is_over`.
-        Turn(self.word.load(Ordering::Relaxed) >> STATE_BITS)
+        Generation(self.word.load(Ordering::Relaxed) >> STATE_BITS)
     }
 
     /// What the item is doing, at this moment: for reports, not decisions.

@@ -18,6 +18,6 @@ pub mod queue;
 
 mod sync;
 
-pub use item::{ItemState, Status, Turn};
-pub use pool::{Call, Limits, Next, Pool};
+pub use item::{Generation, ItemState, Status};
+pub use pool::{Limits, Next, Pool, WakeAction};
 pub use queue::{Link, Queue};

@@ -7,7 +7,7 @@
 //! Items stay in the queue until a worker takes them: an idle worker is *called* when an item
 //! comes, but a busy one that ends first may have the item. Of the idle workers the one
 //! that has worked last is called, for its stack is warm, so those that are not needed stay at the bottom
-//! and get old enough to be let go.
+//! and get old enough to be retired.
 
 use alloc::vec::Vec;
 
@@ -29,13 +29,13 @@ pub struct Limits {
 /// What to do when an item was queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Call {
+pub enum WakeAction {
     /// Wake this worker.
-    Wake(usize),
+    Worker(usize),
     /// Have the manager look at the pool: a worker is missing, or may be.
     Manager,
     /// Somebody will come.
-    Nobody,
+    None,
 }
 
 /// What a worker does next.
@@ -46,7 +46,7 @@ pub enum Next<H> {
     Run(H),
     /// It sleeps until it is called; before it does, the manager has to be woken if
     /// `wake_manager`: to let it go when the time has come.
-    Rest {
+    Park {
         /// The manager does not know of any idle worker yet.
         wake_manager: bool,
     },
@@ -67,7 +67,7 @@ enum Worker {
     /// At the item of this number.
     Busy { item: u64 },
     /// Was told to leave.
-    LetGo,
+    Retiring,
 }
 
 /// One pool.
@@ -86,7 +86,7 @@ pub struct Pool<H> {
     alive: usize,
     /// The manager will look soon, because items wait.
     watches_queue: bool,
-    /// The manager will look when an idle worker may be let go.
+    /// The manager will look when an idle worker may be retired.
     watches_idle: bool,
 }
 
@@ -131,21 +131,21 @@ impl<H: Link> Pool<H> {
     }
 
     /// Queues `item`.
-    pub fn submit(&mut self, item: H) -> Call {
+    pub fn submit(&mut self, item: H) -> WakeAction {
         item.set_number(self.next_item);
         self.next_item += 1;
         self.queue.push(item);
         if self.queue.len() <= self.coming {
-            return Call::Nobody;
+            return WakeAction::None;
         }
         if let Some(worker) = self.call_idle() {
-            return Call::Wake(worker);
+            return WakeAction::Worker(worker);
         }
         if self.alive < self.active() || !self.watches_queue {
             self.watches_queue = true;
-            return Call::Manager;
+            return WakeAction::Manager;
         }
-        Call::Nobody
+        WakeAction::None
     }
 
     /// Calls an idle worker, if fewer come than items wait.
@@ -174,7 +174,7 @@ impl<H: Link> Pool<H> {
     ) -> Next<H> {
         let was = self.workers[worker];
         match was {
-            Worker::LetGo => {
+            Worker::Retiring => {
                 self.workers[worker] = Worker::Absent;
                 return Next::Leave;
             }
@@ -192,13 +192,13 @@ impl<H: Link> Pool<H> {
             }
         }
         if let Worker::Idle { .. } = was {
-            return Next::Rest { wake_manager: false };
+            return Next::Park { wake_manager: false };
         }
         self.workers[worker] = Worker::Idle { since_ns: now_ns() };
         self.idle.push(worker);
         let wake_manager = self.alive > self.limits.keep && !self.watches_idle;
         self.watches_idle |= wake_manager;
-        Next::Rest { wake_manager }
+        Next::Park { wake_manager }
     }
 
     /// A worker to be made, of which `blocked` of those there are do not count because they wait for something: the
@@ -264,32 +264,32 @@ impl<H: Link> Pool<H> {
     }
 
     /// A worker that has been idle for too long: it is woken, and leaves. `None` when there is none.
-    pub fn let_go(&mut self, now_ns: u64) -> Option<usize> {
-        if self.alive <= self.limits.keep || self.next_let_go_ns()? > now_ns {
+    pub fn retire_idle(&mut self, now_ns: u64) -> Option<usize> {
+        if self.alive <= self.limits.keep || self.next_retirement_ns()? > now_ns {
             return None;
         }
         // The one at the bottom has been idle for longest.
         let worker = self.idle.remove(0);
-        self.workers[worker] = Worker::LetGo;
+        self.workers[worker] = Worker::Retiring;
         self.alive -= 1;
         Some(worker)
     }
 
-    fn next_let_go_ns(&self) -> Option<u64> {
+    fn next_retirement_ns(&self) -> Option<u64> {
         match self.workers[*self.idle.first()?] {
             Worker::Idle { since_ns } => Some(since_ns.saturating_add(self.limits.idle_timeout_ns)),
             _ => None,
         }
     }
 
-    /// When the manager has to look at the pool again, after it has started and let go whom it could: at once it is
-    /// [called](Call::Manager) if somebody is missing, and anyway at this time. `retry_ns` from now
+    /// When the manager has to look at the pool again, after it has started and retired workers: at once it is
+    /// [called](WakeAction::Manager) if somebody is missing, and anyway at this time. `retry_ns` from now
     /// while items wait, for workers may be blocked by then.
     pub fn next_look_ns(&mut self, now_ns: u64, retry_ns: u64) -> Option<u64> {
-        let letting_go = self.next_let_go_ns().filter(|_| self.alive > self.limits.keep);
-        let looking = (!self.queue.is_empty()).then(|| now_ns.saturating_add(retry_ns));
-        (self.watches_idle, self.watches_queue) = (letting_go.is_some(), looking.is_some());
-        [letting_go, looking].into_iter().flatten().min()
+        let retirement_ns = self.next_retirement_ns().filter(|_| self.alive > self.limits.keep);
+        let look_ns = (!self.queue.is_empty()).then(|| now_ns.saturating_add(retry_ns));
+        (self.watches_idle, self.watches_queue) = (retirement_ns.is_some(), look_ns.is_some());
+        [retirement_ns, look_ns].into_iter().flatten().min()
     }
 
     /// Workers that are at an item.

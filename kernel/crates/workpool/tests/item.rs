@@ -8,7 +8,7 @@ use workpool::{ItemState, Status};
 fn a_turn_ends_by_work_or_by_cancelling() {
     let state = ItemState::new();
     assert_eq!(state.status(), Status::Idle);
-    assert!(!state.cancel(state.turn()) && !state.begin(), "nothing to take");
+    assert!(!state.cancel(state.generation()) && !state.begin(), "nothing to take");
     let first = state.claim().unwrap();
     assert_eq!(state.claim(), None, "it is being queued");
     assert!(!state.cancel(first) && !state.begin(), "not yet");
@@ -17,7 +17,7 @@ fn a_turn_ends_by_work_or_by_cancelling() {
     assert!(state.begin());
     assert_eq!(state.status(), Status::Running);
     assert!(!state.cancel(first), "too late");
-    assert!(!state.is_over(first) && state.turn() == first);
+    assert!(!state.is_over(first) && state.generation() == first);
     state.end();
     assert!(state.is_over(first));
     assert_eq!(state.status(), Status::Done);
@@ -34,7 +34,7 @@ fn a_turn_ends_by_work_or_by_cancelling() {
     state.retire();
     assert_eq!(state.status(), Status::Cancelled);
     assert!(state.is_over(second));
-    assert_eq!(state.claim().map(|turn| turn.number()), Some(2));
+    assert_eq!(state.claim().map(|generation| generation.number()), Some(2));
 }
 
 /// Runs `tests/loom`, which needs the crate built with `--cfg loom`.

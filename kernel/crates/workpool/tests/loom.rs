@@ -40,14 +40,14 @@ impl Shop {
         })
     }
 
-    fn submit(&self, input: usize) -> Option<workpool::Turn> {
-        let turn = self.state.claim()?;
+    fn submit(&self, input: usize) -> Option<workpool::Generation> {
+        let generation = self.state.claim()?;
         self.input.store(input, Relaxed);
         let mut queued = self.queue.lock().unwrap();
         self.state.publish();
         assert!(!*queued, "queued twice");
         *queued = true;
-        Some(turn)
+        Some(generation)
     }
 
     /// What a worker does that was woken.
@@ -66,8 +66,8 @@ impl Shop {
         begun
     }
 
-    fn cancel(&self, turn: workpool::Turn) -> bool {
-        if !self.state.cancel(turn) {
+    fn cancel(&self, generation: workpool::Generation) -> bool {
+        if !self.state.cancel(generation) {
             return false;
         }
         assert_ne!(self.input.load(Relaxed), 0, "the canceller does not see what the owner put in");
@@ -81,22 +81,22 @@ impl Shop {
 fn an_item_is_run_or_cancelled_and_never_both() {
     model(|| {
         let shop = Shop::new();
-        let turn = shop.submit(7).unwrap();
+        let generation = shop.submit(7).unwrap();
         let worker = thread::spawn({
             let shop = Arc::clone(&shop);
             move || shop.work()
         });
         let canceller = thread::spawn({
             let shop = Arc::clone(&shop);
-            move || shop.cancel(turn)
+            move || shop.cancel(generation)
         });
-        let cancelled = shop.cancel(turn);
-        if shop.state.is_over(turn) && !cancelled && shop.state.status() == Status::Done {
+        let cancelled = shop.cancel(generation);
+        if shop.state.is_over(generation) && !cancelled && shop.state.status() == Status::Done {
             assert_eq!(shop.output.load(Relaxed), 7, "over, and what was done is not visible");
         }
         let others = usize::from(canceller.join().unwrap()) + usize::from(worker.join().unwrap());
         assert_eq!(usize::from(cancelled) + others, 1);
-        assert!(shop.state.is_over(turn));
+        assert!(shop.state.is_over(generation));
         assert!(!*shop.queue.lock().unwrap(), "left in the queue");
     });
 }
@@ -113,7 +113,7 @@ fn a_cancelled_item_can_be_queued_again_at_once() {
         let cancelled = shop.cancel(first);
         let again = shop.submit(2);
         if cancelled {
-            // Nobody else ends a turn that was cancelled: the item is ours.
+            // Nobody else ends a generation that was cancelled: the item is ours.
             assert_ne!(again.unwrap(), first);
         }
         let mut runs = worker.join().unwrap();
@@ -146,12 +146,12 @@ fn two_owners_queue_it_once_at_a_time() {
 fn who_cancels_what_another_queues_sees_what_it_put_in() {
     model(|| {
         let shop = Shop::new();
-        let turn = shop.state.turn();
+        let generation = shop.state.generation();
         let owner = thread::spawn({
             let shop = Arc::clone(&shop);
             move || shop.submit(3).is_some()
         });
-        let cancelled = shop.cancel(turn);
+        let cancelled = shop.cancel(generation);
         assert!(owner.join().unwrap());
         assert_eq!(shop.work(), !cancelled);
     });
@@ -161,12 +161,12 @@ fn who_cancels_what_another_queues_sees_what_it_put_in() {
 fn who_sees_a_turn_over_sees_what_was_done() {
     model(|| {
         let shop = Shop::new();
-        let turn = shop.submit(5).unwrap();
+        let generation = shop.submit(5).unwrap();
         let worker = thread::spawn({
             let shop = Arc::clone(&shop);
             move || shop.work()
         });
-        if shop.state.is_over(turn) {
+        if shop.state.is_over(generation) {
             assert_eq!(shop.output.load(Relaxed), 5);
             // And the item is free again.
             assert!(shop.submit(6).is_some());

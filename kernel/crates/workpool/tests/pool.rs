@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use workpool::{Call, Limits, Link, Next, Pool, Queue};
+use workpool::{Limits, Link, Next, Pool, Queue, WakeAction};
 
 #[derive(Debug)]
 struct Item {
@@ -53,25 +53,25 @@ fn begin(item: &Handle) -> bool {
 }
 
 #[test]
-fn the_hottest_worker_is_called_and_the_coldest_let_go() {
+fn the_hottest_worker_is_called_and_the_coldest_retired() {
     let mut pool = Pool::new(6, LIMITS);
     for worker in 0..3 {
         assert_eq!(pool.start_ahead(), Some(worker));
     }
     assert_eq!(pool.start_ahead(), None, "as many as may be at work");
-    assert_eq!(pool.next(0, || 0, begin), Next::Rest { wake_manager: true });
-    assert_eq!(pool.next(1, || MS, begin), Next::Rest { wake_manager: false }, "it knows");
-    assert_eq!(pool.next(2, || 2 * MS, begin), Next::Rest { wake_manager: false });
+    assert_eq!(pool.next(0, || 0, begin), Next::Park { wake_manager: true });
+    assert_eq!(pool.next(1, || MS, begin), Next::Park { wake_manager: false }, "it knows");
+    assert_eq!(pool.next(2, || 2 * MS, begin), Next::Park { wake_manager: false });
     assert_eq!(pool.next_look_ns(2 * MS, MS), Some(100 * MS), "when the first may go");
     for _ in 0..3 {
-        assert_eq!(pool.submit(item(0)), Call::Wake(2), "the last that worked");
+        assert_eq!(pool.submit(item(0)), WakeAction::Worker(2), "the last that worked");
         assert!(matches!(pool.next(2, || 50 * MS, begin), Next::Run(_)));
-        assert_eq!(pool.next(2, || 60 * MS, begin), Next::Rest { wake_manager: false });
+        assert_eq!(pool.next(2, || 60 * MS, begin), Next::Park { wake_manager: false });
     }
-    assert_eq!(pool.let_go(100 * MS - 1), None, "too early");
-    assert_eq!(pool.let_go(100 * MS), Some(0));
-    assert_eq!(pool.let_go(101 * MS), Some(1));
-    assert_eq!(pool.let_go(1000 * MS), None, "one is kept");
+    assert_eq!(pool.retire_idle(100 * MS - 1), None, "too early");
+    assert_eq!(pool.retire_idle(100 * MS), Some(0));
+    assert_eq!(pool.retire_idle(101 * MS), Some(1));
+    assert_eq!(pool.retire_idle(1000 * MS), None, "one is kept");
     assert_eq!(pool.next(0, || 102 * MS, begin), Next::Leave);
     assert_eq!(pool.next_look_ns(102 * MS, MS), None, "nothing to look after");
     assert_eq!((pool.alive(), pool.idle()), (1, 1));
@@ -82,7 +82,7 @@ fn workers_are_made_on_demand_and_more_when_they_block() {
     let mut pool = Pool::new(6, LIMITS);
     assert_eq!(pool.start(0), None, "nothing to do");
     for _ in 0..5 {
-        assert_eq!(pool.submit(item(0)), Call::Manager);
+        assert_eq!(pool.submit(item(0)), WakeAction::Manager);
     }
     assert_eq!((0..4).map(|_| pool.start(0)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None]);
     assert_eq!(pool.start_failed(1), None);
@@ -93,7 +93,7 @@ fn workers_are_made_on_demand_and_more_when_they_block() {
     assert!(pool.is_short());
     assert_eq!(pool.start(0), None, "all are at work");
     assert_eq!(pool.next_look_ns(0, 10 * MS), Some(10 * MS), "they may block");
-    assert_eq!(pool.submit(item(0)), Call::Nobody, "it looks by itself");
+    assert_eq!(pool.submit(item(0)), WakeAction::None, "it looks by itself");
     assert_eq!(pool.start(1), Some(3), "one more for one that is blocked");
     assert_eq!(pool.start(1), None);
     assert_eq!(pool.start(100), Some(4));
@@ -170,15 +170,15 @@ fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
 #[test]
 fn a_worker_that_cannot_be_made_is_replaced_by_one_that_idles() {
     let mut pool = Pool::new(6, LIMITS);
-    assert_eq!(pool.submit(item(0)), Call::Manager);
+    assert_eq!(pool.submit(item(0)), WakeAction::Manager);
     assert_eq!(pool.start(0), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     let _ = pool.submit(item(1));
     assert_eq!(pool.start(0), Some(1));
     // The first one takes it, and then has nothing to do.
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
-    assert!(matches!(pool.next(0, || 0, begin), Next::Rest { .. }));
-    assert_eq!(pool.submit(item(2)), Call::Nobody, "the second will come");
+    assert!(matches!(pool.next(0, || 0, begin), Next::Park { .. }));
+    assert_eq!(pool.submit(item(2)), WakeAction::None, "the second will come");
     assert_eq!(pool.start_failed(1), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
 }
@@ -241,12 +241,12 @@ proptest! {
                     submitted += 1;
                     waiting.push(item.clone());
                     match pool.submit(item) {
-                        Call::Wake(worker) => {
+                        WakeAction::Worker(worker) => {
                             prop_assert!(threads.asleep.remove(&worker), "{worker} is woken and does not sleep");
                             threads.at_work.insert(worker, None);
                         }
-                        Call::Manager => manager_ns = Some(now_ns),
-                        Call::Nobody => {}
+                        WakeAction::Manager => manager_ns = Some(now_ns),
+                        WakeAction::None => {}
                     }
                 }
                 Step::Submit => {}
@@ -278,7 +278,7 @@ proptest! {
                             threads.asleep.remove(&worker);
                             threads.at_work.insert(worker, Some(item.0.name));
                         }
-                        Next::Rest { wake_manager } => {
+                        Next::Park { wake_manager } => {
                             threads.asleep.insert(worker);
                             if wake_manager {
                                 manager_ns = Some(now_ns);
@@ -301,9 +301,9 @@ proptest! {
                         threads.at_work.insert(worker, None);
                         prop_assert!(pool.alive() <= 6 && pool.alive() <= active.min(6) + blocked);
                     }
-                    while let Some(worker) = pool.let_go(now_ns) {
-                        prop_assert!(pool.alive() >= keep, "one too many was let go");
-                        prop_assert!(threads.asleep.remove(&worker), "a worker at work was let go");
+                    while let Some(worker) = pool.retire_idle(now_ns) {
+                        prop_assert!(pool.alive() >= keep, "one too many was retired");
+                        prop_assert!(threads.asleep.remove(&worker), "a worker at work was retired");
                         threads.at_work.insert(worker, None);
                     }
                     manager_ns = pool.next_look_ns(now_ns, 10 * MS);
@@ -325,7 +325,7 @@ proptest! {
             }
             prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && at_items == 0);
         }
-        // The last steps were long enough for everything to be done, and everybody to be let go who is not kept.
+        // The last steps were long enough for everything to be done, and everybody to be retired who is not kept.
         prop_assert_eq!(done.len(), submitted);
         prop_assert_eq!(pool.queued(), 0);
         prop_assert_eq!(pool.alive(), threads.asleep.len());

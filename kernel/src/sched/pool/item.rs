@@ -5,7 +5,7 @@ use core::any::Any;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use runqueue::{CpuMask, Nice};
-use workpool::{ItemState, Link, Status, Turn};
+use workpool::{Generation, ItemState, Link, Status};
 
 use super::{Pool, SubmitError};
 use crate::arch::irq::IrqLock;
@@ -23,7 +23,7 @@ pub trait Item: Any + Send + Sync {
     /// Does it, on a worker's thread.
     fn run(&self);
 
-    /// Its turn is over after [`run`](Self::run), and it can be submitted again. Called by the worker.
+    /// Its generation is over after [`run`](Self::run), and it can be submitted again. Called by the worker.
     fn ended(&self) {}
 }
 
@@ -33,11 +33,11 @@ pub struct Work {
     /// Its place in the queue; under the pool's lock.
     next: IrqLock<Option<Handle>>,
     number: AtomicU64,
-    /// The number of the pool of this turn, and above it that of the worker that is at it.
+    /// The number of the pool of this generation, and above it that of the worker that is at it.
     place: AtomicU64,
-    /// What was asked for this turn.
-    request: IrqLock<Option<Request>>,
-    /// Who waits for the end of a turn, and how many.
+    /// What was asked for this generation.
+    attrs: IrqLock<Option<WorkAttrs>>,
+    /// Who waits for the end of a generation, and how many.
     over: WaitQueue,
     waiting: AtomicUsize,
 }
@@ -47,14 +47,14 @@ const POOL_BITS: u32 = 32;
 
 /// How an item should be done.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct WorkAttrs {
     /// The worker's claim on CPU time while it is at the item.
     pub(super) nice: Nice,
     pub(super) allowed: CpuMask,
     pub(super) group: Arc<Group>,
 }
 
-impl Request {
+impl WorkAttrs {
     /// At default weight, on any CPU of the pool, at the expense of those for whom the calling thread works.
     pub fn new() -> Self {
         let group = thread::current().works_for();
@@ -103,19 +103,19 @@ impl Work {
             next: IrqLock::of(LockClass::WORK_ITEM, None),
             number: AtomicU64::new(0),
             place: AtomicU64::new(0),
-            request: IrqLock::of(LockClass::WORK_ITEM, None),
+            attrs: IrqLock::of(LockClass::WORK_ITEM, None),
             over: WaitQueue::new(),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Begins a turn in the pool numbered `pool`, if none goes on.
-    pub(super) fn claim(&self, pool: usize, request: Request) -> Option<Turn> {
-        let turn = self.state.claim()?;
+    /// Begins a generation in the pool numbered `pool`, if none goes on.
+    pub(super) fn claim(&self, pool: usize, attrs: WorkAttrs) -> Option<Generation> {
+        let generation = self.state.claim()?;
         // Relaxed, as other accesses to it: published with the item.
         self.place.store(pool as u64, Relaxed);
-        *self.request.lock() = Some(request);
-        Some(turn)
+        *self.attrs.lock() = Some(attrs);
+        Some(generation)
     }
 
     pub(super) fn publish(&self) {
@@ -129,21 +129,21 @@ impl Work {
         self.state.begin()
     }
 
-    /// Cancels whatever turn is queued.
+    /// Cancels whatever generation is queued.
     pub(super) fn try_cancel(&self) -> bool {
-        self.state.cancel(self.state.turn())
+        self.state.cancel(self.state.generation())
     }
 
-    /// A cancelled turn is over: the item is in no queue.
+    /// A cancelled generation is over: the item is in no queue.
     pub(super) fn retire(&self) {
-        drop(self.take_request());
+        drop(self.take_attrs());
         self.state.retire();
         self.tell();
     }
 
-    /// What was asked for: for the one who has begun or cancelled the turn.
-    pub(super) fn take_request(&self) -> Option<Request> {
-        self.request.lock().take()
+    /// What was asked for: for the one who has begun or cancelled the generation.
+    pub(super) fn take_attrs(&self) -> Option<WorkAttrs> {
+        self.attrs.lock().take()
     }
 
     /// The worker numbered `worker` is at it, of the pool in which it was queued.
@@ -152,7 +152,7 @@ impl Work {
         self.place.store((worker as u64) << POOL_BITS | pool, Relaxed);
     }
 
-    /// The pool of the turn that goes on, and the number of its worker, if one is at it.
+    /// The pool of the generation that goes on, and the number of its worker, if one is at it.
     fn place(&self) -> Option<(&'static Pool, usize)> {
         let place = self.place.load(Relaxed);
         let pool = super::all().get(place as usize & ((1 << POOL_BITS) - 1))?;
@@ -165,9 +165,9 @@ impl Work {
         self.tell();
     }
 
-    /// A turn is over.
+    /// A generation is over.
     fn tell(&self) {
-        // Between the end of the turn and this look, as between the count and the look in `wait`: one of the two sees the
+        // Between the end of the generation and this look, as between the count and the look in `wait`: one of the two sees the
         // other.
         fence(SeqCst);
         if self.waiting.load(SeqCst) > 0 {
@@ -176,24 +176,24 @@ impl Work {
     }
 }
 
-/// Takes back `turn` of `item`, if no worker has begun with it; whether it was.
-pub fn cancel(item: &dyn Item, turn: Turn) -> bool {
+/// Takes back `generation` of `item`, if no worker has begun with it; whether it was.
+pub fn cancel(item: &dyn Item, generation: Generation) -> bool {
     let work = item.work();
-    let is_ours = work.state.cancel(turn);
+    let is_ours = work.state.cancel(generation);
     if is_ours && let Some((pool, _)) = work.place() {
         pool.forget(work);
     }
     is_ours
 }
 
-/// Returns once `turn` of `item` is over: it was done, or cancelled.
+/// Returns once `generation` of `item` is over: it was done, or cancelled.
 ///
 /// # Panics
 /// In debug builds, when the calling thread is at it: it would wait for itself.
 #[cfg_attr(debug_assertions, track_caller)]
-pub fn wait(item: &dyn Item, turn: Turn) {
+pub fn wait(item: &dyn Item, generation: Generation) {
     debug_assert!(
-        worker_of(item, turn).is_none_or(|worker| !core::ptr::eq(&*worker, thread::current())),
+        worker_of(item, generation).is_none_or(|worker| !core::ptr::eq(&*worker, thread::current())),
         "invariant 27: {} waits for the work item that it is at",
         thread::current_name()
     );
@@ -201,29 +201,29 @@ pub fn wait(item: &dyn Item, turn: Turn) {
     work.waiting.fetch_add(1, SeqCst);
     // See `Work::tell`.
     fence(SeqCst);
-    work.over.wait_until(|| work.state.is_over(turn));
+    work.over.wait_until(|| work.state.is_over(generation));
     work.waiting.fetch_sub(1, SeqCst);
 }
 
-/// The worker that is at `turn` of `item`.
-pub fn worker_of(item: &dyn Item, turn: Turn) -> Option<Arc<Thread>> {
+/// The worker that is at `generation` of `item`.
+pub fn worker_of(item: &dyn Item, generation: Generation) -> Option<Arc<Thread>> {
     let work = item.work();
     if work.state.status() != Status::Running {
         return None;
     }
     let (pool, worker) = work.place()?;
     let thread = pool.thread_of(worker);
-    // After the look: the turn was not over then.
-    thread.filter(|_| work.state.turn() == turn)
+    // After the look: the generation was not over then.
+    thread.filter(|_| work.state.generation() == generation)
 }
 
 /// An item that calls a function.
-struct Call<F> {
+struct FnItem<F> {
     work: Work,
     call: F,
 }
 
-impl<F: Fn() + Send + Sync + 'static> Item for Call<F> {
+impl<F: Fn() + Send + Sync + 'static> Item for FnItem<F> {
     fn work(&self) -> &Work {
         &self.work
     }
@@ -236,9 +236,9 @@ impl<F: Fn() + Send + Sync + 'static> Item for Call<F> {
 /// Makes an item of `call` and submits it to `pool`.
 pub fn submit_fn(
     pool: &'static Pool,
-    request: Request,
+    attrs: WorkAttrs,
     call: impl Fn() + Send + Sync + 'static,
-) -> Result<(Arc<dyn Item>, Turn), SubmitError> {
-    let item: Arc<dyn Item> = Arc::new(Call { work: Work::new(), call });
-    pool.submit(item.clone(), request).map(|turn| (item, turn))
+) -> Result<(Arc<dyn Item>, Generation), SubmitError> {
+    let item: Arc<dyn Item> = Arc::new(FnItem { work: Work::new(), call });
+    pool.submit(item.clone(), attrs).map(|generation| (item, generation))
 }

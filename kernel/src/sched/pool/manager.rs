@@ -1,4 +1,4 @@
-//! The manager of the pools: makes workers where items wait, and lets go those that idle.
+//! The manager of the pools: makes workers where items wait, and retires idle ones.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -90,7 +90,7 @@ fn missing(pool: &Pool) -> Option<usize> {
 
 /// A worker that is to leave; it does when it is woken.
 fn oldest_idle(pool: &Pool) -> Option<Arc<Thread>> {
-    let worker = pool.state.lock().let_go(tsc::now_ns())?;
+    let worker = pool.state.lock().retire_idle(tsc::now_ns())?;
     pool.thread_of(worker)
 }
 
@@ -118,8 +118,8 @@ fn cope_without(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
         *slot.lock() = None;
         return false;
     };
-    let (item, request) = begun(handle);
-    pool.run(&item, request.group);
+    let (item, attrs) = begun(handle);
+    pool.run(&item, attrs.group);
     *slot.lock() = None;
     pool.state.lock().end_rescue(worker);
     pool.wake_flushers();

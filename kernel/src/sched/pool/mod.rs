@@ -3,7 +3,7 @@
 //! There is a pool for the CPUs of each memory node, and one for all CPUs. Who has something to be done embeds
 //! a [`Work`] in it, implements [`Item`], and [submits](Pool::submit) it: nothing is allocated, and nobody waited
 //! for. A worker is woken for it, the one that has worked last; if none is idle, the item waits, and the
-//! manager makes a worker if there may be more. Workers that idle for long are let go. A worker that
+//! manager makes a worker if there may be more. Workers that idle for long are retired. A worker that
 //! cannot be made costs parallelism only: the last resort is the manager, who does the work itself.
 //!
 //! Which worker takes what, and how many there should be, is `workpool`.
@@ -21,10 +21,10 @@ use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use params::registry::{POOL_IDLE_MS, POOL_KEEP_WORKERS, POOL_MAX_WORKERS};
 use runqueue::{CpuMask, Nice};
 use spin::{LazyLock, Once};
-use workpool::{Call, Limits, Next, Turn};
+use workpool::{Generation, Limits, Next, WakeAction};
 
 use self::item::Handle;
-pub use self::item::{Item, Request, Work, cancel, submit_fn, wait, worker_of};
+pub use self::item::{Item, Work, WorkAttrs, cancel, submit_fn, wait, worker_of};
 pub use self::manager::restart_fault_count;
 use super::core::{park, unpark};
 use super::group::Group;
@@ -177,10 +177,10 @@ impl Pool {
         (state.alive(), state.idle())
     }
 
-    /// Queues `item`. Returns the turn to [`wait`] for or to [`cancel`].
-    pub fn submit(&'static self, item: Arc<dyn Item>, request: Request) -> Result<Turn, SubmitError> {
-        let nice = request.nice;
-        let turn = item.work().claim(self.number, request).ok_or(SubmitError::Busy)?;
+    /// Queues `item`. Returns the generation to [`wait`] for or to [`cancel`].
+    pub fn submit(&'static self, item: Arc<dyn Item>, attrs: WorkAttrs) -> Result<Generation, SubmitError> {
+        let nice = attrs.nice;
+        let generation = item.work().claim(self.number, attrs).ok_or(SubmitError::Busy)?;
         // The locks are not opened in the order in which they were taken.
         let _irq = IrqGuard::new();
         let mut state = self.state.lock();
@@ -188,7 +188,7 @@ impl Pool {
         let call = state.submit(Handle(item));
         self.queued.store(state.queued(), SeqCst);
         match call {
-            Call::Wake(worker) => {
+            WakeAction::Worker(worker) => {
                 let slot = self.threads[worker].lock();
                 let thread = slot.as_ref().expect("who idles has told which thread it is");
                 // Under the lock, as when a worker takes an item: who does it last decides. It sleeps, or is about to.
@@ -199,13 +199,13 @@ impl Pool {
                     reweigh(thread);
                 }
             }
-            Call::Manager => {
+            WakeAction::Manager => {
                 drop(state);
                 manager::wake();
             }
-            Call::Nobody => {}
+            WakeAction::None => {}
         }
-        Ok(turn)
+        Ok(generation)
     }
 
     /// Takes out the first item that `wanted` accepts and that nobody else cancels meanwhile: it is cancelled.
@@ -298,11 +298,11 @@ impl Pool {
         *self.threads[worker].lock() = Some(thread.arc());
         loop {
             match self.next(worker) {
-                Next::Run((item, request)) => {
-                    self.bind(&request.allowed);
-                    self.run(&item, request.group);
+                Next::Run((item, attrs)) => {
+                    self.bind(&attrs.allowed);
+                    self.run(&item, attrs.group);
                 }
-                Next::Rest { wake_manager } => {
+                Next::Park { wake_manager } => {
                     if wake_manager {
                         manager::wake();
                     }
@@ -316,20 +316,20 @@ impl Pool {
     }
 
     /// What `worker`, the calling thread, does next.
-    fn next(&self, worker: usize) -> Next<(Arc<dyn Item>, Request)> {
+    fn next(&self, worker: usize) -> Next<(Arc<dyn Item>, WorkAttrs)> {
         let mut state = self.state.lock();
         let next = state.next(worker, tsc::now_ns, |Handle(item)| item.work().begin_by(worker));
         self.queued.store(state.queued(), SeqCst);
         let next = match next {
             Next::Run(item) => Next::Run(begun(item)),
-            Next::Rest { wake_manager } => Next::Rest { wake_manager },
+            Next::Park { wake_manager } => Next::Park { wake_manager },
             Next::Leave => {
                 // Whoever gets this number next finds no thread of another.
                 *self.threads[worker].lock() = None;
                 Next::Leave
             }
         };
-        let nice = if let Next::Run((_, request)) = &next { request.nice } else { IDLE_NICE };
+        let nice = if let Next::Run((_, attrs)) = &next { attrs.nice } else { IDLE_NICE };
         let running = thread::current();
         let has_changed = running.entity.set_nice_if_other(nice);
         drop(state);
@@ -363,9 +363,9 @@ impl Pool {
 }
 
 /// The item, which a worker has begun with, and how it is to be done.
-fn begun(Handle(item): Handle) -> (Arc<dyn Item>, Request) {
-    let request = item.work().take_request().expect("who queues an item says how it should be done");
-    (item, request)
+fn begun(Handle(item): Handle) -> (Arc<dyn Item>, WorkAttrs) {
+    let attrs = item.work().take_attrs().expect("who queues an item says how it should be done");
+    (item, attrs)
 }
 
 /// How many workers a pool of `cpus` with room for `most` may have now.

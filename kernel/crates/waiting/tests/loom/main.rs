@@ -6,8 +6,8 @@
 
 mod handover;
 mod lending;
+mod page_slot;
 mod pool_size;
 mod queue;
-mod slot;
 mod tickets;
 mod world;

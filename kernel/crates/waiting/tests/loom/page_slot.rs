@@ -4,8 +4,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
 use runqueue::List;
-use waiting::slot::Found;
-use waiting::{Slot, WaitQueue};
+use waiting::page_slot::Found;
+use waiting::{PageSlot, WaitQueue};
 
 use crate::world::{Lock, Me, World, model};
 
@@ -13,7 +13,7 @@ const PAGE: u64 = 40;
 
 /// A slot, who waits for it, and a pool with a page or two.
 struct File {
-    slot: Slot,
+    slot: PageSlot,
     waiting: WaitQueue<Lock<List>>,
     in_pool: AtomicUsize,
 }
@@ -21,7 +21,7 @@ struct File {
 impl File {
     fn new(in_pool: usize) -> Arc<Self> {
         Arc::new(Self {
-            slot: Slot::new(),
+            slot: PageSlot::new(),
             waiting: WaitQueue::new(Lock::new(List::new())),
             in_pool: AtomicUsize::new(in_pool),
         })

@@ -36,11 +36,11 @@ impl Found {
 
 /// A place for a page, by number.
 #[derive(Debug)]
-pub struct Slot {
+pub struct PageSlot {
     word: AtomicU64,
 }
 
-impl Slot {
+impl PageSlot {
     /// The highest number that a page can have.
     pub const MAX_PAGE: u64 = BUSY - 1;
 
@@ -116,7 +116,7 @@ impl Slot {
     }
 }
 
-impl Default for Slot {
+impl Default for PageSlot {
     fn default() -> Self {
         Self::new()
     }
