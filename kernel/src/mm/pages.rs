@@ -76,7 +76,7 @@ pub fn node_of(pfn: Pfn) -> Option<usize> {
 #[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
     match order {
-        0 => given(page_cache::take_or(alloc_page_slowly), 0),
+        0 => check_poison(page_cache::take_or(alloc_page_slowly), 0),
         _ => alloc_near(nodes::current(), order),
     }
 }
@@ -90,7 +90,7 @@ fn alloc_page_slowly() -> Option<Pfn> {
 pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     let page = alloc_from_zones(node, order)?;
     page_cache::account(order_pages(order) as i64);
-    given(Some(page), order)
+    check_poison(Some(page), order)
 }
 
 /// As [`alloc`], for what the kernel cannot do without: the reserve too.
@@ -98,7 +98,7 @@ pub fn alloc_reserved(order: u8) -> Option<Pfn> {
     alloc(order).or_else(|| {
         let page = zones().near(nodes::current()).find_map(|zone| zone.allocator.lock().alloc(order))?;
         page_cache::account(order_pages(order) as i64);
-        given(Some(page), order)
+        check_poison(Some(page), order)
     })
 }
 
@@ -111,7 +111,7 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
     }
     page_cache::account((count as u64 * order_pages(order)) as i64);
     blocks[..count].iter().for_each(|block| {
-        given(Some(*block), order);
+        check_poison(Some(*block), order);
     });
     count
 }
@@ -163,7 +163,7 @@ pub fn restart_fault_count() {
 /// somebody else's memory already.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
-    spoil(pfn, order);
+    poison_block(pfn, order);
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
         _ => free_slowly(pfn, order),
@@ -176,7 +176,7 @@ pub fn free(pfn: Pfn, order: u8) {
 /// # Panics
 /// As [`free`].
 pub fn free_bulk(blocks: &[Pfn], order: u8) {
-    blocks.iter().for_each(|block| spoil(*block, order));
+    blocks.iter().for_each(|block| poison_block(*block, order));
     for of_one_zone in blocks.chunk_by(|a, b| zone_id_of(*a) == zone_id_of(*b)) {
         let zone = zone_id_of(of_one_zone[0]).and_then(zone_with_id);
         let zone = zone.unwrap_or_else(|| panic!("freeing page {}, which there is not", of_one_zone[0]));
@@ -193,7 +193,7 @@ fn zone_id_of(pfn: Pfn) -> Option<u16> {
 
 /// In debug builds, has who goes on using a block of `order` found out.
 #[inline]
-fn spoil(block: Pfn, order: u8) {
+fn poison_block(block: Pfn, order: u8) {
     #[cfg(debug_assertions)]
     if desc(block).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order }) {
         // SAFETY: the caller gives the block up (invariant 12), and it is one of this order.
@@ -213,7 +213,7 @@ fn free_slowly(pfn: Pfn, order: u8) {
 /// was freed.
 #[inline(always)]
 #[cfg_attr(debug_assertions, track_caller)]
-fn given(block: Option<Pfn>, order: u8) -> Option<Pfn> {
+fn check_poison(block: Option<Pfn>, order: u8) -> Option<Pfn> {
     #[cfg(debug_assertions)]
     if let Some(first) = block {
         poison::check(first, order);
@@ -271,7 +271,7 @@ pub fn gather() -> bool {
 /// for keeping it at hand: it counts as free. It goes back by [`give_spare`].
 pub fn take_spare(node: usize) -> Option<Pfn> {
     let mut on_node = zones().iter().filter(|zone| zone.node == node);
-    given(on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages)), 0)
+    check_poison(on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages)), 0)
 }
 
 /// Gives back what [`take_spare`] gave.
