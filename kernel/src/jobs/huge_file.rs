@@ -31,7 +31,7 @@ use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::tlb;
 use crate::mm::huge::HugeSize;
-use crate::mm::{huge_pool, kept, space, zero};
+use crate::mm::{huge_pool, permanent, space, zero};
 use crate::sched::wait::{WaitQueue, threads};
 
 /// Address space of each file.
@@ -92,7 +92,8 @@ impl HugeFile {
                 HugeSize::Size2M => 1,
                 HugeSize::Size1G => 2,
             };
-            let table = space::with_tables(|tables| tables.leaf_table(virt, level, &mut kept::alloc_table));
+            let table =
+                space::with_tables(|tables| tables.leaf_table(virt, level, &mut permanent::alloc_table));
             file.tables.push(table.map_err(FileError::NotMapped)?);
         }
         let file = Arc::new(file);

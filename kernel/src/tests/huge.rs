@@ -10,7 +10,7 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
-use super::settled::{needs_mib, pages_free_or_kept};
+use super::settled::{free_or_permanent_pages, needs_mib};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
@@ -110,7 +110,7 @@ kernel_tests! { "huge":
 
     fn too_large_a_pool_is_refused_with_what_there_is() {
         let empty = Pool::of(0)?;
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let wanted = free_before / 512 + 1;
         match resize(SIZE, request(wanted)) {
             Err(ResizeError::Short(shortage)) => {
@@ -120,7 +120,7 @@ kernel_tests! { "huge":
             }
             other => check!(false, "{wanted} pages: {:?}", other.map(|resized| resized.total)),
         }
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         // As many as there are.
         let best_effort = Request { all_or_nothing: false, ..request(wanted) };
         match resize(SIZE, best_effort) {
@@ -132,7 +132,7 @@ kernel_tests! { "huge":
         }
         check!(pages::alloc_reserved(0).map(|page| pages::free(page, 0)).is_some(), "no reserve is left");
         check!(resize(SIZE, request(0)).is_ok());
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         empty.check_all_back()?;
     }
 
@@ -377,14 +377,14 @@ kernel_tests! { "huge":
     /// The nth page that a pool wants cannot be had, for every n.
     fn any_failure_leaves_the_pool_as_it_was() {
         let empty = Pool::of(0)?;
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         for nth in 1..=4 {
             pages::restart_fault_count();
             check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
             let result = resize(SIZE, request(4));
             check!(FAULT_ALLOC.set("none").is_ok());
             check!(matches!(result, Err(ResizeError::Short(_))), "page {nth} failed and nobody noticed");
-            check!(huge_pool::pool(SIZE).total() == 0 && pages_free_or_kept() == free_before, "pages were lost at {nth}");
+            check!(huge_pool::pool(SIZE).total() == 0 && free_or_permanent_pages() == free_before, "pages were lost at {nth}");
         }
         empty.check_all_back()?;
     }

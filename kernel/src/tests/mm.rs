@@ -9,7 +9,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::{needs_mib, pages_free_or_kept, within_20_s};
+use super::settled::{free_or_permanent_pages, needs_mib, within_20_s};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::percpu;
@@ -35,7 +35,7 @@ kernel_tests! { "mm":
     }
 
     fn blocks_are_aligned_and_disjoint() {
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
         // The largest that there is: pools of huge pages may have taken the rest.
         let is_there = |order: &u8| (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, *order) >= 4);
@@ -55,7 +55,7 @@ kernel_tests! { "mm":
         for (block, order) in taken {
             pages::free(block, order);
         }
-        check!(pages_free_or_kept() == free_before);
+        check!(free_or_permanent_pages() == free_before);
     }
 
     /// Every free block is of the node that it was asked from, and so is the
@@ -170,7 +170,7 @@ kernel_tests! { "mm":
 
     /// All CPUs at once, each page marked by its owner while it is held.
     fn the_allocator_survives_all_cpus() {
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let threads: Vec<_> = (0..8u64)
             .map(|number| {
                 sched::spawn("test/alloc", move || {
@@ -198,7 +198,7 @@ kernel_tests! { "mm":
         for thread in threads.into_iter().flatten() {
             thread.join();
         }
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         check!(pages::verify().is_ok());
     }
 
@@ -268,7 +268,7 @@ kernel_tests! { "mm":
     /// Idle CPUs fill the pool, what comes out of it is clean, and a lower limit
     /// empties it.
     fn clean_pages_are_kept_by_idle_cpus() {
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let limit = ZERO_POOL_PAGES.get();
         let node = nodes::current();
         skip_if!(pages::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
@@ -302,7 +302,7 @@ kernel_tests! { "mm":
         zero_pool::trim();
         // An idle CPU that is clearing one just now takes it back itself.
         check!(comes_to(0) && !zero_pool::wants_page(), "{} pages of 0", zero_pool::len(node));
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         check!(ZERO_POOL_PAGES.set(&alloc::format!("{limit}")).is_ok());
     }
 
