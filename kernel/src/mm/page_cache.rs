@@ -23,7 +23,7 @@ struct CpuPages {
     descs: &'static [PageDesc],
     /// Pages taken from zones through this CPU less those given to zones. What
     /// of them is not in the cache is in somebody's hands.
-    drawn: i64,
+    from_zone_pages: i64,
     stats: CacheStats,
 }
 
@@ -51,7 +51,7 @@ static SLOTS: [Slot; MAX_CPUS] = [const {
     let stats = CacheStats { refills: 0, flushes: 0 };
     Slot(IrqLock::of(
         LockClass::PAGE_CACHE,
-        CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats },
+        CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], from_zone_pages: 0, stats },
     ))
 }; MAX_CPUS];
 
@@ -125,9 +125,14 @@ pub fn put_after_flush(pfn: Pfn) -> bool {
     slot.cache.put(slot.descs, pfn)
 }
 
-/// Counts pages that went past the cache: taken, or given back if negative.
-pub fn account(pages: i64) {
-    here().lock().drawn += pages;
+/// Counts pages that were taken from a zone, past the cache.
+pub fn count_alloc(pages: u64) {
+    here().lock().from_zone_pages += pages as i64;
+}
+
+/// Counts pages that were returned to a zone, past the cache.
+pub fn count_free(pages: u64) {
+    here().lock().from_zone_pages -= pages as i64;
 }
 
 impl CpuPages {
@@ -144,7 +149,7 @@ impl CpuPages {
             let is_cached = self.cache.put(self.descs, *pfn);
             assert!(is_cached, "page {pfn} from the zone does not fit into its cache");
         }
-        self.drawn += count as i64;
+        self.from_zone_pages += count as i64;
         self.stats.refills += 1;
     }
 
@@ -156,7 +161,7 @@ impl CpuPages {
             let freed = zone.allocator.lock().free_bulk(0, &batch[..count]);
             freed.unwrap_or_else(|(_, error)| panic!("a cached page: {error}"));
         }
-        self.drawn -= count as i64;
+        self.from_zone_pages -= count as i64;
         self.stats.flushes += 1;
     }
 }
@@ -175,10 +180,10 @@ pub fn drain_all() -> bool {
 }
 
 /// Pages in somebody's hands.
-pub fn handed_out() -> i64 {
+pub fn allocated_pages() -> i64 {
     let by_cpu = |cpu: &percpu::PerCpu| {
         let slot = SLOTS[cpu.id().index()].0.lock();
-        slot.drawn - slot.cache.len() as i64
+        slot.from_zone_pages - slot.cache.len() as i64
     };
     percpu::all().map(by_cpu).sum()
 }

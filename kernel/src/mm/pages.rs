@@ -89,7 +89,7 @@ fn alloc_page_slowly() -> Option<Pfn> {
 /// As [`alloc`], as near to `node` as can be.
 pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     let page = alloc_from_zones(node, order)?;
-    page_cache::account(order_pages(order) as i64);
+    page_cache::count_alloc(order_pages(order));
     check_poison(Some(page), order)
 }
 
@@ -97,7 +97,7 @@ pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
 pub fn alloc_reserved(order: u8) -> Option<Pfn> {
     alloc(order).or_else(|| {
         let page = zones().near(nodes::current()).find_map(|zone| zone.allocator.lock().alloc(order))?;
-        page_cache::account(order_pages(order) as i64);
+        page_cache::count_alloc(order_pages(order));
         check_poison(Some(page), order)
     })
 }
@@ -109,7 +109,7 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
     for zone in zones().iter().filter(|zone| zone.node == node) {
         count += zone.allocator.lock().alloc_bulk(order, &mut blocks[count..], zone.marks.min_pages);
     }
-    page_cache::account((count as u64 * order_pages(order)) as i64);
+    page_cache::count_alloc(count as u64 * order_pages(order));
     blocks[..count].iter().for_each(|block| {
         check_poison(Some(*block), order);
     });
@@ -184,7 +184,7 @@ pub fn free_bulk(blocks: &[Pfn], order: u8) {
             panic!("freeing 2^{order} pages at {:#x}: {error}", of_one_zone[freed].address());
         }
     }
-    page_cache::account(-((blocks.len() as u64 * order_pages(order)) as i64));
+    page_cache::count_free(blocks.len() as u64 * order_pages(order));
 }
 
 fn zone_id_of(pfn: Pfn) -> Option<u16> {
@@ -231,14 +231,14 @@ pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
     let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
     let zone = zone.ok_or(FreeError::OutOfRange { pfn, len_pages: order_pages(order) })?;
     zone.allocator.lock().free(pfn, order)?;
-    page_cache::account(-(order_pages(order) as i64));
+    page_cache::count_free(order_pages(order));
     Ok(())
 }
 
 /// Number of page frames that nobody holds, initialised or not.
 pub fn free_pages() -> u64 {
     let managed: u64 = zones().iter().map(|zone| zone.managed_pages).sum();
-    managed.saturating_add_signed(-page_cache::handed_out())
+    managed.saturating_add_signed(-page_cache::allocated_pages())
 }
 
 /// Number of free page frames in the zones: initialised, and in no cache.

@@ -58,7 +58,7 @@ pub fn alloc() -> Option<Pfn> {
     let pool = &POOLS[nodes::current()];
     pool.is_short.store(false, SeqCst);
     if let Some(page) = pool.clean.pop() {
-        page_cache::account(1);
+        page_cache::count_alloc(1);
         if cfg!(debug_assertions) {
             // SAFETY: the page is ours since it left the pool (invariant 12).
             let is_clean = unsafe { zero::is_zero(page, 1) };
@@ -112,7 +112,7 @@ pub fn add_page() {
 /// Puts a page on top that somebody has who may go on using it: for tests of misuse.
 #[cfg(debug_assertions)]
 pub fn put_back_unchecked(page: Pfn) {
-    page_cache::account(-1);
+    page_cache::count_free(1);
     POOLS[nodes::current()].clean.push(page);
 }
 

@@ -45,7 +45,7 @@ pub fn show() {
     let (heap_used, heap_free) = heap::usage();
     print_line(format_args!(
         "{} pages in use, {} of them for good in stacks and page tables; {} in cpu caches, {clean} clean ones kept at hand",
-        page_cache::handed_out(),
+        page_cache::allocated_pages(),
         permanent::pages(),
         page_cache::cached()
     ));
