@@ -130,7 +130,7 @@ fn alloc_from_zones(node: usize, order: u8) -> Option<Pfn> {
         }
     }
     let page = above(|zone| zone.marks.min_pages);
-    if page.is_some() || !gather() {
+    if page.is_some() || !drain_caches() {
         return page;
     }
     above(|zone| zone.marks.min_pages)
@@ -261,7 +261,7 @@ pub fn free_blocks_on(node: usize, order: u8) -> u64 {
 
 /// Gives what the caches and the pools of clean pages hold back to the zones,
 /// so that it can become part of larger blocks; says whether there was any.
-pub fn gather() -> bool {
+pub fn drain_caches() -> bool {
     let had_cached = page_cache::drain_all();
     let had_clean = zero_pool::drain_all();
     had_cached || had_clean
@@ -289,7 +289,7 @@ pub fn desc(pfn: Pfn) -> Option<&'static PageDesc> {
 /// Checks everything that the allocator believes; reads every descriptor. The
 /// pages of all zones, added up.
 pub fn verify() -> Result<Census, Inconsistency> {
-    gather();
+    drain_caches();
     let mut sum = Census::default();
     for zone in zones().iter() {
         let census = zone.allocator.lock().verify()?;

@@ -130,7 +130,7 @@ kernel_tests! { "mm":
             let at = step * 37 % odd.len();
             odd[at].take().into_iter().for_each(|page| pages::free(page, 0));
         }
-        pages::gather();
+        pages::drain_caches();
         // Whole runs are free too: a cache does not break a huge page for them.
         let beside: Vec<Pfn> = cpus.iter().flat_map(|cpu| break_a_huge_page_on(nodes::nodes().node_of_cpu(*cpu))).collect();
         let there = Arc::new(AtomicU32::new(0));
