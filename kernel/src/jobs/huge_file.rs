@@ -1,6 +1,6 @@
 //! A file of huge pages: what a program would map and live on. Pages come from
 //! the pool, by `fallocate` in parallel or one by one as they are touched; they
-//! are clean, and mapped by page-table entries of their own size.
+//! are zeroed, and mapped by page-table entries of their own size.
 //!
 //! Each page has a slot, which is its lock ([`waiting::slot`]): whoever turns it from
 //! empty to busy provides the page, whoever turns it from a page to busy takes it
@@ -118,7 +118,7 @@ impl HugeFile {
         self.slots.get(index as usize)?.page().map(Pfn)
     }
 
-    /// Provides clean pages for a range in bytes where there are none, on
+    /// Provides zeroed pages for a range in bytes where there are none, on
     /// `threads` threads (`None`: as many as help).
     pub fn fallocate(
         &self,
@@ -259,7 +259,7 @@ impl HugeFile {
         }
     }
 
-    /// Provides a clean page at `index`, mapped; false if there was one.
+    /// Provides a zeroed page at `index`, mapped; false if there was one.
     fn provide(&self, index: u64) -> Result<bool, FileError> {
         let waiting = waiting_for(index).machine();
         self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))

@@ -259,7 +259,7 @@ pub fn free_blocks_on(node: usize, order: u8) -> u64 {
     on_node.map(|zone| zone.allocator.lock().blocks_above(order, zone.marks.min_pages)).sum()
 }
 
-/// Gives what the caches and the pools of clean pages hold back to the zones,
+/// Gives what the caches and the pools of pre-zeroed pages hold back to the zones,
 /// so that it can become part of larger blocks; says whether there was any.
 pub fn drain_caches() -> bool {
     let had_cached = page_cache::drain_all();

@@ -41,10 +41,10 @@ pub fn show() {
     }
     commands::print(&zones);
     commands::print(&blocks);
-    let clean: u64 = (0..nodes::nodes().len()).map(zero_pool::len).sum();
+    let zeroed: u64 = (0..nodes::nodes().len()).map(zero_pool::len).sum();
     let (heap_used, heap_free) = heap::usage();
     print_line(format_args!(
-        "{} pages in use, {} of them for good in stacks and page tables; {} in cpu caches, {clean} clean ones kept at hand",
+        "{} pages in use, {} of them for good in stacks and page tables; {} in cpu caches, {zeroed} pre-zeroed",
         page_cache::allocated_pages(),
         permanent::pages(),
         page_cache::cached()

@@ -171,7 +171,7 @@ kernel_tests! { "huge":
                 let rights = space::with_tables(|tables| tables.rights_of(file.base() + index * UNIT));
                 check!(rights == Some((true, false)), "page {index} has rights {rights:?}");
                 // SAFETY: the file owns the page, and only this thread knows the file.
-                check!(unsafe { zero::is_zero(*page, order_pages(9)) }, "page {index} is not clean");
+                check!(unsafe { zero::is_zero(*page, order_pages(9)) }, "page {index} is not zeroed");
                 write_ends(&file, index, index + 1);
             }
             held.sort_unstable();
@@ -202,7 +202,7 @@ kernel_tests! { "huge":
         check!(file.punch_hole(UNIT, 2 * UNIT).is_ok());
         check!(file.held() == 2);
         check!(space::with_tables(|tables| tables.translate(file.base() + UNIT)).is_none());
-        // A CPU that still has the old translation reads 7 instead of faulting the clean page in.
+        // A CPU that still has the old translation reads 7 instead of faulting the zeroed page in.
         on_all(|file| assert_eq!([0, 1, 2, 3].map(|index| read_ends(file, index).0), [7, 0, 0, 7]));
         check!(file.held() == 4);
         check!(file.truncate(UNIT).is_ok() && file.held() == 1);
@@ -213,7 +213,7 @@ kernel_tests! { "huge":
     }
 
     /// Another CPU reads a page over and over while it is taken away: from the
-    /// moment it is gone, that CPU finds a clean one.
+    /// moment it is gone, that CPU finds a zeroed one.
     fn a_cpu_in_the_middle_of_a_page_forgets_it() {
         skip_if!(percpu::online_count() < 2, "needs a second cpu");
         let pool = Pool::of(2)?;
@@ -328,7 +328,7 @@ kernel_tests! { "huge":
                         match number {
                             0 => assert!(file.punch_hole(index * UNIT, UNIT).is_ok()),
                             1 => assert!(file.fallocate(0, 4 * UNIT, OnError::Keep, Some(1)).is_ok()),
-                            // Nobody writes: whatever page is there is clean.
+                            // Nobody writes: whatever page is there is zeroed.
                             _ => assert_eq!(read_ends(&file, index), (0, 0)),
                         }
                     }

@@ -265,9 +265,9 @@ kernel_tests! { "mm":
         pages::free(block, 6);
     }
 
-    /// Idle CPUs fill the pool, what comes out of it is clean, and a lower limit
+    /// Idle CPUs fill the pool, its pages are zeroed, and a lower limit
     /// empties it.
-    fn clean_pages_are_kept_by_idle_cpus() {
+    fn idle_cpus_fill_the_pool_of_prezeroed_pages() {
         let free_before = free_or_permanent_pages();
         let limit = ZERO_POOL_PAGES.get();
         let node = nodes::current();
@@ -285,15 +285,15 @@ kernel_tests! { "mm":
         for _ in 0..40 {
             taken.extend(zero_pool::alloc());
         }
-        check!(taken.len() == 40, "{} of 40 clean pages were to be had", taken.len());
+        check!(taken.len() == 40, "{} of 40 zeroed pages were available", taken.len());
         for page in &taken {
-            // SAFETY: the page is ours (invariant 12); it is dirtied so that it cannot come back clean by chance.
+            // SAFETY: the page is ours (invariant 12); it is dirtied so that it cannot come back zeroed by chance.
             let is_zero = unsafe {
                 let is_zero = zero::is_zero(*page, 1);
                 zero::poison_frames(*page, 1);
                 is_zero
             };
-            check!(is_zero, "page {page} is not clean");
+            check!(is_zero, "page {page} is not zeroed");
         }
         for page in taken {
             pages::free(page, 0);
@@ -307,7 +307,7 @@ kernel_tests! { "mm":
     }
 
     /// The pool never has more pages than it may, however many CPUs are at the last one.
-    fn clean_pages_are_no_more_than_wanted() {
+    fn prezeroed_pages_never_exceed_the_limit() {
         const LIMIT: u64 = 32;
         let node = nodes::current();
         let limit = ZERO_POOL_PAGES.get();
@@ -327,7 +327,7 @@ kernel_tests! { "mm":
                         most.fetch_max(zero_pool::len(node), SeqCst);
                     }
                 };
-                sched::spawn_on(CpuMask::single(cpu), "test/clean", take_and_look).ok()
+                sched::spawn_on(CpuMask::single(cpu), "test/zeroed", take_and_look).ok()
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join());
@@ -344,13 +344,13 @@ kernel_tests! { "mm":
         };
         for at in [0, 1, 2047, 4088, 4095] {
             // SAFETY: the page is ours (invariant 12) and `at` is within it.
-            let (clean, dirty) = unsafe {
+            let (before, after) = unsafe {
                 zero::zero_frames(page, 1);
-                let clean = zero::is_zero(page, 1);
+                let before = zero::is_zero(page, 1);
                 pages::virt(page).add(at).write(1);
-                (clean, zero::is_zero(page, 1))
+                (before, zero::is_zero(page, 1))
             };
-            check!(clean && !dirty, "byte {at}: clean {clean}, dirty taken for clean {dirty}");
+            check!(before && !after, "byte {at}: zero before {before}, zero after it was written {after}");
         }
         pages::free(page, 0);
     }
