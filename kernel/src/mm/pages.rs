@@ -263,8 +263,8 @@ pub fn free_blocks_on(node: usize, order: u8) -> u64 {
 /// so that it can become part of larger blocks; says whether there was any.
 pub fn drain_caches() -> bool {
     let had_cached = page_cache::drain_all();
-    let had_clean = zero_pool::drain_all();
-    had_cached || had_clean
+    let had_zeroed = zero_pool::drain_all();
+    had_cached || had_zeroed
 }
 
 /// Takes a page of `node` that the kernel does not need for anything better,

@@ -158,7 +158,7 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn allocated_pages_are_clean_mapped_and_apart() {
+    fn allocated_pages_are_zeroed_mapped_and_disjoint() {
         let pool = Pool::of(8)?;
         for threads in 1..=percpu::online_count().min(4) {
             let file = file(8)?;
@@ -182,7 +182,7 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    fn holes_are_unmapped_everywhere_and_come_back_clean() {
+    fn holes_are_unmapped_everywhere_and_come_back_zeroed() {
         let pool = Pool::of(4)?;
         let file = file(4)?;
         check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());

@@ -86,9 +86,9 @@ kernel_tests! { "mm":
         skip_if!(nodes.len() == 1, "needs two nodes");
         let layout = descriptors::layout();
         let (mut local, mut remote) = (0_u64, 0_u64);
-        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+        for extent in layout.extents_in(Pfn(0)..layout.end()) {
             // A page of descriptors describes 256 pages; those that describe pages of two nodes are on one of them.
-            let whole = piece.pages.start.0.next_multiple_of(256)..piece.pages.end.0 / 256 * 256;
+            let whole = extent.pages.start.0.next_multiple_of(256)..extent.pages.end.0 / 256 * 256;
             for pfn in whole.step_by(256) {
                 let virt = DESCRIPTORS_BASE + pfn * size_of::<PageDesc>() as u64;
                 let phys = space::with_tables(|tables| tables.translate(virt));
@@ -96,7 +96,7 @@ kernel_tests! { "mm":
                     check!(false, "the descriptor of page {pfn:#x} is not mapped");
                     continue;
                 };
-                let same = nodes.node_of_address(phys) == layout.zones()[usize::from(piece.zone)].node;
+                let same = nodes.node_of_address(phys) == layout.zones()[usize::from(extent.zone)].node;
                 *(if same { &mut local } else { &mut remote }) += 1;
             }
         }
@@ -109,16 +109,16 @@ kernel_tests! { "mm":
         let layout = descriptors::layout();
         let mut end = Pfn(0);
         let mut seen = None;
-        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+        for extent in layout.extents_in(Pfn(0)..layout.end()) {
             let bytes = |pfn: Pfn| DESCRIPTORS_BASE + pfn.0 * size_of::<PageDesc>() as u64;
-            let hole = bytes(end).next_multiple_of(PAGE_SIZE)..bytes(piece.pages.start) / PAGE_SIZE * PAGE_SIZE;
+            let hole = bytes(end).next_multiple_of(PAGE_SIZE)..bytes(extent.pages.start) / PAGE_SIZE * PAGE_SIZE;
             for virt in hole.step_by(PAGE_SIZE as usize) {
                 let phys = space::with_tables(|tables| tables.translate(virt));
                 check!(phys.is_some() && *seen.get_or_insert(phys) == phys, "{virt:#x} is mapped to {phys:?}");
                 let rights = space::with_tables(|tables| tables.rights_of(virt));
                 check!(rights == Some((false, false)), "{virt:#x} has rights {rights:?}");
             }
-            end = piece.pages.end;
+            end = extent.pages.end;
         }
     }
 
