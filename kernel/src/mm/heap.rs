@@ -10,7 +10,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
 use linked_list_allocator::Heap;
-use sizeclass::{CLASSES, Class};
+use sizeclass::{CLASSES, SizeClass};
 
 use super::early::EarlyMemory;
 use crate::arch::irq::IrqLock;
@@ -67,17 +67,17 @@ impl Blocks {
     }
 
     fn alloc(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        let class = Class::of(layout);
+        let class = SizeClass::of(layout);
         if let Some(block) = class.and_then(|class| self.pop_free(class)) {
             return Some(block);
         }
-        self.holes.allocate_first_fit(class.map_or(layout, Class::layout)).ok()
+        self.holes.allocate_first_fit(class.map_or(layout, SizeClass::layout)).ok()
     }
 
     /// Memory is short: puts some of what is kept among the holes, the largest blocks first; whether there was any.
     #[cold]
     fn return_some_to_holes(&mut self) -> bool {
-        let largest = Class::all().rev().find(|class| self.free_lists[class.index()].is_some());
+        let largest = SizeClass::all().rev().find(|class| self.free_lists[class.index()].is_some());
         let Some(class) = largest else { return false };
         for _ in 0..RETURN_BATCH {
             let Some(block) = self.pop_free(class) else { break };
@@ -90,7 +90,7 @@ impl Blocks {
     /// # Safety
     /// `block` came from [`alloc`](Self::alloc) with this layout, and nobody uses it any more.
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
-        let Some(class) = Class::of(layout) else {
+        let Some(class) = SizeClass::of(layout) else {
             // SAFETY: passed on; what has no class came out of `holes` by this layout.
             return unsafe { self.holes.deallocate(block, layout) };
         };
@@ -103,7 +103,7 @@ impl Blocks {
         self.free_list_bytes += class.len_bytes();
     }
 
-    fn pop_free(&mut self, class: Class) -> Option<NonNull<u8>> {
+    fn pop_free(&mut self, class: SizeClass) -> Option<NonNull<u8>> {
         let block = self.free_lists[class.index()]?;
         // SAFETY: `dealloc` wrote it there, and nobody has had the block since.
         self.free_lists[class.index()] = unsafe { block.read() }.next;
