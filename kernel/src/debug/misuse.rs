@@ -40,7 +40,7 @@ const ALL: [(&str, fn()); 19] = [
     ("wait-own-item", wait_own_item),
     ("flush-own-pool", flush_own_pool),
     ("write-after-free", write_after_free),
-    ("write-clean-page", write_clean_page),
+    ("write-clean-page", write_prezeroed_page),
     ("free-twice", free_twice),
 ];
 
@@ -261,8 +261,8 @@ fn write_after_free() {
     }
 }
 
-/// Writes to a page after it was given to the pool of clean ones.
-fn write_clean_page() {
+/// Writes to a page after it was given to the pool of pre-zeroed pages.
+fn write_prezeroed_page() {
     let node = nodes::current();
     while zero_pool::len(node) == 0 && ZERO_POOL_PAGES.get() > 0 {
         sched::sleep_ns(1_000_000);

@@ -16,7 +16,7 @@ use crate::arch::nmi_timer::NmiTimer;
 use crate::arch::percpu;
 use crate::arch::trap::TrapFrame;
 use crate::arch::tsc;
-use crate::mm::{kept, space};
+use crate::mm::{permanent, space};
 use crate::platform::io_apics;
 use crate::{platform, sched};
 
@@ -52,7 +52,7 @@ pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
     let route = platform::serial_route().ok_or("no i/o apic is known")?;
     let apic_id = u8::try_from(percpu::this_cpu().apic_id());
     let apic_id = apic_id.map_err(|_| "the cpu's apic id is more than an i/o apic can address")?;
-    let hpet = space::map_device(registers, &mut kept::alloc_table).ok_or("no memory to map it")?;
+    let hpet = space::map_device(registers, &mut permanent::alloc_table).ok_or("no memory to map it")?;
     // SAFETY: the HPET's table names the registers, just mapped as a device's, for ever; its comparators are used by
     // nobody else (invariant 16).
     let timer = unsafe { NmiTimer::new(hpet) }.ok_or("the hpet has no timer of 64 bits")?;

@@ -1,6 +1,6 @@
 //! A file of huge pages: what a program would map and live on. Pages come from
 //! the pool, by `fallocate` in parallel or one by one as they are touched; they
-//! are clean, and mapped by page-table entries of their own size.
+//! are zeroed, and mapped by page-table entries of their own size.
 //!
 //! Each page has a slot, which is its lock ([`waiting::page_slot`]): whoever turns it from
 //! empty to busy provides the page, whoever turns it from a page to busy takes it
@@ -31,7 +31,7 @@ use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::tlb;
 use crate::mm::huge::HugeSize;
-use crate::mm::{huge_pool, kept, space, zero};
+use crate::mm::{huge_pool, permanent, space, zero};
 use crate::sched::wait::{WaitQueue, threads};
 
 /// Address space of each file.
@@ -92,7 +92,8 @@ impl HugeFile {
                 HugeSize::Size2M => 1,
                 HugeSize::Size1G => 2,
             };
-            let table = space::with_tables(|tables| tables.leaf_table(virt, level, &mut kept::alloc_table));
+            let table =
+                space::with_tables(|tables| tables.leaf_table(virt, level, &mut permanent::alloc_table));
             file.tables.push(table.map_err(FileError::NotMapped)?);
         }
         let file = Arc::new(file);
@@ -117,7 +118,7 @@ impl HugeFile {
         self.slots.get(index as usize)?.page().map(Pfn)
     }
 
-    /// Provides clean pages for a range in bytes where there are none, on
+    /// Provides zeroed pages for a range in bytes where there are none, on
     /// `threads` threads (`None`: as many as help).
     pub fn fallocate(
         &self,
@@ -258,7 +259,7 @@ impl HugeFile {
         }
     }
 
-    /// Provides a clean page at `index`, mapped; false if there was one.
+    /// Provides a zeroed page at `index`, mapped; false if there was one.
     fn provide(&self, index: u64) -> Result<bool, FileError> {
         let waiting = waiting_for(index).machine();
         self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))

@@ -199,7 +199,7 @@ fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
         (policy.share(missing, &available, nodes::near(from), &mut shares), shares)
     };
     match count() {
-        (found, _) if found < missing && pages::gather() => count(),
+        (found, _) if found < missing && pages::drain_caches() => count(),
         counted => counted,
     }
 }

@@ -10,7 +10,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
 use linked_list_allocator::Heap;
-use sizeclass::{CLASSES, Class};
+use sizeclass::{CLASSES, SizeClass};
 
 use super::early::EarlyMemory;
 use crate::arch::irq::IrqLock;
@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 32 << 20;
 /// The heap's share of memory, between least and most.
 const SHARE_OF_MEMORY: u64 = 64;
 /// Blocks that are put among the holes under one hold of the lock.
-const GIVE_UP_BATCH: usize = 32;
+const RETURN_BATCH: usize = 32;
 
 struct KernelHeap(IrqLock<Blocks>);
 
@@ -42,20 +42,20 @@ pub fn init(early: &mut EarlyMemory) -> Option<()> {
 /// Bytes in use and bytes free.
 pub fn usage() -> (usize, usize) {
     let blocks = HEAP.0.lock();
-    (blocks.holes.used() - blocks.kept_bytes, blocks.holes.free() + blocks.kept_bytes)
+    (blocks.holes.used() - blocks.free_list_bytes, blocks.holes.free() + blocks.free_list_bytes)
 }
 
 /// A block that is kept for a request of its class: the next one's address is in it.
-struct KeptBlock {
-    next: Option<NonNull<KeptBlock>>,
+struct FreeBlock {
+    next: Option<NonNull<FreeBlock>>,
 }
 
 /// The heap's memory.
 struct Blocks {
     holes: Heap,
     /// By class, the one that was freed last first. Each came out of `holes` by its class's layout, and nobody has it.
-    kept: [Option<NonNull<KeptBlock>>; CLASSES],
-    kept_bytes: usize,
+    free_lists: [Option<NonNull<FreeBlock>>; CLASSES],
+    free_list_bytes: usize,
 }
 
 // SAFETY: the pointers are to memory that belongs to the heap, wherever it is used from; the lock is around all of it.
@@ -63,24 +63,24 @@ unsafe impl Send for Blocks {}
 
 impl Blocks {
     const fn new() -> Self {
-        Self { holes: Heap::empty(), kept: [None; CLASSES], kept_bytes: 0 }
+        Self { holes: Heap::empty(), free_lists: [None; CLASSES], free_list_bytes: 0 }
     }
 
     fn alloc(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        let class = Class::of(layout);
-        if let Some(block) = class.and_then(|class| self.take_kept(class)) {
+        let class = SizeClass::of(layout);
+        if let Some(block) = class.and_then(|class| self.pop_free(class)) {
             return Some(block);
         }
-        self.holes.allocate_first_fit(class.map_or(layout, Class::layout)).ok()
+        self.holes.allocate_first_fit(class.map_or(layout, SizeClass::layout)).ok()
     }
 
     /// Memory is short: puts some of what is kept among the holes, the largest blocks first; whether there was any.
     #[cold]
-    fn give_up_some(&mut self) -> bool {
-        let kept = Class::all().rev().find(|class| self.kept[class.index()].is_some());
-        let Some(class) = kept else { return false };
-        for _ in 0..GIVE_UP_BATCH {
-            let Some(block) = self.take_kept(class) else { break };
+    fn return_some_to_holes(&mut self) -> bool {
+        let largest = SizeClass::all().rev().find(|class| self.free_lists[class.index()].is_some());
+        let Some(class) = largest else { return false };
+        for _ in 0..RETURN_BATCH {
+            let Some(block) = self.pop_free(class) else { break };
             // SAFETY: it came out of `holes` by this layout, and nobody has it since it was kept.
             unsafe { self.holes.deallocate(block, class.layout()) };
         }
@@ -90,30 +90,30 @@ impl Blocks {
     /// # Safety
     /// `block` came from [`alloc`](Self::alloc) with this layout, and nobody uses it any more.
     unsafe fn dealloc(&mut self, block: NonNull<u8>, layout: Layout) {
-        let Some(class) = Class::of(layout) else {
+        let Some(class) = SizeClass::of(layout) else {
             // SAFETY: passed on; what has no class came out of `holes` by this layout.
             return unsafe { self.holes.deallocate(block, layout) };
         };
-        let block = block.cast::<KeptBlock>();
+        let block = block.cast::<FreeBlock>();
         // SAFETY:
         // 1. The block is the caller's to give up, and the heap's from here on.
         // 2. A block of the smallest class is larger than this, and aligned to more.
-        unsafe { block.write(KeptBlock { next: self.kept[class.index()] }) };
-        self.kept[class.index()] = Some(block);
-        self.kept_bytes += class.len_bytes();
+        unsafe { block.write(FreeBlock { next: self.free_lists[class.index()] }) };
+        self.free_lists[class.index()] = Some(block);
+        self.free_list_bytes += class.len_bytes();
     }
 
-    fn take_kept(&mut self, class: Class) -> Option<NonNull<u8>> {
-        let block = self.kept[class.index()]?;
+    fn pop_free(&mut self, class: SizeClass) -> Option<NonNull<u8>> {
+        let block = self.free_lists[class.index()]?;
         // SAFETY: `dealloc` wrote it there, and nobody has had the block since.
-        self.kept[class.index()] = unsafe { block.read() }.next;
-        self.kept_bytes -= class.len_bytes();
+        self.free_lists[class.index()] = unsafe { block.read() }.next;
+        self.free_list_bytes -= class.len_bytes();
         Some(block.cast())
     }
 }
 
 // A block of any class holds what is written into it while it is kept.
-const _: () = assert!(size_of::<KeptBlock>() <= 16 && align_of::<KeptBlock>() <= 16);
+const _: () = assert!(size_of::<FreeBlock>() <= 16 && align_of::<FreeBlock>() <= 16);
 
 // SAFETY: the blocks handed out are disjoint, as large and aligned as was asked for, and the heap's own: the list of holes
 // hands out such, for the layout or its class's, which is no smaller; the lock serialises it.
@@ -125,7 +125,7 @@ unsafe impl GlobalAlloc for KernelHeap {
                 return block.as_ptr();
             }
             // Each block goes past all holes below it: a few at a time, with a pause in which interrupts come.
-            if !blocks.give_up_some() {
+            if !blocks.return_some_to_holes() {
                 return core::ptr::null_mut();
             }
         }

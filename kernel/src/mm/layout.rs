@@ -15,7 +15,7 @@ const ZONE_WINDOW_PAGES: u64 = 1 << 31;
 
 /// Pages that are alike.
 #[derive(Debug, Clone)]
-pub struct Piece {
+pub struct PageExtent {
     /// Which.
     pub pages: Range<Pfn>,
     /// The zone that they belong to.
@@ -25,7 +25,7 @@ pub struct Piece {
     pub is_free: bool,
 }
 
-impl Piece {
+impl PageExtent {
     /// Number of pages.
     pub fn len(&self) -> u64 {
         self.pages.end - self.pages.start
@@ -47,7 +47,7 @@ pub struct ZoneExtent {
 #[derive(Debug)]
 pub struct Layout {
     /// Sorted and disjoint.
-    pieces: Vec<Piece>,
+    extents: Vec<PageExtent>,
     /// By zone id.
     zones: Vec<ZoneExtent>,
 }
@@ -57,7 +57,7 @@ impl Layout {
     /// allocator.
     pub fn new(map: &MemoryMap, free: impl Iterator<Item = Range<u64>>, nodes: &Nodes) -> Self {
         let free: Vec<Range<Pfn>> = free.map(|bytes| Pfn::whole_pages(&bytes)).collect();
-        let mut layout = Self { pieces: Vec::new(), zones: Vec::new() };
+        let mut layout = Self { extents: Vec::new(), zones: Vec::new() };
         for part in map.usable().flat_map(|memory| nodes.split(memory)) {
             let mut pages = Pfn::whole_pages(&(part.start..part.end));
             while pages.start < pages.end {
@@ -92,13 +92,13 @@ impl Layout {
 
     fn push(&mut self, pages: Range<Pfn>, zone: usize, is_free: bool) {
         if pages.start < pages.end {
-            self.pieces.push(Piece { pages, zone: zone as u16, is_free });
+            self.extents.push(PageExtent { pages, zone: zone as u16, is_free });
         }
     }
 
     /// One past the highest page.
     pub fn end(&self) -> Pfn {
-        self.pieces.last().map_or(Pfn(0), |piece| piece.pages.end)
+        self.extents.last().map_or(Pfn(0), |extent| extent.pages.end)
     }
 
     /// The zones, by id.
@@ -106,17 +106,17 @@ impl Layout {
         &self.zones
     }
 
-    /// The parts of pieces that lie in `pages`.
-    pub fn pieces_in(&self, pages: Range<Pfn>) -> impl Iterator<Item = Piece> + '_ {
-        let first = self.pieces.partition_point(|piece| piece.pages.end <= pages.start);
-        self.pieces[first..]
-            .iter()
-            .map_while(move |piece| Some(Piece { pages: intersect(&piece.pages, &pages)?, ..piece.clone() }))
+    /// The parts of extents that lie in `pages`.
+    pub fn extents_in(&self, pages: Range<Pfn>) -> impl Iterator<Item = PageExtent> + '_ {
+        let first = self.extents.partition_point(|extent| extent.pages.end <= pages.start);
+        self.extents[first..].iter().map_while(move |extent| {
+            Some(PageExtent { pages: intersect(&extent.pages, &pages)?, ..extent.clone() })
+        })
     }
 
     /// Number of pages that have a descriptor of their own.
     pub fn described_pages(&self) -> u64 {
-        self.pieces.iter().map(Piece::len).sum()
+        self.extents.iter().map(PageExtent::len).sum()
     }
 
     /// Number of pages that go to the allocator.
@@ -128,11 +128,11 @@ impl Layout {
     /// in it: by section number, sorted and disjoint.
     pub fn sections_by_node(&self) -> Vec<(Range<u64>, usize)> {
         let mut runs: Vec<(Range<u64>, usize)> = Vec::new();
-        for piece in &self.pieces {
-            let node = self.zones[usize::from(piece.zone)].node;
+        for extent in &self.extents {
+            let node = self.zones[usize::from(extent.zone)].node;
             let done = runs.last().map_or(0, |(run, _)| run.end);
             let sections =
-                (piece.pages.start.0 / SECTION_PAGES).max(done)..piece.pages.end.0.div_ceil(SECTION_PAGES);
+                (extent.pages.start.0 / SECTION_PAGES).max(done)..extent.pages.end.0.div_ceil(SECTION_PAGES);
             if sections.is_empty() {
                 continue;
             }

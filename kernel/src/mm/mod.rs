@@ -4,18 +4,18 @@
 //! through the firmware's map and builds the kernel's page tables; [`heap`]
 //! serves the small things; [`layout`] and [`descriptors`] say what each page is;
 //! [`pages`] allocates page frames from then on, out of [`zones`], with
-//! [`page_cache`] in front; [`stacks`], [`zero`] and [`huge`] stand on that, and what never goes back is [`kept`].
+//! [`page_cache`] in front; [`stacks`], [`zero`] and [`huge`] stand on that, and what never goes back is [`permanent`].
 
 pub mod descriptors;
 pub mod early;
 pub mod heap;
 pub mod huge;
 pub mod huge_pool;
-pub mod kept;
 pub mod layout;
 pub mod page_cache;
 pub mod page_stack;
 pub mod pages;
+pub mod permanent;
 #[cfg(debug_assertions)]
 mod poison;
 pub mod space;

@@ -23,7 +23,7 @@ struct CpuPages {
     descs: &'static [PageDesc],
     /// Pages taken from zones through this CPU less those given to zones. What
     /// of them is not in the cache is in somebody's hands.
-    drawn: i64,
+    from_zone_pages: i64,
     stats: CacheStats,
 }
 
@@ -38,8 +38,8 @@ pub struct CacheStats {
 
 /// A cache alone on its cache lines, its counts included.
 #[repr(align(128))]
-struct Slot(IrqLock<CpuPages>);
-const _: () = assert!(align_of::<Slot>() == 128 && size_of::<Slot>().is_multiple_of(128));
+struct CpuPageCache(IrqLock<CpuPages>);
+const _: () = assert!(align_of::<CpuPageCache>() == 128 && size_of::<CpuPageCache>().is_multiple_of(128));
 
 /// Blocks that are not broken so that a cache's pages lie together: huge pages.
 const SPARED_ORDER: u8 = 9;
@@ -47,34 +47,34 @@ const SPARED_ORDER: u8 = 9;
 /// Never anybody's zone: until a cache gets its own, no page fits.
 const NO_ZONE: u16 = u16::MAX;
 
-static SLOTS: [Slot; MAX_CPUS] = [const {
+static CACHES: [CpuPageCache; MAX_CPUS] = [const {
     let stats = CacheStats { refills: 0, flushes: 0 };
-    Slot(IrqLock::of(
+    CpuPageCache(IrqLock::of(
         LockClass::PAGE_CACHE,
-        CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], drawn: 0, stats },
+        CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], from_zone_pages: 0, stats },
     ))
 }; MAX_CPUS];
 
 /// Gives the cache of CPU number `cpu` its zone.
 pub fn init(cpu: usize, home: u16, descs: &'static [PageDesc]) {
-    let mut slot = SLOTS[cpu].0.lock();
-    slot.cache = PageCache::new(home);
-    slot.descs = descs;
+    let mut cpu_pages = CACHES[cpu].0.lock();
+    cpu_pages.cache = PageCache::new(home);
+    cpu_pages.descs = descs;
 }
 
 /// Has a CPU find its cache, before it takes its first page (invariant 21).
 pub fn attach(cpu: &PerCpu) {
-    let slot: *const IrqLock<CpuPages> = &raw const SLOTS[cpu.id().index()].0;
-    cpu.set_pages(slot.cast());
+    let cpu_pages: *const IrqLock<CpuPages> = &raw const CACHES[cpu.id().index()].0;
+    cpu.set_pages(cpu_pages.cast());
 }
 
 /// This CPU's cache; another's if the thread moves just now, which is as right.
 #[inline(always)]
 fn here() -> &'static IrqLock<CpuPages> {
-    let slot = percpu::this_cpu_pages().cast::<IrqLock<CpuPages>>();
+    let cpu_pages = percpu::this_cpu_pages().cast::<IrqLock<CpuPages>>();
     // SAFETY: only `attach` sets the pointer, to a static of this type, before the CPU takes its first page
     // (invariant 21).
-    unsafe { &*slot }
+    unsafe { &*cpu_pages }
 }
 
 /// Takes a page of this CPU's node from the cache; when that is empty, does
@@ -83,22 +83,22 @@ fn here() -> &'static IrqLock<CpuPages> {
 /// The ways out are apart on purpose: the usual one has no question left to ask.
 #[inline(always)]
 pub fn take_or(otherwise: fn() -> Option<Pfn>) -> Option<Pfn> {
-    let mut slot = here().lock_inline();
-    if slot.cache.is_empty() {
-        drop(slot);
+    let mut cpu_pages = here().lock_inline();
+    if cpu_pages.cache.is_empty() {
+        drop(cpu_pages);
         return otherwise();
     }
-    slot.cache.take()
+    cpu_pages.cache.take()
 }
 
 /// Takes a page from the cache, which is filled from the zone if need be;
 /// `None` when that is short of pages.
 pub fn take_after_refill() -> Option<Pfn> {
-    let mut slot = here().lock();
-    if slot.cache.is_empty() {
-        slot.refill();
+    let mut cpu_pages = here().lock();
+    if cpu_pages.cache.is_empty() {
+        cpu_pages.refill();
     }
-    slot.cache.take()
+    cpu_pages.cache.take()
 }
 
 /// Takes back a page of this CPU's node. When there is no room, and with any
@@ -106,10 +106,10 @@ pub fn take_after_refill() -> Option<Pfn> {
 /// `otherwise` does.
 #[inline(always)]
 pub fn put_or(pfn: Pfn, otherwise: fn(Pfn)) {
-    let mut slot = here().lock_inline();
-    let CpuPages { cache, descs, .. } = &mut *slot;
+    let mut cpu_pages = here().lock_inline();
+    let CpuPages { cache, descs, .. } = &mut *cpu_pages;
     if !cache.put(descs, pfn) {
-        drop(slot);
+        drop(cpu_pages);
         otherwise(pfn);
     }
 }
@@ -117,17 +117,22 @@ pub fn put_or(pfn: Pfn, otherwise: fn(Pfn)) {
 /// Takes back a page of this CPU's node, after making room if need be; false
 /// for any other page, and for what is no page that anybody holds.
 pub fn put_after_flush(pfn: Pfn) -> bool {
-    let mut slot = here().lock();
-    let slot = &mut *slot;
-    if slot.cache.is_full() {
-        slot.flush();
+    let mut cpu_pages = here().lock();
+    let cpu_pages = &mut *cpu_pages;
+    if cpu_pages.cache.is_full() {
+        cpu_pages.flush();
     }
-    slot.cache.put(slot.descs, pfn)
+    cpu_pages.cache.put(cpu_pages.descs, pfn)
 }
 
-/// Counts pages that went past the cache: taken, or given back if negative.
-pub fn account(pages: i64) {
-    here().lock().drawn += pages;
+/// Counts pages that were taken from a zone, past the cache.
+pub fn count_alloc(pages: u64) {
+    here().lock().from_zone_pages += pages as i64;
+}
+
+/// Counts pages that were returned to a zone, past the cache.
+pub fn count_free(pages: u64) {
+    here().lock().from_zone_pages -= pages as i64;
 }
 
 impl CpuPages {
@@ -144,7 +149,7 @@ impl CpuPages {
             let is_cached = self.cache.put(self.descs, *pfn);
             assert!(is_cached, "page {pfn} from the zone does not fit into its cache");
         }
-        self.drawn += count as i64;
+        self.from_zone_pages += count as i64;
         self.stats.refills += 1;
     }
 
@@ -156,7 +161,7 @@ impl CpuPages {
             let freed = zone.allocator.lock().free_bulk(0, &batch[..count]);
             freed.unwrap_or_else(|(_, error)| panic!("a cached page: {error}"));
         }
-        self.drawn -= count as i64;
+        self.from_zone_pages -= count as i64;
         self.stats.flushes += 1;
     }
 }
@@ -165,9 +170,9 @@ impl CpuPages {
 pub fn drain_all() -> bool {
     let mut found = false;
     for cpu in percpu::all() {
-        let mut slot = SLOTS[cpu.id().index()].0.lock();
-        while !slot.cache.is_empty() {
-            slot.flush();
+        let mut cpu_pages = CACHES[cpu.id().index()].0.lock();
+        while !cpu_pages.cache.is_empty() {
+            cpu_pages.flush();
             found = true;
         }
     }
@@ -175,26 +180,26 @@ pub fn drain_all() -> bool {
 }
 
 /// Pages in somebody's hands.
-pub fn handed_out() -> i64 {
+pub fn allocated_pages() -> i64 {
     let by_cpu = |cpu: &percpu::PerCpu| {
-        let slot = SLOTS[cpu.id().index()].0.lock();
-        slot.drawn - slot.cache.len() as i64
+        let cpu_pages = CACHES[cpu.id().index()].0.lock();
+        cpu_pages.from_zone_pages - cpu_pages.cache.len() as i64
     };
     percpu::all().map(by_cpu).sum()
 }
 
 /// The memory that the cache of CPU number `cpu` and its counts are in, for tests.
 pub fn memory_of(cpu: usize) -> Range<usize> {
-    let start = (&raw const SLOTS[cpu]).addr();
-    start..start + size_of::<Slot>()
+    let start = (&raw const CACHES[cpu]).addr();
+    start..start + size_of::<CpuPageCache>()
 }
 
 /// Pages in caches.
 pub fn cached() -> u64 {
-    percpu::all().map(|cpu| SLOTS[cpu.id().index()].0.lock().cache.len() as u64).sum()
+    percpu::all().map(|cpu| CACHES[cpu.id().index()].0.lock().cache.len() as u64).sum()
 }
 
 /// How often the cache of CPU number `cpu` was not enough.
 pub fn stats(cpu: usize) -> CacheStats {
-    SLOTS[cpu].0.lock().stats
+    CACHES[cpu].0.lock().stats
 }

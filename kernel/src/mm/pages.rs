@@ -76,7 +76,7 @@ pub fn node_of(pfn: Pfn) -> Option<usize> {
 #[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
     match order {
-        0 => given(page_cache::take_or(alloc_page_slowly), 0),
+        0 => check_poison(page_cache::take_or(alloc_page_slowly), 0),
         _ => alloc_near(nodes::current(), order),
     }
 }
@@ -89,16 +89,16 @@ fn alloc_page_slowly() -> Option<Pfn> {
 /// As [`alloc`], as near to `node` as can be.
 pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     let page = alloc_from_zones(node, order)?;
-    page_cache::account(order_pages(order) as i64);
-    given(Some(page), order)
+    page_cache::count_alloc(order_pages(order));
+    check_poison(Some(page), order)
 }
 
 /// As [`alloc`], for what the kernel cannot do without: the reserve too.
 pub fn alloc_reserved(order: u8) -> Option<Pfn> {
     alloc(order).or_else(|| {
         let page = zones().near(nodes::current()).find_map(|zone| zone.allocator.lock().alloc(order))?;
-        page_cache::account(order_pages(order) as i64);
-        given(Some(page), order)
+        page_cache::count_alloc(order_pages(order));
+        check_poison(Some(page), order)
     })
 }
 
@@ -109,9 +109,9 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
     for zone in zones().iter().filter(|zone| zone.node == node) {
         count += zone.allocator.lock().alloc_bulk(order, &mut blocks[count..], zone.marks.min_pages);
     }
-    page_cache::account((count as u64 * order_pages(order)) as i64);
+    page_cache::count_alloc(count as u64 * order_pages(order));
     blocks[..count].iter().for_each(|block| {
-        given(Some(*block), order);
+        check_poison(Some(*block), order);
     });
     count
 }
@@ -130,7 +130,7 @@ fn alloc_from_zones(node: usize, order: u8) -> Option<Pfn> {
         }
     }
     let page = above(|zone| zone.marks.min_pages);
-    if page.is_some() || !gather() {
+    if page.is_some() || !drain_caches() {
         return page;
     }
     above(|zone| zone.marks.min_pages)
@@ -163,7 +163,7 @@ pub fn restart_fault_count() {
 /// somebody else's memory already.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
-    spoil(pfn, order);
+    poison_block(pfn, order);
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
         _ => free_slowly(pfn, order),
@@ -176,7 +176,7 @@ pub fn free(pfn: Pfn, order: u8) {
 /// # Panics
 /// As [`free`].
 pub fn free_bulk(blocks: &[Pfn], order: u8) {
-    blocks.iter().for_each(|block| spoil(*block, order));
+    blocks.iter().for_each(|block| poison_block(*block, order));
     for of_one_zone in blocks.chunk_by(|a, b| zone_id_of(*a) == zone_id_of(*b)) {
         let zone = zone_id_of(of_one_zone[0]).and_then(zone_with_id);
         let zone = zone.unwrap_or_else(|| panic!("freeing page {}, which there is not", of_one_zone[0]));
@@ -184,7 +184,7 @@ pub fn free_bulk(blocks: &[Pfn], order: u8) {
             panic!("freeing 2^{order} pages at {:#x}: {error}", of_one_zone[freed].address());
         }
     }
-    page_cache::account(-((blocks.len() as u64 * order_pages(order)) as i64));
+    page_cache::count_free(blocks.len() as u64 * order_pages(order));
 }
 
 fn zone_id_of(pfn: Pfn) -> Option<u16> {
@@ -193,7 +193,7 @@ fn zone_id_of(pfn: Pfn) -> Option<u16> {
 
 /// In debug builds, has who goes on using a block of `order` found out.
 #[inline]
-fn spoil(block: Pfn, order: u8) {
+fn poison_block(block: Pfn, order: u8) {
     #[cfg(debug_assertions)]
     if desc(block).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order }) {
         // SAFETY: the caller gives the block up (invariant 12), and it is one of this order.
@@ -213,7 +213,7 @@ fn free_slowly(pfn: Pfn, order: u8) {
 /// was freed.
 #[inline(always)]
 #[cfg_attr(debug_assertions, track_caller)]
-fn given(block: Option<Pfn>, order: u8) -> Option<Pfn> {
+fn check_poison(block: Option<Pfn>, order: u8) -> Option<Pfn> {
     #[cfg(debug_assertions)]
     if let Some(first) = block {
         poison::check(first, order);
@@ -231,14 +231,14 @@ pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
     let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
     let zone = zone.ok_or(FreeError::OutOfRange { pfn, len_pages: order_pages(order) })?;
     zone.allocator.lock().free(pfn, order)?;
-    page_cache::account(-(order_pages(order) as i64));
+    page_cache::count_free(order_pages(order));
     Ok(())
 }
 
 /// Number of page frames that nobody holds, initialised or not.
 pub fn free_pages() -> u64 {
     let managed: u64 = zones().iter().map(|zone| zone.managed_pages).sum();
-    managed.saturating_add_signed(-page_cache::handed_out())
+    managed.saturating_add_signed(-page_cache::allocated_pages())
 }
 
 /// Number of free page frames in the zones: initialised, and in no cache.
@@ -259,19 +259,19 @@ pub fn free_blocks_on(node: usize, order: u8) -> u64 {
     on_node.map(|zone| zone.allocator.lock().blocks_above(order, zone.marks.min_pages)).sum()
 }
 
-/// Gives what the caches and the pools of clean pages hold back to the zones,
+/// Gives what the caches and the pools of pre-zeroed pages hold back to the zones,
 /// so that it can become part of larger blocks; says whether there was any.
-pub fn gather() -> bool {
+pub fn drain_caches() -> bool {
     let had_cached = page_cache::drain_all();
-    let had_clean = zero_pool::drain_all();
-    had_cached || had_clean
+    let had_zeroed = zero_pool::drain_all();
+    had_cached || had_zeroed
 }
 
 /// Takes a page of `node` that the kernel does not need for anything better,
 /// for keeping it at hand: it counts as free. It goes back by [`give_spare`].
 pub fn take_spare(node: usize) -> Option<Pfn> {
     let mut on_node = zones().iter().filter(|zone| zone.node == node);
-    given(on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages)), 0)
+    check_poison(on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages)), 0)
 }
 
 /// Gives back what [`take_spare`] gave.
@@ -289,7 +289,7 @@ pub fn desc(pfn: Pfn) -> Option<&'static PageDesc> {
 /// Checks everything that the allocator believes; reads every descriptor. The
 /// pages of all zones, added up.
 pub fn verify() -> Result<Census, Inconsistency> {
-    gather();
+    drain_caches();
     let mut sum = Census::default();
     for zone in zones().iter() {
         let census = zone.allocator.lock().verify()?;

@@ -4,7 +4,7 @@ use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{DEVICES_BASE, MapError, PAGE_BYTES, PageTables, Rights};
 
-use super::kept;
+use super::permanent;
 
 static TABLES: IrqLock<Option<PageTables>> = IrqLock::of(LockClass::PAGE_TABLES, None);
 static NEXT_DEVICE_PAGE: IrqLock<u64> = IrqLock::of(LockClass::DEVICE_PAGES, DEVICES_BASE);
@@ -24,7 +24,7 @@ pub fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
 
 /// Maps page frames, with tables from the page allocator.
 pub fn map(virt: u64, phys: u64, len_bytes: u64, rights: Rights) -> Result<(), MapError> {
-    with_tables(|tables| tables.map(virt, phys, len_bytes, rights, &mut kept::alloc_table))
+    with_tables(|tables| tables.map(virt, phys, len_bytes, rights, &mut permanent::alloc_table))
 }
 
 /// Maps the page of device registers that holds `phys`, uncached; returns the

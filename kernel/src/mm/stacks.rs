@@ -14,7 +14,7 @@ use core::mem::ManuallyDrop;
 
 use frames::{PAGE_SIZE, Pfn, order_for_pages};
 
-use super::{kept, space, zero};
+use super::{permanent, space, zero};
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
@@ -126,12 +126,12 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
         stacks.next_slot += 1;
         slot
     };
-    let frames = kept::alloc(order)?;
+    let frames = permanent::alloc(order)?;
     prepare(frames);
     let len_bytes = len_pages * PAGE_SIZE;
     let top = STACKS_BASE + (slot + 1) * SLOT_BYTES;
     if space::map(top - len_bytes, frames.address(), len_bytes, Rights::Data).is_err() {
-        kept::give_up(frames, order);
+        permanent::undo_alloc(frames, order);
         return None;
     }
     Some(top)

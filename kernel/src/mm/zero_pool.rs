@@ -1,8 +1,8 @@
-//! Clean pages at hand: CPUs that have nothing to do clear pages ahead of time,
-//! so that who needs a clean one need not wait for it to be cleared.
+//! Pools of pre-zeroed pages: idle CPUs clear pages ahead of time, so that an
+//! allocation of a zeroed page need not wait.
 //!
-//! There is a pool for each node. Its pages count as free, and go back to the
-//! zone when memory is short.
+//! Each node has a pool. Its pages count as free, and go back to the zone when
+//! memory is short.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -18,11 +18,11 @@ use crate::debug::trace;
 use crate::platform::nodes;
 
 struct NodePool {
-    clean: PageStack,
+    zeroed: PageStack,
     /// CPUs that are clearing a page for it.
     clearing: AtomicU64,
     /// No page can be spared, or none could when the pool last asked. Idle CPUs
-    /// ask again once somebody has wanted a clean page.
+    /// ask again after the next request for a pre-zeroed page.
     is_short: AtomicBool,
 }
 
@@ -30,19 +30,19 @@ static POOLS: [NodePool; MAX_NODES] = [const { NodePool::new() }; MAX_NODES];
 
 impl NodePool {
     const fn new() -> Self {
-        Self { clean: PageStack::new(), clearing: AtomicU64::new(0), is_short: AtomicBool::new(false) }
+        Self { zeroed: PageStack::new(), clearing: AtomicU64::new(0), is_short: AtomicBool::new(false) }
     }
 
     /// Whether there is room beside what `clearing` CPUs are about to add.
     fn has_room(&self, clearing: u64, limit: u64) -> bool {
-        clearing + self.clean.len() < limit
+        clearing + self.zeroed.len() < limit
     }
 
     /// Gives back what is more than `limit`; says whether that was anything.
     fn shrink_to(&self, limit: u64) -> bool {
         let mut found = false;
-        while self.clean.len() > limit {
-            let Some(page) = self.clean.pop() else { break };
+        while self.zeroed.len() > limit {
+            let Some(page) = self.zeroed.pop() else { break };
             // Idle CPUs are not to take it again at once: somebody is short of memory.
             self.is_short.store(true, SeqCst);
             pages::give_spare(page);
@@ -52,19 +52,19 @@ impl NodePool {
     }
 }
 
-/// Takes a clean page: from the pool of this CPU's node, else one that is
+/// Takes a zeroed page: from the pool of this CPU's node, else one that is
 /// cleared now. It is given back by [`pages::free`].
 pub fn alloc() -> Option<Pfn> {
     let pool = &POOLS[nodes::current()];
     pool.is_short.store(false, SeqCst);
-    if let Some(page) = pool.clean.pop() {
-        page_cache::account(1);
+    if let Some(page) = pool.zeroed.pop() {
+        page_cache::count_alloc(1);
         if cfg!(debug_assertions) {
             // SAFETY: the page is ours since it left the pool (invariant 12).
-            let is_clean = unsafe { zero::is_zero(page, 1) };
+            let is_zeroed = unsafe { zero::is_zero(page, 1) };
             assert!(
-                is_clean,
-                "invariant 12: page {page} was written to while it waited in the pool of clean pages"
+                is_zeroed,
+                "invariant 12: page {page} was written to while it waited in the pool of pre-zeroed pages"
             );
         }
         return Some(page);
@@ -95,7 +95,7 @@ pub fn add_page() {
             Some(page) => {
                 // SAFETY: the page was just allocated (invariant 12).
                 unsafe { zero::zero_frames(page, 1) };
-                pool.clean.push(page);
+                pool.zeroed.push(page);
             }
             None => pool.is_short.store(true, SeqCst),
         }
@@ -112,13 +112,13 @@ pub fn add_page() {
 /// Puts a page on top that somebody has who may go on using it: for tests of misuse.
 #[cfg(debug_assertions)]
 pub fn put_back_unchecked(page: Pfn) {
-    page_cache::account(-1);
-    POOLS[nodes::current()].clean.push(page);
+    page_cache::count_free(1);
+    POOLS[nodes::current()].zeroed.push(page);
 }
 
-/// Clean pages at hand on `node`.
+/// Pre-zeroed pages of `node`.
 pub fn len(node: usize) -> u64 {
-    POOLS[node].clean.len()
+    POOLS[node].zeroed.len()
 }
 
 /// Gives back what is more than `zero.pool_pages` allows.
@@ -126,7 +126,7 @@ pub fn trim() {
     shrink_to(ZERO_POOL_PAGES.get());
 }
 
-/// Gives all clean pages back; says whether there were any.
+/// Gives all pre-zeroed pages back; says whether there were any.
 pub fn drain_all() -> bool {
     shrink_to(0)
 }

@@ -36,14 +36,14 @@ impl<'a> ZoneSet<'a> {
     /// Zones with nothing in them; `descs` describe pages 0 to `layout.end()`.
     pub fn new(layout: &Layout, descs: &'a [PageDesc]) -> Self {
         let zones: Box<[NodeZone<'a>]> = (layout.zones().iter().enumerate())
-            .map(|(id, extent)| {
-                let Range { start, end } = extent.pages;
+            .map(|(id, zone)| {
+                let Range { start, end } = zone.pages;
                 let span = Span::new(&descs[start.0 as usize..end.0 as usize], start, id as u16)
                     .unwrap_or_else(|error| panic!("descriptors of zone {id}: {error}"));
                 NodeZone {
-                    node: extent.node,
-                    marks: Watermarks::of_zone(extent.free_pages),
-                    managed_pages: extent.free_pages,
+                    node: zone.node,
+                    marks: Watermarks::of_zone(zone.free_pages),
+                    managed_pages: zone.free_pages,
                     allocator: IrqLock::of(LockClass::ZONE, Zone::from_span(span)),
                     span,
                 }
@@ -82,10 +82,10 @@ impl<'a> ZoneSet<'a> {
     /// Marks the first page of every section as not free, so that a merge in
     /// one section never takes what lies in the next for a free block.
     pub fn mark_section_heads(&self, layout: &Layout) {
-        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
-            let mut head = Pfn(piece.pages.start.0.next_multiple_of(SECTION_PAGES));
-            while head < piece.pages.end {
-                self.init_descs(piece.zone, head..head + 1, InitKind::Reserved);
+        for extent in layout.extents_in(Pfn(0)..layout.end()) {
+            let mut head = Pfn(extent.pages.start.0.next_multiple_of(SECTION_PAGES));
+            while head < extent.pages.end {
+                self.init_descs(extent.zone, head..head + 1, InitKind::Reserved);
                 head = head + SECTION_PAGES;
             }
         }
@@ -95,18 +95,18 @@ impl<'a> ZoneSet<'a> {
     /// free pages to their zones. Different sections may be done at the same time.
     pub fn init_section(&self, layout: &Layout, section: u64) -> Result<(), FreeError> {
         let pages = Pfn(section * SECTION_PAGES)..Pfn((section + 1) * SECTION_PAGES);
-        for piece in layout.pieces_in(pages.clone()) {
-            let kind = if piece.is_free { InitKind::Usable } else { InitKind::Reserved };
-            self.init_descs(piece.zone, piece.pages, kind);
+        for extent in layout.extents_in(pages.clone()) {
+            let kind = if extent.is_free { InitKind::Usable } else { InitKind::Reserved };
+            self.init_descs(extent.zone, extent.pages, kind);
         }
-        for piece in layout.pieces_in(pages).filter(|piece| piece.is_free) {
-            self.zones[usize::from(piece.zone)].allocator.lock().free_initial(piece.pages)?;
+        for extent in layout.extents_in(pages).filter(|extent| extent.is_free) {
+            self.zones[usize::from(extent.zone)].allocator.lock().free_initial(extent.pages)?;
         }
         Ok(())
     }
 
     fn init_descs(&self, zone: u16, pages: Range<Pfn>, kind: InitKind) {
         let span = &self.zones[usize::from(zone)].span;
-        span.init_range(pages, kind).expect("a piece of the layout lies in its zone");
+        span.init_range(pages, kind).expect("an extent of the layout lies in its zone");
     }
 }

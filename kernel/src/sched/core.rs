@@ -64,7 +64,7 @@ pub fn idle_forever() -> ! {
             x86_64::instructions::interrupts::enable();
             reap();
         } else if is_open && zero_pool::wants_page() {
-            // Clean pages for later, one at a time: a thread that is woken meanwhile waits for no more than that.
+            // Pre-zeroed pages for later, one at a time: a thread that is woken meanwhile waits for no more than that.
             x86_64::instructions::interrupts::enable();
             zero_pool::add_page();
         } else {

@@ -8,7 +8,7 @@ use super::threads::Millis;
 use super::{Outcome, commands};
 use crate::arch::tsc;
 use crate::console::print_line;
-use crate::mm::{heap, kept, page_cache, pages, zero_pool};
+use crate::mm::{heap, page_cache, pages, permanent, zero_pool};
 use crate::platform::nodes;
 
 /// Shows zones, free blocks, and what is kept at hand.
@@ -41,12 +41,12 @@ pub fn show() {
     }
     commands::print(&zones);
     commands::print(&blocks);
-    let clean: u64 = (0..nodes::nodes().len()).map(zero_pool::len).sum();
+    let zeroed: u64 = (0..nodes::nodes().len()).map(zero_pool::len).sum();
     let (heap_used, heap_free) = heap::usage();
     print_line(format_args!(
-        "{} pages in use, {} of them for good in stacks and page tables; {} in cpu caches, {clean} clean ones kept at hand",
-        page_cache::handed_out(),
-        kept::pages(),
+        "{} pages in use, {} of them for good in stacks and page tables; {} in cpu caches, {zeroed} pre-zeroed",
+        page_cache::allocated_pages(),
+        permanent::pages(),
         page_cache::cached()
     ));
     print_line(format_args!("heap: {} KiB used, {} KiB free", heap_used >> 10, heap_free >> 10));

@@ -94,7 +94,7 @@ kernel_tests! { "heap":
     }
 
     /// What small blocks took is there for a large one once they were freed.
-    fn kept_blocks_go_where_memory_is_short() {
+    fn free_lists_are_emptied_where_memory_is_short() {
         let free_bytes = heap::usage().1;
         let large = layout(free_bytes / 2, 16);
         let mut small: Vec<Block> = Vec::with_capacity(free_bytes / 1000);

@@ -10,7 +10,7 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
-use super::settled::{needs_mib, pages_free_or_kept};
+use super::settled::{free_or_permanent_pages, needs_mib};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
@@ -110,7 +110,7 @@ kernel_tests! { "huge":
 
     fn too_large_a_pool_is_refused_with_what_there_is() {
         let empty = Pool::of(0)?;
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let wanted = free_before / 512 + 1;
         match resize(SIZE, request(wanted)) {
             Err(ResizeError::Short(shortage)) => {
@@ -120,7 +120,7 @@ kernel_tests! { "huge":
             }
             other => check!(false, "{wanted} pages: {:?}", other.map(|resized| resized.total)),
         }
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         // As many as there are.
         let best_effort = Request { all_or_nothing: false, ..request(wanted) };
         match resize(SIZE, best_effort) {
@@ -132,7 +132,7 @@ kernel_tests! { "huge":
         }
         check!(pages::alloc_reserved(0).map(|page| pages::free(page, 0)).is_some(), "no reserve is left");
         check!(resize(SIZE, request(0)).is_ok());
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         empty.check_all_back()?;
     }
 
@@ -158,7 +158,7 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn allocated_pages_are_clean_mapped_and_apart() {
+    fn allocated_pages_are_zeroed_mapped_and_disjoint() {
         let pool = Pool::of(8)?;
         for threads in 1..=percpu::online_count().min(4) {
             let file = file(8)?;
@@ -171,7 +171,7 @@ kernel_tests! { "huge":
                 let rights = space::with_tables(|tables| tables.rights_of(file.base() + index * UNIT));
                 check!(rights == Some((true, false)), "page {index} has rights {rights:?}");
                 // SAFETY: the file owns the page, and only this thread knows the file.
-                check!(unsafe { zero::is_zero(*page, order_pages(9)) }, "page {index} is not clean");
+                check!(unsafe { zero::is_zero(*page, order_pages(9)) }, "page {index} is not zeroed");
                 write_ends(&file, index, index + 1);
             }
             held.sort_unstable();
@@ -182,7 +182,7 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    fn holes_are_unmapped_everywhere_and_come_back_clean() {
+    fn holes_are_unmapped_everywhere_and_come_back_zeroed() {
         let pool = Pool::of(4)?;
         let file = file(4)?;
         check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());
@@ -202,7 +202,7 @@ kernel_tests! { "huge":
         check!(file.punch_hole(UNIT, 2 * UNIT).is_ok());
         check!(file.held() == 2);
         check!(space::with_tables(|tables| tables.translate(file.base() + UNIT)).is_none());
-        // A CPU that still has the old translation reads 7 instead of faulting the clean page in.
+        // A CPU that still has the old translation reads 7 instead of faulting the zeroed page in.
         on_all(|file| assert_eq!([0, 1, 2, 3].map(|index| read_ends(file, index).0), [7, 0, 0, 7]));
         check!(file.held() == 4);
         check!(file.truncate(UNIT).is_ok() && file.held() == 1);
@@ -213,7 +213,7 @@ kernel_tests! { "huge":
     }
 
     /// Another CPU reads a page over and over while it is taken away: from the
-    /// moment it is gone, that CPU finds a clean one.
+    /// moment it is gone, that CPU finds a zeroed one.
     fn a_cpu_in_the_middle_of_a_page_forgets_it() {
         skip_if!(percpu::online_count() < 2, "needs a second cpu");
         let pool = Pool::of(2)?;
@@ -328,7 +328,7 @@ kernel_tests! { "huge":
                         match number {
                             0 => assert!(file.punch_hole(index * UNIT, UNIT).is_ok()),
                             1 => assert!(file.fallocate(0, 4 * UNIT, OnError::Keep, Some(1)).is_ok()),
-                            // Nobody writes: whatever page is there is clean.
+                            // Nobody writes: whatever page is there is zeroed.
                             _ => assert_eq!(read_ends(&file, index), (0, 0)),
                         }
                     }
@@ -377,14 +377,14 @@ kernel_tests! { "huge":
     /// The nth page that a pool wants cannot be had, for every n.
     fn any_failure_leaves_the_pool_as_it_was() {
         let empty = Pool::of(0)?;
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         for nth in 1..=4 {
             pages::restart_fault_count();
             check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
             let result = resize(SIZE, request(4));
             check!(FAULT_ALLOC.set("none").is_ok());
             check!(matches!(result, Err(ResizeError::Short(_))), "page {nth} failed and nobody noticed");
-            check!(huge_pool::pool(SIZE).total() == 0 && pages_free_or_kept() == free_before, "pages were lost at {nth}");
+            check!(huge_pool::pool(SIZE).total() == 0 && free_or_permanent_pages() == free_before, "pages were lost at {nth}");
         }
         empty.check_all_back()?;
     }

@@ -102,16 +102,16 @@ kernel_tests! { "huge1g":
         let file = file(3)?;
         check!(file.fallocate(UNIT, UNIT, OnError::GiveBack, None).is_ok_and(|stats| stats.units == 1));
         check!(file.held() == 1 && is_mapped(&file, 1) && !is_mapped(&file, 0));
-        check!(first_wrong(&file, 1, 0).is_none(), "not clean at {:x?}", first_wrong(&file, 1, 0));
+        check!(first_wrong(&file, 1, 0).is_none(), "not zero at {:x?}", first_wrong(&file, 1, 0));
         write(&file, 1, 7);
         check!(first_wrong(&file, 1, 7).is_none());
         check!(file.punch_hole(0, 2 * UNIT).is_ok() && file.held() == 0 && !is_mapped(&file, 1));
-        // By page fault, at the end of another page: clean again.
+        // By page fault, at the end of another page: zeroed again.
         let last = (file.base() + 3 * UNIT - 8) as *const u64;
         // SAFETY: the page fault provides the page.
         let found = unsafe { last.read_volatile() };
         check!(found == 0 && file.held() == 1 && is_mapped(&file, 2));
-        check!(first_wrong(&file, 2, 0).is_none(), "not clean at {:x?}", first_wrong(&file, 2, 0));
+        check!(first_wrong(&file, 2, 0).is_none(), "not zero at {:x?}", first_wrong(&file, 2, 0));
         let is_none_left = |result| matches!(result, Err(FallocateError::Page { .. }));
         check!(is_none_left(file.fallocate(0, UNIT, OnError::GiveBack, None)), "a page from an empty pool");
         check!(file.truncate(UNIT).is_ok() && file.held() == 0 && !is_mapped(&file, 2));

@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_SECTION};
 
-use super::settled::{needs_mib, pages_free_or_kept};
+use super::settled::{free_or_permanent_pages, needs_mib};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_reserve;
@@ -62,7 +62,7 @@ kernel_tests! { "jobs":
 
     fn huge_pages_are_zero_and_come_back() {
         needs_mib(40)?;
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         for threads in 1..=percpu::online_count() {
             let Ok((reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
                 return no_memory("needs 8 huge pages");
@@ -72,11 +72,11 @@ kernel_tests! { "jobs":
             huge_reserve::poison(&reservation);
             check!(!huge_reserve::verify(&reservation), "poison was taken for zeros");
         }
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
     }
 
     fn more_huge_pages_than_there_are_is_refused_and_nothing_is_lost() {
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let too_many = free_before * PAGE_SIZE / HugeSize::Size2M.bytes() + 1;
         // Allocation fails long before that many are cleared: take almost all memory away first.
         let mut hoard = alloc::vec::Vec::new();
@@ -91,14 +91,14 @@ kernel_tests! { "jobs":
             pages::free(block, 9);
         }
         check!(result.is_err(), "{too_many} huge pages were reserved");
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         check!(pages::verify().is_ok());
     }
 
     /// The nth page cannot be had, for every n.
     fn any_failing_allocation_leaves_nothing_behind() {
         needs_mib(36)?;
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         if huge_reserve::reserve(HugeSize::Size2M, 6, None).is_err() {
             return no_memory("needs 6 huge pages");
         }
@@ -108,7 +108,7 @@ kernel_tests! { "jobs":
             let result = huge_reserve::reserve(HugeSize::Size2M, 6, None);
             check!(FAULT_ALLOC.set("none").is_ok());
             check!(result.is_err(), "allocation {nth} failed and nobody noticed");
-            check!(pages_free_or_kept() == free_before, "pages were lost when allocation {nth} failed");
+            check!(free_or_permanent_pages() == free_before, "pages were lost when allocation {nth} failed");
         }
         check!(huge_reserve::reserve(HugeSize::Size2M, 6, None).is_ok());
     }

@@ -9,7 +9,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::{needs_mib, pages_free_or_kept, within_20_s};
+use super::settled::{free_or_permanent_pages, needs_mib, within_20_s};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::percpu;
@@ -35,7 +35,7 @@ kernel_tests! { "mm":
     }
 
     fn blocks_are_aligned_and_disjoint() {
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
         // The largest that there is: pools of huge pages may have taken the rest.
         let is_there = |order: &u8| (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, *order) >= 4);
@@ -55,7 +55,7 @@ kernel_tests! { "mm":
         for (block, order) in taken {
             pages::free(block, order);
         }
-        check!(pages_free_or_kept() == free_before);
+        check!(free_or_permanent_pages() == free_before);
     }
 
     /// Every free block is of the node that it was asked from, and so is the
@@ -86,9 +86,9 @@ kernel_tests! { "mm":
         skip_if!(nodes.len() == 1, "needs two nodes");
         let layout = descriptors::layout();
         let (mut local, mut remote) = (0_u64, 0_u64);
-        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+        for extent in layout.extents_in(Pfn(0)..layout.end()) {
             // A page of descriptors describes 256 pages; those that describe pages of two nodes are on one of them.
-            let whole = piece.pages.start.0.next_multiple_of(256)..piece.pages.end.0 / 256 * 256;
+            let whole = extent.pages.start.0.next_multiple_of(256)..extent.pages.end.0 / 256 * 256;
             for pfn in whole.step_by(256) {
                 let virt = DESCRIPTORS_BASE + pfn * size_of::<PageDesc>() as u64;
                 let phys = space::with_tables(|tables| tables.translate(virt));
@@ -96,7 +96,7 @@ kernel_tests! { "mm":
                     check!(false, "the descriptor of page {pfn:#x} is not mapped");
                     continue;
                 };
-                let same = nodes.node_of_address(phys) == layout.zones()[usize::from(piece.zone)].node;
+                let same = nodes.node_of_address(phys) == layout.zones()[usize::from(extent.zone)].node;
                 *(if same { &mut local } else { &mut remote }) += 1;
             }
         }
@@ -109,16 +109,16 @@ kernel_tests! { "mm":
         let layout = descriptors::layout();
         let mut end = Pfn(0);
         let mut seen = None;
-        for piece in layout.pieces_in(Pfn(0)..layout.end()) {
+        for extent in layout.extents_in(Pfn(0)..layout.end()) {
             let bytes = |pfn: Pfn| DESCRIPTORS_BASE + pfn.0 * size_of::<PageDesc>() as u64;
-            let hole = bytes(end).next_multiple_of(PAGE_SIZE)..bytes(piece.pages.start) / PAGE_SIZE * PAGE_SIZE;
+            let hole = bytes(end).next_multiple_of(PAGE_SIZE)..bytes(extent.pages.start) / PAGE_SIZE * PAGE_SIZE;
             for virt in hole.step_by(PAGE_SIZE as usize) {
                 let phys = space::with_tables(|tables| tables.translate(virt));
                 check!(phys.is_some() && *seen.get_or_insert(phys) == phys, "{virt:#x} is mapped to {phys:?}");
                 let rights = space::with_tables(|tables| tables.rights_of(virt));
                 check!(rights == Some((false, false)), "{virt:#x} has rights {rights:?}");
             }
-            end = piece.pages.end;
+            end = extent.pages.end;
         }
     }
 
@@ -170,7 +170,7 @@ kernel_tests! { "mm":
 
     /// All CPUs at once, each page marked by its owner while it is held.
     fn the_allocator_survives_all_cpus() {
-        let free_before = pages_free_or_kept();
+        let free_before = free_or_permanent_pages();
         let threads: Vec<_> = (0..8u64)
             .map(|number| {
                 sched::spawn("test/alloc", move || {
@@ -198,7 +198,7 @@ kernel_tests! { "mm":
         for thread in threads.into_iter().flatten() {
             thread.join();
         }
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         check!(pages::verify().is_ok());
     }
 
@@ -265,10 +265,10 @@ kernel_tests! { "mm":
         pages::free(block, 6);
     }
 
-    /// Idle CPUs fill the pool, what comes out of it is clean, and a lower limit
+    /// Idle CPUs fill the pool, its pages are zeroed, and a lower limit
     /// empties it.
-    fn clean_pages_are_kept_by_idle_cpus() {
-        let free_before = pages_free_or_kept();
+    fn idle_cpus_fill_the_pool_of_prezeroed_pages() {
+        let free_before = free_or_permanent_pages();
         let limit = ZERO_POOL_PAGES.get();
         let node = nodes::current();
         skip_if!(pages::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
@@ -285,15 +285,15 @@ kernel_tests! { "mm":
         for _ in 0..40 {
             taken.extend(zero_pool::alloc());
         }
-        check!(taken.len() == 40, "{} of 40 clean pages were to be had", taken.len());
+        check!(taken.len() == 40, "{} of 40 zeroed pages were available", taken.len());
         for page in &taken {
-            // SAFETY: the page is ours (invariant 12); it is dirtied so that it cannot come back clean by chance.
+            // SAFETY: the page is ours (invariant 12); it is dirtied so that it cannot come back zeroed by chance.
             let is_zero = unsafe {
                 let is_zero = zero::is_zero(*page, 1);
                 zero::poison_frames(*page, 1);
                 is_zero
             };
-            check!(is_zero, "page {page} is not clean");
+            check!(is_zero, "page {page} is not zeroed");
         }
         for page in taken {
             pages::free(page, 0);
@@ -302,12 +302,12 @@ kernel_tests! { "mm":
         zero_pool::trim();
         // An idle CPU that is clearing one just now takes it back itself.
         check!(comes_to(0) && !zero_pool::wants_page(), "{} pages of 0", zero_pool::len(node));
-        check!(pages_free_or_kept() == free_before, "pages were lost");
+        check!(free_or_permanent_pages() == free_before, "pages were lost");
         check!(ZERO_POOL_PAGES.set(&alloc::format!("{limit}")).is_ok());
     }
 
     /// The pool never has more pages than it may, however many CPUs are at the last one.
-    fn clean_pages_are_no_more_than_wanted() {
+    fn prezeroed_pages_never_exceed_the_limit() {
         const LIMIT: u64 = 32;
         let node = nodes::current();
         let limit = ZERO_POOL_PAGES.get();
@@ -327,7 +327,7 @@ kernel_tests! { "mm":
                         most.fetch_max(zero_pool::len(node), SeqCst);
                     }
                 };
-                sched::spawn_on(CpuMask::single(cpu), "test/clean", take_and_look).ok()
+                sched::spawn_on(CpuMask::single(cpu), "test/zeroed", take_and_look).ok()
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join());
@@ -344,13 +344,13 @@ kernel_tests! { "mm":
         };
         for at in [0, 1, 2047, 4088, 4095] {
             // SAFETY: the page is ours (invariant 12) and `at` is within it.
-            let (clean, dirty) = unsafe {
+            let (before, after) = unsafe {
                 zero::zero_frames(page, 1);
-                let clean = zero::is_zero(page, 1);
+                let before = zero::is_zero(page, 1);
                 pages::virt(page).add(at).write(1);
-                (clean, zero::is_zero(page, 1))
+                (before, zero::is_zero(page, 1))
             };
-            check!(clean && !dirty, "byte {at}: clean {clean}, dirty taken for clean {dirty}");
+            check!(before && !after, "byte {at}: zero before {before}, zero after it was written {after}");
         }
         pages::free(page, 0);
     }

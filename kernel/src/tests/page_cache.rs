@@ -121,7 +121,7 @@ kernel_tests! { "mm":
         skip_if!(cpus.len() < 2, "needs two cpus with memory of their node");
         needs_mib(16)?;
         // All begin with an empty cache: what was freed here and there before is out of them. Idle CPUs take no pages.
-        let clean_pages = ZERO_POOL_PAGES.get();
+        let pool_pages = ZERO_POOL_PAGES.get();
         check!(ZERO_POOL_PAGES.set("0").is_ok());
         // Odd single pages are free, in no order, as after a long life.
         let mut odd: Vec<Option<Pfn>> = (0..(64 * cpus.len()).next_power_of_two()).map(|_| pages::alloc(0)).collect();
@@ -130,7 +130,7 @@ kernel_tests! { "mm":
             let at = step * 37 % odd.len();
             odd[at].take().into_iter().for_each(|page| pages::free(page, 0));
         }
-        pages::gather();
+        pages::drain_caches();
         // Whole runs are free too: a cache does not break a huge page for them.
         let beside: Vec<Pfn> = cpus.iter().flat_map(|cpu| break_a_huge_page_on(nodes::nodes().node_of_cpu(*cpu))).collect();
         let there = Arc::new(AtomicU32::new(0));
@@ -161,7 +161,7 @@ kernel_tests! { "mm":
             }
         }
         let after = asked();
-        check!(ZERO_POOL_PAGES.set(&alloc::format!("{clean_pages}")).is_ok());
+        check!(ZERO_POOL_PAGES.set(&alloc::format!("{pool_pages}")).is_ok());
         threads.into_iter().for_each(|thread| thread.join());
         odd.into_iter().flatten().for_each(|page| pages::free(page, 0));
         beside.into_iter().for_each(|block| pages::free(block, HALF_ORDER));

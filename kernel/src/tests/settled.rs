@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 
 use crate::arch::tsc;
 use crate::debug::ktest::{Stopped, TestResult};
-use crate::mm::{descriptors, kept};
+use crate::mm::{descriptors, permanent};
 use crate::sched;
 
 /// Skips the test on a machine with less memory than `mib`: by what the machine has, not by what is free, so that
@@ -69,9 +69,9 @@ pub(super) fn within(ns: u64, condition: impl Fn() -> bool) -> bool {
 
 /// Page frames that nobody holds or that the kernel keeps for good: the same after whatever gives back what it takes,
 /// though a job has a worker made, with a stack, where the ones that there are happen to be busy.
-pub(super) fn pages_free_or_kept() -> u64 {
+pub(super) fn free_or_permanent_pages() -> u64 {
     loop {
-        match kept::pages_free_or_kept() {
+        match permanent::free_or_permanent_pages() {
             Some(sum) => return sum,
             None => sched::yield_now(),
         }

@@ -67,7 +67,10 @@ const CASES: [Case; 19] = [
         "write-after-free",
         &["invariant 12", "was written to after it was freed", "offset 0x123", "1 words"],
     ),
-    case("write-clean-page", &["invariant 12", "was written to while it waited in the pool of clean pages"]),
+    case(
+        "write-clean-page",
+        &["invariant 12", "was written to while it waited in the pool of pre-zeroed pages"],
+    ),
     // Nobody else takes pages: they could be those.
     case("free-twice", &["freeing 2^3 pages at", "is free, should be allocated"]).with("zero.pool_pages=0"),
 ];

@@ -8,7 +8,7 @@
 //!
 //! | word | bits | meaning |
 //! |---|---|---|
-//! | 0 | 0..8 | state: 0 hole, 1 reserved, 2 body, 3 head of a free block, 4 head of an allocated block, 5 head of a cached block |
+//! | 0 | 0..8 | state: 0 hole, 1 reserved, 2 tail, 3 head of a free block, 4 head of an allocated block, 5 head of a cached block |
 //! | 0 | 8..16 | order of the block; 0 unless a head |
 //! | 0 | 16..32 | zone id; 0 in a hole |
 //! | 0 | 32..64 | 0 |
@@ -22,18 +22,18 @@
 //!
 //! ```text
 //! hole --init--> reserved                                   (kernel image, ...)
-//! hole --init--> body --free_initial--> free head <--alloc, free--> allocated head <--cache--> cached head
+//! hole --init--> tail --free_initial--> free head <--alloc, free--> allocated head <--cache--> cached head
 //! ```
 //!
 //! A *cached* block is one that its owner has given back, but to a cache in
 //! front of the zone ([`PageCache`](crate::PageCache)); the zone takes it for
 //! allocated.
 //!
-//! A block is described by its first page. The pages after it stay *body*
+//! A block is described by its first page. The pages after it stay *tail*
 //! whether the block is free or allocated: a 1 GiB block is taken and given
-//! back with a handful of stores, not 262,144. So a body page says only
+//! back with a handful of stores, not 262,144. So a tail page says only
 //! that some head before it speaks for it, or that it has not been given to the
-//! allocator yet. When blocks merge, the upper head becomes body again; a
+//! allocator yet. When blocks merge, the upper head becomes tail again; a
 //! second free of the same page therefore never finds an allocated head.
 //!
 //! # Accesses
@@ -47,7 +47,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 const STATE_HOLE: u64 = 0;
 const STATE_RESERVED: u64 = 1;
-const STATE_BODY: u64 = 2;
+const STATE_TAIL: u64 = 2;
 const STATE_FREE_HEAD: u64 = 3;
 const STATE_ALLOCATED_HEAD: u64 = 4;
 const STATE_CACHED_HEAD: u64 = 5;
@@ -66,7 +66,7 @@ pub enum PageState {
     Reserved,
     /// A page inside a block, or one that is initialised and not yet freed
     /// into the allocator.
-    Body,
+    Tail,
     /// The first page of a free block.
     FreeHead {
         /// The block has 2^order pages.
@@ -92,7 +92,7 @@ pub enum PageState {
 /// What [`init_run`] makes of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitKind {
-    /// Body pages, to be handed to [`Zone::free_initial`](crate::Zone::free_initial).
+    /// Tail pages, to be handed to [`Zone::free_initial`](crate::Zone::free_initial).
     Usable,
     /// Pages that stay out of the allocator.
     Reserved,
@@ -112,7 +112,7 @@ const _: () = assert!(size_of::<PageDesc>() == 16 && align_of::<PageDesc>() == 1
 #[must_use]
 pub const fn init_pattern(kind: InitKind, zone_id: u16) -> u64 {
     let state = match kind {
-        InitKind::Usable => STATE_BODY,
+        InitKind::Usable => STATE_TAIL,
         InitKind::Reserved => STATE_RESERVED,
     };
     what_word(state, 0, zone_id)
@@ -165,7 +165,7 @@ impl PageDesc {
         match what & STATE_MASK {
             STATE_HOLE => PageState::Hole,
             STATE_RESERVED => PageState::Reserved,
-            STATE_BODY => PageState::Body,
+            STATE_TAIL => PageState::Tail,
             STATE_FREE_HEAD => PageState::FreeHead { order },
             STATE_ALLOCATED_HEAD => PageState::AllocatedHead { order },
             STATE_CACHED_HEAD => PageState::CachedHead { order },
@@ -218,9 +218,9 @@ impl PageDesc {
         self.what() == what_word(STATE_FREE_HEAD, order, zone_id)
     }
 
-    pub(crate) fn set_body(&self, zone_id: u16) {
+    pub(crate) fn set_tail(&self, zone_id: u16) {
         // Relaxed: see "Accesses" above.
-        self.what.store(what_word(STATE_BODY, 0, zone_id), Ordering::Relaxed);
+        self.what.store(what_word(STATE_TAIL, 0, zone_id), Ordering::Relaxed);
     }
 
     pub(crate) fn set_allocated_head(&self, order: u8, zone_id: u16) {

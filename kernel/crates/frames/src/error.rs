@@ -250,7 +250,7 @@ impl fmt::Display for Inconsistency {
                 write!(f, "block of order {order} at page {pfn}, should be aligned and inside the span")
             }
             Self::ForeignPageInBlock { head, pfn, state } => {
-                write!(f, "page {pfn} in the block at {head} is {state:?}, should be body")
+                write!(f, "page {pfn} in the block at {head} is {state:?}, should be tail")
             }
             Self::UnmergedBuddies { pfn, order } => {
                 write!(f, "free blocks of order {order} at page {pfn} and after it, should be one")

@@ -10,7 +10,7 @@
 //! are put on the free lists ([`Zone::free_initial`], a store or two per
 //! block). In between, the allocator may already run on other parts: it looks
 //! at a neighbour's descriptor when it merges, and one that says hole, reserved
-//! or body is never merged.
+//! or tail is never merged.
 //!
 //! * [`pfn`]: page frame numbers and block orders.
 //! * [`desc`]: one descriptor and its bits.

@@ -3,7 +3,7 @@
 //! Two passes. First every free list is followed: each member is a free head of
 //! the list's order and links back to the one before it, so no block can be met
 //! twice, and the list's length is right. Then the descriptors are read in
-//! order: each block is aligned, inside the span, made of body pages, merged
+//! order: each block is aligned, inside the span, made of tail pages, merged
 //! with its buddy where it could be; and as many free heads of each order are
 //! found as were listed, so that none is in no list.
 
@@ -106,7 +106,7 @@ impl Zone<'_> {
                     census.reserved_pages += 1;
                     1
                 }
-                PageState::Body => {
+                PageState::Tail => {
                     census.unclaimed_pages += 1;
                     1
                 }
@@ -157,7 +157,7 @@ impl Zone<'_> {
         let descs = self.span().descs_of(head..head + len_pages).map_err(|_| misplaced)?;
         for (pfn, desc) in (head.0..).map(Pfn).zip(descs).skip(1) {
             let state = desc.state();
-            if state != PageState::Body {
+            if state != PageState::Tail {
                 return Err(Inconsistency::ForeignPageInBlock { head, pfn, state });
             }
             self.verify_zone_id(pfn, desc)?;

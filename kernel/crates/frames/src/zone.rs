@@ -278,7 +278,7 @@ impl<'a> Zone<'a> {
             let joined = &rest[..joined_len(order, rest)];
             let are_all_good = joined.iter().all(|pfn| self.check_allocated(*pfn, order).is_ok());
             if joined.len() > 1 && are_all_good {
-                joined[1..].iter().for_each(|pfn| self.set_body(*pfn));
+                joined[1..].iter().for_each(|pfn| self.set_tail(*pfn));
                 self.insert_merged(joined[0], order + joined.len().ilog2() as u8);
                 self.stats.freed[usize::from(order)] += joined.len() as u64;
                 freed += joined.len();
@@ -310,7 +310,7 @@ impl<'a> Zone<'a> {
                 break;
             }
             self.unlink(buddy_index, order);
-            self.set_body(pfn.max(buddy));
+            self.set_tail(pfn.max(buddy));
             pfn = pfn.min(buddy);
             order += 1;
         }
@@ -336,7 +336,7 @@ impl<'a> Zone<'a> {
                 Err(FreeError::WrongOrder { pfn, order, allocated })
             }
             PageState::FreeHead { .. } | PageState::CachedHead { .. } => Err(FreeError::DoubleFree { pfn }),
-            PageState::Body if self.is_inside_free_block(pfn, 0) => Err(FreeError::DoubleFree { pfn }),
+            PageState::Tail if self.is_inside_free_block(pfn, 0) => Err(FreeError::DoubleFree { pfn }),
             state => Err(FreeError::NotAllocated { pfn, state }),
         }
     }
@@ -348,7 +348,7 @@ impl<'a> Zone<'a> {
         for page in pfn.0..checked.0 {
             let pfn = Pfn(page);
             let state = self.span.desc(pfn).map_or(PageState::Hole, PageDesc::state);
-            if state != PageState::Body {
+            if state != PageState::Tail {
                 return Err(FreeError::NotInitial { pfn, state });
             }
         }
@@ -367,9 +367,9 @@ impl<'a> Zone<'a> {
         })
     }
 
-    fn set_body(&self, pfn: Pfn) {
+    fn set_tail(&self, pfn: Pfn) {
         if let Some(desc) = self.span.desc(pfn) {
-            desc.set_body(self.span.zone_id());
+            desc.set_tail(self.span.zone_id());
         }
     }
 

@@ -29,11 +29,11 @@ fn a_run_is_initialised_and_nothing_around_it() {
     for (index, desc) in descs.iter().enumerate() {
         let state = match index {
             40 => PageState::Reserved,
-            10..90 => PageState::Body,
+            10..90 => PageState::Tail,
             _ => PageState::Hole,
         };
         assert_eq!(desc.state(), state, "descriptor {index}");
-        assert_eq!(desc.matches_init(InitKind::Usable, 7), state == PageState::Body);
+        assert_eq!(desc.matches_init(InitKind::Usable, 7), state == PageState::Tail);
         assert_eq!(desc.matches_init(InitKind::Reserved, 7), state == PageState::Reserved);
         assert!(!desc.matches_init(InitKind::Usable, 8));
     }

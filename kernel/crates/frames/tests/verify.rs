@@ -105,7 +105,7 @@ fn descriptors_written_over_while_in_use() {
     zone.init_range(Pfn(4)..Pfn(5), InitKind::Usable).unwrap();
     assert_eq!(
         zone.verify(),
-        Err(Inconsistency::ForeignListMember { order: 2, pfn: Pfn(4), state: PageState::Body })
+        Err(Inconsistency::ForeignListMember { order: 2, pfn: Pfn(4), state: PageState::Tail })
     );
 }
 

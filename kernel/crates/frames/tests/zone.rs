@@ -208,7 +208,7 @@ fn what_was_not_allocated_is_not_freed() {
     refuse(block, 19, FreeError::OrderTooLarge { order: 19 });
     refuse(block, 255, FreeError::OrderTooLarge { order: 255 });
     refuse(block + 1, 1, FreeError::Misaligned { pfn: block + 1, order: 1 });
-    refuse(block + 1, 0, FreeError::NotAllocated { pfn: block + 1, state: PageState::Body });
+    refuse(block + 1, 0, FreeError::NotAllocated { pfn: block + 1, state: PageState::Tail });
     refuse(base + 8, 3, FreeError::DoubleFree { pfn: base + 8 });
     refuse(base + 20, 0, FreeError::DoubleFree { pfn: base + 20 });
     for outside in [Pfn(0), Pfn(0xff), base + 32, Pfn(u64::MAX)] {

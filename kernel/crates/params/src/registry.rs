@@ -132,7 +132,7 @@ pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
     "zero.pool_pages",
     256,
     0..=1 << 20,
-    "clean pages that idle CPUs keep at hand on each memory node",
+    "pre-zeroed pages that idle CPUs keep ready on each memory node",
 );
 /// `power.reset`.
 pub static POWER_RESET: BoolParam = BoolParam::new(

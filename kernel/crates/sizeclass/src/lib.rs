@@ -25,9 +25,9 @@ const FINE_CLASSES: usize = FINE_BYTES / GRAIN_BYTES;
 
 /// One size of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Class(u8);
+pub struct SizeClass(u8);
 
-impl Class {
+impl SizeClass {
     /// The smallest class whose blocks are large enough for `layout`, and aligned; `None` when it is too large for any.
     #[inline]
     pub fn of(layout: Layout) -> Option<Self> {

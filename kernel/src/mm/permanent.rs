@@ -32,7 +32,7 @@ pub fn alloc(order: u8) -> Option<Pfn> {
 }
 
 /// Gives back what nothing came of.
-pub fn give_up(block: Pfn, order: u8) {
+pub fn undo_alloc(block: Pfn, order: u8) {
     counted(|| {
         pages::free(block, order);
         PAGES.fetch_sub(order_pages(order), SeqCst);
@@ -50,7 +50,7 @@ pub fn pages() -> u64 {
 }
 
 /// Page frames that nobody holds or that are kept, from one moment; `None` while somebody takes some or gives them up.
-pub fn pages_free_or_kept() -> Option<u64> {
+pub fn free_or_permanent_pages() -> Option<u64> {
     let ended = ENDED.load(SeqCst);
     let sum = pages::free_pages() + pages();
     // No more have begun than had ended before: nobody was at it at any time between.
