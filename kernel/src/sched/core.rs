@@ -23,7 +23,7 @@ use super::spawn;
 use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
+use crate::arch::irq::{IrqGuard, IrqSpinLock, debug_assert_no_locks};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, context, tsc};
@@ -31,7 +31,7 @@ use crate::debug::trace;
 use crate::mm::zero_pool;
 
 /// Ended threads whose stacks no CPU uses any more.
-static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new());
+static ENDED: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.

@@ -20,7 +20,7 @@ use super::held::Tracked;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 
 impl Owners for KernelThreads {
@@ -46,7 +46,7 @@ impl Owners for KernelThreads {
 /// A lock around a `T`, for threads only: never in interrupts, never with interrupts off.
 pub struct Mutex<T> {
     tracked: Tracked,
-    state: IrqLock<HandOver<Arc<Thread>>>,
+    state: IrqSpinLock<HandOver<Arc<Thread>>>,
     value: UnsafeCell<T>,
 }
 
@@ -63,7 +63,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         Self {
             tracked: Tracked::made_here(),
-            state: IrqLock::of(LockClass::MUTEX_STATE, HandOver::new()),
+            state: IrqSpinLock::of(LockClass::MUTEX_STATE, HandOver::new()),
             value: UnsafeCell::new(value),
         }
     }

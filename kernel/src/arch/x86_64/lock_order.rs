@@ -1,5 +1,5 @@
 //! Who holds which spin lock, and whether it may take the next one: in debug
-//! builds every [`IrqLock`](super::irq::IrqLock) asks here. The order itself is
+//! builds every [`IrqSpinLock`](super::irq::IrqSpinLock) asks here. The order itself is
 //! learnt and judged by [`lockdep`]; here is what each CPU holds.
 
 use core::cell::UnsafeCell;
