@@ -58,12 +58,12 @@ pub fn work_for(classes: u64, depth: u32) -> (u64, u32) {
 }
 
 /// What a mutex is told apart by.
-pub(super) struct Tracked {
+pub(super) struct MutexDebug {
     #[cfg(debug_assertions)]
     kind: Kind,
 }
 
-impl Tracked {
+impl MutexDebug {
     /// Of a mutex that is made where this is called.
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) const fn made_here() -> Self {

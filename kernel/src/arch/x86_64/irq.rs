@@ -11,7 +11,7 @@ use x86_64::instructions::interrupts;
 
 use super::lock_class::LockClass;
 #[cfg(debug_assertions)]
-use super::lock_order::Tracked;
+use super::lock_order::SpinLockDebug;
 
 /// Keeps interrupts off on this CPU while it lives; restores on drop what was
 /// before. Guards nest. Not `Send`: it belongs to the CPU that made it.
@@ -53,7 +53,7 @@ impl Drop for IrqGuard {
 /// check that, and who holds what (`lock_order.rs`); others know nothing of it.
 pub struct IrqSpinLock<T: ?Sized> {
     #[cfg(debug_assertions)]
-    tracked: Tracked,
+    debug: SpinLockDebug,
     inner: SpinMutex<T>,
 }
 
@@ -65,7 +65,7 @@ impl<T> IrqSpinLock<T> {
     pub const fn new(value: T) -> Self {
         Self {
             #[cfg(debug_assertions)]
-            tracked: Tracked::new(lockdep::Kind::MadeAt(Location::caller())),
+            debug: SpinLockDebug::new(lockdep::Kind::MadeAt(Location::caller())),
             inner: SpinMutex::new(value),
         }
     }
@@ -77,7 +77,7 @@ impl<T> IrqSpinLock<T> {
         let _ = class;
         Self {
             #[cfg(debug_assertions)]
-            tracked: Tracked::new(lockdep::Kind::Ranked { name: class.name, rank: class.rank }),
+            debug: SpinLockDebug::new(lockdep::Kind::Ranked { name: class.name, rank: class.rank }),
             inner: SpinMutex::new(value),
         }
     }
@@ -110,13 +110,13 @@ impl<T: ?Sized> IrqSpinLock<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     fn lock_with(&self, irq: IrqGuard) -> IrqSpinLockGuard<'_, T> {
         #[cfg(debug_assertions)]
-        self.tracked.before_lock(Location::caller());
+        self.debug.before_lock(Location::caller());
         let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
         #[cfg(debug_assertions)]
-        self.tracked.after_lock(Location::caller());
+        self.debug.after_lock(Location::caller());
         IrqSpinLockGuard {
             #[cfg(debug_assertions)]
-            _hold: Hold(&self.tracked),
+            _hold: Hold(&self.debug),
             inner,
             _irq: irq,
         }
@@ -146,7 +146,7 @@ impl<T: ?Sized> fmt::Debug for IrqSpinLock<T> {
 
 /// Tells the validator that a lock opens.
 #[cfg(debug_assertions)]
-struct Hold<'a>(&'a Tracked);
+struct Hold<'a>(&'a SpinLockDebug);
 
 #[cfg(debug_assertions)]
 impl Drop for Hold<'_> {

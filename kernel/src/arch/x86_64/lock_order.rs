@@ -34,7 +34,7 @@ fn with_held<R>(what: impl FnOnce(&mut HeldLocks) -> R) -> R {
 
 /// What the validator keeps with each lock.
 #[derive(Debug)]
-pub struct Tracked {
+pub struct SpinLockDebug {
     kind: Kind,
     /// The class of `kind` plus 1, once it is known.
     class: AtomicU32,
@@ -42,7 +42,7 @@ pub struct Tracked {
     owner: AtomicU32,
 }
 
-impl Tracked {
+impl SpinLockDebug {
     /// Of an open lock.
     pub const fn new(kind: Kind) -> Self {
         Self { kind, class: AtomicU32::new(0), owner: AtomicU32::new(0) }
