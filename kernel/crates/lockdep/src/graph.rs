@@ -6,7 +6,7 @@ use spin::Once;
 
 use crate::held::{Held, HeldLocks};
 use crate::kind::{Class, Kind, Place};
-use crate::violation::{Circle, Violation};
+use crate::violation::{Cycle, Violation};
 
 /// Most classes: a set of them is one word.
 pub const MAX_CLASSES: usize = 64;
@@ -99,9 +99,9 @@ impl Graph {
         // First said, then looked: of two CPUs that come in opposite orders at the same time, at least one sees
         // what the other has said.
         self.taken_inside[held.class.index()].fetch_or(bit, SeqCst);
-        if let Some(circle) = self.path(class, held.class) {
+        if let Some(cycle) = self.path(class, held.class) {
             self.taken_inside[held.class.index()].fetch_and(!bit, SeqCst);
-            return Err(Violation::circle(self, *held, class, place, circle));
+            return Err(Violation::cycle(self, *held, class, place, cycle));
         }
         self.first[held.class.index()][class.index()]
             .call_once(|| Edge { held_at: held.taken_at, taken_at: place });
@@ -109,7 +109,7 @@ impl Graph {
     }
 
     /// The shortest way from `from` to `to` along what was taken inside what.
-    fn path(&self, from: Class, to: Class) -> Option<Circle> {
+    fn path(&self, from: Class, to: Class) -> Option<Cycle> {
         let mut came_from = [None; MAX_CLASSES];
         let mut seen = 1u64 << from.index();
         let mut frontier = seen;
@@ -124,13 +124,13 @@ impl Graph {
             frontier = next;
         }
         came_from[to.index()]?;
-        let mut circle = Circle::ending_at(to);
+        let mut cycle = Cycle::ending_at(to);
         let mut at = to;
         while let Some(before) = came_from[at.index()] {
-            circle.prepend(before);
+            cycle.prepend(before);
             at = before;
         }
-        Some(circle)
+        Some(cycle)
     }
 }
 

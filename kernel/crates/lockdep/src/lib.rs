@@ -4,7 +4,7 @@
 //! day, perhaps on somebody else's machine. The order can be seen to be wrong
 //! long before: every lock belongs to a [`Class`], a [`Graph`] keeps which class
 //! was taken while which was held, and an acquisition that would close a
-//! circle is refused the first time that it is tried, whether anybody waits or
+//! cycle is refused the first time that it is tried, whether anybody waits or
 //! not. Classes with a documented rank are held to that from the start.
 //! (Linux's lockdep is the model; its interrupt states are not needed here, for
 //! the kernel's spin locks are only held with interrupts off.)

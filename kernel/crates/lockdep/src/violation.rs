@@ -23,16 +23,16 @@ enum How {
     /// The documented order says otherwise.
     AgainstRank(Class),
     /// The classes were taken in an order that leads back.
-    Circle(Class, Circle),
+    Cycle(Class, Cycle),
 }
 
 /// Classes that were taken inside one another, outermost first.
-pub(crate) struct Circle {
+pub(crate) struct Cycle {
     classes: [Class; MAX_CLASSES],
     start: usize,
 }
 
-impl Circle {
+impl Cycle {
     pub(crate) const fn ending_at(last: Class) -> Self {
         Self { classes: [last; MAX_CLASSES], start: MAX_CLASSES - 1 }
     }
@@ -60,14 +60,14 @@ impl<'g> Violation<'g> {
         Self { graph, held, taken_at, how: How::AgainstRank(class) }
     }
 
-    pub(crate) const fn circle(
+    pub(crate) const fn cycle(
         graph: &'g Graph,
         held: Held,
         class: Class,
         taken_at: Place,
-        circle: Circle,
+        cycle: Cycle,
     ) -> Self {
-        Self { graph, held, taken_at, how: How::Circle(class, circle) }
+        Self { graph, held, taken_at, how: How::Cycle(class, cycle) }
     }
 
     /// Whether the very lock is held already.
@@ -112,11 +112,11 @@ impl fmt::Display for Violation<'_> {
                 }
                 Ok(())
             }
-            How::Circle(class, circle) => {
+            How::Cycle(class, cycle) => {
                 let name = graph.kind(*class);
                 write!(f, "lock order: {name} is taken at {taken_at} while {held_name} is held, taken at ")?;
                 write!(f, "{held_at}; seen before: ")?;
-                for (number, (outer, inner)) in circle.pairs().enumerate() {
+                for (number, (outer, inner)) in cycle.pairs().enumerate() {
                     f.write_str(if number == 0 { "" } else { ", " })?;
                     self.first_seen(f, outer, inner)?;
                 }

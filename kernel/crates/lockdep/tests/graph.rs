@@ -80,7 +80,7 @@ fn opposite_orders_are_refused_and_both_are_told() {
 }
 
 #[test]
-fn a_circle_through_others_is_told_link_by_link() {
+fn a_cycle_through_others_is_told_link_by_link() {
     let graph = graph();
     let classes = ["alpha", "beta", "gamma"].map(|name| graph.class_of(ranked(name, 1)).unwrap());
     let [a, b, c] = classes;
@@ -211,9 +211,9 @@ impl Model {
 }
 
 proptest! {
-    /// Whatever is nested in whatever: refused is what closes a circle or goes against a rank, and nothing else.
+    /// Whatever is nested in whatever: refused is what closes a cycle or goes against a rank, and nothing else.
     #[test]
-    fn exactly_circles_are_refused(
+    fn exactly_cycles_are_refused(
         nestings in prop::collection::vec(prop::collection::vec(0usize..8, 1..5), 1..40),
     ) {
         let graph = graph();
