@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use spin::Once;
 
 use crate::held::{Held, HeldLocks};
-use crate::kind::{Class, Kind, Place};
+use crate::kind::{Kind, LockClassId, Place};
 use crate::violation::{Cycle, Violation};
 
 /// Most classes: a set of them is one word.
@@ -42,25 +42,25 @@ impl Graph {
 
     /// The class of locks of this kind; `None` when there are [`MAX_CLASSES`] of
     /// other kinds.
-    pub fn class_of(&self, kind: Kind) -> Option<Class> {
+    pub fn class_of(&self, kind: Kind) -> Option<LockClassId> {
         // Slots fill from the front, and a filled one never changes.
         let index = self.kinds.iter().position(|slot| *slot.call_once(|| kind) == kind)?;
-        Class::from_index(index)
+        LockClassId::from_index(index)
     }
 
     /// What the class is about.
     ///
     /// # Panics
     /// When the class is none that [`class_of`](Self::class_of) has given out.
-    pub fn kind(&self, class: Class) -> Kind {
+    pub fn kind(&self, class: LockClassId) -> Kind {
         *self.kinds[class.index()].get().expect("a class is given out once its kind is written down")
     }
 
-    pub(crate) fn edge(&self, outer: Class, inner: Class) -> Option<&Edge> {
+    pub(crate) fn edge(&self, outer: LockClassId, inner: LockClassId) -> Option<&Edge> {
         self.first[outer.index()][inner.index()].get()
     }
 
-    fn inside(&self, class: Class) -> u64 {
+    fn inside(&self, class: LockClassId) -> u64 {
         self.taken_inside[class.index()].load(SeqCst)
     }
 
@@ -72,7 +72,7 @@ impl Graph {
     pub fn check(
         &self,
         held: &HeldLocks,
-        class: Class,
+        class: LockClassId,
         lock: usize,
         place: Place,
     ) -> Result<(), Violation<'_>> {
@@ -82,7 +82,7 @@ impl Graph {
         held.iter().try_for_each(|held| self.check_pair(held, class, place))
     }
 
-    fn check_pair(&self, held: &Held, class: Class, place: Place) -> Result<(), Violation<'_>> {
+    fn check_pair(&self, held: &Held, class: LockClassId, place: Place) -> Result<(), Violation<'_>> {
         let bit = 1 << class.index();
         if self.inside(held.class) & bit != 0 {
             return Ok(());
@@ -109,7 +109,7 @@ impl Graph {
     }
 
     /// The shortest way from `from` to `to` along what was taken inside what.
-    fn path(&self, from: Class, to: Class) -> Option<Cycle> {
+    fn path(&self, from: LockClassId, to: LockClassId) -> Option<Cycle> {
         let mut came_from = [None; MAX_CLASSES];
         let mut seen = 1u64 << from.index();
         let mut frontier = seen;
@@ -140,6 +140,6 @@ impl Default for Graph {
     }
 }
 
-fn classes_in(set: u64) -> impl Iterator<Item = Class> {
-    (0..MAX_CLASSES).filter(move |index| set & 1 << index != 0).filter_map(Class::from_index)
+fn classes_in(set: u64) -> impl Iterator<Item = LockClassId> {
+    (0..MAX_CLASSES).filter(move |index| set & 1 << index != 0).filter_map(LockClassId::from_index)
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::MAX_CLASSES;
 use crate::graph::Graph;
 use crate::held::Held;
-use crate::kind::{Class, Place};
+use crate::kind::{LockClassId, Place};
 
 /// A lock is taken that must not be.
 pub struct Violation<'g> {
@@ -21,28 +21,28 @@ enum How {
     /// Another one of the same class.
     TwoOfAKind,
     /// The documented order says otherwise.
-    AgainstRank(Class),
+    AgainstRank(LockClassId),
     /// The classes were taken in an order that leads back.
-    Cycle(Class, Cycle),
+    Cycle(LockClassId, Cycle),
 }
 
 /// Classes that were taken inside one another, outermost first.
 pub(crate) struct Cycle {
-    classes: [Class; MAX_CLASSES],
+    classes: [LockClassId; MAX_CLASSES],
     start: usize,
 }
 
 impl Cycle {
-    pub(crate) const fn ending_at(last: Class) -> Self {
+    pub(crate) const fn ending_at(last: LockClassId) -> Self {
         Self { classes: [last; MAX_CLASSES], start: MAX_CLASSES - 1 }
     }
 
-    pub(crate) fn prepend(&mut self, class: Class) {
+    pub(crate) fn prepend(&mut self, class: LockClassId) {
         self.start -= 1;
         self.classes[self.start] = class;
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (Class, Class)> {
+    fn pairs(&self) -> impl Iterator<Item = (LockClassId, LockClassId)> {
         self.classes[self.start..].windows(2).map(|pair| (pair[0], pair[1]))
     }
 }
@@ -56,14 +56,19 @@ impl<'g> Violation<'g> {
         Self { graph, held, taken_at, how: How::TwoOfAKind }
     }
 
-    pub(crate) const fn against_rank(graph: &'g Graph, held: Held, class: Class, taken_at: Place) -> Self {
+    pub(crate) const fn against_rank(
+        graph: &'g Graph,
+        held: Held,
+        class: LockClassId,
+        taken_at: Place,
+    ) -> Self {
         Self { graph, held, taken_at, how: How::AgainstRank(class) }
     }
 
     pub(crate) const fn cycle(
         graph: &'g Graph,
         held: Held,
-        class: Class,
+        class: LockClassId,
         taken_at: Place,
         cycle: Cycle,
     ) -> Self {
@@ -76,7 +81,7 @@ impl<'g> Violation<'g> {
         matches!(self.how, How::Twice)
     }
 
-    fn first_seen(&self, f: &mut fmt::Formatter<'_>, outer: Class, inner: Class) -> fmt::Result {
+    fn first_seen(&self, f: &mut fmt::Formatter<'_>, outer: LockClassId, inner: LockClassId) -> fmt::Result {
         let (outer_name, inner_name) = (self.graph.kind(outer), self.graph.kind(inner));
         match self.graph.edge(outer, inner) {
             Some(edge) => {
