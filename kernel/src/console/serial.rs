@@ -12,7 +12,7 @@ use x86_64::instructions::interrupts;
 
 use super::line::LineBuf;
 use super::wire::{Step, Wire};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::trap::VECTOR_CONSOLE;
 use crate::arch::{apic, cpu, percpu, tsc};
@@ -46,12 +46,12 @@ struct RecordPort {
     has_end: bool,
 }
 
-static LOG_PORT: IrqLock<LogPort> = IrqLock::of(
+static LOG_PORT: IrqSpinLock<LogPort> = IrqSpinLock::of(
     LockClass::SERIAL_PORT,
     LogPort { wire: Wire::new(), line: Screen::new(), input: Ring::new(), is_read: false, overruns: 0 },
 );
-static RECORD_PORT: IrqLock<RecordPort> =
-    IrqLock::of(LockClass::SERIAL_PORT, RecordPort { wire: Wire::new(), has_end: false });
+static RECORD_PORT: IrqSpinLock<RecordPort> =
+    IrqSpinLock::of(LockClass::SERIAL_PORT, RecordPort { wire: Wire::new(), has_end: false });
 
 /// There is a thread that sends what writers had to leave.
 static HAS_FLUSHER: AtomicBool = AtomicBool::new(false);
@@ -166,7 +166,7 @@ fn may_wait() -> bool {
 ///
 /// The lock is taken for each part of a FIFO's size anew: in between interrupts come through, if the caller has them on,
 /// and the thread can lose the CPU. What finds no room, and none comes by waiting, is lost and counted.
-fn write<P: Port>(port: &IrqLock<P>, mut put: impl FnMut(&mut P) -> Option<u64>) {
+fn write<P: Port>(port: &IrqSpinLock<P>, mut put: impl FnMut(&mut P) -> Option<u64>) {
     let may_wait = may_wait();
     let end = loop {
         let port = &mut *port.lock();
@@ -220,7 +220,7 @@ const STUCK_NS: u64 = 100_000_000;
 
 /// Sends a part of what waits; returns when to come back, `None` when nothing waits.
 pub fn flush_step() -> Option<u64> {
-    fn step<P: Port>(port: &IrqLock<P>) -> Option<u64> {
+    fn step<P: Port>(port: &IrqSpinLock<P>) -> Option<u64> {
         let port = &mut *port.lock();
         port.tell_lost();
         match port.step() {
@@ -387,7 +387,7 @@ pub fn note_end() {
 pub fn drain() {
     /// A slow line needs no longer for a full FIFO.
     const FIFO_NS: u64 = 10_000_000;
-    fn drain_port<P: Port>(port: &IrqLock<P>) {
+    fn drain_port<P: Port>(port: &IrqSpinLock<P>) {
         port.lock().wire().out.hope(tsc::now_ns());
         send_all(port);
         let start_ns = tsc::now_ns();
@@ -406,7 +406,7 @@ pub fn drain() {
 }
 
 /// Sends until nothing waits or the port is stuck.
-fn send_all<P: Port>(port: &IrqLock<P>) {
+fn send_all<P: Port>(port: &IrqSpinLock<P>) {
     loop {
         {
             let port = &mut *port.lock();
@@ -440,7 +440,7 @@ pub unsafe fn seize() {
 ///
 /// # Safety
 /// As [`seize`].
-unsafe fn seize_port<P: Port>(port: &IrqLock<P>) {
+unsafe fn seize_port<P: Port>(port: &IrqSpinLock<P>) {
     // SAFETY: no holder will run again.
     unsafe { port.force_unlock() };
     {

@@ -11,7 +11,7 @@ use runqueue::CpuMask;
 use spin::Once;
 use workpool::Generation;
 
-use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::irq::{IrqGuard, IrqSpinLock};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::jobs::platform::Kernel;
@@ -51,8 +51,8 @@ pub fn commit(name: &str) {
     }
 }
 
-static FIRST: IrqLock<u32> = IrqLock::new(0);
-static SECOND: IrqLock<u32> = IrqLock::new(0);
+static FIRST: IrqSpinLock<u32> = IrqSpinLock::new(0);
+static SECOND: IrqSpinLock<u32> = IrqSpinLock::new(0);
 
 /// Two locks in the one order, then in the other. Nobody else takes them: it would go well a thousand times.
 fn lock_order() {
@@ -66,8 +66,8 @@ fn lock_order() {
 
 /// Against the documented order, which nobody has to have seen.
 fn lock_rank() {
-    let outer = IrqLock::of(LockClass::ZONE, ());
-    let inner = IrqLock::of(LockClass::PAGE_CACHE, ());
+    let outer = IrqSpinLock::of(LockClass::ZONE, ());
+    let inner = IrqSpinLock::of(LockClass::PAGE_CACHE, ());
     let _outer = outer.lock();
     drop(inner.lock());
 }
@@ -91,7 +91,7 @@ impl<T> Smuggled<T> {
 
 /// A thread on the next CPU lets go of what this one has taken.
 fn unlock_elsewhere() {
-    static PARCEL: AtomicPtr<Smuggled<crate::arch::irq::IrqLockGuard<'static, u32>>> =
+    static PARCEL: AtomicPtr<Smuggled<crate::arch::irq::IrqSpinLockGuard<'static, u32>>> =
         AtomicPtr::new(core::ptr::null_mut());
     let here = percpu::this_cpu().id().index();
     let Some(other) = sched::online_cpus().iter().find(|cpu| *cpu != here) else { return };

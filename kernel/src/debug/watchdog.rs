@@ -23,7 +23,7 @@ use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
 use super::{backtrace, panic, self_watch, trace};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
@@ -69,7 +69,7 @@ pub fn stop() {
 static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// The threads that watch.
-static WATCHERS: [IrqLock<Option<Arc<Thread>>>; 2] = [const { IrqLock::new(None) }; 2];
+static WATCHERS: [IrqSpinLock<Option<Arc<Thread>>>; 2] = [const { IrqSpinLock::new(None) }; 2];
 
 /// A CPU begins to go, or has come back: has those who watch look, from where they should be now.
 pub fn cpus_have_changed() {

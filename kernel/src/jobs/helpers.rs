@@ -15,7 +15,7 @@ use spin::Once;
 use workpool::Generation;
 
 use super::platform::Kernel;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::sched::pool::{self, Item, Work, WorkAttrs};
@@ -33,7 +33,7 @@ const _: () =
 struct HelperSlot {
     number: usize,
     work: Work,
-    task: IrqLock<Option<HelperTask<Kernel>>>,
+    task: IrqSpinLock<Option<HelperTask<Kernel>>>,
     /// Of the task; in the slot for the search by family.
     family: AtomicU64,
 }
@@ -41,7 +41,7 @@ struct HelperSlot {
 struct HelperSlots {
     all: Box<[Arc<HelperSlot>]>,
     /// Numbers of slots without a task; never grows beyond the room made at the start.
-    free: IrqLock<Vec<usize>>,
+    free: IrqSpinLock<Vec<usize>>,
 }
 
 static SLOTS: Once<HelperSlots> = Once::new();
@@ -50,13 +50,13 @@ static SLOTS: Once<HelperSlots> = Once::new();
 pub fn init() {
     let count = (SLOTS_FOR_EACH_CPU * percpu::cpu_count()).max(LEAST_SLOTS);
     let slot = |number| {
-        let (task, family) = (IrqLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
+        let (task, family) = (IrqSpinLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
         Arc::new(HelperSlot { number, work: Work::new(), task, family })
     };
     // The first slot is the first to be used, and the last one that was used is the next: it is in the caches.
     SLOTS.call_once(|| HelperSlots {
         all: (0..count).map(slot).collect(),
-        free: IrqLock::of(LockClass::HELPER_SLOT, (0..count).rev().collect()),
+        free: IrqSpinLock::of(LockClass::HELPER_SLOT, (0..count).rev().collect()),
     });
 }
 

@@ -26,7 +26,7 @@ use waiting::PageSlot;
 use waiting::page_slot::Found;
 
 use super::platform::Kernel;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::tlb;
@@ -45,12 +45,12 @@ const RELEASE_BATCH: usize = 64;
 
 struct Window {
     is_taken: AtomicBool,
-    file: IrqLock<Weak<HugeFile>>,
+    file: IrqSpinLock<Weak<HugeFile>>,
 }
 
-static WINDOW_TABLE: [Window; WINDOWS] =
-    [const { Window { is_taken: AtomicBool::new(false), file: IrqLock::of(LockClass::FILES, Weak::new()) } };
-        WINDOWS];
+static WINDOW_TABLE: [Window; WINDOWS] = [const {
+    Window { is_taken: AtomicBool::new(false), file: IrqSpinLock::of(LockClass::FILES, Weak::new()) }
+}; WINDOWS];
 
 /// Who waits for a slot that is busy, by slot number. A queue may be shared:
 /// those woken for nothing look again.

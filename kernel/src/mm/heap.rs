@@ -13,7 +13,7 @@ use linked_list_allocator::Heap;
 use sizeclass::{CLASSES, SizeClass};
 
 use super::early::EarlyMemory;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{PAGE_BYTES, phys_to_virt};
 
@@ -24,10 +24,10 @@ const SHARE_OF_MEMORY: u64 = 64;
 /// Blocks that are put among the holes under one hold of the lock.
 const RETURN_BATCH: usize = 32;
 
-struct KernelHeap(IrqLock<Blocks>);
+struct KernelHeap(IrqSpinLock<Blocks>);
 
 #[global_allocator]
-static HEAP: KernelHeap = KernelHeap(IrqLock::of(LockClass::HEAP, Blocks::new()));
+static HEAP: KernelHeap = KernelHeap(IrqSpinLock::of(LockClass::HEAP, Blocks::new()));
 
 /// Gives the heap its memory. `None` when there is not enough.
 pub fn init(early: &mut EarlyMemory) -> Option<()> {

@@ -13,7 +13,7 @@ use frames::cache::BATCH_PAGES;
 use frames::{PageCache, PageDesc, Pfn};
 
 use super::{pages, zones::NodeZone};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS, PerCpu};
 
@@ -38,7 +38,7 @@ pub struct CacheStats {
 
 /// A cache alone on its cache lines, its counts included.
 #[repr(align(128))]
-struct CpuPageCache(IrqLock<CpuPages>);
+struct CpuPageCache(IrqSpinLock<CpuPages>);
 const _: () = assert!(align_of::<CpuPageCache>() == 128 && size_of::<CpuPageCache>().is_multiple_of(128));
 
 /// Blocks that are not broken so that a cache's pages lie together: huge pages.
@@ -49,7 +49,7 @@ const NO_ZONE: u16 = u16::MAX;
 
 static CACHES: [CpuPageCache; MAX_CPUS] = [const {
     let stats = CacheStats { refills: 0, flushes: 0 };
-    CpuPageCache(IrqLock::of(
+    CpuPageCache(IrqSpinLock::of(
         LockClass::PAGE_CACHE,
         CpuPages { cache: PageCache::new(NO_ZONE), descs: &[], from_zone_pages: 0, stats },
     ))
@@ -64,14 +64,14 @@ pub fn init(cpu: usize, home: u16, descs: &'static [PageDesc]) {
 
 /// Has a CPU find its cache, before it takes its first page (invariant 21).
 pub fn attach(cpu: &PerCpu) {
-    let cpu_pages: *const IrqLock<CpuPages> = &raw const CACHES[cpu.id().index()].0;
+    let cpu_pages: *const IrqSpinLock<CpuPages> = &raw const CACHES[cpu.id().index()].0;
     cpu.set_pages(cpu_pages.cast());
 }
 
 /// This CPU's cache; another's if the thread moves just now, which is as right.
 #[inline(always)]
-fn here() -> &'static IrqLock<CpuPages> {
-    let cpu_pages = percpu::this_cpu_pages().cast::<IrqLock<CpuPages>>();
+fn here() -> &'static IrqSpinLock<CpuPages> {
+    let cpu_pages = percpu::this_cpu_pages().cast::<IrqSpinLock<CpuPages>>();
     // SAFETY: only `attach` sets the pointer, to a static of this type, before the CPU takes its first page
     // (invariant 21).
     unsafe { &*cpu_pages }

@@ -9,7 +9,7 @@ use core::sync::atomic::{
 use frames::Pfn;
 
 use super::pages;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 
 /// Page 0 is never kept: it is never given to the allocator.
@@ -20,7 +20,7 @@ const BOTTOM: u64 = 0;
 #[repr(align(128))]
 pub struct PageStack {
     /// The topmost block's page frame number.
-    top: IrqLock<u64>,
+    top: IrqSpinLock<u64>,
     /// Changed under the lock.
     len: AtomicU64,
 }
@@ -28,7 +28,7 @@ pub struct PageStack {
 impl PageStack {
     /// An empty stack.
     pub const fn new() -> Self {
-        Self { top: IrqLock::of(LockClass::PAGE_STACK, BOTTOM), len: AtomicU64::new(0) }
+        Self { top: IrqSpinLock::of(LockClass::PAGE_STACK, BOTTOM), len: AtomicU64::new(0) }
     }
 
     /// Blocks on the stack.

@@ -1,13 +1,13 @@
 //! The kernel's one address space.
 
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{DEVICES_BASE, MapError, PAGE_BYTES, PageTables, Rights};
 
 use super::permanent;
 
-static TABLES: IrqLock<Option<PageTables>> = IrqLock::of(LockClass::PAGE_TABLES, None);
-static NEXT_DEVICE_PAGE: IrqLock<u64> = IrqLock::of(LockClass::DEVICE_PAGES, DEVICES_BASE);
+static TABLES: IrqSpinLock<Option<PageTables>> = IrqSpinLock::of(LockClass::PAGE_TABLES, None);
+static NEXT_DEVICE_PAGE: IrqSpinLock<u64> = IrqSpinLock::of(LockClass::DEVICE_PAGES, DEVICES_BASE);
 
 /// Puts the tables that this CPU runs on into the care of this module.
 pub fn adopt(tables: PageTables) {

@@ -15,7 +15,7 @@ use core::mem::ManuallyDrop;
 use frames::{PAGE_SIZE, Pfn, order_for_pages};
 
 use super::{permanent, space, zero};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
 
@@ -38,8 +38,8 @@ struct Stacks {
     spare: [Vec<u64>; 2],
 }
 
-static STACKS: IrqLock<Stacks> =
-    IrqLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: [const { Vec::new() }; 2] });
+static STACKS: IrqSpinLock<Stacks> =
+    IrqSpinLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: [const { Vec::new() }; 2] });
 
 /// How large a thread's stack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use core::ops::Range;
 use frames::{FreeError, InitKind, PageDesc, Pfn, Span, Watermarks, Zone};
 
 use super::layout::{Layout, SECTION_PAGES};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::platform::nodes;
 
@@ -21,7 +21,7 @@ pub struct NodeZone<'a> {
     /// Pages that the zone has once all are initialised and free.
     pub managed_pages: u64,
     /// The allocator.
-    pub allocator: IrqLock<Zone<'a>>,
+    pub allocator: IrqSpinLock<Zone<'a>>,
     span: Span<'a>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> ZoneSet<'a> {
                     node: zone.node,
                     marks: Watermarks::of_zone(zone.free_pages),
                     managed_pages: zone.free_pages,
-                    allocator: IrqLock::of(LockClass::ZONE, Zone::from_span(span)),
+                    allocator: IrqSpinLock::of(LockClass::ZONE, Zone::from_span(span)),
                     span,
                 }
             })

@@ -8,7 +8,7 @@ use params::registry::FAULT_IOAPIC_OPEN;
 use spin::Once;
 
 use crate::arch::ioapic::{IoApic, Redirection};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 
 /// Pins of one I/O APIC, in words of a set.
@@ -31,8 +31,8 @@ struct Owned {
 }
 
 static LIST: Once<List> = Once::new();
-static OWNED: IrqLock<[Option<Owned>; MAX_IO_APICS]> =
-    IrqLock::of(LockClass::IO_APICS, [const { None }; MAX_IO_APICS]);
+static OWNED: IrqSpinLock<[Option<Owned>; MAX_IO_APICS]> =
+    IrqSpinLock::of(LockClass::IO_APICS, [const { None }; MAX_IO_APICS]);
 
 /// Notes the I/O APICs that the firmware names. Of two at one address the first counts.
 pub(super) fn note(interrupts: &Interrupts) {

@@ -23,7 +23,7 @@ use super::spawn;
 use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, IrqLock, debug_assert_no_locks};
+use crate::arch::irq::{IrqGuard, IrqSpinLock, debug_assert_no_locks};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, context, tsc};
@@ -31,7 +31,7 @@ use crate::debug::trace;
 use crate::mm::zero_pool;
 
 /// Ended threads whose stacks no CPU uses any more.
-static ENDED: IrqLock<List> = IrqLock::of(LockClass::ENDED_THREADS, List::new());
+static ENDED: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.
@@ -156,10 +156,10 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     let pass = core::ptr::from_ref(previous).expose_provenance() | Leave::by(why) as usize;
     // SAFETY:
     // 1. Interrupts are off.
-    // 2. `stopped_at` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
+    // 2. `saved_sp` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
     // 3. The next thread's was saved when it last stopped (or prepared), and finding `on_cpu` false made
     //    its stack this CPU's alone (invariant 3).
-    let passed = unsafe { context::switch(previous.stopped_at(), *next.stopped_at(), pass) };
+    let passed = unsafe { context::switch(previous.saved_sp(), *next.saved_sp(), pass) };
     finish_switch(passed);
 }
 

@@ -11,7 +11,7 @@ use super::account;
 use super::table::{self, AllThreads};
 use super::thread::Thread;
 use super::timer::Timers;
-use crate::arch::irq::{IrqGuard, IrqLock, IrqLockGuard};
+use crate::arch::irq::{IrqGuard, IrqSpinLock, IrqSpinLockGuard};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::trap::VECTOR_RESCHEDULE;
@@ -21,7 +21,7 @@ use crate::debug::trace;
 /// One CPU's part of the scheduler.
 #[repr(align(128))]
 pub(super) struct Cpu {
-    queue: IrqLock<FairQueue>,
+    queue: IrqSpinLock<FairQueue>,
     /// Length and weight of the queue, readable without its lock; exact only under it.
     waiting: AtomicU32,
     waiting_weight: AtomicU32,
@@ -59,7 +59,7 @@ pub(super) struct Cpu {
 
 static CPUS: [Cpu; MAX_CPUS] = [const {
     Cpu {
-        queue: IrqLock::of(LockClass::RUN_QUEUE, FairQueue::new()),
+        queue: IrqSpinLock::of(LockClass::RUN_QUEUE, FairQueue::new()),
         waiting: AtomicU32::new(0),
         waiting_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
@@ -268,7 +268,7 @@ impl Cpu {
 /// A locked run queue. What changes the queue goes through here, so that its
 /// length and weight are told to others.
 pub(super) struct QueueGuard<'a> {
-    queue: IrqLockGuard<'a, FairQueue>,
+    queue: IrqSpinLockGuard<'a, FairQueue>,
     cpu: &'a Cpu,
 }
 

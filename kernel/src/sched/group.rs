@@ -9,7 +9,7 @@ use runqueue::{Budget, Piece, Quota};
 use spin::LazyLock;
 
 use super::account::RunClock;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::MAX_CPUS;
 use crate::arch::tsc;
@@ -24,7 +24,7 @@ pub struct Group {
     name: String,
     quota: Option<Quota>,
     /// What it has used of that.
-    budget: Option<IrqLock<Budget>>,
+    budget: Option<IrqSpinLock<Budget>>,
     /// CPU time by CPU, each of which runs while that CPU runs a thread of the group.
     shards: Box<[Shard]>,
     /// CPU time that others used for threads of this group.
@@ -57,7 +57,7 @@ impl Group {
         Arc::new(Self {
             name: name.into(),
             quota,
-            budget: quota.map(|quota| IrqLock::of(LockClass::GROUP_PERIOD, Budget::new(quota))),
+            budget: quota.map(|quota| IrqSpinLock::of(LockClass::GROUP_PERIOD, Budget::new(quota))),
             shards: (0..MAX_CPUS).map(|_| Shard(RunClock::new())).collect(),
             helped_ns: AtomicU64::new(0),
             given_ns: AtomicU64::new(0),
@@ -146,7 +146,7 @@ impl Group {
 
 /// For whom a worker works: CPU time that it uses is moved from its own group to theirs, each nanosecond once.
 pub(super) struct Errand {
-    group: IrqLock<Option<Arc<Group>>>,
+    group: IrqSpinLock<Option<Arc<Group>>>,
     /// The worker's own CPU time up to which it was paid for. Relaxed: written by the worker alone.
     paid_until_ns: AtomicU64,
 }
@@ -154,7 +154,7 @@ pub(super) struct Errand {
 impl Errand {
     /// For nobody.
     pub(super) const fn new() -> Self {
-        Self { group: IrqLock::of(LockClass::ERRAND, None), paid_until_ns: AtomicU64::new(0) }
+        Self { group: IrqSpinLock::of(LockClass::ERRAND, None), paid_until_ns: AtomicU64::new(0) }
     }
 
     /// Whom for, if for somebody.

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[cfg(debug_assertions)]
 use {
     super::thread,
-    crate::arch::{irq::IrqLock, lock_class::LockClass, lock_order},
+    crate::arch::{irq::IrqSpinLock, lock_class::LockClass, lock_order},
     core::panic::Location,
     lockdep::{Held, HeldLocks, Kind},
 };
@@ -19,7 +19,7 @@ use {
 /// What a thread holds, and for whom it works.
 #[cfg(debug_assertions)]
 pub(super) struct ThreadLocks {
-    held: IrqLock<HeldLocks>,
+    held: IrqSpinLock<HeldLocks>,
     /// Classes that the callers hold for whom the thread works. Relaxed, as is `depth`: the thread's own.
     callers: AtomicU64,
     depth: AtomicU32,
@@ -30,7 +30,7 @@ impl ThreadLocks {
     /// None, for nobody.
     pub(super) const fn new() -> Self {
         Self {
-            held: IrqLock::of(LockClass::HELD_MUTEXES, HeldLocks::new()),
+            held: IrqSpinLock::of(LockClass::HELD_MUTEXES, HeldLocks::new()),
             callers: AtomicU64::new(0),
             depth: AtomicU32::new(0),
         }
@@ -58,12 +58,12 @@ pub fn enter_helper_context(classes: u64, depth: u32) -> (u64, u32) {
 }
 
 /// What a mutex is told apart by.
-pub(super) struct Tracked {
+pub(super) struct MutexDebug {
     #[cfg(debug_assertions)]
     kind: Kind,
 }
 
-impl Tracked {
+impl MutexDebug {
     /// Of a mutex that is made where this is called.
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) const fn made_here() -> Self {

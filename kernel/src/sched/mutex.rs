@@ -16,11 +16,11 @@ use runqueue::Tid;
 use waiting::{HandOver, Owners, handover, lending};
 
 use super::core::debug_assert_may_block;
-use super::held::Tracked;
+use super::held::MutexDebug;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 
 impl Owners for KernelThreads {
@@ -45,8 +45,8 @@ impl Owners for KernelThreads {
 
 /// A lock around a `T`, for threads only: never in interrupts, never with interrupts off.
 pub struct Mutex<T> {
-    tracked: Tracked,
-    state: IrqLock<HandOver<Arc<Thread>>>,
+    debug: MutexDebug,
+    state: IrqSpinLock<HandOver<Arc<Thread>>>,
     value: UnsafeCell<T>,
 }
 
@@ -62,8 +62,8 @@ impl<T> Mutex<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
         Self {
-            tracked: Tracked::made_here(),
-            state: IrqLock::of(LockClass::MUTEX_STATE, HandOver::new()),
+            debug: MutexDebug::made_here(),
+            state: IrqSpinLock::of(LockClass::MUTEX_STATE, HandOver::new()),
             value: UnsafeCell::new(value),
         }
     }
@@ -101,7 +101,7 @@ impl<T> Mutex<T> {
     #[cfg_attr(debug_assertions, track_caller)]
     fn lock_by(&self, deadline_ns: Option<u64>) -> Option<MutexGuard<'_, T>> {
         debug_assert_may_block("a thread takes a mutex");
-        self.tracked.before_lock();
+        self.debug.before_lock();
         if !handover::lock(&self.state, &KernelThreads, deadline_ns) {
             return None;
         }
@@ -111,12 +111,12 @@ impl<T> Mutex<T> {
     /// The calling thread is the owner.
     #[cfg_attr(debug_assertions, track_caller)]
     fn guard(&self) -> MutexGuard<'_, T> {
-        self.tracked.after_lock();
+        self.debug.after_lock();
         MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     fn unlock(&self) {
-        self.tracked.before_unlock();
+        self.debug.before_unlock();
         handover::unlock(&self.state, &KernelThreads);
     }
 }

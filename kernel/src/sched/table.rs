@@ -7,7 +7,7 @@ use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
 
 use super::spawn::SpawnError;
 use super::thread::Thread;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 
@@ -69,7 +69,7 @@ pub(super) fn get(tid: Tid) -> &'static Thread {
 }
 
 /// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
-static LEAVING: IrqLock<()> = IrqLock::of(LockClass::LEAVING_THREADS, ());
+static LEAVING: IrqSpinLock<()> = IrqSpinLock::of(LockClass::LEAVING_THREADS, ());
 
 /// The thread numbered `index`, if there is one.
 pub(super) fn at(index: usize) -> Option<Arc<Thread>> {

@@ -18,7 +18,7 @@ use super::group::{Errand, Group};
 use super::held::ThreadLocks;
 use super::wait::Completion;
 use crate::arch::context::StackPointer;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::arch::tsc;
@@ -35,12 +35,12 @@ pub struct Thread {
     /// A CPU's idle thread, which runs on the stack that the CPU started on.
     is_idle: bool,
     /// Its stack, for as long as it needs one.
-    stack: IrqLock<Option<Stack>>,
+    stack: IrqSpinLock<Option<Stack>>,
     /// Lowest address of that; 0 for an idle thread.
     stack_bottom: u64,
     /// Where the thread stopped. Written by the CPU that switches away from it, read by the one that switches to
     /// it; `on_cpu` orders the two.
-    stopped_at: UnsafeCell<StackPointer>,
+    saved_sp: UnsafeCell<StackPointer>,
     pub(super) park: ParkState,
     /// Some CPU runs on this thread's stack, or has not quite left it.
     pub(super) on_cpu: AtomicBool,
@@ -65,17 +65,17 @@ pub struct Thread {
     /// For a worker: at whose expense it works.
     errand: Errand,
     /// To whom it lends weight while it waits.
-    pub(super) loan: IrqLock<Option<Loan<Arc<Thread>>>>,
+    pub(super) loan: IrqSpinLock<Option<Loan<Arc<Thread>>>>,
     /// What those lend it that wait for it.
-    pub(super) loans: IrqLock<Loans>,
+    pub(super) loans: IrqSpinLock<Loans>,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
-    pub(super) entry: IrqLock<Option<Box<dyn FnOnce() + Send>>>,
+    pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Completion,
 }
 
-// SAFETY: `stopped_at` is guarded by the protocol of `on_cpu` (invariant 3): only the CPU that has set `on_cpu` touches
+// SAFETY: `saved_sp` is guarded by the protocol of `on_cpu` (invariant 3): only the CPU that has set `on_cpu` touches
 // it. Everything else is atomic, locked or constant.
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in a thread record belongs to the thread that made it.
@@ -106,8 +106,8 @@ impl Thread {
             name,
             is_idle: stack.is_none(),
             stack_bottom: stack.as_ref().map_or(0, Stack::bottom),
-            stack: IrqLock::of(LockClass::THREAD_ENTRY, stack),
-            stopped_at: UnsafeCell::new(StackPointer::NONE),
+            stack: IrqSpinLock::of(LockClass::THREAD_ENTRY, stack),
+            saved_sp: UnsafeCell::new(StackPointer::NONE),
             park: ParkState::new(),
             on_cpu: AtomicBool::new(false),
             cpu: AtomicUsize::new(cpu),
@@ -122,12 +122,12 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             errand: Errand::new(),
-            loan: IrqLock::of(LockClass::LOAN, None),
-            loans: IrqLock::of(LockClass::LOANS, Loans::new()),
+            loan: IrqSpinLock::of(LockClass::LOAN, None),
+            loans: IrqSpinLock::of(LockClass::LOANS, Loans::new()),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
-            entry: IrqLock::of(LockClass::THREAD_ENTRY, None),
+            entry: IrqSpinLock::of(LockClass::THREAD_ENTRY, None),
             has_ended: AtomicBool::new(false),
             ended: Completion::new(),
         }
@@ -257,8 +257,8 @@ impl Thread {
     }
 
     #[inline]
-    pub(super) fn stopped_at(&self) -> *mut StackPointer {
-        self.stopped_at.get()
+    pub(super) fn saved_sp(&self) -> *mut StackPointer {
+        self.saved_sp.get()
     }
 
     /// It has ended, and runs no code of its own any more.

@@ -8,7 +8,7 @@ use runqueue::{Heap, UnparkAction};
 use super::cpus::{self, Cpu, here};
 use super::table::{self, TimerNodes};
 use super::thread::{NO_CPU, Thread};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::CpuId;
 use crate::arch::{apic, tsc};
@@ -23,7 +23,7 @@ const FURTHEST_NS: u64 = 1 << 62;
 /// What one CPU waits for.
 pub struct Timers {
     /// Sleeping threads by deadline.
-    sleepers: IrqLock<Heap>,
+    sleepers: IrqSpinLock<Heap>,
     /// Earliest deadline among the sleepers.
     earliest_ns: AtomicU64,
     /// When the timer will fire: never after the earliest deadline. This CPU's own.
@@ -34,7 +34,7 @@ impl Timers {
     /// Of a CPU that waits for nothing.
     pub const fn new() -> Self {
         Self {
-            sleepers: IrqLock::of(LockClass::TIMERS, Heap::new()),
+            sleepers: IrqSpinLock::of(LockClass::TIMERS, Heap::new()),
             earliest_ns: AtomicU64::new(NEVER),
             armed_ns: AtomicU64::new(NEVER),
         }

@@ -7,7 +7,7 @@ use waiting::{Locked, Threads};
 use super::core::{debug_assert_may_block, park, unpark};
 use super::table::{self, WaitLinks};
 use super::thread;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::tsc;
 
@@ -42,21 +42,21 @@ impl Threads for KernelThreads {
     }
 }
 
-impl<T> Locked<T> for IrqLock<T> {
+impl<T> Locked<T> for IrqSpinLock<T> {
     #[inline]
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         work(&mut self.lock())
     }
 }
 
-const fn empty_list() -> IrqLock<List> {
-    IrqLock::of(LockClass::WAIT_QUEUE, List::new())
+const fn empty_list() -> IrqSpinLock<List> {
+    IrqSpinLock::of(LockClass::WAIT_QUEUE, List::new())
 }
 
 /// Threads that wait until someone wakes them. Takes no memory for waiting: a
 /// thread is in at most one wait queue, through a link of its own.
 pub struct WaitQueue {
-    queue: waiting::WaitQueue<IrqLock<List>>,
+    queue: waiting::WaitQueue<IrqSpinLock<List>>,
 }
 
 impl WaitQueue {
@@ -90,7 +90,7 @@ impl WaitQueue {
     }
 
     /// The queue, for other state machines of [`waiting`].
-    pub fn machine(&self) -> &waiting::WaitQueue<IrqLock<List>> {
+    pub fn machine(&self) -> &waiting::WaitQueue<IrqSpinLock<List>> {
         &self.queue
     }
 }
@@ -105,7 +105,7 @@ pub fn threads() -> &'static impl Threads {
 
 /// Something that happens once, and that threads wait for.
 pub struct Completion {
-    completion: waiting::Completion<IrqLock<List>>,
+    completion: waiting::Completion<IrqSpinLock<List>>,
 }
 
 impl Completion {
@@ -133,7 +133,7 @@ impl Completion {
 
 /// A number of permits that threads take and give back.
 pub struct Semaphore {
-    semaphore: waiting::Semaphore<IrqLock<List>>,
+    semaphore: waiting::Semaphore<IrqSpinLock<List>>,
 }
 
 impl Semaphore {

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use runqueue::CpuMask;
 
 use super::settled::{Patience, needs_mib};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::{percpu, tsc};
 use crate::sched::wait::{Completion, WaitQueue};
 use crate::sched::{self, SpawnError};
@@ -15,7 +15,7 @@ use crate::{check, kernel_tests, skip_if};
 
 /// Runs `work` on a thread bound to CPU `cpu` and returns what it returns.
 pub fn on_cpu<T: Send + 'static>(cpu: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let result = Arc::new(IrqLock::new(None));
+    let result = Arc::new(IrqSpinLock::new(None));
     let slot = result.clone();
     let thread = sched::spawn_on(CpuMask::single(cpu), "test/bound", move || {
         let value = work();

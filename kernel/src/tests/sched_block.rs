@@ -9,7 +9,7 @@ use runqueue::{CpuMask, Nice, SLICE_NS};
 use super::counted::is_counted;
 use super::settled::within_20_s;
 use super::spinners::Spinners;
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
@@ -29,7 +29,7 @@ fn last_cpu() -> CpuMask {
 kernel_tests! { "sched":
     /// Locks hold threads, of owners and of who is lent to: one may be the last to know a thread that has ended.
     fn an_ended_thread_is_forgotten_anywhere() {
-        static LOCK: IrqLock<Option<Arc<Thread>>> = IrqLock::of(LockClass::MUTEX_STATE, None);
+        static LOCK: IrqSpinLock<Option<Arc<Thread>>> = IrqSpinLock::of(LockClass::MUTEX_STATE, None);
         let ended = started(sched::spawn("test/ended", || ()))?;
         *LOCK.lock() = Some(ended.thread().clone());
         ended.join();

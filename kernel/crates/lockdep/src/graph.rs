@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use spin::Once;
 
 use crate::held::{Held, HeldLocks};
-use crate::kind::{Class, Kind, Place};
-use crate::violation::{Circle, Violation};
+use crate::kind::{Kind, LockClassId, Place};
+use crate::violation::{Cycle, Violation};
 
 /// Most classes: a set of them is one word.
 pub const MAX_CLASSES: usize = 64;
@@ -42,25 +42,25 @@ impl Graph {
 
     /// The class of locks of this kind; `None` when there are [`MAX_CLASSES`] of
     /// other kinds.
-    pub fn class_of(&self, kind: Kind) -> Option<Class> {
+    pub fn class_of(&self, kind: Kind) -> Option<LockClassId> {
         // Slots fill from the front, and a filled one never changes.
         let index = self.kinds.iter().position(|slot| *slot.call_once(|| kind) == kind)?;
-        Class::from_index(index)
+        LockClassId::from_index(index)
     }
 
     /// What the class is about.
     ///
     /// # Panics
     /// When the class is none that [`class_of`](Self::class_of) has given out.
-    pub fn kind(&self, class: Class) -> Kind {
+    pub fn kind(&self, class: LockClassId) -> Kind {
         *self.kinds[class.index()].get().expect("a class is given out once its kind is written down")
     }
 
-    pub(crate) fn edge(&self, outer: Class, inner: Class) -> Option<&Edge> {
+    pub(crate) fn edge(&self, outer: LockClassId, inner: LockClassId) -> Option<&Edge> {
         self.first[outer.index()][inner.index()].get()
     }
 
-    fn inside(&self, class: Class) -> u64 {
+    fn inside(&self, class: LockClassId) -> u64 {
         self.taken_inside[class.index()].load(SeqCst)
     }
 
@@ -72,7 +72,7 @@ impl Graph {
     pub fn check(
         &self,
         held: &HeldLocks,
-        class: Class,
+        class: LockClassId,
         lock: usize,
         place: Place,
     ) -> Result<(), Violation<'_>> {
@@ -82,7 +82,7 @@ impl Graph {
         held.iter().try_for_each(|held| self.check_pair(held, class, place))
     }
 
-    fn check_pair(&self, held: &Held, class: Class, place: Place) -> Result<(), Violation<'_>> {
+    fn check_pair(&self, held: &Held, class: LockClassId, place: Place) -> Result<(), Violation<'_>> {
         let bit = 1 << class.index();
         if self.inside(held.class) & bit != 0 {
             return Ok(());
@@ -99,9 +99,9 @@ impl Graph {
         // First said, then looked: of two CPUs that come in opposite orders at the same time, at least one sees
         // what the other has said.
         self.taken_inside[held.class.index()].fetch_or(bit, SeqCst);
-        if let Some(circle) = self.path(class, held.class) {
+        if let Some(cycle) = self.path(class, held.class) {
             self.taken_inside[held.class.index()].fetch_and(!bit, SeqCst);
-            return Err(Violation::circle(self, *held, class, place, circle));
+            return Err(Violation::cycle(self, *held, class, place, cycle));
         }
         self.first[held.class.index()][class.index()]
             .call_once(|| Edge { held_at: held.taken_at, taken_at: place });
@@ -109,7 +109,7 @@ impl Graph {
     }
 
     /// The shortest way from `from` to `to` along what was taken inside what.
-    fn path(&self, from: Class, to: Class) -> Option<Circle> {
+    fn path(&self, from: LockClassId, to: LockClassId) -> Option<Cycle> {
         let mut came_from = [None; MAX_CLASSES];
         let mut seen = 1u64 << from.index();
         let mut frontier = seen;
@@ -124,13 +124,13 @@ impl Graph {
             frontier = next;
         }
         came_from[to.index()]?;
-        let mut circle = Circle::ending_at(to);
+        let mut cycle = Cycle::ending_at(to);
         let mut at = to;
         while let Some(before) = came_from[at.index()] {
-            circle.prepend(before);
+            cycle.prepend(before);
             at = before;
         }
-        Some(circle)
+        Some(cycle)
     }
 }
 
@@ -140,6 +140,6 @@ impl Default for Graph {
     }
 }
 
-fn classes_in(set: u64) -> impl Iterator<Item = Class> {
-    (0..MAX_CLASSES).filter(move |index| set & 1 << index != 0).filter_map(Class::from_index)
+fn classes_in(set: u64) -> impl Iterator<Item = LockClassId> {
+    (0..MAX_CLASSES).filter(move |index| set & 1 << index != 0).filter_map(LockClassId::from_index)
 }

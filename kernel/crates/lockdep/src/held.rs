@@ -1,6 +1,6 @@
 //! Who holds what.
 
-use crate::kind::{Class, Place};
+use crate::kind::{LockClassId, Place};
 
 /// Most locks that one CPU or thread holds at a time: the documented order has
 /// nine lines, and nothing goes through all of them.
@@ -10,7 +10,7 @@ pub const MAX_HELD: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Its class.
-    pub class: Class,
+    pub class: LockClassId,
     /// The lock itself: a number that is its own, as its address.
     pub lock: usize,
     /// Where it was taken.

@@ -9,9 +9,9 @@ pub type Place = &'static Location<'static>;
 /// The number of a kind of lock, in the order in which kinds were first seen.
 /// Below [`MAX_CLASSES`](crate::MAX_CLASSES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Class(pub(crate) u8);
+pub struct LockClassId(pub(crate) u8);
 
-impl Class {
+impl LockClassId {
     /// The number.
     #[must_use]
     pub const fn index(self) -> usize {

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::MAX_CLASSES;
 use crate::graph::Graph;
 use crate::held::Held;
-use crate::kind::{Class, Place};
+use crate::kind::{LockClassId, Place};
 
 /// A lock is taken that must not be.
 pub struct Violation<'g> {
@@ -21,28 +21,28 @@ enum How {
     /// Another one of the same class.
     TwoOfAKind,
     /// The documented order says otherwise.
-    AgainstRank(Class),
+    AgainstRank(LockClassId),
     /// The classes were taken in an order that leads back.
-    Circle(Class, Circle),
+    Cycle(LockClassId, Cycle),
 }
 
 /// Classes that were taken inside one another, outermost first.
-pub(crate) struct Circle {
-    classes: [Class; MAX_CLASSES],
+pub(crate) struct Cycle {
+    classes: [LockClassId; MAX_CLASSES],
     start: usize,
 }
 
-impl Circle {
-    pub(crate) const fn ending_at(last: Class) -> Self {
+impl Cycle {
+    pub(crate) const fn ending_at(last: LockClassId) -> Self {
         Self { classes: [last; MAX_CLASSES], start: MAX_CLASSES - 1 }
     }
 
-    pub(crate) fn prepend(&mut self, class: Class) {
+    pub(crate) fn prepend(&mut self, class: LockClassId) {
         self.start -= 1;
         self.classes[self.start] = class;
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (Class, Class)> {
+    fn pairs(&self) -> impl Iterator<Item = (LockClassId, LockClassId)> {
         self.classes[self.start..].windows(2).map(|pair| (pair[0], pair[1]))
     }
 }
@@ -56,18 +56,23 @@ impl<'g> Violation<'g> {
         Self { graph, held, taken_at, how: How::TwoOfAKind }
     }
 
-    pub(crate) const fn against_rank(graph: &'g Graph, held: Held, class: Class, taken_at: Place) -> Self {
+    pub(crate) const fn against_rank(
+        graph: &'g Graph,
+        held: Held,
+        class: LockClassId,
+        taken_at: Place,
+    ) -> Self {
         Self { graph, held, taken_at, how: How::AgainstRank(class) }
     }
 
-    pub(crate) const fn circle(
+    pub(crate) const fn cycle(
         graph: &'g Graph,
         held: Held,
-        class: Class,
+        class: LockClassId,
         taken_at: Place,
-        circle: Circle,
+        cycle: Cycle,
     ) -> Self {
-        Self { graph, held, taken_at, how: How::Circle(class, circle) }
+        Self { graph, held, taken_at, how: How::Cycle(class, cycle) }
     }
 
     /// Whether the very lock is held already.
@@ -76,7 +81,7 @@ impl<'g> Violation<'g> {
         matches!(self.how, How::Twice)
     }
 
-    fn first_seen(&self, f: &mut fmt::Formatter<'_>, outer: Class, inner: Class) -> fmt::Result {
+    fn first_seen(&self, f: &mut fmt::Formatter<'_>, outer: LockClassId, inner: LockClassId) -> fmt::Result {
         let (outer_name, inner_name) = (self.graph.kind(outer), self.graph.kind(inner));
         match self.graph.edge(outer, inner) {
             Some(edge) => {
@@ -112,11 +117,11 @@ impl fmt::Display for Violation<'_> {
                 }
                 Ok(())
             }
-            How::Circle(class, circle) => {
+            How::Cycle(class, cycle) => {
                 let name = graph.kind(*class);
                 write!(f, "lock order: {name} is taken at {taken_at} while {held_name} is held, taken at ")?;
                 write!(f, "{held_at}; seen before: ")?;
-                for (number, (outer, inner)) in circle.pairs().enumerate() {
+                for (number, (outer, inner)) in cycle.pairs().enumerate() {
                     f.write_str(if number == 0 { "" } else { ", " })?;
                     self.first_seen(f, outer, inner)?;
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use lockdep::{Class, Graph, Held, HeldLocks, Kind, MAX_CLASSES, MAX_HELD, Place};
+use lockdep::{Graph, Held, HeldLocks, Kind, LockClassId, MAX_CLASSES, MAX_HELD, Place};
 use proptest::prelude::*;
 
 #[track_caller]
@@ -20,7 +20,7 @@ const fn ranked(name: &'static str, rank: u8) -> Kind {
 
 /// Takes `lock` of `class`, or says why not.
 #[track_caller]
-fn take(graph: &Graph, held: &mut HeldLocks, class: Class, lock: usize) -> Result<(), String> {
+fn take(graph: &Graph, held: &mut HeldLocks, class: LockClassId, lock: usize) -> Result<(), String> {
     graph.check(held, class, lock, here()).map_err(|violation| violation.to_string())?;
     held.push(Held { class, lock, taken_at: here() }).unwrap();
     Ok(())
@@ -28,7 +28,7 @@ fn take(graph: &Graph, held: &mut HeldLocks, class: Class, lock: usize) -> Resul
 
 /// Takes locks of these classes inside one another, and lets go of all.
 #[track_caller]
-fn nest(graph: &Graph, classes: &[Class]) -> Result<(), String> {
+fn nest(graph: &Graph, classes: &[LockClassId]) -> Result<(), String> {
     let mut held = HeldLocks::new();
     for (lock, class) in classes.iter().enumerate() {
         take(graph, &mut held, *class, lock)?;
@@ -80,7 +80,7 @@ fn opposite_orders_are_refused_and_both_are_told() {
 }
 
 #[test]
-fn a_circle_through_others_is_told_link_by_link() {
+fn a_cycle_through_others_is_told_link_by_link() {
     let graph = graph();
     let classes = ["alpha", "beta", "gamma"].map(|name| graph.class_of(ranked(name, 1)).unwrap());
     let [a, b, c] = classes;
@@ -135,7 +135,7 @@ fn a_lock_is_not_taken_twice_nor_two_of_a_kind() {
 #[test]
 fn locks_are_let_go_of_in_any_order() {
     let mut held = HeldLocks::new();
-    let class = Class::from_index(0).unwrap();
+    let class = LockClassId::from_index(0).unwrap();
     for lock in 0..MAX_HELD {
         held.push(Held { class, lock, taken_at: here() }).unwrap();
     }
@@ -211,9 +211,9 @@ impl Model {
 }
 
 proptest! {
-    /// Whatever is nested in whatever: refused is what closes a circle or goes against a rank, and nothing else.
+    /// Whatever is nested in whatever: refused is what closes a cycle or goes against a rank, and nothing else.
     #[test]
-    fn exactly_circles_are_refused(
+    fn exactly_cycles_are_refused(
         nestings in prop::collection::vec(prop::collection::vec(0usize..8, 1..5), 1..40),
     ) {
         let graph = graph();
@@ -225,7 +225,7 @@ proptest! {
             Some(rank) => ranked(names[class], rank),
             None => Kind::MadeAt(places[class - 4]),
         };
-        let classes: Vec<Class> = (0..8).map(|class| graph.class_of(kind(class)).unwrap()).collect();
+        let classes: Vec<LockClassId> = (0..8).map(|class| graph.class_of(kind(class)).unwrap()).collect();
         let mut model = Model::default();
         for nesting in nestings {
             let mut held = HeldLocks::new();

@@ -34,15 +34,15 @@ pub type Entry = extern "C" fn(argument: usize, passed: usize) -> !;
 /// `stack_top` is 16-aligned.
 pub unsafe fn prepare(stack_top: u64, entry: Entry, argument: usize) -> StackPointer {
     // Two words of nothing above: the end of the frame chain, and alignment.
-    let stopped_at = stack_top - 16 - size_of::<Stopped>() as u64;
+    let saved_sp = stack_top - 16 - size_of::<Stopped>() as u64;
     let stopped = Stopped {
         goes_on_at: thread_start as *const () as u64,
         rbx: argument as u64,
         rbp: entry as usize as u64,
     };
     // SAFETY: the caller promises the memory; the address is 8-aligned as `stack_top` is 16-aligned.
-    unsafe { (stopped_at as *mut Stopped).write(stopped) };
-    StackPointer(stopped_at)
+    unsafe { (saved_sp as *mut Stopped).write(stopped) };
+    StackPointer(saved_sp)
 }
 
 /// Where a new thread's first instructions are: takes argument and entry from where [`prepare`] put them, below what

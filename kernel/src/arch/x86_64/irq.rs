@@ -11,7 +11,7 @@ use x86_64::instructions::interrupts;
 
 use super::lock_class::LockClass;
 #[cfg(debug_assertions)]
-use super::lock_order::Tracked;
+use super::lock_order::SpinLockDebug;
 
 /// Keeps interrupts off on this CPU while it lives; restores on drop what was
 /// before. Guards nest. Not `Send`: it belongs to the CPU that made it.
@@ -51,13 +51,13 @@ impl Drop for IrqGuard {
 /// handler on the same CPU can never wait for the code that it interrupted.
 /// Hold it briefly; locks are taken in the order of invariant 9. Debug builds
 /// check that, and who holds what (`lock_order.rs`); others know nothing of it.
-pub struct IrqLock<T: ?Sized> {
+pub struct IrqSpinLock<T: ?Sized> {
     #[cfg(debug_assertions)]
-    tracked: Tracked,
+    debug: SpinLockDebug,
     inner: SpinMutex<T>,
 }
 
-impl<T> IrqLock<T> {
+impl<T> IrqSpinLock<T> {
     /// An open lock around `value`, without a place in the documented order: debug builds learn how locks that are
     /// made here are taken.
     #[inline]
@@ -65,7 +65,7 @@ impl<T> IrqLock<T> {
     pub const fn new(value: T) -> Self {
         Self {
             #[cfg(debug_assertions)]
-            tracked: Tracked::new(lockdep::Kind::MadeAt(Location::caller())),
+            debug: SpinLockDebug::new(lockdep::Kind::MadeAt(Location::caller())),
             inner: SpinMutex::new(value),
         }
     }
@@ -77,17 +77,17 @@ impl<T> IrqLock<T> {
         let _ = class;
         Self {
             #[cfg(debug_assertions)]
-            tracked: Tracked::new(lockdep::Kind::Ranked { name: class.name, rank: class.rank }),
+            debug: SpinLockDebug::new(lockdep::Kind::Ranked { name: class.name, rank: class.rank }),
             inner: SpinMutex::new(value),
         }
     }
 }
 
-impl<T: ?Sized> IrqLock<T> {
+impl<T: ?Sized> IrqSpinLock<T> {
     /// Waits for the lock, spinning with interrupts off.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn lock(&self) -> IrqLockGuard<'_, T> {
+    pub fn lock(&self) -> IrqSpinLockGuard<'_, T> {
         self.lock_with(IrqGuard::new())
     }
 
@@ -95,28 +95,28 @@ impl<T: ?Sized> IrqLock<T> {
     /// wherever it is called.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn lock_inline(&self) -> IrqLockGuard<'_, T> {
+    pub fn lock_inline(&self) -> IrqSpinLockGuard<'_, T> {
         self.lock_with(IrqGuard::new())
     }
 
     /// As [`lock_inline`](Self::lock_inline), where `irq` keeps interrupts off: nothing to save and restore.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqLockGuard<'a, T> {
+    pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqSpinLockGuard<'a, T> {
         self.lock_with(irq.nested())
     }
 
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
-    fn lock_with(&self, irq: IrqGuard) -> IrqLockGuard<'_, T> {
+    fn lock_with(&self, irq: IrqGuard) -> IrqSpinLockGuard<'_, T> {
         #[cfg(debug_assertions)]
-        self.tracked.before_lock(Location::caller());
+        self.debug.before_lock(Location::caller());
         let inner = self.inner.try_lock().unwrap_or_else(|| self.wait());
         #[cfg(debug_assertions)]
-        self.tracked.after_lock(Location::caller());
-        IrqLockGuard {
+        self.debug.after_lock(Location::caller());
+        IrqSpinLockGuard {
             #[cfg(debug_assertions)]
-            _hold: Hold(&self.tracked),
+            _hold: Hold(&self.debug),
             inner,
             _irq: irq,
         }
@@ -138,15 +138,15 @@ impl<T: ?Sized> IrqLock<T> {
     }
 }
 
-impl<T: ?Sized> fmt::Debug for IrqLock<T> {
+impl<T: ?Sized> fmt::Debug for IrqSpinLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IrqLock")
+        f.write_str("IrqSpinLock")
     }
 }
 
 /// Tells the validator that a lock opens.
 #[cfg(debug_assertions)]
-struct Hold<'a>(&'a Tracked);
+struct Hold<'a>(&'a SpinLockDebug);
 
 #[cfg(debug_assertions)]
 impl Drop for Hold<'_> {
@@ -155,9 +155,9 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// Access to what an [`IrqLock`] protects. Fields drop in order: first the
+/// Access to what an [`IrqSpinLock`] protects. Fields drop in order: first the
 /// lock opens, then interrupts come back.
-pub struct IrqLockGuard<'a, T: ?Sized> {
+pub struct IrqSpinLockGuard<'a, T: ?Sized> {
     #[cfg(debug_assertions)]
     _hold: Hold<'a>,
     inner: SpinMutexGuard<'a, T>,
@@ -175,7 +175,7 @@ pub fn debug_assert_no_locks(invariant: u32, doing: &str) {
     let _ = (invariant, doing);
 }
 
-impl<T: ?Sized> Deref for IrqLockGuard<'_, T> {
+impl<T: ?Sized> Deref for IrqSpinLockGuard<'_, T> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
@@ -183,7 +183,7 @@ impl<T: ?Sized> Deref for IrqLockGuard<'_, T> {
     }
 }
 
-impl<T: ?Sized> DerefMut for IrqLockGuard<'_, T> {
+impl<T: ?Sized> DerefMut for IrqSpinLockGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.inner

@@ -1,11 +1,11 @@
 //! Who holds which spin lock, and whether it may take the next one: in debug
-//! builds every [`IrqLock`](super::irq::IrqLock) asks here. The order itself is
+//! builds every [`IrqSpinLock`](super::irq::IrqSpinLock) asks here. The order itself is
 //! learnt and judged by [`lockdep`]; here is what each CPU holds.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
-use lockdep::{Class, Graph, Held, HeldLocks, Kind, Place, Violation};
+use lockdep::{Graph, Held, HeldLocks, Kind, LockClassId, Place, Violation};
 use x86_64::instructions::interrupts;
 
 use super::percpu::{self, MAX_CPUS};
@@ -34,7 +34,7 @@ fn with_held<R>(what: impl FnOnce(&mut HeldLocks) -> R) -> R {
 
 /// What the validator keeps with each lock.
 #[derive(Debug)]
-pub struct Tracked {
+pub struct SpinLockDebug {
     kind: Kind,
     /// The class of `kind` plus 1, once it is known.
     class: AtomicU32,
@@ -42,14 +42,14 @@ pub struct Tracked {
     owner: AtomicU32,
 }
 
-impl Tracked {
+impl SpinLockDebug {
     /// Of an open lock.
     pub const fn new(kind: Kind) -> Self {
         Self { kind, class: AtomicU32::new(0), owner: AtomicU32::new(0) }
     }
 
-    fn class(&self) -> Class {
-        let known = (self.class.load(SeqCst) as usize).checked_sub(1).and_then(Class::from_index);
+    fn class(&self) -> LockClassId {
+        let known = (self.class.load(SeqCst) as usize).checked_sub(1).and_then(LockClassId::from_index);
         known.unwrap_or_else(|| {
             let class = class_of(self.kind);
             self.class.store(class.index() as u32 + 1, SeqCst);
@@ -113,7 +113,7 @@ impl Tracked {
 }
 
 /// The class of locks of this kind.
-pub fn class_of(kind: Kind) -> Class {
+pub fn class_of(kind: Kind) -> LockClassId {
     GRAPH.class_of(kind).unwrap_or_else(|| {
         panic!(
             "more than {} kinds of lock, now {kind}: make lockdep::MAX_CLASSES larger",
@@ -127,7 +127,7 @@ pub fn class_of(kind: Kind) -> Class {
 /// # Panics
 /// When it must not be taken.
 #[track_caller]
-pub fn check(held: &HeldLocks, class: Class, lock: usize, place: Place) {
+pub fn check(held: &HeldLocks, class: LockClassId, lock: usize, place: Place) {
     refuse(GRAPH.check(held, class, lock, place));
 }
 
@@ -139,7 +139,7 @@ fn refuse(judgement: Result<(), Violation<'_>>) {
 }
 
 /// What to call the locks of `class`.
-pub fn name_of(class: Class) -> Kind {
+pub fn name_of(class: LockClassId) -> Kind {
     GRAPH.kind(class)
 }
 

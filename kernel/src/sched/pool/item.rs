@@ -8,7 +8,7 @@ use runqueue::{CpuMask, Nice};
 use workpool::{Generation, ItemState, Link, Status};
 
 use super::{Pool, SubmitError};
-use crate::arch::irq::IrqLock;
+use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::sched::group::Group;
 use crate::sched::thread::{self, Thread};
@@ -31,12 +31,12 @@ pub trait Item: Any + Send + Sync {
 pub struct Work {
     state: ItemState,
     /// Its place in the queue; under the pool's lock.
-    next: IrqLock<Option<Handle>>,
+    next: IrqSpinLock<Option<Handle>>,
     number: AtomicU64,
     /// The number of the pool of this generation, and above it that of the worker that is at it.
     place: AtomicU64,
     /// What was asked for this generation.
-    attrs: IrqLock<Option<WorkAttrs>>,
+    attrs: IrqSpinLock<Option<WorkAttrs>>,
     /// Who waits for the end of a generation, and how many.
     over: WaitQueue,
     waiting: AtomicUsize,
@@ -100,10 +100,10 @@ impl Work {
     pub const fn new() -> Self {
         Self {
             state: ItemState::new(),
-            next: IrqLock::of(LockClass::WORK_ITEM, None),
+            next: IrqSpinLock::of(LockClass::WORK_ITEM, None),
             number: AtomicU64::new(0),
             place: AtomicU64::new(0),
-            attrs: IrqLock::of(LockClass::WORK_ITEM, None),
+            attrs: IrqSpinLock::of(LockClass::WORK_ITEM, None),
             over: WaitQueue::new(),
             waiting: AtomicUsize::new(0),
         }

@@ -33,7 +33,7 @@ use super::preempt::reweigh;
 use super::spawn::{self, SpawnError};
 use super::thread::{self, Thread};
 use super::wait::WaitQueue;
-use crate::arch::irq::{IrqGuard, IrqLock};
+use crate::arch::irq::{IrqGuard, IrqSpinLock};
 use crate::arch::lock_class::LockClass;
 use crate::arch::{percpu, tsc};
 use crate::platform::nodes;
@@ -57,9 +57,9 @@ pub struct Pool {
     name: String,
     /// CPUs that its workers run on.
     cpus: CpuMask,
-    state: IrqLock<workpool::Pool<Handle>>,
+    state: IrqSpinLock<workpool::Pool<Handle>>,
     /// Threads of the workers that there are.
-    threads: Box<[IrqLock<Option<Arc<Thread>>>]>,
+    threads: Box<[IrqSpinLock<Option<Arc<Thread>>>]>,
     /// Items that wait, readable without the lock; exact only under it.
     queued: AtomicUsize,
     /// Who waits for a flush.
@@ -145,11 +145,11 @@ impl Pool {
             number,
             name,
             cpus,
-            state: IrqLock::of(
+            state: IrqSpinLock::of(
                 LockClass::WORKER_POOL,
                 workpool::Pool::new(capacity, limits(&cpus, capacity)),
             ),
-            threads: (0..capacity).map(|_| IrqLock::of(LockClass::WORKER_THREAD, None)).collect(),
+            threads: (0..capacity).map(|_| IrqSpinLock::of(LockClass::WORKER_THREAD, None)).collect(),
             queued: AtomicUsize::new(0),
             flushed: WaitQueue::new(),
             flushing: AtomicUsize::new(0),
