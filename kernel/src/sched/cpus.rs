@@ -221,7 +221,7 @@ impl Cpu {
     #[inline(always)]
     pub(super) fn note_running(&self, next: &Thread) {
         // Relaxed: others choose CPUs by it, and find out under the lock; for who looks for idle ones see `note_idle`.
-        self.running_weight.store(next.entity.clock_weight(), Relaxed);
+        self.running_weight.store(next.entity.applied_weight(), Relaxed);
     }
 
     /// This CPU, the running one, begins to run its idle thread.
@@ -367,7 +367,7 @@ impl QueueGuard<'_> {
             let alone_since_ns = charged_until_ns.max(self.cpu.waited_until_ns.load(Relaxed));
             let alone_ns = now_ns.saturating_sub(alone_since_ns);
             self.cpu.charged_until_ns.store(charged_until_ns + alone_ns, Relaxed);
-            self.queue.pass(alone_ns);
+            self.queue.add_uncontended(alone_ns);
         }
     }
 

@@ -220,14 +220,14 @@ proptest! {
             cpu.run(SLICE_NS / 2 + (seed + turn) * 7919 % SLICE_NS);
         }
         let total_weight: u64 = levels.iter().map(|level| u64::from(nice(*level).weight().get())).sum();
-        let clocks: Vec<_> = levels.iter().enumerate().map(|(number, level)| {
+        let vruntimes: Vec<_> = levels.iter().enumerate().map(|(number, level)| {
             nice(*level).weight().virtual_ns(cpu.used_ns[number])
         }).collect();
         // No clock is further from another than the longest slice is long for the lighter of the two.
         for (number, level) in levels.iter().enumerate() {
             let share = cpu.now_ns as f64 * f64::from(nice(*level).weight().get()) / total_weight as f64;
             let error = (cpu.used_ns[number] as f64 - share).abs();
-            prop_assert!(error <= 4.0 * SLICE_NS as f64 * levels.len() as f64, "nice {level}: {error} ns off {share}; {clocks:?}");
+            prop_assert!(error <= 4.0 * SLICE_NS as f64 * levels.len() as f64, "nice {level}: {error} ns off {share}; {vruntimes:?}");
         }
     }
 
@@ -266,18 +266,18 @@ proptest! {
             prop_assert_eq!(next, expected);
             prop_assert_eq!(short.queue.weight(), long.queue.weight());
             prop_assert_eq!(short.queue.len(), long.queue.len());
-            let clocks = |cpu: &Cpu| cpu.threads.0.iter().map(Entity::virtual_runtime_ns).collect::<Vec<_>>();
-            prop_assert_eq!(clocks(&short), clocks(&long));
+            let vruntimes = |cpu: &Cpu| cpu.threads.0.iter().map(Entity::vruntime_ns).collect::<Vec<_>>();
+            prop_assert_eq!(vruntimes(&short), vruntimes(&long));
             short.running = next.or(short.running);
         }
         let rest = |mut cpu: Cpu| std::iter::from_fn(move || cpu.queue.pop(&cpu.threads)).collect::<Vec<_>>();
-        // The floor, which only joining shows.
-        let floor = |cpu: &Cpu| {
+        // The smallest vruntime, which only joining shows.
+        let min_vruntime = |cpu: &Cpu| {
             let newcomer = Entity::new();
             cpu.queue.attach(&newcomer);
-            newcomer.virtual_runtime_ns()
+            newcomer.vruntime_ns()
         };
-        prop_assert_eq!(floor(&short), floor(&long));
+        prop_assert_eq!(min_vruntime(&short), min_vruntime(&long));
         prop_assert_eq!(rest(short), rest(long));
     }
 
@@ -489,16 +489,20 @@ fn sleep_pays_debts_as_fast_as_others_are_served() {
         pass(&mut cpu);
         cpu.wake(debtor);
         let others = (0..3).filter(|number| *number != debtor);
-        let rearmost = others.map(|other| cpu.threads.entity(tid(other)).virtual_runtime_ns()).min().unwrap();
-        cpu.threads.entity(tid(debtor)).virtual_runtime_ns() as i64 - rearmost as i64
+        let smallest = others.map(|other| cpu.threads.entity(tid(other)).vruntime_ns()).min().unwrap();
+        cpu.threads.entity(tid(debtor)).vruntime_ns() as i64 - smallest as i64
     };
     let slice_ns = SLICE_NS as i64;
     assert_eq!(debt_after(|_| ()), 10 * slice_ns, "no time, no pay");
     let debt_ns = debt_after(|cpu| (0..8).for_each(|_| cpu.run(SLICE_NS)));
     assert_eq!(debt_ns, 6 * slice_ns, "two others had four slices each");
-    assert_eq!(debt_after(|cpu| cpu.queue.pass(3 * SLICE_NS)), 7 * slice_ns, "nobody waited meanwhile");
     assert_eq!(
-        debt_after(|cpu| cpu.queue.pass(100 * SLICE_NS)),
+        debt_after(|cpu| cpu.queue.add_uncontended(3 * SLICE_NS)),
+        7 * slice_ns,
+        "nobody waited meanwhile"
+    );
+    assert_eq!(
+        debt_after(|cpu| cpu.queue.add_uncontended(100 * SLICE_NS)),
         -slice_ns / 2,
         "what is too much is credit, a bit"
     );
@@ -519,7 +523,7 @@ fn who_is_alone_owes_nothing() {
     cpu.block_running();
     assert_eq!(cpu.queue.pop(&cpu.threads), Some(tid(0)), "now it is alone");
     cpu.queue.attach(cpu.threads.entity(tid(2)));
-    let ahead_ns = |number| cpu.threads.entity(tid(number)).virtual_runtime_ns() as i64;
+    let ahead_ns = |number| cpu.threads.entity(tid(number)).vruntime_ns() as i64;
     assert_eq!(ahead_ns(0) - ahead_ns(2), -(SLICE_NS as i64) / 2, "and no further than one that is new");
 }
 
@@ -537,9 +541,9 @@ fn time_of_the_idle_class_pays_debts() {
     assert_eq!(cpu.running, Some(tid(2)), "only the idle class is left");
     cpu.queue.charge(&cpu.threads, cpu.threads.entity(tid(2)), 6 * SLICE_NS);
     [debtor, other].into_iter().for_each(|number| cpu.wake(number));
-    let clock_ns = |number| cpu.threads.entity(tid(number)).virtual_runtime_ns() as i64;
+    let vruntime_ns = |number| cpu.threads.entity(tid(number)).vruntime_ns() as i64;
     // The other one has half a slice of credit, and no more.
-    assert_eq!(clock_ns(debtor) - clock_ns(other), (10 - 6) * SLICE_NS as i64 + SLICE_NS as i64 / 2);
+    assert_eq!(vruntime_ns(debtor) - vruntime_ns(other), (10 - 6) * SLICE_NS as i64 + SLICE_NS as i64 / 2);
 }
 
 #[test]
@@ -552,8 +556,8 @@ fn a_moved_thread_keeps_its_distance() {
     let stolen = from.queue.steal(&from.threads, |_| true).unwrap();
     let to = FairQueue::new();
     to.attach(from.threads.entity(stolen));
-    let clock_ns = from.threads.entity(stolen).virtual_runtime_ns() as i64;
-    assert!(clock_ns.abs() <= 2 * SLICE_NS as i64, "{clock_ns} ns on the clock of a new queue");
+    let vruntime_ns = from.threads.entity(stolen).vruntime_ns() as i64;
+    assert!(vruntime_ns.abs() <= 2 * SLICE_NS as i64, "{vruntime_ns} ns of vruntime in a new queue");
     assert_eq!(from.queue.steal(&from.threads, |_| false), None);
 }
 
