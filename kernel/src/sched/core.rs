@@ -145,7 +145,7 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     if has_quota || !Arc::ptr_eq(previous.group(), next.group()) {
         switch_groups(cpu, id, previous, next, now_ns);
     }
-    let slice_end_ns = now_ns.wrapping_add(next.entity.turn_ns());
+    let slice_end_ns = now_ns.wrapping_add(next.entity.slice_left_ns());
     cpu.slice_end_ns.store(slice_end_ns, Relaxed);
     cpu.need_resched.store(false, Relaxed);
     cpu.count_switch();

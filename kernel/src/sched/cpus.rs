@@ -52,7 +52,7 @@ pub(super) struct Cpu {
     /// Switches from one thread to another.
     switches: AtomicU64,
     /// Slices after which the running thread was let run on although others waited.
-    kept_turns: AtomicU64,
+    kept_slices: AtomicU64,
     /// Deadlines.
     pub(super) timers: Timers,
 }
@@ -75,7 +75,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         quota_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
-        kept_turns: AtomicU64::new(0),
+        kept_slices: AtomicU64::new(0),
         timers: Timers::new(),
     }
 }; MAX_CPUS];
@@ -208,13 +208,13 @@ impl Cpu {
     }
 
     /// The running thread's slice is over, and nobody who waits should come before it.
-    pub(super) fn count_kept_turn(&self) {
-        account::add(&self.kept_turns, 1);
+    pub(super) fn count_kept_slice(&self) {
+        account::add(&self.kept_slices, 1);
     }
 
     /// Times that it was decided here who runs on.
     pub(super) fn turns(&self) -> u64 {
-        self.switches() + self.kept_turns.load(Relaxed)
+        self.switches() + self.kept_slices.load(Relaxed)
     }
 
     /// This CPU, the running one, runs `next` from now on, not its idle thread.
@@ -241,7 +241,7 @@ impl Cpu {
 
     /// When the running thread has to give way to another one, or to be kept from running on; never: `u64::MAX`.
     #[inline]
-    pub(super) fn next_turn_ns(&self) -> u64 {
+    pub(super) fn next_resched_ns(&self) -> u64 {
         let slice_end_ns = if self.waiting() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
         let quota_end_ns = if self.is_idle() { u64::MAX } else { self.quota_end_ns.load(Relaxed) };
         slice_end_ns.min(quota_end_ns)
@@ -297,7 +297,7 @@ impl QueueGuard<'_> {
 
     /// Charges the running thread, and if it has to give way queues it and takes out the next one.
     #[inline(always)]
-    pub(super) fn charge_and_take_turns(
+    pub(super) fn charge_and_pick_next(
         &mut self,
         running: &Thread,
         now_ns: u64,
@@ -306,7 +306,7 @@ impl QueueGuard<'_> {
         let ran_ns = self.take_uncharged_ns(now_ns);
         let weight = self.queue.weight();
         let (tid, entity) = (running.tid(), &running.entity);
-        let next = self.queue.charge_and_take_turns(&AllThreads, tid, entity, ran_ns, why)?;
+        let next = self.queue.charge_and_pick_next(&AllThreads, tid, entity, ran_ns, why)?;
         // As many wait as before.
         if self.queue.weight() != weight {
             self.tell();

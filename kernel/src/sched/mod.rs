@@ -70,8 +70,8 @@ pub fn switches_of(cpu: usize) -> u64 {
 
 /// Times that it was decided who runs on on CPU number `cpu`: switches, and slices after which the running thread was let
 /// run on. While threads wait there, these go on, whoever wins.
-pub fn turns_of(cpu: usize) -> u64 {
-    cpus::get(cpu).turns()
+pub fn sched_decisions(cpu: usize) -> u64 {
+    cpus::get(cpu).sched_decisions()
 }
 
 /// Threads that wait for CPU number `cpu`.

@@ -37,11 +37,11 @@ fn must_reschedule(cpu: &Cpu) -> bool {
     let why = if slice_is_over { Reason::SliceOver } else { Reason::WakeUp };
     let mut queue = cpu.lock_queue();
     queue.charge(running, now_ns);
-    let must = queue.queue().must_give_way(&AllThreads, &running.entity, why);
+    let must = queue.queue().should_preempt(&AllThreads, &running.entity, why);
     drop(queue);
     if slice_is_over && !must {
-        cpu.count_kept_turn();
-        cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
+        cpu.count_kept_slice();
+        cpu.slice_end_ns.store(now_ns + running.entity.slice_left_ns(), Relaxed);
     }
     let is_left = renew_quota(cpu, running, now_ns);
     let must = must || !is_left;
@@ -81,10 +81,10 @@ fn renew_quota(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. `irq` keeps interrupts off.
 #[inline(always)]
-fn give_way(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
+fn preempt_current(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
     let now_ns = tsc::now_ns();
     let mut queue = cpu.lock_queue_under(irq);
-    let next = queue.charge_and_take_turns(thread::current(), now_ns, why);
+    let next = queue.charge_and_pick_next(thread::current(), now_ns, why);
     drop(queue);
     if let Some(next) = next {
         cpu.note_running(next);
@@ -99,7 +99,7 @@ pub fn yield_now() {
     let irq = IrqGuard::new();
     let (cpu, id) = here();
     if cpu.waiting() > 0 {
-        give_way(&irq, cpu, id, Reason::Yield);
+        preempt_current(&irq, cpu, id, Reason::Yield);
     }
 }
 
@@ -166,7 +166,7 @@ pub fn interrupt_return() {
         cpu.need_resched.store(false, Relaxed);
         let now_ns = tsc::now_ns();
         if may_go_on(cpu, running, now_ns) {
-            give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver);
+            preempt_current(&IrqGuard::new(), cpu, id, Reason::SliceOver);
         } else {
             throttle(running, now_ns);
         }

@@ -12,7 +12,7 @@ pub const SLICE_NS: u64 = 1 << 22;
 /// timer: a hair less than the others would otherwise be reason enough for another turn before them.
 const JITTER_NS: u64 = SLICE_NS / 16;
 /// The shortest turn that is worth a switch.
-pub const SHORTEST_TURN_NS: u64 = 1 << 14;
+pub const SHORTEST_SLICE_NS: u64 = 1 << 14;
 /// The longest run that is charged in full. A timer ends every turn for which others wait after a slice; a run that seems to
 /// last many slices was interrupted by the host, which stopped the machine or gave its CPU to somebody else. Charged in
 /// full, a minute of that would keep the thread from running for as long.
@@ -41,7 +41,7 @@ pub struct Entity {
     /// Virtual runtime beyond the end of the last slice, see [`JITTER_NS`].
     slice_overrun_ns: AtomicU32,
     /// What is left of the slice.
-    turn_ns: AtomicU32,
+    slice_left_ns: AtomicU32,
     /// Distance to the minimum vruntime of the queue that the thread left, while it is with no CPU.
     pub(crate) vruntime_offset_ns: AtomicI64,
     /// What had passed for the sleepers of the queue that it left, then.
@@ -65,7 +65,7 @@ impl Entity {
         Self {
             node: HeapNode::new(),
             slice_overrun_ns: AtomicU32::new(0),
-            turn_ns: AtomicU32::new(SLICE_NS as u32),
+            slice_left_ns: AtomicU32::new(SLICE_NS as u32),
             vruntime_offset_ns: AtomicI64::new(NEWCOMER_DEBIT_NS as i64),
             sleep_clock_at_detach_ns: AtomicU64::new(0),
             own_weight: AtomicU32::new(Weight::UNIT.get()),
@@ -155,8 +155,8 @@ impl Entity {
     /// it has had a part.
     #[inline(always)]
     #[must_use]
-    pub fn turn_ns(&self) -> u64 {
-        self.turn_ns.load(Relaxed).into()
+    pub fn slice_left_ns(&self) -> u64 {
+        self.slice_left_ns.load(Relaxed).into()
     }
 
     /// The weight by which the thread's clock goes, and which it counts with in its queue.
@@ -182,10 +182,10 @@ impl Entity {
         let beyond_ns = vruntime_ns % SLICE_NS;
         let slice_overrun_ns = if beyond_ns < JITTER_NS { beyond_ns } else { 0 };
         // The slices of others are as long in real time, not on their clocks.
-        let turn_ns = if is_unit { (SLICE_NS - beyond_ns).max(SHORTEST_TURN_NS) } else { SLICE_NS };
+        let slice_left_ns = if is_unit { (SLICE_NS - beyond_ns).max(SHORTEST_SLICE_NS) } else { SLICE_NS };
         let key = vruntime_ns.wrapping_sub(slice_overrun_ns);
         self.slice_overrun_ns.store(slice_overrun_ns as u32, Relaxed);
-        self.turn_ns.store(turn_ns as u32, Relaxed);
+        self.slice_left_ns.store(slice_left_ns as u32, Relaxed);
         self.node.set_key(key);
         key
     }

@@ -164,7 +164,7 @@ impl FairQueue {
     ///
     /// What a CPU does that has several threads, and nothing else: one look at each, no more.
     #[inline(always)]
-    pub fn charge_and_take_turns<E: Entities>(
+    pub fn charge_and_pick_next<E: Entities>(
         &mut self,
         entities: &E,
         tid: Tid,
@@ -188,13 +188,13 @@ impl FairQueue {
                 }
                 self.fair.heap.replace_first(&Nodes(entities), tid, &running.node)
             }
-            _ => self.charge_and_take_turns_slowly(entities, tid, running, ran_ns, why),
+            _ => self.charge_and_pick_next_slowly(entities, tid, running, ran_ns, why),
         }
     }
 
     /// As above where a class or a setting makes a difference.
     #[cold]
-    fn charge_and_take_turns_slowly<E: Entities>(
+    fn charge_and_pick_next_slowly<E: Entities>(
         &mut self,
         entities: &E,
         tid: Tid,
@@ -314,7 +314,7 @@ impl FairQueue {
         running: &Entity,
         why: Reason,
     ) -> Option<Tid> {
-        if !self.must_give_way(entities, running, why) {
+        if !self.should_preempt(entities, running, why) {
             return None;
         }
         let (_, tid) = self.first()?;
@@ -325,7 +325,7 @@ impl FairQueue {
     /// Whether the running thread has to give way to the first that waits.
     #[inline]
     #[must_use]
-    pub fn must_give_way<E: Entities>(&self, entities: &E, running: &Entity, why: Reason) -> bool {
+    pub fn should_preempt<E: Entities>(&self, entities: &E, running: &Entity, why: Reason) -> bool {
         let Some((class, tid)) = self.first() else { return false };
         let first = entities.entity(tid);
         if class != running.applied_class() {

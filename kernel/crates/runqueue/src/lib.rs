@@ -28,7 +28,7 @@ pub mod weight;
 mod sync;
 
 pub use balance::{Load, choose_cpu, push_to, steal_from};
-pub use entity::{Class, Entity, LONGEST_RUN_NS, SHORTEST_TURN_NS, SLICE_NS};
+pub use entity::{Class, Entity, LONGEST_RUN_NS, SHORTEST_SLICE_NS, SLICE_NS};
 pub use fair::{Entities, FairQueue, Reason};
 pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};

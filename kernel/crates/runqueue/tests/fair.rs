@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use runqueue::{
-    Class, Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, Reason, SHORTEST_TURN_NS, SLICE_NS, Tid, Weight,
+    Class, Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, Reason, SHORTEST_SLICE_NS, SLICE_NS, Tid,
+    Weight,
 };
 
 struct Threads(Vec<Entity>);
@@ -68,7 +69,7 @@ impl Cpu {
             None => self.queue.pop(&self.threads),
             Some(running) => {
                 self.used_ns[running.index()] += ns;
-                let next = self.take_turns(running, ns);
+                let next = self.pick_next(running, ns);
                 if next.is_some() {
                     self.queued_at_ns[running.index()] = self.now_ns;
                 }
@@ -82,9 +83,9 @@ impl Cpu {
         }
     }
 
-    fn take_turns(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
+    fn pick_next(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
         let entity = self.threads.entity(running);
-        self.queue.charge_and_take_turns(&self.threads, running, entity, ran_ns, Reason::SliceOver)
+        self.queue.charge_and_pick_next(&self.threads, running, entity, ran_ns, Reason::SliceOver)
     }
 
     /// The running thread runs for `ns`, then blocks; its number.
@@ -197,14 +198,14 @@ proptest! {
     ) {
         const LATE_NS: u64 = 40_000;
         // The rest of a slice may be too short to switch for.
-        const LONGEST_NS: u64 = SLICE_NS + SHORTEST_TURN_NS + LATE_NS;
+        const LONGEST_NS: u64 = SLICE_NS + SHORTEST_SLICE_NS + LATE_NS;
         let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
         (0..threads).for_each(|number| cpu.arrive(number));
         cpu.run(0);
         for (ns, late_ns) in turns {
-            let turn_ns = cpu.threads.entity(cpu.running.unwrap()).turn_ns();
+            let slice_left_ns = cpu.threads.entity(cpu.running.unwrap()).slice_left_ns();
             // A thread that wakes up has its interrupt at once, the timer is late.
-            cpu.run(if ns < turn_ns { ns } else { turn_ns + late_ns });
+            cpu.run(if ns < slice_left_ns { ns } else { slice_left_ns + late_ns });
         }
         let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0);
         prop_assert!(longest_ns <= (threads as u64 - 1) * LONGEST_NS, "{longest_ns} ns among {threads}");
@@ -256,7 +257,7 @@ proptest! {
                 }
             }
             let entity = short.threads.entity(running);
-            let next = short.queue.charge_and_take_turns(&short.threads, running, entity, ran_ns, why);
+            let next = short.queue.charge_and_pick_next(&short.threads, running, entity, ran_ns, why);
             let entity = long.threads.entity(running);
             long.queue.charge(&long.threads, entity, ran_ns);
             let expected = long.queue.pop_instead_of(&long.threads, entity, why);
@@ -342,7 +343,7 @@ fn the_idle_class_gets_what_is_left() {
     assert_eq!(cpu.used_ns[1], 100 * SLICE_NS, "alone it runs");
     cpu.arrive(0);
     let running = cpu.threads.entity(tid(1));
-    assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "at once");
+    assert!(cpu.queue.should_preempt(&cpu.threads, running, Reason::WakeUp), "at once");
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
@@ -373,7 +374,7 @@ fn sleeping_earns_a_bounded_credit() {
     }
     cpu.wake(sleeper);
     let running = cpu.threads.entity(tid(worker));
-    assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "a sleeper is served soon");
+    assert!(cpu.queue.should_preempt(&cpu.threads, running, Reason::WakeUp), "a sleeper is served soon");
     let before_ns = cpu.used_ns[sleeper];
     for _ in 0..10 {
         cpu.run(SLICE_NS);
@@ -416,8 +417,8 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
     assert!(greedy <= honest + 2 * SLICE_NS, "{greedy} ns against {honest}");
 }
 
-/// Thread 0 always wants to run; the others block after `turn_ns` and wake the next of them.
-fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
+/// Thread 0 always wants to run; the others block after `run_ns` and wake the next of them.
+fn share_beside_a_relay(runners: usize, run_ns: u64) -> f64 {
     let mut cpu = Cpu::new((0..=runners).map(|_| Entity::new()).collect());
     cpu.arrive(0);
     cpu.arrive(1);
@@ -427,7 +428,7 @@ fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
             cpu.run(SLICE_NS);
             continue;
         }
-        let next = cpu.run_and_block(turn_ns) % runners + 1;
+        let next = cpu.run_and_block(run_ns) % runners + 1;
         if cpu.used_ns[next] > 0 {
             cpu.wake(next)
         } else {
@@ -440,10 +441,10 @@ fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
 
 #[test]
 fn threads_that_wake_each_other_do_not_starve_who_never_sleeps() {
-    for (runners, turn_ns) in [(2, 10_000), (2, SLICE_NS), (8, 50_000), (8, SLICE_NS / 2)] {
-        let share = share_beside_a_relay(runners, turn_ns);
+    for (runners, run_ns) in [(2, 10_000), (2, SLICE_NS), (8, 50_000), (8, SLICE_NS / 2)] {
+        let share = share_beside_a_relay(runners, run_ns);
         let fair = 1.0 / (runners as f64 + 1.0);
-        assert!(share >= 0.9 * fair, "{share} beside {runners} that run {turn_ns} ns at a time");
+        assert!(share >= 0.9 * fair, "{share} beside {runners} that run {run_ns} ns at a time");
     }
 }
 
@@ -568,7 +569,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     cpu.run(0);
     let running = cpu.running.unwrap();
     let entity = cpu.threads.entity(running);
-    assert!(cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+    assert!(cpu.queue.should_preempt(&cpu.threads, entity, Reason::Yield));
     // After its slice the light thread is hundreds of milliseconds ahead.
     for _ in 0..10 {
         cpu.run(SLICE_NS);
@@ -579,7 +580,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     let other = 1 - cpu.running.unwrap().index();
     cpu.queue.remove(&cpu.threads, tid(other));
     let entity = cpu.threads.entity(cpu.running.unwrap());
-    assert!(!cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+    assert!(!cpu.queue.should_preempt(&cpu.threads, entity, Reason::Yield));
 }
 
 #[test]
