@@ -17,7 +17,7 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
-use super::place::{self, Arrival};
+use super::place::{self, EnqueueReason};
 use super::preempt::{make_runnable, settle_quota, take_quota};
 use super::spawn;
 use super::table::{self, RunLinks};
@@ -52,7 +52,7 @@ pub fn idle_forever() -> ! {
         let (cpu, id) = here();
         place::evict_misplaced(cpu, id);
         let is_open = cpus::is_open(id.index());
-        if !is_open && cpu.waiting() > 0 {
+        if !is_open && cpu.nr_queued() > 0 {
             // Queued by who chose this CPU before it was closed, and has not said so yet: it is sent on.
             cpu.has_misplaced.store(true, SeqCst);
         } else if is_open && let Some(next) = take_next(cpu, id) {
@@ -82,7 +82,7 @@ pub fn idle_forever() -> ! {
 
 /// The next thread for CPU `id`: the first of its own queue, else one from another's. Interrupts are off.
 fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
-    if cpu.waiting() > 0
+    if cpu.nr_queued() > 0
         && let Some(next) = cpu.lock_queue().pop()
     {
         return Some(next);
@@ -134,7 +134,7 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     trace::event_irqs_off(Class::Switch, || Event::Switch {
         next: next.tid().get(),
         why,
-        waiting: cpu.waiting(),
+        waiting: cpu.nr_queued(),
     });
     previous.account.cpu_time.stop(now_ns);
     next.account.note_running(now_ns);
@@ -149,7 +149,7 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     cpu.slice_end_ns.store(slice_end_ns, Relaxed);
     cpu.need_resched.store(false, Relaxed);
     cpu.count_switch();
-    if cpu.waiting() > 0 {
+    if cpu.nr_queued() > 0 {
         timer::fire_by(cpu, slice_end_ns);
     }
     percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
@@ -205,7 +205,7 @@ fn finish_switch_slowly(left: &Thread, how: usize) {
         ENDED.lock().push_back(&RunLinks, left.tid());
     } else if how == Leave::Moves as usize {
         left.leave_cpu();
-        make_runnable(left, Arrival::Moved);
+        make_runnable(left, EnqueueReason::Moved);
     } else {
         // Others that wait here are not those that left has to do with, where that is the idle thread: all have a look.
         let (allowed, most) = if left.is_idle() { (CpuMask::ALL, usize::MAX) } else { (left.allowed(), 1) };
@@ -219,7 +219,7 @@ fn finish_switch_slowly(left: &Thread, how: usize) {
 #[cold]
 fn offer_waiting(allowed: &CpuMask, most: usize) {
     let (cpu, _) = here();
-    if cpu.waiting() > 0 && !cpu.is_idle() {
+    if cpu.nr_queued() > 0 && !cpu.is_idle() {
         cpus::idle(allowed).take(most).for_each(cpus::send_reschedule);
     }
 }
@@ -322,7 +322,7 @@ pub(super) fn leave_for_good() -> ! {
 pub fn unpark(thread: &Thread) -> bool {
     let slept = thread.park.unpark() == UnparkAction::Wake;
     if slept {
-        make_runnable(thread, Arrival::Awake);
+        make_runnable(thread, EnqueueReason::Woken);
     }
     slept
 }

@@ -23,8 +23,8 @@ use crate::debug::trace;
 pub(super) struct Cpu {
     queue: IrqLock<FairQueue>,
     /// Length and weight of the queue, readable without its lock; exact only under it.
-    waiting: AtomicU32,
-    waiting_weight: AtomicU32,
+    nr_queued: AtomicU32,
+    queued_weight: AtomicU32,
     /// Weight of the running thread; 0 while the idle thread runs.
     running_weight: AtomicU32,
     /// A thread in the queue, or the running one, may not be here (any more).
@@ -60,8 +60,8 @@ pub(super) struct Cpu {
 static CPUS: [Cpu; MAX_CPUS] = [const {
     Cpu {
         queue: IrqLock::of(LockClass::RUN_QUEUE, FairQueue::new()),
-        waiting: AtomicU32::new(0),
-        waiting_weight: AtomicU32::new(0),
+        nr_queued: AtomicU32::new(0),
+        queued_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
         is_away: AtomicBool::new(false),
@@ -131,7 +131,7 @@ pub(super) fn set_closed(cpu: usize) {
 pub(super) fn load_of(cpu: usize) -> Option<Load> {
     is_open(cpu).then(|| {
         let cpu = &CPUS[cpu];
-        Load { waiting: cpu.waiting(), running: !cpu.is_idle(), weight: cpu.weight() }
+        Load { nr_queued: cpu.nr_queued(), running: !cpu.is_idle(), weight: cpu.weight() }
     })
 }
 
@@ -188,13 +188,13 @@ impl Cpu {
     /// Threads that wait for the CPU.
     #[inline]
     pub(super) fn waiting(&self) -> u32 {
-        self.waiting.load(SeqCst)
+        self.nr_queued.load(SeqCst)
     }
 
     /// What the running thread and those that wait weigh together.
     #[inline]
     pub(super) fn weight(&self) -> u32 {
-        self.waiting_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
+        self.queued_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
     }
 
     /// Switches from one thread to another so far.
@@ -242,7 +242,7 @@ impl Cpu {
     /// When the running thread has to give way to another one, or to be kept from running on; never: `u64::MAX`.
     #[inline]
     pub(super) fn next_resched_ns(&self) -> u64 {
-        let slice_end_ns = if self.waiting() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
+        let slice_end_ns = if self.nr_queued() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
         let quota_end_ns = if self.is_idle() { u64::MAX } else { self.quota_end_ns.load(Relaxed) };
         slice_end_ns.min(quota_end_ns)
     }
@@ -404,8 +404,8 @@ impl QueueGuard<'_> {
     #[inline]
     fn tell(&self) {
         // Relaxed: under the lock; SeqCst readers without it get a hint that may be stale anyway.
-        self.cpu.waiting.store(self.queue.len() as u32, Relaxed);
+        self.cpu.nr_queued.store(self.queue.len() as u32, Relaxed);
         let weight = u32::try_from(self.queue.weight()).unwrap_or(u32::MAX);
-        self.cpu.waiting_weight.store(weight, Relaxed);
+        self.cpu.queued_weight.store(weight, Relaxed);
     }
 }

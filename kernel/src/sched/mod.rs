@@ -76,7 +76,7 @@ pub fn sched_decisions(cpu: usize) -> u64 {
 
 /// Threads that wait for CPU number `cpu`.
 pub fn queue_length(cpu: usize) -> u32 {
-    cpus::get(cpu).waiting()
+    cpus::get(cpu).nr_queued()
 }
 
 /// Whether CPU number `cpu` has nothing to run.

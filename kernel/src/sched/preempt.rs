@@ -7,7 +7,7 @@ use ::trace::Why;
 
 use super::core::{block_if, run_next, switch_to};
 use super::cpus::{self, Cpu, here};
-use super::place::{self, Arrival};
+use super::place::{self, EnqueueReason};
 use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
@@ -17,9 +17,9 @@ use crate::arch::tsc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 /// Puts a thread that is in no queue and not running into a run queue.
-pub(super) fn make_runnable(thread: &Thread, arrival: Arrival) {
+pub(super) fn make_runnable(thread: &Thread, reason: EnqueueReason) {
     let _irq = IrqGuard::new();
-    let target = place::enqueue(thread, arrival);
+    let target = place::enqueue(thread, reason);
     let (cpu, id) = here();
     if target != id.index() {
         cpus::send_reschedule(target);
@@ -98,7 +98,7 @@ pub fn yield_now() {
     debug_assert_no_locks(25, "a thread yields");
     let irq = IrqGuard::new();
     let (cpu, id) = here();
-    if cpu.waiting() > 0 {
+    if cpu.nr_queued() > 0 {
         preempt_current(&irq, cpu, id, Reason::Yield);
     }
 }
@@ -129,7 +129,7 @@ fn throttle(running: &Thread, now_ns: u64) {
 pub fn timer_interrupt() {
     let (cpu, id) = here();
     timer::expire(cpu, |thread| {
-        let target = place::enqueue(thread, Arrival::Awake);
+        let target = place::enqueue(thread, EnqueueReason::Woken);
         if target != id.index() {
             cpus::send_reschedule(target);
         }
@@ -202,7 +202,7 @@ pub(super) fn reweigh(thread: &Thread) {
     let cpu = cpus::get(number);
     cpu.lock_queue().requeue(number, thread);
     // It may come before the running one now, or that one before it. Alone it runs on, whatever it weighs.
-    if cpu.waiting() > 0 {
+    if cpu.nr_queued() > 0 {
         cpus::send_reschedule(number);
     }
 }

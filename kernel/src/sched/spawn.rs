@@ -11,7 +11,7 @@ use ::trace::Named;
 
 use super::core as scheduler;
 use super::group::Group;
-use super::place::{self, Arrival};
+use super::place::{self, EnqueueReason};
 use super::preempt::make_runnable;
 use super::table::{self, MAX_THREADS};
 use super::thread::{self, Thread};
@@ -165,7 +165,7 @@ impl<'a> Spawn<'a> {
             *thread.stopped_at() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
         trace::name(Named::Thread, thread.tid().get(), self.name);
-        make_runnable(&thread, Arrival::New);
+        make_runnable(&thread, EnqueueReason::New);
         Ok(JoinHandle { thread })
     }
 }
