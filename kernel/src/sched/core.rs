@@ -18,7 +18,7 @@ use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place::{self, EnqueueReason};
-use super::preempt::{make_runnable, settle_quota, take_quota};
+use super::preempt::{make_runnable, return_runtime, take_runtime};
 use super::spawn;
 use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
@@ -138,10 +138,10 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     });
     previous.account.cpu_time.stop(now_ns);
     next.account.note_running(now_ns);
-    if !place::is_settled(next, id.index()) {
-        place::settle(next, id.index());
+    if !place::is_recorded_on(next, id.index()) {
+        place::record_cpu(next, id.index());
     }
-    let has_quota = cpu.quota_end_ns.load(Relaxed) != u64::MAX;
+    let has_quota = cpu.runtime_end_ns.load(Relaxed) != u64::MAX;
     if has_quota || !Arc::ptr_eq(previous.group(), next.group()) {
         switch_groups(cpu, id, previous, next, now_ns);
     }
@@ -166,14 +166,14 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
 /// The running CPU goes from a thread of one group to one of another, or what they use is limited.
 #[cold]
 fn switch_groups(cpu: &Cpu, id: CpuId, previous: &Thread, next: &Thread, now_ns: u64) {
-    settle_quota(cpu, previous, now_ns);
+    return_runtime(cpu, previous, now_ns);
     if !Arc::ptr_eq(previous.group(), next.group()) {
         previous.group().leave(id.index(), now_ns);
         next.group().enter(id.index(), now_ns);
     }
-    take_quota(cpu, next, now_ns);
+    take_runtime(cpu, next, now_ns);
     // At once, where nothing is left: who wakes up for less time than the timer takes would else never be stopped.
-    timer::fire_by(cpu, cpu.quota_end_ns.load(Relaxed));
+    timer::fire_by(cpu, cpu.runtime_end_ns.load(Relaxed));
 }
 
 /// First thing on a thread's stack after a switch to it: lets go of the thread

@@ -5,7 +5,7 @@ use core::sync::atomic::{
 };
 
 use ::trace::{Class, Event};
-use runqueue::{CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
+use runqueue::{CpuMask, FairQueue, Load, PreemptReason, SharedCpuMask, Tid};
 
 use super::account;
 use super::table::{self, AllThreads};
@@ -43,10 +43,10 @@ pub(super) struct Cpu {
     /// When the running thread has to give way to one that waits.
     pub(super) slice_end_ns: AtomicU64,
     /// Until when the running thread may run before its group's quota is looked at; nothing limits it: `u64::MAX`.
-    pub(super) quota_end_ns: AtomicU64,
-    /// The piece of the quota that was taken for it, and when.
-    pub(super) quota_taken_ns: AtomicU64,
-    pub(super) quota_taken_at_ns: AtomicU64,
+    pub(super) runtime_end_ns: AtomicU64,
+    /// The slice of the quota that was taken for it, and when.
+    pub(super) runtime_slice_ns: AtomicU64,
+    pub(super) runtime_taken_at_ns: AtomicU64,
     /// When this CPU next looks whether it has too much to do.
     pub(super) next_balance_ns: AtomicU64,
     /// Switches from one thread to another.
@@ -70,9 +70,9 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
-        quota_end_ns: AtomicU64::new(u64::MAX),
-        quota_taken_ns: AtomicU64::new(0),
-        quota_taken_at_ns: AtomicU64::new(0),
+        runtime_end_ns: AtomicU64::new(u64::MAX),
+        runtime_slice_ns: AtomicU64::new(0),
+        runtime_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
         kept_slices: AtomicU64::new(0),
@@ -243,8 +243,8 @@ impl Cpu {
     #[inline]
     pub(super) fn next_resched_ns(&self) -> u64 {
         let slice_end_ns = if self.nr_queued() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
-        let quota_end_ns = if self.is_idle() { u64::MAX } else { self.quota_end_ns.load(Relaxed) };
-        slice_end_ns.min(quota_end_ns)
+        let runtime_end_ns = if self.is_idle() { u64::MAX } else { self.runtime_end_ns.load(Relaxed) };
+        slice_end_ns.min(runtime_end_ns)
     }
 
     /// Access to the queue (invariant 4).
@@ -301,7 +301,7 @@ impl QueueGuard<'_> {
         &mut self,
         running: &Thread,
         now_ns: u64,
-        why: Reason,
+        why: PreemptReason,
     ) -> Option<&'static Thread> {
         let ran_ns = self.take_uncharged_ns(now_ns);
         let weight = self.queue.weight();

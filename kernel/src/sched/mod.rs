@@ -85,7 +85,7 @@ pub fn is_idle(cpu: usize) -> bool {
 }
 
 /// Returns once every thread that has ended has left its stack and was freed.
-pub fn settle() {
+pub fn reap_all_exited() {
     while table::ended_count() > 0 {
         reap();
         yield_now();

@@ -130,14 +130,14 @@ pub(super) fn tell_misplaced(cpu: usize) {
 /// Whether `thread` was placed on CPU number `cpu`, and ran there last: nothing about its place changes when it runs
 /// there now.
 #[inline(always)]
-pub(super) fn is_settled(thread: &Thread, cpu: usize) -> bool {
+pub(super) fn is_recorded_on(thread: &Thread, cpu: usize) -> bool {
     // Relaxed: set by who queued the thread here, under the queue's lock, or by this CPU.
     thread.cpu.load(Relaxed) == cpu && thread.account.ran_on(cpu)
 }
 
 /// `thread`, which the running CPU number `cpu` is about to run, was placed elsewhere or ran elsewhere.
 #[cold]
-pub(super) fn settle(thread: &Thread, cpu: usize) {
+pub(super) fn record_cpu(thread: &Thread, cpu: usize) {
     if !thread.account.ran_on(cpu) {
         thread.account.note_cpu(cpu);
     }

@@ -106,7 +106,7 @@ kernel_tests! { "pools":
                 check!(workers >= count, "{workers} workers at {count} items");
                 drop((items, gate));
                 check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
-                sched::settle();
+                sched::reap_all_exited();
                 Ok((crate::mm::heap::usage().0, crate::mm::pages::free_pages()))
             };
             round()?;

@@ -55,7 +55,7 @@ kernel_tests! { "sched":
                 if let Ok(thread) = sched::spawn("test/short", || {}) {
                     thread.join();
                     // Its stack is the next one's, not one more.
-                    sched::settle();
+                    sched::reap_all_exited();
                 }
             }
         };

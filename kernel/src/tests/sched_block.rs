@@ -33,7 +33,7 @@ kernel_tests! { "sched":
         let ended = started(sched::spawn("test/ended", || ()))?;
         *LOCK.lock() = Some(ended.thread().clone());
         ended.join();
-        sched::settle();
+        sched::reap_all_exited();
         let mut last = LOCK.lock();
         let count = last.as_ref().map_or(0, Arc::strong_count);
         *last = None;

@@ -75,7 +75,7 @@ kernel_tests! { "sched":
         let ended = waiter.thread().clone();
         waiter.join();
         check!(sleeps && blocks, "told to sleep: {sleeps}, told to block: {blocks}");
-        sched::settle();
+        sched::reap_all_exited();
         check!(report_of(&ended).is_none(), "a freed thread is listed");
 
         let quota = a_quota(1_000_000, 200_000_000);

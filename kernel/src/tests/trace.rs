@@ -39,7 +39,7 @@ kernel_tests! { "trace":
             thread.join();
         }
         // Who joins is woken before the thread has left its CPU.
-        sched::settle();
+        sched::reap_all_exited();
         check!(trace::stop());
         check!(!trace::stop());
         let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be had")) };

@@ -22,7 +22,7 @@ const NEWCOMER_DEBIT_NS: u64 = SLICE_NS / 2;
 
 /// Which threads go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum SchedClass {
     /// Shares the CPU by weight.
     Fair,
     /// Runs when no thread of the fair class wants to.
@@ -140,9 +140,9 @@ impl Entity {
     /// The thread's class now: who is lent weight does not idle.
     #[inline]
     #[must_use]
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> SchedClass {
         let is_idle = self.is_idle_class.load(Relaxed) && self.lent_weight.load(Relaxed) == 0;
-        if is_idle { Class::Idle } else { Class::Fair }
+        if is_idle { SchedClass::Idle } else { SchedClass::Fair }
     }
 
     /// Virtual runtime, on the clock of the CPU that it runs or waits on.
@@ -191,13 +191,13 @@ impl Entity {
     }
 
     #[inline]
-    pub(crate) fn applied_class(&self) -> Class {
-        if self.is_applied_idle.load(Relaxed) { Class::Idle } else { Class::Fair }
+    pub(crate) fn applied_class(&self) -> SchedClass {
+        if self.is_applied_idle.load(Relaxed) { SchedClass::Idle } else { SchedClass::Fair }
     }
 
     #[inline]
-    pub(crate) fn set_applied_class(&self, class: Class) {
-        self.is_applied_idle.store(class == Class::Idle, Relaxed);
+    pub(crate) fn set_applied_class(&self, class: SchedClass) {
+        self.is_applied_idle.store(class == SchedClass::Idle, Relaxed);
     }
 }
 

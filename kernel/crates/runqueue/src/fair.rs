@@ -14,7 +14,7 @@
 
 use core::sync::atomic::{Ordering::Acquire, Ordering::Relaxed};
 
-use crate::entity::{Class, Entity, SLICE_NS};
+use crate::entity::{Entity, SLICE_NS, SchedClass};
 use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
 use crate::list::Tid;
 use crate::weight::Weight;
@@ -49,7 +49,7 @@ impl<E: Entities> HeapNodes for Nodes<'_, E> {
 
 /// Why the running thread may have to give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum PreemptReason {
     /// Its slice is over.
     SliceOver,
     /// Another one has woken up.
@@ -58,7 +58,7 @@ pub enum Reason {
     Yield,
 }
 
-impl Reason {
+impl PreemptReason {
     /// Up to where the clock of `first`, which waits, may be for a running thread whose clock is at `running_ns` to
     /// give way to it.
     #[inline(always)]
@@ -148,7 +148,7 @@ impl FairQueue {
     /// Advances the clock of the thread that runs here by `ran_ns` of real time.
     #[inline]
     pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
-        if running.applied_class() == Class::Idle {
+        if running.applied_class() == SchedClass::Idle {
             // Nobody of the fair class wanted it.
             self.fair.add_uncontended(ran_ns);
         }
@@ -170,7 +170,7 @@ impl FairQueue {
         tid: Tid,
         running: &Entity,
         ran_ns: u64,
-        why: Reason,
+        why: PreemptReason,
     ) -> Option<Tid> {
         // Acquire: as in `apply_settings`.
         let is_plain = !running.has_changed.load(Acquire) && !running.is_applied_idle.load(Relaxed);
@@ -200,7 +200,7 @@ impl FairQueue {
         tid: Tid,
         running: &Entity,
         ran_ns: u64,
-        why: Reason,
+        why: PreemptReason,
     ) -> Option<Tid> {
         self.charge(entities, running, ran_ns);
         let next = self.pop_instead_of(entities, running, why)?;
@@ -235,7 +235,7 @@ impl FairQueue {
 
     /// Puts a thread on this queue's time, `vruntime_offset_ns` from the minimum as reckoned by its weight until now: what it is
     /// ahead or behind in CPU time stays what it is, and counts by its weight from now on.
-    fn join_at_offset(&self, entity: &Entity, class: Class, vruntime_offset_ns: i64) {
+    fn join_at_offset(&self, entity: &Entity, class: SchedClass, vruntime_offset_ns: i64) {
         let (old, new) = (entity.applied_weight(), entity.weight().get());
         let vruntime_offset_ns = if old == new {
             vruntime_offset_ns
@@ -312,7 +312,7 @@ impl FairQueue {
         &mut self,
         entities: &E,
         running: &Entity,
-        why: Reason,
+        why: PreemptReason,
     ) -> Option<Tid> {
         if !self.should_preempt(entities, running, why) {
             return None;
@@ -325,7 +325,7 @@ impl FairQueue {
     /// Whether the running thread has to give way to the first that waits.
     #[inline]
     #[must_use]
-    pub fn should_preempt<E: Entities>(&self, entities: &E, running: &Entity, why: Reason) -> bool {
+    pub fn should_preempt<E: Entities>(&self, entities: &E, running: &Entity, why: PreemptReason) -> bool {
         let Some((class, tid)) = self.first() else { return false };
         let first = entities.entity(tid);
         if class != running.applied_class() {
@@ -354,24 +354,24 @@ impl FairQueue {
     }
 
     #[inline]
-    fn first(&self) -> Option<(Class, Tid)> {
-        let fair = self.fair.heap.first().map(|tid| (Class::Fair, tid));
-        fair.or_else(|| self.idle.heap.first().map(|tid| (Class::Idle, tid)))
+    fn first(&self) -> Option<(SchedClass, Tid)> {
+        let fair = self.fair.heap.first().map(|tid| (SchedClass::Fair, tid));
+        fair.or_else(|| self.idle.heap.first().map(|tid| (SchedClass::Idle, tid)))
     }
 
     #[inline]
-    fn class(&self, class: Class) -> &ClassQueue {
+    fn class(&self, class: SchedClass) -> &ClassQueue {
         match class {
-            Class::Fair => &self.fair,
-            Class::Idle => &self.idle,
+            SchedClass::Fair => &self.fair,
+            SchedClass::Idle => &self.idle,
         }
     }
 
     #[inline]
-    fn class_mut(&mut self, class: Class) -> &mut ClassQueue {
+    fn class_mut(&mut self, class: SchedClass) -> &mut ClassQueue {
         match class {
-            Class::Fair => &mut self.fair,
-            Class::Idle => &mut self.idle,
+            SchedClass::Fair => &mut self.fair,
+            SchedClass::Idle => &mut self.idle,
         }
     }
 }

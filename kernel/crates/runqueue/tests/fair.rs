@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use runqueue::{
-    Class, Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, Reason, SHORTEST_SLICE_NS, SLICE_NS, Tid,
-    Weight,
+    Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, PreemptReason, SHORTEST_SLICE_NS, SLICE_NS,
+    SchedClass, Tid, Weight,
 };
 
 struct Threads(Vec<Entity>);
@@ -85,7 +85,7 @@ impl Cpu {
 
     fn pick_next(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
         let entity = self.threads.entity(running);
-        self.queue.charge_and_pick_next(&self.threads, running, entity, ran_ns, Reason::SliceOver)
+        self.queue.charge_and_pick_next(&self.threads, running, entity, ran_ns, PreemptReason::SliceOver)
     }
 
     /// The running thread runs for `ns`, then blocks; its number.
@@ -248,7 +248,7 @@ proptest! {
         };
         let (mut short, mut long) = (new(), new());
         for (ran_ns, why, change) in steps {
-            let why = [Reason::SliceOver, Reason::WakeUp, Reason::Yield][usize::from(why)];
+            let why = [PreemptReason::SliceOver, PreemptReason::WakeUp, PreemptReason::Yield][usize::from(why)];
             let running = short.running.unwrap();
             // Settings that change meanwhile count from the next charge on.
             if let Some((number, level)) = change {
@@ -343,21 +343,21 @@ fn the_idle_class_gets_what_is_left() {
     assert_eq!(cpu.used_ns[1], 100 * SLICE_NS, "alone it runs");
     cpu.arrive(0);
     let running = cpu.threads.entity(tid(1));
-    assert!(cpu.queue.should_preempt(&cpu.threads, running, Reason::WakeUp), "at once");
+    assert!(cpu.queue.should_preempt(&cpu.threads, running, PreemptReason::WakeUp), "at once");
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
     assert_eq!(cpu.used_ns[1], 101 * SLICE_NS, "not beside another");
     // Lent weight lifts it out of the class: whoever waits for it is not held up for ever.
     cpu.threads.entity(tid(1)).set_lent(Some(Nice::DEFAULT));
-    assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Fair);
+    assert_eq!(cpu.threads.entity(tid(1)).class(), SchedClass::Fair);
     cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
     assert!(cpu.used_ns[1] > 130 * SLICE_NS, "{:?}", cpu.used_ns);
     cpu.threads.entity(tid(1)).set_lent(None);
-    assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Idle);
+    assert_eq!(cpu.threads.entity(tid(1)).class(), SchedClass::Idle);
 }
 
 #[test]
@@ -374,7 +374,10 @@ fn sleeping_earns_a_bounded_credit() {
     }
     cpu.wake(sleeper);
     let running = cpu.threads.entity(tid(worker));
-    assert!(cpu.queue.should_preempt(&cpu.threads, running, Reason::WakeUp), "a sleeper is served soon");
+    assert!(
+        cpu.queue.should_preempt(&cpu.threads, running, PreemptReason::WakeUp),
+        "a sleeper is served soon"
+    );
     let before_ns = cpu.used_ns[sleeper];
     for _ in 0..10 {
         cpu.run(SLICE_NS);
@@ -404,7 +407,7 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
             None => cpu.queue.pop(&cpu.threads),
             Some(running) => {
                 let entity = cpu.threads.entity(running);
-                let next = cpu.queue.pop_instead_of(&cpu.threads, entity, Reason::SliceOver);
+                let next = cpu.queue.pop_instead_of(&cpu.threads, entity, PreemptReason::SliceOver);
                 if next.is_some() {
                     cpu.queue.push(&cpu.threads, running);
                 }
@@ -569,7 +572,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     cpu.run(0);
     let running = cpu.running.unwrap();
     let entity = cpu.threads.entity(running);
-    assert!(cpu.queue.should_preempt(&cpu.threads, entity, Reason::Yield));
+    assert!(cpu.queue.should_preempt(&cpu.threads, entity, PreemptReason::Yield));
     // After its slice the light thread is hundreds of milliseconds ahead.
     for _ in 0..10 {
         cpu.run(SLICE_NS);
@@ -580,7 +583,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     let other = 1 - cpu.running.unwrap().index();
     cpu.queue.remove(&cpu.threads, tid(other));
     let entity = cpu.threads.entity(cpu.running.unwrap());
-    assert!(!cpu.queue.should_preempt(&cpu.threads, entity, Reason::Yield));
+    assert!(!cpu.queue.should_preempt(&cpu.threads, entity, PreemptReason::Yield));
 }
 
 #[test]
