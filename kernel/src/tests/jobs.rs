@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_SECTION};
 
-use super::settled::{needs_mib, pages_free_or_kept};
+use super::wait::{needs_mib, pages_free_or_kept};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_reserve;

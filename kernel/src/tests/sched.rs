@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::CpuMask;
 
-use super::settled::{Patience, needs_mib};
+use super::wait::{Patience, needs_mib};
 use crate::arch::irq::IrqLock;
 use crate::arch::{percpu, tsc};
 use crate::sched::wait::{Completion, WaitQueue};

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
 use super::counted::is_counted;
-use super::settled::within_20_s;
+use super::wait::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::irq::IrqLock;
 use crate::arch::lock_class::LockClass;

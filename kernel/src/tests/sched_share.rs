@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use ktask::{Items, Job, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
-use super::settled::{Patience, sleep_and_see, within_20_s};
+use super::wait::{Patience, sleep_and_see, within_20_s};
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use ::trace::{Class, Event, Named, Why};
 use runqueue::CpuMask;
 
-use super::settled::needs_mib;
+use super::wait::needs_mib;
 use crate::arch::percpu;
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
