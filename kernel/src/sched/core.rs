@@ -156,10 +156,10 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     let passed = core::ptr::from_ref(prev).expose_provenance() | PrevState::of(why) as usize;
     // SAFETY:
     // 1. Interrupts are off.
-    // 2. `stopped_at` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
+    // 2. `saved_sp` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
     // 3. The next thread's was saved when it last stopped (or prepared), and finding `on_cpu` false made
     //    its stack this CPU's alone (invariant 3).
-    let prev_and_state = unsafe { context::switch(prev.stopped_at(), *next.stopped_at(), passed) };
+    let prev_and_state = unsafe { context::switch(prev.saved_sp(), *next.saved_sp(), passed) };
     finish_switch(prev_and_state);
 }
 

@@ -160,9 +160,9 @@ impl<'a> Spawn<'a> {
         *thread.entry.lock() = Some(Box::new(entry));
         // SAFETY:
         // 1. The stack is new (or its last thread has ended), mapped, and 16-aligned at its top.
-        // 2. The thread is in no queue yet, so no CPU touches `stopped_at`.
+        // 2. The thread is in no queue yet, so no CPU touches `saved_sp`.
         unsafe {
-            *thread.stopped_at() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
+            *thread.saved_sp() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
         trace::name(Named::Thread, thread.tid().get(), self.name);
         make_runnable(&thread, EnqueueReason::New);

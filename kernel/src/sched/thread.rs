@@ -40,7 +40,7 @@ pub struct Thread {
     stack_bottom: u64,
     /// Where the thread stopped. Written by the CPU that switches away from it, read by the one that switches to
     /// it; `on_cpu` orders the two.
-    stopped_at: UnsafeCell<StackPointer>,
+    saved_sp: UnsafeCell<StackPointer>,
     pub(super) park: ParkState,
     /// Some CPU runs on this thread's stack, or has not quite left it.
     pub(super) on_cpu: AtomicBool,
@@ -75,7 +75,7 @@ pub struct Thread {
     pub(super) ended: Completion,
 }
 
-// SAFETY: `stopped_at` is guarded by the protocol of `on_cpu` (invariant 3): only the CPU that has set `on_cpu` touches
+// SAFETY: `saved_sp` is guarded by the protocol of `on_cpu` (invariant 3): only the CPU that has set `on_cpu` touches
 // it. Everything else is atomic, locked or constant.
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in a thread record belongs to the thread that made it.
@@ -107,7 +107,7 @@ impl Thread {
             is_idle: stack.is_none(),
             stack_bottom: stack.as_ref().map_or(0, Stack::bottom),
             stack: IrqLock::of(LockClass::THREAD_ENTRY, stack),
-            stopped_at: UnsafeCell::new(StackPointer::NONE),
+            saved_sp: UnsafeCell::new(StackPointer::NONE),
             park: ParkState::new(),
             on_cpu: AtomicBool::new(false),
             cpu: AtomicUsize::new(cpu),
@@ -257,8 +257,8 @@ impl Thread {
     }
 
     #[inline]
-    pub(super) fn stopped_at(&self) -> *mut StackPointer {
-        self.stopped_at.get()
+    pub(super) fn saved_sp(&self) -> *mut StackPointer {
+        self.saved_sp.get()
     }
 
     /// It has ended, and runs no code of its own any more.
