@@ -342,12 +342,12 @@ fn block_wake() -> Result<(), &'static str> {
     // Stacks are kept for reuse: the second round must need nothing that the first did not.
     play(10)?;
     let memory = || (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
-    sched::settle();
+    sched::reap_all_exited();
     let before = memory();
     let start_ns = tsc::now_ns();
     let longest = play(TURNS)?;
     let ns = tsc::since_ns(start_ns);
-    sched::settle();
+    sched::reap_all_exited();
     let after = memory();
     let count = 2 * PAIRS as u64 * TURNS;
     tell("sched/block-wake/each", (count, "wake-ups"), ns / count, "ns");

@@ -109,7 +109,7 @@ impl SelfWatch {
         let this = percpu::this_cpu();
         let number = this.id().index();
         let interrupts = this.interrupt_count.load(SeqCst);
-        let turns = sched::turns_of(number);
+        let turns = sched::sched_decisions(number);
         let is_interrupted = core::mem::replace(&mut state.interrupts, interrupts) != interrupts;
         let has_turned = core::mem::replace(&mut state.turns, turns) != turns;
         let lockup = state.detector.sample(Sample {

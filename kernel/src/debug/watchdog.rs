@@ -155,7 +155,7 @@ impl Watch {
         let number = self.cpu.index();
         let last_answer = block.pinged_ticks.load(SeqCst);
         self.answer_before_ping = self.answer_before_ping.filter(|before| *before == last_answer);
-        let turns = sched::turns_of(number);
+        let turns = sched::sched_decisions(number);
         let sample = Sample {
             now_ns: tsc::now_ns(),
             answered: self.answer_before_ping.is_none(),

@@ -72,7 +72,7 @@ pub struct Usage {
     /// CPU time, in nanoseconds.
     pub cpu_time_ns: u64,
     /// Time that it waited in run queues, in nanoseconds.
-    pub waited_ns: u64,
+    pub run_delay_ns: u64,
     /// Times that a CPU switched to it.
     pub switches: u64,
     /// Times that it ran on another CPU than before.
@@ -82,7 +82,7 @@ pub struct Usage {
 /// A thread's clock and counters.
 pub(super) struct Account {
     pub(super) cpu_time: RunClock,
-    waited_ns: AtomicU64,
+    run_delay_ns: AtomicU64,
     queued_at_ns: AtomicU64,
     switches: AtomicU64,
     migrations: AtomicU64,
@@ -94,7 +94,7 @@ impl Account {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
             cpu_time: RunClock::new(),
-            waited_ns: AtomicU64::new(0),
+            run_delay_ns: AtomicU64::new(0),
             queued_at_ns: AtomicU64::new(now_ns),
             switches: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
@@ -106,7 +106,7 @@ impl Account {
     #[inline(always)]
     pub(super) fn note_running(&self, now_ns: u64) {
         self.cpu_time.start(now_ns);
-        add(&self.waited_ns, now_ns.saturating_sub(self.queued_at_ns.load(Relaxed)));
+        add(&self.run_delay_ns, now_ns.saturating_sub(self.queued_at_ns.load(Relaxed)));
         add(&self.switches, 1);
     }
 
@@ -132,22 +132,22 @@ impl Account {
     pub(super) fn usage(&self, is_queued: &AtomicBool) -> Usage {
         Usage {
             cpu_time_ns: self.cpu_time.read(),
-            waited_ns: self.waited_ns(is_queued),
+            run_delay_ns: self.run_delay_ns(is_queued),
             switches: self.switches.load(Relaxed),
             migrations: self.migrations.load(Relaxed),
         }
     }
 
-    fn waited_ns(&self, is_queued: &AtomicBool) -> u64 {
+    fn run_delay_ns(&self, is_queued: &AtomicBool) -> u64 {
         loop {
-            let waited_ns = self.waited_ns.load(SeqCst);
+            let run_delay_ns = self.run_delay_ns.load(SeqCst);
             if !is_queued.load(SeqCst) {
-                return waited_ns;
+                return run_delay_ns;
             }
-            let waits_ns = tsc::now_ns().saturating_sub(self.queued_at_ns.load(SeqCst));
+            let delay_ns = tsc::now_ns().saturating_sub(self.queued_at_ns.load(SeqCst));
             // The same before and after: the wait is not counted yet, or it has begun meanwhile.
-            if is_queued.load(SeqCst) && self.waited_ns.load(SeqCst) == waited_ns {
-                return waited_ns + waits_ns;
+            if is_queued.load(SeqCst) && self.run_delay_ns.load(SeqCst) == run_delay_ns {
+                return run_delay_ns + delay_ns;
             }
         }
     }

@@ -17,8 +17,8 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
-use super::place::{self, Arrival};
-use super::preempt::{make_runnable, settle_quota, take_quota};
+use super::place::{self, EnqueueReason};
+use super::preempt::{make_runnable, return_runtime, take_runtime};
 use super::spawn;
 use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
@@ -31,7 +31,7 @@ use crate::debug::trace;
 use crate::mm::zero_pool;
 
 /// Ended threads whose stacks no CPU uses any more.
-static ENDED: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
+static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.
@@ -52,7 +52,7 @@ pub fn idle_forever() -> ! {
         let (cpu, id) = here();
         place::evict_misplaced(cpu, id);
         let is_open = cpus::is_open(id.index());
-        if !is_open && cpu.waiting() > 0 {
+        if !is_open && cpu.nr_queued() > 0 {
             // Queued by who chose this CPU before it was closed, and has not said so yet: it is sent on.
             cpu.has_misplaced.store(true, SeqCst);
         } else if is_open && let Some(next) = take_next(cpu, id) {
@@ -60,7 +60,7 @@ pub fn idle_forever() -> ! {
             cpu.note_busy(next, now_ns);
             switch_to(cpu, id, next, Why::Idle, now_ns);
             x86_64::instructions::interrupts::enable();
-        } else if is_open && !ENDED.lock().is_empty() {
+        } else if is_open && !DEAD.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
             reap();
         } else if is_open && zero_pool::wants_page() {
@@ -82,7 +82,7 @@ pub fn idle_forever() -> ! {
 
 /// The next thread for CPU `id`: the first of its own queue, else one from another's. Interrupts are off.
 fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
-    if cpu.waiting() > 0
+    if cpu.nr_queued() > 0
         && let Some(next) = cpu.lock_queue().pop()
     {
         return Some(next);
@@ -93,31 +93,31 @@ fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
 /// How the running thread leaves its CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
-enum Leave {
+enum PrevState {
     /// It is in this CPU's queue already, or someone will wake it, or it is the idle thread.
-    Stays = 0,
+    NoAction = 0,
     /// It still wants to run, but not here.
-    Moves = 1,
+    Migrating = 1,
     /// It has ended.
-    Ends = 2,
+    Dead = 2,
 }
 
-impl Leave {
+impl PrevState {
     /// Of a thread that leaves its CPU for this reason.
     #[inline(always)]
-    fn by(why: Why) -> Self {
+    fn of(why: Why) -> Self {
         match why {
-            Why::Moves => Self::Moves,
-            Why::Ended => Self::Ends,
-            Why::GaveWay | Why::Blocked | Why::Idle => Self::Stays,
+            Why::Moves => Self::Migrating,
+            Why::Ended => Self::Dead,
+            Why::GaveWay | Why::Blocked | Why::Idle => Self::NoAction,
         }
     }
 }
 
-/// Room for a [`Leave`] in the address of a thread: together they are what a thread that leaves its CPU passes to the
+/// Room for a [`PrevState`] in the address of a thread: together they are what a thread that leaves its CPU passes to the
 /// next one there.
-const LEAVE_MASK: usize = 0b11;
-const _: () = assert!(align_of::<Thread>() > LEAVE_MASK);
+const PREV_STATE_MASK: usize = 0b11;
+const _: () = assert!(align_of::<Thread>() > PREV_STATE_MASK);
 
 /// Switches from the running thread to `next`, at `now_ns`; returns when the former runs
 /// again, perhaps on another CPU. `cpu` is the running one, numbered `id`; interrupts are off before and after. The
@@ -128,88 +128,88 @@ const _: () = assert!(align_of::<Thread>() > LEAVE_MASK);
 #[inline(always)]
 pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, now_ns: u64) {
     debug_assert_no_locks(25, "a thread gives up the cpu");
-    let previous = thread::current();
-    debug_assert!(!core::ptr::eq(previous, next));
+    let prev = thread::current();
+    debug_assert!(!core::ptr::eq(prev, next));
     next.enter_cpu();
     trace::event_irqs_off(Class::Switch, || Event::Switch {
         next: next.tid().get(),
         why,
-        waiting: cpu.waiting(),
+        waiting: cpu.nr_queued(),
     });
-    previous.account.cpu_time.stop(now_ns);
+    prev.account.cpu_time.stop(now_ns);
     next.account.note_running(now_ns);
-    if !place::is_settled(next, id.index()) {
-        place::settle(next, id.index());
+    if !place::is_recorded_on(next, id.index()) {
+        place::record_cpu(next, id.index());
     }
-    let has_quota = cpu.quota_end_ns.load(Relaxed) != u64::MAX;
-    if has_quota || !Arc::ptr_eq(previous.group(), next.group()) {
-        switch_groups(cpu, id, previous, next, now_ns);
+    let has_quota = cpu.runtime_end_ns.load(Relaxed) != u64::MAX;
+    if has_quota || !Arc::ptr_eq(prev.group(), next.group()) {
+        switch_groups(cpu, id, prev, next, now_ns);
     }
-    let slice_end_ns = now_ns.wrapping_add(next.entity.turn_ns());
+    let slice_end_ns = now_ns.wrapping_add(next.entity.slice_left_ns());
     cpu.slice_end_ns.store(slice_end_ns, Relaxed);
     cpu.need_resched.store(false, Relaxed);
     cpu.count_switch();
-    if cpu.waiting() > 0 {
+    if cpu.nr_queued() > 0 {
         timer::fire_by(cpu, slice_end_ns);
     }
     percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
-    let pass = core::ptr::from_ref(previous).expose_provenance() | Leave::by(why) as usize;
+    let passed = core::ptr::from_ref(prev).expose_provenance() | PrevState::of(why) as usize;
     // SAFETY:
     // 1. Interrupts are off.
     // 2. `saved_sp` of the previous thread is this CPU's to write: its `on_cpu` is set, by this CPU.
     // 3. The next thread's was saved when it last stopped (or prepared), and finding `on_cpu` false made
     //    its stack this CPU's alone (invariant 3).
-    let passed = unsafe { context::switch(previous.saved_sp(), *next.saved_sp(), pass) };
-    finish_switch(passed);
+    let prev_and_state = unsafe { context::switch(prev.saved_sp(), *next.saved_sp(), passed) };
+    finish_switch(prev_and_state);
 }
 
 /// The running CPU goes from a thread of one group to one of another, or what they use is limited.
 #[cold]
-fn switch_groups(cpu: &Cpu, id: CpuId, previous: &Thread, next: &Thread, now_ns: u64) {
-    settle_quota(cpu, previous, now_ns);
-    if !Arc::ptr_eq(previous.group(), next.group()) {
-        previous.group().leave(id.index(), now_ns);
+fn switch_groups(cpu: &Cpu, id: CpuId, prev: &Thread, next: &Thread, now_ns: u64) {
+    return_runtime(cpu, prev, now_ns);
+    if !Arc::ptr_eq(prev.group(), next.group()) {
+        prev.group().leave(id.index(), now_ns);
         next.group().enter(id.index(), now_ns);
     }
-    take_quota(cpu, next, now_ns);
+    take_runtime(cpu, next, now_ns);
     // At once, where nothing is left: who wakes up for less time than the timer takes would else never be stopped.
-    timer::fire_by(cpu, cpu.quota_end_ns.load(Relaxed));
+    timer::fire_by(cpu, cpu.runtime_end_ns.load(Relaxed));
 }
 
 /// First thing on a thread's stack after a switch to it: lets go of the thread
-/// that ran before on this CPU, which has `passed` this.
+/// that ran before on this CPU, as `prev_and_state` says.
 #[inline(always)]
-pub(super) fn finish_switch(passed: usize) {
-    let left: *const Thread = core::ptr::with_exposed_provenance(passed & !LEAVE_MASK);
+pub(super) fn finish_switch(prev_and_state: usize) {
+    let prev: *const Thread = core::ptr::with_exposed_provenance(prev_and_state & !PREV_STATE_MASK);
     // SAFETY: `switch_to` passed the address of a thread that is in the table until after `on_cpu` is cleared, below.
-    let left = unsafe { &*left };
-    if passed & LEAVE_MASK == Leave::Stays as usize && !cpus::is_any_idle() {
-        // From here on others may run `left`, even to its end: nothing of it is looked at.
-        left.leave_cpu();
-        // SeqCst, that and this: a CPU that has passed `left` over says that it idles before it looks; so either
-        // it sees that `left` can be had, or we see that it idles.
+    let prev = unsafe { &*prev };
+    if prev_and_state & PREV_STATE_MASK == PrevState::NoAction as usize && !cpus::is_any_idle() {
+        // From here on others may run `prev`, even to its end: nothing of it is looked at.
+        prev.leave_cpu();
+        // SeqCst, that and this: a CPU that has passed `prev` over says that it idles before it looks; so either
+        // it sees that `prev` can be had, or we see that it idles.
         if cpus::is_any_idle() {
             // It is not known any more who may run it: all have a look.
             offer_waiting(&CpuMask::ALL, usize::MAX);
         }
     } else {
-        finish_switch_slowly(left, passed & LEAVE_MASK);
+        finish_switch_slowly(prev, prev_and_state & PREV_STATE_MASK);
     }
 }
 
 /// As above, for who does not simply stay, or where a CPU idles.
 #[cold]
-fn finish_switch_slowly(left: &Thread, how: usize) {
-    if how == Leave::Ends as usize {
-        left.leave_cpu();
-        ENDED.lock().push_back(&RunLinks, left.tid());
-    } else if how == Leave::Moves as usize {
-        left.leave_cpu();
-        make_runnable(left, Arrival::Moved);
+fn finish_switch_slowly(prev: &Thread, state: usize) {
+    if state == PrevState::Dead as usize {
+        prev.leave_cpu();
+        DEAD.lock().push_back(&RunLinks, prev.tid());
+    } else if state == PrevState::Migrating as usize {
+        prev.leave_cpu();
+        make_runnable(prev, EnqueueReason::Moved);
     } else {
         // Others that wait here are not those that left has to do with, where that is the idle thread: all have a look.
-        let (allowed, most) = if left.is_idle() { (CpuMask::ALL, usize::MAX) } else { (left.allowed(), 1) };
-        left.leave_cpu();
+        let (allowed, most) = if prev.is_idle() { (CpuMask::ALL, usize::MAX) } else { (prev.allowed(), 1) };
+        prev.leave_cpu();
         offer_waiting(&allowed, most);
     }
 }
@@ -219,7 +219,7 @@ fn finish_switch_slowly(left: &Thread, how: usize) {
 #[cold]
 fn offer_waiting(allowed: &CpuMask, most: usize) {
     let (cpu, _) = here();
-    if cpu.waiting() > 0 && !cpu.is_idle() {
+    if cpu.nr_queued() > 0 && !cpu.is_idle() {
         cpus::idle(allowed).take(most).for_each(cpus::send_reschedule);
     }
 }
@@ -227,7 +227,7 @@ fn offer_waiting(allowed: &CpuMask, most: usize) {
 /// Frees threads that have ended.
 pub fn reap() {
     loop {
-        let ended = ENDED.lock().pop_front(&RunLinks);
+        let ended = DEAD.lock().pop_front(&RunLinks);
         match ended {
             Some(tid) => table::forget(tid),
             None => return,
@@ -313,7 +313,7 @@ pub fn park(deadline_ns: Option<u64>) {
 
 /// Ends the calling thread: it never comes back.
 /// Interrupts are off.
-pub(super) fn leave_for_good() -> ! {
+pub(super) fn exit_current() -> ! {
     block_if(Why::Ended, |_| true);
     unreachable!("an ended thread was run again");
 }
@@ -322,7 +322,7 @@ pub(super) fn leave_for_good() -> ! {
 pub fn unpark(thread: &Thread) -> bool {
     let slept = thread.park.unpark() == UnparkAction::Wake;
     if slept {
-        make_runnable(thread, Arrival::Awake);
+        make_runnable(thread, EnqueueReason::Woken);
     }
     slept
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::{
 };
 
 use ::trace::{Class, Event};
-use runqueue::{CpuMask, FairQueue, Load, Reason, SharedCpuMask, Tid};
+use runqueue::{CpuMask, FairQueue, Load, PreemptReason, SharedCpuMask, Tid};
 
 use super::account;
 use super::table::{self, AllThreads};
@@ -23,8 +23,8 @@ use crate::debug::trace;
 pub(super) struct Cpu {
     queue: IrqSpinLock<FairQueue>,
     /// Length and weight of the queue, readable without its lock; exact only under it.
-    waiting: AtomicU32,
-    waiting_weight: AtomicU32,
+    nr_queued: AtomicU32,
+    queued_weight: AtomicU32,
     /// Weight of the running thread; 0 while the idle thread runs.
     running_weight: AtomicU32,
     /// A thread in the queue, or the running one, may not be here (any more).
@@ -43,16 +43,16 @@ pub(super) struct Cpu {
     /// When the running thread has to give way to one that waits.
     pub(super) slice_end_ns: AtomicU64,
     /// Until when the running thread may run before its group's quota is looked at; nothing limits it: `u64::MAX`.
-    pub(super) quota_end_ns: AtomicU64,
-    /// The piece of the quota that was taken for it, and when.
-    pub(super) quota_taken_ns: AtomicU64,
-    pub(super) quota_taken_at_ns: AtomicU64,
+    pub(super) runtime_end_ns: AtomicU64,
+    /// The slice of the quota that was taken for it, and when.
+    pub(super) runtime_slice_ns: AtomicU64,
+    pub(super) runtime_taken_at_ns: AtomicU64,
     /// When this CPU next looks whether it has too much to do.
     pub(super) next_balance_ns: AtomicU64,
     /// Switches from one thread to another.
     switches: AtomicU64,
     /// Slices after which the running thread was let run on although others waited.
-    kept_turns: AtomicU64,
+    kept_slices: AtomicU64,
     /// Deadlines.
     pub(super) timers: Timers,
 }
@@ -60,8 +60,8 @@ pub(super) struct Cpu {
 static CPUS: [Cpu; MAX_CPUS] = [const {
     Cpu {
         queue: IrqSpinLock::of(LockClass::RUN_QUEUE, FairQueue::new()),
-        waiting: AtomicU32::new(0),
-        waiting_weight: AtomicU32::new(0),
+        nr_queued: AtomicU32::new(0),
+        queued_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
         is_away: AtomicBool::new(false),
@@ -70,12 +70,12 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
-        quota_end_ns: AtomicU64::new(u64::MAX),
-        quota_taken_ns: AtomicU64::new(0),
-        quota_taken_at_ns: AtomicU64::new(0),
+        runtime_end_ns: AtomicU64::new(u64::MAX),
+        runtime_slice_ns: AtomicU64::new(0),
+        runtime_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
         switches: AtomicU64::new(0),
-        kept_turns: AtomicU64::new(0),
+        kept_slices: AtomicU64::new(0),
         timers: Timers::new(),
     }
 }; MAX_CPUS];
@@ -131,7 +131,7 @@ pub(super) fn set_closed(cpu: usize) {
 pub(super) fn load_of(cpu: usize) -> Option<Load> {
     is_open(cpu).then(|| {
         let cpu = &CPUS[cpu];
-        Load { waiting: cpu.waiting(), running: !cpu.is_idle(), weight: cpu.weight() }
+        Load { nr_queued: cpu.nr_queued(), running: !cpu.is_idle(), weight: cpu.weight() }
     })
 }
 
@@ -188,13 +188,13 @@ impl Cpu {
     /// Threads that wait for the CPU.
     #[inline]
     pub(super) fn waiting(&self) -> u32 {
-        self.waiting.load(SeqCst)
+        self.nr_queued.load(SeqCst)
     }
 
     /// What the running thread and those that wait weigh together.
     #[inline]
     pub(super) fn weight(&self) -> u32 {
-        self.waiting_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
+        self.queued_weight.load(SeqCst).saturating_add(self.running_weight.load(SeqCst))
     }
 
     /// Switches from one thread to another so far.
@@ -208,20 +208,20 @@ impl Cpu {
     }
 
     /// The running thread's slice is over, and nobody who waits should come before it.
-    pub(super) fn count_kept_turn(&self) {
-        account::add(&self.kept_turns, 1);
+    pub(super) fn count_kept_slice(&self) {
+        account::add(&self.kept_slices, 1);
     }
 
     /// Times that it was decided here who runs on.
     pub(super) fn turns(&self) -> u64 {
-        self.switches() + self.kept_turns.load(Relaxed)
+        self.switches() + self.kept_slices.load(Relaxed)
     }
 
     /// This CPU, the running one, runs `next` from now on, not its idle thread.
     #[inline(always)]
     pub(super) fn note_running(&self, next: &Thread) {
         // Relaxed: others choose CPUs by it, and find out under the lock; for who looks for idle ones see `note_idle`.
-        self.running_weight.store(next.entity.clock_weight(), Relaxed);
+        self.running_weight.store(next.entity.applied_weight(), Relaxed);
     }
 
     /// This CPU, the running one, begins to run its idle thread.
@@ -241,10 +241,10 @@ impl Cpu {
 
     /// When the running thread has to give way to another one, or to be kept from running on; never: `u64::MAX`.
     #[inline]
-    pub(super) fn next_turn_ns(&self) -> u64 {
-        let slice_end_ns = if self.waiting() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
-        let quota_end_ns = if self.is_idle() { u64::MAX } else { self.quota_end_ns.load(Relaxed) };
-        slice_end_ns.min(quota_end_ns)
+    pub(super) fn next_resched_ns(&self) -> u64 {
+        let slice_end_ns = if self.nr_queued() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
+        let runtime_end_ns = if self.is_idle() { u64::MAX } else { self.runtime_end_ns.load(Relaxed) };
+        slice_end_ns.min(runtime_end_ns)
     }
 
     /// Access to the queue (invariant 4).
@@ -297,16 +297,16 @@ impl QueueGuard<'_> {
 
     /// Charges the running thread, and if it has to give way queues it and takes out the next one.
     #[inline(always)]
-    pub(super) fn charge_and_take_turns(
+    pub(super) fn charge_and_pick_next(
         &mut self,
         running: &Thread,
         now_ns: u64,
-        why: Reason,
+        why: PreemptReason,
     ) -> Option<&'static Thread> {
         let ran_ns = self.take_uncharged_ns(now_ns);
         let weight = self.queue.weight();
         let (tid, entity) = (running.tid(), &running.entity);
-        let next = self.queue.charge_and_take_turns(&AllThreads, tid, entity, ran_ns, why)?;
+        let next = self.queue.charge_and_pick_next(&AllThreads, tid, entity, ran_ns, why)?;
         // As many wait as before.
         if self.queue.weight() != weight {
             self.tell();
@@ -367,7 +367,7 @@ impl QueueGuard<'_> {
             let alone_since_ns = charged_until_ns.max(self.cpu.waited_until_ns.load(Relaxed));
             let alone_ns = now_ns.saturating_sub(alone_since_ns);
             self.cpu.charged_until_ns.store(charged_until_ns + alone_ns, Relaxed);
-            self.queue.pass(alone_ns);
+            self.queue.add_uncontended(alone_ns);
         }
     }
 
@@ -404,8 +404,8 @@ impl QueueGuard<'_> {
     #[inline]
     fn tell(&self) {
         // Relaxed: under the lock; SeqCst readers without it get a hint that may be stale anyway.
-        self.cpu.waiting.store(self.queue.len() as u32, Relaxed);
+        self.cpu.nr_queued.store(self.queue.len() as u32, Relaxed);
         let weight = u32::try_from(self.queue.weight()).unwrap_or(u32::MAX);
-        self.cpu.waiting_weight.store(weight, Relaxed);
+        self.cpu.queued_weight.store(weight, Relaxed);
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use runqueue::{Budget, Piece, Quota};
+use runqueue::{Bandwidth, Quota, RuntimeSlice};
 use spin::LazyLock;
 
 use super::account::RunClock;
@@ -17,14 +17,14 @@ use crate::arch::tsc;
 /// Threads that are accounted for, and limited, together. A new thread is in its
 /// creator's group unless it is put into another.
 ///
-/// A CPU that runs a thread of a group with a quota first takes a piece of what is left of it (`runqueue::quota`): so all
+/// A CPU that runs a thread of a group with a quota first takes a slice of what is left of it (`runqueue::quota`): so all
 /// CPUs together stay within it, but for the time that an interrupt takes to come.
 #[derive(Debug)]
 pub struct Group {
     name: String,
     quota: Option<Quota>,
     /// What it has used of that.
-    budget: Option<IrqSpinLock<Budget>>,
+    bandwidth: Option<IrqSpinLock<Bandwidth>>,
     /// CPU time by CPU, each of which runs while that CPU runs a thread of the group.
     shards: Box<[Shard]>,
     /// CPU time that others used for threads of this group.
@@ -57,7 +57,7 @@ impl Group {
         Arc::new(Self {
             name: name.into(),
             quota,
-            budget: quota.map(|quota| IrqSpinLock::of(LockClass::GROUP_PERIOD, Budget::new(quota))),
+            bandwidth: quota.map(|quota| IrqSpinLock::of(LockClass::GROUP_PERIOD, Bandwidth::new(quota))),
             shards: (0..MAX_CPUS).map(|_| Shard(RunClock::new())).collect(),
             helped_ns: AtomicU64::new(0),
             given_ns: AtomicU64::new(0),
@@ -114,33 +114,33 @@ impl Group {
     fn charge_help(&self, by: &Self, ns: u64) {
         self.helped_ns.fetch_add(ns, Relaxed);
         by.given_ns.fetch_add(ns, Relaxed);
-        if let Some(budget) = &self.budget {
-            budget.lock().charge(ns, tsc::now_ns());
+        if let Some(bandwidth) = &self.bandwidth {
+            bandwidth.lock().charge(ns, tsc::now_ns());
         }
     }
 
-    /// The running CPU takes a piece of what is left of the quota, to be [settled](Self::settle); `None` when nothing limits
+    /// The running CPU takes a slice of what is left of the quota, to be [returned](Self::return_runtime); `None` when nothing limits
     /// the group.
-    pub(super) fn take_piece(&self, now_ns: u64) -> Option<Piece> {
-        self.budget.as_ref().map(|budget| budget.lock().take(now_ns))
+    pub(super) fn take_runtime(&self, now_ns: u64) -> Option<RuntimeSlice> {
+        self.bandwidth.as_ref().map(|bandwidth| bandwidth.lock().take(now_ns))
     }
 
-    /// The running CPU has taken `piece`, and run threads of the group since.
-    pub(super) fn settle(&self, piece: Piece, now_ns: u64) {
-        if let Some(budget) = &self.budget {
-            budget.lock().settle(piece, now_ns);
+    /// The running CPU has taken `slice`, and run threads of the group since.
+    pub(super) fn return_runtime(&self, slice: RuntimeSlice, now_ns: u64) {
+        if let Some(bandwidth) = &self.bandwidth {
+            bandwidth.lock().return_runtime(slice, now_ns);
         }
     }
 
     /// Whether nothing is left of the quota in this period.
     pub(super) fn is_used_up(&self, now_ns: u64) -> bool {
-        self.budget.as_ref().is_some_and(|budget| budget.lock().left_ns(now_ns) == 0)
+        self.bandwidth.as_ref().is_some_and(|bandwidth| bandwidth.lock().left_ns(now_ns) == 0)
     }
 
     /// One of the group's threads has to wait; returns until when.
     pub(super) fn throttle(&self, now_ns: u64) -> u64 {
         self.throttled.fetch_add(1, Relaxed);
-        self.budget.as_ref().map_or(now_ns, |budget| budget.lock().next_look_ns(now_ns))
+        self.bandwidth.as_ref().map_or(now_ns, |bandwidth| bandwidth.lock().next_look_ns(now_ns))
     }
 }
 

@@ -95,7 +95,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         // (That it counts as idle says too little: it does on the way from its last thread, and when it has taken a late
         // one out of its queue.)
         let has_looked = !part.has_misplaced.load(SeqCst);
-        if part.is_away.load(SeqCst) && has_looked && part.waiting() == 0 && timer::is_empty(cpu) {
+        if part.is_away.load(SeqCst) && has_looked && part.nr_queued() == 0 && timer::is_empty(cpu) {
             // Not before: while it runs threads it has to forget translations, and to stop for a panic.
             block.set_offline();
             cpus::forget_idle();

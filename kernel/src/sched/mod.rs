@@ -70,13 +70,13 @@ pub fn switches_of(cpu: usize) -> u64 {
 
 /// Times that it was decided who runs on on CPU number `cpu`: switches, and slices after which the running thread was let
 /// run on. While threads wait there, these go on, whoever wins.
-pub fn turns_of(cpu: usize) -> u64 {
-    cpus::get(cpu).turns()
+pub fn sched_decisions(cpu: usize) -> u64 {
+    cpus::get(cpu).sched_decisions()
 }
 
 /// Threads that wait for CPU number `cpu`.
 pub fn queue_length(cpu: usize) -> u32 {
-    cpus::get(cpu).waiting()
+    cpus::get(cpu).nr_queued()
 }
 
 /// Whether CPU number `cpu` has nothing to run.
@@ -85,7 +85,7 @@ pub fn is_idle(cpu: usize) -> bool {
 }
 
 /// Returns once every thread that has ended has left its stack and was freed.
-pub fn settle() {
+pub fn reap_all_exited() {
     while table::ended_count() > 0 {
         reap();
         yield_now();

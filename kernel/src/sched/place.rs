@@ -20,11 +20,11 @@ use crate::platform::nodes;
 
 /// Why a thread joins a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum EnqueueReason {
     /// It is new.
     New,
     /// It was blocked.
-    Awake,
+    Woken,
     /// It comes from another CPU.
     Moved,
 }
@@ -69,7 +69,7 @@ pub fn set_node_preference(thread: &Thread, node: Option<usize>) {
 
 /// Puts `thread`, which is in no queue and not running, into the queue of the
 /// CPU that suits it best, which is returned. Interrupts are off.
-pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
+pub(super) fn enqueue(thread: &Thread, reason: EnqueueReason) -> usize {
     let last = thread.cpu.load(SeqCst);
     let choice = if thread.on_cpu.load(SeqCst) {
         // Still leaving its CPU: that one will have left it before it looks at its queue again.
@@ -79,15 +79,15 @@ pub(super) fn enqueue(thread: &Thread, arrival: Arrival) -> usize {
     };
     let target = choose_cpu(last, &choice, near(thread.preferred_node(), last), load_of).unwrap_or(last);
     // Before it is queued, and may run at once on the other CPU.
-    match arrival {
-        Arrival::New | Arrival::Awake => {
+    match reason {
+        EnqueueReason::New | EnqueueReason::Woken => {
             let woken = || Event::Wake { thread: thread.tid().get(), cpu: target as u16 };
             trace::event_irqs_off(Class::Wake, woken);
         }
-        Arrival::Moved => trace_move(thread, last, target),
+        EnqueueReason::Moved => trace_move(thread, last, target),
     }
-    let slept_here = arrival == Arrival::Awake && last == target;
-    if arrival == Arrival::Awake && !slept_here {
+    let slept_here = reason == EnqueueReason::Woken && last == target;
+    if reason == EnqueueReason::Woken && !slept_here {
         // Its sleep counts where it left off.
         cpus::get(last).lock_queue().wake(thread, tsc::now_ns());
     }
@@ -130,14 +130,14 @@ pub(super) fn tell_misplaced(cpu: usize) {
 /// Whether `thread` was placed on CPU number `cpu`, and ran there last: nothing about its place changes when it runs
 /// there now.
 #[inline(always)]
-pub(super) fn is_settled(thread: &Thread, cpu: usize) -> bool {
+pub(super) fn is_recorded_on(thread: &Thread, cpu: usize) -> bool {
     // Relaxed: set by who queued the thread here, under the queue's lock, or by this CPU.
     thread.cpu.load(Relaxed) == cpu && thread.account.ran_on(cpu)
 }
 
 /// `thread`, which the running CPU number `cpu` is about to run, was placed elsewhere or ran elsewhere.
 #[cold]
-pub(super) fn settle(thread: &Thread, cpu: usize) {
+pub(super) fn record_cpu(thread: &Thread, cpu: usize) {
     if !thread.account.ran_on(cpu) {
         thread.account.note_cpu(cpu);
     }
@@ -164,7 +164,7 @@ pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
             Some(tid)
         });
         match misplaced {
-            Some(thread) => make_runnable(thread, Arrival::Moved),
+            Some(thread) => make_runnable(thread, EnqueueReason::Moved),
             None => return,
         }
     }
@@ -215,7 +215,7 @@ fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Th
 pub(super) fn balance(cpu: &Cpu, id: CpuId) {
     let now_ns = tsc::now_ns();
     // Relaxed: this CPU's own.
-    if cpu.waiting() == 0 || now_ns < cpu.next_balance_ns.load(Relaxed) {
+    if cpu.nr_queued() == 0 || now_ns < cpu.next_balance_ns.load(Relaxed) {
         return;
     }
     cpu.next_balance_ns.store(now_ns + BALANCE_INTERVAL_NS, Relaxed);

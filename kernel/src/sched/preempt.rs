@@ -1,13 +1,13 @@
 //! When the running thread has to make room: another one woke up, its slice or its group's quota is over, it may not be
 //! on this CPU any more, or it wants to.
 
-use runqueue::{Piece, Reason};
+use runqueue::{PreemptReason, RuntimeSlice};
 
 use ::trace::Why;
 
 use super::core::{block_if, run_next, switch_to};
 use super::cpus::{self, Cpu, here};
-use super::place::{self, Arrival};
+use super::place::{self, EnqueueReason};
 use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
@@ -17,9 +17,9 @@ use crate::arch::tsc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 /// Puts a thread that is in no queue and not running into a run queue.
-pub(super) fn make_runnable(thread: &Thread, arrival: Arrival) {
+pub(super) fn make_runnable(thread: &Thread, reason: EnqueueReason) {
     let _irq = IrqGuard::new();
-    let target = place::enqueue(thread, arrival);
+    let target = place::enqueue(thread, reason);
     let (cpu, id) = here();
     if target != id.index() {
         cpus::send_reschedule(target);
@@ -34,57 +34,58 @@ fn must_reschedule(cpu: &Cpu) -> bool {
     let running = thread::current();
     let now_ns = tsc::now_ns();
     let slice_is_over = now_ns >= cpu.slice_end_ns.load(Relaxed);
-    let why = if slice_is_over { Reason::SliceOver } else { Reason::WakeUp };
+    let why = if slice_is_over { PreemptReason::SliceOver } else { PreemptReason::WakeUp };
     let mut queue = cpu.lock_queue();
     queue.charge(running, now_ns);
-    let must = queue.queue().must_give_way(&AllThreads, &running.entity, why);
+    let must = queue.queue().should_preempt(&AllThreads, &running.entity, why);
     drop(queue);
     if slice_is_over && !must {
-        cpu.count_kept_turn();
-        cpu.slice_end_ns.store(now_ns + running.entity.turn_ns(), Relaxed);
+        cpu.count_kept_slice();
+        cpu.slice_end_ns.store(now_ns + running.entity.slice_left_ns(), Relaxed);
     }
-    let is_left = renew_quota(cpu, running, now_ns);
+    let is_left = renew_runtime(cpu, running, now_ns);
     let must = must || !is_left;
     cpu.need_resched.store(must, Relaxed);
     timer::program(cpu);
     must
 }
 
-/// Takes a piece of the quota of `running`'s group, if it has one, for `running` to be let run until that is used up; whether
-/// any was left. The last piece was [settled](settle_quota).
-pub(super) fn take_quota(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
-    let Some(piece) = running.group().take_piece(now_ns) else {
-        cpu.quota_end_ns.store(u64::MAX, Relaxed);
+/// Takes a slice of the quota of `running`'s group, if it has one, for `running` to be let run until that is used up; whether
+/// any was left. The last slice was [returned](return_runtime).
+pub(super) fn take_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
+    let Some(slice) = running.group().take_runtime(now_ns) else {
+        cpu.runtime_end_ns.store(u64::MAX, Relaxed);
         return true;
     };
-    cpu.quota_taken_ns.store(piece.len_ns, Relaxed);
-    cpu.quota_taken_at_ns.store(piece.taken_at_ns, Relaxed);
-    cpu.quota_end_ns.store(piece.end_ns(), Relaxed);
-    piece.len_ns > 0
+    cpu.runtime_slice_ns.store(slice.len_ns, Relaxed);
+    cpu.runtime_taken_at_ns.store(slice.taken_at_ns, Relaxed);
+    cpu.runtime_end_ns.store(slice.end_ns(), Relaxed);
+    slice.len_ns > 0
 }
 
-/// Counts what `running` used here against its group's quota, instead of the piece that was taken for it.
-pub(super) fn settle_quota(cpu: &Cpu, running: &Thread, now_ns: u64) {
-    if cpu.quota_end_ns.load(Relaxed) != u64::MAX {
-        let (len_ns, taken_at_ns) = (cpu.quota_taken_ns.load(Relaxed), cpu.quota_taken_at_ns.load(Relaxed));
-        running.group().settle(Piece { len_ns, taken_at_ns }, now_ns);
+/// Counts what `running` used here against its group's quota, instead of the slice that was taken for it.
+pub(super) fn return_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) {
+    if cpu.runtime_end_ns.load(Relaxed) != u64::MAX {
+        let (len_ns, taken_at_ns) =
+            (cpu.runtime_slice_ns.load(Relaxed), cpu.runtime_taken_at_ns.load(Relaxed));
+        running.group().return_runtime(RuntimeSlice { len_ns, taken_at_ns }, now_ns);
         // Once.
-        cpu.quota_end_ns.store(u64::MAX, Relaxed);
+        cpu.runtime_end_ns.store(u64::MAX, Relaxed);
     }
 }
 
-/// [Settles](settle_quota) the piece that was taken for `running`, and [takes](take_quota) the next; whether any was left.
-fn renew_quota(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
-    settle_quota(cpu, running, now_ns);
-    take_quota(cpu, running, now_ns)
+/// [Returns](return_runtime) the slice that was taken for `running`, and [takes](take_runtime) the next; whether any was left.
+fn renew_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
+    return_runtime(cpu, running, now_ns);
+    take_runtime(cpu, running, now_ns)
 }
 
 /// Gives the CPU to the first that waits for it, if `why` is reason enough. `irq` keeps interrupts off.
 #[inline(always)]
-fn give_way(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: Reason) {
+fn preempt_current(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: PreemptReason) {
     let now_ns = tsc::now_ns();
     let mut queue = cpu.lock_queue_under(irq);
-    let next = queue.charge_and_take_turns(thread::current(), now_ns, why);
+    let next = queue.charge_and_pick_next(thread::current(), now_ns, why);
     drop(queue);
     if let Some(next) = next {
         cpu.note_running(next);
@@ -98,17 +99,17 @@ pub fn yield_now() {
     debug_assert_no_locks(25, "a thread yields");
     let irq = IrqGuard::new();
     let (cpu, id) = here();
-    if cpu.waiting() > 0 {
-        give_way(&irq, cpu, id, Reason::Yield);
+    if cpu.nr_queued() > 0 {
+        preempt_current(&irq, cpu, id, PreemptReason::Yield);
     }
 }
 
 /// Whether the quota of `running`'s group, if it has one, lets it run on.
 fn may_go_on(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
-    if now_ns < cpu.quota_end_ns.load(Relaxed) {
+    if now_ns < cpu.runtime_end_ns.load(Relaxed) {
         return true;
     }
-    let is_left = renew_quota(cpu, running, now_ns);
+    let is_left = renew_runtime(cpu, running, now_ns);
     timer::program(cpu);
     is_left
 }
@@ -129,7 +130,7 @@ fn throttle(running: &Thread, now_ns: u64) {
 pub fn timer_interrupt() {
     let (cpu, id) = here();
     timer::expire(cpu, |thread| {
-        let target = place::enqueue(thread, Arrival::Awake);
+        let target = place::enqueue(thread, EnqueueReason::Woken);
         if target != id.index() {
             cpus::send_reschedule(target);
         }
@@ -166,7 +167,7 @@ pub fn interrupt_return() {
         cpu.need_resched.store(false, Relaxed);
         let now_ns = tsc::now_ns();
         if may_go_on(cpu, running, now_ns) {
-            give_way(&IrqGuard::new(), cpu, id, Reason::SliceOver);
+            preempt_current(&IrqGuard::new(), cpu, id, PreemptReason::SliceOver);
         } else {
             throttle(running, now_ns);
         }
@@ -202,7 +203,7 @@ pub(super) fn reweigh(thread: &Thread) {
     let cpu = cpus::get(number);
     cpu.lock_queue().requeue(number, thread);
     // It may come before the running one now, or that one before it. Alone it runs on, whatever it weighs.
-    if cpu.waiting() > 0 {
+    if cpu.nr_queued() > 0 {
         cpus::send_reschedule(number);
     }
 }

@@ -139,7 +139,7 @@ pub struct CpuReport {
     /// The thread that it runs, its idle thread if it has nothing to do; `None`: it never started.
     pub running: Option<Arc<Thread>>,
     /// Threads that wait for it.
-    pub waiting: u32,
+    pub nr_queued: u32,
     /// What these and the running one weigh; the idle thread counts nothing.
     pub weight: u32,
     /// Time for which it had nothing to do, in nanoseconds.
@@ -159,7 +159,7 @@ impl CpuReport {
             node: nodes::of_cpu(block.id()),
             is_online: cpus::is_open(cpu),
             running: table::current_on(block),
-            waiting: part.waiting(),
+            nr_queued: part.nr_queued(),
             weight: part.weight(),
             idle_ns: if part.has_started() { part.idle_thread().cpu_time_ns() } else { 0 },
             switches: part.switches(),

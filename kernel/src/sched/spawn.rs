@@ -11,7 +11,7 @@ use ::trace::Named;
 
 use super::core as scheduler;
 use super::group::Group;
-use super::place::{self, Arrival};
+use super::place::{self, EnqueueReason};
 use super::preempt::make_runnable;
 use super::table::{self, MAX_THREADS};
 use super::thread::{self, Thread};
@@ -165,14 +165,14 @@ impl<'a> Spawn<'a> {
             *thread.saved_sp() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
         trace::name(Named::Thread, thread.tid().get(), self.name);
-        make_runnable(&thread, Arrival::New);
+        make_runnable(&thread, EnqueueReason::New);
         Ok(JoinHandle { thread })
     }
 }
 
 /// Where every thread begins.
-extern "C" fn thread_main(thread: usize, passed: usize) -> ! {
-    scheduler::finish_switch(passed);
+extern "C" fn thread_main(thread: usize, prev_and_state: usize) -> ! {
+    scheduler::finish_switch(prev_and_state);
     x86_64::instructions::interrupts::enable();
     // SAFETY: `spawn_on` passed the thread's own address; the table keeps it while it runs.
     let thread = unsafe { &*(thread as *const Thread) };
@@ -187,7 +187,7 @@ extern "C" fn thread_main(thread: usize, passed: usize) -> ! {
     // switches away from it takes it for one to be freed.
     x86_64::instructions::interrupts::disable();
     thread.has_ended.store(true, SeqCst);
-    scheduler::leave_for_good()
+    scheduler::exit_current()
 }
 
 /// Makes the code that runs on this CPU its idle thread.

@@ -150,7 +150,7 @@ pub fn is_empty(cpu: usize) -> bool {
 /// off.
 pub fn program(cpu: &Cpu) {
     let timers = &cpu.timers;
-    fire_by(cpu, timers.earliest_ns.load(SeqCst).min(cpu.next_turn_ns()));
+    fire_by(cpu, timers.earliest_ns.load(SeqCst).min(cpu.next_resched_ns()));
 }
 
 /// Has the timer of `cpu`, the running one, fire at `deadline_ns` at the latest. Interrupts are off.

@@ -40,7 +40,7 @@ pub fn list() {
             &cpus(&thread.allowed),
             &thread.group().name(),
             &Millis(usage.cpu_time_ns),
-            &Millis(usage.waited_ns),
+            &Millis(usage.run_delay_ns),
             &usage.switches,
             &usage.migrations,
         ]);
@@ -60,7 +60,7 @@ fn emit(t_ns: u64, thread: &ThreadReport) {
         nice: thread.nice.map(|nice| nice.get().into()),
         group: clip(thread.group().name(), TEXT_MAX_BYTES),
         cpu_ns: thread.usage.cpu_time_ns,
-        waited_ns: thread.usage.waited_ns,
+        waited_ns: thread.usage.run_delay_ns,
         switches: thread.usage.switches,
         migrations: thread.usage.migrations,
     });

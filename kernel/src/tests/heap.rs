@@ -70,7 +70,7 @@ fn churn(seed: u64) -> bool {
 
 kernel_tests! { "heap":
     fn blocks_are_aligned_and_disjoint_on_all_cpus() {
-        sched::settle();
+        sched::reap_all_exited();
         // The threads' own memory is there before, for their records are what the heap is for.
         let used = |round: u64| {
             // All at once, each round: so many stacks and records there are before the second.
@@ -86,7 +86,7 @@ kernel_tests! { "heap":
             let threads: Vec<_> = churning.collect();
             go.complete();
             threads.into_iter().for_each(sched::JoinHandle::join);
-            sched::settle();
+            sched::reap_all_exited();
             heap::usage().0
         };
         let (before, after) = (used(1), used(100));

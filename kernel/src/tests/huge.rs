@@ -10,7 +10,7 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
-use super::settled::{free_or_permanent_pages, needs_mib};
+use super::wait::{free_or_permanent_pages, needs_mib};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};

@@ -12,7 +12,7 @@ use params::registry::{HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 use runqueue::CpuMask;
 
 use super::huge::{Pool, file, request};
-use super::settled::needs_mib;
+use super::wait::needs_mib;
 use crate::arch::percpu::{self, PerCpu};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::OnError;

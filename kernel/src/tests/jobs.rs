@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_SECTION};
 
-use super::settled::{free_or_permanent_pages, needs_mib};
+use super::wait::{free_or_permanent_pages, needs_mib};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_reserve;

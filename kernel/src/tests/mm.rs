@@ -9,7 +9,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::{free_or_permanent_pages, needs_mib, within_20_s};
+use super::wait::{free_or_permanent_pages, needs_mib, within_20_s};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::percpu;

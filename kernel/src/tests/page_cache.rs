@@ -12,7 +12,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::settled::needs_mib;
+use super::wait::needs_mib;
 use crate::arch::irq::IrqGuard;
 use crate::arch::paging::{self, Rights};
 use crate::arch::{percpu, pvh};

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_snapshot::gets_into;
-use super::settled::within_20_s;
+use super::wait::within_20_s;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::platform::nodes;

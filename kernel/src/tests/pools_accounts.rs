@@ -128,7 +128,7 @@ kernel_tests! { "pools":
         let thread = asker.thread().clone();
         asker.join();
         // Its last steps are charged when it leaves its CPU.
-        sched::settle();
+        sched::reap_all_exited();
         let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
         let own_ns = thread.cpu_time_ns();
         check!(usage.cpu_time_ns == own_ns + usage.helped_ns, "{usage:?}, the thread itself used {own_ns} ns");
@@ -170,7 +170,7 @@ kernel_tests! { "pools":
         sched::sleep_ns(600_000_000);
         stop.store(true, SeqCst);
         asker.join();
-        sched::settle();
+        sched::reap_all_exited();
         let (usage, elapsed_ns) = (group.usage(), tsc::now_ns() - start_ns);
         // In whole periods, and one more; and what the last job used beyond: at most all that it had to do.
         let allowed_ns = (elapsed_ns / quota.period_ns() + 2) * quota.quota_ns() + 40 * 200_000;

@@ -9,7 +9,7 @@ use params::registry::{FAULT_WORKER_SPAWN, POOL_IDLE_MS, POOL_KEEP_WORKERS};
 use runqueue::{CpuMask, Nice};
 
 use super::pools::{Gate, failed, must, unbound};
-use super::settled::within_20_s;
+use super::wait::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
@@ -106,7 +106,7 @@ kernel_tests! { "pools":
                 check!(workers >= count, "{workers} workers at {count} items");
                 drop((items, gate));
                 check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
-                sched::settle();
+                sched::reap_all_exited();
                 Ok((crate::mm::heap::usage().0, crate::mm::pages::free_pages()))
             };
             round()?;

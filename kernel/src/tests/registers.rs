@@ -11,7 +11,7 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched::on_cpu;
-use super::settled::needs_mib;
+use super::wait::needs_mib;
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::{apic, cpu, machine_check, percpu, simd};
 use crate::mm::{pages, zero};

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::CpuMask;
 
-use super::settled::{Patience, needs_mib};
+use super::wait::{Patience, needs_mib};
 use crate::arch::irq::IrqSpinLock;
 use crate::arch::{percpu, tsc};
 use crate::sched::wait::{Completion, WaitQueue};
@@ -55,7 +55,7 @@ kernel_tests! { "sched":
                 if let Ok(thread) = sched::spawn("test/short", || {}) {
                     thread.join();
                     // Its stack is the next one's, not one more.
-                    sched::settle();
+                    sched::reap_all_exited();
                 }
             }
         };

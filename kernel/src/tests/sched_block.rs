@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
 use super::counted::is_counted;
-use super::settled::within_20_s;
+use super::wait::within_20_s;
 use super::spinners::Spinners;
 use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
@@ -33,7 +33,7 @@ kernel_tests! { "sched":
         let ended = started(sched::spawn("test/ended", || ()))?;
         *LOCK.lock() = Some(ended.thread().clone());
         ended.join();
-        sched::settle();
+        sched::reap_all_exited();
         let mut last = LOCK.lock();
         let count = last.as_ref().map_or(0, Arc::strong_count);
         *last = None;

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
-use super::settled::{Patience, within, within_20_s};
+use super::wait::{Patience, within, within_20_s};
 use super::spinners::Spinners;
 use crate::arch::{cpu, percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
@@ -100,7 +100,7 @@ kernel_tests! { "sched":
     /// Who looks for an idle CPU finds none that is away.
     fn a_cpu_that_is_away_does_not_count_as_idle() {
         skip_if!(cpus().len() < 2, "needs two cpus");
-        sched::settle();
+        sched::reap_all_exited();
         // The calling thread keeps one busy, the others are left alone: at most of many looks they idle.
         let mostly_idle = |wanted: usize| {
             let is_right = |_: &u32| {

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::CpuMask;
 
-use super::settled::Patience;
+use super::wait::Patience;
 use crate::debug::ktest::Stopped;
 use crate::platform::nodes;
 use crate::sched::snapshot::{self, ThreadState};

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use ktask::{Items, Job, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
-use super::settled::{Patience, sleep_and_see, within_20_s};
+use super::wait::{Patience, sleep_and_see, within_20_s};
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
@@ -164,7 +164,7 @@ kernel_tests! { "sched":
         let mut patience = Patience::new(20_000_000_000);
         while patience.lasts() {
             let usage = usage();
-            if usage.switches >= 10 && are_even(usage.waited_ns, usage.cpu_time_ns) {
+            if usage.switches >= 10 && are_even(usage.run_delay_ns, usage.cpu_time_ns) {
                 break;
             }
             sched::sleep_ns(5_000_000);
@@ -173,11 +173,11 @@ kernel_tests! { "sched":
         let (elapsed_ns, usage) = (tsc::now_ns() - start_ns, usage());
         check!(usage.switches >= 10, "{usage:?} after 20 s");
         // It ran or waited all the while; who looked on took some of it, perhaps.
-        let whole_ns = usage.waited_ns + usage.cpu_time_ns;
+        let whole_ns = usage.run_delay_ns + usage.cpu_time_ns;
         check!(whole_ns * 20 >= elapsed_ns * 19, "{usage:?} in {elapsed_ns} ns");
         // What the host took was one thread's time or the other's.
         spinners.skip_if_stolen(elapsed_ns)?;
-        check!(are_even(usage.waited_ns, usage.cpu_time_ns), "{usage:?} after 10 turns of two, and more for 20 s");
+        check!(are_even(usage.run_delay_ns, usage.cpu_time_ns), "{usage:?} after 10 turns of two, and more for 20 s");
         check!(usage.migrations == 0, "{usage:?} bound to one cpu");
     }
 

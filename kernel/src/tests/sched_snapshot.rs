@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_share::a_quota;
-use super::settled::{Patience, within_20_s};
+use super::wait::{Patience, within_20_s};
 use super::spinners::Spinners;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
@@ -52,13 +52,13 @@ kernel_tests! { "sched":
         check!(light.usage.migrations == 0 && last.contains(light.cpu), "{light:?}");
         let Some(cpu) = snapshot::cpu_reports().nth(light.cpu) else { return Err(Stopped::Failed("no cpu".into())) };
         check!(cpu.cpu == light.cpu && cpu.node == light.node, "{cpu:?}, {light:?}");
-        check!(cpu.waiting >= 2 && cpu.weight > 1024, "{cpu:?} with three spinners");
+        check!(cpu.nr_queued >= 2 && cpu.weight > 1024, "{cpu:?} with three spinners");
         check!(report_of(idle.thread()).is_some_and(|idle| idle.nice.is_none() && idle.state == ThreadState::Ready));
         // Who waits has waited up to now, not up to when it was queued.
-        let waited = || idle.thread().usage().waited_ns;
-        let before_ns = waited();
+        let run_delay_ns = || idle.thread().usage().run_delay_ns;
+        let before_ns = run_delay_ns();
         sched::sleep_ns(20_000_000);
-        check!(waited() >= before_ns + 20_000_000, "{} ns waited, {before_ns} ns were 20 ms ago", waited());
+        check!(run_delay_ns() >= before_ns + 20_000_000, "{} ns waited, {before_ns} ns were 20 ms ago", run_delay_ns());
         drop(spinners);
 
         let stop = Arc::new(AtomicBool::new(false));
@@ -75,7 +75,7 @@ kernel_tests! { "sched":
         let ended = waiter.thread().clone();
         waiter.join();
         check!(sleeps && blocks, "told to sleep: {sleeps}, told to block: {blocks}");
-        sched::settle();
+        sched::reap_all_exited();
         check!(report_of(&ended).is_none(), "a freed thread is listed");
 
         let quota = a_quota(1_000_000, 200_000_000);

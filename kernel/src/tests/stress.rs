@@ -14,7 +14,7 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched_share::a_quota;
-use super::settled::{Patience, needs_mib, within};
+use super::wait::{Patience, needs_mib, within};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::HugeFile;

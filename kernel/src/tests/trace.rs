@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use ::trace::{Class, Event, Named, Why};
 use runqueue::CpuMask;
 
-use super::settled::needs_mib;
+use super::wait::needs_mib;
 use crate::arch::percpu;
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
@@ -39,7 +39,7 @@ kernel_tests! { "trace":
             thread.join();
         }
         // Who joins is woken before the thread has left its CPU.
-        sched::settle();
+        sched::reap_all_exited();
         check!(trace::stop());
         check!(!trace::stop());
         let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be had")) };

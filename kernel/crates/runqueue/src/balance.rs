@@ -10,7 +10,7 @@ use crate::mask::CpuMask;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Threads in its run queue.
-    pub waiting: u32,
+    pub nr_queued: u32,
     /// Whether it runs a thread other than its idle thread.
     pub running: bool,
     /// Sum of the weights of all these threads.
@@ -19,17 +19,17 @@ pub struct Load {
 
 impl Load {
     /// Nothing runs, nothing waits.
-    pub const IDLE: Self = Self { waiting: 0, running: false, weight: 0 };
+    pub const IDLE: Self = Self { nr_queued: 0, running: false, weight: 0 };
 
     /// Whether a thread put here would run at once.
     #[must_use]
     pub const fn is_idle(self) -> bool {
-        !self.running && self.waiting == 0
+        !self.running && self.nr_queued == 0
     }
 
     /// Whether the only thread is one that was given to an idle CPU just now, which will run it at once.
     const fn is_waking(self) -> bool {
-        !self.running && self.waiting == 1
+        !self.running && self.nr_queued == 1
     }
 }
 
@@ -83,7 +83,7 @@ pub fn steal_from(
 ) -> Option<usize> {
     let mut best: Option<((bool, u32), usize)> = None;
     for cpu in candidates.without(CpuMask::single(thief)).iter_from(thief) {
-        let Some(load) = loads(cpu).filter(|load| load.waiting > 0) else { continue };
+        let Some(load) = loads(cpu).filter(|load| load.nr_queued > 0) else { continue };
         let is_near = near.contains(cpu);
         let rank = (is_near, load.weight);
         if (is_near || !load.is_waking()) && best.is_none_or(|(most, _)| rank > most) {
@@ -104,7 +104,7 @@ pub fn push_to(
     near: &CpuMask,
     loads: impl Fn(usize) -> Option<Load>,
 ) -> Option<(usize, u32)> {
-    let own = loads(from).filter(|load| load.waiting > 0)?;
+    let own = loads(from).filter(|load| load.nr_queued > 0)?;
     let mut best: Option<((bool, u32), usize)> = None;
     for cpu in candidates.without(CpuMask::single(from)).iter_from(from) {
         let Some(load) = loads(cpu).filter(|load| load.weight < own.weight) else { continue };

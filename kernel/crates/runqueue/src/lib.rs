@@ -28,13 +28,13 @@ pub mod weight;
 mod sync;
 
 pub use balance::{Load, choose_cpu, push_to, steal_from};
-pub use entity::{Class, Entity, LONGEST_RUN_NS, SHORTEST_TURN_NS, SLICE_NS};
-pub use fair::{Entities, FairQueue, Reason};
+pub use entity::{Entity, LONGEST_RUN_NS, SHORTEST_SLICE_NS, SLICE_NS, SchedClass};
+pub use fair::{Entities, FairQueue, PreemptReason};
 pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};
 pub use mask::{CpuMask, SharedCpuMask};
 pub use park::{ParkDecision, ParkState, UnparkAction};
-pub use quota::{Budget, Piece, Quota, QuotaError};
+pub use quota::{Bandwidth, Quota, QuotaError, RuntimeSlice};
 pub use weight::{Nice, Weight};
 
 /// CPUs that a [`CpuMask`] can hold.

@@ -1,13 +1,13 @@
 //! How much CPU time a group of threads may use, and what it has used of it.
 //!
-//! A CPU that is about to run a thread of the group [takes](Budget::take) a piece of what is left, has its timer come when
-//! that is used up or the period over, and [settles](Budget::settle) then, or when it goes on to another group: what it did
+//! A CPU that is about to run a thread of the group [takes](Bandwidth::take) a slice of what is left, has its timer come when
+//! that is used up or the period over, and [returns](Bandwidth::return_runtime) then, or when it goes on to another group: what it did
 //! not use it gives back. So all CPUs together stay within the quota, in every period, but for the time that an
 //! interrupt takes to come; and what they overran they have less of in the next. (Linux's CFS bandwidth control hands
 //! out slices in the same way, of one length.)
 //!
-//! A piece is a part of what is left, so that who comes next finds some; and who finds nothing waits for the next period
-//! only when no CPU has a piece of which some may come back.
+//! A slice is a part of what is left, so that who comes next finds some; and who finds nothing waits for the next period
+//! only when no CPU has a slice of which some may come back.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -19,11 +19,11 @@ use crate::entity::SLICE_NS;
 /// ended.
 const PERIODS_NS: RangeInclusive<u64> = 1_000_000..=3_600_000_000_000;
 /// The least that a group may be granted in a period.
-const LEAST_QUOTA_NS: u64 = LEAST_PIECE_NS;
+const LEAST_QUOTA_NS: u64 = MIN_RUNTIME_SLICE_NS;
 /// The shortest time for which a CPU runs a group's threads before it looks at the quota again, while there is some left.
-pub const LEAST_PIECE_NS: u64 = 100_000;
+pub const MIN_RUNTIME_SLICE_NS: u64 = 100_000;
 
-/// The longest piece of help that is charged in full, where a period is shorter: helpers pay after every chunk of a job, and
+/// The longest run of a helper that is charged in full, where a period is shorter: helpers pay after every chunk of a job, and
 /// a chunk that seems to take longer was interrupted by the host, which stopped the machine.
 pub const LONGEST_HELP_NS: u64 = 1_000_000_000;
 
@@ -100,77 +100,80 @@ impl Quota {
     }
 }
 
-/// CPU time that a CPU has taken out of a group's [`Budget`], and when.
+/// CPU time that a CPU has taken out of a group's [`Bandwidth`], and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct RuntimeSlice {
     /// How much; 0 when nothing was left.
     pub len_ns: u64,
     /// When it was taken.
     pub taken_at_ns: u64,
 }
 
-impl Piece {
+impl RuntimeSlice {
     /// Until when the CPU may run threads of the group before it looks again: at once, where nothing was left.
     #[must_use]
     pub const fn end_ns(self) -> u64 {
-        let len_ns =
-            if self.len_ns > 0 && self.len_ns < LEAST_PIECE_NS { LEAST_PIECE_NS } else { self.len_ns };
+        let len_ns = if self.len_ns > 0 && self.len_ns < MIN_RUNTIME_SLICE_NS {
+            MIN_RUNTIME_SLICE_NS
+        } else {
+            self.len_ns
+        };
         self.taken_at_ns.saturating_add(len_ns)
     }
 }
 
 /// What a group has used of its quota in the current period.
 #[derive(Debug)]
-pub struct Budget {
+pub struct Bandwidth {
     quota: Quota,
     /// Number of the period that `used_ns` is about.
     period: u64,
-    /// What was used, and the pieces that CPUs have taken; beyond the quota, too: that is left for the next period.
+    /// What was used, and the slices that CPUs have taken; beyond the quota, too: that is left for the next period.
     used_ns: u64,
-    /// The pieces of this period that were taken and not settled.
+    /// The slices of this period that were taken and not returned.
     taken_ns: u64,
-    /// CPUs that have taken a piece, of whatever period and length, and not settled it.
+    /// CPUs that have taken a slice, of whatever period and length, and not returned it.
     sharing: u64,
 }
 
-impl Budget {
+impl Bandwidth {
     /// Nothing is used.
     #[must_use]
     pub const fn new(quota: Quota) -> Self {
         Self { quota, period: 0, used_ns: 0, taken_ns: 0, sharing: 0 }
     }
 
-    /// A CPU takes a piece of what is left at `now_ns`, to be [settled](Self::settle): a part, the smaller the more have one.
-    pub fn take(&mut self, now_ns: u64) -> Piece {
+    /// A CPU takes a slice of what is left at `now_ns`, to be [returned](Self::return_runtime): a part, the smaller the more have one.
+    pub fn take(&mut self, now_ns: u64) -> RuntimeSlice {
         let left_ns = self.left_ns(now_ns);
         self.sharing += 1;
         // One part more than there are CPUs: for the next.
-        let part_ns = (left_ns / (self.sharing + 1)).clamp(LEAST_PIECE_NS, SLICE_NS);
+        let part_ns = (left_ns / (self.sharing + 1)).clamp(MIN_RUNTIME_SLICE_NS, SLICE_NS);
         let until_next_ns = self.quota.next_period_ns(now_ns).saturating_sub(now_ns);
-        let len_ns = left_ns.min(part_ns).min(until_next_ns.max(LEAST_PIECE_NS));
+        let len_ns = left_ns.min(part_ns).min(until_next_ns.max(MIN_RUNTIME_SLICE_NS));
         self.used_ns += len_ns;
         self.taken_ns += len_ns;
-        Piece { len_ns, taken_at_ns: now_ns }
+        RuntimeSlice { len_ns, taken_at_ns: now_ns }
     }
 
-    /// A CPU that took `piece` has run threads of the group since, until `now_ns`.
-    pub fn settle(&mut self, piece: Piece, now_ns: u64) {
+    /// A CPU that took `slice` has run threads of the group since, until `now_ns`.
+    pub fn return_runtime(&mut self, slice: RuntimeSlice, now_ns: u64) {
         self.enter_period(now_ns);
         self.sharing -= 1;
-        // A timer ends each run about when its piece ends. One that seems to go on for a period more was none: the machine
+        // A timer ends each run about when its slice ends. One that seems to go on for a period more was none: the machine
         // was stopped meanwhile, and nothing ran.
-        let most_ns = piece.len_ns.saturating_add(self.quota.period_ns);
-        let ran_ns = now_ns.saturating_sub(piece.taken_at_ns).min(most_ns);
-        let is_of_this_period = piece.taken_at_ns / self.quota.period_ns == self.period;
-        // What is left of a piece of a period that is over cannot be given back to this one.
-        let paid_ns = if is_of_this_period { piece.len_ns } else { piece.len_ns.min(ran_ns) };
+        let most_ns = slice.len_ns.saturating_add(self.quota.period_ns);
+        let ran_ns = now_ns.saturating_sub(slice.taken_at_ns).min(most_ns);
+        let is_of_this_period = slice.taken_at_ns / self.quota.period_ns == self.period;
+        // What is left of a slice of a period that is over cannot be given back to this one.
+        let paid_ns = if is_of_this_period { slice.len_ns } else { slice.len_ns.min(ran_ns) };
         self.used_ns = self.used_ns.saturating_add(ran_ns).saturating_sub(paid_ns);
         if is_of_this_period {
-            self.taken_ns = self.taken_ns.saturating_sub(piece.len_ns);
+            self.taken_ns = self.taken_ns.saturating_sub(slice.len_ns);
         }
     }
 
-    /// When a thread for which nothing is left at `now_ns` should look again: in the next period, or sooner, where a piece
+    /// When a thread for which nothing is left at `now_ns` should look again: in the next period, or sooner, where a slice
     /// that somebody has may come back by then.
     pub fn next_look_ns(&mut self, now_ns: u64) -> u64 {
         self.enter_period(now_ns);
@@ -194,7 +197,7 @@ impl Budget {
     /// What was used beyond the quota counts for the next period.
     fn enter_period(&mut self, now_ns: u64) {
         let number = now_ns / self.quota.period_ns;
-        // Clocks of different CPUs may be apart, and who comes first settles.
+        // Clocks of different CPUs may be apart, and the first caller enters the period.
         if number > self.period {
             let granted_ns = self.quota.quota_ns.saturating_mul(number - self.period);
             self.used_ns = self.used_ns.saturating_sub(granted_ns);

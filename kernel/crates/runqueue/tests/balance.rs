@@ -29,11 +29,11 @@ fn cpus_that_cannot_be_are_in_no_mask() {
 const IDLE: Load = Load::IDLE;
 const BUSY: Load = queue(0);
 /// A CPU that runs a thread of default weight while as many others wait.
-const fn queue(waiting: u32) -> Load {
-    Load { waiting, running: true, weight: 1024 * (waiting + 1) }
+const fn queue(nr_queued: u32) -> Load {
+    Load { nr_queued, running: true, weight: 1024 * (nr_queued + 1) }
 }
 /// A CPU on which a helper runs, at the lowest weight.
-const HELPING: Load = Load { waiting: 0, running: true, weight: 15 };
+const HELPING: Load = Load { nr_queued: 0, running: true, weight: 15 };
 
 fn choose(last: usize, loads: &[Load]) -> Option<usize> {
     choose_cpu(last, &CpuMask::ALL, &CpuMask::ALL, |cpu| loads.get(cpu).copied())
@@ -48,7 +48,7 @@ fn a_woken_thread_goes_where_it_runs_soonest() {
     assert_eq!(choose(1, &[BUSY, BUSY, BUSY]), Some(1), "no better one");
     assert_eq!(choose(9, &[BUSY, BUSY]), Some(0), "its cpu is gone");
     assert_eq!(choose(0, &[]), None, "no cpu at all");
-    let about_to_run = Load { waiting: 1, running: false, weight: 1024 };
+    let about_to_run = Load { nr_queued: 1, running: false, weight: 1024 };
     assert_eq!(choose(0, &[about_to_run, IDLE]), Some(1), "a queue is no idleness");
     assert_eq!(choose(0, &[BUSY, BUSY, HELPING]), Some(2), "a helper hardly counts");
 }
@@ -100,7 +100,7 @@ fn an_idle_cpu_relieves_the_longest_queue() {
     };
     assert_eq!(steal(0, &[IDLE, queue(1), queue(3)]), Some(2));
     assert_eq!(steal(2, &[queue(1), queue(1), IDLE, queue(1)]), Some(3), "next among equals");
-    let light = Load { waiting: 4, running: true, weight: 5 * 15 };
+    let light = Load { nr_queued: 4, running: true, weight: 5 * 15 };
     assert_eq!(steal(0, &[IDLE, light, queue(1)]), Some(2), "by weight");
     assert_eq!(steal(3, &[queue(1), queue(1), IDLE, IDLE]), Some(0), "around the end");
     assert_eq!(steal(0, &[IDLE, BUSY, BUSY]), None, "what runs is not stolen");
@@ -111,14 +111,14 @@ fn an_idle_cpu_relieves_the_longest_queue() {
 
 #[test]
 fn a_thread_on_its_way_to_an_idle_cpu_stays_on_its_node() {
-    let waking = Load { waiting: 1, running: false, weight: 1024 };
+    let waking = Load { nr_queued: 1, running: false, weight: 1024 };
     let steal = |near: usize, load: Load| {
         let near = CpuMask::first_n(near);
         steal_from(0, &CpuMask::ALL, &near, |cpu| [IDLE, load].get(cpu).copied())
     };
     assert_eq!(steal(2, waking), Some(1), "near");
     assert_eq!(steal(1, waking), None, "from another node");
-    assert_eq!(steal(1, Load { waiting: 2, ..waking }), Some(1), "the second one would wait");
+    assert_eq!(steal(1, Load { nr_queued: 2, ..waking }), Some(1), "the second one would wait");
     assert_eq!(steal(1, Load { running: true, ..waking }), Some(1), "nor is this one about to run");
 }
 
@@ -127,10 +127,10 @@ const CPUS: usize = 9;
 fn any_load() -> impl Strategy<Value = Option<Load>> {
     prop::option::weighted(
         0.85,
-        (0..4_u32, any::<bool>(), 1..4_u32).prop_map(|(waiting, running, each)| Load {
-            waiting,
+        (0..4_u32, any::<bool>(), 1..4_u32).prop_map(|(nr_queued, running, each)| Load {
+            nr_queued,
             running,
-            weight: each * (waiting + u32::from(running)),
+            weight: each * (nr_queued + u32::from(running)),
         }),
     )
 }
@@ -206,7 +206,7 @@ proptest! {
             .iter()
             .filter(|&&cpu| cpu != thief)
             .filter_map(|&cpu| Some((load(cpu)?, cpu)))
-            .filter(|&(load, cpu)| load.waiting > u32::from(!load.running && !near.contains(&cpu)))
+            .filter(|&(load, cpu)| load.nr_queued > u32::from(!load.running && !near.contains(&cpu)))
             .max_by_key(|&(load, cpu)| (near.contains(&cpu), load.weight, usize::MAX - distance(thief, cpu)))
             .map(|(_, cpu)| cpu);
         let near_mask = near.iter().copied().collect();

@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use runqueue::{
-    Class, Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, Reason, SHORTEST_TURN_NS, SLICE_NS, Tid, Weight,
+    Entities, Entity, FairQueue, LONGEST_RUN_NS, Nice, PreemptReason, SHORTEST_SLICE_NS, SLICE_NS,
+    SchedClass, Tid, Weight,
 };
 
 struct Threads(Vec<Entity>);
@@ -68,7 +69,7 @@ impl Cpu {
             None => self.queue.pop(&self.threads),
             Some(running) => {
                 self.used_ns[running.index()] += ns;
-                let next = self.take_turns(running, ns);
+                let next = self.pick_next(running, ns);
                 if next.is_some() {
                     self.queued_at_ns[running.index()] = self.now_ns;
                 }
@@ -82,9 +83,9 @@ impl Cpu {
         }
     }
 
-    fn take_turns(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
+    fn pick_next(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
         let entity = self.threads.entity(running);
-        self.queue.charge_and_take_turns(&self.threads, running, entity, ran_ns, Reason::SliceOver)
+        self.queue.charge_and_pick_next(&self.threads, running, entity, ran_ns, PreemptReason::SliceOver)
     }
 
     /// The running thread runs for `ns`, then blocks; its number.
@@ -197,14 +198,14 @@ proptest! {
     ) {
         const LATE_NS: u64 = 40_000;
         // The rest of a slice may be too short to switch for.
-        const LONGEST_NS: u64 = SLICE_NS + SHORTEST_TURN_NS + LATE_NS;
+        const LONGEST_NS: u64 = SLICE_NS + SHORTEST_SLICE_NS + LATE_NS;
         let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
         (0..threads).for_each(|number| cpu.arrive(number));
         cpu.run(0);
         for (ns, late_ns) in turns {
-            let turn_ns = cpu.threads.entity(cpu.running.unwrap()).turn_ns();
+            let slice_left_ns = cpu.threads.entity(cpu.running.unwrap()).slice_left_ns();
             // A thread that wakes up has its interrupt at once, the timer is late.
-            cpu.run(if ns < turn_ns { ns } else { turn_ns + late_ns });
+            cpu.run(if ns < slice_left_ns { ns } else { slice_left_ns + late_ns });
         }
         let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0);
         prop_assert!(longest_ns <= (threads as u64 - 1) * LONGEST_NS, "{longest_ns} ns among {threads}");
@@ -220,14 +221,14 @@ proptest! {
             cpu.run(SLICE_NS / 2 + (seed + turn) * 7919 % SLICE_NS);
         }
         let total_weight: u64 = levels.iter().map(|level| u64::from(nice(*level).weight().get())).sum();
-        let clocks: Vec<_> = levels.iter().enumerate().map(|(number, level)| {
+        let vruntimes: Vec<_> = levels.iter().enumerate().map(|(number, level)| {
             nice(*level).weight().virtual_ns(cpu.used_ns[number])
         }).collect();
         // No clock is further from another than the longest slice is long for the lighter of the two.
         for (number, level) in levels.iter().enumerate() {
             let share = cpu.now_ns as f64 * f64::from(nice(*level).weight().get()) / total_weight as f64;
             let error = (cpu.used_ns[number] as f64 - share).abs();
-            prop_assert!(error <= 4.0 * SLICE_NS as f64 * levels.len() as f64, "nice {level}: {error} ns off {share}; {clocks:?}");
+            prop_assert!(error <= 4.0 * SLICE_NS as f64 * levels.len() as f64, "nice {level}: {error} ns off {share}; {vruntimes:?}");
         }
     }
 
@@ -247,7 +248,7 @@ proptest! {
         };
         let (mut short, mut long) = (new(), new());
         for (ran_ns, why, change) in steps {
-            let why = [Reason::SliceOver, Reason::WakeUp, Reason::Yield][usize::from(why)];
+            let why = [PreemptReason::SliceOver, PreemptReason::WakeUp, PreemptReason::Yield][usize::from(why)];
             let running = short.running.unwrap();
             // Settings that change meanwhile count from the next charge on.
             if let Some((number, level)) = change {
@@ -256,7 +257,7 @@ proptest! {
                 }
             }
             let entity = short.threads.entity(running);
-            let next = short.queue.charge_and_take_turns(&short.threads, running, entity, ran_ns, why);
+            let next = short.queue.charge_and_pick_next(&short.threads, running, entity, ran_ns, why);
             let entity = long.threads.entity(running);
             long.queue.charge(&long.threads, entity, ran_ns);
             let expected = long.queue.pop_instead_of(&long.threads, entity, why);
@@ -266,18 +267,18 @@ proptest! {
             prop_assert_eq!(next, expected);
             prop_assert_eq!(short.queue.weight(), long.queue.weight());
             prop_assert_eq!(short.queue.len(), long.queue.len());
-            let clocks = |cpu: &Cpu| cpu.threads.0.iter().map(Entity::virtual_runtime_ns).collect::<Vec<_>>();
-            prop_assert_eq!(clocks(&short), clocks(&long));
+            let vruntimes = |cpu: &Cpu| cpu.threads.0.iter().map(Entity::vruntime_ns).collect::<Vec<_>>();
+            prop_assert_eq!(vruntimes(&short), vruntimes(&long));
             short.running = next.or(short.running);
         }
         let rest = |mut cpu: Cpu| std::iter::from_fn(move || cpu.queue.pop(&cpu.threads)).collect::<Vec<_>>();
-        // The floor, which only joining shows.
-        let floor = |cpu: &Cpu| {
+        // The smallest vruntime, which only joining shows.
+        let min_vruntime = |cpu: &Cpu| {
             let newcomer = Entity::new();
             cpu.queue.attach(&newcomer);
-            newcomer.virtual_runtime_ns()
+            newcomer.vruntime_ns()
         };
-        prop_assert_eq!(floor(&short), floor(&long));
+        prop_assert_eq!(min_vruntime(&short), min_vruntime(&long));
         prop_assert_eq!(rest(short), rest(long));
     }
 
@@ -342,21 +343,21 @@ fn the_idle_class_gets_what_is_left() {
     assert_eq!(cpu.used_ns[1], 100 * SLICE_NS, "alone it runs");
     cpu.arrive(0);
     let running = cpu.threads.entity(tid(1));
-    assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "at once");
+    assert!(cpu.queue.should_preempt(&cpu.threads, running, PreemptReason::WakeUp), "at once");
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
     assert_eq!(cpu.used_ns[1], 101 * SLICE_NS, "not beside another");
     // Lent weight lifts it out of the class: whoever waits for it is not held up for ever.
     cpu.threads.entity(tid(1)).set_lent(Some(Nice::DEFAULT));
-    assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Fair);
+    assert_eq!(cpu.threads.entity(tid(1)).class(), SchedClass::Fair);
     cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
     assert!(cpu.used_ns[1] > 130 * SLICE_NS, "{:?}", cpu.used_ns);
     cpu.threads.entity(tid(1)).set_lent(None);
-    assert_eq!(cpu.threads.entity(tid(1)).class(), Class::Idle);
+    assert_eq!(cpu.threads.entity(tid(1)).class(), SchedClass::Idle);
 }
 
 #[test]
@@ -373,7 +374,10 @@ fn sleeping_earns_a_bounded_credit() {
     }
     cpu.wake(sleeper);
     let running = cpu.threads.entity(tid(worker));
-    assert!(cpu.queue.must_give_way(&cpu.threads, running, Reason::WakeUp), "a sleeper is served soon");
+    assert!(
+        cpu.queue.should_preempt(&cpu.threads, running, PreemptReason::WakeUp),
+        "a sleeper is served soon"
+    );
     let before_ns = cpu.used_ns[sleeper];
     for _ in 0..10 {
         cpu.run(SLICE_NS);
@@ -403,7 +407,7 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
             None => cpu.queue.pop(&cpu.threads),
             Some(running) => {
                 let entity = cpu.threads.entity(running);
-                let next = cpu.queue.pop_instead_of(&cpu.threads, entity, Reason::SliceOver);
+                let next = cpu.queue.pop_instead_of(&cpu.threads, entity, PreemptReason::SliceOver);
                 if next.is_some() {
                     cpu.queue.push(&cpu.threads, running);
                 }
@@ -416,8 +420,8 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
     assert!(greedy <= honest + 2 * SLICE_NS, "{greedy} ns against {honest}");
 }
 
-/// Thread 0 always wants to run; the others block after `turn_ns` and wake the next of them.
-fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
+/// Thread 0 always wants to run; the others block after `run_ns` and wake the next of them.
+fn share_beside_a_relay(runners: usize, run_ns: u64) -> f64 {
     let mut cpu = Cpu::new((0..=runners).map(|_| Entity::new()).collect());
     cpu.arrive(0);
     cpu.arrive(1);
@@ -427,7 +431,7 @@ fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
             cpu.run(SLICE_NS);
             continue;
         }
-        let next = cpu.run_and_block(turn_ns) % runners + 1;
+        let next = cpu.run_and_block(run_ns) % runners + 1;
         if cpu.used_ns[next] > 0 {
             cpu.wake(next)
         } else {
@@ -440,10 +444,10 @@ fn share_beside_a_relay(runners: usize, turn_ns: u64) -> f64 {
 
 #[test]
 fn threads_that_wake_each_other_do_not_starve_who_never_sleeps() {
-    for (runners, turn_ns) in [(2, 10_000), (2, SLICE_NS), (8, 50_000), (8, SLICE_NS / 2)] {
-        let share = share_beside_a_relay(runners, turn_ns);
+    for (runners, run_ns) in [(2, 10_000), (2, SLICE_NS), (8, 50_000), (8, SLICE_NS / 2)] {
+        let share = share_beside_a_relay(runners, run_ns);
         let fair = 1.0 / (runners as f64 + 1.0);
-        assert!(share >= 0.9 * fair, "{share} beside {runners} that run {turn_ns} ns at a time");
+        assert!(share >= 0.9 * fair, "{share} beside {runners} that run {run_ns} ns at a time");
     }
 }
 
@@ -489,16 +493,20 @@ fn sleep_pays_debts_as_fast_as_others_are_served() {
         pass(&mut cpu);
         cpu.wake(debtor);
         let others = (0..3).filter(|number| *number != debtor);
-        let rearmost = others.map(|other| cpu.threads.entity(tid(other)).virtual_runtime_ns()).min().unwrap();
-        cpu.threads.entity(tid(debtor)).virtual_runtime_ns() as i64 - rearmost as i64
+        let smallest = others.map(|other| cpu.threads.entity(tid(other)).vruntime_ns()).min().unwrap();
+        cpu.threads.entity(tid(debtor)).vruntime_ns() as i64 - smallest as i64
     };
     let slice_ns = SLICE_NS as i64;
     assert_eq!(debt_after(|_| ()), 10 * slice_ns, "no time, no pay");
     let debt_ns = debt_after(|cpu| (0..8).for_each(|_| cpu.run(SLICE_NS)));
     assert_eq!(debt_ns, 6 * slice_ns, "two others had four slices each");
-    assert_eq!(debt_after(|cpu| cpu.queue.pass(3 * SLICE_NS)), 7 * slice_ns, "nobody waited meanwhile");
     assert_eq!(
-        debt_after(|cpu| cpu.queue.pass(100 * SLICE_NS)),
+        debt_after(|cpu| cpu.queue.add_uncontended(3 * SLICE_NS)),
+        7 * slice_ns,
+        "nobody waited meanwhile"
+    );
+    assert_eq!(
+        debt_after(|cpu| cpu.queue.add_uncontended(100 * SLICE_NS)),
         -slice_ns / 2,
         "what is too much is credit, a bit"
     );
@@ -519,7 +527,7 @@ fn who_is_alone_owes_nothing() {
     cpu.block_running();
     assert_eq!(cpu.queue.pop(&cpu.threads), Some(tid(0)), "now it is alone");
     cpu.queue.attach(cpu.threads.entity(tid(2)));
-    let ahead_ns = |number| cpu.threads.entity(tid(number)).virtual_runtime_ns() as i64;
+    let ahead_ns = |number| cpu.threads.entity(tid(number)).vruntime_ns() as i64;
     assert_eq!(ahead_ns(0) - ahead_ns(2), -(SLICE_NS as i64) / 2, "and no further than one that is new");
 }
 
@@ -537,9 +545,9 @@ fn time_of_the_idle_class_pays_debts() {
     assert_eq!(cpu.running, Some(tid(2)), "only the idle class is left");
     cpu.queue.charge(&cpu.threads, cpu.threads.entity(tid(2)), 6 * SLICE_NS);
     [debtor, other].into_iter().for_each(|number| cpu.wake(number));
-    let clock_ns = |number| cpu.threads.entity(tid(number)).virtual_runtime_ns() as i64;
+    let vruntime_ns = |number| cpu.threads.entity(tid(number)).vruntime_ns() as i64;
     // The other one has half a slice of credit, and no more.
-    assert_eq!(clock_ns(debtor) - clock_ns(other), (10 - 6) * SLICE_NS as i64 + SLICE_NS as i64 / 2);
+    assert_eq!(vruntime_ns(debtor) - vruntime_ns(other), (10 - 6) * SLICE_NS as i64 + SLICE_NS as i64 / 2);
 }
 
 #[test]
@@ -552,8 +560,8 @@ fn a_moved_thread_keeps_its_distance() {
     let stolen = from.queue.steal(&from.threads, |_| true).unwrap();
     let to = FairQueue::new();
     to.attach(from.threads.entity(stolen));
-    let clock_ns = from.threads.entity(stolen).virtual_runtime_ns() as i64;
-    assert!(clock_ns.abs() <= 2 * SLICE_NS as i64, "{clock_ns} ns on the clock of a new queue");
+    let vruntime_ns = from.threads.entity(stolen).vruntime_ns() as i64;
+    assert!(vruntime_ns.abs() <= 2 * SLICE_NS as i64, "{vruntime_ns} ns of vruntime in a new queue");
     assert_eq!(from.queue.steal(&from.threads, |_| false), None);
 }
 
@@ -564,7 +572,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     cpu.run(0);
     let running = cpu.running.unwrap();
     let entity = cpu.threads.entity(running);
-    assert!(cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+    assert!(cpu.queue.should_preempt(&cpu.threads, entity, PreemptReason::Yield));
     // After its slice the light thread is hundreds of milliseconds ahead.
     for _ in 0..10 {
         cpu.run(SLICE_NS);
@@ -575,7 +583,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
     let other = 1 - cpu.running.unwrap().index();
     cpu.queue.remove(&cpu.threads, tid(other));
     let entity = cpu.threads.entity(cpu.running.unwrap());
-    assert!(!cpu.queue.must_give_way(&cpu.threads, entity, Reason::Yield));
+    assert!(!cpu.queue.should_preempt(&cpu.threads, entity, PreemptReason::Yield));
 }
 
 #[test]

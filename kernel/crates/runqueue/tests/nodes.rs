@@ -16,7 +16,7 @@ struct Machine {
 impl Machine {
     fn load(&self, cpu: usize) -> Option<Load> {
         let threads = *self.threads.get(cpu)?;
-        Some(Load { waiting: threads.saturating_sub(1), running: threads > 0, weight: threads * 1024 })
+        Some(Load { nr_queued: threads.saturating_sub(1), running: threads > 0, weight: threads * 1024 })
     }
 
     fn near(&self, cpu: usize) -> CpuMask {

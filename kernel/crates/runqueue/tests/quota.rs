@@ -1,15 +1,18 @@
-//! A group's budget: all CPUs together keep within it, whatever they do and when.
+//! A group's bandwidth: all CPUs together keep within it, whatever they do and when.
 
 use proptest::prelude::*;
-use runqueue::quota::LEAST_PIECE_NS;
-use runqueue::{Budget, MAX_CPUS, Piece, Quota, QuotaError, SLICE_NS};
+use runqueue::quota::MIN_RUNTIME_SLICE_NS;
+use runqueue::{Bandwidth, MAX_CPUS, Quota, QuotaError, RuntimeSlice, SLICE_NS};
 
 const MS: u64 = 1_000_000;
 
 #[test]
 fn what_no_group_could_keep_is_refused() {
     assert_eq!(Quota::new(0, 10 * MS), Err(QuotaError::Time(0)));
-    assert_eq!(Quota::new(LEAST_PIECE_NS - 1, 10 * MS), Err(QuotaError::Time(LEAST_PIECE_NS - 1)));
+    assert_eq!(
+        Quota::new(MIN_RUNTIME_SLICE_NS - 1, 10 * MS),
+        Err(QuotaError::Time(MIN_RUNTIME_SLICE_NS - 1))
+    );
     assert_eq!(Quota::new(u64::MAX, 10 * MS), Err(QuotaError::Time(u64::MAX)));
     for period_ns in [0, 1, MS - 1, 3_600_000 * MS + 1, u64::MAX] {
         assert_eq!(Quota::new(MS, period_ns), Err(QuotaError::Period(period_ns)));
@@ -22,61 +25,61 @@ fn what_no_group_could_keep_is_refused() {
 
 #[test]
 fn many_at_once_share_what_there_is() {
-    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    let pieces: Vec<Piece> = (0..64).map(|_| budget.take(5 * MS)).collect();
-    let total_ns: u64 = pieces.iter().map(|piece| piece.len_ns).sum();
+    let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    let slices: Vec<RuntimeSlice> = (0..64).map(|_| bandwidth.take(5 * MS)).collect();
+    let total_ns: u64 = slices.iter().map(|slice| slice.len_ns).sum();
     assert!(total_ns <= 10 * MS, "{total_ns}");
-    assert!(pieces.iter().filter(|piece| piece.len_ns > 0).count() >= 5, "{pieces:?}");
+    assert!(slices.iter().filter(|slice| slice.len_ns > 0).count() >= 5, "{slices:?}");
     // Who got nothing is to stop at once, and nothing is given back by it.
-    let none = pieces.last().copied().unwrap();
+    let none = slices.last().copied().unwrap();
     assert_eq!((none.len_ns, none.end_ns()), (0, 5 * MS));
-    let left_ns = budget.left_ns(5 * MS);
-    budget.settle(none, 5 * MS);
-    assert_eq!(budget.left_ns(5 * MS), left_ns);
+    let left_ns = bandwidth.left_ns(5 * MS);
+    bandwidth.return_runtime(none, 5 * MS);
+    assert_eq!(bandwidth.left_ns(5 * MS), left_ns);
 }
 
 #[test]
 fn what_is_not_used_is_given_back_in_its_own_period() {
-    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    let piece = budget.take(MS);
-    assert_eq!(piece.len_ns, SLICE_NS);
-    assert_eq!(budget.take(MS).len_ns, (10 * MS - SLICE_NS) / 3);
-    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    let piece = budget.take(MS);
-    budget.settle(piece, 2 * MS);
-    assert_eq!(budget.left_ns(2 * MS), 9 * MS);
+    let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    let slice = bandwidth.take(MS);
+    assert_eq!(slice.len_ns, SLICE_NS);
+    assert_eq!(bandwidth.take(MS).len_ns, (10 * MS - SLICE_NS) / 3);
+    let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    let slice = bandwidth.take(MS);
+    bandwidth.return_runtime(slice, 2 * MS);
+    assert_eq!(bandwidth.left_ns(2 * MS), 9 * MS);
     // Up to the end of the period, or a bit more: the next one has all of its own, not more.
-    assert_eq!(budget.take(98 * MS).end_ns(), 100 * MS);
-    let piece = budget.take(100 * MS - 1);
-    assert_eq!(piece.len_ns, LEAST_PIECE_NS);
-    budget.charge(3 * MS, 100 * MS);
-    budget.settle(piece, 100 * MS);
-    assert_eq!(budget.left_ns(101 * MS), 7 * MS);
+    assert_eq!(bandwidth.take(98 * MS).end_ns(), 100 * MS);
+    let slice = bandwidth.take(100 * MS - 1);
+    assert_eq!(slice.len_ns, MIN_RUNTIME_SLICE_NS);
+    bandwidth.charge(3 * MS, 100 * MS);
+    bandwidth.return_runtime(slice, 100 * MS);
+    assert_eq!(bandwidth.left_ns(101 * MS), 7 * MS);
 }
 
 #[test]
 fn who_finds_nothing_looks_again_when_some_may_have_come_back() {
-    let mut budget = Budget::new(Quota::new(LEAST_PIECE_NS, 100 * MS).unwrap());
-    let piece = budget.take(MS);
-    assert_eq!((piece.len_ns, budget.left_ns(MS)), (LEAST_PIECE_NS, 0));
-    assert_eq!(budget.next_look_ns(MS), MS + SLICE_NS);
-    assert_eq!(budget.next_look_ns(99 * MS), 100 * MS);
+    let mut bandwidth = Bandwidth::new(Quota::new(MIN_RUNTIME_SLICE_NS, 100 * MS).unwrap());
+    let slice = bandwidth.take(MS);
+    assert_eq!((slice.len_ns, bandwidth.left_ns(MS)), (MIN_RUNTIME_SLICE_NS, 0));
+    assert_eq!(bandwidth.next_look_ns(MS), MS + SLICE_NS);
+    assert_eq!(bandwidth.next_look_ns(99 * MS), 100 * MS);
     // Nothing of it comes back.
-    budget.settle(piece, MS + LEAST_PIECE_NS);
-    assert_eq!(budget.next_look_ns(2 * MS), 100 * MS);
+    bandwidth.return_runtime(slice, MS + MIN_RUNTIME_SLICE_NS);
+    assert_eq!(bandwidth.next_look_ns(2 * MS), 100 * MS);
     // A small quota is not all taken by the first.
-    let mut budget = Budget::new(Quota::new(4 * MS, 100 * MS).unwrap());
-    assert_eq!([(); 3].map(|()| budget.take(MS).len_ns), [2 * MS, 2 * MS / 3, 4 * MS / 12]);
+    let mut bandwidth = Bandwidth::new(Quota::new(4 * MS, 100 * MS).unwrap());
+    assert_eq!([(); 3].map(|()| bandwidth.take(MS).len_ns), [2 * MS, 2 * MS / 3, 4 * MS / 12]);
 }
 
 #[test]
 fn what_was_used_beyond_the_quota_is_missing_later() {
-    let mut budget = Budget::new(Quota::new(10 * MS, 100 * MS).unwrap());
-    budget.charge(25 * MS, 50 * MS);
-    assert_eq!(budget.left_ns(50 * MS), 0);
-    assert_eq!(budget.left_ns(100 * MS), 0);
-    assert_eq!(budget.left_ns(200 * MS), 5 * MS);
-    assert_eq!(budget.left_ns(300 * MS), 10 * MS);
+    let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
+    bandwidth.charge(25 * MS, 50 * MS);
+    assert_eq!(bandwidth.left_ns(50 * MS), 0);
+    assert_eq!(bandwidth.left_ns(100 * MS), 0);
+    assert_eq!(bandwidth.left_ns(200 * MS), 5 * MS);
+    assert_eq!(bandwidth.left_ns(300 * MS), 10 * MS);
 }
 
 proptest! {
@@ -90,15 +93,15 @@ proptest! {
         let quota = Quota::new(quota_us * 1000, period_us * 1000);
         prop_assume!(quota.is_ok());
         let quota = quota.unwrap();
-        let mut budget = Budget::new(quota);
-        // For each CPU: the piece that it has, and until when it runs; else until when it sleeps.
-        let mut running: [Option<(Piece, u64)>; 8] = [None; 8];
+        let mut bandwidth = Bandwidth::new(quota);
+        // For each CPU: the slice that it has, and until when it runs; else until when it sleeps.
+        let mut running: [Option<(RuntimeSlice, u64)>; 8] = [None; 8];
         let (mut now_ns, mut ran_ns, mut late_ns) = (0, 0, 0);
         // What was run in each period, and how much of that late.
         let mut periods = std::collections::BTreeMap::<u64, (u64, u64)>::new();
-        let mut note = |piece: Piece, end_ns: u64| {
-            let late_from_ns = piece.taken_at_ns + piece.len_ns;
-            let mut at_ns = piece.taken_at_ns;
+        let mut note = |slice: RuntimeSlice, end_ns: u64| {
+            let late_from_ns = slice.taken_at_ns + slice.len_ns;
+            let mut at_ns = slice.taken_at_ns;
             while at_ns < end_ns {
                 let until_ns = quota.next_period_ns(at_ns).min(end_ns);
                 let (ran_ns, late_ns) = periods.entry(at_ns / quota.period_ns()).or_default();
@@ -113,32 +116,32 @@ proptest! {
             while let Some(ended) = (0..8).filter(|cpu| running[*cpu].is_some_and(|(_, end_ns)| end_ns <= now_ns))
                 .min_by_key(|cpu| running[*cpu].unwrap().1)
             {
-                let (piece, end_ns) = running[ended].take().unwrap();
-                ran_ns += end_ns - piece.taken_at_ns;
-                late_ns += (end_ns - piece.taken_at_ns).saturating_sub(piece.len_ns);
-                note(piece, end_ns);
-                budget.settle(piece, end_ns);
+                let (slice, end_ns) = running[ended].take().unwrap();
+                ran_ns += end_ns - slice.taken_at_ns;
+                late_ns += (end_ns - slice.taken_at_ns).saturating_sub(slice.len_ns);
+                note(slice, end_ns);
+                bandwidth.return_runtime(slice, end_ns);
             }
             if running[cpu].is_none() {
-                let piece = budget.take(now_ns);
-                prop_assert!(piece.len_ns <= SLICE_NS);
+                let slice = bandwidth.take(now_ns);
+                prop_assert!(slice.len_ns <= SLICE_NS);
                 let end_ns = match what {
                     // Blocks before its time is up; is stopped in time; is stopped late.
-                    0 => piece.end_ns().min(now_ns + run_us * 1000),
-                    1 => piece.end_ns(),
-                    _ => piece.end_ns() + run_us,
+                    0 => slice.end_ns().min(now_ns + run_us * 1000),
+                    1 => slice.end_ns(),
+                    _ => slice.end_ns() + run_us,
                 };
-                running[cpu] = Some((piece, end_ns));
+                running[cpu] = Some((slice, end_ns));
             }
         }
-        for (piece, end_ns) in running.into_iter().flatten() {
-            ran_ns += end_ns - piece.taken_at_ns;
-            late_ns += (end_ns - piece.taken_at_ns).saturating_sub(piece.len_ns);
-            note(piece, end_ns);
+        for (slice, end_ns) in running.into_iter().flatten() {
+            ran_ns += end_ns - slice.taken_at_ns;
+            late_ns += (end_ns - slice.taken_at_ns).saturating_sub(slice.len_ns);
+            note(slice, end_ns);
         }
         for (number, (ran_ns, late_ns)) in periods {
-            // Each CPU may have taken the shortest piece just before the period began.
-            let most_ns = quota.quota_ns() + late_ns + 8 * LEAST_PIECE_NS;
+            // Each CPU may have taken the shortest slice just before the period began.
+            let most_ns = quota.quota_ns() + late_ns + 8 * MIN_RUNTIME_SLICE_NS;
             prop_assert!(ran_ns <= most_ns, "{ran_ns} of {most_ns} in period {number}, {late_ns} late");
         }
         // Late ones are made up for, as far as there was time for that; nothing else is over the quota.
@@ -151,13 +154,13 @@ proptest! {
 #[test]
 fn time_for_which_the_machine_was_stopped_is_not_used() {
     const MINUTE: u64 = 60_000 * MS;
-    let mut budget = Budget::new(Quota::new(2 * MS, 10 * MS).unwrap());
-    let piece = budget.take(0);
-    budget.settle(piece, MINUTE);
+    let mut bandwidth = Bandwidth::new(Quota::new(2 * MS, 10 * MS).unwrap());
+    let slice = bandwidth.take(0);
+    bandwidth.return_runtime(slice, MINUTE);
     // A period at most is owed: five of them pay for it.
-    assert!(budget.left_ns(MINUTE + 60 * MS) > 0, "{budget:?}");
+    assert!(bandwidth.left_ns(MINUTE + 60 * MS) > 0, "{bandwidth:?}");
     // A helper that was stopped is charged for a second: 2 ms in each of 500 periods.
-    budget.charge(MINUTE, 2 * MINUTE);
-    assert_eq!(budget.left_ns(2 * MINUTE + 499 * 10 * MS), 0);
-    assert_eq!(budget.left_ns(2 * MINUTE + 500 * 10 * MS), 2 * MS);
+    bandwidth.charge(MINUTE, 2 * MINUTE);
+    assert_eq!(bandwidth.left_ns(2 * MINUTE + 499 * 10 * MS), 0);
+    assert_eq!(bandwidth.left_ns(2 * MINUTE + 500 * 10 * MS), 2 * MS);
 }
