@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::body::FirstError;
-use crate::engine::{Body, Drive, Piece};
+use crate::engine::{Body, Drive, RawChunk};
 use crate::raw::Lock;
 use crate::sync::spin_loop;
 use crate::{Chunk, Platform, Unit};
@@ -92,10 +92,10 @@ where
     U: Unit,
 {
     fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |piece: Piece| {
-            let Some(positions) = self.positions(piece.start, piece.end) else { return false };
-            let result = (self.thread_fn)(Chunk::from_piece(piece), positions);
-            self.first_error.check(result, piece.start, piece.end)
+        drive(&mut |chunk: RawChunk| {
+            let Some(positions) = self.positions(chunk.start, chunk.end) else { return false };
+            let result = (self.thread_fn)(Chunk::from_raw(chunk), positions);
+            self.first_error.check(result, chunk.start, chunk.end)
         });
     }
 }

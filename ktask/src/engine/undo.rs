@@ -5,7 +5,7 @@
 //! without the failed chunks, and nothing had to be written down per chunk.
 
 use super::slots::Slot;
-use super::{Body, Drive, Outcome, Piece, Plan, Threads, execute_over, storage};
+use super::{Body, Drive, Outcome, Plan, RawChunk, Threads, execute_over, storage};
 use crate::cursor::Cursor;
 use crate::platform::Platform;
 
@@ -67,34 +67,34 @@ pub(super) fn after<P: Platform>(
 /// Undoing, as the body of a job.
 struct UndoBody<'u> {
     failed: Failed<'u>,
-    undo: &'u (dyn Fn(Piece) + Sync + 'u),
+    undo: &'u (dyn Fn(RawChunk) + Sync + 'u),
 }
 
 impl Body for UndoBody<'_> {
     fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |piece| {
-            self.failed.spare(piece, self.undo);
+        drive(&mut |chunk| {
+            self.failed.spare(chunk, self.undo);
             true
         });
     }
 }
 
 impl Failed<'_> {
-    /// Calls `undo` for the parts of `piece` that did not fail.
-    fn spare(&self, piece: Piece, undo: &dyn Fn(Piece)) {
-        let mut start = piece.start;
-        while start < piece.end {
+    /// Calls `undo` for the parts of `chunk` that did not fail.
+    fn spare(&self, chunk: RawChunk, undo: &dyn Fn(RawChunk)) {
+        let mut start = chunk.start;
+        while start < chunk.end {
             let (failed_start, failed_end) =
-                self.first_overlapping(start, piece.end).unwrap_or((piece.end, piece.end));
+                self.first_overlapping(start, chunk.end).unwrap_or((chunk.end, chunk.end));
             if start < failed_start {
-                undo(Piece { start, end: failed_start, ..piece });
+                undo(RawChunk { start, end: failed_start, ..chunk });
             }
             start = failed_end;
         }
     }
 
     /// The failed chunk that starts first among those that share units with `start..end`.
-    /// The pieces of the undo are cut anew, so it may begin before or end after them.
+    /// The chunks of the undo have other bounds, so it may begin before or end after them.
     fn first_overlapping(&self, start: u64, end: u64) -> Option<(u64, u64)> {
         let overlaps = |chunk: &(u64, u64)| chunk.0 < end && start < chunk.1;
         match self {

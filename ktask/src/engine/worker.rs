@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use super::parallel::Run;
-use super::{Ending, Piece, Step};
+use super::{Ending, RawChunk, Step};
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
 use crate::{NodeId, TracedChunk, traced, unwind};
@@ -103,9 +103,9 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.tally.local_chunks += u64::from(local);
             let lineage = run.plan.lineage.of_chunks(run.family());
             let node = cursor.node();
-            let piece = Piece { start, end, worker: self.index, node, local, lineage };
+            let chunk = RawChunk { start, end, worker: self.index, node, local, lineage };
             let told = TracedChunk { start, end, worker: self.index };
-            if !traced::chunk(run.platform, run.plan.trace_id, told, || step(piece)) {
+            if !traced::chunk(run.platform, run.plan.trace_id, told, || step(chunk)) {
                 run.stop(Ending::Failed);
                 return false;
             }
