@@ -3,7 +3,7 @@
 //! Nothing here knows the client's types: units are numbers, the thread function is a
 //! [`Body`]. So the engine is compiled once per platform, not once per job.
 
-mod crew;
+mod team;
 mod governor;
 mod parallel;
 mod slots;

@@ -1,6 +1,6 @@
 //! A job on its caller and helpers.
 
-use super::crew::Crew;
+use super::team::Team;
 use super::governor::Governor;
 use super::slots::Slot;
 use super::undo::{self, Failed};
@@ -80,12 +80,12 @@ pub(super) fn run<P: Platform>(
         totals: Lock::new(Totals::default()),
     };
     raw::scope(platform, run.family(), &|index| help(&run, index), |helpers| {
-        let mut crew = Crew::new(&run, helpers);
+        let mut team = Team::new(&run, helpers);
         let mut governor = Governor::new(plan, slots.len(), platform.physical_cores());
-        crew.set_threads(governor.threads(), &mut stats);
+        team.set_threads(governor.threads(), &mut stats);
         worker::work(&run, 0, &mut |_| {
             if run.is_governed {
-                governor.tick(&run, &mut crew, &mut stats);
+                governor.tick(&run, &mut team, &mut stats);
             }
             true
         });

@@ -8,14 +8,14 @@ use crate::{NodeId, Stats};
 
 /// Starts helpers for one run. Only the caller does, on its own thread, so that the
 /// platform can take mask, quota and account from it.
-pub(super) struct Crew<'c, P: Platform> {
+pub(super) struct Team<'c, P: Platform> {
     run: &'c Run<'c, P>,
     helpers: &'c Helpers<'c, P>,
     next_slot: usize,
     was_refused: bool,
 }
 
-impl<'c, P: Platform> Crew<'c, P> {
+impl<'c, P: Platform> Team<'c, P> {
     pub(super) fn new(run: &'c Run<'c, P>, helpers: &'c Helpers<'c, P>) -> Self {
         Self { run, helpers, next_slot: 1, was_refused: false }
     }
