@@ -8,7 +8,7 @@ use crate::chunk::Lineage;
 use crate::cursor::Cursor;
 use crate::engine::{self, Body, Ending, Plan, RawChunk, Threads};
 use crate::raw::Lock;
-use crate::walk::{Row, WalkBody};
+use crate::walk::{Sequencer, WalkBody};
 use crate::{
     CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, TracedJob, Tuning,
     Unit, check,
@@ -269,7 +269,7 @@ impl<'a, U: Unit> Job<'a, U> {
         let first_error = FirstError::new();
         let body = WalkBody {
             platform,
-            row: Lock::new(Row::new(self.range.start.raw(), start)),
+            sequencer: Lock::new(Sequencer::new(self.range.start.raw(), start)),
             advance,
             thread_fn,
             first_error: &first_error,
