@@ -2,7 +2,7 @@
 
 use super::team::Team;
 use super::governor::Governor;
-use super::slots::Slot;
+use super::slots::WorkerSlot;
 use super::undo::{self, Failed};
 use super::wait::{self, Lending};
 use super::worker::{self, Tally};
@@ -20,7 +20,7 @@ pub(super) struct Run<'r, P: Platform> {
     pub(super) plan: &'r Plan<'r>,
     pub(super) cursors: &'r [Cursor],
     /// One per worker; the caller's is the first.
-    pub(super) slots: &'r [Slot],
+    pub(super) slots: &'r [WorkerSlot],
     pub(super) body: &'r dyn Body,
     pub(super) lending: Lending<P>,
     /// An [`Ending`], encoded; `Complete` while the job goes on.
@@ -57,7 +57,7 @@ pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
     cursors: &[Cursor],
-    slots: &[Slot],
+    slots: &[WorkerSlot],
     body: &dyn Body,
     mut stats: Stats,
 ) -> Outcome {

@@ -4,14 +4,14 @@ use crate::budget::Place;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::{HelperId, NodeId};
 
-/// What is known of one worker. Slot 0 is the caller's.
+/// What is known of one worker. WorkerSlot 0 is the caller's.
 ///
 /// `state` is written by the caller (`FREE` to `OUT` and back) and by the one helper that
 /// has the slot (`OUT` to `DONE`). `place` and
 /// `helper` are the caller's to write, before and after it hands the task out; the rest is
 /// the worker's.
 #[derive(Default)]
-pub(crate) struct Slot {
+pub(crate) struct WorkerSlot {
     state: AtomicU32,
     /// The budget's place, encoded: see [`encode`].
     place: AtomicU32,
@@ -29,7 +29,7 @@ const OUT: u32 = 1;
 /// Its helper has ended.
 const DONE: u32 = 2;
 
-impl Slot {
+impl WorkerSlot {
     /// Whether a new helper may have this slot.
     pub(crate) fn is_free(&self) -> bool {
         // The failed chunk of an ended helper must be kept for the undo. Relaxed: only the

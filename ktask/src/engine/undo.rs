@@ -4,7 +4,7 @@
 //! was run; and each worker fails at most one. So the completed units are the prefixes
 //! without the failed chunks, and nothing had to be written down per chunk.
 
-use super::slots::Slot;
+use super::slots::WorkerSlot;
 use super::{Body, Drive, Outcome, Plan, RawChunk, Threads, execute_over, storage};
 use crate::cursor::Cursor;
 use crate::platform::Platform;
@@ -15,7 +15,7 @@ pub(super) enum Failed<'f> {
     /// Of a job on its caller alone: one at most.
     One(Option<(u64, u64)>),
     /// One per slot at most.
-    Slots(&'f [Slot]),
+    Slots(&'f [WorkerSlot]),
 }
 
 /// Undoes what `outcome` completed, if it did not complete everything and `plan` can undo:
@@ -99,7 +99,7 @@ impl Failed<'_> {
         let overlaps = |chunk: &(u64, u64)| chunk.0 < end && start < chunk.1;
         match self {
             Self::One(failed) => failed.filter(overlaps),
-            Self::Slots(slots) => slots.iter().filter_map(Slot::failed).filter(overlaps).min(),
+            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).filter(overlaps).min(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Failed<'_> {
     fn units(&self) -> u64 {
         match self {
             Self::One(failed) => failed.map_or(0, |(start, end)| end - start),
-            Self::Slots(slots) => slots.iter().filter_map(Slot::failed).map(|(start, end)| end - start).sum(),
+            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).map(|(start, end)| end - start).sum(),
         }
     }
 }
