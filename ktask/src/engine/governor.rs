@@ -16,8 +16,8 @@
 //! helpers that do not pay are given back.
 
 use super::Plan;
-use super::team::Team;
 use super::parallel::Run;
+use super::team::Team;
 use crate::cursor::Sampled;
 use crate::platform::Platform;
 use crate::stats::{Stats, Step};

@@ -3,12 +3,12 @@
 //! Nothing here knows the client's types: units are numbers, the thread function is a
 //! [`Body`]. So the engine is compiled once per platform, not once per job.
 
-mod team;
 mod governor;
 mod parallel;
 mod slots;
 mod solo;
 mod storage;
+mod team;
 mod threads;
 mod undo;
 mod wait;

@@ -1,8 +1,8 @@
 //! A job on its caller and helpers.
 
-use super::team::Team;
 use super::governor::Governor;
 use super::slots::WorkerSlot;
+use super::team::Team;
 use super::undo::{self, Failed};
 use super::wait::{self, Lending};
 use super::worker::{self, Tally};
@@ -113,8 +113,8 @@ fn help<P: Platform>(run: &Run<'_, P>, index: usize) {
     run.working.fetch_sub(1, Ordering::Relaxed);
     run.platform.end_help(before);
     run.lending.charge(run.platform, cpu_ns);
-    if let Some(place) = run.slots[index].take_place() {
-        run.platform.budget().put(place);
+    if let Some(permit) = run.slots[index].take_permit() {
+        run.platform.budget().release(permit);
     }
     run.slots[index].finish();
     run.lending.helper_ended(run.platform, index);
@@ -272,8 +272,8 @@ fn settle_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
     for slot in &run.slots[1..] {
         if slot.unfinished().is_some() {
             stats.helpers_lost += 1;
-            if let Some(place) = slot.vacate() {
-                run.platform.budget().put(place);
+            if let Some(permit) = slot.vacate() {
+                run.platform.budget().release(permit);
             }
         }
     }

@@ -107,7 +107,9 @@ impl Failed<'_> {
     fn units(&self) -> u64 {
         match self {
             Self::One(failed) => failed.map_or(0, |(start, end)| end - start),
-            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).map(|(start, end)| end - start).sum(),
+            Self::Slots(slots) => {
+                slots.iter().filter_map(WorkerSlot::failed).map(|(start, end)| end - start).sum()
+            }
         }
     }
 }

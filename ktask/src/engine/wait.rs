@@ -93,8 +93,8 @@ fn take_back<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
         {
             drop(task);
             stats.helpers_taken_back += 1;
-            if let Some(place) = slot.vacate() {
-                run.platform.budget().put(place);
+            if let Some(permit) = slot.vacate() {
+                run.platform.budget().release(permit);
             }
         }
     }
