@@ -136,7 +136,7 @@ impl<'g> Governor<'g> {
     pub(super) fn tick<P: Platform>(&mut self, run: &Run<'_, P>, team: &mut Team<'_, P>, stats: &mut Stats) {
         let Some(window) = self.window else {
             // Helpers come and go at their own time: measure when they have.
-            if let Some(threads) = run.settled_threads() {
+            if let Some(threads) = run.stable_threads() {
                 self.threads = threads;
                 if team.was_refused() {
                     self.max = threads;
@@ -180,7 +180,7 @@ impl<'g> Governor<'g> {
                 return next;
             }
         }
-        self.settle()
+        self.hold_best()
     }
 
     /// Goes on to the next stage that has a count to try.
@@ -235,7 +235,7 @@ impl<'g> Governor<'g> {
     }
 
     /// Stops looking.
-    fn settle(&mut self) -> usize {
+    fn hold_best(&mut self) -> usize {
         let best = self.best();
         self.stage = Stage::Hold;
         self.held_windows = 0;

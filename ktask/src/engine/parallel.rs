@@ -91,7 +91,7 @@ pub(super) fn run<P: Platform>(
         });
         wait::until_helpers_ended(&run, helpers, &mut stats);
     });
-    settle_lost(&run, &mut stats);
+    reclaim_lost(&run, &mut stats);
     let ending = run.ending();
     run.totals.with(|totals| totals.report(&mut stats));
     stats.threads_used = slots.iter().filter(|slot| slot.worked()).count();
@@ -208,7 +208,7 @@ impl<P: Platform> Run<'_, P> {
 
     /// How many workers there are, if all that were started have begun and all that should
     /// leave have left.
-    pub(super) fn settled_threads(&self) -> Option<usize> {
+    pub(super) fn stable_threads(&self) -> Option<usize> {
         let helping = self.helping();
         let working = self.working.load(Ordering::Relaxed);
         (working == helping + 1 && helping <= self.wanted.load(Ordering::Relaxed)).then_some(working)
@@ -268,7 +268,7 @@ impl<P: Platform> Run<'_, P> {
 }
 
 /// After the join: slots that are still out belong to helpers that never ran.
-fn settle_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
+fn reclaim_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
     for slot in &run.slots[1..] {
         if slot.unfinished().is_some() {
             stats.helpers_lost += 1;
