@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use crate::engine::{Body, Drive, Ending, Piece};
+use crate::engine::{Body, Drive, Ending, RawChunk};
 use crate::raw::Lock;
 use crate::{Cause, Chunk, JobError, Stats, Unit};
 
@@ -63,9 +63,9 @@ where
     F: Fn(Chunk<U>) -> Result<(), E> + Sync,
 {
     fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |piece: Piece| {
-            let result = (self.thread_fn)(Chunk::from_piece(piece));
-            self.first_error.check(result, piece.start, piece.end)
+        drive(&mut |chunk: RawChunk| {
+            let result = (self.thread_fn)(Chunk::from_raw(chunk));
+            self.first_error.check(result, chunk.start, chunk.end)
         });
     }
 }
@@ -91,9 +91,9 @@ where
 {
     fn work(&self, drive: &mut Drive<'_>) {
         let mut own = (self.init)();
-        drive(&mut |piece: Piece| {
-            let result = (self.thread_fn)(&mut own, Chunk::from_piece(piece));
-            self.first_error.check(result, piece.start, piece.end)
+        drive(&mut |chunk: RawChunk| {
+            let result = (self.thread_fn)(&mut own, Chunk::from_raw(chunk));
+            self.first_error.check(result, chunk.start, chunk.end)
         });
         // The client's merge runs outside the lock: leave mine if there is none to merge
         // with, else take the other one away, merge the two, and try again.

@@ -51,9 +51,9 @@ impl core::fmt::Display for PercentOutOfRange {
 
 impl core::error::Error for PercentOutOfRange {}
 
-/// One helper's place in the budget.
+/// The permission for one helper to run, counted against the budget.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     /// The node that it counts against; `None` where that node's share was used
     /// up, or there was no node to prefer.
     pub(crate) node: Option<NodeId>,
@@ -122,10 +122,10 @@ impl Budget {
         }
     }
 
-    /// Takes a place for a helper that would like to be on `node`, or `None` when
+    /// Acquires a permit for a helper that would like to be on `node`, or `None` when
     /// the whole is used up. Where only that node's share is, the helper may run
     /// anywhere.
-    pub(crate) fn take<P: Platform>(&self, platform: &P, node: Option<NodeId>) -> Option<Place> {
+    pub(crate) fn acquire<P: Platform>(&self, platform: &P, node: Option<NodeId>) -> Option<Permit> {
         if !take_one(&self.in_use, self.limit(platform.online_cpus())) {
             return None;
         }
@@ -133,12 +133,12 @@ impl Budget {
             Some(count) => take_one(count, self.limit(platform.online_cpus_of_node(node))),
             None => false,
         });
-        Some(Place { node })
+        Some(Permit { node })
     }
 
-    /// Gives `place` back.
-    pub(crate) fn put(&self, place: Place) {
-        if let Some(count) = place.node.and_then(|node| self.in_use_of_node.get(node.0 as usize)) {
+    /// Returns `permit` to the budget.
+    pub(crate) fn release(&self, permit: Permit) {
+        if let Some(count) = permit.node.and_then(|node| self.in_use_of_node.get(node.0 as usize)) {
             count.fetch_sub(1, Ordering::SeqCst);
         }
         self.in_use.fetch_sub(1, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::engine::Piece;
+use crate::engine::RawChunk;
 use crate::{LockSet, NodeId, Unit};
 
 /// A part of a job's range, handed to the thread function exactly once.
@@ -35,14 +35,14 @@ impl Lineage {
 }
 
 impl<U: Unit> Chunk<U> {
-    pub(crate) fn from_piece(piece: Piece) -> Self {
+    pub(crate) fn from_raw(raw: RawChunk) -> Self {
         Self {
-            start: U::from_raw(piece.start),
-            end: U::from_raw(piece.end),
-            worker: piece.worker,
-            node: piece.node,
-            local: piece.local,
-            lineage: piece.lineage,
+            start: U::from_raw(raw.start),
+            end: U::from_raw(raw.end),
+            worker: raw.worker,
+            node: raw.node,
+            local: raw.local,
+            lineage: raw.lineage,
         }
     }
 

@@ -60,7 +60,7 @@ pub(crate) struct Cut {
 /// Into how many chunks per worker what is left is divided at least. As in all posted
 /// versions, which applied it once, to the whole; applied anew to what is left, chunks
 /// shrink towards the end and workers finish together.
-const PIECES_PER_WORKER: u64 = 4;
+const CHUNKS_PER_WORKER: u64 = 4;
 
 impl Cursor {
     /// A range nothing of which is handed out. `start <= end`.
@@ -168,7 +168,7 @@ fn chunk_end(next: u64, end: u64, cut: Cut) -> u64 {
     let left = end - next;
     let share = match cut.workers {
         0 | 1 => left,
-        workers => left / (workers * PIECES_PER_WORKER),
+        workers => left / (workers * CHUNKS_PER_WORKER),
     };
     let len = cut.want.min(share).max(cut.min);
     if len >= left {

@@ -6,9 +6,9 @@ use core::ops::Range;
 use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::Lineage;
 use crate::cursor::Cursor;
-use crate::engine::{self, Body, Ending, Piece, Plan, Threads};
+use crate::engine::{self, Body, Ending, Plan, RawChunk, Threads};
 use crate::raw::Lock;
-use crate::walk::{Row, WalkBody};
+use crate::walk::{Sequencer, WalkBody};
 use crate::{
     CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, TracedJob, Tuning,
     Unit, check,
@@ -269,7 +269,7 @@ impl<'a, U: Unit> Job<'a, U> {
         let first_error = FirstError::new();
         let body = WalkBody {
             platform,
-            row: Lock::new(Row::new(self.range.start.raw(), start)),
+            sequencer: Lock::new(Sequencer::new(self.range.start.raw(), start)),
             advance,
             thread_fn,
             first_error: &first_error,
@@ -290,7 +290,7 @@ impl<'a, U: Unit> Job<'a, U> {
         if units == 0 {
             return Ok((Ending::Complete, Stats::default()));
         }
-        let undo = self.undo.map(|undo| move |piece: Piece| undo(Chunk::from_piece(piece)));
+        let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
         let told = TracedJob { name: self.name, start: self.range.start.raw(), units };
         let trace_id = platform.job_begins(&told);
         let plan = Plan {

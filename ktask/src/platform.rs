@@ -80,9 +80,10 @@ impl HelperContext {
 /// The few things that ktask asks of a kernel.
 ///
 /// A platform is a *handle*: a zero-sized type in a kernel, a reference or an
-/// `Arc` in a program. Seven methods have no default (with `thread_time_ns`,
-/// `cancel_helper` and `lend_weight` to follow when the scheduler can do them);
-/// `examples/own_platform.rs` is a complete one in under 100 lines.
+/// `Arc` in a program. Six methods and the thread type have no default;
+/// `examples/own_platform.rs` is a complete platform in under 100 lines. A kernel
+/// whose scheduler supports it also overrides [`thread_time_ns`](Self::thread_time_ns),
+/// [`cancel_helper`](Self::cancel_helper) and [`lend_weight`](Self::lend_weight).
 ///
 /// Everything here is a safe function, and no answer of a platform can break
 /// memory safety or the exactly-once contract: a wrong CPU count costs speed, a

@@ -122,7 +122,7 @@ impl<P: Platform> Helpers<'_, P> {
 
     /// Tasks that exist. 0 means that every effect of every helper is visible.
     pub(crate) fn outstanding(&self) -> usize {
-        // Acquire pairs with the Release decrement in `Shared::sign_off`.
+        // Acquire pairs with the Release decrement in `Ticket::drop`.
         self.shared.outstanding.load(Ordering::Acquire)
     }
 }

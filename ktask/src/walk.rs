@@ -8,19 +8,19 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::body::FirstError;
-use crate::engine::{Body, Drive, Piece};
+use crate::engine::{Body, Drive, RawChunk};
 use crate::raw::Lock;
 use crate::sync::spin_loop;
 use crate::{Chunk, Platform, Unit};
 
-/// Looks at the row before a worker that waits for its turn sleeps a little.
+/// Looks at the sequencer before a worker that waits for its turn sleeps a little.
 const LOOKS: u32 = 200;
 
 /// How long it sleeps then, in nanoseconds: the worker before it was preempted.
 const NAP_NS: u64 = 20_000;
 
 /// How far the positions have come.
-pub(crate) struct Row<Q> {
+pub(crate) struct Sequencer<Q> {
     /// Step that `position` is at.
     step: u64,
     position: Q,
@@ -28,7 +28,7 @@ pub(crate) struct Row<Q> {
     is_lost: bool,
 }
 
-impl<Q> Row<Q> {
+impl<Q> Sequencer<Q> {
     pub(crate) fn new(step: u64, position: Q) -> Self {
         Self { step, position, is_lost: false }
     }
@@ -37,7 +37,7 @@ impl<Q> Row<Q> {
 /// A thread function that is told positions.
 pub(crate) struct WalkBody<'b, P, Q, A, F, E, U> {
     pub(crate) platform: &'b P,
-    pub(crate) row: Lock<Row<Q>>,
+    pub(crate) sequencer: Lock<Sequencer<Q>>,
     pub(crate) advance: A,
     pub(crate) thread_fn: F,
     pub(crate) first_error: &'b FirstError<E>,
@@ -56,19 +56,19 @@ where
     fn positions(&self, start: u64, end: u64) -> Option<Range<Q>> {
         let mut looks = 0;
         loop {
-            let turn = self.row.with(|row| {
-                if row.is_lost {
+            let turn = self.sequencer.with(|sequencer| {
+                if sequencer.is_lost {
                     return Some(None);
                 }
-                if row.step != start {
+                if sequencer.step != start {
                     return None;
                 }
-                row.is_lost = true;
-                let from = row.position;
-                row.position = (self.advance)(from, end - start);
-                row.step = end;
-                row.is_lost = false;
-                Some(Some(from..row.position))
+                sequencer.is_lost = true;
+                let from = sequencer.position;
+                sequencer.position = (self.advance)(from, end - start);
+                sequencer.step = end;
+                sequencer.is_lost = false;
+                Some(Some(from..sequencer.position))
             });
             if let Some(positions) = turn {
                 return positions;
@@ -92,10 +92,10 @@ where
     U: Unit,
 {
     fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |piece: Piece| {
-            let Some(positions) = self.positions(piece.start, piece.end) else { return false };
-            let result = (self.thread_fn)(Chunk::from_piece(piece), positions);
-            self.first_error.check(result, piece.start, piece.end)
+        drive(&mut |chunk: RawChunk| {
+            let Some(positions) = self.positions(chunk.start, chunk.end) else { return false };
+            let result = (self.thread_fn)(Chunk::from_raw(chunk), positions);
+            self.first_error.check(result, chunk.start, chunk.end)
         });
     }
 }

@@ -16,8 +16,8 @@
 //! helpers that do not pay are given back.
 
 use super::Plan;
-use super::crew::Crew;
 use super::parallel::Run;
+use super::team::Team;
 use crate::cursor::Sampled;
 use crate::platform::Platform;
 use crate::stats::{Stats, Step};
@@ -133,12 +133,12 @@ impl<'g> Governor<'g> {
     }
 
     /// Called by the caller between two of its chunks.
-    pub(super) fn tick<P: Platform>(&mut self, run: &Run<'_, P>, crew: &mut Crew<'_, P>, stats: &mut Stats) {
+    pub(super) fn tick<P: Platform>(&mut self, run: &Run<'_, P>, team: &mut Team<'_, P>, stats: &mut Stats) {
         let Some(window) = self.window else {
             // Helpers come and go at their own time: measure when they have.
-            if let Some(threads) = run.settled_threads() {
+            if let Some(threads) = run.stable_threads() {
                 self.threads = threads;
-                if crew.was_refused() {
+                if team.was_refused() {
                     self.max = threads;
                 }
                 run.next_epoch();
@@ -161,7 +161,7 @@ impl<'g> Governor<'g> {
                 next_threads: next,
             });
             self.threads = next;
-            crew.set_threads(next, stats);
+            team.set_threads(next, stats);
         }
     }
 
@@ -180,7 +180,7 @@ impl<'g> Governor<'g> {
                 return next;
             }
         }
-        self.settle()
+        self.hold_best()
     }
 
     /// Goes on to the next stage that has a count to try.
@@ -235,7 +235,7 @@ impl<'g> Governor<'g> {
     }
 
     /// Stops looking.
-    fn settle(&mut self) -> usize {
+    fn hold_best(&mut self) -> usize {
         let best = self.best();
         self.stage = Stage::Hold;
         self.held_windows = 0;

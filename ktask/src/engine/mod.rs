@@ -3,12 +3,12 @@
 //! Nothing here knows the client's types: units are numbers, the thread function is a
 //! [`Body`]. So the engine is compiled once per platform, not once per job.
 
-mod crew;
 mod governor;
 mod parallel;
 mod slots;
 mod solo;
 mod storage;
+mod team;
 mod threads;
 mod undo;
 mod wait;
@@ -36,14 +36,14 @@ pub(crate) struct Plan<'p> {
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) tuning: Option<&'p Tuning>,
     pub(crate) lineage: Lineage,
-    pub(crate) undo: Option<&'p (dyn Fn(Piece) + Sync + 'p)>,
+    pub(crate) undo: Option<&'p (dyn Fn(RawChunk) + Sync + 'p)>,
     /// What the platform calls the job in its trace; 0: it does not trace it.
     pub(crate) trace_id: u64,
 }
 
 /// A chunk without the client's type.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct RawChunk {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) worker: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Piece {
 }
 
 /// Runs one chunk; false means that it failed.
-pub(crate) type Step<'s> = dyn FnMut(Piece) -> bool + 's;
+pub(crate) type Step<'s> = dyn FnMut(RawChunk) -> bool + 's;
 
 /// Calls a step for one chunk after the other until there is no more for this worker.
 pub(crate) type Drive<'d> = dyn FnMut(&mut Step<'_>) + 'd;

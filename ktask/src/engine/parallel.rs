@@ -1,8 +1,8 @@
 //! A job on its caller and helpers.
 
-use super::crew::Crew;
 use super::governor::Governor;
-use super::slots::Slot;
+use super::slots::WorkerSlot;
+use super::team::Team;
 use super::undo::{self, Failed};
 use super::wait::{self, Lending};
 use super::worker::{self, Tally};
@@ -20,7 +20,7 @@ pub(super) struct Run<'r, P: Platform> {
     pub(super) plan: &'r Plan<'r>,
     pub(super) cursors: &'r [Cursor],
     /// One per worker; the caller's is the first.
-    pub(super) slots: &'r [Slot],
+    pub(super) slots: &'r [WorkerSlot],
     pub(super) body: &'r dyn Body,
     pub(super) lending: Lending<P>,
     /// An [`Ending`], encoded; `Complete` while the job goes on.
@@ -57,7 +57,7 @@ pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
     cursors: &[Cursor],
-    slots: &[Slot],
+    slots: &[WorkerSlot],
     body: &dyn Body,
     mut stats: Stats,
 ) -> Outcome {
@@ -80,18 +80,18 @@ pub(super) fn run<P: Platform>(
         totals: Lock::new(Totals::default()),
     };
     raw::scope(platform, run.family(), &|index| help(&run, index), |helpers| {
-        let mut crew = Crew::new(&run, helpers);
+        let mut team = Team::new(&run, helpers);
         let mut governor = Governor::new(plan, slots.len(), platform.physical_cores());
-        crew.set_threads(governor.threads(), &mut stats);
+        team.set_threads(governor.threads(), &mut stats);
         worker::work(&run, 0, &mut |_| {
             if run.is_governed {
-                governor.tick(&run, &mut crew, &mut stats);
+                governor.tick(&run, &mut team, &mut stats);
             }
             true
         });
         wait::until_helpers_ended(&run, helpers, &mut stats);
     });
-    settle_lost(&run, &mut stats);
+    reclaim_lost(&run, &mut stats);
     let ending = run.ending();
     run.totals.with(|totals| totals.report(&mut stats));
     stats.threads_used = slots.iter().filter(|slot| slot.worked()).count();
@@ -113,8 +113,8 @@ fn help<P: Platform>(run: &Run<'_, P>, index: usize) {
     run.working.fetch_sub(1, Ordering::Relaxed);
     run.platform.end_help(before);
     run.lending.charge(run.platform, cpu_ns);
-    if let Some(place) = run.slots[index].take_place() {
-        run.platform.budget().put(place);
+    if let Some(permit) = run.slots[index].take_permit() {
+        run.platform.budget().release(permit);
     }
     run.slots[index].finish();
     run.lending.helper_ended(run.platform, index);
@@ -208,7 +208,7 @@ impl<P: Platform> Run<'_, P> {
 
     /// How many workers there are, if all that were started have begun and all that should
     /// leave have left.
-    pub(super) fn settled_threads(&self) -> Option<usize> {
+    pub(super) fn stable_threads(&self) -> Option<usize> {
         let helping = self.helping();
         let working = self.working.load(Ordering::Relaxed);
         (working == helping + 1 && helping <= self.wanted.load(Ordering::Relaxed)).then_some(working)
@@ -268,12 +268,12 @@ impl<P: Platform> Run<'_, P> {
 }
 
 /// After the join: slots that are still out belong to helpers that never ran.
-fn settle_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
+fn reclaim_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
     for slot in &run.slots[1..] {
         if slot.unfinished().is_some() {
             stats.helpers_lost += 1;
-            if let Some(place) = slot.vacate() {
-                run.platform.budget().put(place);
+            if let Some(permit) = slot.vacate() {
+                run.platform.budget().release(permit);
             }
         }
     }

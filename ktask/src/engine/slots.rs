@@ -1,20 +1,20 @@
 //! One record per worker, on the caller's stack.
 
-use crate::budget::Place;
+use crate::budget::Permit;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::{HelperId, NodeId};
 
-/// What is known of one worker. Slot 0 is the caller's.
+/// What is known of one worker. WorkerSlot 0 is the caller's.
 ///
 /// `state` is written by the caller (`FREE` to `OUT` and back) and by the one helper that
-/// has the slot (`OUT` to `DONE`). `place` and
+/// has the slot (`OUT` to `DONE`). `permit` and
 /// `helper` are the caller's to write, before and after it hands the task out; the rest is
 /// the worker's.
 #[derive(Default)]
-pub(crate) struct Slot {
+pub(crate) struct WorkerSlot {
     state: AtomicU32,
-    /// The budget's place, encoded: see [`encode`].
-    place: AtomicU32,
+    /// The budget's permit, encoded: see [`encode`].
+    permit: AtomicU32,
     helper: AtomicU64,
     failed_start: AtomicU64,
     failed_end: AtomicU64,
@@ -29,7 +29,7 @@ const OUT: u32 = 1;
 /// Its helper has ended.
 const DONE: u32 = 2;
 
-impl Slot {
+impl WorkerSlot {
     /// Whether a new helper may have this slot.
     pub(crate) fn is_free(&self) -> bool {
         // The failed chunk of an ended helper must be kept for the undo. Relaxed: only the
@@ -37,11 +37,11 @@ impl Slot {
         self.state.load(Ordering::Relaxed) != OUT && self.failed().is_none()
     }
 
-    /// Caller: the slot goes to a helper that has `place` in the budget, if any.
-    pub(crate) fn take(&self, place: Option<Place>) {
+    /// Caller: the slot goes to a helper that has `permit` in the budget, if any.
+    pub(crate) fn take(&self, permit: Option<Permit>) {
         // Relaxed: the hand-over of the task publishes all of it to the helper.
         self.helper.store(u64::MAX, Ordering::Relaxed);
-        self.place.store(encode(place), Ordering::Relaxed);
+        self.permit.store(encode(permit), Ordering::Relaxed);
         self.state.store(OUT, Ordering::Relaxed);
     }
 
@@ -57,22 +57,22 @@ impl Slot {
         (self.state.load(Ordering::SeqCst) == OUT).then(|| HelperId(self.helper.load(Ordering::Relaxed)))
     }
 
-    /// Caller: the helper was refused, taken back or lost. The place that is to be
+    /// Caller: the helper was refused, taken back or lost. The permit that is to be
     /// given back, if it had not ended after all.
-    pub(crate) fn vacate(&self) -> Option<Place> {
+    pub(crate) fn vacate(&self) -> Option<Permit> {
         // Relaxed: either no task for the slot exists any more and the join has made
         // everything visible, or none ever left the caller.
         if self.state.load(Ordering::Relaxed) != OUT {
             return None;
         }
         self.state.store(FREE, Ordering::Relaxed);
-        self.take_place()
+        self.take_permit()
     }
 
-    /// Helper: the place in the budget that is to be given back.
-    pub(crate) fn take_place(&self) -> Option<Place> {
+    /// Helper: the permit in the budget that is to be given back.
+    pub(crate) fn take_permit(&self) -> Option<Permit> {
         // Relaxed: one reader at a time, see the type.
-        decode(self.place.swap(0, Ordering::Relaxed))
+        decode(self.permit.swap(0, Ordering::Relaxed))
     }
 
     /// Helper: at an end.
@@ -112,19 +112,19 @@ impl Slot {
     }
 }
 
-/// 0: no place; 1: one of the whole; 2 and up: one of node 0 and up.
-fn encode(place: Option<Place>) -> u32 {
-    match place {
+/// 0: no permit; 1: one of the whole; 2 and up: one of node 0 and up.
+fn encode(permit: Option<Permit>) -> u32 {
+    match permit {
         None => 0,
-        Some(Place { node: None }) => 1,
-        Some(Place { node: Some(node) }) => node.0 + 2,
+        Some(Permit { node: None }) => 1,
+        Some(Permit { node: Some(node) }) => node.0 + 2,
     }
 }
 
-fn decode(code: u32) -> Option<Place> {
+fn decode(code: u32) -> Option<Permit> {
     match code {
         0 => None,
-        1 => Some(Place { node: None }),
-        node => Some(Place { node: Some(NodeId(node - 2)) }),
+        1 => Some(Permit { node: None }),
+        node => Some(Permit { node: Some(NodeId(node - 2)) }),
     }
 }

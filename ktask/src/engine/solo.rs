@@ -3,14 +3,14 @@
 use core::cell::Cell;
 
 use super::undo::{self, Failed};
-use super::{Body, Ending, Outcome, Piece, Plan, Step};
+use super::{Body, Ending, Outcome, Plan, RawChunk, Step};
 use crate::Stats;
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
 use crate::{TracedChunk, traced, unwind};
 
-/// Pieces that a range is cut into where someone may want to end the job in between.
-const PIECES_TO_END_AT: u64 = 64;
+/// Chunks that each range is cut into when the job may be cancelled or has a deadline.
+const CHUNKS_PER_STOPPABLE_RANGE: u64 = 64;
 
 /// Runs the whole of `plan` on the calling thread.
 pub(super) fn run<P: Platform>(
@@ -55,7 +55,7 @@ fn all_ranges<P: Platform>(
     let stoppable = plan.cancel.is_some() || plan.deadline_ns.is_some();
     for at_home in [true, false] {
         for cursor in cursors.iter().filter(|cursor| cursor.is_at(here) == at_home) {
-            let want = if stoppable { cursor.left() / PIECES_TO_END_AT } else { cursor.left() };
+            let want = if stoppable { cursor.left() / CHUNKS_PER_STOPPABLE_RANGE } else { cursor.left() };
             let cut = Cut { want, min: plan.min_chunk, align: plan.align, workers: 1 };
             while cursor.left() > 0 {
                 if let Some(ending) = plan.ended_from_outside(platform) {
@@ -63,7 +63,7 @@ fn all_ranges<P: Platform>(
                 }
                 let Some((start, end)) = cursor.claim_alone(cut) else { break };
                 in_hand.set(Some((start, end)));
-                let piece = Piece {
+                let chunk = RawChunk {
                     start,
                     end,
                     worker: 0,
@@ -74,7 +74,7 @@ fn all_ranges<P: Platform>(
                 stats.chunks += 1;
                 stats.local_chunks += u64::from(at_home);
                 let told = TracedChunk { start, end, worker: 0 };
-                if !traced::chunk(platform, plan.trace_id, told, || step(piece)) {
+                if !traced::chunk(platform, plan.trace_id, told, || step(chunk)) {
                     return Ending::Failed;
                 }
                 in_hand.set(None);

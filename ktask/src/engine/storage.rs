@@ -4,7 +4,7 @@
 //! sizes, each in a frame of its own that exists only while a job of that size runs:
 //! 128 bytes per node range (1, 8 or 64), 40 bytes per thread (4, 32, 128 or 1024).
 
-use super::slots::Slot;
+use super::slots::WorkerSlot;
 use crate::cursor::Cursor;
 use crate::{MAX_NODE_RANGES, MAX_WORKERS};
 
@@ -29,7 +29,7 @@ fn cursors_of_size<const SIZE: usize>(
 }
 
 /// Calls `go` with a slot per thread. `threads <= MAX_WORKERS`.
-pub(super) fn with_slots(threads: usize, go: &mut dyn FnMut(&[Slot])) {
+pub(super) fn with_slots(threads: usize, go: &mut dyn FnMut(&[WorkerSlot])) {
     match threads {
         0..=4 => slots_of_size::<4>(threads, go),
         5..=32 => slots_of_size::<32>(threads, go),
@@ -39,7 +39,7 @@ pub(super) fn with_slots(threads: usize, go: &mut dyn FnMut(&[Slot])) {
 }
 
 #[inline(never)]
-fn slots_of_size<const SIZE: usize>(threads: usize, go: &mut dyn FnMut(&[Slot])) {
-    let slots: [Slot; SIZE] = core::array::from_fn(|_| Slot::default());
+fn slots_of_size<const SIZE: usize>(threads: usize, go: &mut dyn FnMut(&[WorkerSlot])) {
+    let slots: [WorkerSlot; SIZE] = core::array::from_fn(|_| WorkerSlot::default());
     go(&slots[..threads]);
 }

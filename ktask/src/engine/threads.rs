@@ -45,7 +45,7 @@ impl Threads {
         matches!(self, Self::Exact(_))
     }
 
-    /// Whether helpers need a place in the budget.
+    /// Whether helpers need a permit in the budget.
     pub(crate) fn is_budgeted(self) -> bool {
         matches!(self, Self::UpTo { budgeted: true, .. })
     }

@@ -4,8 +4,8 @@
 //! was run; and each worker fails at most one. So the completed units are the prefixes
 //! without the failed chunks, and nothing had to be written down per chunk.
 
-use super::slots::Slot;
-use super::{Body, Drive, Outcome, Piece, Plan, Threads, execute_over, storage};
+use super::slots::WorkerSlot;
+use super::{Body, Drive, Outcome, Plan, RawChunk, Threads, execute_over, storage};
 use crate::cursor::Cursor;
 use crate::platform::Platform;
 
@@ -15,7 +15,7 @@ pub(super) enum Failed<'f> {
     /// Of a job on its caller alone: one at most.
     One(Option<(u64, u64)>),
     /// One per slot at most.
-    Slots(&'f [Slot]),
+    Slots(&'f [WorkerSlot]),
 }
 
 /// Undoes what `outcome` completed, if it did not complete everything and `plan` can undo:
@@ -67,39 +67,39 @@ pub(super) fn after<P: Platform>(
 /// Undoing, as the body of a job.
 struct UndoBody<'u> {
     failed: Failed<'u>,
-    undo: &'u (dyn Fn(Piece) + Sync + 'u),
+    undo: &'u (dyn Fn(RawChunk) + Sync + 'u),
 }
 
 impl Body for UndoBody<'_> {
     fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |piece| {
-            self.failed.spare(piece, self.undo);
+        drive(&mut |chunk| {
+            self.failed.spare(chunk, self.undo);
             true
         });
     }
 }
 
 impl Failed<'_> {
-    /// Calls `undo` for the parts of `piece` that did not fail.
-    fn spare(&self, piece: Piece, undo: &dyn Fn(Piece)) {
-        let mut start = piece.start;
-        while start < piece.end {
+    /// Calls `undo` for the parts of `chunk` that did not fail.
+    fn spare(&self, chunk: RawChunk, undo: &dyn Fn(RawChunk)) {
+        let mut start = chunk.start;
+        while start < chunk.end {
             let (failed_start, failed_end) =
-                self.first_overlapping(start, piece.end).unwrap_or((piece.end, piece.end));
+                self.first_overlapping(start, chunk.end).unwrap_or((chunk.end, chunk.end));
             if start < failed_start {
-                undo(Piece { start, end: failed_start, ..piece });
+                undo(RawChunk { start, end: failed_start, ..chunk });
             }
             start = failed_end;
         }
     }
 
     /// The failed chunk that starts first among those that share units with `start..end`.
-    /// The pieces of the undo are cut anew, so it may begin before or end after them.
+    /// The chunks of the undo have other bounds, so it may begin before or end after them.
     fn first_overlapping(&self, start: u64, end: u64) -> Option<(u64, u64)> {
         let overlaps = |chunk: &(u64, u64)| chunk.0 < end && start < chunk.1;
         match self {
             Self::One(failed) => failed.filter(overlaps),
-            Self::Slots(slots) => slots.iter().filter_map(Slot::failed).filter(overlaps).min(),
+            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).filter(overlaps).min(),
         }
     }
 
@@ -107,7 +107,9 @@ impl Failed<'_> {
     fn units(&self) -> u64 {
         match self {
             Self::One(failed) => failed.map_or(0, |(start, end)| end - start),
-            Self::Slots(slots) => slots.iter().filter_map(Slot::failed).map(|(start, end)| end - start).sum(),
+            Self::Slots(slots) => {
+                slots.iter().filter_map(WorkerSlot::failed).map(|(start, end)| end - start).sum()
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::sync::{AtomicUsize, Ordering};
 /// weight to all of them would count many times over.
 pub(super) struct Lending<P: Platform> {
     caller: P::Thread,
-    /// Slot of the helper; 0, which is the caller's own, for none.
+    /// WorkerSlot of the helper; 0, which is the caller's own, for none.
     to: AtomicUsize,
 }
 
@@ -27,10 +27,10 @@ impl<P: Platform> Lending<P> {
         platform.charge(&self.caller, cpu_ns);
     }
 
-    /// Helper in slot `index`, after `Slot::finish`: the caller must choose another one
+    /// Helper in slot `index`, after `WorkerSlot::finish`: the caller must choose another one
     /// if it lends to this one.
     pub(super) fn helper_ended(&self, platform: &P, index: usize) {
-        // SeqCst: after the store in `Slot::finish` in the one order of all such accesses.
+        // SeqCst: after the store in `WorkerSlot::finish` in the one order of all such accesses.
         // Either this load sees what the caller stored in `to`, and wakes it; or the
         // caller's look at the slot after that store sees that the helper has ended.
         if self.to.load(Ordering::SeqCst) == index {
@@ -93,8 +93,8 @@ fn take_back<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
         {
             drop(task);
             stats.helpers_taken_back += 1;
-            if let Some(place) = slot.vacate() {
-                run.platform.budget().put(place);
+            if let Some(permit) = slot.vacate() {
+                run.platform.budget().release(permit);
             }
         }
     }

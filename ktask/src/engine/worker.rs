@@ -3,7 +3,7 @@
 use core::cell::Cell;
 
 use super::parallel::Run;
-use super::{Ending, Piece, Step};
+use super::{Ending, RawChunk, Step};
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
 use crate::{NodeId, TracedChunk, traced, unwind};
@@ -64,23 +64,23 @@ struct Worker<'w, 'r, P: Platform> {
 impl<'w, P: Platform> Worker<'w, '_, P> {
     /// Range after range, the nearest one with work left first.
     fn drive(&mut self, step: &mut Step<'_>, between: &mut Between<'_>) {
-        let mut pace = Pace::new(self.run);
+        let mut sizer = ChunkSizer::new(self.run);
         while let Some(cursor) = self.nearest() {
             cursor.join();
-            let went_on = self.one_range(cursor, &mut pace, step, between);
+            let went_on = self.one_range(cursor, &mut sizer, step, between);
             cursor.leave();
             if !went_on {
                 return;
             }
         }
-        self.tally.ran_dry_at_ns = Some(pace.last_ns);
+        self.tally.ran_dry_at_ns = Some(sizer.last_ns);
     }
 
     /// Chunk after chunk of one range; false when the worker's part is over.
     fn one_range(
         &mut self,
         cursor: &Cursor,
-        pace: &mut Pace,
+        sizer: &mut ChunkSizer,
         step: &mut Step<'_>,
         between: &mut Between<'_>,
     ) -> bool {
@@ -91,7 +91,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {
-                want: pace.want,
+                want: sizer.want,
                 min: run.plan.min_chunk,
                 align: run.plan.align,
                 workers: cursor.workers().max(2) as u64,
@@ -103,15 +103,15 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.tally.local_chunks += u64::from(local);
             let lineage = run.plan.lineage.of_chunks(run.family());
             let node = cursor.node();
-            let piece = Piece { start, end, worker: self.index, node, local, lineage };
+            let chunk = RawChunk { start, end, worker: self.index, node, local, lineage };
             let told = TracedChunk { start, end, worker: self.index };
-            if !traced::chunk(run.platform, run.plan.trace_id, told, || step(piece)) {
+            if !traced::chunk(run.platform, run.plan.trace_id, told, || step(chunk)) {
                 run.stop(Ending::Failed);
                 return false;
             }
             self.in_hand.set(None);
             self.tally.units += end - start;
-            pace.chunk_ended(run, cursor, end - start);
+            sizer.chunk_ended(run, cursor, end - start);
         }
     }
 
@@ -133,14 +133,14 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
 ///
 /// They start at the minimum and follow the time they take, so the length fits this
 /// worker's speed and this part of the range: a slow thread takes small bites.
-struct Pace {
+struct ChunkSizer {
     want: u64,
     /// When the last chunk ended, or the worker began.
     last_ns: u64,
     epoch: u32,
 }
 
-impl Pace {
+impl ChunkSizer {
     fn new<P: Platform>(run: &Run<'_, P>) -> Self {
         Self { want: run.plan.min_chunk, last_ns: run.platform.now_ns(), epoch: run.epoch() }
     }

@@ -18,7 +18,7 @@ pub(super) struct Flow {
     left_over: f64,
     /// The node's own clock, in seconds, and what it advances per second.
     clock_s: f64,
-    pace: f64,
+    speed: f64,
     /// When `clock_s` was right.
     at_ns: u64,
     /// By the node's time of their end (the bits of a positive float sort like it).
@@ -32,7 +32,7 @@ impl Flow {
             capacity,
             left_over: 1.0,
             clock_s: 0.0,
-            pace: 1.0,
+            speed: 1.0,
             at_ns: 0,
             ends: BTreeMap::new(),
             rates_sum: 0.0,
@@ -46,7 +46,7 @@ impl Flow {
         let key = (self.clock_s + units / rate).to_bits();
         self.ends.insert((key, thread), rate);
         self.rates_sum += rate;
-        self.set_pace();
+        self.set_speed();
         key
     }
 
@@ -62,13 +62,13 @@ impl Flow {
     pub(super) fn set_left_over(&mut self, now_ns: u64, share: f64) {
         self.advance(now_ns);
         self.left_over = share;
-        self.set_pace();
+        self.set_speed();
     }
 
-    /// When the next piece of work ends, at the present pace.
+    /// When the next piece of work ends, at the present speed.
     pub(super) fn next_end_ns(&self) -> Option<u64> {
         let ((key, _), _) = self.ends.first_key_value()?;
-        let seconds = (f64::from_bits(*key) - self.clock_s).max(0.0) / self.pace;
+        let seconds = (f64::from_bits(*key) - self.clock_s).max(0.0) / self.speed;
         Some(self.at_ns + (seconds * 1e9).ceil() as u64)
     }
 
@@ -81,7 +81,7 @@ impl Flow {
             return ended;
         }
         // The times were rounded to nanoseconds: what is due within one has ended.
-        let until = self.clock_s + 1e-9 * self.pace;
+        let until = self.clock_s + 1e-9 * self.speed;
         while let Some((&(key, thread), &rate)) = self.ends.first_key_value() {
             if !ended.is_empty() && f64::from_bits(key) > until {
                 break;
@@ -96,17 +96,17 @@ impl Flow {
     fn forget(&mut self, rate: f64) {
         // A sum of many additions and subtractions drifts; empty is exactly 0.
         self.rates_sum = if self.ends.is_empty() { 0.0 } else { self.rates_sum - rate };
-        self.set_pace();
+        self.set_speed();
     }
 
     fn advance(&mut self, now_ns: u64) {
         let passed_s = (now_ns - self.at_ns) as f64 * 1e-9;
-        self.clock_s += passed_s * self.pace;
+        self.clock_s += passed_s * self.speed;
         self.at_ns = now_ns;
     }
 
-    fn set_pace(&mut self) {
+    fn set_speed(&mut self) {
         let given = self.capacity.of(self.ends.len()) * self.left_over;
-        self.pace = if self.rates_sum > given { given / self.rates_sum } else { 1.0 };
+        self.speed = if self.rates_sum > given { given / self.rates_sum } else { 1.0 };
     }
 }

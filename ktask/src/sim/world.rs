@@ -144,7 +144,7 @@ impl World {
 
     /// The thread on `cpu` works on `units` of the memory of `node`.
     pub(super) fn start_work(&mut self, cpu: usize, node: usize, units: f64) {
-        self.settle_neighbour(cpu);
+        self.account_neighbour(cpu);
         let remote = if self.cpus[cpu].node == node { 1.0 } else { self.machine.remote_factor };
         let own_rate = self.machine.nodes[self.cpus[cpu].node].rate;
         let rate = own_rate * self.cpus[cpu].speed * remote;
@@ -197,7 +197,7 @@ impl World {
         for node in 0..self.flows.len() {
             for cpu in self.flows[node].ended(self.now_ns) {
                 self.account(cpu);
-                self.settle_neighbour(cpu);
+                self.account_neighbour(cpu);
                 self.make_ready(cpu);
             }
         }
@@ -223,7 +223,7 @@ impl World {
     /// Changes what decides the speed of the thread on `cpu`, with its work in progress.
     fn rearrange(&mut self, cpu: usize, change: impl FnOnce(&mut Self)) {
         self.account(cpu);
-        self.settle_neighbour(cpu);
+        self.account_neighbour(cpu);
         let Status::Working(work) = self.cpus[cpu].status else { return change(self) };
         let left = self.flows[work.node].stop(self.now_ns, cpu, work.key);
         change(self);
@@ -233,7 +233,7 @@ impl World {
     }
 
     /// Counts what the neighbour on `cpu` has done until now.
-    fn settle_neighbour(&mut self, cpu: usize) {
+    fn account_neighbour(&mut self, cpu: usize) {
         let share = self.cpus[cpu].share_of_neighbour();
         let now_ns = self.now_ns;
         if let Some(neighbour) = &mut self.cpus[cpu].neighbour {

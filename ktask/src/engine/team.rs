@@ -8,14 +8,14 @@ use crate::{NodeId, Stats};
 
 /// Starts helpers for one run. Only the caller does, on its own thread, so that the
 /// platform can take mask, quota and account from it.
-pub(super) struct Crew<'c, P: Platform> {
+pub(super) struct Team<'c, P: Platform> {
     run: &'c Run<'c, P>,
     helpers: &'c Helpers<'c, P>,
     next_slot: usize,
     was_refused: bool,
 }
 
-impl<'c, P: Platform> Crew<'c, P> {
+impl<'c, P: Platform> Team<'c, P> {
     pub(super) fn new(run: &'c Run<'c, P>, helpers: &'c Helpers<'c, P>) -> Self {
         Self { run, helpers, next_slot: 1, was_refused: false }
     }
@@ -43,15 +43,15 @@ impl<'c, P: Platform> Crew<'c, P> {
         let run = self.run;
         let Some(index) = self.free_slot() else { return false };
         let mut node = self.neediest_node(index);
-        let mut place = None;
+        let mut permit = None;
         if run.plan.threads.is_budgeted() {
-            let Some(taken) = run.platform.budget().take(run.platform, node) else { return false };
+            let Some(taken) = run.platform.budget().acquire(run.platform, node) else { return false };
             // Where the node's own share is used up, anywhere is better than not at all.
             node = taken.node;
-            place = Some(taken);
+            permit = Some(taken);
         }
         let slot = &run.slots[index];
-        slot.take(place);
+        slot.take(permit);
         run.count_helper_in();
         match run.platform.start_helper(self.helpers.task(index as u32), Placement { node }) {
             Ok(helper) => {
@@ -61,8 +61,8 @@ impl<'c, P: Platform> Crew<'c, P> {
             Err(task) => {
                 drop(task);
                 run.count_helper_out();
-                if let Some(place) = slot.vacate() {
-                    run.platform.budget().put(place);
+                if let Some(permit) = slot.vacate() {
+                    run.platform.budget().release(permit);
                 }
                 false
             }
