@@ -1,6 +1,6 @@
 //! Results collected from a console that also carries the kernel's log.
 
-use super::{Line, Outcome};
+use super::line::{Line, Outcome};
 
 /// What is known of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! The host's half: from a line to a record.
 
-use super::Record;
 use std::fmt;
 use std::string::String;
+
+use super::line::{TEXT_MAX_BYTES, clip};
+use super::schema::Record;
 
 /// Every kind of record that this version knows, by the name it has in JSON.
 pub(super) const KINDS: [&str; 14] = [
@@ -55,7 +57,7 @@ pub fn parse_line(line: &str) -> Result<Option<Record<String>>, ParseError> {
     if line.is_empty() {
         return Ok(None);
     }
-    let error = |cause| ParseError { line: String::from(super::clip(line, super::TEXT_MAX_BYTES)), cause };
+    let error = |cause| ParseError { line: String::from(clip(line, TEXT_MAX_BYTES)), cause };
     let kind: Kind = serde_json::from_str(line).map_err(error)?;
     if !KINDS.contains(&kind.record.as_str()) {
         return Ok(None);

@@ -3,6 +3,7 @@
 use super::parse::KINDS;
 use super::*;
 use proptest::prelude::*;
+use serde::Serialize;
 
 /// One record of every kind.
 fn samples() -> [Record<&'static str>; 15] {
