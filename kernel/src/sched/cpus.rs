@@ -187,7 +187,7 @@ impl Cpu {
 
     /// Threads that wait for the CPU.
     #[inline]
-    pub(super) fn waiting(&self) -> u32 {
+    pub(super) fn nr_queued(&self) -> u32 {
         self.nr_queued.load(SeqCst)
     }
 
@@ -213,7 +213,7 @@ impl Cpu {
     }
 
     /// Times that it was decided here who runs on.
-    pub(super) fn turns(&self) -> u64 {
+    pub(super) fn sched_decisions(&self) -> u64 {
         self.switches() + self.kept_slices.load(Relaxed)
     }
 
