@@ -8,7 +8,7 @@ use ktask::{HelperContext, LockSet};
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 use trace::event::ID_END;
-use trace::{Class, Event, Named, Outcome};
+use trace::{EventClass, Event, Named, Outcome};
 
 use super::helpers;
 use crate::arch::percpu::{self, PerCpu};
@@ -115,14 +115,14 @@ impl Platform for Kernel {
     }
 
     fn job_begins(&self, job: &TracedJob) -> u64 {
-        if !tracepoint::is_on(Class::Job) && !tracepoint::is_on(Class::Chunk) {
+        if !tracepoint::is_on(EventClass::Job) && !tracepoint::is_on(EventClass::Chunk) {
             return 0;
         }
         // Never 0, which is a job that is not traced.
         let number = JOBS_TRACED.fetch_add(1, SeqCst) % (ID_END - 1) + 1;
         tracepoint::name(Named::Job, number, job.name);
         let (start, units) = (job.start, job.units);
-        tracepoint::event(Class::Job, || Event::JobBegin { job: number, start, units });
+        tracepoint::event(EventClass::Job, || Event::JobBegin { job: number, start, units });
         number.into()
     }
 
@@ -134,18 +134,18 @@ impl Platform for Kernel {
             _ => Outcome::Failed,
         };
         let (chunks, threads) = (stats.chunks, stats.threads_used as u16);
-        tracepoint::event(Class::Job, || Event::JobEnd { job: trace_id as u32, outcome, chunks, threads });
+        tracepoint::event(EventClass::Job, || Event::JobEnd { job: trace_id as u32, outcome, chunks, threads });
     }
 
     fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
         let TracedChunk { start, end, worker, .. } = chunk;
         let (job, worker, units) = (trace_id as u32, worker as u16, end - start);
-        tracepoint::event(Class::Chunk, || Event::ChunkBegin { job, worker, start, units });
+        tracepoint::event(EventClass::Chunk, || Event::ChunkBegin { job, worker, start, units });
     }
 
     fn chunk_ends(&self, trace_id: u64, chunk: TracedChunk, is_done: bool) {
         let (job, start) = (trace_id as u32, chunk.start);
-        tracepoint::event(Class::Chunk, || Event::ChunkEnd { job, ok: is_done, start });
+        tracepoint::event(EventClass::Chunk, || Event::ChunkEnd { job, ok: is_done, start });
     }
 
     fn thread_time_ns(&self) -> u64 {

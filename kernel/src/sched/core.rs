@@ -12,7 +12,7 @@
 
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
-use trace::{Class, Event, Why};
+use trace::{EventClass, Event, Why};
 
 use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
@@ -72,9 +72,9 @@ pub fn idle_forever() -> ! {
                 cpu.is_away.store(true, SeqCst);
             }
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
-            tracepoint::event_irqs_off(Class::Halt, || Event::HaltEnter);
+            tracepoint::event_irqs_off(EventClass::Halt, || Event::HaltEnter);
             x86_64::instructions::interrupts::enable_and_hlt();
-            tracepoint::event(Class::Halt, || Event::HaltExit);
+            tracepoint::event(EventClass::Halt, || Event::HaltExit);
         }
     }
 }
@@ -130,7 +130,7 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     let previous = thread::current();
     debug_assert!(!core::ptr::eq(previous, next));
     next.enter_cpu();
-    tracepoint::event_irqs_off(Class::Switch, || Event::Switch {
+    tracepoint::event_irqs_off(EventClass::Switch, || Event::Switch {
         next: next.tid().get(),
         why,
         waiting: cpu.waiting(),

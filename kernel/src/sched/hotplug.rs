@@ -9,7 +9,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use spin::Once;
-use trace::{Class, Event};
+use trace::{EventClass, Event};
 
 use super::place::tell_misplaced;
 use super::{cpus, pool, timer, yield_now};
@@ -87,7 +87,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     if cpus::open().count() == 1 {
         return Err(HotplugError::LastCpu(cpu));
     }
-    tracepoint::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
+    tracepoint::event(EventClass::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     let part = cpus::get(cpu);
     cpus::set_closed(cpu);
     // Not before: it may be about to say so of the time before it came back last. Now that would be true.
@@ -126,7 +126,7 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     if cpus::is_open(cpu) {
         return Err(HotplugError::NothingToDo(cpu));
     }
-    tracepoint::event(Class::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
+    tracepoint::event(EventClass::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
     block.set_online();
     // What was unmapped meanwhile; what is from here on it is asked to forget. So before it runs a thread.
     tlb::flush_everywhere();

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use ::trace::{Class, Event, Named, Why};
+use ::trace::{EventClass, Event, Named, Why};
 use runqueue::CpuMask;
 
 use super::settled::needs_mib;
@@ -27,7 +27,7 @@ fn in_order(events: &[(u64, u32, Event)]) -> bool {
 
 kernel_tests! { "trace":
     fn a_life_is_told_in_order() {
-        skip_if!(tracepoint::is_on(Class::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         let cpus = online();
         let target = cpus[cpus.len() - 1];
         check!(trace::start() == Ok(()));
@@ -66,7 +66,7 @@ kernel_tests! { "trace":
     /// Every CPU writes its ring over and over, its interrupts write in between, and all are read meanwhile: what is
     /// read is whole and in order.
     fn rings_are_read_while_they_are_written() {
-        skip_if!(tracepoint::is_on(Class::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         // A ring for each CPU of as many events as it is to keep.
         needs_mib(24)?;
         static DONE: AtomicBool = AtomicBool::new(false);
@@ -80,7 +80,7 @@ kernel_tests! { "trace":
                 sched::spawn_on(CpuMask::single(*cpu), "test/writer", move || {
                     let mut number = 0;
                     while number < rounds || !DONE.load(SeqCst) {
-                        tracepoint::event(Class::Fault, || Event::PageFault { address: number });
+                        tracepoint::event(EventClass::Fault, || Event::PageFault { address: number });
                         number += 1;
                     }
                 })
@@ -131,7 +131,7 @@ kernel_tests! { "trace":
 
     /// What was recorded is dumped or counted as lost, and not told again.
     fn a_dump_tells_everything_once() {
-        skip_if!(tracepoint::is_on(Class::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         check!(trace::start() == Ok(()));
         let before: u64 = online().iter().map(|cpu| tracepoint::recorded(*cpu)).sum();
         for _ in 0..10 {

@@ -1,6 +1,6 @@
 //! Interrupts from one CPU to another, as events of the trace.
 
-use trace::{Class, Event};
+use trace::{EventClass, Event};
 
 use super::percpu::{self, CpuId};
 use super::{apic, tracepoint};
@@ -8,6 +8,6 @@ use super::{apic, tracepoint};
 /// Interrupts CPU `to` on `vector`.
 #[inline]
 pub fn send(to: CpuId, vector: u8) {
-    tracepoint::event(Class::Ipi, || Event::IpiSend { vector, to: to.index() as u16 });
+    tracepoint::event(EventClass::Ipi, || Event::IpiSend { vector, to: to.index() as u16 });
     apic::local().send_ipi(percpu::get(to).apic_id(), vector);
 }

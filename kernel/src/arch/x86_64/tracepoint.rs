@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
 use spin::Once;
 use trace::event::name_events;
-use trace::{Class, Event, Named, Ring};
+use trace::{EventClass, Event, Named, Ring};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, CpuId, MAX_CPUS};
@@ -28,7 +28,7 @@ static RINGS: [CpuRing; MAX_CPUS] = [const { CpuRing(Once::new()) }; MAX_CPUS];
 
 /// Returns whether events of `class` are recorded.
 #[inline(always)]
-pub fn is_on(class: Class) -> bool {
+pub fn is_on(class: EventClass) -> bool {
     // Relaxed: an event more or less around the change makes no difference.
     CLASSES.load(Relaxed) & class.bit() != 0
 }
@@ -40,7 +40,7 @@ pub fn is_any_on() -> bool {
 
 /// Records the event that `make` returns, if events of `class` are on.
 #[inline(always)]
-pub fn event(class: Class, make: impl FnOnce() -> Event) {
+pub fn event(class: EventClass, make: impl FnOnce() -> Event) {
     if is_on(class) {
         record_anywhere(make);
     }
@@ -48,7 +48,7 @@ pub fn event(class: Class, make: impl FnOnce() -> Event) {
 
 /// Records as [`event`] does, a bit cheaper: interrupts are off.
 #[inline(always)]
-pub fn event_irqs_off(class: Class, make: impl FnOnce() -> Event) {
+pub fn event_irqs_off(class: EventClass, make: impl FnOnce() -> Event) {
     if is_on(class) {
         record(make);
     }

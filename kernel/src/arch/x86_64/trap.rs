@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::SeqCst;
 
 use spin::Once;
-use trace::{Class, Event};
+use trace::{EventClass, Event};
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
@@ -242,10 +242,10 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     }
     debug_assert_no_locks(7, "an interrupt comes");
     let vector = frame.vector as u8;
-    tracepoint::event_irqs_off(Class::Interrupt, || Event::InterruptEnter { vector });
+    tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptEnter { vector });
     if vector == VECTOR_PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
-        tracepoint::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
+        tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
         return apic::local().end_of_interrupt();
     }
     // One writer, this CPU with interrupts off: a plain add would do.
@@ -266,6 +266,6 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }
     // Before the hook, which may go on with another thread.
-    tracepoint::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
+    tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
     (hooks.interrupt_return)();
 }
