@@ -10,7 +10,7 @@ use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BY
 
 use super::{backtrace, trace};
 use crate::arch::trap::TrapFrame;
-use crate::arch::{apic, cpu, exit, machine_check, percpu, pvh, tsc};
+use crate::arch::{apic, cpu, exit, machine_check, percpu, pvh, tracepoint, tsc};
 use crate::console::{self, LineBuf, print_line, records};
 use crate::mm::stacks;
 use crate::sched;
@@ -163,7 +163,7 @@ pub(super) fn take_over(verdict: Verdict, frame: Option<&TrapFrame>, what: fmt::
     }
     VERDICT.store(verdict.code(), SeqCst);
     super::self_watch::stop();
-    trace::freeze();
+    tracepoint::set_classes(0);
     for other in others() {
         apic::local().send_nmi(other.apic_id());
     }
@@ -207,7 +207,7 @@ fn say(what: &str, message: &str, location: &str, backtrace: &Addresses) {
     }
     tell_where_others_were();
     // SAFETY: `take_over` has stopped every other CPU, for good.
-    unsafe { trace::tell_last() };
+    unsafe { trace::print_last_events() };
 }
 
 /// One line for each other CPU: where it was stopped.

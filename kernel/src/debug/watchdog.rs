@@ -15,7 +15,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use ::trace::{Class, Event};
 use lockup::{Lockup, LockupDetector, ROUNDS, Sample};
 use params::registry::WATCHDOG_TIMEOUT_MS;
 use protocol::exit::Verdict;
@@ -25,7 +24,7 @@ use runqueue::{CpuMask, Nice};
 use super::{backtrace, panic, self_watch, trace};
 use crate::arch::irq::IrqSpinLock;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::{apic, trap, tsc};
+use crate::arch::{ipi, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn, Thread};
 
@@ -41,6 +40,7 @@ pub fn start() {
         }
         return;
     }
+    sched::hotplug::notify_of_changes(cpus_have_changed);
     let watchers = [("watchdog/0", Watcher::OfOthers), ("watchdog/1", Watcher::OfTheFirst)];
     for (slot, (name, watcher)) in WATCHERS.iter().zip(watchers) {
         let mut watches: Vec<Watch> = percpu::all().map(|cpu| Watch::new(cpu.id(), timeout_ns)).collect();
@@ -72,7 +72,7 @@ static HAS_STOPPED: AtomicBool = AtomicBool::new(false);
 static WATCHERS: [IrqSpinLock<Option<Arc<Thread>>>; 2] = [const { IrqSpinLock::new(None) }; 2];
 
 /// A CPU begins to go, or has come back: has those who watch look, from where they should be now.
-pub fn cpus_have_changed() {
+fn cpus_have_changed() {
     for watcher in &WATCHERS {
         let thread = watcher.lock().clone();
         if let Some(thread) = thread {
@@ -167,8 +167,7 @@ impl Watch {
         }
         if !sched::is_idle(number) {
             self.answer_before_ping.get_or_insert(last_answer);
-            trace::event(Class::Ipi, || Event::IpiSend { vector: trap::VECTOR_PING, to: number as u16 });
-            apic::local().send_ipi(block.apic_id(), trap::VECTOR_PING);
+            ipi::send(self.cpu, trap::VECTOR_PING);
         }
     }
 }
@@ -211,7 +210,7 @@ pub(super) fn bark(cpu: CpuId, what: fmt::Arguments<'_>) -> ! {
     }
     panic::tell_where_others_were();
     // SAFETY: as above.
-    unsafe { trace::tell_last() };
+    unsafe { trace::print_last_events() };
     records::emit(&Record::Panic {
         t_ns: tsc::now_ns(),
         cpu: cpu.index() as u32,

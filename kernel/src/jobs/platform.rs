@@ -3,18 +3,17 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use ::trace::event::ID_END;
-use ::trace::{Class, Event, Named, Outcome};
 #[cfg(debug_assertions)]
 use ktask::{HelperContext, LockSet};
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
+use trace::event::ID_END;
+use trace::{EventClass, Event, Named, Outcome};
 
 use super::helpers;
 use crate::arch::percpu::{self, PerCpu};
-use crate::arch::tsc;
+use crate::arch::{tracepoint, tsc};
 use crate::debug::backtrace::frame_pointer;
-use crate::debug::trace;
 use crate::platform::nodes;
 use crate::sched::{self, Thread};
 
@@ -116,14 +115,14 @@ impl Platform for Kernel {
     }
 
     fn job_begins(&self, job: &TracedJob) -> u64 {
-        if !trace::is_on(Class::Job) && !trace::is_on(Class::Chunk) {
+        if !tracepoint::is_on(EventClass::Job) && !tracepoint::is_on(EventClass::Chunk) {
             return 0;
         }
         // Never 0, which is a job that is not traced.
         let number = JOBS_TRACED.fetch_add(1, SeqCst) % (ID_END - 1) + 1;
-        trace::name(Named::Job, number, job.name);
+        tracepoint::name(Named::Job, number, job.name);
         let (start, units) = (job.start, job.units);
-        trace::event(Class::Job, || Event::JobBegin { job: number, start, units });
+        tracepoint::event(EventClass::Job, || Event::JobBegin { job: number, start, units });
         number.into()
     }
 
@@ -135,18 +134,18 @@ impl Platform for Kernel {
             _ => Outcome::Failed,
         };
         let (chunks, threads) = (stats.chunks, stats.threads_used as u16);
-        trace::event(Class::Job, || Event::JobEnd { job: trace_id as u32, outcome, chunks, threads });
+        tracepoint::event(EventClass::Job, || Event::JobEnd { job: trace_id as u32, outcome, chunks, threads });
     }
 
     fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
         let TracedChunk { start, end, worker, .. } = chunk;
         let (job, worker, units) = (trace_id as u32, worker as u16, end - start);
-        trace::event(Class::Chunk, || Event::ChunkBegin { job, worker, start, units });
+        tracepoint::event(EventClass::Chunk, || Event::ChunkBegin { job, worker, start, units });
     }
 
     fn chunk_ends(&self, trace_id: u64, chunk: TracedChunk, is_done: bool) {
         let (job, start) = (trace_id as u32, chunk.start);
-        trace::event(Class::Chunk, || Event::ChunkEnd { job, ok: is_done, start });
+        tracepoint::event(EventClass::Chunk, || Event::ChunkEnd { job, ok: is_done, start });
     }
 
     fn thread_time_ns(&self) -> u64 {

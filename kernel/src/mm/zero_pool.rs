@@ -10,11 +10,11 @@ use firmware::nodes::MAX_NODES;
 use frames::Pfn;
 use params::registry::ZERO_POOL_PAGES;
 
-use ::trace::{Class, Event};
+use trace::{EventClass, Event};
 
 use super::page_stack::PageStack;
 use super::{page_cache, pages, zero};
-use crate::debug::trace;
+use crate::arch::tracepoint;
 use crate::platform::nodes;
 
 struct NodePool {
@@ -89,7 +89,7 @@ pub fn add_page() {
     let limit = ZERO_POOL_PAGES.get();
     // All idle CPUs of the node may be here: who is counted before has a page in the pool, or will have.
     if pool.has_room(pool.clearing.fetch_add(1, SeqCst), limit) {
-        trace::event(Class::Pool, || Event::PoolFillBegin { node: node as u16 });
+        tracepoint::event(EventClass::Pool, || Event::PoolFillBegin { node: node as u16 });
         let page = pages::take_spare(node);
         match page {
             Some(page) => {
@@ -99,7 +99,7 @@ pub fn add_page() {
             }
             None => pool.is_short.store(true, SeqCst),
         }
-        trace::event(Class::Pool, || Event::PoolFillEnd { filled: page.is_some() });
+        tracepoint::event(EventClass::Pool, || Event::PoolFillEnd { filled: page.is_some() });
     }
     pool.clearing.fetch_sub(1, SeqCst);
     // The limit may have been lowered, and the pool trimmed, while the page was cleared.

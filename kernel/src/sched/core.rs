@@ -10,9 +10,9 @@
 //! previous thread would wait for ever.) A running thread that has to go elsewhere is
 //! in no queue until its CPU has left its stack; then that CPU queues it.
 
-use ::trace::{Class, Event, Why};
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+use trace::{EventClass, Event, Why};
 
 use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 
@@ -26,8 +26,7 @@ use super::timer;
 use crate::arch::irq::{IrqGuard, IrqSpinLock, debug_assert_no_locks};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::{apic, context, tsc};
-use crate::debug::trace;
+use crate::arch::{apic, context, tracepoint, tsc};
 use crate::mm::zero_pool;
 
 /// Ended threads whose stacks no CPU uses any more.
@@ -73,9 +72,9 @@ pub fn idle_forever() -> ! {
                 cpu.is_away.store(true, SeqCst);
             }
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
-            trace::event_irqs_off(Class::Halt, || Event::HaltEnter);
+            tracepoint::event_irqs_off(EventClass::Halt, || Event::HaltEnter);
             x86_64::instructions::interrupts::enable_and_hlt();
-            trace::event(Class::Halt, || Event::HaltExit);
+            tracepoint::event(EventClass::Halt, || Event::HaltExit);
         }
     }
 }
@@ -131,7 +130,7 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     let prev = thread::current();
     debug_assert!(!core::ptr::eq(prev, next));
     next.enter_cpu();
-    trace::event_irqs_off(Class::Switch, || Event::Switch {
+    tracepoint::event_irqs_off(EventClass::Switch, || Event::Switch {
         next: next.tid().get(),
         why,
         waiting: cpu.nr_queued(),
@@ -152,7 +151,7 @@ pub(super) fn switch_to(cpu: &Cpu, id: CpuId, next: &'static Thread, why: Why, n
     if cpu.nr_queued() > 0 {
         timer::fire_by(cpu, slice_end_ns);
     }
-    percpu::set_current(core::ptr::from_ref(next).cast_mut().cast());
+    percpu::set_current(core::ptr::from_ref(next).cast_mut().cast(), next.tid().get());
     let passed = core::ptr::from_ref(prev).expose_provenance() | PrevState::of(why) as usize;
     // SAFETY:
     // 1. Interrupts are off.

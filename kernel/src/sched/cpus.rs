@@ -4,7 +4,6 @@ use core::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
 
-use ::trace::{Class, Event};
 use runqueue::{CpuMask, FairQueue, Load, PreemptReason, SharedCpuMask, Tid};
 
 use super::account;
@@ -15,8 +14,7 @@ use crate::arch::irq::{IrqGuard, IrqSpinLock, IrqSpinLockGuard};
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::trap::VECTOR_RESCHEDULE;
-use crate::arch::{apic, tsc};
-use crate::debug::trace;
+use crate::arch::{ipi, tsc};
 
 /// One CPU's part of the scheduler.
 #[repr(align(128))]
@@ -167,9 +165,7 @@ pub fn idle_count() -> u32 {
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {
-        let sent = || Event::IpiSend { vector: VECTOR_RESCHEDULE, to: cpu.index() as u16 };
-        trace::event(Class::Ipi, sent);
-        apic::local().send_ipi(percpu::get(cpu).apic_id(), VECTOR_RESCHEDULE);
+        ipi::send(cpu, VECTOR_RESCHEDULE);
     }
 }
 

@@ -8,14 +8,14 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use ::trace::{Class, Event};
+use spin::Once;
+use trace::{EventClass, Event};
 
 use super::place::tell_misplaced;
 use super::{cpus, pool, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::tlb;
-use crate::debug::{trace, watchdog};
+use crate::arch::{tlb, tracepoint};
 
 /// Why a CPU could not be sent away or brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,20 @@ impl fmt::Display for HotplugError {
             Self::NothingToDo(cpu) => write!(f, "cpu {cpu} is in that state already"),
             Self::LastCpu(cpu) => write!(f, "cpu {cpu} is the last one online, one is needed"),
         }
+    }
+}
+
+/// Called when a CPU begins to go, and when one has come back.
+static LISTENER: Once<fn()> = Once::new();
+
+/// Has `listener` called when a CPU begins to go, and when one has come back. For one listener: the watchdog.
+pub fn notify_of_changes(listener: fn()) {
+    LISTENER.call_once(|| listener);
+}
+
+fn notify() {
+    if let Some(listener) = LISTENER.get() {
+        listener();
     }
 }
 
@@ -73,13 +87,13 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     if cpus::open().count() == 1 {
         return Err(HotplugError::LastCpu(cpu));
     }
-    trace::event(Class::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
+    tracepoint::event(EventClass::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     let part = cpus::get(cpu);
     cpus::set_closed(cpu);
     // Not before: it may be about to say so of the time before it came back last. Now that would be true.
     part.is_away.store(false, SeqCst);
     pool::update_limits();
-    watchdog::cpus_have_changed();
+    notify();
     // It sends away what waits there, then what runs: us, perhaps.
     tell_misplaced(cpu);
     loop {
@@ -112,14 +126,14 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     if cpus::is_open(cpu) {
         return Err(HotplugError::NothingToDo(cpu));
     }
-    trace::event(Class::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
+    tracepoint::event(EventClass::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
     block.set_online();
     // What was unmapped meanwhile; what is from here on it is asked to forget. So before it runs a thread.
     tlb::flush_everywhere();
     cpus::count_idle_again();
     cpus::set_open(cpu);
     pool::update_limits();
-    watchdog::cpus_have_changed();
+    notify();
     // It looks for work; threads that belong to it alone are misplaced where they are now.
     for other in cpus::open().iter() {
         tell_misplaced(other);

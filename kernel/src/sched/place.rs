@@ -6,16 +6,15 @@
 use core::fmt;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 
-use ::trace::{Class, Event};
 use runqueue::{CpuMask, choose_cpu, push_to, steal_from};
+use trace::{EventClass, Event};
 
 use super::cpus::{self, Cpu, load_of};
 use super::preempt::{leave_if_misplaced, make_runnable};
 use super::table::{self, AllThreads};
 use super::thread::{self, Thread};
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::tsc;
-use crate::debug::trace;
+use crate::arch::{tracepoint, tsc};
 use crate::platform::nodes;
 
 /// Why a thread joins a queue.
@@ -82,7 +81,7 @@ pub(super) fn enqueue(thread: &Thread, reason: EnqueueReason) -> usize {
     match reason {
         EnqueueReason::New | EnqueueReason::Woken => {
             let woken = || Event::Wake { thread: thread.tid().get(), cpu: target as u16 };
-            trace::event_irqs_off(Class::Wake, woken);
+            tracepoint::event_irqs_off(EventClass::Wake, woken);
         }
         EnqueueReason::Moved => trace_move(thread, last, target),
     }
@@ -191,7 +190,7 @@ pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
 #[inline(always)]
 fn trace_move(thread: &Thread, from: usize, to: usize) {
     let moved = || Event::Migrate { thread: thread.tid().get(), from: from as u16, to: to as u16 };
-    trace::event_irqs_off(Class::Migrate, moved);
+    tracepoint::event_irqs_off(EventClass::Migrate, moved);
 }
 
 /// Takes a waiting thread lighter than `below_weight` out of CPU `from`'s queue that may run on CPU `to`.

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use runqueue::{CpuMask, Nice, Tid};
 
-use ::trace::Named;
+use trace::Named;
 
 use super::core as scheduler;
 use super::group::Group;
@@ -17,8 +17,7 @@ use super::table::{self, MAX_THREADS};
 use super::thread::{self, Thread};
 use crate::arch::context;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::tsc;
-use crate::debug::trace;
+use crate::arch::{tracepoint, tsc};
 use crate::mm::stacks::{Stack, StackSize};
 
 /// Why a thread could not be made.
@@ -164,7 +163,7 @@ impl<'a> Spawn<'a> {
         unsafe {
             *thread.saved_sp() = context::prepare(top, thread_main, Arc::as_ptr(&thread) as usize);
         }
-        trace::name(Named::Thread, thread.tid().get(), self.name);
+        tracepoint::name(Named::Thread, thread.tid().get(), self.name);
         make_runnable(&thread, EnqueueReason::New);
         Ok(JoinHandle { thread })
     }
@@ -202,6 +201,6 @@ pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
     thread.account.note_running(now_ns);
     thread.account.note_cpu(number);
     group.enter(number, now_ns);
-    percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast());
+    percpu::set_current(Arc::as_ptr(&thread).cast_mut().cast(), thread.tid().get());
     thread.tid()
 }

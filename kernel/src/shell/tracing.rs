@@ -5,7 +5,7 @@ use params::registry::TRACE_EVENTS;
 use shell::table::Table;
 
 use super::{Outcome, commands};
-use crate::arch::percpu;
+use crate::arch::{percpu, tracepoint};
 use crate::console::print_line;
 use crate::debug::trace::{self, DumpStats};
 
@@ -14,12 +14,12 @@ pub fn show() {
     let mut buffer = [0; TEXT_CAPACITY];
     print_line(format_args!(
         "tracing is {}; trace.events={}",
-        if trace::is_on_at_all() { "on" } else { "off" },
+        if tracepoint::is_any_on() { "on" } else { "off" },
         TRACE_EVENTS.get(&mut buffer)
     ));
     let mut table = Table::new(["cpu>", "events so far>"]);
     for cpu in percpu::all() {
-        table.row([&cpu.id(), &trace::recorded(cpu.id().index())]);
+        table.row([&cpu.id(), &tracepoint::recorded(cpu.id().index())]);
     }
     commands::print(&table);
 }

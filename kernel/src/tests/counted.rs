@@ -4,11 +4,11 @@
 
 use core::arch::asm;
 
-use ::trace::{Class, Event};
+use ::trace::{EventClass, Event};
 use frames::policy::NodePolicy;
 
 use crate::arch::irq::IrqGuard;
-use crate::arch::tsc;
+use crate::arch::{tracepoint, tsc};
 use crate::debug::ktest::Stopped;
 use crate::debug::trace;
 use crate::jobs::huge_pool::{Request, resize};
@@ -122,10 +122,10 @@ kernel_tests! { "counted":
     fn an_event_that_is_not_traced_costs_3_instructions_and_a_traced_one_50() {
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        skip_if!(trace::is_on(Class::Fault), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Fault), "tracing is on for the whole run");
         let ticks = ticks.unwrap_or(1);
-        let anywhere = || trace::event(Class::Fault, || Event::PageFault { address: 1 });
-        let irqs_off = || trace::event_irqs_off(Class::Fault, || Event::PageFault { address: 1 });
+        let anywhere = || tracepoint::event(EventClass::Fault, || Event::PageFault { address: 1 });
+        let irqs_off = || tracepoint::event_irqs_off(EventClass::Fault, || Event::PageFault { address: 1 });
         let costs = || {
             let anywhere = instructions_of(ticks, anywhere);
             let _irq = IrqGuard::new();

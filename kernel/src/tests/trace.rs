@@ -3,17 +3,17 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use ::trace::{Class, Event, Named, Why};
+use ::trace::{EventClass, Event, Named, Why};
 use runqueue::CpuMask;
 
 use super::wait::needs_mib;
-use crate::arch::percpu;
+use crate::arch::{percpu, tracepoint};
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
 
 /// What CPU number `cpu` recorded from event `from` on.
 fn events_of(cpu: usize, from: u64) -> Vec<(u64, u32, Event)> {
-    trace::last_events(cpu, trace::recorded(cpu) - from).collect()
+    trace::last_events(cpu, tracepoint::recorded(cpu) - from).collect()
 }
 
 fn online() -> Vec<usize> {
@@ -27,12 +27,12 @@ fn in_order(events: &[(u64, u32, Event)]) -> bool {
 
 kernel_tests! { "trace":
     fn a_life_is_told_in_order() {
-        skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         let cpus = online();
         let target = cpus[cpus.len() - 1];
         check!(trace::start() == Ok(()));
         check!(trace::start() == Err(StartError::AlreadyOn));
-        let from: Vec<u64> = cpus.iter().map(|cpu| trace::recorded(*cpu)).collect();
+        let from: Vec<u64> = cpus.iter().map(|cpu| tracepoint::recorded(*cpu)).collect();
         let spawned = sched::spawn_on(CpuMask::single(target), "test/traced-life", || {});
         let tid = spawned.as_ref().map(|thread| thread.thread().tid().get()).ok();
         if let Ok(thread) = spawned {
@@ -66,7 +66,7 @@ kernel_tests! { "trace":
     /// Every CPU writes its ring over and over, its interrupts write in between, and all are read meanwhile: what is
     /// read is whole and in order.
     fn rings_are_read_while_they_are_written() {
-        skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         // A ring for each CPU of as many events as it is to keep.
         needs_mib(24)?;
         static DONE: AtomicBool = AtomicBool::new(false);
@@ -80,7 +80,7 @@ kernel_tests! { "trace":
                 sched::spawn_on(CpuMask::single(*cpu), "test/writer", move || {
                     let mut number = 0;
                     while number < rounds || !DONE.load(SeqCst) {
-                        trace::event(Class::Fault, || Event::PageFault { address: number });
+                        tracepoint::event(EventClass::Fault, || Event::PageFault { address: number });
                         number += 1;
                     }
                 })
@@ -114,7 +114,7 @@ kernel_tests! { "trace":
         check!(trace::stop());
         check!(was_read, "no thread could be had");
         for cpu in cpus {
-            let kept = events_of(cpu, trace::recorded(cpu).saturating_sub(rounds / 2));
+            let kept = events_of(cpu, tracepoint::recorded(cpu).saturating_sub(rounds / 2));
             check!(in_order(&kept));
             check!(kept.len() as u64 == rounds / 2, "cpu {cpu} kept {} events", kept.len());
             let numbers: Vec<u64> = kept
@@ -131,9 +131,9 @@ kernel_tests! { "trace":
 
     /// What was recorded is dumped or counted as lost, and not told again.
     fn a_dump_tells_everything_once() {
-        skip_if!(trace::is_on(Class::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         check!(trace::start() == Ok(()));
-        let before: u64 = online().iter().map(|cpu| trace::recorded(*cpu)).sum();
+        let before: u64 = online().iter().map(|cpu| tracepoint::recorded(*cpu)).sum();
         for _ in 0..10 {
             if let Ok(thread) = sched::spawn("test/short", || {}) {
                 thread.join();
@@ -144,7 +144,7 @@ kernel_tests! { "trace":
         for cpu in online() {
             check!(super::sched::on_cpu(cpu, || ()).is_some(), "no thread on cpu {cpu}");
         }
-        let recorded = online().iter().map(|cpu| trace::recorded(*cpu)).sum::<u64>() - before;
+        let recorded = online().iter().map(|cpu| tracepoint::recorded(*cpu)).sum::<u64>() - before;
         let stats = trace::dump();
         // What was recorded between switching on and the first look is dumped too.
         check!(stats.events >= recorded && stats.lost == 0, "{recorded} recorded, {stats:?}");

@@ -222,7 +222,7 @@ pub enum Named {
 /// Kinds of events that are switched on and off together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Class {
+pub enum EventClass {
     /// Switches between threads.
     Switch,
     /// Threads that are woken or new.
@@ -247,7 +247,7 @@ pub enum Class {
     Hotplug,
 }
 
-impl Class {
+impl EventClass {
     /// Names of all classes, in the order of their bits.
     pub const NAMES: [&str; 11] =
         ["switch", "wake", "migrate", "ipi", "interrupt", "halt", "job", "chunk", "pool", "fault", "hotplug"];

@@ -6,7 +6,7 @@ mod common;
 use common::any_event;
 use proptest::prelude::*;
 use trace::event::{AMOUNT_END, ID_END, NAME_PART_BYTES, NAME_PARTS, name_events};
-use trace::{Class, Event, Named, Outcome, Why};
+use trace::{EventClass, Event, Named, Outcome, Why};
 
 proptest! {
     #[test]
@@ -60,6 +60,6 @@ fn memory_that_was_never_written_is_no_event() {
 
 #[test]
 fn classes_are_called_as_the_parameter_calls_them() {
-    assert_eq!(params::trace_events::NAMES, Class::NAMES);
-    assert_eq!(Class::Hotplug.bit(), 1 << (Class::NAMES.len() - 1));
+    assert_eq!(params::trace_events::NAMES, EventClass::NAMES);
+    assert_eq!(EventClass::Hotplug.bit(), 1 << (EventClass::NAMES.len() - 1));
 }

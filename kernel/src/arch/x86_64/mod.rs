@@ -12,6 +12,7 @@ pub mod cpu;
 mod early_report;
 pub mod exit;
 pub mod ioapic;
+pub mod ipi;
 pub mod irq;
 pub mod lock_class;
 #[cfg(debug_assertions)]
@@ -26,6 +27,7 @@ pub mod segments;
 pub mod simd;
 pub mod smp;
 pub mod tlb;
+pub mod tracepoint;
 pub mod trap;
 pub mod tsc;
 

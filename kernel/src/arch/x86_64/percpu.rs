@@ -55,6 +55,8 @@ pub struct PerCpu {
     pages: AtomicPtr<()>,
     /// The CPU's part of the scheduler; opaque here.
     sched: AtomicPtr<()>,
+    /// The current thread's number, for trace events; 0: no thread runs yet.
+    current_tid: AtomicU32,
     id: CpuId,
     apic_id: u32,
     online: AtomicBool,
@@ -87,6 +89,7 @@ impl PerCpu {
             current: AtomicPtr::new(core::ptr::null_mut()),
             pages: AtomicPtr::new(core::ptr::null_mut()),
             sched: AtomicPtr::new(core::ptr::null_mut()),
+            current_tid: AtomicU32::new(0),
             id: CpuId(index),
             apic_id,
             online: AtomicBool::new(false),
@@ -260,15 +263,24 @@ pub fn current() -> *mut () {
     load_own!(current, *mut (), "0")
 }
 
-/// Sets the pointer that [`current`] returns on this CPU. Interrupts are off.
+/// Returns the number of the current thread; one load, as [`current`].
 #[inline(always)]
-pub fn set_current(thread: *mut ()) {
-    // SAFETY: as in `load_own`; the field is an atomic pointer, which an aligned store of one word keeps whole.
+pub fn current_tid() -> u32 {
+    load_own!(current_tid, u32, "0:e")
+}
+
+/// Sets what [`current`] and [`current_tid`] return on this CPU. Interrupts are off.
+#[inline(always)]
+pub fn set_current(thread: *mut (), tid: u32) {
+    // SAFETY: as in `load_own`; the fields are atomics, which an aligned store of their width keeps whole.
     unsafe {
         core::arch::asm!(
-            "mov gs:[{offset}], {}",
+            "mov gs:[{current}], {}",
+            "mov gs:[{current_tid}], {:e}",
             in(reg) thread,
-            offset = const offset_of!(PerCpu, current),
+            in(reg) tid,
+            current = const offset_of!(PerCpu, current),
+            current_tid = const offset_of!(PerCpu, current_tid),
             options(nostack, preserves_flags)
         );
     }

@@ -6,15 +6,13 @@
 //! before it, however many pages each was for. The tickets are
 //! [`waiting::tickets`].
 
-use ::trace::{Class, Event};
 use waiting::Tickets;
 use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
 use super::trap::VECTOR_FLUSH;
-use super::{apic, cpu};
-use crate::debug::trace;
+use super::{cpu, ipi};
 
 static TICKETS: Tickets<MAX_CPUS> = Tickets::new();
 
@@ -42,9 +40,7 @@ pub fn flush_everywhere() {
         for other in percpu::all().filter(|other| other.is_online()) {
             if other.id() != percpu::this_cpu().id() {
                 asked[other.id().index()] = true;
-                let to = other.id().index() as u16;
-                trace::event_irqs_off(Class::Ipi, || Event::IpiSend { vector: VECTOR_FLUSH, to });
-                apic::local().send_ipi(other.apic_id(), VECTOR_FLUSH);
+                ipi::send(other.id(), VECTOR_FLUSH);
             }
         }
     }

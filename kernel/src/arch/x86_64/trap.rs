@@ -3,16 +3,15 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::SeqCst;
 
-use ::trace::{Class, Event};
 use spin::Once;
+use trace::{EventClass, Event};
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
 use super::irq::debug_assert_no_locks;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
-use super::{apic, percpu, tlb, tsc};
-use crate::debug::trace;
+use super::{apic, percpu, tlb, tracepoint, tsc};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -243,10 +242,10 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     }
     debug_assert_no_locks(7, "an interrupt comes");
     let vector = frame.vector as u8;
-    trace::event_irqs_off(Class::Interrupt, || Event::InterruptEnter { vector });
+    tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptEnter { vector });
     if vector == VECTOR_PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
-        trace::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
+        tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
         return apic::local().end_of_interrupt();
     }
     // One writer, this CPU with interrupts off: a plain add would do.
@@ -267,6 +266,6 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }
     // Before the hook, which may go on with another thread.
-    trace::event_irqs_off(Class::Interrupt, || Event::InterruptExit { vector });
+    tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
     (hooks.interrupt_return)();
 }

@@ -1,13 +1,13 @@
 //! Pages that come as they are touched.
 
-use ::trace::{Class, Event};
+use trace::{EventClass, Event};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
 use super::{WINDOW_BYTES, WINDOW_TABLE, WINDOWS};
 use crate::arch::paging::HUGE_FILES_BASE;
+use crate::arch::tracepoint;
 use crate::arch::trap::TrapFrame;
-use crate::debug::trace;
 use crate::mm::huge_pool;
 
 /// The hook for page faults: provides the page, if the address is a file's.
@@ -20,7 +20,7 @@ pub fn page_fault(frame: &TrapFrame) -> bool {
     if frame.error_code & PRESENT != 0 || !files.contains(&address) || !frame.was_interruptible() {
         return false;
     }
-    trace::event_irqs_off(Class::Fault, || Event::PageFault { address });
+    tracepoint::event_irqs_off(EventClass::Fault, || Event::PageFault { address });
     interrupts::enable();
     let is_mended = provide_at(address - HUGE_FILES_BASE);
     interrupts::disable();
