@@ -27,7 +27,7 @@ const STUB_BYTES: u64 = 16;
 pub const VECTOR_TIMER: u8 = 0x20;
 /// Vector by which a CPU asks another to look at its run queue.
 pub const VECTOR_RESCHEDULE: u8 = 0x21;
-/// Vector by which a CPU has others forget translations.
+/// Vector by which a CPU has others flush their TLBs.
 pub const VECTOR_FLUSH: u8 = 0x22;
 /// Vector that has a CPU note the time ([`percpu::PerCpu::pinged_ticks`]): a sign of life.
 pub const VECTOR_PING: u8 = 0x23;
