@@ -12,8 +12,8 @@ use x86_64::instructions::interrupts;
 
 use super::line::LineBuf;
 use super::wire::{Step, Wire};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::trap::VECTOR_CONSOLE;
 use crate::arch::{apic, cpu, percpu, tsc};
 

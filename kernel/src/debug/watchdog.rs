@@ -23,8 +23,8 @@ use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
 use super::{backtrace, panic, self_watch, trace};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::percpu::{self, CpuId};
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{apic, trap, tsc};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn, Thread};

@@ -15,9 +15,9 @@ use core::mem::ManuallyDrop;
 use frames::{PAGE_SIZE, Pfn, order_for_pages};
 
 use super::{permanent, space, zero};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
+use crate::arch::spin_lock::IrqSpinLock;
 
 /// Pages of a thread's stack.
 pub const THREAD_STACK_PAGES: u64 = 16;

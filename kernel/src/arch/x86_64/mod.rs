@@ -25,6 +25,7 @@ pub mod reference;
 pub mod segments;
 pub mod simd;
 pub mod smp;
+pub mod spin_lock;
 pub mod tlb;
 pub mod trap;
 pub mod tsc;

@@ -9,8 +9,8 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
-use super::irq::debug_assert_no_locks;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
+use super::spin_lock::debug_assert_no_locks;
 use super::{apic, percpu, tlb, tsc};
 use crate::debug::trace;
 
