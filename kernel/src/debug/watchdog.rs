@@ -25,7 +25,7 @@ use runqueue::{CpuMask, Nice};
 use super::{backtrace, panic, self_watch, trace};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::spin_lock::IrqSpinLock;
-use crate::arch::{apic, trap, tsc};
+use crate::arch::{apic, tsc, vector};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn, Thread};
 
@@ -167,8 +167,8 @@ impl Watch {
         }
         if !sched::is_idle(number) {
             self.answer_before_ping.get_or_insert(last_answer);
-            trace::event(Class::Ipi, || Event::IpiSend { vector: trap::VECTOR_PING, to: number as u16 });
-            apic::local().send_ipi(block.apic_id(), trap::VECTOR_PING);
+            trace::event(Class::Ipi, || Event::IpiSend { vector: vector::VECTOR_PING, to: number as u16 });
+            apic::local().send_ipi(block.apic_id(), vector::VECTOR_PING);
         }
     }
 }

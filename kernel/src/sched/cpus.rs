@@ -15,7 +15,7 @@ use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::spin_lock::{IrqSpinLock, IrqSpinLockGuard};
-use crate::arch::trap::VECTOR_RESCHEDULE;
+use crate::arch::vector::VECTOR_RESCHEDULE;
 use crate::arch::{apic, tsc};
 use crate::debug::trace;
 

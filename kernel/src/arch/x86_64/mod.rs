@@ -28,7 +28,9 @@ pub mod smp;
 pub mod spin_lock;
 pub mod tlb;
 pub mod trap;
+pub mod trap_frame;
 pub mod tsc;
+pub mod tsc_sync;
+pub mod vector;
 
 pub use boot_cell::BootCell;
-pub mod tsc_sync;

@@ -11,7 +11,7 @@ use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
-use super::trap::VECTOR_FLUSH;
+use super::vector::VECTOR_FLUSH;
 use super::{apic, cpu};
 use crate::debug::trace;
 

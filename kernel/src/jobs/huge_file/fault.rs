@@ -6,7 +6,7 @@ use x86_64::registers::control::Cr2;
 
 use super::{WINDOW_BYTES, WINDOW_TABLE, WINDOWS};
 use crate::arch::paging::HUGE_FILES_BASE;
-use crate::arch::trap::TrapFrame;
+use crate::arch::trap_frame::TrapFrame;
 use crate::debug::trace;
 use crate::mm::huge_pool;
 
