@@ -14,7 +14,7 @@ use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
 use crate::arch::trap::{self, Hooks};
-use crate::arch::{cpu, tlb, tsc, vector};
+use crate::arch::{cpu, cpu_registers, tlb, tsc, vector};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
@@ -53,7 +53,7 @@ pub fn console_and_traps() {
     log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
     console::apply_command_line();
     // What the CPU may use is known only now.
-    cpu::init();
+    cpu_registers::init();
     zero::apply_parameter();
 }
 

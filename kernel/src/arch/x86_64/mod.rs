@@ -9,6 +9,7 @@ pub mod calibrate;
 pub mod clear;
 pub mod context;
 pub mod cpu;
+pub mod cpu_registers;
 mod early_report;
 pub mod exit;
 pub mod ioapic;
