@@ -101,7 +101,7 @@ impl SpinLockDebug {
         let owner = self.owner.swap(0, SeqCst);
         let Some(taken) = taken else {
             panic!(
-                "invariant 24: {name} is let go of on cpu {here}, should be by cpu {}, which took it",
+                "invariant 24: {name} is released on cpu {here}, but was taken on cpu {}",
                 owner.wrapping_sub(1)
             )
         };
