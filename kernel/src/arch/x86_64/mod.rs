@@ -22,7 +22,6 @@ pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;
-pub mod reference;
 pub mod segments;
 pub mod simd;
 pub mod smp;
