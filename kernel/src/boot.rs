@@ -14,7 +14,7 @@ use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
 use crate::arch::trap::{self, Hooks};
-use crate::arch::{cpu, tsc};
+use crate::arch::{cpu, cpu_registers, tlb, tsc, vector};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
@@ -27,6 +27,7 @@ use crate::{debug, power, sched, shell};
 static HOOKS: Hooks = Hooks {
     timer: sched::timer_interrupt,
     reschedule: sched::reschedule_interrupt,
+    flush_tlb: tlb::flush_here,
     serial: shell::input::interrupt,
     console: debug::flusher::interrupt,
     sci: system_control_interrupt,
@@ -52,7 +53,7 @@ pub fn console_and_traps() {
     log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
     console::apply_command_line();
     // What the CPU may use is known only now.
-    cpu::init();
+    cpu_registers::init();
     zero::apply_parameter();
 }
 
@@ -205,7 +206,7 @@ impl Unfinished {
             if tsc::since_ns(asked_ns) > ASK_AGAIN_NS {
                 asked_ns = tsc::now_ns();
                 for cpu in percpu::all().filter(|cpu| smp::is_ready(cpu) && !cpu.is_online()) {
-                    apic::local().send_ipi(cpu.apic_id(), trap::VECTOR_PING);
+                    apic::local().send_ipi(cpu.apic_id(), vector::VECTOR_PING);
                 }
             }
             cpu::relax();

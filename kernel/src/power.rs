@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::trap::VECTOR_SCI;
+use crate::arch::vector::VECTOR_SCI;
 use crate::console::warning;
 use crate::platform::sci::{self, Happened, Silent};
 

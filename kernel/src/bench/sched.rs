@@ -12,7 +12,7 @@ use runqueue::{CpuMask, Nice};
 use spin::Once;
 
 use super::{Bench, tell};
-use crate::arch::{apic, cpu, percpu, trap, tsc};
+use crate::arch::{apic, cpu, percpu, tsc, vector};
 use crate::jobs::platform::Kernel;
 use crate::sched::group::Group;
 use crate::sched::wait::Completion;
@@ -126,7 +126,7 @@ fn wake_latency() -> Result<(), &'static str> {
             // The other CPU's TSC may be off: that its answer is another one says that it came.
             let before = target.pinged_ticks.load(SeqCst);
             let sent = tsc::ticks();
-            apic::local().send_ipi(target.apic_id(), trap::VECTOR_PING);
+            apic::local().send_ipi(target.apic_id(), vector::VECTOR_PING);
             while target.pinged_ticks.load(SeqCst) == before {
                 cpu::relax();
             }

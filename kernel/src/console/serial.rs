@@ -12,9 +12,9 @@ use x86_64::instructions::interrupts;
 
 use super::line::LineBuf;
 use super::wire::{Step, Wire};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
-use crate::arch::trap::VECTOR_CONSOLE;
+use crate::arch::spin_lock::IrqSpinLock;
+use crate::arch::vector::VECTOR_CONSOLE;
 use crate::arch::{apic, cpu, percpu, tsc};
 
 const COM1: u16 = 0x3f8;

@@ -11,9 +11,10 @@ use runqueue::CpuMask;
 use spin::Once;
 use workpool::Generation;
 
-use crate::arch::irq::{IrqGuard, IrqSpinLock};
+use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::jobs::platform::Kernel;
 use crate::mm::{pages, zero_pool};
 use crate::platform::nodes;
@@ -91,7 +92,7 @@ impl<T> Smuggled<T> {
 
 /// A thread on the next CPU lets go of what this one has taken.
 fn unlock_elsewhere() {
-    static PARCEL: AtomicPtr<Smuggled<crate::arch::irq::IrqSpinLockGuard<'static, u32>>> =
+    static PARCEL: AtomicPtr<Smuggled<crate::arch::spin_lock::IrqSpinLockGuard<'static, u32>>> =
         AtomicPtr::new(core::ptr::null_mut());
     let here = percpu::this_cpu().id().index();
     let Some(other) = sched::online_cpus().iter().find(|cpu| *cpu != here) else { return };

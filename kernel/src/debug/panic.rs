@@ -9,7 +9,7 @@ use protocol::exit::Verdict;
 use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES};
 
 use super::{backtrace, trace};
-use crate::arch::trap::TrapFrame;
+use crate::arch::trap_frame::TrapFrame;
 use crate::arch::{apic, cpu, exit, machine_check, percpu, pvh, tracepoint, tsc};
 use crate::console::{self, LineBuf, print_line, records};
 use crate::mm::stacks;

@@ -14,7 +14,7 @@ use spin::mutex::SpinMutex;
 use super::watchdog::{Explained, bark};
 use crate::arch::nmi_timer::NmiTimer;
 use crate::arch::percpu;
-use crate::arch::trap::TrapFrame;
+use crate::arch::trap_frame::TrapFrame;
 use crate::arch::tsc;
 use crate::mm::{permanent, space};
 use crate::platform::io_apics;

@@ -22,9 +22,9 @@ use protocol::record::{Record, TEXT_MAX_BYTES};
 use runqueue::{CpuMask, Nice};
 
 use super::{backtrace, panic, self_watch, trace};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::{ipi, trap, tsc};
+use crate::arch::spin_lock::IrqSpinLock;
+use crate::arch::{ipi, tsc, vector};
 use crate::console::{LineBuf, print_line, records, warning};
 use crate::sched::{self, Spawn, Thread};
 
@@ -167,7 +167,7 @@ impl Watch {
         }
         if !sched::is_idle(number) {
             self.answer_before_ping.get_or_insert(last_answer);
-            ipi::send(self.cpu, trap::VECTOR_PING);
+            ipi::send(self.cpu, vector::VECTOR_PING);
         }
     }
 }

@@ -15,9 +15,9 @@ use spin::Once;
 use workpool::Generation;
 
 use super::platform::Kernel;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, Thread};
 

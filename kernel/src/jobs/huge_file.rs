@@ -26,9 +26,9 @@ use waiting::PageSlot;
 use waiting::page_slot::Found;
 
 use super::platform::Kernel;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tlb;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, permanent, space, zero};

@@ -13,9 +13,9 @@ use linked_list_allocator::Heap;
 use sizeclass::{CLASSES, SizeClass};
 
 use super::early::EarlyMemory;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{PAGE_BYTES, phys_to_virt};
+use crate::arch::spin_lock::IrqSpinLock;
 
 const LEAST_BYTES: u64 = 2 << 20;
 const MOST_BYTES: u64 = 32 << 20;

@@ -13,9 +13,9 @@ use frames::cache::BATCH_PAGES;
 use frames::{PageCache, PageDesc, Pfn};
 
 use super::{pages, zones::NodeZone};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS, PerCpu};
+use crate::arch::spin_lock::IrqSpinLock;
 
 struct CpuPages {
     cache: PageCache<'static>,

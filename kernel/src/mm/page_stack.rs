@@ -9,8 +9,8 @@ use core::sync::atomic::{
 use frames::Pfn;
 
 use super::pages;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 
 /// Page 0 is never kept: it is never given to the allocator.
 const BOTTOM: u64 = 0;

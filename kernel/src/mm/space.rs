@@ -1,8 +1,8 @@
 //! The kernel's one address space.
 
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{DEVICES_BASE, MapError, PAGE_BYTES, PageTables, Rights};
+use crate::arch::spin_lock::IrqSpinLock;
 
 use super::permanent;
 

@@ -2,7 +2,7 @@
 //!
 //! Each stack has a slot of address space; its pages are at the slot's top and
 //! the rest is never mapped. Stacks of ended threads are kept and reused, so no
-//! mapping ever goes away and no CPU has to forget a translation.
+//! mapping ever goes away and no CPU has to flush its TLB.
 //!
 //! What threads run on is cleared first. Not only for what somebody may have left there: an emulator that translates
 //! code keeps watch over each page that it once found code in, until all of that is overwritten, and every store to
@@ -15,9 +15,9 @@ use core::mem::ManuallyDrop;
 use frames::{PAGE_SIZE, Pfn, order_for_pages};
 
 use super::{permanent, space, zero};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{Rights, STACKS_BASE};
+use crate::arch::spin_lock::IrqSpinLock;
 
 /// Pages of a thread's stack.
 pub const THREAD_STACK_PAGES: u64 = 16;

@@ -7,8 +7,8 @@ use core::ops::Range;
 use frames::{FreeError, InitKind, PageDesc, Pfn, Span, Watermarks, Zone};
 
 use super::layout::{Layout, SECTION_PAGES};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::platform::nodes;
 
 /// A zone and what can be known without its lock.

@@ -4,8 +4,8 @@ use params::registry::FAULT_TSC_HZ;
 use timebase::source::{Choice, Source, choose};
 
 use super::Topology;
+use crate::arch::calibrate::reference::{Hpet, Pit, PmTimer, Reference, Tsc};
 use crate::arch::calibrate::{self, Rates};
-use crate::arch::reference::{Hpet, Pit, PmTimer, Reference, Tsc};
 use crate::arch::{apic, cpu, tsc};
 use crate::console::warning;
 
@@ -14,7 +14,7 @@ use crate::console::warning;
 pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
     // A timer that is set to a value of the TSC needs no rate of its own.
     let has_apic_timer = !cpu::features().tsc_deadline;
-    let mut told = calibrate::told();
+    let mut told = calibrate::announced();
     if let Some(hz) = FAULT_TSC_HZ.get() {
         told.tsc.told[0] = Some((Source::Cpuid15, hz));
     }

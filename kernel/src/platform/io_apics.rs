@@ -8,8 +8,8 @@ use params::registry::FAULT_IOAPIC_OPEN;
 use spin::Once;
 
 use crate::arch::ioapic::{IoApic, Redirection};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 
 /// Pins of one I/O APIC, in words of a set.
 const PIN_WORDS: usize = 4;

@@ -23,9 +23,10 @@ use super::spawn;
 use super::table::{self, RunLinks};
 use super::thread::{self, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, IrqSpinLock, debug_assert_no_locks};
+use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId};
+use crate::arch::spin_lock::{IrqSpinLock, debug_assert_no_locks};
 use crate::arch::{apic, context, tracepoint, tsc};
 use crate::mm::zero_pool;
 

@@ -10,10 +10,11 @@ use super::account;
 use super::table::{self, AllThreads};
 use super::thread::Thread;
 use super::timer::Timers;
-use crate::arch::irq::{IrqGuard, IrqSpinLock, IrqSpinLockGuard};
+use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
-use crate::arch::trap::VECTOR_RESCHEDULE;
+use crate::arch::spin_lock::{IrqSpinLock, IrqSpinLockGuard};
+use crate::arch::vector::VECTOR_RESCHEDULE;
 use crate::arch::{ipi, tsc};
 
 /// One CPU's part of the scheduler.

@@ -9,9 +9,9 @@ use runqueue::{Bandwidth, Quota, RuntimeSlice};
 use spin::LazyLock;
 
 use super::account::RunClock;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::MAX_CPUS;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tsc;
 
 /// Threads that are accounted for, and limited, together. A new thread is in its

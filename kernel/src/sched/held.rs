@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[cfg(debug_assertions)]
 use {
     super::thread,
-    crate::arch::{irq::IrqSpinLock, lock_class::LockClass, lock_order},
+    crate::arch::{lock_class::LockClass, lock_order, spin_lock::IrqSpinLock},
     core::panic::Location,
     lockdep::{Held, HeldLocks, Kind},
 };

@@ -110,7 +110,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         // one out of its queue.)
         let has_looked = !part.has_misplaced.load(SeqCst);
         if part.is_away.load(SeqCst) && has_looked && part.nr_queued() == 0 && timer::is_empty(cpu) {
-            // Not before: while it runs threads it has to forget translations, and to stop for a panic.
+            // Not before: while it runs threads it has to flush its TLB, and to stop for a panic.
             block.set_offline();
             cpus::forget_idle();
             return Ok(());
@@ -128,7 +128,7 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     }
     tracepoint::event(EventClass::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
     block.set_online();
-    // What was unmapped meanwhile; what is from here on it is asked to forget. So before it runs a thread.
+    // Flushes what was unmapped while the CPU was offline. Later flushes reach it as requests. So before it runs a thread.
     tlb::flush_everywhere();
     cpus::count_idle_again();
     cpus::set_open(cpu);

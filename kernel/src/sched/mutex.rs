@@ -20,8 +20,8 @@ use super::held::MutexDebug;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 
 impl Owners for KernelThreads {
     type Owner = Arc<Thread>;

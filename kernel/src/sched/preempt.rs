@@ -11,8 +11,9 @@ use super::place::{self, EnqueueReason};
 use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
-use crate::arch::irq::{IrqGuard, debug_assert_no_locks};
+use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::CpuId;
+use crate::arch::spin_lock::debug_assert_no_locks;
 use crate::arch::tsc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 

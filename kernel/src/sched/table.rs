@@ -7,9 +7,9 @@ use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
 
 use super::spawn::SpawnError;
 use super::thread::Thread;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
+use crate::arch::spin_lock::IrqSpinLock;
 
 /// Most threads at a time, idle threads among them.
 pub const MAX_THREADS: usize = 8192;

@@ -18,9 +18,9 @@ use super::group::{Errand, Group};
 use super::held::ThreadLocks;
 use super::wait::Completion;
 use crate::arch::context::StackPointer;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tsc;
 use crate::mm::stacks::Stack;
 

@@ -8,9 +8,9 @@ use runqueue::{Heap, UnparkAction};
 use super::cpus::{self, Cpu, here};
 use super::table::{self, TimerNodes};
 use super::thread::{NO_CPU, Thread};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::CpuId;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{apic, tsc};
 
 /// The timer is not armed.

@@ -7,8 +7,8 @@ use waiting::{Locked, Threads};
 use super::core::{debug_assert_may_block, park, unpark};
 use super::table::{self, WaitLinks};
 use super::thread;
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tsc;
 
 /// The kernel's threads, as those see them who wait.

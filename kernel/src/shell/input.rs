@@ -7,8 +7,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::trap::VECTOR_SERIAL;
 use crate::arch::tsc;
+use crate::arch::vector::VECTOR_SERIAL;
 use crate::console::{serial, warning};
 use crate::platform::{self, io_apics};
 use crate::power;

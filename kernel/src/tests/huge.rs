@@ -214,7 +214,7 @@ kernel_tests! { "huge":
 
     /// Another CPU reads a page over and over while it is taken away: from the
     /// moment it is gone, that CPU finds a zeroed one.
-    fn a_cpu_in_the_middle_of_a_page_forgets_it() {
+    fn a_cpu_in_the_middle_of_a_page_flushes_its_tlb() {
         skip_if!(percpu::online_count() < 2, "needs a second cpu");
         let pool = Pool::of(2)?;
         let file = file(1)?;
@@ -246,15 +246,15 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    /// A CPU that was away while a page was taken out of a file has forgotten it when it is back.
-    fn a_cpu_that_comes_back_has_forgotten_what_is_gone() {
+    /// A CPU that was offline while a page was taken out of a file has flushed its TLB when it is back.
+    fn a_cpu_that_comes_back_has_flushed_its_tlb() {
         let last = sched::online_cpus().iter().last().unwrap_or(0);
         skip_if!(last == 0, "needs a second cpu");
         let pool = Pool::of(2)?;
         let file = file(1)?;
         check!(file.fallocate(0, UNIT, OnError::Keep, None).is_ok());
         file.poison();
-        // In some places: an emulated CPU keeps a translation for each, and forgets some of them by itself, all if there
+        // In some places: an emulated CPU keeps a translation for each, and drops some of them by itself, all if there
         // are too many.
         const PLACES: u64 = 64;
         let dirty_there = || {

@@ -166,7 +166,7 @@ kernel_tests! { "pools":
             for level in [Nice::MAX, Nice::DEFAULT, Nice::MIN] {
                 let pool = pool::of_node(nodes::of_cpu(percpu::CpuId::new(cpu).unwrap_or(percpu::this_cpu().id())), &CpuMask::ALL);
                 let Some(pool) = pool else { return failed("there are no pools") };
-                let seen = Arc::new(crate::arch::irq::IrqSpinLock::new(None));
+                let seen = Arc::new(crate::arch::spin_lock::IrqSpinLock::new(None));
                 let slot = seen.clone();
                 let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(level).on(CpuMask::single(cpu)), move || {
                     let me = sched::current();
@@ -180,7 +180,7 @@ kernel_tests! { "pools":
             }
         }
         // The next one is not bound by what the last one wanted.
-        let allowed = Arc::new(crate::arch::irq::IrqSpinLock::new(CpuMask::EMPTY));
+        let allowed = Arc::new(crate::arch::spin_lock::IrqSpinLock::new(CpuMask::EMPTY));
         let slot = allowed.clone();
         let pool = unbound()?;
         let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new(), move || *slot.lock() = sched::current().allowed()))?;

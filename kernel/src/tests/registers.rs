@@ -13,7 +13,7 @@ use spin::Once;
 use super::sched::on_cpu;
 use super::wait::needs_mib;
 use crate::arch::clear::{self, ClearMethod};
-use crate::arch::{apic, cpu, machine_check, percpu, simd};
+use crate::arch::{apic, cpu, cpu_registers, machine_check, percpu, simd};
 use crate::mm::{pages, zero};
 use crate::sched;
 use crate::{check, kernel_tests};
@@ -120,8 +120,8 @@ kernel_tests! { "arch":
     }
 
     fn control_registers_are_the_same_on_every_cpu() {
-        let boot_cpu = cpu::control_registers();
-        for (cpu, found) in on_each_cpu(cpu::control_registers) {
+        let boot_cpu = cpu_registers::read();
+        for (cpu, found) in on_each_cpu(cpu_registers::read) {
             check!(found == Some(boot_cpu), "cpu {cpu}: {found:x?}, not {boot_cpu:x?}");
         }
     }

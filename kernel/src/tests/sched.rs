@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use runqueue::CpuMask;
 
 use super::wait::{Patience, needs_mib};
-use crate::arch::irq::IrqSpinLock;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{percpu, tsc};
 use crate::sched::wait::{Completion, WaitQueue};
 use crate::sched::{self, SpawnError};

@@ -7,10 +7,10 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
 use super::counted::is_counted;
-use super::wait::within_20_s;
 use super::spinners::Spinners;
-use crate::arch::irq::IrqSpinLock;
+use super::wait::within_20_s;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::sched::mutex::{Mutex, TimedOut};

@@ -1,23 +1,23 @@
-//! Who holds what.
+//! The locks that one CPU or thread holds.
 
 use crate::kind::{LockClassId, Place};
 
-/// Most locks that one CPU or thread holds at a time: the documented order has
-/// nine lines, and nothing goes through all of them.
+/// Most locks that one CPU or thread holds at a time. The documented order has nine lines, and no code takes locks of
+/// all of them.
 pub const MAX_HELD: usize = 16;
 
 /// A lock that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Its class.
+    /// The lock's class.
     pub class: LockClassId,
-    /// The lock itself: a number that is its own, as its address.
+    /// The lock's identity, such as its address.
     pub lock: usize,
-    /// Where it was taken.
+    /// Where the lock was taken.
     pub taken_at: Place,
 }
 
-/// More than [`MAX_HELD`] locks.
+/// The error that more than [`MAX_HELD`] locks are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -29,24 +29,24 @@ pub struct HeldLocks {
 }
 
 impl HeldLocks {
-    /// None.
+    /// Returns an empty list.
     #[must_use]
     pub const fn new() -> Self {
         Self { locks: [None; MAX_HELD], len: 0 }
     }
 
-    /// Whether there is none.
+    /// Whether no lock is held.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The locks, outermost first.
+    /// Iterates over the locks, outermost first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Held> {
         self.locks[..self.len].iter().flatten()
     }
 
-    /// The lock that was taken last.
+    /// Returns the lock that was taken last.
     #[must_use]
     pub fn last(&self) -> Option<&Held> {
         self.iter().next_back()
@@ -55,16 +55,16 @@ impl HeldLocks {
     /// Adds a lock.
     ///
     /// # Errors
-    /// When there is no room for it.
+    /// When the list is full.
     pub fn push(&mut self, held: Held) -> Result<(), Full> {
         *self.locks.get_mut(self.len).ok_or(Full)? = Some(held);
         self.len += 1;
         Ok(())
     }
 
-    /// Takes a lock out, which need not be the last; `None` when it is not there.
+    /// Removes a lock, which need not be the last; `None` when it is not in the list.
     pub fn remove(&mut self, lock: usize) -> Option<Held> {
-        // From the end: locks are mostly let go of in the opposite order.
+        // From the end: locks are mostly released in the opposite order.
         let index =
             self.locks[..self.len].iter().rposition(|held| held.is_some_and(|held| held.lock == lock))?;
         let held = self.locks[index].take();

@@ -1,4 +1,4 @@
-//! What locks are told apart by.
+//! Kinds and classes of locks.
 
 use core::fmt;
 use core::panic::Location;
@@ -6,43 +6,48 @@ use core::panic::Location;
 /// A place in the source.
 pub type Place = &'static Location<'static>;
 
-/// The number of a kind of lock, in the order in which kinds were first seen.
-/// Below [`MAX_CLASSES`](crate::MAX_CLASSES).
+/// Most classes of a [`Graph`](crate::Graph): a set of classes is one word.
+pub const MAX_CLASSES: usize = 64;
+
+/// The number of a kind of lock, in the order in which kinds were first seen. Below [`MAX_CLASSES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockClassId(pub(crate) u8);
 
 impl LockClassId {
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The class numbered `index`, if there can be one.
+    /// Returns the class numbered `index`; `None` for an index that is too large.
     #[must_use]
     pub const fn from_index(index: usize) -> Option<Self> {
-        if index < crate::MAX_CLASSES { Some(Self(index as u8)) } else { None }
+        if index < MAX_CLASSES { Some(Self(index as u8)) } else { None }
+    }
+
+    pub(crate) const fn bit(self) -> u64 {
+        1 << self.0
     }
 }
 
-/// A kind of lock: locks of one kind are for the same purpose, so they have the
-/// same place in the order.
+/// A kind of lock. Locks of one kind have the same purpose, and so the same place in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One with a documented rank: a lock is only taken while those of lower
-    /// ranks are held. Kinds of the same rank are ordered as they are seen.
+    /// A kind with a documented rank: a lock is only taken while locks of lower ranks are held. The order of kinds
+    /// of the same rank is learnt.
     Ranked {
-        /// What to call it.
+        /// The name in reports.
         name: &'static str,
         /// Lower is further out.
         rank: u8,
     },
-    /// One known by where its locks are made; its order is learnt.
+    /// A kind that is known by the place where its locks are made. Its order is learnt.
     MadeAt(Place),
 }
 
 impl Kind {
-    /// The documented rank, if it has one.
+    /// Returns the documented rank, if the kind has one.
     #[must_use]
     pub const fn rank(&self) -> Option<u8> {
         match self {

@@ -1,13 +1,13 @@
-//! What is wrong with taking a lock, in words: both orders, with their places.
+//! Describes what is wrong with an acquisition: both orders, with their places.
 
 use core::fmt;
 
-use crate::MAX_CLASSES;
+use crate::cycle::Cycle;
 use crate::graph::Graph;
 use crate::held::Held;
 use crate::kind::{LockClassId, Place};
 
-/// A lock is taken that must not be.
+/// An acquisition that the order of locks forbids.
 pub struct Violation<'g> {
     graph: &'g Graph,
     held: Held,
@@ -16,35 +16,14 @@ pub struct Violation<'g> {
 }
 
 enum How {
-    /// The same lock.
+    /// The lock is held already.
     Twice,
-    /// Another one of the same class.
+    /// Another lock of the same class is held.
     TwoOfAKind,
-    /// The documented order says otherwise.
+    /// The documented order is the opposite.
     AgainstRank(LockClassId),
-    /// The classes were taken in an order that leads back.
+    /// Earlier acquisitions and this one form a cycle.
     Cycle(LockClassId, Cycle),
-}
-
-/// Classes that were taken inside one another, outermost first.
-pub(crate) struct Cycle {
-    classes: [LockClassId; MAX_CLASSES],
-    start: usize,
-}
-
-impl Cycle {
-    pub(crate) const fn ending_at(last: LockClassId) -> Self {
-        Self { classes: [last; MAX_CLASSES], start: MAX_CLASSES - 1 }
-    }
-
-    pub(crate) fn prepend(&mut self, class: LockClassId) {
-        self.start -= 1;
-        self.classes[self.start] = class;
-    }
-
-    fn pairs(&self) -> impl Iterator<Item = (LockClassId, LockClassId)> {
-        self.classes[self.start..].windows(2).map(|pair| (pair[0], pair[1]))
-    }
 }
 
 impl<'g> Violation<'g> {
@@ -75,20 +54,20 @@ impl<'g> Violation<'g> {
         Self { graph, held, taken_at, how: How::Cycle(class, cycle) }
     }
 
-    /// Whether the very lock is held already.
+    /// Whether the same lock is held already.
     #[must_use]
     pub const fn is_taken_twice(&self) -> bool {
         matches!(self.how, How::Twice)
     }
 
-    fn first_seen(&self, f: &mut fmt::Formatter<'_>, outer: LockClassId, inner: LockClassId) -> fmt::Result {
+    fn fmt_first(&self, f: &mut fmt::Formatter<'_>, outer: LockClassId, inner: LockClassId) -> fmt::Result {
         let (outer_name, inner_name) = (self.graph.kind(outer), self.graph.kind(inner));
-        match self.graph.edge(outer, inner) {
+        match self.graph.first(outer, inner) {
             Some(edge) => {
                 let (held_at, taken_at) = (edge.held_at, edge.taken_at);
                 write!(f, "{outer_name} (at {held_at}) before {inner_name} (at {taken_at})")
             }
-            // Another CPU is just writing it down.
+            // Another CPU is still writing the places down.
             None => write!(f, "{outer_name} before {inner_name}"),
         }
     }
@@ -99,7 +78,9 @@ impl fmt::Display for Violation<'_> {
         let Self { graph, held, taken_at, .. } = self;
         let (held_name, held_at) = (graph.kind(held.class), held.taken_at);
         match &self.how {
-            How::Twice => write!(f, "{held_name} is taken at {taken_at} by who took it at {held_at}"),
+            How::Twice => {
+                write!(f, "{held_name} is taken at {taken_at} by its holder, which took it at {held_at}")
+            }
             How::TwoOfAKind => {
                 write!(
                     f,
@@ -111,9 +92,9 @@ impl fmt::Display for Violation<'_> {
                 let name = graph.kind(*class);
                 write!(f, "lock order: {name} is taken at {taken_at} while {held_name} is held, taken at ")?;
                 write!(f, "{held_at}; the documented order is {name} before {held_name}")?;
-                if graph.edge(*class, held.class).is_some() {
+                if graph.first(*class, held.class).is_some() {
                     write!(f, ", as in ")?;
-                    self.first_seen(f, *class, held.class)?;
+                    self.fmt_first(f, *class, held.class)?;
                 }
                 Ok(())
             }
@@ -123,7 +104,7 @@ impl fmt::Display for Violation<'_> {
                 write!(f, "{held_at}; seen before: ")?;
                 for (number, (outer, inner)) in cycle.pairs().enumerate() {
                     f.write_str(if number == 0 { "" } else { ", " })?;
-                    self.first_seen(f, outer, inner)?;
+                    self.fmt_first(f, outer, inner)?;
                 }
                 Ok(())
             }

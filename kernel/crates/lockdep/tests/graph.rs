@@ -1,5 +1,4 @@
-//! The order of locks: what is refused, what it says, and that nothing else is
-//! refused.
+//! The order of locks: which acquisitions are refused, with which report, and that no other is refused.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ const fn ranked(name: &'static str, rank: u8) -> Kind {
     Kind::Ranked { name, rank }
 }
 
-/// Takes `lock` of `class`, or says why not.
+/// Takes `lock` of `class`, or returns the report of the violation.
 #[track_caller]
 fn take(graph: &Graph, held: &mut HeldLocks, class: LockClassId, lock: usize) -> Result<(), String> {
     graph.check(held, class, lock, here()).map_err(|violation| violation.to_string())?;
@@ -26,7 +25,7 @@ fn take(graph: &Graph, held: &mut HeldLocks, class: LockClassId, lock: usize) ->
     Ok(())
 }
 
-/// Takes locks of these classes inside one another, and lets go of all.
+/// Takes locks of these classes inside one another, and releases all.
 #[track_caller]
 fn nest(graph: &Graph, classes: &[LockClassId]) -> Result<(), String> {
     let mut held = HeldLocks::new();
@@ -61,7 +60,7 @@ fn there_are_no_more_classes_than_fit() {
 }
 
 #[test]
-fn opposite_orders_are_refused_and_both_are_told() {
+fn opposite_orders_are_refused_and_both_are_reported() {
     let graph = graph();
     let [a, b] = ["alpha", "beta"].map(|name| graph.class_of(ranked(name, 1)).unwrap());
     let first = line!() + 1;
@@ -73,14 +72,14 @@ fn opposite_orders_are_refused_and_both_are_told() {
     assert!(now.contains("alpha is taken at") && now.contains("while beta is held"), "{message}");
     assert!(before.contains("alpha (at ") && before.contains("before beta (at "), "{message}");
     let at = |line: u32| format!("tests/graph.rs:{line}:");
-    assert!(now.matches(&at(wrong)).count() == 2, "both places of now: {message}");
+    assert!(now.matches(&at(wrong)).count() == 2, "both places of the violation: {message}");
     assert!(before.matches(&at(first)).count() == 2, "both places of the first time: {message}");
-    // What was refused is not remembered.
+    // The refused order is not recorded.
     nest(&graph, &[a, b]).unwrap();
 }
 
 #[test]
-fn a_cycle_through_others_is_told_link_by_link() {
+fn a_longer_cycle_is_reported_edge_by_edge() {
     let graph = graph();
     let classes = ["alpha", "beta", "gamma"].map(|name| graph.class_of(ranked(name, 1)).unwrap());
     let [a, b, c] = classes;
@@ -100,7 +99,7 @@ fn documented_ranks_hold_from_the_first_time_on() {
     let inner = graph.class_of(ranked("inner", 2)).unwrap();
     let message = nest(&graph, &[inner, outer]).unwrap_err();
     assert!(message.contains("the documented order is outer before inner"), "{message}");
-    assert!(!message.contains("as in"), "it was never seen: {message}");
+    assert!(!message.contains("as in"), "that order was never seen: {message}");
     nest(&graph, &[outer, inner]).unwrap();
     let message = nest(&graph, &[inner, outer]).unwrap_err();
     assert!(message.contains("as in outer (at ") && message.contains("before inner (at "), "{message}");
@@ -126,14 +125,14 @@ fn a_lock_is_not_taken_twice_nor_two_of_a_kind() {
     take(&graph, &mut held, class, 100).unwrap();
     let violation = graph.check(&held, class, 100, here()).unwrap_err();
     assert!(violation.is_taken_twice());
-    assert!(violation.to_string().contains("by who took it at"), "{violation}");
+    assert!(violation.to_string().contains("by its holder, which took it at"), "{violation}");
     let violation = graph.check(&held, class, 101, here()).unwrap_err();
     assert!(!violation.is_taken_twice());
     assert!(violation.to_string().contains("two of a kind: alpha"), "{violation}");
 }
 
 #[test]
-fn locks_are_let_go_of_in_any_order() {
+fn locks_are_released_in_any_order() {
     let mut held = HeldLocks::new();
     let class = LockClassId::from_index(0).unwrap();
     for lock in 0..MAX_HELD {
@@ -150,7 +149,7 @@ fn locks_are_let_go_of_in_any_order() {
     assert!(held.is_empty());
 }
 
-/// Two threads come in opposite orders at the same moment: one at least is told.
+/// Two threads take two locks in opposite orders at the same moment: at least one of them is refused.
 #[test]
 fn a_race_for_both_orders_is_not_missed() {
     for _ in 0..500 {
@@ -168,19 +167,18 @@ fn a_race_for_both_orders_is_not_missed() {
             })
         });
         let refused = threads.map(|thread| thread.join().unwrap());
-        assert!(refused.contains(&true), "both orders were let through");
+        assert!(refused.contains(&true), "both orders were allowed");
     }
 }
 
-/// The order as a table of what may not come inside what, worked out anew each
-/// time.
+/// A model of the graph: a list of edges, searched anew each time.
 #[derive(Default)]
 struct Model {
     pairs: Vec<(usize, usize)>,
 }
 
 impl Model {
-    fn leads_to(&self, from: usize, to: usize) -> bool {
+    fn reaches(&self, from: usize, to: usize) -> bool {
         let mut reached = vec![from];
         let mut next = 0;
         while next < reached.len() {
@@ -201,7 +199,7 @@ impl Model {
                 continue;
             }
             let against = matches!((rank(*outer), rank(class)), (Some(o), Some(i)) if o > i);
-            if *outer == class || against || self.leads_to(class, *outer) {
+            if *outer == class || against || self.reaches(class, *outer) {
                 return false;
             }
             self.pairs.push((*outer, class));
@@ -211,15 +209,16 @@ impl Model {
 }
 
 proptest! {
-    /// Whatever is nested in whatever: refused is what closes a cycle or goes against a rank, and nothing else.
+    /// For any nestings, an acquisition is refused if and only if it closes a cycle, violates a rank or repeats a
+    /// class.
     #[test]
-    fn exactly_cycles_are_refused(
+    fn exactly_the_violations_are_refused(
         nestings in prop::collection::vec(prop::collection::vec(0usize..8, 1..5), 1..40),
     ) {
         let graph = graph();
         let rank = |class: usize| (class < 4).then_some(class as u8 / 2);
         let names = ["a", "b", "c", "d"];
-        // Classes 0 to 3 have ranks 0, 0, 1, 1; the others are known by their place alone.
+        // Classes 0 to 3 have ranks 0, 0, 1, 1; the others have a place and no rank.
         let places = [here(), here(), here(), here()];
         let kind = |class: usize| match rank(class) {
             Some(rank) => ranked(names[class], rank),

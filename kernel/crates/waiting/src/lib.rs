@@ -10,24 +10,24 @@
 //! * [`lending`]: weight that goes from who waits to whom it waits for.
 //! * [`pool_size`]: how many pages a pool has and should have.
 //! * [`page_slot`]: a place for a page, which is its own lock.
-//! * [`tickets`]: everybody has done something since it was asked for.
+//! * [`flush_generations`]: requests for a flush, and which CPUs have flushed since.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod flush_generations;
 pub mod handover;
 pub mod lending;
 pub mod page_slot;
 pub mod pool_size;
 pub mod queue;
-pub mod tickets;
 
 mod sync;
 mod threads;
 
+pub use flush_generations::FlushGenerations;
 pub use handover::{HandOver, Owners};
 pub use lending::{Lenders, Loan, Loans};
 pub use page_slot::PageSlot;
 pub use pool_size::PoolSize;
 pub use queue::{Completion, Semaphore, WaitQueue};
 pub use threads::{Locked, Threads};
-pub use tickets::Tickets;

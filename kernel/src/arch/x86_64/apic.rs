@@ -5,7 +5,7 @@ use spin::Once;
 use x86_64::registers::model_specific::Msr;
 
 use super::irq::IrqGuard;
-use super::trap::{VECTOR_APIC_ERROR, VECTOR_SPURIOUS, VECTOR_TIMER};
+use super::vector::{VECTOR_APIC_ERROR, VECTOR_SPURIOUS, VECTOR_TIMER};
 use super::{cpu, percpu, tsc};
 
 const MSR_APIC_BASE: u32 = 0x1b;

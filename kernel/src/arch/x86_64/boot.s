@@ -1,11 +1,12 @@
-# From the loader's 32-bit world to Rust: the PVH entry.
+# The PVH entry: from the loader's 32-bit mode to Rust.
 #
 # State on entry (x86/HVM direct boot ABI): 32-bit protected mode, paging off,
 # flat segments, interrupts off, ebx = physical address of the start info.
 #
-# What it builds is the "boot map": the first 4 GiB of physical memory in 2 MiB
-# pages, at 0 (for this code), at the physical map's base, and its first GiB
-# (which holds the kernel image) 2 GiB below the top.
+# The stub builds the "boot map". It maps the first 4 GiB of physical memory in
+# 2 MiB pages at address 0, for this code, and at the base of the physical map.
+# It maps the first GiB, which holds the kernel image, 2 GiB below the top of
+# the address space.
 
 .set CR0_PAGING_WRITE_PROTECT, (1 << 31) | (1 << 16)
 .set CR4_PAE, 1 << 5
@@ -34,7 +35,7 @@ pvh_entry:
     mov esp, offset boot_scratch_stack_top
     mov ebp, ebx                # start info; cpuid overwrites ebx
 
-    # CPUID is there where bit 21 of the flags can be changed.
+    # The CPU has CPUID if bit 21 of the flags can be changed.
     pushfd
     pop eax
     mov ecx, eax
@@ -48,7 +49,7 @@ pvh_entry:
     test eax, 1 << 21
     jz feature_missing
 
-    # What compiled code, and the code below, is made of: bits of leaf 1's edx.
+    # Features that compiled code and the code below use: bits of edx of leaf 1.
     mov eax, 1
     cpuid
     mov esi, offset needed_features
@@ -58,7 +59,7 @@ pvh_entry:
     je 3f
     bt edx, ecx
     jnc feature_missing
-2:  lodsb                       # the name, to its end
+2:  lodsb                       # skip the name
     test al, al
     jnz 2b
     jmp 1b
@@ -73,7 +74,7 @@ pvh_entry:
     bt edx, 29
     jnc feature_missing
 
-    rdtsc                       # the kernel's time zero
+    rdtsc                       # time 0 of the kernel's clock
     push edx
     push eax
     push 0
@@ -90,7 +91,7 @@ pvh_entry:
     add edi, 8
     loop 1b
 
-    # Two page directory pointer tables: physical memory, and the image.
+    # Two page directory pointer tables: one for physical memory, one for the image.
     mov eax, offset boot_page_directories
     or eax, PAGE_PRESENT_WRITABLE
     mov [boot_pdpt_image + 510 * 8], eax
@@ -109,7 +110,7 @@ pvh_entry:
     or eax, PAGE_PRESENT_WRITABLE
     mov [boot_pml4 + 511 * 8], eax
 
-    # All of it: no bit that a loader left is needed, and some (five levels of tables) would be wrong.
+    # The whole register: no bit that a loader left is needed, and some (five levels of tables) would be wrong.
     mov eax, CR4_PAE
     mov cr4, eax
     mov eax, offset boot_pml4
@@ -124,9 +125,9 @@ pvh_entry:
     lgdt [boot_gdt_pointer]
     ljmp 0x8, offset boot_long_mode
 
-# A CPU that cannot run this kernel: esi is the name of what it lacks. Says so
-# on the first serial port and on the emulators' debug port, tells the emulator
-# "fail", and stops.
+# Reports that this CPU cannot run the kernel: esi is the name of the missing
+# feature. Writes a line to the first serial port and to the debug port of
+# emulators, gives the emulator the verdict "fail", and stops.
 feature_missing:
     mov ebx, esi
     mov esi, offset uart_setup
@@ -149,7 +150,8 @@ feature_missing:
     hlt
     jmp 3b
 
-# Sends the text at esi, to its zero. A port that takes nothing holds nothing up.
+# Sends the zero-terminated text at esi. The wait for a port that takes nothing
+# is bounded.
 boot_say:
     lodsb
     test al, al
@@ -159,7 +161,7 @@ boot_say:
     mov ecx, 100000
 1:  mov edx, COM1 + 5           # line status
     in al, dx
-    test al, 0x20               # room for a byte
+    test al, 0x20               # transmitter has room for a byte
     jnz 2f
     loop 1b
 2:  mov al, ah
@@ -215,7 +217,7 @@ boot_long_mode:
     mov gs, eax
     mov esp, esp                # the upper half is undefined after the mode switch
     pop rdi                     # start info
-    pop rsi                     # time stamp: pushed as two halves
+    pop rsi                     # time stamp, pushed as two halves
     movabs rsp, offset BOOT_STACK_TOP
     xor ebp, ebp                # the last frame of every backtrace
     movabs rax, offset pvh_start

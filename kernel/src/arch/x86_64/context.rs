@@ -1,74 +1,74 @@
-//! Switching stacks: the one place where a thread stops and another goes on.
+//! Switches stacks: the only code that stops one thread and resumes another.
 
-/// A stopped thread's stack pointer. Everything else that it needs is on its
-/// stack. There is no vector register state to save: kernel code has none, and
-/// the zeroing code keeps only zeros there (invariant 14).
+/// The saved stack pointer of a stopped thread. All other state of the thread is on its stack. There is no vector
+/// state to save: the vector registers hold zeros (invariant 14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct StackPointer(u64);
 
 impl StackPointer {
-    /// No stack: for a thread that has never stopped.
+    /// The value for a thread that has never stopped.
     pub const NONE: Self = Self(0);
 }
 
-/// What lies at a stopped thread's stack pointer, lowest address first: what [`switch`] pushes, and pops on the way back.
+/// The words that [`switch`] pushes on the stack of the thread that it stops, lowest address first.
 #[repr(C)]
-struct Stopped {
-    goes_on_at: u64,
+struct SavedContext {
+    resume_rip: u64,
     rbx: u64,
     rbp: u64,
 }
 
 // `switch` pushes exactly this (invariant 8).
-const _: () = assert!(size_of::<Stopped>() == 3 * 8);
+const _: () = assert!(size_of::<SavedContext>() == 3 * 8);
 
-/// Where a thread begins: with what [`prepare`] was given, and what was passed by the first [`switch`] to it.
+/// The function in which a thread begins. `argument` comes from [`prepare`], `passed` from the first [`switch`] to the
+/// thread.
 pub type Entry = extern "C" fn(argument: usize, passed: usize) -> !;
 
-/// Prepares the stack that ends at `stack_top` so that the first [`switch`] to
-/// it calls `entry` with `argument` and what `switch` passes; it must not return.
+/// Prepares the stack that ends at `stack_top`. The first [`switch`] to it calls `entry` with `argument` and the value
+/// that `switch` passes.
 ///
 /// # Safety
-/// The 128 bytes below `stack_top` are mapped, writable and unused;
-/// `stack_top` is 16-aligned.
+/// 1. The 128 bytes below `stack_top` are mapped, writable and unused.
+/// 2. `stack_top` is 16-aligned.
 pub unsafe fn prepare(stack_top: u64, entry: Entry, argument: usize) -> StackPointer {
-    // Two words of nothing above: the end of the frame chain, and alignment.
-    let saved_sp = stack_top - 16 - size_of::<Stopped>() as u64;
-    let stopped = Stopped {
-        goes_on_at: thread_start as *const () as u64,
+    // Two unused words above: the end of the frame chain, and alignment.
+    let saved_sp = stack_top - 16 - size_of::<SavedContext>() as u64;
+    let context = SavedContext {
+        resume_rip: thread_start as *const () as u64,
         rbx: argument as u64,
         rbp: entry as usize as u64,
     };
-    // SAFETY: the caller promises the memory; the address is 8-aligned as `stack_top` is 16-aligned.
-    unsafe { (saved_sp as *mut Stopped).write(stopped) };
+    // SAFETY: the memory is writable and unused (1); the address is 8-aligned, because `stack_top` is 16-aligned (2).
+    unsafe { (saved_sp as *mut SavedContext).write(context) };
     StackPointer(saved_sp)
 }
 
-/// Where a new thread's first instructions are: takes argument and entry from where [`prepare`] put them, below what
-/// `switch` has popped, and what is passed from the register in which `switch` has it.
+/// The first instructions of a new thread. Pops the argument and the entry, which [`prepare`] stored above the word that
+/// `switch` pops, and takes the passed value from `rax`, where `switch` has it.
 #[unsafe(naked)]
 extern "C" fn thread_start() {
-    // rsp is stack_top - 16 after the pops, 16-aligned as the ABI wants before a call.
+    // After the pops, rsp is stack_top - 16: aligned to 16, as the ABI requires before a call.
     core::arch::naked_asm!("pop rdi", "pop rdx", "mov rsi, rax", "xor ebp, ebp", "call rdx", "ud2")
 }
 
-/// Stops the calling thread, saving its stack pointer in `*from`, and goes on with the one stopped at `to`, which gets
-/// `pass` from its own call. Returns when somebody switches back, with what that one passes.
+/// Stops the calling thread, saves its stack pointer in `*from` and resumes the thread with the saved stack pointer `to`.
+/// That thread's own call of `switch` returns `pass`. This call returns when a CPU switches back to the calling thread,
+/// with the value that is passed then.
 ///
-/// A part of whatever calls it, which saves what it needs of the registers and no more; a jump to where the other
-/// thread goes on, since a return would not match the calls that the CPU has kept count of.
+/// The function is inlined, so its caller saves only the registers that it needs. It jumps to the other thread's resume
+/// address: a return instruction would not match the calls in the CPU's return stack.
 ///
 /// # Safety
 /// 1. Interrupts are off.
-/// 2. `from` may be written, and stays valid until the thread runs again.
-/// 3. `to` was saved by `switch` or made by [`prepare`], once for each use,
-///    and no CPU runs on that stack.
+/// 2. `from` is valid for a write, and stays valid until the thread runs again.
+/// 3. `to` comes from `switch` or [`prepare`], is used once, and no CPU runs on that stack.
 #[inline(always)]
 pub unsafe fn switch(from: *mut StackPointer, to: StackPointer, pass: usize) -> usize {
     let passed;
-    // SAFETY: by 2 and 3 both stacks may be used as they are; by 1 nobody sees the state in between. When this thread
-    // goes on, rsp, rbx and rbp are as they were, and every other register is declared as changed.
+    // SAFETY: `from` may be written (2) and `to` is a stopped context (3). No interrupt sees the state in between (1).
+    // When this thread resumes, rsp, rbx and rbp have their old values, and all other registers are declared clobbered.
     unsafe {
         core::arch::asm!(
             "push rbp",

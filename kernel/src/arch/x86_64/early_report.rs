@@ -7,7 +7,7 @@ use protocol::exit::{PORT as DEBUG_EXIT_PORT, Verdict};
 use x86_64::instructions::port::Port;
 
 use super::cpu;
-use super::trap::TrapFrame;
+use super::trap_frame::TrapFrame;
 
 const COM1: u16 = 0x3f8;
 const LINE_STATUS: u16 = COM1 + 5;

@@ -1,5 +1,5 @@
 //! Who holds which spin lock, and whether it may take the next one: in debug
-//! builds every [`IrqSpinLock`](super::irq::IrqSpinLock) asks here. The order itself is
+//! builds every [`IrqSpinLock`](super::spin_lock::IrqSpinLock) asks here. The order itself is
 //! learnt and judged by [`lockdep`]; here is what each CPU holds.
 
 use core::cell::UnsafeCell;
@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use lockdep::{Graph, Held, HeldLocks, Kind, LockClassId, Place, Violation};
 use x86_64::instructions::interrupts;
 
+use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
 
 static GRAPH: Graph = Graph::new();
@@ -24,7 +25,7 @@ static HELD: [CpuLocks; MAX_CPUS] = [const { CpuLocks(UnsafeCell::new(HeldLocks:
 
 /// Applies `what` to the running CPU's locks.
 fn with_held<R>(what: impl FnOnce(&mut HeldLocks) -> R) -> R {
-    let _irq = super::irq::IrqGuard::new();
+    let _irq = IrqGuard::new();
     let held = HELD[percpu::this_cpu().id().index()].0.get();
     // SAFETY:
     // 1. Only the running CPU refers to its own entry, and interrupts are off: nothing else runs here meanwhile.
@@ -100,7 +101,7 @@ impl SpinLockDebug {
         let owner = self.owner.swap(0, SeqCst);
         let Some(taken) = taken else {
             panic!(
-                "invariant 24: {name} is let go of on cpu {here}, should be by cpu {}, which took it",
+                "invariant 24: {name} is released on cpu {here}, but was taken on cpu {}",
                 owner.wrapping_sub(1)
             )
         };

@@ -14,7 +14,7 @@ use spin::Once;
 
 use super::paging::{PageTables, Rights, phys_to_virt};
 use super::percpu::{CpuId, MAX_CPUS};
-use super::{apic, cpu, percpu, trap, tsc, tsc_sync};
+use super::{apic, cpu, cpu_registers, percpu, trap, tsc, tsc_sync};
 
 core::arch::global_asm!(include_str!("trampoline.s"));
 
@@ -333,7 +333,7 @@ extern "C" fn ap_entry(slot: usize) -> ! {
         block.activate();
     }
     trap::load();
-    cpu::init();
+    cpu_registers::init();
     apic::local().enable();
     if !claim(Stage::Rust, Stage::Ready) {
         cpu::halt_forever();

@@ -1,37 +1,36 @@
-//! Making every CPU forget translations: a mapping is gone only after that.
+//! Flushes the TLBs of all CPUs: a mapping is gone only after that.
 //!
-//! A flush is a ticket: the CPU that wants one draws a number, interrupts all
-//! others, and waits until each has flushed since. A CPU flushes everything
-//! at once (no mapping is global), so one flush answers all tickets drawn
-//! before it, however many pages each was for. The tickets are
-//! [`waiting::tickets`].
+//! The initiating CPU requests a flush generation, interrupts all other CPUs, and waits until each has
+//! acknowledged it. A CPU flushes its whole TLB at once (no mapping is global). So one flush acknowledges all
+//! generations that were requested before it, however many pages each was for. [`waiting::flush_generations`]
+//! counts them.
 
-use waiting::Tickets;
+use waiting::FlushGenerations;
 use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
-use super::trap::VECTOR_FLUSH;
+use super::vector::VECTOR_FLUSH;
 use super::{cpu, ipi};
 
-static TICKETS: Tickets<MAX_CPUS> = Tickets::new();
+static GENERATIONS: FlushGenerations<MAX_CPUS> = FlushGenerations::new();
 
-/// Flushes this CPU's translations; interrupts are off.
+/// Flushes this CPU's TLB; interrupts are off.
 pub fn flush_here() {
-    TICKETS.answer(percpu::this_cpu().id().index(), tlb::flush_all);
+    GENERATIONS.ack(percpu::this_cpu().id().index(), tlb::flush_all);
 }
 
-/// Returns when no CPU has a translation any more that was not in the page
-/// tables when this was called.
+/// Flushes the TLBs of all CPUs. When this returns, no CPU has a translation
+/// that was not in the page tables when this was called.
 ///
-/// Interrupts are on, and no lock is held that is held with interrupts off:
-/// others may be waiting for it and would never answer.
+/// The caller has interrupts on and holds no lock that is held with interrupts off: a CPU that spins for it would
+/// never acknowledge.
 ///
 /// # Panics
 /// With interrupts off.
 pub fn flush_everywhere() {
     assert!(interrupts::are_enabled(), "a flush everywhere is waited for, with interrupts on");
-    let ticket = TICKETS.draw();
+    let generation = GENERATIONS.request();
     // CPUs that come online later flush before they run a thread (`sched/hotplug.rs`), if they ever ran one.
     let mut asked = [false; MAX_CPUS];
     {
@@ -45,7 +44,7 @@ pub fn flush_everywhere() {
         }
     }
     for (cpu, _) in asked.into_iter().enumerate().filter(|(_, asked)| *asked) {
-        while !TICKETS.is_answered(cpu, ticket) {
+        while !GENERATIONS.is_acked(cpu, generation) {
             cpu::relax();
         }
     }

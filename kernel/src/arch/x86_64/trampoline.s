@@ -1,10 +1,12 @@
-# Where application processors start: copied to a page below 1 MiB, which is
-# their real-mode code segment. From there straight to 64 bits.
+# The entry of application processors. The boot CPU copies this code to a page
+# below 1 MiB, which is the real-mode code segment of every CPU that starts. The
+# code switches from real mode to 64-bit mode directly.
 #
-# Nothing here is shared but the page's data, which each CPU only reads, save
-# its own stage byte. That byte goes from one stage to the next by
-# compare-and-exchange, as the boot CPU closes a slot: a CPU that was given up
-# finds its slot closed at whichever stage it is, and halts. Offsets are checked against smp.rs (invariant 8).
+# The CPUs share only the data of the page. Each CPU reads it, and writes the
+# stage byte of its own slot. Every change of a stage byte is a
+# compare-and-exchange, by the CPU or by the boot CPU, which closes the slot of a
+# CPU that it gives up. So a CPU that was given up finds its slot closed at any
+# stage, and halts. smp.rs asserts the offsets (invariant 8).
 
 .set AP_COUNT, 0x300            # u16: slots in use
 .set AP_CR3, 0x308              # u32: root of the start-up page tables
@@ -14,9 +16,9 @@
 .set AP_GDT, 0x320              # three descriptors
 .set AP_STAGES_HIGH, 0x340      # u64: the stage bytes, in the physical map
 .set AP_STACKS, 0x348           # u64: table of stack tops, one for each slot
-.set AP_ENTRY, 0x350            # u64: where to go
+.set AP_ENTRY, 0x350            # u64: the Rust function that a CPU calls
 .set AP_IDS, 0x400              # u32 x 512: APIC id of each slot
-.set AP_STAGES, 0xc00           # u8 x 512: how far each slot came
+.set AP_STAGES, 0xc00           # u8 x 512: stage of each slot
 .set AP_REFUSED, 0xe00          # u16: CPUs that found their slot closed
 
 .section .rodata.ap_trampoline, "a"
@@ -30,7 +32,7 @@ ap_trampoline_start:
     mov ax, cs
     mov ds, ax
 
-    # My APIC id: extended topology leaf where it is valid, else leaf 1.
+    # This CPU's APIC id: extended topology leaf where it is valid, else leaf 1.
     xor eax, eax
     cpuid
     cmp eax, 0xb
@@ -45,7 +47,7 @@ ap_trampoline_start:
     mov edx, ebx
     shr edx, 24
 
-    # My slot.
+    # This CPU's slot.
 2:  mov cx, [AP_COUNT]
     xor si, si
 3:  cmp si, cx
@@ -56,8 +58,8 @@ ap_trampoline_start:
     je 4f
     inc si
     jmp 3b
-4:  xor eax, eax                # nothing heard
-    mov bl, 1                   # real mode
+4:  xor eax, eax                # stage: silent
+    mov bl, 1                   # stage: real mode
     lock cmpxchg byte ptr [si + AP_STAGES], bl
     jne 8f
 
@@ -78,7 +80,7 @@ ap_trampoline_start:
     .word AP_FAR_POINTER
 
 8:  lock inc word ptr [AP_REFUSED]
-9:  hlt                         # not expected, or not any more
+9:  hlt                         # no slot, or a closed one
     jmp 9b
 
 .code64
@@ -94,8 +96,8 @@ ap_long_mode:
     movzx esi, si
     lea rbx, [rip + ap_trampoline_start]
     mov rdx, [rbx + AP_STAGES_HIGH]
-    mov al, 1                   # real mode
-    mov cl, 2                   # long mode
+    mov al, 1                   # stage: real mode
+    mov cl, 2                   # stage: long mode
     lock cmpxchg byte ptr [rdx + rsi], cl
     jne 8f
     mov rax, [rbx + AP_STACKS]

@@ -9,9 +9,15 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
-use super::irq::debug_assert_no_locks;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
-use super::{apic, percpu, tlb, tracepoint, tsc};
+use super::spin_lock::debug_assert_no_locks;
+use super::trap_frame::TrapFrame;
+use super::vector::{
+    FIRST_INTERRUPT, VECTOR_APIC_ERROR, VECTOR_CONSOLE, VECTOR_DOUBLE_FAULT, VECTOR_FLUSH,
+    VECTOR_MACHINE_CHECK, VECTOR_NMI, VECTOR_PAGE_FAULT, VECTOR_PING, VECTOR_RESCHEDULE, VECTOR_SCI,
+    VECTOR_SERIAL, VECTOR_SPURIOUS, VECTOR_TIMER,
+};
+use super::{apic, early_report, percpu, tracepoint, tsc};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -22,126 +28,6 @@ unsafe extern "C" {
 
 const STUB_BYTES: u64 = 16;
 
-/// Vector of the local APIC's timer.
-pub const VECTOR_TIMER: u8 = 0x20;
-/// Vector by which a CPU asks another to look at its run queue.
-pub const VECTOR_RESCHEDULE: u8 = 0x21;
-/// Vector by which a CPU has others forget translations.
-pub const VECTOR_FLUSH: u8 = 0x22;
-/// Vector that has a CPU note the time ([`percpu::PerCpu::pinged_ticks`]): a sign of life.
-pub const VECTOR_PING: u8 = 0x23;
-/// Vector by which a CPU asks itself to have the console flushed.
-pub const VECTOR_CONSOLE: u8 = 0x24;
-/// Vector of the first serial port's interrupt.
-pub const VECTOR_SERIAL: u8 = 0x28;
-/// Vector of ACPI's system control interrupt, a level.
-pub const VECTOR_SCI: u8 = 0x29;
-/// Vector of the local APIC's own errors.
-pub const VECTOR_APIC_ERROR: u8 = 0xfe;
-/// Vector of interrupts that vanished before they were taken; no EOI.
-pub const VECTOR_SPURIOUS: u8 = 0xff;
-
-const VECTOR_NMI: u64 = 2;
-const VECTOR_DOUBLE_FAULT: u64 = 8;
-const VECTOR_PAGE_FAULT: u64 = 14;
-const VECTOR_MACHINE_CHECK: u64 = 18;
-/// First vector that is not an exception.
-const FIRST_INTERRUPT: u64 = 32;
-
-/// What the entry stubs leave on the stack, lowest address first.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct TrapFrame {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rbp: u64,
-    pub rbx: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rax: u64,
-    pub vector: u64,
-    pub error_code: u64,
-    pub rip: u64,
-    pub cs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
-}
-
-// The stubs push exactly this (invariant 8).
-const _: () = assert!(size_of::<TrapFrame>() == 22 * 8);
-
-impl TrapFrame {
-    /// Whether this is a page fault.
-    pub fn is_page_fault(&self) -> bool {
-        self.vector == VECTOR_PAGE_FAULT
-    }
-
-    /// Whether interrupts were on where it happened.
-    pub fn was_interruptible(&self) -> bool {
-        const INTERRUPT_FLAG: u64 = 1 << 9;
-        self.rflags & INTERRUPT_FLAG != 0
-    }
-
-    /// Whether this is a double fault.
-    pub fn is_double_fault(&self) -> bool {
-        self.vector == VECTOR_DOUBLE_FAULT
-    }
-
-    /// Whether this is a machine check.
-    pub fn is_machine_check(&self) -> bool {
-        self.vector == VECTOR_MACHINE_CHECK
-    }
-
-    /// Whether this is a non-maskable interrupt.
-    pub fn is_nmi(&self) -> bool {
-        self.vector == VECTOR_NMI
-    }
-
-    /// The error code, for exceptions that have one.
-    pub fn error_code(&self) -> Option<u64> {
-        // As in the stubs.
-        matches!(self.vector, 8 | 10..=14 | 17 | 21 | 29 | 30).then_some(self.error_code)
-    }
-
-    /// The exception's name.
-    pub fn name(&self) -> &'static str {
-        const NAMES: [&str; 22] = [
-            "divide error",
-            "debug exception",
-            "non-maskable interrupt",
-            "breakpoint",
-            "overflow",
-            "bound range exceeded",
-            "invalid opcode",
-            "device not available",
-            "double fault",
-            "coprocessor segment overrun",
-            "invalid TSS",
-            "segment not present",
-            "stack segment fault",
-            "general protection fault",
-            "page fault",
-            "reserved exception 15",
-            "x87 floating point error",
-            "alignment check",
-            "machine check",
-            "SIMD floating point error",
-            "virtualization exception",
-            "control protection exception",
-        ];
-        NAMES.get(self.vector as usize).copied().unwrap_or("unknown exception")
-    }
-}
-
 /// What upper layers want called. Handlers run with interrupts off, on the
 /// interrupted thread's stack (exceptions with a stack of their own: on that).
 pub struct Hooks {
@@ -149,6 +35,8 @@ pub struct Hooks {
     pub timer: fn(),
     /// Another CPU asked for a look at the run queue.
     pub reschedule: fn(),
+    /// Another CPU asked for a flush of the TLB.
+    pub flush_tlb: fn(),
     /// The first serial port interrupted.
     pub serial: fn(),
     /// Lines wait for a serial port that was busy when they were written.
@@ -212,7 +100,7 @@ pub fn load() {
         let mut gates = [MaybeUninit::uninit(); 256];
         let first = (&raw const trap_stubs) as u64;
         for (vector, gate) in gates.iter_mut().enumerate() {
-            let ist = match vector as u64 {
+            let ist = match vector as u8 {
                 VECTOR_DOUBLE_FAULT => IST_DOUBLE_FAULT,
                 VECTOR_NMI => IST_NMI,
                 VECTOR_MACHINE_CHECK => IST_MACHINE_CHECK,
@@ -232,16 +120,16 @@ pub fn load() {
 /// Called by the stubs, interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
-    let Some(hooks) = HOOKS.get() else { super::early_report::exception(frame) };
-    match frame.vector {
+    let Some(hooks) = HOOKS.get() else { early_report::exception(frame) };
+    let vector = frame.vector as u8;
+    match vector {
         VECTOR_NMI => return (hooks.nmi)(frame),
         VECTOR_PAGE_FAULT if (hooks.page_fault)(frame) => return,
         exception if exception < FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
-        vector if vector == u64::from(VECTOR_SPURIOUS) => return,
+        VECTOR_SPURIOUS => return,
         _ => {}
     }
     debug_assert_no_locks(7, "an interrupt comes");
-    let vector = frame.vector as u8;
     tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptEnter { vector });
     if vector == VECTOR_PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
@@ -259,7 +147,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
         VECTOR_SCI => {}
         VECTOR_TIMER => (hooks.timer)(),
         VECTOR_RESCHEDULE => (hooks.reschedule)(),
-        VECTOR_FLUSH => tlb::flush_here(),
+        VECTOR_FLUSH => (hooks.flush_tlb)(),
         VECTOR_SERIAL => (hooks.serial)(),
         VECTOR_CONSOLE => (hooks.console)(),
         VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),

@@ -1,9 +1,9 @@
-# Interrupt and exception entry: 256 stubs, 16 bytes apart, that leave one
-# uniform TrapFrame on the stack and call trap_dispatch with its address.
+# Interrupt and exception entry: 256 stubs, 16 bytes apart. Each leaves the same
+# TrapFrame on the stack and calls trap_dispatch with its address.
 #
-# The CPU aligns rsp to 16 before it pushes ss..rip (5 words); error code and
-# vector make 7, the 15 registers 22: 176 bytes, so rsp is 16-aligned again at
-# the call.
+# The CPU aligns rsp to 16 before it pushes ss to rip, 5 words. With error code
+# and vector there are 7 words, with the 15 registers 22. These are 176 bytes, so
+# rsp is aligned to 16 again at the call.
 
 .section .text.trap, "ax"
 .balign 16
@@ -12,7 +12,7 @@ trap_stubs:
 .set vector, 0
 .rept 256
     .balign 16
-    # These vectors come with an error code.
+    # For these vectors the CPU pushes an error code. TrapFrame::error_code has the same list.
     .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
     .else
     push 0

@@ -1,6 +1,6 @@
 //! Time from the time stamp counter.
 //!
-//! Where its rate comes from: [`calibrate`](super::calibrate). That all CPUs' counters agree: [`tsc_sync`](super::tsc_sync).
+//! [`calibrate`](super::calibrate) finds its rate. [`tsc_sync`](super::tsc_sync) makes the counters of all CPUs agree.
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 

@@ -13,7 +13,7 @@ use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
 
 use super::percpu::{MAX_CPUS, PerCpu};
-use super::{apic, cpu, trap, tsc};
+use super::{apic, cpu, tsc, vector};
 use crate::console::warning;
 
 /// Exchanges of one measurement: the narrowest counts. They take 4 us where both CPUs run.
@@ -207,7 +207,7 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
         let left_ns = budget_ns.saturating_sub(tsc::since_ns(start_ns));
         let number = cpu.id().index() as u32;
         REPLY.0.turn.store(number, SeqCst);
-        apic::local().send_ipi(cpu.apic_id(), trap::VECTOR_PING);
+        apic::local().send_ipi(cpu.apic_id(), vector::VECTOR_PING);
         let is_faulty = FAULT_TSC_OFFSET.get() == Some(number.into());
         match serve(number, if is_faulty { u64::MAX } else { left_ns / 2 }) {
             Some(found) => summary.add(cpu, &found),

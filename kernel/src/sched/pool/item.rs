@@ -8,8 +8,8 @@ use runqueue::{CpuMask, Nice};
 use workpool::{Generation, ItemState, Link, Status};
 
 use super::{Pool, SubmitError};
-use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::sched::group::Group;
 use crate::sched::thread::{self, Thread};
 use crate::sched::wait::WaitQueue;

@@ -33,8 +33,9 @@ use super::preempt::reweigh;
 use super::spawn::{self, SpawnError};
 use super::thread::{self, Thread};
 use super::wait::WaitQueue;
-use crate::arch::irq::{IrqGuard, IrqSpinLock};
+use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{percpu, tsc};
 use crate::platform::nodes;
 

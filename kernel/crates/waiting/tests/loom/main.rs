@@ -4,10 +4,10 @@
 //! Needs `--cfg loom`; `models.rs` runs them in an ordinary test run.
 #![cfg(loom)]
 
+mod flush_generations;
 mod handover;
 mod lending;
 mod page_slot;
 mod pool_size;
 mod queue;
-mod tickets;
 mod world;

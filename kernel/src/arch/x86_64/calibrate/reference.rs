@@ -4,7 +4,7 @@
 use timebase::source::Source;
 use x86_64::instructions::port::Port;
 
-use super::tsc;
+use super::super::tsc;
 
 /// A free-running counter of known rate.
 pub trait Reference {

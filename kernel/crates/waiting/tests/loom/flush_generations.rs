@@ -1,0 +1,111 @@
+//! Flush generations: once a CPU has acknowledged one, it no longer uses the old translation.
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use loom::thread;
+use waiting::FlushGenerations;
+
+use crate::world::model;
+
+const NOT_MAPPED: usize = 0;
+const MAPPED: usize = 1;
+/// How often a waiting CPU looks.
+const LOOKS: usize = 2;
+
+/// A page-table entry and the page behind it, and two CPUs that may cache the entry.
+struct Machine {
+    generations: FlushGenerations<2>,
+    entry: AtomicUsize,
+    page_is_free: AtomicBool,
+    /// An interrupt for CPU 1 is pending.
+    is_asked: AtomicBool,
+}
+
+impl Machine {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            generations: FlushGenerations::new(),
+            entry: AtomicUsize::new(MAPPED),
+            page_is_free: AtomicBool::new(false),
+            is_asked: AtomicBool::new(false),
+        })
+    }
+
+    /// CPU 1 accesses the page through its `cached` copy of the entry.
+    fn touch(&self, cached: usize) {
+        if cached == MAPPED {
+            assert!(!self.page_is_free.load(Relaxed), "a freed page is accessed");
+        }
+    }
+
+    /// CPU 1 takes the interrupt if it is pending.
+    fn take_interrupt(&self, cached: &mut usize) -> bool {
+        let comes = self.is_asked.load(loom::sync::atomic::Ordering::Acquire);
+        if comes {
+            self.generations.ack(1, || *cached = self.entry.load(Relaxed));
+        }
+        comes
+    }
+
+    /// CPU 0 removes the mapping, and has every CPU flush it.
+    fn unmap_and_free(&self) {
+        self.entry.store(NOT_MAPPED, Relaxed);
+        let generation = self.generations.request();
+        self.generations.ack(0, || {});
+        self.is_asked.store(true, loom::sync::atomic::Ordering::Release);
+        // The kernel spins here; the executions that matter are those in which the acknowledgement is seen.
+        for _ in 0..LOOKS {
+            if self.generations.is_acked(1, generation) {
+                self.page_is_free.store(true, Relaxed);
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// CPU 1 runs on, and takes the interrupt sooner or later.
+    fn run_on(&self, mut cached: usize) {
+        for _ in 0..LOOKS {
+            self.touch(cached);
+            if self.take_interrupt(&mut cached) {
+                break;
+            }
+        }
+        self.touch(cached);
+    }
+}
+
+#[test]
+fn a_page_is_freed_once_no_cpu_caches_its_translation() {
+    model(|| {
+        let machine = Machine::new();
+        let other = thread::spawn({
+            let machine = machine.clone();
+            move || {
+                let cached = machine.entry.load(Relaxed);
+                machine.run_on(cached);
+            }
+        });
+        machine.unmap_and_free();
+        other.join().unwrap();
+    });
+}
+
+/// A flush that began before the request does not acknowledge it.
+#[test]
+fn a_flush_that_began_before_the_request_is_no_acknowledgement() {
+    model(|| {
+        let machine = Machine::new();
+        let other = thread::spawn({
+            let machine = machine.clone();
+            move || {
+                // A flush that another CPU had requested.
+                let mut cached = MAPPED;
+                machine.generations.ack(1, || cached = machine.entry.load(Relaxed));
+                machine.run_on(cached);
+            }
+        });
+        machine.unmap_and_free();
+        other.join().unwrap();
+    });
+}

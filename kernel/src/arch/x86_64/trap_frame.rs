@@ -1,0 +1,97 @@
+//! Registers of interrupted code, as the entry stubs of `trap.s` save them.
+
+use super::vector::{VECTOR_DOUBLE_FAULT, VECTOR_MACHINE_CHECK, VECTOR_NMI, VECTOR_PAGE_FAULT};
+
+/// What the entry stubs leave on the stack, lowest address first.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rax: u64,
+    pub vector: u64,
+    pub error_code: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+// The stubs push exactly this (invariant 8).
+const _: () = assert!(size_of::<TrapFrame>() == 22 * 8);
+
+impl TrapFrame {
+    /// Whether this is a page fault.
+    pub fn is_page_fault(&self) -> bool {
+        self.vector == u64::from(VECTOR_PAGE_FAULT)
+    }
+
+    /// Whether interrupts were on where it happened.
+    pub fn was_interruptible(&self) -> bool {
+        const INTERRUPT_FLAG: u64 = 1 << 9;
+        self.rflags & INTERRUPT_FLAG != 0
+    }
+
+    /// Whether this is a double fault.
+    pub fn is_double_fault(&self) -> bool {
+        self.vector == u64::from(VECTOR_DOUBLE_FAULT)
+    }
+
+    /// Whether this is a machine check.
+    pub fn is_machine_check(&self) -> bool {
+        self.vector == u64::from(VECTOR_MACHINE_CHECK)
+    }
+
+    /// Whether this is a non-maskable interrupt.
+    pub fn is_nmi(&self) -> bool {
+        self.vector == u64::from(VECTOR_NMI)
+    }
+
+    /// The error code, for exceptions that have one.
+    pub fn error_code(&self) -> Option<u64> {
+        // As in the stubs.
+        matches!(self.vector, 8 | 10..=14 | 17 | 21 | 29 | 30).then_some(self.error_code)
+    }
+
+    /// The exception's name.
+    pub fn name(&self) -> &'static str {
+        const NAMES: [&str; 22] = [
+            "divide error",
+            "debug exception",
+            "non-maskable interrupt",
+            "breakpoint",
+            "overflow",
+            "bound range exceeded",
+            "invalid opcode",
+            "device not available",
+            "double fault",
+            "coprocessor segment overrun",
+            "invalid TSS",
+            "segment not present",
+            "stack segment fault",
+            "general protection fault",
+            "page fault",
+            "reserved exception 15",
+            "x87 floating point error",
+            "alignment check",
+            "machine check",
+            "SIMD floating point error",
+            "virtualization exception",
+            "control protection exception",
+        ];
+        NAMES.get(self.vector as usize).copied().unwrap_or("unknown exception")
+    }
+}
