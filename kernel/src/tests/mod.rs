@@ -22,7 +22,7 @@ mod sched_hotplug;
 mod sched_nodes;
 mod sched_share;
 mod sched_snapshot;
-mod wait;
 mod spinners;
 mod stress;
 mod trace;
+mod wait;

@@ -9,8 +9,8 @@ use params::registry::{FAULT_WORKER_SPAWN, POOL_IDLE_MS, POOL_KEEP_WORKERS};
 use runqueue::{CpuMask, Nice};
 
 use super::pools::{Gate, failed, must, unbound};
-use super::wait::within_20_s;
 use super::spinners::Spinners;
+use super::wait::within_20_s;
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::sched::pool::{self, WorkAttrs};

@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
 use super::counted::is_counted;
-use super::wait::within_20_s;
 use super::spinners::Spinners;
+use super::wait::within_20_s;
 use crate::arch::irq::IrqSpinLock;
 use crate::arch::lock_class::LockClass;
 use crate::arch::{percpu, tsc};

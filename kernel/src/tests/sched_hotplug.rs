@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
-use super::wait::{Patience, within, within_20_s};
 use super::spinners::Spinners;
+use super::wait::{Patience, within, within_20_s};
 use crate::arch::{cpu, percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;

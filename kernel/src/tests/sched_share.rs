@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use ktask::{Items, Job, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
-use super::wait::{Patience, sleep_and_see, within_20_s};
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
+use super::wait::{Patience, sleep_and_see, within_20_s};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;

@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use runqueue::{CpuMask, Nice};
 
 use super::sched_share::a_quota;
-use super::wait::{Patience, within_20_s};
 use super::spinners::Spinners;
+use super::wait::{Patience, within_20_s};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::sched::group::Group;
