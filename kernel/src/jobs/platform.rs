@@ -45,7 +45,7 @@ impl Platform for Kernel {
     fn online_cpus(&self) -> usize {
         let caller = sched::current();
         let allowed = (caller.allowed() & sched::online_cpus()).count();
-        caller.works_for().quota().map_or(allowed, |quota| allowed.min(quota.cpus()))
+        caller.charged_group().quota().map_or(allowed, |quota| allowed.min(quota.cpus()))
     }
 
     fn nodes(&self) -> usize {
@@ -111,7 +111,7 @@ impl Platform for Kernel {
     fn charge(&self, _caller: &Arc<Thread>, _cpu_ns: u64) {
         // Up to now, by the worker's own book: a task that is run while its thread waits in another one is in both
         // their times. Whoever runs a task on a thread of its own pays for it anyway.
-        sched::current().pay();
+        sched::current().flush_charges();
     }
 
     fn job_begins(&self, job: &TracedJob) -> u64 {

@@ -41,7 +41,7 @@ pub fn start_cpu() {
     apic::local().start_timer();
     cpu.idle.store(spawn::adopt_idle(id).get(), SeqCst);
     cpu.note_idle();
-    cpus::set_open(id.index());
+    cpus::set_active(id.index());
     percpu::this_cpu().set_online();
 }
 
@@ -51,26 +51,26 @@ pub fn idle_forever() -> ! {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
         place::evict_misplaced(cpu, id);
-        let is_open = cpus::is_open(id.index());
-        if !is_open && cpu.nr_queued() > 0 {
+        let is_active = cpus::is_active(id.index());
+        if !is_active && cpu.nr_queued() > 0 {
             // Queued by who chose this CPU before it was closed, and has not said so yet: it is sent on.
             cpu.has_misplaced.store(true, SeqCst);
-        } else if is_open && let Some(next) = take_next(cpu, id) {
+        } else if is_active && let Some(next) = take_next(cpu, id) {
             let now_ns = tsc::now_ns();
             cpu.note_busy(next, now_ns);
             switch_to(cpu, id, next, Why::Idle, now_ns);
             x86_64::instructions::interrupts::enable();
-        } else if is_open && !DEAD.lock().is_empty() {
+        } else if is_active && !DEAD.lock().is_empty() {
             x86_64::instructions::interrupts::enable();
             reap();
-        } else if is_open && zero_pool::wants_page() {
+        } else if is_active && zero_pool::wants_page() {
             // Pre-zeroed pages for later, one at a time: a thread that is woken meanwhile waits for no more than that.
             x86_64::instructions::interrupts::enable();
             zero_pool::add_page();
         } else {
-            if !is_open {
+            if !is_active {
                 // From here on it takes nothing that it could have chosen before: whoever sends it away waits for that.
-                cpu.is_away.store(true, SeqCst);
+                cpu.is_quiesced.store(true, SeqCst);
             }
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
             tracepoint::event_irqs_off(EventClass::Halt, || Event::HaltEnter);

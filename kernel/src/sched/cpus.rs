@@ -29,7 +29,7 @@ pub(super) struct Cpu {
     /// A thread in the queue, or the running one, may not be here (any more).
     pub(super) has_misplaced: AtomicBool,
     /// The CPU found itself closed when it had nothing left to run, and halts: it runs no thread before it is open again.
-    pub(super) is_away: AtomicBool,
+    pub(super) is_quiesced: AtomicBool,
     /// Up to when the running thread's clock in the queue is right; what it ran while nobody waited is at nobody's
     /// expense. Set under the queue's lock, but where a CPU leaves its idle thread.
     charged_until_ns: AtomicU64,
@@ -63,7 +63,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         queued_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
-        is_away: AtomicBool::new(false),
+        is_quiesced: AtomicBool::new(false),
         charged_until_ns: AtomicU64::new(0),
         waited_until_ns: AtomicU64::new(0),
         idle: AtomicU32::new(Tid::NONE_RAW),
@@ -80,7 +80,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
 }; MAX_CPUS];
 
 /// CPUs that threads may be given to.
-static OPEN: SharedCpuMask = SharedCpuMask::new(CpuMask::EMPTY);
+static ACTIVE: SharedCpuMask = SharedCpuMask::new(CpuMask::EMPTY);
 /// How many of them run their idle thread: spares the busy a search when there is none.
 static IDLE_COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -106,29 +106,29 @@ pub(super) fn here() -> (&'static Cpu, CpuId) {
 }
 
 /// CPUs that threads may be given to.
-pub(super) fn open() -> CpuMask {
-    OPEN.load()
+pub(super) fn active() -> CpuMask {
+    ACTIVE.load()
 }
 
 /// Whether threads may be given to CPU number `cpu`.
 #[inline]
-pub(super) fn is_open(cpu: usize) -> bool {
-    OPEN.contains(cpu)
+pub(super) fn is_active(cpu: usize) -> bool {
+    ACTIVE.contains(cpu)
 }
 
 /// Threads may be given to CPU number `cpu` from here on.
-pub(super) fn set_open(cpu: usize) {
-    OPEN.insert(cpu);
+pub(super) fn set_active(cpu: usize) {
+    ACTIVE.insert(cpu);
 }
 
 /// No threads are given to CPU number `cpu` from here on.
-pub(super) fn set_closed(cpu: usize) {
-    OPEN.remove(cpu);
+pub(super) fn set_inactive(cpu: usize) {
+    ACTIVE.remove(cpu);
 }
 
 /// How busy CPU number `cpu` is; `None` when threads may not be given to it.
 pub(super) fn load_of(cpu: usize) -> Option<Load> {
-    is_open(cpu).then(|| {
+    is_active(cpu).then(|| {
         let cpu = &CPUS[cpu];
         Load { nr_queued: cpu.nr_queued(), running: !cpu.is_idle(), weight: cpu.weight() }
     })
@@ -136,7 +136,7 @@ pub(super) fn load_of(cpu: usize) -> Option<Load> {
 
 /// The idle CPUs among `allowed`, from the running one on.
 pub(super) fn idle(allowed: &CpuMask) -> impl Iterator<Item = usize> + use<> {
-    let candidates = if is_any_idle() { *allowed & open() } else { CpuMask::EMPTY };
+    let candidates = if is_any_idle() { *allowed & active() } else { CpuMask::EMPTY };
     let (_, id) = here();
     candidates.iter_from(id.index()).filter(|cpu| load_of(*cpu).is_some_and(Load::is_idle))
 }

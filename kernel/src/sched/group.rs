@@ -145,16 +145,16 @@ impl Group {
 }
 
 /// For whom a worker works: CPU time that it uses is moved from its own group to theirs, each nanosecond once.
-pub(super) struct Errand {
+pub(super) struct ChargeTarget {
     group: IrqSpinLock<Option<Arc<Group>>>,
     /// The worker's own CPU time up to which it was paid for. Relaxed: written by the worker alone.
-    paid_until_ns: AtomicU64,
+    charged_until_ns: AtomicU64,
 }
 
-impl Errand {
+impl ChargeTarget {
     /// For nobody.
     pub(super) const fn new() -> Self {
-        Self { group: IrqSpinLock::of(LockClass::ERRAND, None), paid_until_ns: AtomicU64::new(0) }
+        Self { group: IrqSpinLock::of(LockClass::CHARGE_TARGET, None), charged_until_ns: AtomicU64::new(0) }
     }
 
     /// Whom for, if for somebody.
@@ -170,15 +170,15 @@ impl Errand {
     }
 
     /// Moves what the worker, of group `own`, has used up to `used_ns`.
-    pub(super) fn pay(&self, own: &Group, used_ns: u64) {
+    pub(super) fn flush_charges(&self, own: &Group, used_ns: u64) {
         self.move_to(self.group().as_deref(), own, used_ns);
     }
 
     fn move_to(&self, group: Option<&Group>, own: &Group, used_ns: u64) {
-        let paid_ns = self.paid_until_ns.load(Relaxed);
-        self.paid_until_ns.store(used_ns, Relaxed);
+        let charged_ns = self.charged_until_ns.load(Relaxed);
+        self.charged_until_ns.store(used_ns, Relaxed);
         if let Some(group) = group {
-            group.charge_help(own, used_ns.saturating_sub(paid_ns));
+            group.charge_help(own, used_ns.saturating_sub(charged_ns));
         }
     }
 }

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use spin::Once;
 use trace::{EventClass, Event};
 
-use super::place::tell_misplaced;
+use super::place::kick_affinity_check;
 use super::{cpus, pool, timer, yield_now};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
@@ -81,21 +81,21 @@ fn started(cpu: usize) -> Result<&'static percpu::PerCpu, HotplugError> {
 pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     let _change = Change::begin();
     let block = started(cpu)?;
-    if !cpus::is_open(cpu) {
+    if !cpus::is_active(cpu) {
         return Err(HotplugError::NothingToDo(cpu));
     }
-    if cpus::open().count() == 1 {
+    if cpus::active().count() == 1 {
         return Err(HotplugError::LastCpu(cpu));
     }
     tracepoint::event(EventClass::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
     let part = cpus::get(cpu);
-    cpus::set_closed(cpu);
+    cpus::set_inactive(cpu);
     // Not before: it may be about to say so of the time before it came back last. Now that would be true.
-    part.is_away.store(false, SeqCst);
+    part.is_quiesced.store(false, SeqCst);
     pool::update_limits();
     notify();
     // It sends away what waits there, then what runs: us, perhaps.
-    tell_misplaced(cpu);
+    kick_affinity_check(cpu);
     loop {
         {
             let _irq = IrqGuard::new();
@@ -109,7 +109,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         // (That it counts as idle says too little: it does on the way from its last thread, and when it has taken a late
         // one out of its queue.)
         let has_looked = !part.has_misplaced.load(SeqCst);
-        if part.is_away.load(SeqCst) && has_looked && part.nr_queued() == 0 && timer::is_empty(cpu) {
+        if part.is_quiesced.load(SeqCst) && has_looked && part.nr_queued() == 0 && timer::is_empty(cpu) {
             // Not before: while it runs threads it has to flush its TLB, and to stop for a panic.
             block.set_offline();
             cpus::forget_idle();
@@ -123,7 +123,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
 pub fn online(cpu: usize) -> Result<(), HotplugError> {
     let _change = Change::begin();
     let block = started(cpu)?;
-    if cpus::is_open(cpu) {
+    if cpus::is_active(cpu) {
         return Err(HotplugError::NothingToDo(cpu));
     }
     tracepoint::event(EventClass::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
@@ -131,12 +131,12 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     // Flushes what was unmapped while the CPU was offline. Later flushes reach it as requests. So before it runs a thread.
     tlb::flush_everywhere();
     cpus::count_idle_again();
-    cpus::set_open(cpu);
+    cpus::set_active(cpu);
     pool::update_limits();
     notify();
     // It looks for work; threads that belong to it alone are misplaced where they are now.
-    for other in cpus::open().iter() {
-        tell_misplaced(other);
+    for other in cpus::active().iter() {
+        kick_affinity_check(other);
     }
     Ok(())
 }

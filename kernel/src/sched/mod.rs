@@ -60,7 +60,7 @@ use crate::arch::tsc;
 
 /// CPUs that run threads.
 pub fn online_cpus() -> CpuMask {
-    cpus::open()
+    cpus::active()
 }
 
 /// Switches from one thread to another on CPU number `cpu` so far.

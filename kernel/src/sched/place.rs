@@ -35,17 +35,17 @@ const BALANCE_INTERVAL_NS: u64 = 20_000_000;
 /// CPU that it is allowed on is open, any will do.
 #[inline]
 pub(super) fn may_run_on(thread: &Thread, cpu: usize) -> bool {
-    if !cpus::is_open(cpu) {
+    if !cpus::is_active(cpu) {
         return false;
     }
-    thread.allowed.contains(cpu) || (thread.allowed() & cpus::open()).is_empty()
+    thread.allowed.contains(cpu) || (thread.allowed() & cpus::active()).is_empty()
 }
 
 /// CPUs that `thread` may run on now.
 fn eligible(thread: &Thread) -> CpuMask {
-    let open = cpus::open();
-    let eligible = thread.allowed() & open;
-    if eligible.is_empty() { open } else { eligible }
+    let active = cpus::active();
+    let eligible = thread.allowed() & active;
+    if eligible.is_empty() { active } else { eligible }
 }
 
 /// The CPUs of `node`, or else of the node that CPU number `cpu` is on.
@@ -56,7 +56,7 @@ fn near(node: Option<usize>, cpu: usize) -> &'static CpuMask {
 /// Where a new thread should start that prefers `node`, if any.
 pub(super) fn choose_cpu_for_new(allowed: &CpuMask, node: Option<usize>) -> Option<usize> {
     let here = percpu::this_cpu().id().index();
-    choose_cpu(here, &(*allowed & cpus::open()), near(node, here), load_of)
+    choose_cpu(here, &(*allowed & cpus::active()), near(node, here), load_of)
 }
 
 /// Has `thread` prefer the CPUs of memory node `node` when it wakes up, as far as it may use them and they are idle; or,
@@ -112,7 +112,7 @@ fn push_to_cpu(target: usize, thread: &Thread, slept_here: bool) {
     let is_misplaced = !may_run_on(thread, target);
     drop(queue);
     if is_misplaced {
-        tell_misplaced(target);
+        kick_affinity_check(target);
     }
 }
 
@@ -121,7 +121,7 @@ fn push_to_cpu(target: usize, thread: &Thread, slept_here: bool) {
 /// A thread's affinity changes without any lock, in this order: the mask, then a look at
 /// where the thread is, here by `set_affinity`; and on the other side: where the thread is, then a
 /// look at the mask, by who queues or runs it. So at least one of the two sees the other.
-pub(super) fn tell_misplaced(cpu: usize) {
+pub(super) fn kick_affinity_check(cpu: usize) {
     cpus::get(cpu).has_misplaced.store(true, SeqCst);
     cpus::send_reschedule(cpu);
 }
@@ -142,9 +142,9 @@ pub(super) fn record_cpu(thread: &Thread, cpu: usize) {
     }
     if thread.cpu.load(Relaxed) != cpu {
         thread.cpu.store(cpu, SeqCst);
-        // After it was told where the thread is: see `tell_misplaced`. Where it was queued, that was looked at then.
+        // After it was told where the thread is: see `kick_affinity_check`. Where it was queued, that was looked at then.
         if !may_run_on(thread, cpu) {
-            tell_misplaced(cpu);
+            kick_affinity_check(cpu);
         }
     }
 }
@@ -172,7 +172,7 @@ pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
 /// Fetches a thread for the running CPU `id`, which has none: from the CPU with the most that has one to give, one of its
 /// own node before others.
 pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
-    let mut candidates = cpus::open();
+    let mut candidates = cpus::active();
     if !candidates.contains(id.index()) {
         return None;
     }
@@ -218,7 +218,7 @@ pub(super) fn balance(cpu: &Cpu, id: CpuId) {
         return;
     }
     cpu.next_balance_ns.store(now_ns + BALANCE_INTERVAL_NS, Relaxed);
-    let mut candidates = cpus::open();
+    let mut candidates = cpus::active();
     // Within the node, then across: where nobody would be better off on the next CPU, on one further away somebody may.
     while let Some((target, difference)) = push_to(id.index(), &candidates, near(None, id.index()), load_of) {
         if let Some(thread) = take_movable(id.index(), target, difference) {
@@ -241,7 +241,7 @@ impl fmt::Display for AffinityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchCpu(mask) => {
-                write!(f, "none of the cpus {{{mask}}} is online; a thread needs one of {}", cpus::open())
+                write!(f, "none of the cpus {{{mask}}} is online; a thread needs one of {}", cpus::active())
             }
         }
     }
@@ -251,14 +251,14 @@ impl fmt::Display for AffinityError {
 /// elsewhere moves at once: the calling thread before this returns, another one
 /// as soon as its CPU has taken the interrupt that tells it.
 pub fn set_affinity(thread: &Thread, allowed: &CpuMask) -> Result<(), AffinityError> {
-    if (*allowed & cpus::open()).is_empty() {
+    if (*allowed & cpus::active()).is_empty() {
         return Err(AffinityError::NoSuchCpu(*allowed));
     }
     thread.allowed.store(allowed);
-    // After the mask: see `tell_misplaced`. A sleeping thread is placed anew when it wakes up.
+    // After the mask: see `kick_affinity_check`. A sleeping thread is placed anew when it wakes up.
     let cpu = thread.cpu.load(SeqCst);
     if !may_run_on(thread, cpu) {
-        tell_misplaced(cpu);
+        kick_affinity_check(cpu);
     }
     if core::ptr::eq(thread, thread::current()) {
         leave_if_misplaced();

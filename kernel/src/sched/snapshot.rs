@@ -157,7 +157,7 @@ impl CpuReport {
         Self {
             cpu,
             node: nodes::of_cpu(block.id()),
-            is_online: cpus::is_open(cpu),
+            is_online: cpus::is_active(cpu),
             running: table::current_on(block),
             nr_queued: part.nr_queued(),
             weight: part.weight(),

@@ -13,7 +13,7 @@ use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
 use waiting::{Loan, Loans};
 
 use super::account::{Account, Usage};
-use super::group::{Errand, Group};
+use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
 use super::held::ThreadLocks;
 use super::wait::Completion;
@@ -63,7 +63,7 @@ pub struct Thread {
     #[cfg(debug_assertions)]
     pub(super) locks: ThreadLocks,
     /// For a worker: at whose expense it works.
-    errand: Errand,
+    charge_target: ChargeTarget,
     /// To whom it lends weight while it waits.
     pub(super) loan: IrqSpinLock<Option<Loan<Arc<Thread>>>>,
     /// What those lend it that wait for it.
@@ -121,7 +121,7 @@ impl Thread {
             group,
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
-            errand: Errand::new(),
+            charge_target: ChargeTarget::new(),
             loan: IrqSpinLock::of(LockClass::LOAN, None),
             loans: IrqSpinLock::of(LockClass::LOANS, Loans::new()),
             run_link: AtomicU32::new(Tid::NONE_RAW),
@@ -179,19 +179,19 @@ impl Thread {
     }
 
     /// The group at whose expense it runs: its own, or, for a worker, that of whoever asked for the work.
-    pub fn works_for(&self) -> Arc<Group> {
-        self.errand.group().unwrap_or_else(|| self.group.clone())
+    pub fn charged_group(&self) -> Arc<Group> {
+        self.charge_target.group().unwrap_or_else(|| self.group.clone())
     }
 
     /// The calling thread works at the expense of `group` from now on, or of its own. What it has used for the last one is
     /// paid for.
-    pub(super) fn work_for(&self, group: Option<Arc<Group>>) {
-        self.errand.change(group, &self.group, self.cpu_time_ns());
+    pub(super) fn charge_to(&self, group: Option<Arc<Group>>) {
+        self.charge_target.change(group, &self.group, self.cpu_time_ns());
     }
 
     /// Has the group for which the calling thread works pay for what was used up to now.
-    pub fn pay(&self) {
-        self.errand.pay(&self.group, self.cpu_time_ns());
+    pub fn flush_charges(&self) {
+        self.charge_target.flush_charges(&self.group, self.cpu_time_ns());
     }
 
     /// The level at which the thread runs now, with what those lend it that wait for it; none in the idle class.

@@ -42,7 +42,7 @@ impl LockClass {
     /// What a helper is to do, and which helpers are free.
     pub const HELPER_SLOT: Self = class(53, "helper slot");
     /// For whom a thread works.
-    pub const ERRAND: Self = class(53, "errand");
+    pub const CHARGE_TARGET: Self = class(53, "charge target");
     /// To whom a thread lends weight.
     pub const LOAN: Self = class(60, "loan");
     /// What a thread is lent.

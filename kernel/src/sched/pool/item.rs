@@ -57,7 +57,7 @@ pub struct WorkAttrs {
 impl WorkAttrs {
     /// At default weight, on any CPU of the pool, at the expense of those for whom the calling thread works.
     pub fn new() -> Self {
-        let group = thread::current().works_for();
+        let group = thread::current().charged_group();
         Self { nice: Nice::DEFAULT, allowed: CpuMask::ALL, group }
     }
 

@@ -344,9 +344,9 @@ impl Pool {
     /// Does `item` at the expense of `group`, on the calling thread.
     fn run(&self, item: &Arc<dyn Item>, group: Arc<Group>) {
         let thread = thread::current();
-        thread.work_for(Some(group));
+        thread.charge_to(Some(group));
         item.run();
-        thread.work_for(None);
+        thread.charge_to(None);
         item.work().end();
         item.ended();
     }
