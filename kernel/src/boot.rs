@@ -19,7 +19,7 @@ use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
 use crate::mm::stacks::StackSize;
-use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, zero};
+use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, stats, zero, zero_calibration};
 use crate::platform::{self, Topology, nodes};
 use crate::sched::Spawn;
 use crate::{debug, power, sched, shell};
@@ -127,6 +127,7 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished
     let start_ns = tsc::now_ns();
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
+    pages::init();
     records::phase("memory-map-init/early", tsc::since_ns(start_ns));
     Unfinished { trampoline_page, low_pages, apic_ids, cpus_found, memory_bytes }
 }
@@ -276,7 +277,7 @@ impl Unfinished {
                 ns / 1_000_000,
                 ns / 1000 % 1000,
                 stats.threads_used,
-                (pages::initialised_pages() * frames::PAGE_SIZE) >> 20,
+                (stats::initialised_pages() * frames::PAGE_SIZE) >> 20,
                 (descriptors::layout().described_pages() * frames::PAGE_SIZE) >> 20,
             );
         }
@@ -297,7 +298,7 @@ impl Unfinished {
     /// Finds out how this machine clears memory fastest.
     pub fn calibrate_zeroing(&self) {
         let start_ns = tsc::now_ns();
-        zero::calibrate();
+        zero_calibration::calibrate();
         records::phase("zero-calibrate", tsc::since_ns(start_ns));
     }
 

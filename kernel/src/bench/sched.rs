@@ -341,7 +341,7 @@ const TURNS: u64 = 1000;
 fn block_wake() -> Result<(), &'static str> {
     // Stacks are kept for reuse: the second round must need nothing that the first did not.
     play(10)?;
-    let memory = || (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
+    let memory = || (crate::mm::heap::usage().0, crate::mm::stats::free_pages());
     sched::reap_all_exited();
     let before = memory();
     let start_ns = tsc::now_ns();

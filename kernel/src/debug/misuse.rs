@@ -16,7 +16,7 @@ use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::jobs::platform::Kernel;
-use crate::mm::{pages, zero_pool};
+use crate::mm::{mem_map, pages, zero_pool};
 use crate::platform::nodes;
 use crate::sched::mutex::Mutex;
 use crate::sched::pool::{self, Item, Work, WorkAttrs};
@@ -255,7 +255,7 @@ fn write_after_free() {
     let Some(page) = pages::alloc(0) else { return };
     pages::free(page, 0);
     // SAFETY: the address is mapped (invariant 11). That the page is not ours any more is what is to be found out.
-    unsafe { pages::virt(page).add(OFFSET).write_volatile(0x5a) };
+    unsafe { mem_map::virt(page).add(OFFSET).write_volatile(0x5a) };
     // The cache gives it back first; if a thread came in between, it is among the next.
     for _ in 0..64 {
         let _kept = pages::alloc(0);
@@ -268,13 +268,13 @@ fn write_prezeroed_page() {
     while zero_pool::len(node) == 0 && ZERO_POOL_PAGES.get() > 0 {
         sched::sleep_ns(1_000_000);
     }
-    let Some(page) = zero_pool::alloc() else { return };
-    let word = pages::virt(page).cast::<u64>();
+    let Some(page) = pages::alloc_zeroed() else { return };
+    let word = mem_map::virt(page).cast::<u64>();
     zero_pool::put_back_unchecked(page);
     // SAFETY: as in `write_after_free`.
     unsafe { word.add(7).write_volatile(1) };
     for _ in 0..64 {
-        let _kept = zero_pool::alloc();
+        let _kept = pages::alloc_zeroed();
     }
 }
 

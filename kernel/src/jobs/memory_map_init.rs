@@ -16,7 +16,7 @@ use crate::mm::descriptors::{self, Progress, SectionError};
 use crate::mm::huge::HugeSize;
 use crate::mm::layout::{Layout, SECTION_PAGES};
 use crate::mm::zones::ZoneSet;
-use crate::mm::{huge_pool, pages, zero};
+use crate::mm::{huge_pool, mem_map, pages, zero};
 
 /// Initialises the descriptors of all sections that are not, and frees into
 /// `zones` what is free, on `threads` threads (`None`: as many as help), each
@@ -67,7 +67,7 @@ pub fn run_deferred() -> Stats {
     if progress.unfinished() == 0 {
         return Stats::default();
     }
-    run(descriptors::layout(), pages::zones(), progress, None).unwrap_or_else(|error| {
+    run(descriptors::layout(), mem_map::zones(), progress, None).unwrap_or_else(|error| {
         let left = progress.unfinished();
         warning(format_args!("memory map init: {error}; {left} sections are left until they are needed"));
         error.stats
@@ -141,7 +141,7 @@ impl Shadow {
             ShadowMemory::Block(block, order) => {
                 // SAFETY: the block is ours (invariant 12), and `&mut self` keeps an earlier slice from being alive.
                 unsafe { zero::zero_frames(*block, frames::order_pages(*order)) };
-                pages::virt(*block).cast::<PageDesc>()
+                mem_map::virt(*block).cast::<PageDesc>()
             }
             ShadowMemory::File(file, _) => {
                 // SAFETY: as above: nobody else knows the file.

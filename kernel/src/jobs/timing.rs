@@ -18,7 +18,7 @@ use super::zero_pages::PageRange;
 use crate::arch::{percpu, tlb, tsc};
 use crate::console::{print_line, records, warning};
 use crate::mm::huge::HugeSize;
-use crate::mm::pages;
+use crate::mm::stats;
 use crate::platform::nodes;
 
 /// Share of the free memory that a job may take, so that the machine lives on.
@@ -153,7 +153,7 @@ fn bytes_for(job: &str, unit_bytes: u64) -> u64 {
 
 /// `wanted` bytes, or as many as can be spared, in whole units.
 fn most_of(wanted: u64, job: &str, unit_bytes: u64) -> u64 {
-    let free = pages::free_pages() * frames::PAGE_SIZE;
+    let free = stats::free_pages() * frames::PAGE_SIZE;
     let most = free / 100 * MOST_OF_FREE_PERCENT;
     if wanted > most {
         log::info!("{job}: {} MiB instead of {} MiB, {} MiB are free", most >> 20, wanted >> 20, free >> 20);
@@ -176,7 +176,7 @@ fn time_zero_pages(rows: &mut Vec<Row>) {
 
 fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
     let count = bytes_for("huge-reserve", size.bytes()) / size.bytes();
-    let has_one = (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, size.order()) > 0);
+    let has_one = (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, size.order()) > 0);
     if count == 0 || !has_one {
         match size {
             HugeSize::Size2M => warning(format_args!("huge-reserve is skipped: no free huge page of {size}")),
@@ -192,7 +192,7 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
         HugeSize::Size1G => Unit::Page1G,
     };
     time(rows, "huge-reserve", (unit, size.bytes()), |threads| {
-        let free_before = pages::free_pages();
+        let free_before = stats::free_pages();
         let run = reserve_once(size, count, threads)
             .inspect_err(|error| {
                 let unit = size;
@@ -206,7 +206,7 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
 /// Whether as many pages are free as before, up to what is less than one page of `size`: workers come and go meanwhile, with
 /// their stacks.
 fn is_all_back(free_before: u64, size: HugeSize) -> bool {
-    free_before.abs_diff(pages::free_pages()) < order_pages(size.order())
+    free_before.abs_diff(stats::free_pages()) < order_pages(size.order())
 }
 
 /// Moving huge pages into the pool and back, as they are: 1 GiB, for none of it is touched.
@@ -214,7 +214,7 @@ fn time_huge_pool(rows: &mut Vec<Row>) {
     let size = HugeSize::Size2M;
     let count = most_of(HUGE_POOL_PAGES * size.bytes(), "huge-pool", size.bytes()) / size.bytes();
     time(rows, "huge-pool", (Unit::Page2M, size.bytes()), |threads| {
-        let free_before = pages::free_pages();
+        let free_before = stats::free_pages();
         let start_ns = tsc::now_ns();
         let resized = huge_pool::resize(size, whole_pool(count, Some(threads)));
         let held = resized.as_ref().map_or(0, |resized| resized.total);

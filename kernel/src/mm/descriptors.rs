@@ -26,7 +26,7 @@ use spin::Once;
 use super::early::EarlyMemory;
 use super::layout::Layout;
 use super::zones::ZoneSet;
-use super::{pages, space};
+use super::{mem_map, space, stats};
 use crate::arch::paging::{DESCRIPTORS_BASE, MapError, PAGE_BYTES, Rights, phys_to_virt};
 use crate::platform::nodes;
 
@@ -212,11 +212,11 @@ pub fn restart_fault_count() {
 /// more, and initialises as many sections as give the boot enough free memory.
 pub fn init_early(early: &EarlyMemory) -> Result<(), SectionError> {
     let layout = LAYOUT.call_once(|| Layout::new(early.map, early.remaining(), nodes::nodes()));
-    let zones = pages::init(layout, array(layout.end()));
+    let zones = mem_map::init(layout, array(layout.end()));
     zones.mark_section_heads(layout);
     let progress = PROGRESS.call_once(|| Progress::new(layout));
     let enough = MEMORY_EARLY.get_bytes() / PAGE_BYTES;
-    while pages::initialised_pages() < enough {
+    while stats::initialised_pages() < enough {
         match progress.find(None) {
             Some(section) => progress.init(layout, zones, section)?,
             None => break,
@@ -239,7 +239,7 @@ pub fn grow(node: usize) -> bool {
     let Some(progress) = PROGRESS.get() else { return false };
     while progress.unclaimed.load(SeqCst) > 0 {
         let Some(section) = progress.find(Some(node)).or_else(|| progress.find(None)) else { break };
-        if progress.init(layout(), pages::zones(), section) == Ok(true) {
+        if progress.init(layout(), mem_map::zones(), section) == Ok(true) {
             GROWN.fetch_add(1, SeqCst);
             return true;
         }

@@ -10,7 +10,7 @@ use waiting::PoolSize;
 
 use super::huge::HugeSize;
 use super::page_stack::PageStack;
-use super::pages;
+use super::{mem_map, pages, stats};
 use crate::platform::nodes;
 
 /// Blocks that move between allocator and pool under one hold of the lock.
@@ -130,12 +130,12 @@ impl HugePool {
         // Nearly always the node's own; the order of the others is looked up only then.
         self.free[here]
             .pop()
-            .or_else(|| pages::zones().near(here).find_map(|zone| self.free[zone.node].pop()))
+            .or_else(|| mem_map::zones().near(here).find_map(|zone| self.free[zone.node].pop()))
     }
 
     /// Gives back what [`take`](Self::take) gave.
     pub fn put(&self, page: Pfn) {
-        let node = pages::node_of(page).expect("a huge page is memory");
+        let node = mem_map::node_of(page).expect("a huge page is memory");
         if self.account.shed(1) == 1 {
             self.total[node].fetch_sub(1, SeqCst);
             pages::free(page, self.size.order());
@@ -159,7 +159,7 @@ impl HugePool {
         let node = |node: usize| NodeCount {
             pool: self.total[node].load(SeqCst),
             pool_free: self.free[node].len(),
-            allocator: pages::free_blocks_on(node, self.size.order()),
+            allocator: stats::free_blocks_on(node, self.size.order()),
         };
         PoolCount { size: self.size, nodes: (0..nodes::nodes().len()).map(node).collect() }
     }

@@ -12,14 +12,16 @@ pub mod heap;
 pub mod huge;
 pub mod huge_pool;
 pub mod layout;
+pub mod mem_map;
 pub mod page_cache;
 pub mod page_stack;
 pub mod pages;
 pub mod permanent;
-#[cfg(debug_assertions)]
 mod poison;
 pub mod space;
 pub mod stacks;
+pub mod stats;
 pub mod zero;
+pub mod zero_calibration;
 pub mod zero_pool;
 pub mod zones;

@@ -12,7 +12,8 @@ use core::ops::Range;
 use frames::cache::BATCH_PAGES;
 use frames::{PageCache, PageDesc, Pfn};
 
-use super::{pages, zones::NodeZone};
+use super::mem_map;
+use super::zones::NodeZone;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, MAX_CPUS, PerCpu};
 use crate::arch::spin_lock::IrqSpinLock;
@@ -137,7 +138,7 @@ pub fn count_free(pages: u64) {
 
 impl CpuPages {
     fn zone(&self) -> Option<&'static NodeZone<'static>> {
-        pages::zone_with_id(self.cache.zone_id())
+        mem_map::zone_with_id(self.cache.zone_id())
     }
 
     #[cold]
@@ -179,24 +180,31 @@ pub fn drain_all() -> bool {
     found
 }
 
-/// Pages in somebody's hands.
-pub fn allocated_pages() -> i64 {
-    let by_cpu = |cpu: &percpu::PerCpu| {
-        let cpu_pages = CACHES[cpu.id().index()].0.lock();
-        cpu_pages.from_zone_pages - cpu_pages.cache.len() as i64
-    };
-    percpu::all().map(by_cpu).sum()
+/// Page counts of one CPU.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CpuCounts {
+    from_zone_pages: i64,
+    /// Pages in the CPU's cache.
+    pub(super) cached_pages: u64,
+}
+
+impl CpuCounts {
+    /// Pages allocated through the CPU, less those freed through it.
+    pub(super) fn allocated_pages(self) -> i64 {
+        self.from_zone_pages - self.cached_pages as i64
+    }
+}
+
+/// Returns the page counts of CPU number `cpu`, from one moment.
+pub(super) fn counts(cpu: usize) -> CpuCounts {
+    let cpu_pages = CACHES[cpu].0.lock();
+    CpuCounts { from_zone_pages: cpu_pages.from_zone_pages, cached_pages: cpu_pages.cache.len() as u64 }
 }
 
 /// The memory that the cache of CPU number `cpu` and its counts are in, for tests.
 pub fn memory_of(cpu: usize) -> Range<usize> {
     let start = (&raw const CACHES[cpu]).addr();
     start..start + size_of::<CpuPageCache>()
-}
-
-/// Pages in caches.
-pub fn cached() -> u64 {
-    percpu::all().map(|cpu| CACHES[cpu.id().index()].0.lock().cache.len() as u64).sum()
 }
 
 /// How often the cache of CPU number `cpu` was not enough.

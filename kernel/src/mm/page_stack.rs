@@ -8,7 +8,7 @@ use core::sync::atomic::{
 
 use frames::Pfn;
 
-use super::pages;
+use super::mem_map;
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
 
@@ -86,6 +86,6 @@ impl PageStack {
 
 /// Where a block's link to the one below is.
 fn link_of(block: Pfn) -> &'static AtomicU64 {
-    let word = pages::desc(block).and_then(|desc| desc.owner_word());
+    let word = mem_map::desc(block).and_then(|desc| desc.owner_word());
     word.expect("a block that is kept is an allocated one")
 }

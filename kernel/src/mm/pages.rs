@@ -1,82 +1,55 @@
 //! The page allocator: page frames by node, nearest first.
 //!
 //! Single pages come from the CPU's own cache ([`page_cache`]). Everything else
-//! comes from the zones, in this order: those above their low watermark, from
-//! near to far; memory that is not initialised yet; those above their minimum;
-//! what the caches held. What lies below the minimum is for the kernel's own
-//! needs ([`alloc_reserved`]).
+//! comes from the zones, in this order:
+//!
+//! 1. zones above their low watermark, from near to far;
+//! 2. sections that are not initialised yet;
+//! 3. zones above their minimum;
+//! 4. what the caches and the pools of pre-zeroed pages held.
+//!
+//! The reserve below the minimum is for the kernel's own needs ([`alloc_reserved`]).
+//!
+//! Two functions here count allocated pages, and no other takes blocks from zones or returns them: [`take_from_zone`]
+//! and [`return_to_zone`]. A page that moves between a zone and a cache, or a pool of pre-zeroed pages, stays free:
+//! [`page_cache`] and [`zero_pool`] do that themselves.
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use frames::{Census, FreeError, Inconsistency, PageDesc, PageState, Pfn, order_pages};
+use frames::{Census, FreeError, Inconsistency, Pfn, order_pages};
 use params::registry::FAULT_ALLOC;
-use spin::Once;
 
-use super::layout::Layout;
-#[cfg(debug_assertions)]
-use super::poison;
-use super::zones::{NodeZone, ZoneSet};
-use super::{descriptors, page_cache, zero_pool};
-use crate::arch::paging::phys_to_virt;
+use super::mem_map::{self, zone_of, zones};
+use super::poison::{self, check_poison, poison_block};
+use super::zones::NodeZone;
+use super::{descriptors, page_cache, zero, zero_pool};
 use crate::arch::percpu::{self, MAX_CPUS};
 use crate::platform::nodes;
 
-struct Machine {
-    zones: ZoneSet<'static>,
-    descs: &'static [PageDesc],
-}
-
-static MACHINE: Once<Machine> = Once::new();
 /// Page allocations by jobs so far, for fault injection.
 static JOB_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Brings the allocator into being, with nothing free yet. `descs` describe
-/// the whole machine, by page frame number.
-pub fn init(layout: &Layout, descs: &'static [PageDesc]) -> &'static ZoneSet<'static> {
-    let machine = MACHINE.call_once(|| Machine { zones: ZoneSet::new(layout, descs), descs });
-    #[cfg(debug_assertions)]
-    poison::init(layout.end());
+/// Connects the CPUs to the zones, once these are made: each CPU gets its page
+/// cache, and each cache its zone.
+pub fn init() {
+    poison::init(descriptors::layout().end());
     percpu::all().for_each(page_cache::attach);
     for cpu in 0..MAX_CPUS {
-        // A node without memory has no pages to keep at hand.
-        if let Some(home) = machine.zones.home_of(nodes::nodes().node_of_cpu(cpu)) {
-            page_cache::init(cpu, home, descs);
+        // A node without memory has no pages to cache.
+        if let Some(home) = zones().home_of(nodes::nodes().node_of_cpu(cpu)) {
+            page_cache::init(cpu, home, mem_map::descs());
         }
     }
-    &machine.zones
 }
 
-fn machine() -> &'static Machine {
-    MACHINE.get().expect("the page allocator is used before it exists")
-}
-
-/// All zones.
-///
-/// # Panics
-/// Before [`init`]: a bug of ours.
-pub fn zones() -> &'static ZoneSet<'static> {
-    &machine().zones
-}
-
-/// The zone with this id; `None` also before [`init`].
-pub fn zone_with_id(id: u16) -> Option<&'static NodeZone<'static>> {
-    MACHINE.get()?.zones.get(id)
-}
-
-/// The node that the page frame is of; `None` where there is no memory.
-pub fn node_of(pfn: Pfn) -> Option<usize> {
-    let desc = desc(pfn)?;
-    if desc.state() == PageState::Hole {
-        return None;
-    }
-    zone_with_id(desc.zone_id()).map(|zone| zone.node)
-}
-
-/// Takes 2^`order` page frames, aligned to their size, as near as can be.
+/// Takes 2^`order` page frames, aligned to their size, as near as possible.
 #[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
     match order {
-        0 => check_poison(page_cache::take_or(alloc_page_slowly), 0),
+        0 => {
+            let page = page_cache::take_or(alloc_page_slowly);
+            page.inspect(|page| check_poison(*page, 0))
+        }
         _ => alloc_near(nodes::current(), order),
     }
 }
@@ -86,54 +59,50 @@ fn alloc_page_slowly() -> Option<Pfn> {
     page_cache::take_after_refill().or_else(|| alloc_near(nodes::current(), 0))
 }
 
-/// As [`alloc`], as near to `node` as can be.
-pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
-    let page = alloc_from_zones(node, order)?;
-    page_cache::count_alloc(order_pages(order));
-    check_poison(Some(page), order)
-}
-
-/// As [`alloc`], for what the kernel cannot do without: the reserve too.
-pub fn alloc_reserved(order: u8) -> Option<Pfn> {
-    alloc(order).or_else(|| {
-        let page = zones().near(nodes::current()).find_map(|zone| zone.allocator.lock().alloc(order))?;
-        page_cache::count_alloc(order_pages(order));
-        check_poison(Some(page), order)
+/// Takes a page that is zero: from the pool of this CPU's node, else one that is
+/// cleared now. It is given back by [`free`].
+pub fn alloc_zeroed() -> Option<Pfn> {
+    zero_pool::take().or_else(|| {
+        let page = alloc(0)?;
+        // SAFETY: the page was just allocated (invariant 12).
+        unsafe { zero::zero_frames(page, 1) };
+        Some(page)
     })
 }
 
-/// Takes blocks of `order` from `node` alone until `blocks` is full or the node
-/// is down to its minimum; returns how many. What caches hold is not touched.
-pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
-    let mut count = 0;
-    for zone in zones().iter().filter(|zone| zone.node == node) {
-        count += zone.allocator.lock().alloc_bulk(order, &mut blocks[count..], zone.marks.min_pages);
-    }
-    page_cache::count_alloc(count as u64 * order_pages(order));
-    blocks[..count].iter().for_each(|block| {
-        check_poison(Some(*block), order);
-    });
-    count
-}
-
-fn alloc_from_zones(node: usize, order: u8) -> Option<Pfn> {
+/// As [`alloc`], as near to `node` as possible.
+pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     let above = |reserve: fn(&NodeZone<'_>) -> u64| {
-        let mut near = zones().near(node);
-        near.find_map(|zone| zone.allocator.lock().alloc_above(order, reserve(zone)))
+        zones().near(node).find_map(|zone| take_block(zone, order, reserve(zone)))
     };
     loop {
-        if let Some(page) = above(|zone| zone.marks.low_pages) {
-            return Some(page);
+        if let Some(block) = above(|zone| zone.marks.low_pages) {
+            return Some(block);
         }
         if !descriptors::grow(node) {
             break;
         }
     }
-    let page = above(|zone| zone.marks.min_pages);
-    if page.is_some() || !drain_caches() {
-        return page;
+    let block = above(|zone| zone.marks.min_pages);
+    if block.is_some() || !drain_caches() {
+        return block;
     }
     above(|zone| zone.marks.min_pages)
+}
+
+/// As [`alloc`], for what the kernel cannot do without: the reserve too.
+pub fn alloc_reserved(order: u8) -> Option<Pfn> {
+    alloc(order).or_else(|| zones().near(nodes::current()).find_map(|zone| take_block(zone, order, 0)))
+}
+
+/// Takes blocks of `order` from `node` alone until `blocks` is full or the node
+/// is down to its minimum. Returns their number. Pages in caches stay there.
+pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
+    let mut count = 0;
+    for zone in zones().iter().filter(|zone| zone.node == node) {
+        count += take_from_zone(zone, order, &mut blocks[count..], zone.marks.min_pages);
+    }
+    count
 }
 
 /// As [`alloc`], for jobs: `fault.alloc` may make it fail.
@@ -141,8 +110,8 @@ pub fn alloc_for_job(order: u8) -> Option<Pfn> {
     (count_job_allocations(1) == 1).then(|| alloc(order))?
 }
 
-/// Counts allocations by a job; returns how many of them come before the one
-/// that `fault.alloc` makes fail: all, mostly.
+/// Counts allocations by a job. Returns how many of them come before the one
+/// that `fault.alloc` makes fail: usually all.
 pub fn count_job_allocations(count: u64) -> u64 {
     let before = JOB_ALLOCATIONS.fetch_add(count, SeqCst);
     match FAULT_ALLOC.get() {
@@ -151,55 +120,24 @@ pub fn count_job_allocations(count: u64) -> u64 {
     }
 }
 
-/// Has `fault.alloc` count from here.
+/// Restarts the count that `fault.alloc` refers to.
 pub fn restart_fault_count() {
     JOB_ALLOCATIONS.store(0, SeqCst);
 }
 
-/// Gives page frames back.
+/// Gives 2^`order` page frames back.
 ///
 /// # Panics
-/// When they were not allocated: whoever frees them twice may be writing to
-/// somebody else's memory already.
+/// When no such block was allocated: a caller that frees twice may already have
+/// written to another owner's memory.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
-    poison_block(pfn, order);
+    // SAFETY: an allocated block is the caller's, who gives it up (invariant 12).
+    unsafe { poison_block(pfn, order) };
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
         _ => free_slowly(pfn, order),
     }
-}
-
-/// Gives blocks of `order` back: as [`free`] for each, with one hold of the lock
-/// for all that are of one zone and beside each other in `blocks`.
-///
-/// # Panics
-/// As [`free`].
-pub fn free_bulk(blocks: &[Pfn], order: u8) {
-    blocks.iter().for_each(|block| poison_block(*block, order));
-    for of_one_zone in blocks.chunk_by(|a, b| zone_id_of(*a) == zone_id_of(*b)) {
-        let zone = zone_id_of(of_one_zone[0]).and_then(zone_with_id);
-        let zone = zone.unwrap_or_else(|| panic!("freeing page {}, which there is not", of_one_zone[0]));
-        if let Err((freed, error)) = zone.allocator.lock().free_bulk(order, of_one_zone) {
-            panic!("freeing 2^{order} pages at {:#x}: {error}", of_one_zone[freed].address());
-        }
-    }
-    page_cache::count_free(blocks.len() as u64 * order_pages(order));
-}
-
-fn zone_id_of(pfn: Pfn) -> Option<u16> {
-    desc(pfn).map(PageDesc::zone_id)
-}
-
-/// In debug builds, has who goes on using a block of `order` found out.
-#[inline]
-fn poison_block(block: Pfn, order: u8) {
-    #[cfg(debug_assertions)]
-    if desc(block).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order }) {
-        // SAFETY: the caller gives the block up (invariant 12), and it is one of this order.
-        unsafe { poison::fill(block, order) };
-    }
-    let _ = (block, order);
 }
 
 #[cold]
@@ -209,18 +147,22 @@ fn free_slowly(pfn: Pfn, order: u8) {
     }
 }
 
-/// The block that somebody is about to be given. In debug builds, of which each page was found as it was left when it
-/// was freed.
-#[inline(always)]
-#[cfg_attr(debug_assertions, track_caller)]
-fn check_poison(block: Option<Pfn>, order: u8) -> Option<Pfn> {
-    #[cfg(debug_assertions)]
-    if let Some(first) = block {
-        poison::check(first, order);
+/// Gives blocks of `order` back, as [`free`] does for each. A zone's lock is
+/// taken once for neighbours in `blocks` that are of the same zone.
+///
+/// # Panics
+/// As [`free`].
+pub fn free_bulk(blocks: &[Pfn], order: u8) {
+    // SAFETY: as in `free`.
+    blocks.iter().for_each(|block| unsafe { poison_block(*block, order) });
+    let zone_id = |block: Pfn| mem_map::desc(block).map(frames::PageDesc::zone_id);
+    for of_one_zone in blocks.chunk_by(|a, b| zone_id(*a) == zone_id(*b)) {
+        let first = of_one_zone[0];
+        let zone = zone_of(first).unwrap_or_else(|| panic!("freeing page {first}, which does not exist"));
+        if let Err((freed, error)) = return_to_zone(zone, order, of_one_zone) {
+            panic!("freeing 2^{order} pages at {:#x}: {error}", of_one_zone[freed].address());
+        }
     }
-    #[cfg(not(debug_assertions))]
-    let _ = order;
-    block
 }
 
 /// As [`free`], for tests of misuse.
@@ -228,66 +170,48 @@ pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
     if order == 0 && page_cache::put_after_flush(pfn) {
         return Ok(());
     }
-    let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
-    let zone = zone.ok_or(FreeError::OutOfRange { pfn, len_pages: order_pages(order) })?;
-    zone.allocator.lock().free(pfn, order)?;
-    page_cache::count_free(order_pages(order));
-    Ok(())
+    let zone = zone_of(pfn).ok_or(FreeError::OutOfRange { pfn, len_pages: order_pages(order) })?;
+    return_to_zone(zone, order, &[pfn]).map_err(|(_, error)| error)
 }
 
-/// Number of page frames that nobody holds, initialised or not.
-pub fn free_pages() -> u64 {
-    let managed: u64 = zones().iter().map(|zone| zone.managed_pages).sum();
-    managed.saturating_add_signed(-page_cache::allocated_pages())
+/// Takes blocks of `order` from `zone` until `blocks` is full or no more than
+/// `reserve_pages` would be left. Counts them as allocated and returns their number.
+fn take_from_zone(zone: &NodeZone<'_>, order: u8, blocks: &mut [Pfn], reserve_pages: u64) -> usize {
+    let count = zone.allocator.lock().alloc_bulk(order, blocks, reserve_pages);
+    if count > 0 {
+        page_cache::count_alloc(count as u64 * order_pages(order));
+        blocks[..count].iter().for_each(|block| check_poison(*block, order));
+    }
+    count
 }
 
-/// Number of free page frames in the zones: initialised, and in no cache.
-pub fn initialised_pages() -> u64 {
-    zones().iter().map(|zone| zone.allocator.lock().free_pages()).sum()
+/// As [`take_from_zone`], one block.
+fn take_block(zone: &NodeZone<'_>, order: u8, reserve_pages: u64) -> Option<Pfn> {
+    let mut block = [Pfn(0)];
+    (take_from_zone(zone, order, &mut block, reserve_pages) == 1).then_some(block[0])
 }
 
-/// Number of free page frames of one node, those in caches not among them.
-pub fn free_pages_on(node: usize) -> u64 {
-    let on_node = zones().iter().filter(|zone| zone.node == node);
-    on_node.map(|zone| zone.allocator.lock().free_pages()).sum()
+/// Returns blocks of `order` to their zone and counts them as free. After an
+/// error, which comes with the number of blocks before it, only those are free.
+fn return_to_zone(zone: &NodeZone<'_>, order: u8, blocks: &[Pfn]) -> Result<(), (usize, FreeError)> {
+    let result = zone.allocator.lock().free_bulk(order, blocks);
+    let freed = result.map_or_else(|(freed, _)| freed, |()| blocks.len());
+    if freed > 0 {
+        page_cache::count_free(freed as u64 * order_pages(order));
+    }
+    result
 }
 
-/// Number of blocks of `order` that [`alloc_bulk_on`] would give on `node`: the
-/// reserve is not among them.
-pub fn free_blocks_on(node: usize, order: u8) -> u64 {
-    let on_node = zones().iter().filter(|zone| zone.node == node);
-    on_node.map(|zone| zone.allocator.lock().blocks_above(order, zone.marks.min_pages)).sum()
-}
-
-/// Gives what the caches and the pools of pre-zeroed pages hold back to the zones,
-/// so that it can become part of larger blocks; says whether there was any.
+/// Returns the pages of all caches and of all pools of pre-zeroed pages to the
+/// zones, where they can merge into larger blocks. Says whether there were any.
 pub fn drain_caches() -> bool {
     let had_cached = page_cache::drain_all();
     let had_zeroed = zero_pool::drain_all();
     had_cached || had_zeroed
 }
 
-/// Takes a page of `node` that the kernel does not need for anything better,
-/// for keeping it at hand: it counts as free. It goes back by [`give_spare`].
-pub fn take_spare(node: usize) -> Option<Pfn> {
-    let mut on_node = zones().iter().filter(|zone| zone.node == node);
-    check_poison(on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages)), 0)
-}
-
-/// Gives back what [`take_spare`] gave.
-pub fn give_spare(pfn: Pfn) {
-    let zone = desc(pfn).and_then(|desc| zone_with_id(desc.zone_id()));
-    let freed = zone.map(|zone| zone.allocator.lock().free(pfn, 0));
-    assert!(matches!(freed, Some(Ok(()))), "giving back page {pfn}: {freed:?}");
-}
-
-/// The descriptor of a page frame.
-pub fn desc(pfn: Pfn) -> Option<&'static PageDesc> {
-    machine().descs.get(pfn.0 as usize)
-}
-
-/// Checks everything that the allocator believes; reads every descriptor. The
-/// pages of all zones, added up.
+/// Checks everything that the allocator believes; reads every descriptor.
+/// Returns the census of all zones together.
 pub fn verify() -> Result<Census, Inconsistency> {
     drain_caches();
     let mut sum = Census::default();
@@ -304,9 +228,4 @@ pub fn verify() -> Result<Census, Inconsistency> {
         }
     }
     Ok(sum)
-}
-
-/// Where the frame is in the physical map.
-pub fn virt(pfn: Pfn) -> *mut u8 {
-    phys_to_virt(pfn.address()) as *mut u8
 }

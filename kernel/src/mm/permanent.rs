@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::{Pfn, order_pages};
 
-use super::pages;
+use super::{pages, stats};
 
 /// Times that somebody began to take or to give up some, and times that this was counted.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
@@ -52,7 +52,7 @@ pub fn pages() -> u64 {
 /// Page frames that nobody holds or that are kept, from one moment; `None` while somebody takes some or gives them up.
 pub fn free_or_permanent_pages() -> Option<u64> {
     let ended = ENDED.load(SeqCst);
-    let sum = pages::free_pages() + pages();
+    let sum = stats::free_pages() + pages();
     // No more have begun than had ended before: nobody was at it at any time between.
     (BEGUN.load(SeqCst) == ended).then_some(sum)
 }

@@ -1,23 +1,26 @@
-//! Debug builds: what is freed is filled with a pattern, and looked at again
-//! when it is given out. Who writes to memory that is not theirs any more is
-//! found out then, by frame and offset. The pattern and the account of which
-//! pages carry it are [`frames::poison`].
+//! Poisoning, in debug builds: a freed block is filled with a pattern, which is
+//! checked when the block is allocated again. A write after free is so found by
+//! frame and offset. [`frames::poison`] has the pattern, and the map of the
+//! pages that carry it.
 
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 
 use frames::poison::{PoisonMap, check_page};
-use frames::{Pfn, order_pages};
+use frames::{PageState, Pfn, order_pages};
 use spin::Once;
 
-use super::{pages, zero};
+use super::{mem_map, zero};
 use crate::console::warning;
 
 /// Pages that carry the pattern.
 static POISONED: Once<PoisonMap<'static>> = Once::new();
 
-/// Makes room to note pages below `end`. Without, nothing is poisoned.
+/// Makes the map of pages below `end`. Without it, nothing is poisoned.
 pub fn init(end: Pfn) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
     let words = PoisonMap::words_for(end);
     let mut bits: Vec<AtomicU64> = Vec::new();
     if bits.try_reserve_exact(words).is_err() {
@@ -29,27 +32,38 @@ pub fn init(end: Pfn) {
     POISONED.call_once(|| PoisonMap::new(bits.leak()));
 }
 
-/// Poisons the block at `first`, which is about to be freed.
+/// Fills the block at `block` with the pattern before it is freed. Does nothing
+/// unless an allocated block of `order` begins there.
 ///
 /// # Safety
-/// The block is the caller's alone (invariant 12).
-pub unsafe fn fill(first: Pfn, order: u8) {
-    if let Some(poisoned) = POISONED.get() {
-        // SAFETY: passed on.
-        unsafe { zero::poison_frames(first, order_pages(order)) };
-        poisoned.mark(first, order_pages(order));
+/// If an allocated block of `order` begins at `block`, it is the caller's alone (invariant 12).
+#[inline(always)]
+pub unsafe fn poison_block(block: Pfn, order: u8) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let is_allocated =
+        mem_map::desc(block).is_some_and(|desc| desc.state() == PageState::AllocatedHead { order });
+    if let Some(poisoned) = POISONED.get().filter(|_| is_allocated) {
+        // SAFETY: an allocated block of this order begins there; it is the caller's alone, by the caller's promise.
+        unsafe { zero::poison_frames(block, order_pages(order)) };
+        poisoned.mark(block, order_pages(order));
     }
 }
 
-/// Checks the block at `first`, which was just taken from the allocator, and
-/// forgets that it was poisoned.
+/// Checks the pattern in the block at `block`, which was just allocated; the
+/// block no longer counts as poisoned.
 ///
 /// # Panics
-/// When it was written to since it was freed.
-#[track_caller]
-pub fn check(first: Pfn, order: u8) {
+/// When the block was written to after it was freed.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+pub fn check_poison(block: Pfn, order: u8) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
     let Some(poisoned) = POISONED.get() else { return };
-    for page in (0..order_pages(order)).map(|index| first + index) {
+    for page in (0..order_pages(order)).map(|index| block + index) {
         if poisoned.take(page)
             && let Err(damage) = check_page(words_of(page))
         {
@@ -59,7 +73,8 @@ pub fn check(first: Pfn, order: u8) {
 }
 
 fn words_of(page: Pfn) -> &'static [AtomicU64] {
-    // SAFETY: all memory of the page allocator is in the physical map for ever (invariant 11), page-aligned; as atomics
-    // the words may be looked at whoever else writes them.
-    unsafe { core::slice::from_raw_parts(pages::virt(page).cast(), (frames::PAGE_SIZE / 8) as usize) }
+    // SAFETY:
+    // 1. All memory of the page allocator is in the physical map for ever (invariant 11), page-aligned.
+    // 2. Atomics may be read while others write them.
+    unsafe { core::slice::from_raw_parts(mem_map::virt(page).cast(), (frames::PAGE_SIZE / 8) as usize) }
 }

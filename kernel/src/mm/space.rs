@@ -1,10 +1,8 @@
 //! The kernel's one address space.
 
 use crate::arch::lock_class::LockClass;
-use crate::arch::paging::{DEVICES_BASE, MapError, PAGE_BYTES, PageTables, Rights};
+use crate::arch::paging::{DEVICES_BASE, PAGE_BYTES, PageTables, Rights};
 use crate::arch::spin_lock::IrqSpinLock;
-
-use super::permanent;
 
 static TABLES: IrqSpinLock<Option<PageTables>> = IrqSpinLock::of(LockClass::PAGE_TABLES, None);
 static NEXT_DEVICE_PAGE: IrqSpinLock<u64> = IrqSpinLock::of(LockClass::DEVICE_PAGES, DEVICES_BASE);
@@ -20,11 +18,6 @@ pub fn adopt(tables: PageTables) {
 /// Before [`adopt`]: a bug of ours.
 pub fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
     work(TABLES.lock().as_mut().expect("the address space is used before it exists"))
-}
-
-/// Maps page frames, with tables from the page allocator.
-pub fn map(virt: u64, phys: u64, len_bytes: u64, rights: Rights) -> Result<(), MapError> {
-    with_tables(|tables| tables.map(virt, phys, len_bytes, rights, &mut permanent::alloc_table))
 }
 
 /// Maps the page of device registers that holds `phys`, uncached; returns the

@@ -130,7 +130,10 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
     prepare(frames);
     let len_bytes = len_pages * PAGE_SIZE;
     let top = STACKS_BASE + (slot + 1) * SLOT_BYTES;
-    if space::map(top - len_bytes, frames.address(), len_bytes, Rights::Data).is_err() {
+    let mapped = space::with_tables(|tables| {
+        tables.map(top - len_bytes, frames.address(), len_bytes, Rights::Data, &mut permanent::alloc_table)
+    });
+    if mapped.is_err() {
         permanent::undo_alloc(frames, order);
         return None;
     }

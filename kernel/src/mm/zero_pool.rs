@@ -13,7 +13,8 @@ use params::registry::ZERO_POOL_PAGES;
 use trace::{EventClass, Event};
 
 use super::page_stack::PageStack;
-use super::{page_cache, pages, zero};
+use super::poison::check_poison;
+use super::{mem_map, page_cache, zero};
 use crate::arch::tracepoint;
 use crate::platform::nodes;
 
@@ -45,33 +46,43 @@ impl NodePool {
             let Some(page) = self.zeroed.pop() else { break };
             // Idle CPUs are not to take it again at once: somebody is short of memory.
             self.is_short.store(true, SeqCst);
-            pages::give_spare(page);
+            return_uncounted(page);
             found = true;
         }
         found
     }
 }
 
-/// Takes a zeroed page: from the pool of this CPU's node, else one that is
-/// cleared now. It is given back by [`pages::free`].
-pub fn alloc() -> Option<Pfn> {
+/// Takes a page of `node`, if its zone has more than the kernel needs for
+/// anything better. The page stays uncounted: pages of the pools are free.
+fn take_uncounted(node: usize) -> Option<Pfn> {
+    let mut on_node = mem_map::zones().iter().filter(|zone| zone.node == node);
+    let page = on_node.find_map(|zone| zone.allocator.lock().alloc_above(0, zone.marks.high_pages))?;
+    check_poison(page, 0);
+    Some(page)
+}
+
+/// Returns a page from [`take_uncounted`] to its zone.
+fn return_uncounted(page: Pfn) {
+    let freed = mem_map::zone_of(page).map(|zone| zone.allocator.lock().free(page, 0));
+    assert!(matches!(freed, Some(Ok(()))), "giving back page {page}: {freed:?}");
+}
+
+/// Takes a page from the pool of this CPU's node and counts it as allocated;
+/// `None` when the pool is empty.
+pub fn take() -> Option<Pfn> {
     let pool = &POOLS[nodes::current()];
     pool.is_short.store(false, SeqCst);
-    if let Some(page) = pool.zeroed.pop() {
-        page_cache::count_alloc(1);
-        if cfg!(debug_assertions) {
-            // SAFETY: the page is ours since it left the pool (invariant 12).
-            let is_zeroed = unsafe { zero::is_zero(page, 1) };
-            assert!(
-                is_zeroed,
-                "invariant 12: page {page} was written to while it waited in the pool of pre-zeroed pages"
-            );
-        }
-        return Some(page);
+    let page = pool.zeroed.pop()?;
+    page_cache::count_alloc(1);
+    if cfg!(debug_assertions) {
+        // SAFETY: the page is ours since it left the pool (invariant 12).
+        let is_zeroed = unsafe { zero::is_zero(page, 1) };
+        assert!(
+            is_zeroed,
+            "invariant 12: page {page} was written to while it waited in the pool of pre-zeroed pages"
+        );
     }
-    let page = pages::alloc(0)?;
-    // SAFETY: the page was just allocated (invariant 12).
-    unsafe { zero::zero_frames(page, 1) };
     Some(page)
 }
 
@@ -90,7 +101,7 @@ pub fn add_page() {
     // All idle CPUs of the node may be here: who is counted before has a page in the pool, or will have.
     if pool.has_room(pool.clearing.fetch_add(1, SeqCst), limit) {
         tracepoint::event(EventClass::Pool, || Event::PoolFillBegin { node: node as u16 });
-        let page = pages::take_spare(node);
+        let page = take_uncounted(node);
         match page {
             Some(page) => {
                 // SAFETY: the page was just allocated (invariant 12).

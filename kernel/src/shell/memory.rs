@@ -8,14 +8,14 @@ use super::threads::Millis;
 use super::{Outcome, commands};
 use crate::arch::tsc;
 use crate::console::print_line;
-use crate::mm::{heap, page_cache, pages, permanent, zero_pool};
+use crate::mm::{heap, mem_map, pages, permanent, stats, zero_pool};
 use crate::platform::nodes;
 
 /// Shows zones, free blocks, and what is kept at hand.
 pub fn show() {
     let mut zones = Table::new(["zone>", "node>", "pages>", "free>", "min>", "low>", "high>"]);
     let mut blocks = Table::new(["zone>", "block>", "free>", "MiB>"]);
-    for (number, zone) in pages::zones().iter().enumerate() {
+    for (number, zone) in mem_map::zones().iter().enumerate() {
         // One look: the lock is not held while anything is printed.
         let (free_pages, free_blocks) = {
             let allocator = zone.allocator.lock();
@@ -45,9 +45,9 @@ pub fn show() {
     let (heap_used, heap_free) = heap::usage();
     print_line(format_args!(
         "{} pages in use, {} of them for good in stacks and page tables; {} in cpu caches, {zeroed} pre-zeroed",
-        page_cache::allocated_pages(),
+        stats::allocated_pages(),
         permanent::pages(),
-        page_cache::cached()
+        stats::cached_pages()
     ));
     print_line(format_args!("heap: {} KiB used, {} KiB free", heap_used >> 10, heap_free >> 10));
 }

@@ -17,7 +17,7 @@ use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError}
 use crate::jobs::huge_pool::{Request, ResizeError, resize};
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool;
-use crate::mm::{pages, space, zero};
+use crate::mm::{pages, space, stats, zero};
 use crate::platform::nodes;
 use crate::sched::hotplug;
 use crate::{check, kernel_tests, sched, skip_if};
@@ -139,7 +139,7 @@ kernel_tests! { "huge":
     fn policies_choose_the_nodes() {
         let empty = Pool::of(0)?;
         let count = nodes::nodes().len();
-        skip_if!((0..count).filter(|node| pages::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
+        skip_if!((0..count).filter(|node| stats::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
         let huge = huge_pool::pool(SIZE);
         let on = |node: usize| huge.count().nodes[node].pool;
         for (policy, expected) in [

@@ -14,7 +14,7 @@ use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError}
 use crate::jobs::huge_pool::{Request, ResizeError, Resized, apply_parameters, resize};
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::pool;
-use crate::mm::{pages, space};
+use crate::mm::{pages, space, stats};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, skip_if};
 
@@ -37,7 +37,7 @@ fn empty_pool() -> Result<u64, Stopped> {
 
 /// Pages that could be had from all nodes together.
 fn there_are() -> u64 {
-    (0..nodes::nodes().len()).map(|node| pages::free_blocks_on(node, SIZE.order())).sum()
+    (0..nodes::nodes().len()).map(|node| stats::free_blocks_on(node, SIZE.order())).sum()
 }
 
 fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {

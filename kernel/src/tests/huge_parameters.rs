@@ -19,8 +19,8 @@ use crate::jobs::huge_file::OnError;
 use crate::jobs::huge_pool::{Request, ResizeError, apply_parameters, resize};
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::pool;
-use crate::mm::pages;
 use crate::mm::zones::NodeZone;
+use crate::mm::{mem_map, pages, stats};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
 
@@ -89,7 +89,7 @@ fn break_a_huge_page() -> bool {
 
 /// Free pages of `node` that are in no huge page, and how many the kernel keeps back.
 fn small_and_reserved(node: usize) -> (u64, u64) {
-    let on_node = pages::zones().iter().filter(|zone: &&NodeZone<'_>| zone.node == node);
+    let on_node = mem_map::zones().iter().filter(|zone: &&NodeZone<'_>| zone.node == node);
     on_node.fold((0, 0), |(small, reserved), zone| {
         let allocator = zone.allocator.lock();
         let whole = allocator.blocks_above(SIZE.order(), 0) << SIZE.order();
@@ -132,7 +132,7 @@ kernel_tests! { "huge":
 
     fn policies_are_followed_at_run_time() {
         let count = nodes::nodes().len();
-        skip_if!((0..count).filter(|node| pages::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
+        skip_if!((0..count).filter(|node| stats::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         for (policy, expected) in [("preferred:1", [0, 6]), ("bind:0", [6, 0]), ("interleave:0,1", [3, 3])] {
@@ -155,7 +155,7 @@ kernel_tests! { "huge":
     fn a_shortage_is_told_by_node() {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
-        let there: u64 = (0..nodes::nodes().len()).map(|node| pages::free_blocks_on(node, SIZE.order())).sum();
+        let there: u64 = (0..nodes::nodes().len()).map(|node| stats::free_blocks_on(node, SIZE.order())).sum();
         let wanted = there + 100;
         check!(HUGE_ALL_OR_NOTHING.set("on").is_ok());
         apply(wanted, 0)?;
@@ -184,7 +184,7 @@ kernel_tests! { "huge":
         let empty = Pool::of(0)?;
         let order = SIZE.order();
         // Enough for the kernel's reserve besides.
-        let has_memory = |cpu: &&PerCpu| pages::free_blocks_on(nodes::of_cpu(cpu.id()), order) >= 8;
+        let has_memory = |cpu: &&PerCpu| stats::free_blocks_on(nodes::of_cpu(cpu.id()), order) >= 8;
         let Some(cpu) = percpu::all().filter(|cpu| cpu.is_online()).find(has_memory) else {
             return Err(Stopped::Skipped("needs a cpu with memory of its node"));
         };
@@ -199,7 +199,7 @@ kernel_tests! { "huge":
             Err(error) => check!(false, "{error}"),
         }
         skip_if!(!is_broken.load(SeqCst), "needs a huge page that single pages come from");
-        let before = pages::free_blocks_on(node, order);
+        let before = stats::free_blocks_on(node, order);
         let policy = NodePolicy::Bind(NodeSet(1 << node));
         // On this thread alone: a helper that is made for it wants a stack, and may break a huge page for it.
         let grown = resize(SIZE, Request { wanted: before + 1, policy, all_or_nothing: true, threads: Some(1) });

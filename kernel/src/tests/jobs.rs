@@ -11,7 +11,7 @@ use crate::jobs::huge_reserve;
 use crate::jobs::memory_map_init::Shadow;
 use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
-use crate::mm::{descriptors, huge_pool, pages};
+use crate::mm::{descriptors, huge_pool, pages, stats};
 use crate::{check, kernel_tests};
 
 fn failed<T>(message: &str) -> Result<T, Stopped> {
@@ -80,7 +80,7 @@ kernel_tests! { "jobs":
         let too_many = free_before * PAGE_SIZE / HugeSize::Size2M.bytes() + 1;
         // Allocation fails long before that many are cleared: take almost all memory away first.
         let mut hoard = alloc::vec::Vec::new();
-        while pages::free_pages() > 8 * 512 {
+        while stats::free_pages() > 8 * 512 {
             match pages::alloc(9) {
                 Some(block) => hoard.push(block),
                 None => break,

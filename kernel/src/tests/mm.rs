@@ -15,7 +15,7 @@ use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::mm::stacks::{Stack, StackSize, THREAD_STACK_PAGES};
-use crate::mm::{descriptors, page_cache, pages, space, zero, zero_pool};
+use crate::mm::{descriptors, mem_map, page_cache, pages, space, stats, zero, zero_pool};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
 
@@ -38,7 +38,7 @@ kernel_tests! { "mm":
         let free_before = free_or_permanent_pages();
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
         // The largest that there is: pools of huge pages may have taken the rest.
-        let is_there = |order: &u8| (0..nodes::nodes().len()).any(|node| pages::free_blocks_on(node, *order) >= 4);
+        let is_there = |order: &u8| (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, *order) >= 4);
         let Some(large) = (0..=9).rev().find(is_there) else { return Err(Stopped::Skipped("needs free memory")) };
         for order in [0, 3, large, 1, 0, 5, 2, large, 0].map(|order| large.min(order)) {
             let Some(block) = pages::alloc(order) else {
@@ -69,16 +69,16 @@ kernel_tests! { "mm":
                     continue;
                 }
                 let [block] = block;
-                let found = (pages::node_of(block), nodes.node_of_address(block.address()));
+                let found = (mem_map::node_of(block), nodes.node_of_address(block.address()));
                 pages::free(block, order);
                 check!(found == (Some(node), node), "{:#x} is of {found:?}, not {node}", block.address());
             }
             let Some(near) = pages::alloc_near(node, 0) else { continue };
-            let is_near = pages::node_of(near) == Some(node) || pages::free_pages_on(node) == 0;
+            let is_near = mem_map::node_of(near) == Some(node) || stats::free_pages_on(node) == 0;
             pages::free(near, 0);
-            check!(is_near, "a page near node {node} is on {:?}", pages::node_of(near));
+            check!(is_near, "a page near node {node} is on {:?}", mem_map::node_of(near));
         }
-        check!(pages::node_of(descriptors::layout().end()).is_none());
+        check!(mem_map::node_of(descriptors::layout().end()).is_none());
     }
 
     fn descriptors_lie_on_the_node_of_their_pages() {
@@ -149,7 +149,7 @@ kernel_tests! { "mm":
             let Some(block) = pages::alloc(order) else {
                 return Err(Stopped::Failed("no block".into()));
             };
-            let word = pages::virt(block).cast::<u64>();
+            let word = mem_map::virt(block).cast::<u64>();
             // SAFETY: the block is ours (invariant 12).
             unsafe { word.write_volatile(0) };
             pages::free(block, order);
@@ -182,7 +182,7 @@ kernel_tests! { "mm":
                         state ^= state << 17;
                         let order = (state % 5) as u8;
                         if let Some(block) = pages::alloc(order) {
-                            let mark = pages::virt(block).cast::<u64>();
+                            let mark = mem_map::virt(block).cast::<u64>();
                             // SAFETY: the block was just allocated (invariant 12), mapped and aligned.
                             unsafe { mark.write_volatile(number) };
                             sched::yield_now();
@@ -226,7 +226,7 @@ kernel_tests! { "mm":
             return Err(Stopped::Failed("no block of order 2".into()));
         };
         let bytes = (order_pages(2) * PAGE_SIZE) as usize;
-        let start = pages::virt(block);
+        let start = mem_map::virt(block);
         for method in ClearMethod::ALL.into_iter().filter(|method| method.is_available()) {
             for (from, len) in [(0, 128), (4096, 4096), (128, bytes - 256), (0, bytes), (4096, 0)] {
                 // SAFETY: the block is ours (invariant 12); offsets and lengths are multiples of 128 within it.
@@ -271,11 +271,11 @@ kernel_tests! { "mm":
         let free_before = free_or_permanent_pages();
         let limit = ZERO_POOL_PAGES.get();
         let node = nodes::current();
-        skip_if!(pages::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
+        skip_if!(stats::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
         check!(ZERO_POOL_PAGES.set("32").is_ok());
         zero_pool::trim();
         // Wanting one has idle CPUs begin, wherever memory was short before.
-        if let Some(page) = zero_pool::alloc() {
+        if let Some(page) = pages::alloc_zeroed() {
             pages::free(page, 0);
         }
         // This CPU too has nothing better to do while its thread sleeps.
@@ -283,7 +283,7 @@ kernel_tests! { "mm":
         check!(comes_to(32), "{} pages after 20 s", zero_pool::len(node));
         let mut taken: Vec<Pfn> = Vec::new();
         for _ in 0..40 {
-            taken.extend(zero_pool::alloc());
+            taken.extend(pages::alloc_zeroed());
         }
         check!(taken.len() == 40, "{} of 40 zeroed pages were available", taken.len());
         for page in &taken {
@@ -322,7 +322,7 @@ kernel_tests! { "mm":
                 let most = most.clone();
                 let take_and_look = move || {
                     for _ in 0..200 {
-                        zero_pool::alloc().into_iter().for_each(|page| pages::free(page, 0));
+                        pages::alloc_zeroed().into_iter().for_each(|page| pages::free(page, 0));
                         sched::sleep_ns(10_000);
                         most.fetch_max(zero_pool::len(node), SeqCst);
                     }
@@ -347,7 +347,7 @@ kernel_tests! { "mm":
             let (before, after) = unsafe {
                 zero::zero_frames(page, 1);
                 let before = zero::is_zero(page, 1);
-                pages::virt(page).add(at).write(1);
+                mem_map::virt(page).add(at).write(1);
                 (before, zero::is_zero(page, 1))
             };
             check!(before && !after, "byte {at}: zero before {before}, zero after it was written {after}");

@@ -18,7 +18,7 @@ use crate::arch::paging::{self, Rights};
 use crate::arch::{percpu, pvh};
 use crate::debug::ktest::Stopped;
 use crate::mm::page_cache::{self, CacheStats};
-use crate::mm::pages;
+use crate::mm::{mem_map, pages};
 use crate::platform::nodes;
 use crate::sched::{self, SpawnError};
 use crate::{check, kernel_tests, skip_if};
@@ -75,7 +75,7 @@ fn written_by(own: &Range<usize>, before: &mut Vec<u64>, work: impl FnOnce()) ->
 
 /// What all zones and all caches were asked for.
 fn asked() -> (Vec<ZoneStats>, Vec<CacheStats>) {
-    let of_zones = pages::zones().iter().map(|zone| *zone.allocator.lock().stats()).collect();
+    let of_zones = mem_map::zones().iter().map(|zone| *zone.allocator.lock().stats()).collect();
     (of_zones, percpu::all().map(|cpu| page_cache::stats(cpu.id().index())).collect())
 }
 
@@ -115,7 +115,7 @@ kernel_tests! { "mm":
         // Debug builds fill and check each page.
         const ROUNDS: usize = if cfg!(debug_assertions) { 200 } else { 20_000 };
         // Others have nothing at hand.
-        let has_memory = |cpu: &usize| pages::zones().home_of(nodes::nodes().node_of_cpu(*cpu)).is_some();
+        let has_memory = |cpu: &usize| mem_map::zones().home_of(nodes::nodes().node_of_cpu(*cpu)).is_some();
         let cpus = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
         let cpus: Vec<usize> = cpus.filter(has_memory).collect();
         skip_if!(cpus.len() < 2, "needs two cpus with memory of their node");

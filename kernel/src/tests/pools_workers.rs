@@ -107,7 +107,7 @@ kernel_tests! { "pools":
                 drop((items, gate));
                 check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
                 sched::reap_all_exited();
-                Ok((crate::mm::heap::usage().0, crate::mm::pages::free_pages()))
+                Ok((crate::mm::heap::usage().0, crate::mm::stats::free_pages()))
             };
             round()?;
             let before = round()?;

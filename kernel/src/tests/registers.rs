@@ -14,7 +14,7 @@ use super::sched::on_cpu;
 use super::wait::needs_mib;
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::{apic, cpu, cpu_registers, machine_check, percpu, simd};
-use crate::mm::{pages, zero};
+use crate::mm::{mem_map, pages, zero};
 use crate::sched;
 use crate::{check, kernel_tests};
 
@@ -43,9 +43,9 @@ fn clear_in_a_crowd(method: ClearMethod) -> Result<(), String> {
                 // SAFETY: the block is this thread's (invariant 12), whole pages of it; only available methods come here.
                 let dirty = unsafe {
                     zero::poison_frames(block, order_pages(ORDER));
-                    clear::clear(method, pages::virt(block), bytes);
+                    clear::clear(method, mem_map::virt(block), bytes);
                     let words = core::slice::from_raw_parts(
-                        pages::virt(block).cast::<u64>(),
+                        mem_map::virt(block).cast::<u64>(),
                         bytes / size_of::<u64>(),
                     );
                     words.iter().position(|word| *word != 0).map(|at| (at, words[at]))

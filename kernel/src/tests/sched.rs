@@ -60,9 +60,9 @@ kernel_tests! { "sched":
             }
         };
         round();
-        let (heap_before, pages_before) = (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
+        let (heap_before, pages_before) = (crate::mm::heap::usage().0, crate::mm::stats::free_pages());
         round();
-        let (heap_after, pages_after) = (crate::mm::heap::usage().0, crate::mm::pages::free_pages());
+        let (heap_after, pages_after) = (crate::mm::heap::usage().0, crate::mm::stats::free_pages());
         check!(heap_after <= heap_before, "heap grew from {heap_before} to {heap_after} bytes");
         check!(pages_after == pages_before, "free pages went from {pages_before} to {pages_after}");
     }

@@ -22,7 +22,7 @@ use crate::jobs::huge_pool::{Request, resize};
 use crate::jobs::platform::Kernel;
 use crate::kernel_tests;
 use crate::mm::huge::HugeSize;
-use crate::mm::pages;
+use crate::mm::{mem_map, pages};
 use crate::sched::group::Group;
 use crate::sched::hotplug::{HotplugError, offline, online};
 use crate::sched::mutex::Mutex;
@@ -362,14 +362,14 @@ fn pages_of_all_sizes() -> Result<(), String> {
             if let Some(pfn) = pages::alloc(order) {
                 let mark = (number as u64) << 32 | round;
                 // SAFETY: the block is ours from `alloc` to `free`, mapped (invariants 11 and 12), and aligned.
-                unsafe { pages::virt(pfn).cast::<u64>().write_volatile(mark) };
+                unsafe { mem_map::virt(pfn).cast::<u64>().write_volatile(mark) };
                 held.push((pfn, order, mark));
             }
             let must_give = held.len() > 20 || round == 149;
             while !held.is_empty() && (must_give || random.below(2) == 0) {
                 let (pfn, order, mark) = held.swap_remove(random.below(held.len() as u64) as usize);
                 // SAFETY: as above.
-                let found = unsafe { pages::virt(pfn).cast::<u64>().read_volatile() };
+                let found = unsafe { mem_map::virt(pfn).cast::<u64>().read_volatile() };
                 pages::free(pfn, order);
                 if found != mark {
                     return Err(format!("a page of {mark:#x} held {found:#x}: two had it"));

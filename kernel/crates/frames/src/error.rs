@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::desc::PageState;
-use crate::pfn::{MAX_ORDER, Pfn};
+use crate::pfn::{ADDRESS_SPACE_PAGES, MAX_ORDER, Pfn, order_pages};
 
 /// Pages that do not make, or do not lie in, a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl fmt::Display for SpanError {
             Self::BeyondAddressSpace { start, len_pages } => write!(
                 f,
                 "span of {len_pages} pages from {start}, should end at or below page {:#x}",
-                crate::span::ADDRESS_SPACE_PAGES
+                ADDRESS_SPACE_PAGES
             ),
             Self::OutOfRange { start, end } => {
                 write!(f, "pages {start}..{end}, should lie in the span")
@@ -116,7 +116,7 @@ impl fmt::Display for FreeError {
             Self::Misaligned { pfn, order } => write!(
                 f,
                 "block of order {order} at page {pfn}, should begin at a multiple of {:#x}",
-                crate::pfn::order_pages(order)
+                order_pages(order)
             ),
             Self::DoubleFree { pfn } => write!(f, "page {pfn} is free, should be allocated"),
             Self::WrongOrder { pfn, order, allocated } => {

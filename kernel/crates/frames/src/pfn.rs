@@ -8,6 +8,9 @@ pub const PAGE_SHIFT: u32 = 12;
 /// Bytes in a page.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
+/// Page frames in the 52-bit physical address space.
+pub(crate) const ADDRESS_SPACE_PAGES: u64 = 1 << (52 - PAGE_SHIFT);
+
 /// Order of the largest block: 2^18 pages, 1 GiB.
 pub const MAX_ORDER: u8 = 18;
 /// Number of orders.

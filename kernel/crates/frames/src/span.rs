@@ -4,10 +4,7 @@ use core::ops::Range;
 
 use crate::desc::{InitKind, PageDesc, init_run};
 use crate::error::SpanError;
-use crate::pfn::{PAGE_SHIFT, Pfn};
-
-/// Page frames in the 52-bit physical address space.
-pub(crate) const ADDRESS_SPACE_PAGES: u64 = 1 << (52 - PAGE_SHIFT);
+use crate::pfn::{ADDRESS_SPACE_PAGES, Pfn};
 
 /// Descriptors of the pages `base..base + len`, some of which may be holes.
 ///
