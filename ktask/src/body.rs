@@ -2,7 +2,8 @@
 
 use core::marker::PhantomData;
 
-use crate::engine::{Body, Drive, Ending, RawChunk};
+use crate::chunk::RawChunk;
+use crate::engine::{Body, ChunkLoop, Ending};
 use crate::raw::Lock;
 use crate::{Cause, Chunk, JobError, Stats, Unit};
 
@@ -62,8 +63,8 @@ where
     E: Send,
     F: Fn(Chunk<U>) -> Result<(), E> + Sync,
 {
-    fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |chunk: RawChunk| {
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
+        chunk_loop(&mut |chunk: RawChunk| {
             let result = (self.thread_fn)(Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });
@@ -89,9 +90,9 @@ where
     F: Fn(&mut A, Chunk<U>) -> Result<(), E> + Sync,
     M: Fn(A, A) -> A + Sync,
 {
-    fn work(&self, drive: &mut Drive<'_>) {
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
         let mut own = (self.init)();
-        drive(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: RawChunk| {
             let result = (self.thread_fn)(&mut own, Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });

@@ -4,7 +4,7 @@
 // atomics cannot.
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{NodeId, Platform};
+use crate::NodeId;
 
 /// Nodes that have a count of their own. Helpers for a node beyond them count
 /// against the whole only.
@@ -122,15 +122,20 @@ impl Budget {
         }
     }
 
-    /// Acquires a permit for a helper that would like to be on `node`, or `None` when
-    /// the whole is used up. Where only that node's share is, the helper may run
-    /// anywhere.
-    pub(crate) fn acquire<P: Platform>(&self, platform: &P, node: Option<NodeId>) -> Option<Permit> {
-        if !take_one(&self.in_use, self.limit(platform.online_cpus())) {
+    /// Acquires a permit for a helper that prefers `node`, on a machine with `cpus` CPUs. Returns
+    /// `None` if all helpers together use up the budget. If only the node's share is used up, the
+    /// permit names no node and the helper may run anywhere.
+    pub(crate) fn acquire(
+        &self,
+        cpus: usize,
+        node: Option<NodeId>,
+        cpus_of_node: impl Fn(NodeId) -> usize,
+    ) -> Option<Permit> {
+        if !add_below(&self.in_use, self.limit(cpus)) {
             return None;
         }
         let node = node.filter(|&node| match self.in_use_of_node.get(node.0 as usize) {
-            Some(count) => take_one(count, self.limit(platform.online_cpus_of_node(node))),
+            Some(count) => add_below(count, self.limit(cpus_of_node(node))),
             None => false,
         });
         Some(Permit { node })
@@ -151,7 +156,7 @@ impl Default for Budget {
     }
 }
 
-/// Adds one to `count` unless it has reached `limit`; says whether it did.
-fn take_one(count: &AtomicU32, limit: usize) -> bool {
+/// Adds one to `count` if it is below `limit`. Returns whether it was.
+fn add_below(count: &AtomicU32, limit: usize) -> bool {
     count.try_update(Ordering::SeqCst, Ordering::SeqCst, |n| ((n as usize) < limit).then_some(n + 1)).is_ok()
 }

@@ -2,7 +2,6 @@
 
 use core::ops::Range;
 
-use crate::engine::RawChunk;
 use crate::{LockSet, NodeId, Unit};
 
 /// A part of a job's range, handed to the thread function exactly once.
@@ -10,6 +9,17 @@ use crate::{LockSet, NodeId, Unit};
 pub struct Chunk<U> {
     pub(crate) start: U,
     pub(crate) end: U,
+    pub(crate) worker: usize,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) local: bool,
+    pub(crate) lineage: Lineage,
+}
+
+/// A chunk without the client's type of unit, as the engine handles it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawChunk {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
     pub(crate) worker: usize,
     pub(crate) node: Option<NodeId>,
     pub(crate) local: bool,

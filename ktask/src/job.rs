@@ -4,14 +4,15 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::body::{FirstError, PlainBody, ReduceBody};
-use crate::chunk::Lineage;
+use crate::chunk::{Lineage, RawChunk};
 use crate::cursor::Cursor;
-use crate::engine::{self, Body, Ending, Plan, RawChunk, Threads};
+use crate::engine::{self, Body, Ending, Plan, ThreadLimit};
 use crate::raw::Lock;
+use crate::shape::Shape;
 use crate::walk::{Sequencer, WalkBody};
 use crate::{
-    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, TracedJob, Tuning,
-    Unit, check,
+    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeRange, Platform, Stats, TracedJob,
+    Tuning, Unit,
 };
 
 /// How far a job may go in using the machine.
@@ -29,44 +30,19 @@ pub enum Profile {
 /// default that the shipped kernel version arrived at (the posted ones had 4).
 pub const RUNTIME_THREADS: usize = 16;
 
-/// A part of a job's range and the node that it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeRange<U> {
-    /// The node.
-    pub node: NodeId,
-    /// Its first unit.
-    pub start: U,
-    /// One past its last unit.
-    pub end: U,
-}
-
-impl<U: Unit> NodeRange<U> {
-    /// The units of `range` belong to `node`.
-    #[must_use]
-    pub fn new(node: NodeId, range: Range<U>) -> Self {
-        Self { node, start: range.start, end: range.end }
-    }
-}
-
 /// A job: a range of units and how it may be cut and shared.
 ///
 /// Nothing happens before [`run`](Self::run), which may be called any number of times.
 #[must_use = "a job does nothing until it is run"]
 pub struct Job<'a, U: Unit> {
-    pub(crate) range: Range<U>,
-    pub(crate) min_chunk: u64,
-    pub(crate) align: u64,
-    pub(crate) max_threads: Option<usize>,
-    pub(crate) threads_exact: Option<usize>,
-    pub(crate) nodes: &'a [NodeRange<U>],
+    shape: Shape<'a, U>,
     profile: Profile,
     undo: Option<&'a (dyn Fn(Chunk<U>) + Sync)>,
     cancel: Option<&'a CancelToken>,
     deadline_ns: Option<u64>,
     tuning: Option<&'a Tuning>,
-    pub(crate) takes_locks: LockSet,
+    takes_locks: LockSet,
     lineage: Lineage,
-    pub(crate) gaps_allowed: bool,
     name: &'static str,
 }
 
@@ -74,13 +50,18 @@ impl<'a, U: Unit> Job<'a, U> {
     /// A job over `range`, in chunks of at least one unit. An empty range is a job
     /// that does nothing and succeeds.
     pub fn new(range: Range<U>) -> Self {
+        Self::of_shape(Shape::new(range))
+    }
+
+    /// A job over several ranges, each on its node; they may leave units between them
+    /// out. See [`nodes`](Self::nodes) for a job whose range must be covered.
+    pub fn over_nodes(nodes: &'a [NodeRange<U>]) -> Self {
+        Self::of_shape(Shape::over_nodes(nodes))
+    }
+
+    fn of_shape(shape: Shape<'a, U>) -> Self {
         Self {
-            range,
-            min_chunk: 1,
-            align: 1,
-            max_threads: None,
-            threads_exact: None,
-            nodes: &[],
+            shape,
             profile: Profile::default(),
             undo: None,
             cancel: None,
@@ -88,22 +69,8 @@ impl<'a, U: Unit> Job<'a, U> {
             tuning: None,
             takes_locks: LockSet::EMPTY,
             lineage: Lineage::default(),
-            gaps_allowed: false,
             name: "",
         }
-    }
-
-    /// A job over several ranges, each on its node; they may leave units between them
-    /// out. See [`nodes`](Self::nodes) for a job whose range must be covered.
-    pub fn over_nodes(nodes: &'a [NodeRange<U>]) -> Self {
-        // From the first unit to the last one past the end, gaps and all.
-        let start = nodes.iter().map(|range| range.start).min();
-        let end = nodes.iter().map(|range| range.end).max();
-        let zero = U::from_raw(0);
-        let mut job = Self::new(start.unwrap_or(zero)..end.unwrap_or(zero));
-        job.nodes = nodes;
-        job.gaps_allowed = true;
-        job
     }
 
     /// What to call the job in a trace ([`Platform::job_begins`]).
@@ -116,7 +83,7 @@ impl<'a, U: Unit> Job<'a, U> {
     /// handing out a chunk (about a microsecond) is worth it. Memory of 32 MiB and more
     /// in one piece is also zeroed faster on some processors. At least 1.
     pub fn min_chunk(mut self, min_chunk: U) -> Self {
-        self.min_chunk = min_chunk.raw();
+        self.shape.min_chunk = min_chunk.raw();
         self
     }
 
@@ -124,13 +91,13 @@ impl<'a, U: Unit> Job<'a, U> {
     /// the start of the range, so that none shares a section or a page table with
     /// another. At least 1.
     pub fn align(mut self, align: U) -> Self {
-        self.align = align.raw();
+        self.shape.align = align.raw();
         self
     }
 
     /// No more threads than this, the caller included. At least 1.
     pub fn max_threads(mut self, max_threads: usize) -> Self {
-        self.max_threads = Some(max_threads);
+        self.shape.max_threads = Some(max_threads);
         self
     }
 
@@ -139,15 +106,15 @@ impl<'a, U: Unit> Job<'a, U> {
     /// where [`Platform::max_threads`] or [`Platform::enabled`] forbids, or
     /// where helpers are not to be had. 1 to [`MAX_WORKERS`].
     pub fn threads_exact(mut self, threads: usize) -> Self {
-        self.threads_exact = Some(threads);
+        self.shape.threads_exact = Some(threads);
         self
     }
 
     /// Which part of the range belongs to which node, in any order, at most
     /// [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES). Together they must cover the job's range exactly.
     pub fn nodes(mut self, nodes: &'a [NodeRange<U>]) -> Self {
-        self.nodes = nodes;
-        self.gaps_allowed = false;
+        self.shape.nodes = nodes;
+        self.shape.gaps_allowed = false;
         self
     }
 
@@ -263,13 +230,13 @@ impl<'a, U: Unit> Job<'a, U> {
         advance: impl Fn(Q, u64) -> Q + Sync,
         thread_fn: impl Fn(Chunk<U>, Range<Q>) -> Result<(), E> + Sync,
     ) -> Result<Stats, JobError<E>> {
-        if !self.nodes.is_empty() {
+        if !self.shape.nodes.is_empty() {
             return Err(JobError::invalid(Invalid::WalkOverNodes));
         }
         let first_error = FirstError::new();
         let body = WalkBody {
             platform,
-            sequencer: Lock::new(Sequencer::new(self.range.start.raw(), start)),
+            sequencer: Lock::new(Sequencer::new(self.shape.range.start.raw(), start)),
             advance,
             thread_fn,
             first_error: &first_error,
@@ -281,7 +248,7 @@ impl<'a, U: Unit> Job<'a, U> {
 
     /// Checks the description, then has the engine run it.
     fn execute<P: Platform>(&self, platform: &P, body: &dyn Body) -> Result<(Ending, Stats), Invalid> {
-        let units = check::units(self, platform)?;
+        let units = self.shape.units(platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
         let circle = held.0 & self.takes_locks.0;
         if circle != 0 {
@@ -291,39 +258,39 @@ impl<'a, U: Unit> Job<'a, U> {
             return Ok((Ending::Complete, Stats::default()));
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let told = TracedJob { name: self.name, start: self.range.start.raw(), units };
+        let told = TracedJob { name: self.name, start: self.shape.range.start.raw(), units };
         let trace_id = platform.job_begins(&told);
         let plan = Plan {
             trace_id,
             units,
-            min_chunk: self.min_chunk,
-            align: self.align,
-            threads: self.threads(),
+            min_chunk: self.shape.min_chunk,
+            align: self.shape.align,
+            threads: self.thread_limit(),
             cancel: self.cancel,
             deadline_ns: self.deadline_ns,
             tuning: self.tuning,
             lineage: Lineage { locks: held, ..self.lineage },
             undo: undo.as_ref().map(|undo| undo as _),
         };
-        let range = |index: usize| match self.nodes.get(index) {
+        let range = |index: usize| match self.shape.nodes.get(index) {
             Some(range) => Cursor::new(range.start.raw(), range.end.raw(), Some(range.node)),
-            None => Cursor::new(self.range.start.raw(), self.range.end.raw(), None),
+            None => Cursor::new(self.shape.range.start.raw(), self.shape.range.end.raw(), None),
         };
-        let (ending, stats) = engine::execute(platform, &plan, self.nodes.len().max(1), &range, body);
+        let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
         if trace_id != 0 {
-            platform.job_ends(trace_id, ending.told(), &stats);
+            platform.job_ends(trace_id, ending.traced(), &stats);
         }
         Ok((ending, stats))
     }
 
-    fn threads(&self) -> Threads {
-        if let Some(threads) = self.threads_exact {
-            return Threads::Exact(threads);
+    fn thread_limit(&self) -> ThreadLimit {
+        if let Some(threads) = self.shape.threads_exact {
+            return ThreadLimit::Exact(threads);
         }
         let (default, budgeted) = match self.profile {
             Profile::Boot => (MAX_WORKERS, false),
             Profile::Runtime => (RUNTIME_THREADS, true),
         };
-        Threads::UpTo { limit: self.max_threads.unwrap_or(default), budgeted }
+        ThreadLimit::UpTo { limit: self.shape.max_threads.unwrap_or(default), budgeted }
     }
 }

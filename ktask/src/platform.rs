@@ -1,10 +1,7 @@
 //! What a kernel supplies.
 
+use crate::node::NodeId;
 use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
-
-/// A memory node (NUMA node), counted from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u32);
 
 /// Names a helper that [`Platform::start_helper`] accepted.
 ///

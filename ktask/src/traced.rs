@@ -37,20 +37,3 @@ pub enum TracedEnding {
     /// Its deadline had passed.
     DeadlinePassed,
 }
-
-/// Calls `step` for a chunk of the job with number `trace_id`, and tells `platform` before and after.
-#[inline]
-pub(crate) fn chunk<P: crate::Platform>(
-    platform: &P,
-    trace_id: u64,
-    chunk: TracedChunk,
-    step: impl FnOnce() -> bool,
-) -> bool {
-    if trace_id == 0 {
-        return step();
-    }
-    platform.chunk_begins(trace_id, chunk);
-    let is_done = step();
-    platform.chunk_ends(trace_id, chunk, is_done);
-    is_done
-}

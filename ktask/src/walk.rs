@@ -8,7 +8,8 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::body::FirstError;
-use crate::engine::{Body, Drive, RawChunk};
+use crate::chunk::RawChunk;
+use crate::engine::{Body, ChunkLoop};
 use crate::raw::Lock;
 use crate::sync::spin_loop;
 use crate::{Chunk, Platform, Unit};
@@ -91,8 +92,8 @@ where
     E: Send,
     U: Unit,
 {
-    fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |chunk: RawChunk| {
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
+        chunk_loop(&mut |chunk: RawChunk| {
             let Some(positions) = self.positions(chunk.start, chunk.end) else { return false };
             let result = (self.thread_fn)(Chunk::from_raw(chunk), positions);
             self.first_error.check(result, chunk.start, chunk.end)
