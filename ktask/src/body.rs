@@ -1,12 +1,13 @@
-//! The client's closures as the engine sees them.
+//! The client's closures as bodies for the engine.
 
 use core::marker::PhantomData;
 
-use crate::engine::{Body, Drive, Ending, RawChunk};
+use crate::chunk::RawChunk;
+use crate::engine::{Body, ChunkLoop, Ending};
 use crate::raw::Lock;
 use crate::{Cause, Chunk, JobError, Stats, Unit};
 
-/// The first error of all workers and the chunk it came from.
+/// The first error of all workers, with its chunk.
 pub(crate) struct FirstError<E> {
     kept: Lock<Option<Failure<E>>>,
 }
@@ -22,8 +23,8 @@ impl<E> FirstError<E> {
         Self { kept: Lock::new(None) }
     }
 
-    /// Keeps an error of the chunk `start..end`, unless there is one already; true if
-    /// there was no error to keep.
+    /// Keeps the error of the chunk `start..end`, if `result` is the job's first error. Returns
+    /// whether `result` is `Ok`.
     pub(crate) fn check(&self, result: Result<(), E>, start: u64, end: u64) -> bool {
         match result {
             Ok(()) => true,
@@ -35,10 +36,10 @@ impl<E> FirstError<E> {
         }
     }
 
-    /// What the client is told.
+    /// Returns the result of the job for the client.
     pub(crate) fn into_result(self, ending: Ending, stats: Stats) -> Result<Stats, JobError<E>> {
         let cause = match (self.kept.into_inner(), ending) {
-            // An error that came after a cancellation is still the more telling one.
+            // An error that came after a cancellation is still the more useful cause.
             (Some(Failure { error, start, end }), _) => Cause::Failed { error, start, end },
             (None, Ending::Complete) => return Ok(stats),
             (None, Ending::Cancelled) => Cause::Cancelled,
@@ -49,7 +50,7 @@ impl<E> FirstError<E> {
     }
 }
 
-/// A thread function alone.
+/// A thread function without accumulator.
 pub(crate) struct PlainBody<'b, F, E, U> {
     pub(crate) thread_fn: F,
     pub(crate) first_error: &'b FirstError<E>,
@@ -62,8 +63,8 @@ where
     E: Send,
     F: Fn(Chunk<U>) -> Result<(), E> + Sync,
 {
-    fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |chunk: RawChunk| {
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
+        chunk_loop(&mut |chunk: RawChunk| {
             let result = (self.thread_fn)(Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });
@@ -89,24 +90,24 @@ where
     F: Fn(&mut A, Chunk<U>) -> Result<(), E> + Sync,
     M: Fn(A, A) -> A + Sync,
 {
-    fn work(&self, drive: &mut Drive<'_>) {
-        let mut own = (self.init)();
-        drive(&mut |chunk: RawChunk| {
-            let result = (self.thread_fn)(&mut own, Chunk::from_raw(chunk));
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
+        let mut accumulator = (self.init)();
+        chunk_loop(&mut |chunk: RawChunk| {
+            let result = (self.thread_fn)(&mut accumulator, Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });
-        // The client's merge runs outside the lock: leave mine if there is none to merge
-        // with, else take the other one away, merge the two, and try again.
-        let mut own = Some(own);
-        while let Some(mine) = own.take() {
-            let both = self.merged.with(|kept| match kept.take() {
+        // The client's merge runs outside the lock. If no other accumulator is in `merged`, store
+        // this one there; else take the other out, merge the two, and try again.
+        let mut accumulator = Some(accumulator);
+        while let Some(own) = accumulator.take() {
+            let both = self.merged.with(|merged| match merged.take() {
                 None => {
-                    *kept = Some(mine);
+                    *merged = Some(own);
                     None
                 }
-                Some(other) => Some((other, mine)),
+                Some(other) => Some((other, own)),
             });
-            own = both.map(|(other, mine)| (self.merge)(other, mine));
+            accumulator = both.map(|(other, own)| (self.merge)(other, own));
         }
     }
 }

@@ -1,26 +1,24 @@
-//! How many helpers a system lends out at once.
+//! The system-wide limit on helpers.
 
-// Not the crate's `sync`: a budget lives in a static, which a model checker's
-// atomics cannot.
+// Not the atomics of `sync`: a budget may be a static, and a model checker's atomics cannot.
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{NodeId, Platform};
+use crate::NodeId;
 
-/// Nodes that have a count of their own. Helpers for a node beyond them count
-/// against the whole only.
+/// The number of nodes with a separate count. Helpers for a node above it count only against the
+/// whole.
 const COUNTED_NODES: usize = 64;
 
-/// The share of CPUs that helpers may occupy by default, in percent, as the
-/// third posted kernel version settled on after its authors were asked what stops
-/// many jobs at once from taking every CPU.
+/// The share of the CPUs that helpers may occupy by default, in percent.
+///
+/// It is the value of the third posted kernel version. Reviewers had asked what keeps many jobs
+/// from taking every CPU at once.
 const DEFAULT_PERCENT: u32 = 80;
 
-/// The system-wide limit on helpers: so many percent of the CPUs, and of the
-/// CPUs of each node. A job's caller never counts, so a job always runs.
+/// The system-wide limit on helpers, in percent of all CPUs and of each node's CPUs.
 ///
-/// The limit follows the CPUs: it is worked out from the numbers that the
-/// platform reports when a helper is asked for, so CPUs that come and go need no
-/// notice.
+/// A job's caller does not count, so every job runs. The limit follows CPU hotplug without notice:
+/// it is computed from the platform's CPU counts whenever a helper is requested.
 ///
 /// ```
 /// static BUDGET: ktask::Budget = ktask::Budget::new();
@@ -36,10 +34,10 @@ pub struct Budget {
     in_use_of_node: [AtomicU32; COUNTED_NODES],
 }
 
-/// A share that is not between 0 and 100 percent.
+/// The error for a share of more than 100 percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PercentOutOfRange(
-    /// What was asked for.
+    /// The share that was requested.
     pub u32,
 );
 
@@ -51,16 +49,16 @@ impl core::fmt::Display for PercentOutOfRange {
 
 impl core::error::Error for PercentOutOfRange {}
 
-/// The permission for one helper to run, counted against the budget.
+/// The permission for one helper to run, counted in the budget.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    /// The node that it counts against; `None` where that node's share was used
-    /// up, or there was no node to prefer.
+    /// The node in whose share it counts. `None` if that share was used up, or no node was
+    /// preferred.
     pub(crate) node: Option<NodeId>,
 }
 
 impl Budget {
-    /// A budget of 80 percent, nothing used.
+    /// Makes a budget of 80 percent, with no helper running.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -70,20 +68,19 @@ impl Budget {
         }
     }
 
-    /// The budget of platforms that have none of their own.
+    /// Returns the budget of all platforms that keep the default.
     #[must_use]
     pub fn shared() -> &'static Self {
         static SHARED: Budget = Budget::new();
         &SHARED
     }
 
-    /// Sets the share of the CPUs that helpers may occupy, from now on; helpers
-    /// that run already stay.
+    /// Sets the share of the CPUs that helpers may occupy. Helpers that run already go on. 0 allows
+    /// no helpers.
     ///
     /// # Errors
     ///
-    /// More than 100 percent, and the share stays as it was. 0 is allowed: no
-    /// helpers.
+    /// A share of more than 100 percent is refused, and the old share stays.
     pub fn set_percent(&self, percent: u32) -> Result<(), PercentOutOfRange> {
         if percent > 100 {
             return Err(PercentOutOfRange(percent));
@@ -92,14 +89,16 @@ impl Budget {
         Ok(())
     }
 
-    /// The share of the CPUs that helpers may occupy, in percent.
+    /// Returns the share of the CPUs that helpers may occupy, in percent.
     #[must_use]
     pub fn percent(&self) -> u32 {
         self.percent.load(Ordering::SeqCst)
     }
 
-    /// Helpers that `cpus` CPUs allow: the share rounded down, but one where
-    /// there are two CPUs and any share at all, or small machines would get none.
+    /// Returns how many helpers `cpus` CPUs allow.
+    ///
+    /// It is the share, rounded down. With two CPUs or more and a share above 0 it is at least one;
+    /// otherwise small machines would get no helper.
     #[must_use]
     pub fn limit(&self, cpus: usize) -> usize {
         let percent = self.percent() as usize;
@@ -107,13 +106,13 @@ impl Budget {
         share.max(usize::from(cpus >= 2 && percent > 0))
     }
 
-    /// Helpers at work now.
+    /// Returns the number of helpers that run now.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.in_use.load(Ordering::SeqCst) as usize
     }
 
-    /// Helpers at work now that count against `node`.
+    /// Returns the number of helpers that run now and count in the share of `node`.
     #[must_use]
     pub fn in_use_of_node(&self, node: NodeId) -> usize {
         match self.in_use_of_node.get(node.0 as usize) {
@@ -122,15 +121,20 @@ impl Budget {
         }
     }
 
-    /// Acquires a permit for a helper that would like to be on `node`, or `None` when
-    /// the whole is used up. Where only that node's share is, the helper may run
-    /// anywhere.
-    pub(crate) fn acquire<P: Platform>(&self, platform: &P, node: Option<NodeId>) -> Option<Permit> {
-        if !take_one(&self.in_use, self.limit(platform.online_cpus())) {
+    /// Acquires a permit for a helper that prefers `node`, on a machine with `cpus` CPUs. Returns
+    /// `None` if all helpers together use up the budget. If only the node's share is used up, the
+    /// permit names no node and the helper may run anywhere.
+    pub(crate) fn acquire(
+        &self,
+        cpus: usize,
+        node: Option<NodeId>,
+        cpus_of_node: impl Fn(NodeId) -> usize,
+    ) -> Option<Permit> {
+        if !add_below(&self.in_use, self.limit(cpus)) {
             return None;
         }
         let node = node.filter(|&node| match self.in_use_of_node.get(node.0 as usize) {
-            Some(count) => take_one(count, self.limit(platform.online_cpus_of_node(node))),
+            Some(count) => add_below(count, self.limit(cpus_of_node(node))),
             None => false,
         });
         Some(Permit { node })
@@ -151,7 +155,7 @@ impl Default for Budget {
     }
 }
 
-/// Adds one to `count` unless it has reached `limit`; says whether it did.
-fn take_one(count: &AtomicU32, limit: usize) -> bool {
+/// Adds one to `count` if it is below `limit`. Returns whether it was.
+fn add_below(count: &AtomicU32, limit: usize) -> bool {
     count.try_update(Ordering::SeqCst, Ordering::SeqCst, |n| ((n as usize) < limit).then_some(n + 1)).is_ok()
 }

@@ -1,30 +1,30 @@
-//! Ending a job from outside.
+//! Cancellation of a job by another thread.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A switch that ends the jobs it was given to, at their next chunk.
+/// A flag that ends the jobs that have it, at their next chunk.
 ///
-/// Like a failing chunk: what was completed is undone if the job has an undo. A
-/// kernel has one per signal of the thread that waits, for example.
+/// Completed units are undone if the job has an undo, as after a failed chunk. A kernel can cancel
+/// the token on a signal to the waiting thread, for example.
 #[derive(Debug, Default)]
 pub struct CancelToken {
     cancelled: AtomicBool,
 }
 
 impl CancelToken {
-    /// A token that is not cancelled.
+    /// Makes a token that is not cancelled.
     #[must_use]
     pub const fn new() -> Self {
         Self { cancelled: AtomicBool::new(false) }
     }
 
-    /// Ends every job that has this token, now and later.
+    /// Ends every job that has this token, running or future.
     pub fn cancel(&self) {
-        // Relaxed: the token carries no data; workers only need to see it some time.
+        // Relaxed: the token carries no data, and workers may see it late.
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`cancel`](Self::cancel) was called.
+    /// Returns whether [`cancel`](Self::cancel) was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         // Relaxed: see `cancel`.

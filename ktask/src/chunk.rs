@@ -1,8 +1,7 @@
-//! What a thread function gets.
+//! The chunk that a thread function gets.
 
 use core::ops::Range;
 
-use crate::engine::RawChunk;
 use crate::{LockSet, NodeId, Unit};
 
 /// A part of a job's range, handed to the thread function exactly once.
@@ -16,19 +15,30 @@ pub struct Chunk<U> {
     pub(crate) lineage: Lineage,
 }
 
-/// What a nested job must know about the jobs around it.
+/// A chunk without the client's type of unit, as the engine handles it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawChunk {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) worker: usize,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) local: bool,
+    pub(crate) lineage: Lineage,
+}
+
+/// What a nested job needs to know about its outer jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lineage {
-    /// Family number of the outermost job; 0 while there is none.
+    /// Family number of the outermost job; 0 for a job that is not nested.
     pub(crate) family: u64,
-    /// Jobs around.
+    /// Number of outer jobs.
     pub(crate) depth: u32,
-    /// Locks held by the callers of all of them.
+    /// Locks that the callers of this job and of the outer jobs hold.
     pub(crate) locks: LockSet,
 }
 
 impl Lineage {
-    /// That of the chunks of a job that has this one itself.
+    /// Returns the lineage of the chunks of a job with this lineage.
     pub(crate) fn of_chunks(self, family: u64) -> Self {
         Self { family, depth: self.depth + 1, locks: self.locks }
     }
@@ -46,51 +56,53 @@ impl<U: Unit> Chunk<U> {
         }
     }
 
-    /// First unit of the chunk.
+    /// Returns the first unit.
     #[must_use]
     pub fn start(&self) -> U {
         self.start
     }
 
-    /// One past the last unit.
+    /// Returns the end: one past the last unit.
     #[must_use]
     pub fn end(&self) -> U {
         self.end
     }
 
-    /// The units as a half-open range. Never empty.
+    /// Returns the units as a half-open range. It is never empty.
     #[must_use]
     pub fn range(&self) -> Range<U> {
         self.start..self.end
     }
 
-    /// How many units. At least 1.
+    /// Returns the number of units. At least 1.
     #[must_use]
     pub fn len(&self) -> U {
         U::from_raw(self.end.raw() - self.start.raw())
     }
 
-    /// The units' numbers, for slices and loops.
+    /// Returns the units as plain numbers, for slices and loops.
     #[must_use]
     pub fn indices(&self) -> Range<u64> {
         self.start.raw()..self.end.raw()
     }
 
-    /// Number of the worker that runs this chunk: 0 is the job's caller, others are
-    /// helpers. Below [`MAX_WORKERS`](crate::MAX_WORKERS), and no two workers that run
-    /// at the same time have the same.
+    /// Returns the number of the worker that runs this chunk: 0 for the job's caller, others for
+    /// helpers.
+    ///
+    /// It is below [`MAX_WORKERS`](crate::MAX_WORKERS). No two workers that run at the same time
+    /// have the same number.
     #[must_use]
     pub fn worker(&self) -> usize {
         self.worker
     }
 
-    /// The node that the units belong to, where the job said so.
+    /// Returns the node that the units lie on, if the job has node ranges.
     #[must_use]
     pub fn node(&self) -> Option<NodeId> {
         self.node
     }
 
-    /// Whether the worker runs on that node. True where the job named no node.
+    /// Returns whether the worker runs on that node; true if the job has no node ranges.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local

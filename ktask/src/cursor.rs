@@ -1,69 +1,67 @@
-//! Where the next chunk of a range begins.
+//! The position of the next chunk in a range.
 
 use crate::NodeId;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
-/// One contiguous range and how far it has been handed out.
+/// A contiguous range and how far it has been handed out.
 ///
 /// # Every unit exactly once
 ///
-/// `next` starts at `start` and changes only in [`claim`](Self::claim), by an exchange
-/// from the value that was read to a larger one that is at most `end`. An exchange
-/// succeeds for one worker only, which then owns the units between the two values. So
-/// the chunks handed out are the steps of one rising sequence from `start`: they
-/// share no unit and leave none out; and as `claim` says "nothing left" only when
-/// `next == end`, all are handed out once every worker has been told so.
+/// `next` starts at `start` and changes only in [`claim`](Self::claim): an exchange replaces the
+/// value that was read by a larger one of at most `end`. The exchange succeeds for one worker,
+/// which then owns the units between the two values. So the claimed chunks are the steps of one
+/// rising sequence from `start`: they share no unit and leave none out. `claim` returns `None`
+/// only if `next == end`. So all units have been claimed once every worker has got `None`.
 ///
-/// The claimed units are therefore always the prefix `start..next`, which is what
-/// undoing counts on.
+/// The claimed units are therefore always the prefix `start..next`. The undo relies on this.
 ///
-/// It has a cache line of its own (two, for the processors that fetch them in pairs), so
-/// that workers of different nodes do not share one.
+/// A cursor fills a pair of cache lines, because some processors fetch lines in pairs. So the
+/// workers of different nodes share no line.
 #[repr(align(128))]
 pub(crate) struct Cursor {
     next: AtomicU64,
     start: u64,
     end: u64,
     node: Option<NodeId>,
-    /// Workers that take their chunks here at present.
+    /// Workers that claim from this range now.
     workers: AtomicUsize,
-    /// Sums over measured chunks, for the governor. On this line because a worker that
-    /// claims its next chunk has it at hand anyway.
+    /// Sums over measured chunks, for the governor. They lie on this line because a worker that
+    /// claims its next chunk needs the line anyway.
     chunks: AtomicU64,
     units: AtomicU64,
     ns: AtomicU64,
 }
 
-/// What a range's measured chunks add up to.
+/// Sums over measured chunks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sampled {
     pub(crate) chunks: u64,
     pub(crate) units: u64,
-    /// Their times, added up.
+    /// Sum of the chunks' times.
     pub(crate) ns: u64,
 }
 
-/// How large the next chunk shall be.
+/// The wanted length of the next chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// What the worker would like. It gets less near the end of the range.
+    /// Length that the worker wants. Near the end of the range it gets less.
     pub(crate) want: u64,
-    /// Chunks are no smaller than this, but for the last of a range. At least 1.
+    /// Length that every chunk has at least, but for the last of a range. At least 1.
     pub(crate) min: u64,
-    /// Chunk ends are multiples of this, but for the last. At least 1.
+    /// Chunk ends are multiples of this, but for the last chunk's. At least 1.
     pub(crate) align: u64,
-    /// Workers among whom what is left should still be divisible; 1 for a job on its
-    /// caller alone, which needs no division.
+    /// Workers that share the rest of the range; 1 for a job on its caller alone.
     pub(crate) workers: u64,
 }
 
-/// Into how many chunks per worker what is left is divided at least. As in all posted
-/// versions, which applied it once, to the whole; applied anew to what is left, chunks
-/// shrink towards the end and workers finish together.
+/// The rest of a range is divided into at least this many chunks per worker.
+///
+/// All posted versions used this number, once, for the whole range. Here it is applied to the rest
+/// at each claim. So chunks shrink towards the end, and workers finish together.
 const CHUNKS_PER_WORKER: u64 = 4;
 
 impl Cursor {
-    /// A range nothing of which is handed out. `start <= end`.
+    /// Makes a cursor over `start..end` with nothing claimed. `start <= end`.
     pub(crate) fn new(start: u64, end: u64, node: Option<NodeId>) -> Self {
         debug_assert!(start <= end, "cursor over {start}..{end}");
         Self {
@@ -78,15 +76,15 @@ impl Cursor {
         }
     }
 
-    /// The node of the range.
+    /// Returns the node of the range.
     pub(crate) fn node(&self) -> Option<NodeId> {
         self.node
     }
 
-    /// Takes the next chunk, never empty. `None` when all is handed out.
+    /// Claims the next chunk, which is never empty. Returns `None` if all units are claimed.
     pub(crate) fn claim(&self, cut: Cut) -> Option<(u64, u64)> {
-        // Relaxed throughout: the exchange on `next` alone decides who owns which units.
-        // What workers did to them is published by the hand-over (`raw`).
+        // Relaxed throughout: the exchange on `next` alone decides which worker owns which units.
+        // The hand-over (`raw`) publishes what workers did to the units.
         let mut next = self.next.load(Ordering::Relaxed);
         loop {
             if next == self.end {
@@ -100,7 +98,8 @@ impl Cursor {
         }
     }
 
-    /// As [`claim`](Self::claim) for a job that has one worker: plain loads and stores.
+    /// Claims the next chunk of a job that has one worker, by plain loads and stores. The result is
+    /// that of [`claim`](Self::claim).
     pub(crate) fn claim_alone(&self, cut: Cut) -> Option<(u64, u64)> {
         // Relaxed: one thread.
         let next = self.next.load(Ordering::Relaxed);
@@ -112,35 +111,35 @@ impl Cursor {
         Some((next, end))
     }
 
-    /// Whether the range is local to `node`. One without a node is to all.
+    /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
         self.node.is_none_or(|own| own == node)
     }
 
-    /// One more worker takes its chunks here.
+    /// Counts a worker that begins to claim from this range.
     pub(crate) fn join(&self) {
-        // Relaxed, here and below: figures to cut and to balance by.
+        // Relaxed, here and below: the counts only steer chunk lengths and the choice of ranges.
         self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One fewer does.
+    /// Uncounts a worker that no longer claims from this range.
     pub(crate) fn leave(&self) {
         self.workers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Workers that take their chunks here.
+    /// Returns the number of workers that claim from this range.
     pub(crate) fn workers(&self) -> usize {
         self.workers.load(Ordering::Relaxed)
     }
 
-    /// A chunk of `units` took `ns`.
+    /// Adds a chunk of `units` that took `ns` nanoseconds to the sums.
     pub(crate) fn sample(&self, units: u64, ns: u64) {
         self.chunks.fetch_add(1, Ordering::Relaxed);
         self.units.fetch_add(units, Ordering::Relaxed);
         self.ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// What the samples add up to.
+    /// Returns the sums over the measured chunks.
     pub(crate) fn sampled(&self) -> Sampled {
         Sampled {
             chunks: self.chunks.load(Ordering::Relaxed),
@@ -149,21 +148,21 @@ impl Cursor {
         }
     }
 
-    /// Units not handed out yet.
+    /// Returns the number of units that are not claimed yet.
     pub(crate) fn left(&self) -> u64 {
         // Relaxed: a hint; `claim` decides.
         self.end - self.next.load(Ordering::Relaxed)
     }
 
-    /// What was handed out: a prefix of the range.
+    /// Returns the claimed units, a prefix of the range.
     pub(crate) fn claimed(&self) -> (u64, u64) {
-        // Relaxed: exact once no worker is left, which the hand-over has made visible.
+        // Relaxed: exact after the join, which makes all claims visible.
         (self.start, self.next.load(Ordering::Relaxed))
     }
 }
 
-/// Where a chunk ends that begins at `next`, in a range that ends at `end > next`.
-/// Larger than `next`, at most `end`.
+/// Returns the end of the chunk that begins at `next`, in a range that ends at `end > next`. It is
+/// above `next` and at most `end`.
 fn chunk_end(next: u64, end: u64, cut: Cut) -> u64 {
     let left = end - next;
     let share = match cut.workers {
@@ -174,8 +173,8 @@ fn chunk_end(next: u64, end: u64, cut: Cut) -> u64 {
     if len >= left {
         return end;
     }
-    // Rounded up at an absolute position, so a chunk is never cut below `min` for the
-    // alignment's sake, and only the first and the last can be ragged.
+    // Rounded up to an absolute position: alignment never makes a chunk shorter than `min`, and only
+    // the first and the last chunk can be unaligned.
     match (next + len).checked_next_multiple_of(cut.align) {
         Some(aligned) => aligned.min(end),
         None => end,

@@ -1,49 +1,48 @@
-//! How a job fails.
+//! The errors of a job.
 
 use core::fmt;
 
 use crate::Stats;
 
-/// A job that did not complete, and what it did nevertheless.
+/// The error of a job that did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobError<E> {
-    /// Why.
+    /// The cause.
     pub cause: Cause<E>,
-    /// What was done until then, and undone.
+    /// Statistics of what was done and undone.
     pub stats: Stats,
 }
 
-/// Why a job did not complete.
+/// The reason why a job did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause<E> {
-    /// The thread function failed: the first error of all workers, and the number of
-    /// the first unit and of the one past the last of the chunk it came from.
+    /// The thread function returned an error. It is the first error of all workers.
     Failed {
-        /// What the thread function returned.
+        /// The error.
         error: E,
-        /// First unit of the failing chunk.
+        /// First unit of the chunk that failed.
         start: u64,
-        /// One past its last unit.
+        /// One past the chunk's last unit.
         end: u64,
     },
     /// The job's [`CancelToken`](crate::CancelToken) was cancelled.
     Cancelled,
-    /// The job's deadline came before its end.
+    /// The job's deadline passed before its end.
     DeadlinePassed,
-    /// The job was described wrongly; nothing was started.
+    /// The job's description is invalid; nothing was started.
     Invalid(Invalid),
 }
 
-/// What is wrong with a job's description. Raw numbers, in the job's unit.
+/// The defect of a job's description. Numbers are in the job's unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalid {
     /// The range ends before it starts.
     RangeReversed {
-        /// Its start.
+        /// Start of the range.
         start: u64,
-        /// Its end.
+        /// End of the range.
         end: u64,
     },
     /// `min_chunk` is 0.
@@ -54,67 +53,66 @@ pub enum Invalid {
     MaxThreadsZero,
     /// `threads_exact` is not between 1 and [`MAX_WORKERS`](crate::MAX_WORKERS).
     ThreadsExactOutOfRange {
-        /// What was asked for.
+        /// The number that was requested.
         threads: usize,
     },
     /// More node ranges than [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES).
     TooManyNodeRanges {
-        /// How many there are.
+        /// Number of node ranges.
         ranges: usize,
     },
     /// A node range names a node that the platform does not have.
     NoSuchNode {
-        /// Which of the ranges, from 0.
+        /// Index of the node range.
         index: usize,
-        /// Its node.
+        /// The node that it names.
         node: u32,
-        /// Nodes that there are.
+        /// Number of the platform's nodes.
         nodes: usize,
     },
     /// A node range ends before it starts.
     NodeRangeReversed {
-        /// Which of the ranges, from 0.
+        /// Index of the node range.
         index: usize,
-        /// Its start.
+        /// Start of the node range.
         start: u64,
-        /// Its end.
+        /// End of the node range.
         end: u64,
     },
     /// A node range is not within the job's range.
     NodeRangeOutside {
-        /// Which of the ranges, from 0.
+        /// Index of the node range.
         index: usize,
-        /// Its start.
+        /// Start of the node range.
         start: u64,
-        /// Its end.
+        /// End of the node range.
         end: u64,
     },
     /// Two node ranges share units, which would be handed out twice.
     NodeRangesOverlap {
-        /// One of them, from 0.
+        /// Index of one of the two.
         index: usize,
-        /// The other one.
+        /// Index of the other.
         other: usize,
     },
-    /// The node ranges leave out a part of the job's range, which would not be
-    /// handed out at all.
+    /// The node ranges leave out a part of the job's range, which would never be handed out.
     NodeRangesLeaveGap {
         /// Units of the job's range.
         units: u64,
-        /// Units of the node ranges together.
+        /// Units of all node ranges together.
         covered: u64,
     },
-    /// A walk has one row of positions; node ranges would be several.
+    /// A walk has node ranges, but its positions form a single sequence.
     WalkOverNodes,
     /// The caller holds a lock that a thread function of this job is known to take.
     LockHeld {
-        /// The lock classes in question, one bit each.
+        /// The lock classes that are held and taken, one bit each.
         locks: u64,
     },
 }
 
 impl<E> JobError<E> {
-    /// Nothing was started.
+    /// Makes the error of a job that was not started.
     pub(crate) fn invalid(invalid: Invalid) -> Self {
         Self { cause: Cause::Invalid(invalid), stats: Stats::default() }
     }

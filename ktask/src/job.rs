@@ -1,86 +1,67 @@
-//! Describing a job and running it.
+//! The description of a job, and its start.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::body::{FirstError, PlainBody, ReduceBody};
-use crate::chunk::Lineage;
+use crate::chunk::{Lineage, RawChunk};
 use crate::cursor::Cursor;
-use crate::engine::{self, Body, Ending, Plan, RawChunk, Threads};
+use crate::engine::{self, Body, Ending, Plan, ThreadLimit};
 use crate::raw::Lock;
+use crate::shape::Shape;
 use crate::walk::{Sequencer, WalkBody};
 use crate::{
-    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeId, Platform, Stats, TracedJob, Tuning,
-    Unit, check,
+    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeRange, Platform, Stats, TracedJob,
+    Tuning, Unit,
 };
 
-/// How far a job may go in using the machine.
+/// How much of the machine a job may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Nobody else needs the machine yet: every CPU, no helper budget.
+    /// Every CPU, without the helper budget: nothing else needs the machine yet.
     Boot,
-    /// Others are at work: at most [`RUNTIME_THREADS`] threads unless the job says
-    /// otherwise, and within the helper budget.
+    /// At most [`RUNTIME_THREADS`] threads unless the job sets a limit, and helpers within the
+    /// budget: other threads need the machine too.
     #[default]
     Runtime,
 }
 
-/// Threads that a [`Profile::Runtime`] job has at most when it names no number: the
-/// default that the shipped kernel version arrived at (the posted ones had 4).
+/// The largest number of threads of a [`Profile::Runtime`] job that sets no limit. It is the
+/// default of the shipped kernel version (the posted versions had 4).
 pub const RUNTIME_THREADS: usize = 16;
 
-/// A part of a job's range and the node that it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeRange<U> {
-    /// The node.
-    pub node: NodeId,
-    /// Its first unit.
-    pub start: U,
-    /// One past its last unit.
-    pub end: U,
-}
-
-impl<U: Unit> NodeRange<U> {
-    /// The units of `range` belong to `node`.
-    #[must_use]
-    pub fn new(node: NodeId, range: Range<U>) -> Self {
-        Self { node, start: range.start, end: range.end }
-    }
-}
-
-/// A job: a range of units and how it may be cut and shared.
+/// A range of units to work on, and how it may be cut and shared.
 ///
-/// Nothing happens before [`run`](Self::run), which may be called any number of times.
+/// A job does nothing before [`run`](Self::run), which may be called any number of times.
 #[must_use = "a job does nothing until it is run"]
 pub struct Job<'a, U: Unit> {
-    pub(crate) range: Range<U>,
-    pub(crate) min_chunk: u64,
-    pub(crate) align: u64,
-    pub(crate) max_threads: Option<usize>,
-    pub(crate) threads_exact: Option<usize>,
-    pub(crate) nodes: &'a [NodeRange<U>],
+    shape: Shape<'a, U>,
     profile: Profile,
     undo: Option<&'a (dyn Fn(Chunk<U>) + Sync)>,
     cancel: Option<&'a CancelToken>,
     deadline_ns: Option<u64>,
     tuning: Option<&'a Tuning>,
-    pub(crate) takes_locks: LockSet,
+    takes_locks: LockSet,
     lineage: Lineage,
-    pub(crate) gaps_allowed: bool,
     name: &'static str,
 }
 
 impl<'a, U: Unit> Job<'a, U> {
-    /// A job over `range`, in chunks of at least one unit. An empty range is a job
-    /// that does nothing and succeeds.
+    /// Describes a job over `range`, in chunks of at least one unit. A job over an empty range
+    /// does nothing and succeeds.
     pub fn new(range: Range<U>) -> Self {
+        Self::of_shape(Shape::new(range))
+    }
+
+    /// Describes a job over several ranges, each on its node, with gaps allowed between them.
+    /// [`nodes`](Self::nodes) describes a job whose range must be covered.
+    pub fn over_nodes(nodes: &'a [NodeRange<U>]) -> Self {
+        Self::of_shape(Shape::over_nodes(nodes))
+    }
+
+    fn of_shape(shape: Shape<'a, U>) -> Self {
         Self {
-            range,
-            min_chunk: 1,
-            align: 1,
-            max_threads: None,
-            threads_exact: None,
-            nodes: &[],
+            shape,
             profile: Profile::default(),
             undo: None,
             cancel: None,
@@ -88,78 +69,71 @@ impl<'a, U: Unit> Job<'a, U> {
             tuning: None,
             takes_locks: LockSet::EMPTY,
             lineage: Lineage::default(),
-            gaps_allowed: false,
             name: "",
         }
     }
 
-    /// A job over several ranges, each on its node; they may leave units between them
-    /// out. See [`nodes`](Self::nodes) for a job whose range must be covered.
-    pub fn over_nodes(nodes: &'a [NodeRange<U>]) -> Self {
-        // From the first unit to the last one past the end, gaps and all.
-        let start = nodes.iter().map(|range| range.start).min();
-        let end = nodes.iter().map(|range| range.end).max();
-        let zero = U::from_raw(0);
-        let mut job = Self::new(start.unwrap_or(zero)..end.unwrap_or(zero));
-        job.nodes = nodes;
-        job.gaps_allowed = true;
-        job
-    }
-
-    /// What to call the job in a trace ([`Platform::job_begins`]).
+    /// Sets the job's name in a trace ([`Platform::job_begins`]).
     pub fn name(mut self, name: &'static str) -> Self {
         self.name = name;
         self
     }
 
-    /// No chunk is smaller, but for the last of the range: the least work for which
-    /// handing out a chunk (about a microsecond) is worth it. Memory of 32 MiB and more
-    /// in one piece is also zeroed faster on some processors. At least 1.
+    /// Sets the length that every chunk has at least, but for the last of a range. At least 1.
+    ///
+    /// It is the least work that is worth handing out a chunk (about a microsecond). Some
+    /// processors also zero memory faster in extents of 32 MiB and more.
     pub fn min_chunk(mut self, min_chunk: U) -> Self {
-        self.min_chunk = min_chunk.raw();
+        self.shape.min_chunk = min_chunk.raw();
         self
     }
 
-    /// Chunks end at positions that are multiples of this, counted from 0 and not from
-    /// the start of the range, so that none shares a section or a page table with
-    /// another. At least 1.
+    /// Makes chunks end at multiples of `align`. At least 1.
+    ///
+    /// Positions are counted from 0, not from the start of the range, so that no two chunks
+    /// share a section or a page table.
     pub fn align(mut self, align: U) -> Self {
-        self.align = align.raw();
+        self.shape.align = align.raw();
         self
     }
 
-    /// No more threads than this, the caller included. At least 1.
+    /// Limits the number of threads, the caller included. At least 1.
     pub fn max_threads(mut self, max_threads: usize) -> Self {
-        self.max_threads = Some(max_threads);
+        self.shape.max_threads = Some(max_threads);
         self
     }
 
-    /// Exactly so many threads, for measuring: neither the CPU count nor the budget nor
-    /// the governor has a say. Fewer only where there is less than a chunk for each,
-    /// where [`Platform::max_threads`] or [`Platform::enabled`] forbids, or
-    /// where helpers are not to be had. 1 to [`MAX_WORKERS`].
+    /// Sets the exact number of threads, for measurements: 1 to [`MAX_WORKERS`].
+    ///
+    /// CPU count, budget and governor do not apply. The job gets fewer threads only if there is
+    /// less than a chunk for each, if [`Platform::max_threads`] or [`Platform::enabled`] forbids
+    /// it, or if helpers are not available.
     pub fn threads_exact(mut self, threads: usize) -> Self {
-        self.threads_exact = Some(threads);
+        self.shape.threads_exact = Some(threads);
         self
     }
 
-    /// Which part of the range belongs to which node, in any order, at most
-    /// [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES). Together they must cover the job's range exactly.
+    /// Tells which part of the range lies on which node, in any order.
+    ///
+    /// There are at most [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES) parts, and together they
+    /// must cover the job's range exactly.
     pub fn nodes(mut self, nodes: &'a [NodeRange<U>]) -> Self {
-        self.nodes = nodes;
-        self.gaps_allowed = false;
+        self.shape.nodes = nodes;
+        self.shape.gaps_allowed = false;
         self
     }
 
-    /// How far the job may go in using the machine.
+    /// Sets how much of the machine the job may use.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// Called, when the job fails, for parts of the range that together are exactly the
-    /// completed chunks, on several threads too; their cuts may be others. The failing
-    /// chunk is not among them: the thread function cleans up after itself.
+    /// Sets the function that undoes completed units when the job ends early.
+    ///
+    /// Its calls together cover exactly the units of the completed chunks. The bounds of the
+    /// chunks may differ, and several threads may call it. A chunk that failed is not undone: the
+    /// thread function cleans up after itself.
     pub fn undo(mut self, undo: &'a (dyn Fn(Chunk<U>) + Sync)) -> Self {
         self.undo = Some(undo);
         self
@@ -171,41 +145,43 @@ impl<'a, U: Unit> Job<'a, U> {
         self
     }
 
-    /// Ends the job at the next chunk once [`Platform::now_ns`] has reached this.
+    /// Ends the job at the next chunk once [`Platform::now_ns`] has reached `deadline_ns`.
     pub fn deadline_ns(mut self, deadline_ns: u64) -> Self {
         self.deadline_ns = Some(deadline_ns);
         self
     }
 
-    /// Keeps what the governor finds out for the next run. See [`Tuning`].
+    /// Keeps the thread count that the governor finds for the next run. See [`Tuning`].
     pub fn tuning(mut self, tuning: &'a Tuning) -> Self {
         self.tuning = Some(tuning);
         self
     }
 
-    /// Lock classes that the thread function takes. The job refuses to start
-    /// ([`Invalid::LockHeld`]) while its caller, or one of the jobs around it, holds one
-    /// of them: it would wait for helpers that wait for it.
+    /// Declares the lock classes that the thread function takes.
+    ///
+    /// The job does not start ([`Invalid::LockHeld`]) if its caller, or the caller of an outer
+    /// job, holds one of them. That caller would wait for helpers that wait for its lock.
     pub fn takes_locks(mut self, locks: LockSet) -> Self {
         self.takes_locks = locks;
         self
     }
 
-    /// The job is part of the chunk `outer` of another job. Not needed for safety, nested
-    /// jobs cannot block each other; it lets waiting callers help within the family, and
-    /// the lock check see the outer callers.
+    /// Declares that the job runs inside the chunk `outer` of another job.
+    ///
+    /// It is not needed for safety: nested jobs cannot block each other. It lets waiting callers
+    /// run queued helpers of their family, and the lock check see the outer callers.
     pub fn within<V: Unit>(mut self, outer: &Chunk<V>) -> Self {
         self.lineage = outer.lineage;
         self
     }
 
-    /// Calls `thread_fn` on chunks that together are the job's range, on the calling thread
-    /// and on helpers. When it returns, no call is running and none will come.
+    /// Calls `thread_fn` on chunks that together are the job's range, on the calling thread and
+    /// on helpers. After `run` has returned, no call is running and none begins.
     ///
     /// # Errors
     ///
-    /// The first error of `thread_fn`, cancellation, a passed deadline, or a job that was
-    /// described wrongly (then nothing was started).
+    /// The first error of `thread_fn`, cancellation, a passed deadline, or an invalid
+    /// description (then nothing was started).
     pub fn run<P: Platform, E: Send>(
         &self,
         platform: &P,
@@ -217,13 +193,15 @@ impl<'a, U: Unit> Job<'a, U> {
         first_error.into_result(ending, stats)
     }
 
-    /// As [`run`](Self::run), with an accumulator per worker instead of shared counters in
-    /// the thread function: each worker begins with `init()`, and `merge` makes one of two
-    /// in any order. A job without units gives `init()`.
+    /// Runs the job with an accumulator per worker, in place of counters that the thread function
+    /// would share.
+    ///
+    /// Each worker begins with `init()`. `merge` combines two accumulators, in any order. A job
+    /// without units returns `init()`. The rest is as in [`run`](Self::run).
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run); the accumulators are dropped then.
+    /// Those of [`run`](Self::run). The accumulators are dropped.
     pub fn run_reduce<P: Platform, A: Send, E: Send>(
         &self,
         platform: &P,
@@ -246,12 +224,14 @@ impl<'a, U: Unit> Job<'a, U> {
         Ok((merged.into_inner().unwrap_or_else(init), stats))
     }
 
-    /// As [`run`](Self::run), for a row of things that are reached by stepping: `advance(q, n)`
-    /// is the position `n` steps after `q`, and `thread_fn` gets the half-open range of
-    /// positions of its chunk. `start` is the position of the range's first unit.
+    /// Runs the job over a sequence that can only be stepped through, such as a list.
     ///
-    /// `advance` is called by one worker at a time, in order, while others wait: it should
-    /// take much less time than the work on a chunk. The undo is told numbers only.
+    /// `start` is the position of the range's first unit. `advance(q, n)` returns the position
+    /// `n` steps after `q`. `thread_fn` gets the half-open range of positions of its chunk. The
+    /// rest is as in [`run`](Self::run).
+    ///
+    /// One worker at a time calls `advance`, in order, while others wait: it should take much
+    /// less time than the work on a chunk. The undo gets unit numbers, not positions.
     ///
     /// # Errors
     ///
@@ -263,13 +243,13 @@ impl<'a, U: Unit> Job<'a, U> {
         advance: impl Fn(Q, u64) -> Q + Sync,
         thread_fn: impl Fn(Chunk<U>, Range<Q>) -> Result<(), E> + Sync,
     ) -> Result<Stats, JobError<E>> {
-        if !self.nodes.is_empty() {
+        if !self.shape.nodes.is_empty() {
             return Err(JobError::invalid(Invalid::WalkOverNodes));
         }
         let first_error = FirstError::new();
         let body = WalkBody {
             platform,
-            sequencer: Lock::new(Sequencer::new(self.range.start.raw(), start)),
+            sequencer: Lock::new(Sequencer::new(self.shape.range.start.raw(), start)),
             advance,
             thread_fn,
             first_error: &first_error,
@@ -279,51 +259,52 @@ impl<'a, U: Unit> Job<'a, U> {
         first_error.into_result(ending, stats)
     }
 
-    /// Checks the description, then has the engine run it.
+    /// Checks the description and runs the job on the engine.
     fn execute<P: Platform>(&self, platform: &P, body: &dyn Body) -> Result<(Ending, Stats), Invalid> {
-        let units = check::units(self, platform)?;
+        let units = self.shape.units(platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
-        let circle = held.0 & self.takes_locks.0;
-        if circle != 0 {
-            return Err(Invalid::LockHeld { locks: circle });
+        let conflict = held.0 & self.takes_locks.0;
+        if conflict != 0 {
+            return Err(Invalid::LockHeld { locks: conflict });
         }
         if units == 0 {
             return Ok((Ending::Complete, Stats::default()));
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let told = TracedJob { name: self.name, start: self.range.start.raw(), units };
-        let trace_id = platform.job_begins(&told);
+        let traced_job = TracedJob { name: self.name, start: self.shape.range.start.raw(), units };
+        let trace_id = platform.job_begins(&traced_job);
         let plan = Plan {
             trace_id,
             units,
-            min_chunk: self.min_chunk,
-            align: self.align,
-            threads: self.threads(),
+            min_chunk: self.shape.min_chunk,
+            align: self.shape.align,
+            threads: self.thread_limit(),
             cancel: self.cancel,
             deadline_ns: self.deadline_ns,
             tuning: self.tuning,
             lineage: Lineage { locks: held, ..self.lineage },
             undo: undo.as_ref().map(|undo| undo as _),
         };
-        let range = |index: usize| match self.nodes.get(index) {
+        let range = |index: usize| match self.shape.nodes.get(index) {
             Some(range) => Cursor::new(range.start.raw(), range.end.raw(), Some(range.node)),
-            None => Cursor::new(self.range.start.raw(), self.range.end.raw(), None),
+            None => Cursor::new(self.shape.range.start.raw(), self.shape.range.end.raw(), None),
         };
-        let (ending, stats) = engine::execute(platform, &plan, self.nodes.len().max(1), &range, body);
+        let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
         if trace_id != 0 {
-            platform.job_ends(trace_id, ending.told(), &stats);
+            platform.job_ends(trace_id, ending.traced(), &stats);
         }
         Ok((ending, stats))
     }
 
-    fn threads(&self) -> Threads {
-        if let Some(threads) = self.threads_exact {
-            return Threads::Exact(threads);
+    /// Returns the limit that the job itself sets on its threads.
+    fn thread_limit(&self) -> ThreadLimit {
+        if let Some(threads) = self.shape.threads_exact {
+            return ThreadLimit::Exact(threads);
         }
         let (default, budgeted) = match self.profile {
             Profile::Boot => (MAX_WORKERS, false),
             Profile::Runtime => (RUNTIME_THREADS, true),
         };
-        Threads::UpTo { limit: self.max_threads.unwrap_or(default), budgeted }
+        ThreadLimit::UpTo { limit: self.shape.max_threads.unwrap_or(default), budgeted }
     }
 }

@@ -1,10 +1,10 @@
 //! A parallel-for made for kernels.
 //!
-//! A kernel has loops over millions of things: pages to zero, page descriptors to set up, huge
-//! pages to reserve. `ktask` runs such a loop on as many CPUs as pay and no more, without
-//! taking from others what they need. It is `no_std`, allocates nothing, depends on
-//! nothing, and asks of a kernel one trait with seven methods. Programs can use it too:
-//! the feature `std` brings a ready platform on threads.
+//! A kernel has loops over millions of items: pages to zero, page descriptors to set up, huge
+//! pages to reserve. `ktask` runs such a loop on as many CPUs as speed it up and no more, and
+//! leaves other threads their share of the machine. It is `no_std`, has no dependencies and never
+//! allocates. A kernel implements one trait, of which six methods and one type have no default.
+//! Programs can use it too: the feature `std` brings a platform on standard threads.
 //!
 //! ```
 //! use ktask::{Job, Pages, hosted::Hosted};
@@ -24,58 +24,57 @@
 //! # The contract
 //!
 //! **Every unit of the range is handed to the thread function exactly once, in exactly one
-//! chunk, unless the job ends early; and no call of it outlives [`Job::run`].**
+//! chunk, unless the job ends early; and no call of the thread function outlives [`Job::run`].**
 //!
-//! # Words
+//! # Terms
 //!
 //! A [`Job`] is a range of *units*, cut into *chunks* ([`Chunk`]). The *thread function* is
-//! called with one chunk at a time, by several *workers*: the *caller*, which is whoever
-//! called `run`, and *helpers*, threads that the [`Platform`] lends.
+//! called with one chunk at a time, by several *workers*. One worker is the *caller*, the thread
+//! that called `run`; the others are *helpers*, threads that the [`Platform`] lends.
 //!
 //! # What a job does
 //!
-//! *It counts in types.* [`Pages`], [`HugePages`], [`Bytes`], [`Items`] or your own ([`unit!`]):
-//! a size in bytes where pages are counted does not compile.
+//! *Typed units.* [`Pages`], [`HugePages`], [`Bytes`], [`Items`] or a type of the client
+//! ([`unit!`]): a size in bytes where pages are counted does not compile.
 //!
-//! *It starts helpers if they pay.* Their number is bounded by the work, the CPUs that the caller
-//! may use, the job, the system's knob and the system's [`Budget`]; and within these a
-//! governor measures while the job runs and gives back what does not speed it up. A
-//! [`Profile`] says how far a job may go. A helper that is not to be had costs speed, never
+//! *As many threads as pay.* The work, the CPUs that the caller may use, the job, the system's
+//! limit and the system's [`Budget`] bound the number of helpers. Within these bounds a governor
+//! measures while the job runs, and has helpers leave that do not speed it up. A [`Profile`]
+//! sets how much of the machine a job may use. A helper that is not available costs speed, never
 //! an error. With one thread, a job is a plain call.
 //!
-//! *It goes to the memory.* [`NodeRange`]s say which node has which units; helpers work on their
-//! own node's first and then go to the nearest that has work.
+//! *Memory locality.* [`NodeRange`]s tell which units lie on which node. Workers run the chunks of
+//! their own node first, and then those of the nearest node with work left.
 //!
-//! *It ends together.* Chunks shrink towards the minimum at the end of a range, and follow
-//! the speed of the thread that works on them.
+//! *Workers that finish together.* Chunks shrink towards the minimum at the end of a range, and
+//! follow the speed of the worker that runs them.
 //!
-//! *It fails cleanly.* The first error wins, the others stop at their next chunk, and exactly
-//! the completed units are handed to the undo. Cancelling ([`CancelToken`]) and deadlines are
-//! the same path. A panic reaches the caller after the join (with `std`).
+//! *Clean failure.* The first error is returned, the other workers stop at their next chunk, and
+//! exactly the completed units are passed to the undo. Cancellation ([`CancelToken`]) and
+//! deadlines take the same path. A panic is resumed in the caller after the join (with `std`).
 //!
-//! *It is a good neighbour.* Helpers have the lowest weight; a caller with nothing left to do
-//! takes back helpers that have not started and lends its weight to one that is at work; their
-//! CPU time is charged to it.
+//! *Little disturbance of others.* Helpers have the lowest weight. A caller without work takes
+//! back helpers that have not started, and lends its weight to one running helper. The helpers'
+//! CPU time is charged to the caller.
 //!
-//! *It nests.* A thread function may run jobs. They cannot block one another, because a caller
-//! waits only for helpers that are at work. A deadlock over a lock that the caller holds and
-//! the thread function takes is reported ([`Job::takes_locks`], [`LockSet`]).
+//! *Nesting.* A thread function may run jobs. Nested jobs cannot block one another, because a
+//! caller waits only for helpers that are running. A deadlock over a lock that the caller holds
+//! and the thread function takes is reported ([`Job::takes_locks`], [`LockSet`]).
 //!
-//! *It tells what it did.* [`Stats`] come with every result, errors included.
+//! *Accounting.* [`Stats`] come with every result, errors included.
 //!
 //! # Where the ideas come from
 //!
-//! From the kernel patches that this crate is named after and what their reviewers asked for:
-//! the caller that works too, chunks handed out under self-scheduling, ranges per node, the
-//! budget of 80 percent, undo, weight lent to one helper at a time. From padata: chunk ends at
-//! absolute positions. From OpenMP's guided schedule: shrinking chunks. From rayon and TBB:
-//! panics that reach the caller, waiters that help. New are the typed units, the
-//! governor, and a hand-over to helpers that needs no allocation and is proved (see
-//! [`HelperTask`]).
+//! From the kernel patches that this crate is named after, and their reviews: a caller that
+//! works too, chunks under self-scheduling, ranges per node, the budget of 80 percent, the undo,
+//! weight lent to one helper at a time. From padata: chunk ends at absolute positions. From
+//! OpenMP's guided schedule: shrinking chunks. From rayon and TBB: panics that reach the caller,
+//! and waiters that help. New are the typed units, the governor, and a hand-over to helpers that
+//! needs no allocation and is proved (see [`HelperTask`]).
 //!
 //! # Features
 //!
-//! * `std` (off by default): the platforms `hosted` and `sim`, and panics carried to the caller.
+//! * `std` (off by default): the platforms `hosted` and `sim`, and panics resumed in the caller.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -85,7 +84,6 @@ extern crate std;
 mod body;
 mod budget;
 mod cancel;
-mod check;
 mod chunk;
 mod cursor;
 mod engine;
@@ -93,8 +91,10 @@ mod error;
 #[cfg(feature = "std")]
 pub mod hosted;
 mod job;
+mod node;
 mod platform;
 mod raw;
+mod shape;
 #[cfg(feature = "std")]
 pub mod sim;
 mod stats;
@@ -109,16 +109,17 @@ pub use budget::{Budget, PercentOutOfRange};
 pub use cancel::CancelToken;
 pub use chunk::Chunk;
 pub use error::{Cause, Invalid, JobError};
-pub use job::{Job, NodeRange, Profile, RUNTIME_THREADS};
-pub use platform::{HelperContext, HelperId, LockSet, NodeId, Placement, Platform};
+pub use job::{Job, Profile, RUNTIME_THREADS};
+pub use node::{NodeId, NodeRange};
+pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
 pub use raw::HelperTask;
 pub use stats::{Stats, Step, Trail};
 pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use tuning::Tuning;
 pub use unit::{Bytes, HugePages, Items, Pages, Unit};
 
-/// Threads that one job may have at most, its caller included.
+/// The largest number of threads of one job, its caller included.
 pub const MAX_WORKERS: usize = 1024;
 
-/// Node ranges that one job may have at most.
+/// The largest number of node ranges of one job.
 pub const MAX_NODE_RANGES: usize = 64;

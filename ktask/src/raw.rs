@@ -1,23 +1,23 @@
-//! The only unsafe code of the crate: a borrow lent to other threads, and a lock.
+//! The crate's only unsafe code: a borrow lent to other threads, and a lock.
 //!
-//! # Why a helper may use what lies on the caller's stack
+//! # Why a helper may use data on the caller's stack
 //!
-//! [`scope`] puts a [`Shared`] on the caller's stack and hands out [`HelperTask`]s that
-//! point to it. The pointer is good for as long as the task lives, by four steps:
+//! [`scope`] puts a [`Shared`] on the caller's stack and hands out [`HelperTask`]s that point to
+//! it. The pointer is valid as long as the task lives, by four steps:
 //!
-//! 1. `outstanding` counts the tasks that exist. It goes up *before* a task
-//!    exists and down only in [`Ticket`]'s destructor, which runs once.
-//! 2. `scope` does not return, nor unwind, before it has read `outstanding == 0`:
-//!    the wait is in the destructor of [`JoinGuard`]. Tasks are made only by
-//!    borrowers of the scope (its body), so at that point no new one can come.
-//! 3. A task's last access to `Shared` is that decrement. What it
-//!    needs afterwards, the caller's thread handle, it copies *before*.
-//! 4. The decrement is `Release`, the caller's read of 0 `Acquire` (all
-//!    decrements in between continue the release sequence): whatever helpers did to
-//!    borrowed data happens before `scope` returns.
+//! 1. `outstanding` counts the tasks that exist. It is incremented *before* a task exists, and
+//!    decremented only in the destructor of [`Ticket`], which runs once.
+//! 2. `scope` neither returns nor unwinds before it has read `outstanding == 0`: the destructor
+//!    of [`JoinGuard`] waits for it. Only borrowers of the scope (its body) make tasks, so no
+//!    task is made after that read.
+//! 3. The decrement is a task's last access to `Shared`. The caller's thread handle, which the
+//!    task needs afterwards, is copied *before* it.
+//! 4. The decrement is `Release`, and the caller's read of 0 is `Acquire`. All decrements in
+//!    between continue the release sequence. So all accesses of helpers to borrowed data happen
+//!    before `scope` returns.
 //!
-//! A task that is leaked keeps `outstanding` above 0: the caller waits forever, which is
-//! safe. So [`Platform`] need not be an unsafe trait.
+//! A leaked task keeps `outstanding` above 0: the caller waits forever, which is safe. Therefore
+//! [`Platform`] need not be an unsafe trait.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
@@ -25,21 +25,21 @@ use core::ptr::NonNull;
 use crate::platform::Platform;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, UnsafeCell, spin_loop};
 
-/// What a helper does: called with its worker number. It must not unwind; if
-/// it does, the count is still kept.
+/// A helper's work, called with its worker number. It must not unwind; if it does, `outstanding`
+/// is still correct.
 type Work<'s> = dyn Fn(usize) + Sync + 's;
 
-/// The caller's side of a scope, on the caller's stack.
+/// The state of a scope, on the caller's stack.
 struct Shared<P: Platform> {
     /// Tasks that exist: queued, running, or being dropped.
     outstanding: AtomicUsize,
-    /// Whom to wake when none is left.
+    /// The thread to wake when no task is left.
     caller: P::Thread,
-    /// Borrowed for the time of the scope; the lifetime is erased, see the module's proof.
+    /// Borrowed for the duration of the scope. The lifetime is erased; see the module's proof.
     work: NonNull<Work<'static>>,
 }
 
-/// The right of one task to use a scope, and its duty to sign off.
+/// The right of one task to use a scope, counted in `outstanding`. Dropping it gives up the right.
 struct Ticket<P: Platform> {
     shared: NonNull<Shared<P>>,
     platform: P,
@@ -47,8 +47,8 @@ struct Ticket<P: Platform> {
 
 impl<P: Platform> Drop for Ticket<P> {
     fn drop(&mut self) {
-        // SAFETY: a ticket counts in `outstanding` from its making to the decrement below, so
-        // the scope is alive (steps 1 and 2). The reference is not used after that.
+        // SAFETY: a ticket counts in `outstanding` from its creation to the decrement below, so
+        // the scope is alive (steps 1 and 2). The reference is not used after the decrement.
         let shared = unsafe { self.shared.as_ref() };
         let caller = shared.caller.clone();
         // Release pairs with the Acquire load in `Helpers::outstanding` (step 4).
@@ -58,17 +58,19 @@ impl<P: Platform> Drop for Ticket<P> {
     }
 }
 
-// SAFETY: the pointer leads to `Shared`, whose fields may be used from any thread:
-// an atomic, `P::Thread: Sync`, and a closure that is `Sync`; `platform` is `Send`.
+// SAFETY: `shared` points to a `Shared`, whose fields may be used from any thread: an atomic,
+// `P::Thread: Sync`, and a pointer to a closure that is `Sync`. `platform` is `Send`.
 unsafe impl<P: Platform> Send for Ticket<P> {}
 
-/// A helper's errand: to be run once, on a thread that is not the job's caller.
+/// A helper's part of a job. It is run once, on a thread that is not the job's caller.
 ///
-/// It is a counted borrow of the caller's frame: the count goes up before the task exists and
-/// down as the last thing that the task does, and [`Job::run`](crate::Job::run) does not leave
-/// that frame before the count is 0. It is three words and the platform handle, never allocates, and may be sent to
-/// any thread. [`run`](Self::run) it, or drop it: then the helper counts as
-/// lost and the others do its share. The job waits until one of the two has happened.
+/// [`run`](Self::run) it or drop it: the job waits for one of the two. If it is dropped, the helper
+/// counts as lost, and the other workers do its part.
+///
+/// A task is a counted borrow of the caller's frame. The count is incremented before the task
+/// exists and decremented by the task's last access. [`Job::run`](crate::Job::run) does not leave
+/// the frame before the count is 0. A task is three words and the platform handle, never
+/// allocates, and may be sent to any thread.
 #[must_use = "a task that is not run is a lost helper"]
 pub struct HelperTask<P: Platform> {
     ticket: Ticket<P>,
@@ -77,19 +79,20 @@ pub struct HelperTask<P: Platform> {
 }
 
 impl<P: Platform> HelperTask<P> {
-    /// Works for the job until nothing is left to do, the job has enough helpers, or it
-    /// failed. The calling thread should have the lowest weight.
+    /// Works for the job until no work is left, the job has enough helpers, or it has failed. The
+    /// calling thread should have the lowest weight.
     pub fn run(self) {
-        // SAFETY: the ticket has not signed off, so the scope is alive (steps 1 and 2), and
-        // with it the closure that it borrows. The reference is not used after `ticket`
-        // is dropped, at the end of this function or by unwinding.
+        // SAFETY: the ticket still counts in `outstanding`, so the scope is alive (steps 1 and 2),
+        // and with it the closure that it borrows. The reference is not used after `ticket` is
+        // dropped, at the end of this function or by unwinding.
         let work = unsafe { self.ticket.shared.as_ref().work.as_ref() };
         work(self.worker as usize);
     }
 
-    /// The same number for all tasks of a job and of the jobs nested in it: a caller
-    /// that waits may run tasks of its own family without fear of a stranger's long chunk.
-    /// See [`Platform::take_queued`].
+    /// Returns the number that all tasks of a job and of the jobs nested in it share.
+    ///
+    /// A waiting caller may run tasks of its family ([`Platform::take_queued`]): they are part of
+    /// its work, so no long chunk of an unrelated job delays it.
     #[must_use]
     pub fn family(&self) -> u64 {
         self.family
@@ -102,7 +105,7 @@ impl<P: Platform> core::fmt::Debug for HelperTask<P> {
     }
 }
 
-/// Makes tasks for one scope and knows how many are out.
+/// Makes the tasks of one scope.
 pub(crate) struct Helpers<'s, P: Platform> {
     shared: &'s Shared<P>,
     platform: &'s P,
@@ -110,50 +113,51 @@ pub(crate) struct Helpers<'s, P: Platform> {
 }
 
 impl<P: Platform> Helpers<'_, P> {
-    /// A task that will call the scope's work with `worker`.
+    /// Makes a task that calls the scope's work with `worker`.
     pub(crate) fn task(&self, worker: u32) -> HelperTask<P> {
-        // Relaxed: the count goes up on the thread that later waits for 0 (or on one
-        // that holds a task itself), so it cannot be seen as 0 in between.
+        // Relaxed: the thread that increments later waits for 0 itself (or holds a task), so it
+        // cannot read 0 in between.
         self.shared.outstanding.fetch_add(1, Ordering::Relaxed);
         let shared = NonNull::from(self.shared);
         let ticket = Ticket { shared, platform: self.platform.clone() };
         HelperTask { ticket, worker, family: self.family }
     }
 
-    /// Tasks that exist. 0 means that every effect of every helper is visible.
+    /// Returns the number of tasks that exist. After 0, all effects of all helpers are visible.
     pub(crate) fn outstanding(&self) -> usize {
         // Acquire pairs with the Release decrement in `Ticket::drop`.
         self.shared.outstanding.load(Ordering::Acquire)
     }
 }
 
-/// Waits for every task when dropped, so that unwinding waits too.
+/// Waits for every task when dropped, also during unwinding.
 struct JoinGuard<'s, P: Platform> {
     helpers: &'s Helpers<'s, P>,
 }
 
 impl<P: Platform> Drop for JoinGuard<'_, P> {
     fn drop(&mut self) {
-        // Should the platform's `park` unwind, the borrowed frame must not go: two panics abort.
-        let no_way_out = AbortOnUnwind;
+        // If the platform's `park` unwinds, the borrowed frame must not be left: a second panic
+        // aborts.
+        let abort_on_unwind = AbortOnUnwind;
         while self.helpers.outstanding() != 0 {
             self.helpers.platform.park(None);
         }
-        core::mem::forget(no_way_out);
+        core::mem::forget(abort_on_unwind);
     }
 }
 
-/// Turns unwinding past it into an abort.
+/// Aborts if it is dropped during unwinding.
 struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        panic!("ktask: Platform::park unwound while helpers were at work");
+        panic!("ktask: Platform::park unwound while helpers were running");
     }
 }
 
-/// Calls `body`, which may hand out tasks that call `work`; returns what `body` returned,
-/// after every task has been run or dropped. The tasks say that they are of `family`.
+/// Calls `body`, which may hand out tasks of `family` that call `work`. Returns the result of
+/// `body`, after every task has been run or dropped.
 pub(crate) fn scope<P: Platform, R>(
     platform: &P,
     family: u64,
@@ -161,8 +165,8 @@ pub(crate) fn scope<P: Platform, R>(
     body: impl FnOnce(&Helpers<'_, P>) -> R,
 ) -> R {
     let work = NonNull::from(work);
-    // SAFETY: only the lifetime changes, the layout does not. The pointer is used by
-    // tasks alone, which do not outlive this call (module proof), and `work` does.
+    // SAFETY: only the lifetime changes, not the layout. Only tasks use the pointer; they do not
+    // outlive this call (module proof), and `work` does.
     let work = unsafe { core::mem::transmute::<NonNull<Work<'_>>, NonNull<Work<'static>>>(work) };
     let shared = Shared { outstanding: AtomicUsize::new(0), caller: platform.current_thread(), work };
     let helpers = Helpers { shared: &shared, platform, family };
@@ -170,16 +174,16 @@ pub(crate) fn scope<P: Platform, R>(
     body(&helpers)
 }
 
-/// A value behind a spinning lock, for the few places that are off the path from
-/// chunk to chunk: keeping an error, merging a result.
+/// A value behind a spin lock, for use outside the path from chunk to chunk: to keep an error or
+/// merge a result.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T> {
     held: AtomicBool,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock hands the value to one thread at a time, so sharing the lock
-// is sending the value around: `T: Send`.
+// SAFETY: the lock gives one thread at a time access to the value, so sharing the lock only sends
+// the value between threads, and `T: Send`.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
@@ -187,7 +191,7 @@ impl<T> Lock<T> {
         Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
-    /// Calls `f`, which should take no longer than a few instructions, with the value.
+    /// Calls `f` with the value. `f` should take no more than a few instructions.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let mut f = f;
         loop {
@@ -199,25 +203,25 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Calls `f` with the value, or gives `f` back when the lock is held.
+    /// Calls `f` with the value, or gives `f` back if the lock is held.
     pub(crate) fn try_with<R, F: FnOnce(&mut T) -> R>(&self, f: F) -> Result<R, F> {
         // Acquire pairs with the Release store in `Unlock`.
         if self.held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return Err(f);
         }
         let _unlock = Unlock { held: &self.held };
-        // SAFETY: `held` was false and is true now by this thread's exchange, and no
-        // other thread gets here until `_unlock` puts it back: the reference is unique.
+        // SAFETY: this thread's exchange changed `held` from false to true, and no other thread
+        // passes the exchange until `_unlock` resets it: the reference is unique.
         Ok(self.value.with_mut(|value| f(unsafe { &mut *value })))
     }
 
-    /// The value, when nobody shares the lock any more.
+    /// Returns the value of a lock that is no longer shared.
     pub(crate) fn into_inner(self) -> T {
         self.value.into_inner()
     }
 }
 
-/// Opens the lock when dropped, also when the closure unwinds.
+/// Releases the lock when dropped, also when the closure unwinds.
 struct Unlock<'l> {
     held: &'l AtomicBool,
 }
@@ -229,8 +233,8 @@ impl Drop for Unlock<'_> {
     }
 }
 
-/// CPU time of the calling thread in nanoseconds, where the operating system is known to
-/// tell it; the standard library does not.
+/// Returns the CPU time of the calling thread in nanoseconds, on operating systems where this
+/// crate can read it. The standard library has no function for it.
 #[cfg(feature = "std")]
 pub(crate) fn thread_cpu_time_ns() -> Option<u64> {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
@@ -242,13 +246,13 @@ pub(crate) fn thread_cpu_time_ns() -> Option<u64> {
             nanoseconds: i64,
         }
         const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
-        // SAFETY: the C library's function, which the standard library links, as POSIX
-        // declares it for this target.
+        // SAFETY: the declaration is that of POSIX for this target. The standard library links the
+        // C library, which defines the function.
         unsafe extern "C" {
             fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
         }
         let mut time = Timespec { seconds: 0, nanoseconds: 0 };
-        // SAFETY: the pointer is to a writable timespec that lives throughout the call.
+        // SAFETY: the pointer is to a writable timespec that outlives the call.
         if unsafe { clock_gettime(CLOCK_THREAD_CPUTIME_ID, &raw mut time) } == 0 {
             let seconds_ns = u64::try_from(time.seconds).ok()?.checked_mul(1_000_000_000)?;
             return seconds_ns.checked_add(u64::try_from(time.nanoseconds).ok()?);

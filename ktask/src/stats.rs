@@ -1,24 +1,23 @@
-//! What a job did, told with every result.
+//! Statistics of a job, returned with every result.
 
-/// What a job did, successful or not.
+/// Statistics of one job, successful or not.
 ///
-/// Reviewers of the kernel versions asked what a job costs in all, not only how soon it
-/// ends, and got no answer; so CPU time and the spread of the finish times are
-/// measured each time.
+/// Reviewers of the kernel versions asked for the total cost of a job, not only for its duration,
+/// and got no answer. So each job measures its CPU time and the spread of its finish times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Threads that the work is enough for, within the job's own limit.
+    /// Threads that the work suffices for, within the job's own limit.
     pub threads_asked: usize,
-    /// Threads that CPUs and the system's knob left of them. The helper budget and the governor
-    /// may have used fewer.
+    /// Threads that the CPUs and the system's limit allowed of them. Helper budget and governor may
+    /// have reduced the number further.
     pub threads_allowed: usize,
-    /// Threads that ran at least one chunk, the caller included. A helper that takes the place
-    /// of one that was given back counts as the same.
+    /// Threads that ran at least one chunk, the caller included. A helper that replaces one that
+    /// has left counts as the same thread.
     pub threads_used: usize,
-    /// Helpers that the budget or the platform refused, and those that the platform lost.
+    /// Helpers that the budget or the platform refused, or that the platform lost.
     pub helpers_lost: usize,
-    /// Helpers that were taken back before they started, because the work was done.
+    /// Helpers that were taken back before they started, because all work was done.
     pub helpers_taken_back: usize,
     /// Units that were completed.
     pub units: u64,
@@ -26,23 +25,23 @@ pub struct Stats {
     pub units_undone: u64,
     /// Calls of the thread function.
     pub chunks: u64,
-    /// Those of them whose worker ran on the node of the units.
+    /// Calls of the thread function by a worker on the node of the units.
     pub local_chunks: u64,
-    /// Wall time from the start of the job to the last helper's end, in nanoseconds.
+    /// Wall time from the start of the job to the end of the last helper, in nanoseconds.
     pub wall_ns: u64,
     /// CPU time of all workers together, in nanoseconds.
     pub cpu_ns: u64,
-    /// Time between the first and the last worker's last chunk ending, in nanoseconds,
-    /// over workers that ended because the work ran out.
+    /// Time from the first to the last finish of a worker, in nanoseconds. A worker's finish is the
+    /// end of its last chunk; only workers that ended because no work was left count.
     pub spread_ns: u64,
-    /// What the governor tried, in order.
+    /// The governor's decisions, in order.
     pub trail: Trail,
 }
 
-/// Steps that a [`Trail`] has room for.
+/// The number of steps that a [`Trail`] keeps.
 const TRAIL_STEPS: usize = 24;
 
-/// The governor's decisions, in order. Of a long job the first ones are kept.
+/// The governor's decisions, in order. The trail of a long job keeps the first ones.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Trail {
     steps: [Step; TRAIL_STEPS],
@@ -53,24 +52,24 @@ pub struct Trail {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step {
-    /// When, in nanoseconds since the start of the job.
+    /// Time of the decision, in nanoseconds since the start of the job.
     pub at_ns: u64,
-    /// Threads up to then.
+    /// Threads before the decision.
     pub threads: usize,
-    /// Units per second that they were measured at.
+    /// Measured rate of these threads, in units per second.
     pub units_per_s: u64,
-    /// Threads from then on.
+    /// Threads after the decision.
     pub next_threads: usize,
 }
 
 impl Trail {
-    /// The steps that were kept.
+    /// Returns the steps that were kept.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps[..self.taken.min(TRAIL_STEPS)]
     }
 
-    /// How many steps there were, kept or not.
+    /// Returns the number of steps, kept or not.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.taken

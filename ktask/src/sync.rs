@@ -1,13 +1,12 @@
-//! The atomics that the state machines are built on.
+//! The atomics that the engine uses.
 //!
-//! One name for them, so that `tests/loom` can compile the very same sources
-//! against a model checker's (it has a `sync` of its own).
+//! `tests/loom` compiles the same sources with another `sync`, which has a model checker's atomics.
 
 pub(crate) use core::hint::spin_loop;
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// [`core::cell::UnsafeCell`], read through a closure so that a model
-/// checker can watch the access.
+/// A [`core::cell::UnsafeCell`] with access through a closure, so that a model checker can watch
+/// the access.
 #[derive(Debug, Default)]
 pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
@@ -16,8 +15,7 @@ impl<T> UnsafeCell<T> {
         Self(core::cell::UnsafeCell::new(value))
     }
 
-    /// Calls `f` with a pointer to the value; what may be done with it is the
-    /// caller's proof.
+    /// Calls `f` with a pointer to the value. The caller proves that the accesses are sound.
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
     }

@@ -1,14 +1,14 @@
-//! What a platform that traces is told.
+//! The values that a platform gets for its trace.
 
-/// A job that begins.
+/// A job, at its begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedJob {
-    /// What the job calls itself ([`Job::name`](crate::Job::name)); empty where it does not.
+    /// The name set by [`Job::name`](crate::Job::name); empty if none was set.
     pub name: &'static str,
-    /// Its first unit.
+    /// First unit of the job.
     pub start: u64,
-    /// How many units it is to do.
+    /// Number of units of the job.
     pub units: u64,
 }
 
@@ -16,41 +16,24 @@ pub struct TracedJob {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedChunk {
-    /// Its first unit.
+    /// First unit of the chunk.
     pub start: u64,
-    /// One past its last unit.
+    /// One past the last unit of the chunk.
     pub end: u64,
-    /// Number of the worker: 0 is the job's caller.
+    /// Number of the worker; 0 for the job's caller.
     pub worker: usize,
 }
 
-/// How a job ended.
+/// The way in which a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TracedEnding {
-    /// Every unit was done.
+    /// Every unit was completed.
     Complete,
     /// A chunk failed.
     Failed,
-    /// It was cancelled.
+    /// The job was cancelled.
     Cancelled,
-    /// Its deadline had passed.
+    /// The job's deadline passed.
     DeadlinePassed,
-}
-
-/// Calls `step` for a chunk of the job with number `trace_id`, and tells `platform` before and after.
-#[inline]
-pub(crate) fn chunk<P: crate::Platform>(
-    platform: &P,
-    trace_id: u64,
-    chunk: TracedChunk,
-    step: impl FnOnce() -> bool,
-) -> bool {
-    if trace_id == 0 {
-        return step();
-    }
-    platform.chunk_begins(trace_id, chunk);
-    let is_done = step();
-    platform.chunk_ends(trace_id, chunk, is_done);
-    is_done
 }

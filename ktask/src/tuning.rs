@@ -1,31 +1,32 @@
-//! What one kind of job has learned about the machine.
+//! The thread count that one kind of job has learned.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Runs after which a known thread count is looked for anew.
+/// Runs that use a learned thread count before the next one searches again.
 const TRUSTED_RUNS: u32 = 64;
 
-/// Remembers, from one run to the next, the thread count that a governor found best.
+/// The best thread count that a governor found, kept from one run to the next.
 ///
-/// For jobs that are too short to find it out each time, like clearing one huge page: a
-/// static per kind of job, given to each with [`Job::tuning`](crate::Job::tuning). Zero means
-/// nothing is known, and any run may be the one that learns.
+/// It serves jobs that are too short to search each time, such as clearing one huge page. Each kind
+/// of job has a static `Tuning` and passes it to [`Job::tuning`](crate::Job::tuning).
 #[derive(Debug, Default)]
 pub struct Tuning {
+    /// The learned count; 0 for none.
     threads: AtomicU32,
+    /// Runs that may still use `threads`.
     trusted_runs: AtomicU32,
 }
 
 impl Tuning {
-    /// Nothing known yet.
+    /// Makes a tuning that has learned nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self { threads: AtomicU32::new(0), trusted_runs: AtomicU32::new(0) }
     }
 
-    /// The best thread count known, for another run; `None` when it is to be found (again).
+    /// Returns the learned count for one more run, or `None` if the run has to search.
     pub(crate) fn threads(&self) -> Option<usize> {
-        // Relaxed: a hint; two runs that both look for it do no harm.
+        // Relaxed: a hint; two runs that both search do no harm.
         let threads = self.threads.load(Ordering::Relaxed);
         let runs = self.trusted_runs.load(Ordering::Relaxed);
         if threads == 0 || runs == 0 {
@@ -35,14 +36,14 @@ impl Tuning {
         Some(threads as usize)
     }
 
-    /// `threads` are best.
+    /// Stores `threads` as the best count.
     pub(crate) fn learn(&self, threads: usize) {
         // Relaxed: see `threads`.
         self.threads.store(threads as u32, Ordering::Relaxed);
         self.trusted_runs.store(TRUSTED_RUNS, Ordering::Relaxed);
     }
 
-    /// What was learned last, if anything.
+    /// Returns the count that was learned last, if any.
     #[must_use]
     pub fn learned_threads(&self) -> Option<usize> {
         // Relaxed: see `threads`.
@@ -52,7 +53,7 @@ impl Tuning {
         }
     }
 
-    /// Forgets it.
+    /// Forgets the learned count.
     pub fn forget(&self) {
         // Relaxed: see `threads`.
         self.threads.store(0, Ordering::Relaxed);

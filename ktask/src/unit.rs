@@ -1,9 +1,8 @@
-//! What a job counts in.
+//! The units that jobs count in.
 //!
-//! A chunk size in bytes handed to a job that counts pages gives one chunk and
-//! so one thread, and nothing fails: the posted kernel versions of this idea
-//! did that twice. Here each count has a type of its own, and a mix-up does not
-//! compile:
+//! A chunk size in bytes, given to a job that counts pages, makes one chunk and thus one thread,
+//! and no error. The posted kernel versions had this defect twice. Here each unit is a separate
+//! type, and a mix-up does not compile:
 //!
 //! ```compile_fail
 //! use ktask::{Bytes, Job, Pages};
@@ -13,22 +12,22 @@
 
 use core::fmt::Debug;
 
-/// A count of one sort of thing, and a position in a row of them.
+/// A count of one kind of item, and a position in a sequence of them.
 ///
-/// Implement it with [`unit!`](crate::unit!); the trait has nothing to get
-/// wrong but the two conversions, which must be each other's inverse.
+/// Implement it with [`unit!`](crate::unit!). In a manual implementation, the two conversions
+/// must be each other's inverse.
 pub trait Unit: Copy + Ord + Debug + Send + Sync + 'static {
-    /// One of them, in singular and lower case, for reports: `"page-4k"`.
+    /// The unit's name in reports, singular and lower case: `"page-4k"`.
     const NAME: &'static str;
 
-    /// The count `raw` of this unit.
+    /// Makes a count of `raw` units.
     fn from_raw(raw: u64) -> Self;
 
-    /// The bare number.
+    /// Returns the plain number.
     fn raw(self) -> u64;
 }
 
-/// Makes a unit type of the client's own.
+/// Defines a unit type for a client.
 ///
 /// ```
 /// ktask::unit! {
@@ -47,13 +46,13 @@ macro_rules! unit {
         $vis struct $Name(u64);
 
         impl $Name {
-            /// A count of this many.
+            /// Makes a count of `count` units.
             #[must_use]
             pub const fn new(count: u64) -> Self {
                 Self(count)
             }
 
-            /// The bare number.
+            /// Returns the plain number.
             #[must_use]
             pub const fn get(self) -> u64 {
                 self.0
@@ -81,12 +80,12 @@ macro_rules! unit {
 }
 
 unit! {
-    /// Base pages: the smallest page of the machine, 4 KiB on x86.
+    /// Base pages, the smallest pages of the machine: 4 KiB on x86.
     pub struct Pages = "page";
 }
 
 unit! {
-    /// Huge pages of whatever one size the job is about.
+    /// Huge pages, all of the size that the job handles.
     pub struct HugePages = "huge page";
 }
 
@@ -96,6 +95,6 @@ unit! {
 }
 
 unit! {
-    /// Plain items: elements of a slice, steps of a walk.
+    /// Items: elements of a slice, steps of a walk.
     pub struct Items = "item";
 }

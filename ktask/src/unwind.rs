@@ -1,9 +1,9 @@
 //! Panics of a thread function.
 //!
-//! With `std`, a panic in a chunk counts as its failure and goes on in the job's caller,
-//! after the join and the undo, as rayon and TBB do it. Without `std` nothing can be
-//! caught: a kernel panics where it stands. Should it be built to unwind, the unwinding is
-//! turned into an abort rather than let loose in a thread that was only borrowed.
+//! With `std`, a panic in a chunk counts as the chunk's failure. It is resumed in the job's caller
+//! after the join and the undo, as rayon and TBB do. Without `std` no panic can be caught: a kernel
+//! panics on the spot. If a kernel is built to unwind, unwinding aborts, because it would otherwise
+//! continue in a borrowed thread.
 
 #[cfg(feature = "std")]
 mod imp {
@@ -14,8 +14,8 @@ mod imp {
     pub(crate) type Payload = std::boxed::Box<dyn core::any::Any + Send>;
 
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
-        // What `f` broke by unwinding is the client's; the caller of the job sees the
-        // panic, so nothing goes on with it in secret.
+        // Unwinding may leave the client's data inconsistent. The job's caller gets the panic, so
+        // no code continues with that data unawares.
         catch_unwind(AssertUnwindSafe(f))
     }
 
@@ -29,9 +29,9 @@ mod imp {
     pub(crate) enum Payload {}
 
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
-        let no_unwinding = AbortOnUnwind;
+        let abort_on_unwind = AbortOnUnwind;
         let result = f();
-        core::mem::forget(no_unwinding);
+        core::mem::forget(abort_on_unwind);
         Ok(result)
     }
 

@@ -1,30 +1,31 @@
-//! Jobs over things that are not numbers: lists, trees, blocks of a bitmap.
+//! Jobs over sequences that can only be stepped through: lists, trees, blocks of a bitmap.
 //!
-//! The seed of this crate had an iterator callback that steps a position on, called under
-//! the job's one mutex. Here chunks are claimed by number as ever, and the positions follow in
-//! the order of the numbers.
+//! The kernel patches that this crate is named after had an iterator callback that advanced a
+//! position, called under the job's only mutex. Here chunks are claimed by number, as in every
+//! job, and their positions are determined in the order of the numbers.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::body::FirstError;
-use crate::engine::{Body, Drive, RawChunk};
+use crate::chunk::RawChunk;
+use crate::engine::{Body, ChunkLoop};
 use crate::raw::Lock;
 use crate::sync::spin_loop;
 use crate::{Chunk, Platform, Unit};
 
-/// Looks at the sequencer before a worker that waits for its turn sleeps a little.
-const LOOKS: u32 = 200;
+/// Polls of the sequencer after which a waiting worker sleeps.
+const POLLS: u32 = 200;
 
-/// How long it sleeps then, in nanoseconds: the worker before it was preempted.
-const NAP_NS: u64 = 20_000;
+/// Length of that sleep, in nanoseconds. The previous worker was probably preempted.
+const SLEEP_NS: u64 = 20_000;
 
-/// How far the positions have come.
+/// The progress of the positions.
 pub(crate) struct Sequencer<Q> {
-    /// Step that `position` is at.
+    /// Number of the unit at `position`.
     step: u64,
     position: Q,
-    /// The client's function has not come back: it unwound.
+    /// Whether the client's function unwound, so that `position` is unknown.
     is_lost: bool,
 }
 
@@ -34,7 +35,7 @@ impl<Q> Sequencer<Q> {
     }
 }
 
-/// A thread function that is told positions.
+/// A thread function that gets positions, as the body of a job.
 pub(crate) struct WalkBody<'b, P, Q, A, F, E, U> {
     pub(crate) platform: &'b P,
     pub(crate) sequencer: Lock<Sequencer<Q>>,
@@ -50,13 +51,14 @@ where
     Q: Copy + Send,
     A: Fn(Q, u64) -> Q + Sync,
 {
-    /// The positions of a chunk. Chunks of a job with one range are claimed in order, so
-    /// each worker waits only for those that have claimed before it and are on their way
-    /// here, and the first of them waits for none. `None` if one of them unwound.
+    /// Returns the positions of the chunk `start..end`, or `None` if a worker unwound in `advance`.
+    ///
+    /// A job with one range claims its chunks in order. So each worker waits only for workers that
+    /// have claimed earlier chunks and are about to call this. The first of them waits for none.
     fn positions(&self, start: u64, end: u64) -> Option<Range<Q>> {
-        let mut looks = 0;
+        let mut polls = 0;
         loop {
-            let turn = self.sequencer.with(|sequencer| {
+            let result = self.sequencer.with(|sequencer| {
                 if sequencer.is_lost {
                     return Some(None);
                 }
@@ -70,12 +72,12 @@ where
                 sequencer.is_lost = false;
                 Some(Some(from..sequencer.position))
             });
-            if let Some(positions) = turn {
+            if let Some(positions) = result {
                 return positions;
             }
-            looks += 1;
-            if looks % LOOKS == 0 {
-                self.platform.park(Some(self.platform.now_ns() + NAP_NS));
+            polls += 1;
+            if polls % POLLS == 0 {
+                self.platform.park(Some(self.platform.now_ns() + SLEEP_NS));
             }
             spin_loop();
         }
@@ -91,8 +93,8 @@ where
     E: Send,
     U: Unit,
 {
-    fn work(&self, drive: &mut Drive<'_>) {
-        drive(&mut |chunk: RawChunk| {
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
+        chunk_loop(&mut |chunk: RawChunk| {
             let Some(positions) = self.positions(chunk.start, chunk.end) else { return false };
             let result = (self.thread_fn)(Chunk::from_raw(chunk), positions);
             self.first_error.check(result, chunk.start, chunk.end)

@@ -1,31 +1,32 @@
-//! The caller's book of its helpers.
+//! The helpers of a job, as its caller starts them.
 
-use super::parallel::Run;
+use super::run::Run;
 use crate::cursor::Cursor;
 use crate::platform::{Placement, Platform};
 use crate::raw::Helpers;
 use crate::{NodeId, Stats};
 
-/// Starts helpers for one run. Only the caller does, on its own thread, so that the
-/// platform can take mask, quota and account from it.
-pub(super) struct Team<'c, P: Platform> {
-    run: &'c Run<'c, P>,
-    helpers: &'c Helpers<'c, P>,
+/// Starts the helpers of one run. Only the caller does this, on its own thread, so that the
+/// platform can read CPU mask, quota and account from the current thread.
+pub(super) struct Team<'t, P: Platform> {
+    run: &'t Run<'t, P>,
+    helpers: &'t Helpers<'t, P>,
+    /// Slot at which the search for a free slot begins.
     next_slot: usize,
     was_refused: bool,
 }
 
-impl<'c, P: Platform> Team<'c, P> {
-    pub(super) fn new(run: &'c Run<'c, P>, helpers: &'c Helpers<'c, P>) -> Self {
+impl<'t, P: Platform> Team<'t, P> {
+    pub(super) fn new(run: &'t Run<'t, P>, helpers: &'t Helpers<'t, P>) -> Self {
         Self { run, helpers, next_slot: 1, was_refused: false }
     }
 
-    /// Sees to it that there are `threads`, the caller included: starts helpers, or lets
-    /// those that are too many leave at their next chunk.
+    /// Brings the team to `threads`, the caller included: starts helpers, or has surplus helpers
+    /// leave at their next chunk.
     pub(super) fn set_threads(&mut self, threads: usize, stats: &mut Stats) {
-        self.run.set_wanted(threads - 1);
-        while self.run.helping() < threads - 1 {
-            if !self.start_one() {
+        self.run.set_target_helpers(threads - 1);
+        while self.run.helpers() < threads - 1 {
+            if !self.start_helper() {
                 self.was_refused = true;
                 stats.helpers_lost += 1;
                 break;
@@ -33,25 +34,27 @@ impl<'c, P: Platform> Team<'c, P> {
         }
     }
 
-    /// Whether a helper was not to be had, ever.
+    /// Returns whether a helper could not be started at any time of this run.
     pub(super) fn was_refused(&self) -> bool {
         self.was_refused
     }
 
-    /// Starts one helper; false when there is no slot, no budget or no thread for it.
-    fn start_one(&mut self) -> bool {
+    /// Starts one helper. Returns false if there is no free slot, permit or thread.
+    fn start_helper(&mut self) -> bool {
         let run = self.run;
         let Some(index) = self.free_slot() else { return false };
-        let mut node = self.neediest_node(index);
+        let mut node = self.node_for(index);
         let mut permit = None;
         if run.plan.threads.is_budgeted() {
-            let Some(taken) = run.platform.budget().acquire(run.platform, node) else { return false };
-            // Where the node's own share is used up, anywhere is better than not at all.
-            node = taken.node;
-            permit = Some(taken);
+            let cpus_of_node = |node| run.platform.online_cpus_of_node(node);
+            let acquired = run.platform.budget().acquire(run.platform.online_cpus(), node, cpus_of_node);
+            let Some(acquired) = acquired else { return false };
+            // Where the node's share is used up, a helper on any node is better than none.
+            node = acquired.node;
+            permit = Some(acquired);
         }
         let slot = &run.slots[index];
-        slot.take(permit);
+        slot.assign(permit);
         run.count_helper_in();
         match run.platform.start_helper(self.helpers.task(index as u32), Placement { node }) {
             Ok(helper) => {
@@ -78,19 +81,21 @@ impl<'c, P: Platform> Team<'c, P> {
         Some(found)
     }
 
-    /// The node that helper number `index` is best used on: in turn, by units left.
-    fn neediest_node(&self, index: usize) -> Option<NodeId> {
+    /// Returns the node for the helper in slot `index`.
+    ///
+    /// The units left of all ranges, laid end to end, are divided into an equal part per slot.
+    /// The node is that of the range in which the slot's part begins.
+    fn node_for(&self, index: usize) -> Option<NodeId> {
         let cursors = self.run.cursors;
         let all: u64 = cursors.iter().map(Cursor::left).sum();
-        // The point in what is left that is this helper's when all slots get an equal share.
         let slots = self.run.slots.len() as u64;
-        let mut point = (u128::from(all) * index as u128 / u128::from(slots)) as u64;
+        let mut offset = (u128::from(all) * index as u128 / u128::from(slots)) as u64;
         for cursor in cursors {
             let left = cursor.left();
-            if point < left {
+            if offset < left {
                 return cursor.node();
             }
-            point -= left;
+            offset -= left;
         }
         None
     }

@@ -1,46 +1,12 @@
-//! What the caller does when nothing is left for it but to wait.
+//! Waiting for helpers, once the caller has no chunk left to run.
 
-use super::parallel::Run;
+use super::run::Run;
 use crate::Stats;
 use crate::platform::Platform;
 use crate::raw::Helpers;
-use crate::sync::{AtomicUsize, Ordering};
 
-/// To which helper the caller lends its weight, and how that helper tells that it ended.
-///
-/// One at a time, as the fourth posted version does it: a waiting thread that lent its
-/// weight to all of them would count many times over.
-pub(super) struct Lending<P: Platform> {
-    caller: P::Thread,
-    /// WorkerSlot of the helper; 0, which is the caller's own, for none.
-    to: AtomicUsize,
-}
-
-impl<P: Platform> Lending<P> {
-    /// For the calling thread.
-    pub(super) fn new(platform: &P) -> Self {
-        Self { caller: platform.current_thread(), to: AtomicUsize::new(0) }
-    }
-
-    /// Helper: its time goes to the caller's account.
-    pub(super) fn charge(&self, platform: &P, cpu_ns: u64) {
-        platform.charge(&self.caller, cpu_ns);
-    }
-
-    /// Helper in slot `index`, after `WorkerSlot::finish`: the caller must choose another one
-    /// if it lends to this one.
-    pub(super) fn helper_ended(&self, platform: &P, index: usize) {
-        // SeqCst: after the store in `WorkerSlot::finish` in the one order of all such accesses.
-        // Either this load sees what the caller stored in `to`, and wakes it; or the
-        // caller's look at the slot after that store sees that the helper has ended.
-        if self.to.load(Ordering::SeqCst) == index {
-            platform.unpark(&self.caller);
-        }
-    }
-}
-
-/// Returns when every helper has ended. Takes back those that have not begun, runs queued
-/// tasks of the family, lends its weight to one that is at work.
+/// Returns when every helper has ended. Until then takes back helpers that have not started,
+/// runs queued tasks of the job's family, and lends the caller's weight to one running helper.
 pub(super) fn until_helpers_ended<P: Platform>(
     run: &Run<'_, P>,
     helpers: &Helpers<'_, P>,
@@ -49,29 +15,31 @@ pub(super) fn until_helpers_ended<P: Platform>(
     if helpers.outstanding() == 0 {
         return;
     }
-    take_back(run, stats);
+    take_back_queued(run, stats);
     let mut index = 1;
     while helpers.outstanding() != 0 {
         if let Some(task) = run.platform.take_queued(run.family()) {
             task.run();
             continue;
         }
-        // Slots before `index` have ended; nobody starts helpers any more.
-        let helper = run.slots[index..].iter().position(|slot| slot.unfinished().is_some());
-        let Some(steps) = helper else {
-            // All have ended, or were dropped by the platform, and are about to sign off.
+        // Slots before `index` have ended, and no helper is started any more.
+        let unfinished = run.slots[index..].iter().position(|slot| slot.unfinished().is_some());
+        let Some(steps) = unfinished else {
+            // The remaining tasks have ended, or the platform dropped them; their tickets are
+            // about to be dropped.
             run.platform.park(None);
             continue;
         };
         index += steps;
-        lend(run, helpers, index);
+        lend_until_ended(run, helpers, index);
     }
 }
 
-/// Lends to the helper in slot `index` until it has ended, or all have.
-fn lend<P: Platform>(run: &Run<'_, P>, helpers: &Helpers<'_, P>, index: usize) {
-    // SeqCst: see `Lending::helper_ended`.
-    run.lending.to.store(index, Ordering::SeqCst);
+/// Lends the caller's weight to the helper in slot `index` until this helper, or every helper,
+/// has ended.
+fn lend_until_ended<P: Platform>(run: &Run<'_, P>, helpers: &Helpers<'_, P>, index: usize) {
+    // Store then load, see `Lending`: first `set_borrower`, then `unfinished`.
+    run.lending.set_borrower(index);
     if let Some(helper) = run.slots[index].unfinished() {
         run.platform.lend_weight(helper, true);
         while helpers.outstanding() != 0 && run.slots[index].unfinished().is_some() {
@@ -82,11 +50,11 @@ fn lend<P: Platform>(run: &Run<'_, P>, helpers: &Helpers<'_, P>, index: usize) {
         }
         run.platform.lend_weight(helper, false);
     }
-    run.lending.to.store(0, Ordering::SeqCst);
+    run.lending.set_borrower(0);
 }
 
-/// Takes back every helper that has not begun.
-fn take_back<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
+/// Takes back every helper that has not started.
+fn take_back_queued<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
     for slot in &run.slots[1..] {
         if let Some(helper) = slot.unfinished()
             && let Some(task) = run.platform.cancel_helper(helper)

@@ -1,50 +1,42 @@
-//! What a worker does from its first chunk to its last.
+//! A worker's part of a job, from its first chunk to its last.
 
 use core::cell::Cell;
 
-use super::parallel::Run;
-use super::{Ending, RawChunk, Step};
+use super::plan::{ChunkFn, Ending};
+use super::run::{Run, Tally};
+use super::tracing::traced;
+use crate::chunk::RawChunk;
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
-use crate::{NodeId, TracedChunk, traced, unwind};
+use crate::{NodeId, TracedChunk, unwind};
 
-/// A worker's next chunk is twice as long when the last one took less than this: below
-/// it, handing out chunks starts to show; above, a chunk only makes the job slower
-/// to end and to stop.
+/// A worker doubles its chunk length when a chunk took less than this. Below this time the cost
+/// of claiming begins to show; longer chunks only delay the job's end and its stop.
 const SHORT_CHUNK_NS: u64 = 250_000;
 
-/// And half as long when the last one took more than this.
+/// A worker halves its chunk length when a chunk took more than this.
 const LONG_CHUNK_NS: u64 = 1_000_000;
 
-/// What one worker has done.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) chunks: u64,
-    pub(super) local_chunks: u64,
-    pub(super) units: u64,
-    /// When the last chunk ended, if the worker ended because no work was left.
-    pub(super) ran_dry_at_ns: Option<u64>,
-}
+/// Called before each chunk with the range it would come from; returns whether to go on.
+type MayContinue<'m> = dyn FnMut(&Cursor) -> bool + 'm;
 
-/// Asked before each chunk, with the range it would come from: whether to go on.
-type Between<'b> = dyn FnMut(&Cursor) -> bool + 'b;
-
-/// Works for `run` as worker number `index`; returns the CPU time that took.
-pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, between: &mut Between<'_>) -> u64 {
+/// Works for `run` as worker number `index`. Returns the CPU time used, in nanoseconds.
+pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, may_continue: &mut MayContinue<'_>) -> u64 {
     let cpu_started_ns = run.platform.thread_time_ns();
-    let in_hand = Cell::new(None);
+    let in_progress = Cell::new(None);
     let mut tally = Tally::default();
     let caught = unwind::catch(|| {
-        run.body.work(&mut |step| {
-            let here = run.platform.current_node();
-            Worker { run, index, here, in_hand: &in_hand, tally: &mut tally }.drive(step, between);
+        run.body.work(&mut |run_chunk| {
+            let node = run.platform.current_node();
+            Worker { run, index, node, in_progress: &in_progress, tally: &mut tally }
+                .all_ranges(run_chunk, may_continue);
         });
     });
     if let Err(payload) = caught {
         run.stop(Ending::Failed);
         run.keep_panic(payload);
     }
-    if let Some((start, end)) = in_hand.get() {
+    if let Some((start, end)) = in_progress.get() {
         run.slots[index].set_failed(start, end);
     }
     let cpu_ns = run.platform.thread_time_ns().saturating_sub(cpu_started_ns);
@@ -55,39 +47,41 @@ pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, between: &mut Be
 struct Worker<'w, 'r, P: Platform> {
     run: &'w Run<'r, P>,
     index: usize,
-    here: NodeId,
-    /// The chunk that is being worked on: the failed one, if the step says so or unwinds.
-    in_hand: &'w Cell<Option<(u64, u64)>>,
+    /// The node of the CPU that the worker runs on.
+    node: NodeId,
+    /// The chunk that is being run. After the worker has ended: the chunk that failed or panicked.
+    in_progress: &'w Cell<Option<(u64, u64)>>,
     tally: &'w mut Tally,
 }
 
 impl<'w, P: Platform> Worker<'w, '_, P> {
-    /// Range after range, the nearest one with work left first.
-    fn drive(&mut self, step: &mut Step<'_>, between: &mut Between<'_>) {
+    /// Runs chunks of one range after the other, the nearest range with work left first.
+    fn all_ranges(&mut self, run_chunk: &mut ChunkFn<'_>, may_continue: &mut MayContinue<'_>) {
         let mut sizer = ChunkSizer::new(self.run);
         while let Some(cursor) = self.nearest() {
             cursor.join();
-            let went_on = self.one_range(cursor, &mut sizer, step, between);
+            let is_used_up = self.one_range(cursor, &mut sizer, run_chunk, may_continue);
             cursor.leave();
-            if !went_on {
+            if !is_used_up {
                 return;
             }
         }
         self.tally.ran_dry_at_ns = Some(sizer.last_ns);
     }
 
-    /// Chunk after chunk of one range; false when the worker's part is over.
+    /// Runs chunks of one range. Returns true when the range is used up, false when the worker
+    /// has to end before that.
     fn one_range(
         &mut self,
         cursor: &Cursor,
         sizer: &mut ChunkSizer,
-        step: &mut Step<'_>,
-        between: &mut Between<'_>,
+        run_chunk: &mut ChunkFn<'_>,
+        may_continue: &mut MayContinue<'_>,
     ) -> bool {
         let run = self.run;
-        let local = cursor.is_at(self.here);
+        let local = cursor.is_at(self.node);
         loop {
-            if run.is_stopped(cursor) || !between(cursor) {
+            if run.is_stopped(cursor) || !may_continue(cursor) {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {
@@ -98,45 +92,47 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             }) else {
                 return true;
             };
-            self.in_hand.set(Some((start, end)));
+            self.in_progress.set(Some((start, end)));
             self.tally.chunks += 1;
             self.tally.local_chunks += u64::from(local);
             let lineage = run.plan.lineage.of_chunks(run.family());
             let node = cursor.node();
             let chunk = RawChunk { start, end, worker: self.index, node, local, lineage };
-            let told = TracedChunk { start, end, worker: self.index };
-            if !traced::chunk(run.platform, run.plan.trace_id, told, || step(chunk)) {
+            let traced_chunk = TracedChunk { start, end, worker: self.index };
+            if !traced(run.platform, run.plan.trace_id, traced_chunk, || run_chunk(chunk)) {
                 run.stop(Ending::Failed);
                 return false;
             }
-            self.in_hand.set(None);
+            self.in_progress.set(None);
             self.tally.units += end - start;
             sizer.chunk_ended(run, cursor, end - start);
         }
     }
 
-    /// The range with work left that is nearest. Workers that have several equally near
-    /// begin at different ones.
+    /// Returns the nearest range with work left. Workers with several equally near ranges begin
+    /// at different ones.
     fn nearest(&self) -> Option<&'w Cursor> {
         let cursors: &'w [Cursor] = self.run.cursors;
         (0..cursors.len())
             .map(|step| &cursors[(self.index + step) % cursors.len()])
             .filter(|cursor| cursor.left() > 0)
             .min_by_key(|cursor| match cursor.node() {
-                Some(node) if node != self.here => self.run.platform.node_distance(self.here, node),
+                Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),
                 _ => 0,
             })
     }
 }
 
-/// How long a worker's chunks are.
+/// Chooses the length of a worker's chunks.
 ///
-/// They start at the minimum and follow the time they take, so the length fits this
-/// worker's speed and this part of the range: a slow thread takes small bites.
+/// Chunks begin at the minimum and follow the time they take, so their length fits the speed of
+/// this worker and the cost of this part of the range. A slow thread gets short chunks.
 struct ChunkSizer {
+    /// Length of the next chunk, in units.
     want: u64,
-    /// When the last chunk ended, or the worker began.
+    /// When the last chunk ended; before the first chunk, when the worker began.
     last_ns: u64,
+    /// Number of the governor's measurement in which the current chunk began.
     epoch: u32,
 }
 
@@ -145,7 +141,8 @@ impl ChunkSizer {
         Self { want: run.plan.min_chunk, last_ns: run.platform.now_ns(), epoch: run.epoch() }
     }
 
-    /// A chunk of `units` from `cursor` has ended.
+    /// Adjusts the length after a chunk of `units` from `cursor`, and reports the chunk's time to
+    /// the governor.
     fn chunk_ended<P: Platform>(&mut self, run: &Run<'_, P>, cursor: &Cursor, units: u64) {
         let now_ns = run.platform.now_ns();
         let took_ns = now_ns.saturating_sub(self.last_ns);

@@ -4,16 +4,22 @@ use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::CONTEXT;
-use crate::LockSet;
+use crate::{HelperContext, LockSet};
 
 std::thread_local! {
     /// Classes of the locks that this thread holds.
     static HELD: Cell<LockSet> = const { Cell::new(LockSet::EMPTY) };
+    /// The job that this thread helps.
+    static CONTEXT: Cell<HelperContext> = const { Cell::new(HelperContext::NONE) };
 }
 
-/// Classes of the locks that the calling thread holds, or that someone holds who waits for
-/// it: a job that it starts must mind both.
+/// Sets the job that the calling thread helps, and returns the one before.
+pub(super) fn replace_context(context: HelperContext) -> HelperContext {
+    CONTEXT.replace(context)
+}
+
+/// Returns the classes of the locks that the calling thread holds, or that a caller holds that
+/// waits for this thread. A job that the thread starts must take neither.
 pub(super) fn held() -> LockSet {
     HELD.get().union(CONTEXT.get().caller_locks)
 }

@@ -30,8 +30,6 @@ use pool::Pool;
 std::thread_local! {
     /// The node that this thread says it is on.
     static NODE: Cell<NodeId> = const { Cell::new(NodeId(0)) };
-    /// For whom this thread works at the moment.
-    static CONTEXT: Cell<HelperContext> = const { Cell::new(HelperContext::NONE) };
 }
 
 /// A pool of threads as a [`Platform`]. Cheap to clone; the threads end with the last clone.
@@ -46,7 +44,7 @@ pub struct Hosted {
 
 #[derive(Debug)]
 struct Inner {
-    pool: Arc<Pool>,
+    pool: Arc<Pool<Hosted>>,
     threads: std::vec::Vec<thread::JoinHandle<()>>,
     cpus: usize,
     nodes: usize,
@@ -263,11 +261,11 @@ impl Platform for Hosted {
     }
 
     fn begin_help(&self, context: HelperContext) -> HelperContext {
-        CONTEXT.replace(context)
+        locks::replace_context(context)
     }
 
     fn end_help(&self, before: HelperContext) {
-        CONTEXT.set(before);
+        locks::replace_context(before);
     }
 
     fn budget(&self) -> &Budget {

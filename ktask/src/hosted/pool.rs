@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Hosted;
-use crate::{HelperId, HelperTask, NodeId};
+use crate::{HelperId, HelperTask, NodeId, Platform};
 
 /// How long a thread without work looks for some before it sleeps: about what waking
 /// it would cost.
@@ -14,8 +13,8 @@ const LOOK_OUT: Duration = Duration::from_micros(20);
 
 /// A queue of helper tasks with room for as many as there are threads.
 #[derive(Debug)]
-pub(super) struct Pool {
-    queue: Mutex<Queue>,
+pub(super) struct Pool<P: Platform> {
+    queue: Mutex<Queue<P>>,
     filled: Condvar,
     /// Tasks in the queue: a hint for threads that look out for one without the lock.
     queued: AtomicUsize,
@@ -24,20 +23,20 @@ pub(super) struct Pool {
 }
 
 #[derive(Debug)]
-struct Queue {
-    tasks: VecDeque<Queued>,
+struct Queue<P: Platform> {
+    tasks: VecDeque<Queued<P>>,
     next_id: u64,
     sleepers: usize,
 }
 
 #[derive(Debug)]
-struct Queued {
+struct Queued<P: Platform> {
     id: HelperId,
     node: Option<NodeId>,
-    task: HelperTask<Hosted>,
+    task: HelperTask<P>,
 }
 
-impl Pool {
+impl<P: Platform> Pool<P> {
     pub(super) fn new(capacity: usize) -> Self {
         let tasks = VecDeque::with_capacity(capacity);
         Self {
@@ -50,11 +49,7 @@ impl Pool {
     }
 
     /// Puts a task in the queue, or gives it back when there is no room.
-    pub(super) fn push(
-        &self,
-        task: HelperTask<Hosted>,
-        node: Option<NodeId>,
-    ) -> Result<HelperId, HelperTask<Hosted>> {
+    pub(super) fn push(&self, task: HelperTask<P>, node: Option<NodeId>) -> Result<HelperId, HelperTask<P>> {
         let mut queue = self.lock();
         if queue.tasks.len() >= self.capacity {
             return Err(task);
@@ -72,12 +67,12 @@ impl Pool {
     }
 
     /// Takes one task back.
-    pub(super) fn take(&self, helper: HelperId) -> Option<HelperTask<Hosted>> {
+    pub(super) fn take(&self, helper: HelperId) -> Option<HelperTask<P>> {
         self.take_first(|queued| queued.id == helper)
     }
 
     /// Takes the oldest task of a family.
-    pub(super) fn take_of_family(&self, family: u64) -> Option<HelperTask<Hosted>> {
+    pub(super) fn take_of_family(&self, family: u64) -> Option<HelperTask<P>> {
         self.take_first(|queued| queued.task.family() == family)
     }
 
@@ -103,7 +98,7 @@ impl Pool {
         self.filled.notify_all();
     }
 
-    fn next(&self, node: NodeId) -> Option<HelperTask<Hosted>> {
+    fn next(&self, node: NodeId) -> Option<HelperTask<P>> {
         let until = Instant::now() + LOOK_OUT;
         while self.queued.load(Ordering::SeqCst) == 0
             && !self.closed.load(Ordering::SeqCst)
@@ -125,14 +120,14 @@ impl Pool {
         }
     }
 
-    fn remove_for(&self, queue: &mut Queue, node: NodeId) -> Option<HelperTask<Hosted>> {
+    fn remove_for(&self, queue: &mut Queue<P>, node: NodeId) -> Option<HelperTask<P>> {
         let own = queue.tasks.iter().position(|queued| queued.node == Some(node));
         let queued = queue.tasks.remove(own.unwrap_or(0))?;
         self.note_len(queue);
         Some(queued.task)
     }
 
-    fn take_first(&self, wanted: impl Fn(&Queued) -> bool) -> Option<HelperTask<Hosted>> {
+    fn take_first(&self, wanted: impl Fn(&Queued<P>) -> bool) -> Option<HelperTask<P>> {
         // Most callers that wait find the queue empty, and are told so without the lock.
         if self.queued.load(Ordering::SeqCst) == 0 {
             return None;
@@ -144,12 +139,12 @@ impl Pool {
         Some(queued.task)
     }
 
-    fn note_len(&self, queue: &Queue) {
+    fn note_len(&self, queue: &Queue<P>) {
         self.queued.store(queue.tasks.len(), Ordering::SeqCst);
     }
 
     /// The queue is sound at every point where a panic could leave it.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Queue<P>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use super::Capacity;
+use super::machine::Capacity;
 
 /// Work in progress on one node.
 #[derive(Debug)]

@@ -59,7 +59,7 @@ pub struct Sim {
 }
 
 struct Shared {
-    world: Mutex<World>,
+    world: Mutex<World<Sim>>,
     gates: Vec<Gate>,
     budget: Budget,
     max_threads: usize,
@@ -171,7 +171,7 @@ impl Sim {
     }
 
     /// Lets the next thread run, and returns when it is the calling one's turn again.
-    fn switch(&self, world: MutexGuard<'_, World>) {
+    fn switch(&self, world: MutexGuard<'_, World<Self>>) {
         if self.pass_on(world) != Some(CPU.get()) {
             self.shared.gates[CPU.get()].wait();
         }
@@ -179,7 +179,7 @@ impl Sim {
     }
 
     /// Opens the next thread's gate, unless that is the calling thread itself.
-    fn pass_on(&self, mut world: MutexGuard<'_, World>) -> Option<usize> {
+    fn pass_on(&self, mut world: MutexGuard<'_, World<Self>>) -> Option<usize> {
         let own = CPU.get();
         let next = world.next_thread();
         match next {
@@ -198,7 +198,7 @@ impl Sim {
         next
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    fn world(&self) -> MutexGuard<'_, World<Self>> {
         self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

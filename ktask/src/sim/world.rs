@@ -9,15 +9,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::vec::Vec;
 
 use super::flow::Flow;
-use super::{Machine, NORMAL_WEIGHT, Sim};
-use crate::{HelperId, HelperTask};
+use super::machine::{Machine, NORMAL_WEIGHT};
+use crate::{HelperId, HelperTask, Platform};
 
 /// Everything that the virtual time moves.
-pub(super) struct World {
+pub(super) struct World<P: Platform> {
     pub(super) machine: Machine,
     pub(super) now_ns: u64,
     /// CPUs, each with the one thread that may run there.
-    pub(super) cpus: Vec<Cpu>,
+    pub(super) cpus: Vec<Cpu<P>>,
     /// Threads that can run at this moment of virtual time.
     pub(super) ready: VecDeque<usize>,
     /// Threads that wake at a time.
@@ -30,8 +30,7 @@ pub(super) struct World {
 }
 
 /// One CPU and its thread.
-#[derive(Default)]
-pub(super) struct Cpu {
+pub(super) struct Cpu<P: Platform> {
     pub(super) node: usize,
     speed: f64,
     pub(super) status: Status,
@@ -43,16 +42,15 @@ pub(super) struct Cpu {
     pub(super) charged_ns: u64,
     /// The helper that runs or will run here.
     pub(super) helper: Option<HelperId>,
-    pub(super) task: Option<Box<HelperTask<Sim>>>,
+    pub(super) task: Option<Box<HelperTask<P>>>,
     neighbour: Option<NeighbourState>,
     timer_ns: Option<u64>,
 }
 
 /// What a CPU's thread does.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Status {
     /// There is none.
-    #[default]
     Idle,
     /// A task is on its way.
     Starting,
@@ -79,22 +77,9 @@ struct NeighbourState {
     ended_ns: Option<u64>,
 }
 
-impl World {
+impl<P: Platform> World<P> {
     pub(super) fn new(machine: Machine, seed: u64) -> Self {
-        let cpus = (0..machine.cpus().max(1))
-            .map(|cpu| Cpu {
-                node: machine.node_of(cpu),
-                speed: machine.speed_of(cpu),
-                weight: NORMAL_WEIGHT,
-                neighbour: machine.neighbours.iter().find(|one| one.cpu == cpu).map(|one| NeighbourState {
-                    weight: f64::from(one.weight),
-                    left_s: one.work_ns as f64 * 1e-9,
-                    at_ns: 0,
-                    ended_ns: None,
-                }),
-                ..Cpu::default()
-            })
-            .collect();
+        let cpus = (0..machine.cpus().max(1)).map(|cpu| Cpu::new(&machine, cpu)).collect();
         let flows = machine.nodes.iter().map(|node| Flow::new(node.capacity)).collect();
         Self {
             machine,
@@ -281,7 +266,29 @@ impl World {
     }
 }
 
-impl Cpu {
+impl<P: Platform> Cpu<P> {
+    fn new(machine: &Machine, cpu: usize) -> Self {
+        let neighbour = machine.neighbours.iter().find(|one| one.cpu == cpu);
+        Self {
+            node: machine.node_of(cpu),
+            speed: machine.speed_of(cpu),
+            status: Status::Idle,
+            token: false,
+            weight: NORMAL_WEIGHT,
+            used_s: 0.0,
+            charged_ns: 0,
+            helper: None,
+            task: None,
+            neighbour: neighbour.map(|neighbour| NeighbourState {
+                weight: f64::from(neighbour.weight),
+                left_s: neighbour.work_ns as f64 * 1e-9,
+                at_ns: 0,
+                ended_ns: None,
+            }),
+            timer_ns: None,
+        }
+    }
+
     /// The part of the CPU's time that its thread gets when it works.
     fn share_of_thread(&self) -> f64 {
         let own = f64::from(self.weight);

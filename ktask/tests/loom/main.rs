@@ -11,8 +11,6 @@ mod body;
 mod budget;
 #[path = "../../src/cancel.rs"]
 mod cancel;
-#[path = "../../src/check.rs"]
-mod check;
 #[path = "../../src/chunk.rs"]
 mod chunk;
 #[path = "../../src/cursor.rs"]
@@ -23,10 +21,14 @@ mod engine;
 mod error;
 #[path = "../../src/job.rs"]
 mod job;
+#[path = "../../src/node.rs"]
+mod node;
 #[path = "../../src/platform.rs"]
 mod platform;
 #[path = "../../src/raw.rs"]
 mod raw;
+#[path = "../../src/shape.rs"]
+mod shape;
 #[path = "../../src/stats.rs"]
 mod stats;
 #[path = "../../src/traced.rs"]
@@ -50,8 +52,9 @@ pub use budget::Budget;
 pub use cancel::CancelToken;
 pub use chunk::Chunk;
 pub use error::{Cause, Invalid, JobError};
-pub use job::{Job, NodeRange};
-pub use platform::{HelperContext, HelperId, LockSet, NodeId, Placement, Platform};
+pub use job::Job;
+pub use node::{NodeId, NodeRange};
+pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
 pub use raw::HelperTask;
 pub use stats::Stats;
 pub use traced::{TracedChunk, TracedEnding, TracedJob};

@@ -1,34 +1,33 @@
 //! How many threads a job may have.
 
-use super::Plan;
 use crate::platform::Platform;
 use crate::{MAX_WORKERS, Stats};
 
-/// The job's own wishes.
+/// The limit that the job's description sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Threads {
-    /// Exactly so many; no budget, no governor.
+pub(crate) enum ThreadLimit {
+    /// Exactly this many threads, without budget and governor.
     Exact(usize),
-    /// At most so many; `budgeted` if within the system's helper budget.
+    /// Any number of threads up to `limit`.
     UpTo {
         /// At least 1.
         limit: usize,
+        /// Whether helpers count against the system's [`Budget`](crate::Budget).
         budgeted: bool,
     },
 }
 
-impl Threads {
-    /// Threads to run with at most, noted in `stats` as asked and allowed.
-    pub(crate) fn count<P: Platform>(self, platform: &P, plan: &Plan<'_>, stats: &mut Stats) -> usize {
+impl ThreadLimit {
+    /// Returns the most threads that a job of `chunks` minimal chunks may have, and notes in
+    /// `stats` how many were asked for and allowed.
+    pub(super) fn count<P: Platform>(self, platform: &P, chunks: u64, stats: &mut Stats) -> usize {
         let limit = match self {
             Self::Exact(threads) => threads,
             Self::UpTo { limit, .. } => limit,
         };
-        // Rounded up, as ktask did and padata does not: a rest is work too.
-        let smallest = plan.min_chunk.max(plan.align);
-        let chunks = usize::try_from(plan.units.div_ceil(smallest)).unwrap_or(usize::MAX);
+        let chunks = usize::try_from(chunks).unwrap_or(usize::MAX);
         stats.threads_asked = chunks.min(limit).min(MAX_WORKERS);
-        // The first question, so that a job that is too small for two asks nothing else.
+        // Checked first: a job that is too small for two threads asks the platform nothing.
         if stats.threads_asked <= 1 || !platform.enabled() {
             stats.threads_allowed = stats.threads_asked.min(1);
             return stats.threads_allowed;
@@ -41,12 +40,12 @@ impl Threads {
         allowed
     }
 
-    pub(crate) fn is_exact(self) -> bool {
+    pub(super) fn is_exact(self) -> bool {
         matches!(self, Self::Exact(_))
     }
 
-    /// Whether helpers need a permit in the budget.
-    pub(crate) fn is_budgeted(self) -> bool {
+    /// Returns whether helpers need a permit of the budget.
+    pub(super) fn is_budgeted(self) -> bool {
         matches!(self, Self::UpTo { budgeted: true, .. })
     }
 }

@@ -1,0 +1,47 @@
+//! The chunks of a job that failed.
+
+use super::worker_slot::WorkerSlot;
+use crate::chunk::RawChunk;
+
+/// The chunks that failed. The undo leaves them out.
+#[derive(Clone, Copy)]
+pub(super) enum Failed<'f> {
+    /// The failed chunk of a job on its caller alone, if one failed.
+    One(Option<(u64, u64)>),
+    /// At most one failed chunk per slot.
+    Slots(&'f [WorkerSlot]),
+}
+
+impl Failed<'_> {
+    /// Calls `undo` for the parts of `chunk` that did not fail.
+    pub(super) fn undo_others(&self, chunk: RawChunk, undo: &dyn Fn(RawChunk)) {
+        let mut start = chunk.start;
+        while start < chunk.end {
+            let (failed_start, failed_end) =
+                self.first_overlapping(start, chunk.end).unwrap_or((chunk.end, chunk.end));
+            if start < failed_start {
+                undo(RawChunk { start, end: failed_start, ..chunk });
+            }
+            start = failed_end;
+        }
+    }
+
+    /// Returns the failed chunk that starts first among those that share units with `start..end`.
+    /// It may begin before `start` or end after `end`: the undo cuts its own chunks.
+    fn first_overlapping(&self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let overlaps = |chunk: &(u64, u64)| chunk.0 < end && start < chunk.1;
+        match self {
+            Self::One(failed) => failed.filter(overlaps),
+            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).filter(overlaps).min(),
+        }
+    }
+
+    /// Returns the units of the failed chunks.
+    pub(super) fn units(&self) -> u64 {
+        let len = |(start, end): (u64, u64)| end - start;
+        match self {
+            Self::One(failed) => failed.map_or(0, len),
+            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).map(len).sum(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A checked job without the client's types, and how it ended.
+
+use super::thread_count::ThreadLimit;
+use crate::chunk::{Lineage, RawChunk};
+use crate::platform::Platform;
+use crate::tuning::Tuning;
+use crate::unwind::Payload;
+use crate::{CancelToken, Stats, TracedEnding};
+
+/// A job whose description was checked.
+pub(crate) struct Plan<'p> {
+    /// Units of all ranges together.
+    pub(crate) units: u64,
+    /// At least 1.
+    pub(crate) min_chunk: u64,
+    /// At least 1.
+    pub(crate) align: u64,
+    pub(crate) threads: ThreadLimit,
+    pub(crate) cancel: Option<&'p CancelToken>,
+    pub(crate) deadline_ns: Option<u64>,
+    pub(crate) tuning: Option<&'p Tuning>,
+    pub(crate) lineage: Lineage,
+    pub(crate) undo: Option<&'p (dyn Fn(RawChunk) + Sync + 'p)>,
+    /// The platform's number for the job in its trace; 0 if the job is not traced.
+    pub(crate) trace_id: u64,
+}
+
+/// Runs one chunk; returns false if the chunk failed.
+pub(crate) type ChunkFn<'f> = dyn FnMut(RawChunk) -> bool + 'f;
+
+/// Calls a [`ChunkFn`] for one chunk after the other until the worker's part is over.
+pub(crate) type ChunkLoop<'l> = dyn FnMut(&mut ChunkFn<'_>) + 'l;
+
+/// The client's work, the same for every worker.
+pub(crate) trait Body: Sync {
+    /// Does one worker's part: sets up, passes a chunk function to `chunk_loop`, cleans up.
+    fn work(&self, chunk_loop: &mut ChunkLoop<'_>);
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Complete,
+    Failed,
+    Cancelled,
+    DeadlinePassed,
+}
+
+impl Ending {
+    /// Returns the ending as it is reported to a platform that traces.
+    pub(crate) fn traced(self) -> TracedEnding {
+        match self {
+            Self::Complete => TracedEnding::Complete,
+            Self::Failed => TracedEnding::Failed,
+            Self::Cancelled => TracedEnding::Cancelled,
+            Self::DeadlinePassed => TracedEnding::DeadlinePassed,
+        }
+    }
+}
+
+/// The result of a run, before a caught panic is resumed.
+pub(super) struct Outcome {
+    pub(super) ending: Ending,
+    pub(super) stats: Stats,
+    pub(super) panic: Option<Payload>,
+}
+
+impl Outcome {
+    pub(super) fn is_complete(&self) -> bool {
+        self.ending == Ending::Complete && self.panic.is_none()
+    }
+}
+
+impl Plan<'_> {
+    /// Returns the length that all chunks have at least, but for the last of a range.
+    pub(super) fn smallest_chunk(&self) -> u64 {
+        self.min_chunk.max(self.align)
+    }
+
+    /// Returns how the job has to end, if it was cancelled or its deadline has passed.
+    pub(super) fn stop_requested<P: Platform>(&self, platform: &P) -> Option<Ending> {
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Some(Ending::Cancelled);
+        }
+        let deadline_ns = self.deadline_ns?;
+        (platform.now_ns() >= deadline_ns).then_some(Ending::DeadlinePassed)
+    }
+}

@@ -1,0 +1,270 @@
+//! The state that the workers of a running job share.
+
+use super::lending::Lending;
+use super::plan::{Body, Ending, Plan};
+use super::worker_slot::WorkerSlot;
+use crate::Stats;
+use crate::cursor::{Cursor, Sampled};
+use crate::platform::Platform;
+use crate::raw::Lock;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::unwind::Payload;
+
+/// The state that the workers of a running job share.
+pub(super) struct Run<'r, P: Platform> {
+    pub(super) platform: &'r P,
+    pub(super) plan: &'r Plan<'r>,
+    pub(super) cursors: &'r [Cursor],
+    /// One per worker; the caller's is the first.
+    pub(super) slots: &'r [WorkerSlot],
+    pub(super) body: &'r dyn Body,
+    pub(super) lending: Lending<P>,
+    /// Whether chunks are measured for the governor.
+    pub(super) is_governed: bool,
+    /// An [`Ending`] as a number; `Complete` while the job runs.
+    ending: AtomicU32,
+    /// Helpers that were started and are not told to leave.
+    helpers: AtomicUsize,
+    /// Number of helpers that the governor wants.
+    target_helpers: AtomicUsize,
+    /// Workers that have begun and not ended, the caller included.
+    active_workers: AtomicUsize,
+    /// Number of the governor's measurement. A chunk counts for a measurement if it began and
+    /// ended in it.
+    epoch: AtomicU32,
+    started_ns: u64,
+    panic: Lock<Option<Payload>>,
+    totals: Lock<Totals>,
+}
+
+/// What one worker has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) chunks: u64,
+    pub(super) local_chunks: u64,
+    pub(super) units: u64,
+    /// When the last chunk ended, if the worker ended because no work was left.
+    pub(super) ran_dry_at_ns: Option<u64>,
+}
+
+/// Sums of the workers' tallies. Each worker adds its tally once.
+#[derive(Default)]
+struct Totals {
+    chunks: u64,
+    local_chunks: u64,
+    units: u64,
+    cpu_ns: u64,
+    /// When the first and the last worker ran dry.
+    dry_ns: Option<(u64, u64)>,
+}
+
+impl<'r, P: Platform> Run<'r, P> {
+    /// Starts the run of a job with its caller as the only worker.
+    pub(super) fn new(
+        platform: &'r P,
+        plan: &'r Plan<'r>,
+        cursors: &'r [Cursor],
+        slots: &'r [WorkerSlot],
+        body: &'r dyn Body,
+        is_governed: bool,
+    ) -> Self {
+        Self {
+            platform,
+            plan,
+            cursors,
+            slots,
+            body,
+            started_ns: platform.now_ns(),
+            lending: Lending::new(platform),
+            is_governed,
+            ending: AtomicU32::new(Ending::Complete as u32),
+            helpers: AtomicUsize::new(0),
+            target_helpers: AtomicUsize::new(0),
+            active_workers: AtomicUsize::new(1),
+            epoch: AtomicU32::new(0),
+            panic: Lock::new(None),
+            totals: Lock::new(Totals::default()),
+        }
+    }
+
+    /// Returns the number that all tasks of the outermost job's family have: the address of the
+    /// outermost run, which no other living run has.
+    pub(super) fn family(&self) -> u64 {
+        match self.plan.lineage.family {
+            0 => core::ptr::from_ref(self).addr() as u64,
+            family => family,
+        }
+    }
+
+    /// Ends the job at each worker's next chunk. The first reason stays.
+    pub(super) fn stop(&self, ending: Ending) {
+        // Relaxed: a flag; the data that belongs to it is under a lock or read after the join.
+        let _ = self.ending.compare_exchange(
+            Ending::Complete as u32,
+            ending as u32,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Returns whether a worker that would claim its next chunk from `cursor` must stop.
+    pub(super) fn is_stopped(&self, cursor: &Cursor) -> bool {
+        if self.ending() != Ending::Complete {
+            return true;
+        }
+        match self.plan.stop_requested(self.platform) {
+            // A request that comes when all units are handed out is too late.
+            Some(ending) if cursor.left() > 0 => {
+                self.stop(ending);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns how the job ended, or `Complete` while it runs.
+    pub(super) fn ending(&self) -> Ending {
+        // Relaxed: see `stop`.
+        match self.ending.load(Ordering::Relaxed) {
+            0 => Ending::Complete,
+            1 => Ending::Failed,
+            2 => Ending::Cancelled,
+            _ => Ending::DeadlinePassed,
+        }
+    }
+
+    /// Returns whether a helper that would claim its next chunk from `cursor` may go on. If not,
+    /// the helper has been counted out and must end.
+    pub(super) fn keeps_helper(&self, cursor: &Cursor) -> bool {
+        // Relaxed, in all functions that count helpers: the counts only steer the number of
+        // helpers.
+        let mut helpers = self.helpers.load(Ordering::Relaxed);
+        loop {
+            let target = self.target_helpers.load(Ordering::Relaxed);
+            // A range keeps its helpers if it has no more than its share of the target. While
+            // there are too many helpers, some range has more than its share.
+            if helpers <= target || cursor.workers() * self.cursors.len() <= target {
+                return true;
+            }
+            match self.helpers.compare_exchange_weak(
+                helpers,
+                helpers - 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return false,
+                Err(now) => helpers = now,
+            }
+        }
+    }
+
+    /// Returns the number of helpers that were started and are not told to leave.
+    pub(super) fn helpers(&self) -> usize {
+        self.helpers.load(Ordering::Relaxed)
+    }
+
+    /// Counts a helper that is about to be started.
+    pub(super) fn count_helper_in(&self) {
+        self.helpers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Uncounts a helper that could not be started.
+    pub(super) fn count_helper_out(&self) {
+        self.helpers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sets how many helpers there should be.
+    pub(super) fn set_target_helpers(&self, helpers: usize) {
+        self.target_helpers.store(helpers, Ordering::Relaxed);
+    }
+
+    /// Helper: counts itself as working.
+    pub(super) fn count_worker_in(&self) {
+        self.active_workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Helper: counts itself as no longer working.
+    pub(super) fn count_worker_out(&self) {
+        self.active_workers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of workers, if all helpers that were started have begun and all that
+    /// have to leave have left.
+    pub(super) fn stable_threads(&self) -> Option<usize> {
+        let helpers = self.helpers();
+        let workers = self.active_workers.load(Ordering::Relaxed);
+        let target = self.target_helpers.load(Ordering::Relaxed);
+        (workers == helpers + 1 && helpers <= target).then_some(workers)
+    }
+
+    /// Returns the number of the current measurement.
+    pub(super) fn epoch(&self) -> u32 {
+        // Relaxed: a chunk that is counted for the neighbouring measurement changes little.
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Begins the next measurement.
+    pub(super) fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the sums over the measured chunks of all ranges.
+    pub(super) fn sampled(&self) -> Sampled {
+        self.cursors.iter().map(Cursor::sampled).fold(Sampled::default(), |sum, range| Sampled {
+            chunks: sum.chunks + range.chunks,
+            units: sum.units + range.units,
+            ns: sum.ns + range.ns,
+        })
+    }
+
+    /// Returns the number of units that are not handed out yet.
+    pub(super) fn left(&self) -> u64 {
+        self.cursors.iter().map(Cursor::left).sum()
+    }
+
+    /// Returns the nanoseconds since the start of the job.
+    pub(super) fn age_ns(&self) -> u64 {
+        self.platform.now_ns().saturating_sub(self.started_ns)
+    }
+
+    /// Keeps the first panic for the caller.
+    pub(super) fn keep_panic(&self, payload: Payload) {
+        self.panic.with(|kept| _ = kept.get_or_insert(payload));
+    }
+
+    /// Adds what worker number `index` did to the job's totals.
+    pub(super) fn add(&self, index: usize, tally: Tally, cpu_ns: u64) {
+        if tally.chunks > 0 {
+            self.slots[index].set_worked();
+        }
+        self.totals.with(|totals| {
+            totals.chunks += tally.chunks;
+            totals.local_chunks += tally.local_chunks;
+            totals.units += tally.units;
+            totals.cpu_ns += cpu_ns;
+            // A worker that ran no chunk came late; its end says nothing about the spread.
+            if let Some(at_ns) = tally.ran_dry_at_ns.filter(|_| tally.chunks > 0) {
+                let (first_ns, last_ns) = totals.dry_ns.unwrap_or((at_ns, at_ns));
+                totals.dry_ns = Some((first_ns.min(at_ns), last_ns.max(at_ns)));
+            }
+        });
+    }
+
+    /// After the join: writes the totals to `stats`.
+    pub(super) fn report(&self, stats: &mut Stats) {
+        self.totals.with(|totals| {
+            stats.chunks = totals.chunks;
+            stats.local_chunks = totals.local_chunks;
+            stats.units = totals.units;
+            stats.cpu_ns = totals.cpu_ns;
+            stats.spread_ns = totals.dry_ns.map_or(0, |(first_ns, last_ns)| last_ns - first_ns);
+        });
+        stats.threads_used = self.slots.iter().filter(|slot| slot.has_worked()).count();
+        stats.wall_ns = self.age_ns();
+    }
+
+    /// After the join: returns the panic that was kept.
+    pub(super) fn into_panic(self) -> Option<Payload> {
+        self.panic.into_inner()
+    }
+}
