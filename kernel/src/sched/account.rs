@@ -5,7 +5,6 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-use super::thread::NO_CPU;
 use crate::arch::tsc;
 
 /// CPU time that goes on while the clock runs.
@@ -15,6 +14,9 @@ use crate::arch::tsc;
 /// written for it to be right at any time.
 #[derive(Debug)]
 pub(super) struct RunClock(AtomicU64);
+
+/// No CPU: of a thread that has run on none, or has no deadline.
+pub(super) const NO_CPU: usize = usize::MAX;
 
 const RUNS: u64 = 1 << 63;
 

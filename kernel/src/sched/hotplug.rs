@@ -9,10 +9,11 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use spin::Once;
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 
 use super::place::kick_affinity_check;
-use super::{cpus, pool, timer, yield_now};
+use super::preempt::yield_now;
+use super::{cpus, pool, timer};
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{tlb, tracepoint};

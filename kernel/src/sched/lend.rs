@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use runqueue::Nice;
 use waiting::{Lenders, Loan, Loans, lending};
 
-use super::preempt::reweigh;
+use super::resched::reweigh;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
 

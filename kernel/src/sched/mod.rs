@@ -5,9 +5,14 @@
 //! * [`spawn`]: how threads begin and end.
 //! * [`account`]: what a thread has had.
 //! * [`cpus`]: what each CPU has, its run queue first of all.
-//! * [`core`]: the one function that switches threads; the idle loop, blocking.
-//! * [`preempt`]: when the running thread has to make room.
-//! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
+//! * [`queue`]: a CPU's run queue, locked.
+//! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
+//! * [`resched`]: what changes which thread should run.
+//! * [`switch`]: the one function that switches threads.
+//! * [`park`]: how threads block, wake each other and end.
+//! * [`preempt`]: when the current thread leaves its CPU without blocking.
+//! * [`affinity`]: which CPUs a thread may run on.
+//! * [`idle`]: the idle thread of each CPU.
 //! * [`group`]: what threads use and may use together.
 //! * [`held`]: which mutexes a thread holds, in debug builds.
 //! * [`lend`]: weight that goes to whom a thread waits for.
@@ -15,7 +20,7 @@
 //! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
 //! * [`snapshot`]: threads and CPUs as a listing shows them.
-//! * [`timer`]: deadlines, and the one-shot timer behind them.
+//! * [`timer_queue`] and [`timer`]: deadlines, and the one-shot timer behind them.
 //! * [`pool`]: threads that wait for work to be handed to them.
 //!
 //! A thread is on at most one CPU (invariant 3); a run queue is only touched
@@ -23,45 +28,45 @@
 //! spawning.
 
 mod account;
-mod core;
+mod affinity;
 mod cpus;
 pub mod group;
 mod held;
 pub mod hotplug;
+mod idle;
 mod lend;
 pub mod mutex;
+mod park;
 mod place;
 pub mod pool;
 mod preempt;
+mod queue;
+mod resched;
 pub mod snapshot;
 mod spawn;
+mod switch;
 mod table;
 mod thread;
 mod timer;
+mod timer_queue;
 pub mod wait;
 
-#[cfg(debug_assertions)]
-pub use self::core::debug_assert_may_block;
-pub use self::core::{idle_forever, park, reap, start_cpu, unpark};
-pub use cpus::{attach as attach_cpu, idle_count};
+pub use affinity::{AffinityError, set_affinity, set_node_preference};
+pub use cpus::{active as online_cpus, attach as attach_cpu, idle_count};
 #[cfg(debug_assertions)]
 pub use held::{enter_helper_context, held_classes};
+pub use idle::{idle_forever, start_cpu};
 pub use lend::{lend_weight, set_nice, take_weight_back};
-pub use place::{AffinityError, set_affinity, set_node_preference};
+#[cfg(debug_assertions)]
+pub use park::debug_assert_may_block;
+pub use park::{park, unpark};
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
-pub use table::{name_while_stopped, thread_count};
+pub use table::{name_while_stopped, reap, thread_count};
 pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
 
-use runqueue::CpuMask;
-
 use crate::arch::tsc;
-
-/// CPUs that run threads.
-pub fn online_cpus() -> CpuMask {
-    cpus::active()
-}
 
 /// Switches from one thread to another on CPU number `cpu` so far.
 pub fn switches_of(cpu: usize) -> u64 {

@@ -15,8 +15,8 @@ use core::ops::{Deref, DerefMut};
 use runqueue::Tid;
 use waiting::{HandOver, Owners, handover, lending};
 
-use super::core::debug_assert_may_block;
 use super::held::MutexDebug;
+use super::park::debug_assert_may_block;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;

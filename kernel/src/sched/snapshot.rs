@@ -12,11 +12,11 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice, Tid, Weight};
 
-use super::account::Usage;
+use super::account::{NO_CPU, Usage};
 use super::cpus;
 use super::group::Group;
 use super::table;
-use super::thread::{NO_CPU, Thread};
+use super::thread::Thread;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::tsc;
 use crate::platform::nodes;

@@ -9,10 +9,11 @@ use runqueue::{CpuMask, Nice, Tid};
 
 use trace::Named;
 
-use super::core as scheduler;
 use super::group::Group;
+use super::park::exit_current;
 use super::place::{self, EnqueueReason};
-use super::preempt::make_runnable;
+use super::resched::make_runnable;
+use super::switch::finish_switch;
 use super::table::{self, MAX_THREADS};
 use super::thread::{self, Thread};
 use crate::arch::context;
@@ -142,7 +143,7 @@ impl<'a> Spawn<'a> {
 
     /// Starts the thread.
     pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
-        scheduler::reap();
+        table::reap();
         let stack = Stack::new(self.stack_size).ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
@@ -150,7 +151,8 @@ impl<'a> Spawn<'a> {
         let inherited = if creator.is_idle() { Group::root() } else { creator.group() };
         let group = self.group.unwrap_or(inherited).clone();
         let thread =
-            table::enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group))?;
+            table::enter(|tid| Thread::new(tid, self.name.into(), Some(stack), self.allowed, cpu, group));
+        let thread = thread.ok_or(SpawnError::TooManyThreads)?;
         thread.set_preferred_node(self.node);
         match self.is_idle_class {
             true => thread.entity.set_idle_class(),
@@ -171,9 +173,9 @@ impl<'a> Spawn<'a> {
 
 /// Where every thread begins.
 extern "C" fn thread_main(thread: usize, prev_and_state: usize) -> ! {
-    scheduler::finish_switch(prev_and_state);
+    finish_switch(prev_and_state);
     x86_64::instructions::interrupts::enable();
-    // SAFETY: `spawn_on` passed the thread's own address; the table keeps it while it runs.
+    // SAFETY: `Spawn::start` passed the thread's own address; the table keeps the thread while it runs.
     let thread = unsafe { &*(thread as *const Thread) };
     let entry = thread.entry.lock().take();
     if let Some(entry) = entry {
@@ -186,7 +188,7 @@ extern "C" fn thread_main(thread: usize, prev_and_state: usize) -> ! {
     // switches away from it takes it for one to be freed.
     x86_64::instructions::interrupts::disable();
     thread.has_ended.store(true, SeqCst);
-    scheduler::exit_current()
+    exit_current()
 }
 
 /// Makes the code that runs on this CPU its idle thread.
@@ -194,7 +196,8 @@ pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
     let name = alloc::format!("idle/{cpu}");
     let (number, group) = (cpu.index(), Group::of_idle_threads());
     let make = |tid| Thread::new(tid, name, None, CpuMask::single(number), number, group.clone());
-    let thread = table::enter(make).unwrap_or_else(|error| panic!("idle thread of cpu {cpu}: {error}"));
+    let thread = table::enter(make)
+        .unwrap_or_else(|| panic!("idle thread of cpu {cpu}: {}", SpawnError::TooManyThreads));
     let now_ns = tsc::now_ns();
     thread.enter_cpu();
     thread.account.note_queued(now_ns);

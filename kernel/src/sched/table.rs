@@ -3,9 +3,8 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
-use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
+use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, List, Tid};
 
-use super::spawn::SpawnError;
 use super::thread::Thread;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
@@ -24,22 +23,46 @@ static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Where the search for a free number starts.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// Finds a free number and enters the thread that `make` builds for it.
-pub(super) fn enter(make: impl FnOnce(Tid) -> Thread) -> Result<Arc<Thread>, SpawnError> {
+/// Enters the thread that `make` builds for a free number; `None` when there is none.
+pub(super) fn enter(make: impl FnOnce(Tid) -> Thread) -> Option<Arc<Thread>> {
     let start = NEXT.fetch_add(1, SeqCst);
     let free = (0..MAX_THREADS).map(|step| (start + step) % MAX_THREADS).find(|index| {
         TABLE[*index].compare_exchange(core::ptr::null_mut(), placeholder(), SeqCst, SeqCst).is_ok()
     });
-    let index = free.ok_or(SpawnError::TooManyThreads)?;
+    let index = free?;
     let tid = Tid::new(index as u32).expect("the table is smaller than the largest number");
     let thread = Arc::new(make(tid));
     TABLE[index].store(Arc::into_raw(thread.clone()).cast_mut(), SeqCst);
     COUNT.fetch_add(1, SeqCst);
-    Ok(thread)
+    Some(thread)
+}
+
+/// Ended threads whose stacks no CPU uses any more.
+static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
+
+/// Hands over `thread`, which has ended and left its stack, to be [reaped](reap).
+pub(super) fn push_dead(thread: &Thread) {
+    DEAD.lock().push_back(&RunLinks, thread.tid());
+}
+
+/// Whether there is a thread to [reap].
+pub(super) fn has_dead() -> bool {
+    !DEAD.lock().is_empty()
+}
+
+/// Frees threads that have ended.
+pub fn reap() {
+    loop {
+        let dead = DEAD.lock().pop_front(&RunLinks);
+        match dead {
+            Some(tid) => forget(tid),
+            None => return,
+        }
+    }
 }
 
 /// Gives up the table's hold on an ended thread that no CPU runs on any more.
-pub(super) fn forget(tid: Tid) {
+fn forget(tid: Tid) {
     let thread = {
         let _nobody_looks = LEAVING.lock();
         TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst)

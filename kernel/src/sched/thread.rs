@@ -12,7 +12,7 @@ use core::sync::atomic::{
 use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
 use waiting::{Loan, Loans};
 
-use super::account::{Account, Usage};
+use super::account::{Account, NO_CPU, Usage};
 use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
 use super::held::ThreadLocks;
@@ -89,8 +89,6 @@ impl fmt::Debug for Thread {
 
 /// No memory node is preferred to others.
 const NO_NODE: usize = usize::MAX;
-/// No CPU: where a thread's deadline is that has none.
-pub(super) const NO_CPU: usize = usize::MAX;
 
 impl Thread {
     pub(super) fn new(

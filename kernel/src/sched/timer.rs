@@ -1,49 +1,22 @@
 //! Deadlines, and the one-shot timer of each CPU. A CPU with nothing to wait
 //! for has its timer off: no tick.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{Heap, UnparkAction};
+use runqueue::UnparkAction;
 
+use super::account::NO_CPU;
 use super::cpus::{self, Cpu, here};
 use super::table::{self, TimerNodes};
-use super::thread::{NO_CPU, Thread};
-use crate::arch::lock_class::LockClass;
+use super::thread::Thread;
+use super::timer_queue::NEVER;
 use crate::arch::percpu::CpuId;
-use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{apic, tsc};
 
-/// The timer is not armed.
-const NEVER: u64 = u64::MAX;
 /// In [`Thread::timer_cpu`]: on the way from one CPU's queue to another's.
 const MOVING: usize = NO_CPU - 1;
 /// The furthest deadline: 146 years from now is never. (Keys of one heap are within 2^63 of each other.)
 const FURTHEST_NS: u64 = 1 << 62;
-
-/// What one CPU waits for.
-pub struct Timers {
-    /// Sleeping threads by deadline.
-    sleepers: IrqSpinLock<Heap>,
-    /// Earliest deadline among the sleepers.
-    earliest_ns: AtomicU64,
-    /// When the timer will fire: never after the earliest deadline. This CPU's own.
-    armed_ns: AtomicU64,
-}
-
-impl Timers {
-    /// Of a CPU that waits for nothing.
-    pub const fn new() -> Self {
-        Self {
-            sleepers: IrqSpinLock::of(LockClass::TIMERS, Heap::new()),
-            earliest_ns: AtomicU64::new(NEVER),
-            armed_ns: AtomicU64::new(NEVER),
-        }
-    }
-
-    fn note_earliest(&self, sleepers: &Heap) {
-        self.earliest_ns.store(sleepers.first_key(&TimerNodes).unwrap_or(NEVER), SeqCst);
-    }
-}
 
 /// Has the running CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
 pub fn add(thread: &Thread, deadline_ns: u64) {
@@ -53,7 +26,7 @@ pub fn add(thread: &Thread, deadline_ns: u64) {
     thread.timer_node().set_key(deadline_ns.min(FURTHEST_NS));
     sleepers.push(&TimerNodes, thread.tid());
     thread.timer_cpu.store(id.index(), SeqCst);
-    timers.note_earliest(&sleepers);
+    timers.publish_earliest(&sleepers);
     drop(sleepers);
     program(cpu);
 }
@@ -76,7 +49,7 @@ pub fn remove(thread: &Thread) {
         if thread.timer_cpu.load(SeqCst) == cpu {
             sleepers.remove(&TimerNodes, thread.tid());
             thread.timer_cpu.store(NO_CPU, SeqCst);
-            timers.note_earliest(&sleepers);
+            timers.publish_earliest(&sleepers);
             return;
         }
     }
@@ -94,7 +67,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         let due =
             sleepers.first().filter(|_| sleepers.first_key(&TimerNodes).is_some_and(|key| key <= now_ns));
         let Some(tid) = due else {
-            timers.note_earliest(&sleepers);
+            timers.publish_earliest(&sleepers);
             return;
         };
         sleepers.remove(&TimerNodes, tid);
@@ -125,7 +98,7 @@ pub fn move_all(from: usize, to: CpuId) {
         let timers = &cpus::get(from).timers;
         let mut sleepers = timers.sleepers.lock();
         let Some(tid) = sleepers.pop(&TimerNodes) else {
-            timers.note_earliest(&sleepers);
+            timers.publish_earliest(&sleepers);
             break;
         };
         // The thread lives meanwhile: it does not come out of `remove` before `timer_cpu` is another.
@@ -136,7 +109,7 @@ pub fn move_all(from: usize, to: CpuId) {
         let mut sleepers = timers.sleepers.lock();
         sleepers.push(&TimerNodes, tid);
         thread.timer_cpu.store(to.index(), SeqCst);
-        timers.note_earliest(&sleepers);
+        timers.publish_earliest(&sleepers);
     }
     program(cpus::get(to.index()));
 }

@@ -4,7 +4,7 @@
 use runqueue::{Links, List, Tid};
 use waiting::{Locked, Threads};
 
-use super::core::{debug_assert_may_block, park, unpark};
+use super::park::{debug_assert_may_block, park, unpark};
 use super::table::{self, WaitLinks};
 use super::thread;
 use crate::arch::lock_class::LockClass;

@@ -1,16 +1,18 @@
 //! The run queue of one CPU: weighted fair by virtual runtime.
 //!
-//! Every thread has a clock of its own, its *virtual runtime*, which advances
-//! while it runs, slower the larger its weight. The thread whose clock is
-//! furthest behind runs next; so over time all clocks advance together, and each
-//! thread gets CPU time in proportion to its weight. Below the fair class is the
-//! idle class: its threads, fair among themselves, run only when no other wants to.
+//! Every thread has a *virtual runtime*, which grows while the thread runs, slower the larger its weight. The thread with
+//! the smallest one runs next. So over time all virtual runtimes grow together, and each thread gets CPU time in
+//! proportion to its weight. Below the fair class is the idle class: its threads, fair among themselves, run only when no
+//! thread of the fair class is runnable.
 //!
-//! A queue's *minimum vruntime* is the smallest vruntime of its threads, and never goes back. A thread
-//! that leaves a queue's CPU (it blocks, or moves) takes along only its distance to
-//! the minimum, and joins the next queue at the same distance. While it sleeps the minimum goes on without it:
-//! by that much, and not by the time it slept, it is further behind when it wakes up. (Paid by the time slept, two
-//! threads that take turns in sleeping would never be ahead of a third, which would starve.)
+//! A queue's *minimum* is the smallest virtual runtime of its threads, and never goes back. A thread that leaves a queue's
+//! CPU (it blocks, or migrates) takes along only its distance to the minimum, the *offset*, and joins the next queue at the
+//! same distance. While it sleeps the minimum goes on without it: by that much, and not by the time slept, it is further
+//! behind when it wakes up. (If the time slept counted, two threads that take turns in sleeping would never be ahead of a
+//! third, which would starve.)
+//!
+//! *Uncontended* time, in which no thread waits, is free: the current thread is not charged for it, and it counts as time
+//! slept for all sleepers. The queue itself keeps up to when the current thread is charged; callers only say what time it is.
 
 use core::sync::atomic::{Ordering::Acquire, Ordering::Relaxed};
 
@@ -19,16 +21,16 @@ use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
 use crate::list::Tid;
 use crate::weight::Weight;
 
-/// How much further behind than the running thread a waking one has to be to take the CPU from it at once: less and
-/// threads that wake often would do nothing but switch.
+/// How far behind the current thread a waking one has to be to preempt it at once. With less, threads that wake often would
+/// do nothing but switch.
 const WAKE_UP_GRANULARITY_NS: u64 = 1_000_000;
-/// How far behind the minimum a thread may be placed that wakes up: enough to be next, not enough to hold up others.
+/// How far behind the minimum a waking thread may be placed: enough to be next, not enough to hold up others.
 const SLEEPER_CREDIT_NS: u64 = SLICE_NS / 2;
 /// How far ahead another thread may be for a yielding one to let it go first.
 const YIELD_SLACK_NS: u64 = SLICE_NS;
 /// The most that a thread can be ahead of or behind a queue that it joins.
 const VRUNTIME_OFFSET_LIMIT_NS: u64 = 2_000_000_000;
-/// Threads that a search for one to move looks at.
+/// Threads that a search for one to migrate looks at.
 const SEARCH_LIMIT: usize = 32;
 
 /// Where the entities are kept: one in each thread.
@@ -47,25 +49,25 @@ impl<E: Entities> HeapNodes for Nodes<'_, E> {
     }
 }
 
-/// Why the running thread may have to give way.
+/// Why the current thread may have to be preempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreemptReason {
     /// Its slice is over.
     SliceOver,
-    /// Another one has woken up.
+    /// Another thread has woken up.
     WakeUp,
-    /// It wants to.
+    /// It yields.
     Yield,
 }
 
 impl PreemptReason {
-    /// Up to where the clock of `first`, which waits, may be for a running thread whose clock is at `running_ns` to
-    /// give way to it.
+    /// Returns the largest virtual runtime of `first`, the first queued thread, for which it preempts a current thread at
+    /// `running_ns`.
     #[inline(always)]
     fn threshold_ns(self, running_ns: u64, first: &Entity) -> u64 {
         match self {
             Self::SliceOver => running_ns,
-            // A heavy thread's clock is slow: it need not be far behind.
+            // A heavy thread's virtual runtime grows slowly: it need not be far behind.
             Self::WakeUp => running_ns.wrapping_sub(first.weight().virtual_ns(WAKE_UP_GRANULARITY_NS)),
             Self::Yield => running_ns.wrapping_add(YIELD_SLACK_NS),
         }
@@ -76,7 +78,7 @@ impl PreemptReason {
 struct ClassQueue {
     heap: Heap,
     min_vruntime_ns: u64,
-    /// Time in which no thread of the class waited, and which none of their clocks counts.
+    /// Time in which no thread of the class waited, and which no virtual runtime of the class counts.
     uncontended_ns: u64,
 }
 
@@ -85,7 +87,7 @@ impl ClassQueue {
         Self { heap: Heap::new(), min_vruntime_ns: 0, uncontended_ns: 0 }
     }
 
-    /// The running thread's clock has advanced to `running_ns`; that of the first which waits stands at `first_ns`.
+    /// Raises the minimum: the current thread has come to `running_ns`, the first queued one is at `first_ns`.
     #[inline(always)]
     fn advance_min_vruntime(&mut self, running_ns: u64, first_ns: Option<u64>) {
         let smallest_ns = first_ns.filter(|first_ns| is_before(*first_ns, running_ns)).unwrap_or(running_ns);
@@ -94,62 +96,75 @@ impl ClassQueue {
         }
     }
 
-    /// `ns` have passed, at the expense of no thread of the class.
     #[inline]
     fn add_uncontended(&mut self, ns: u64) {
         self.uncontended_ns = self.uncontended_ns.wrapping_add(ns);
     }
 
-    /// Time that has passed for those who sleep, each as one thread among those that ran.
+    /// Returns the time that counts for sleepers: what each running thread had, and uncontended time.
     #[inline]
     fn sleep_clock_ns(&self) -> u64 {
         self.min_vruntime_ns.wrapping_add(self.uncontended_ns)
     }
 }
 
-/// The threads that wait for one CPU. The thread that runs is not in the queue,
-/// but its clock is on the queue's time.
+/// The threads that wait for one CPU. The current thread is not in the queue, but its virtual runtime is relative to it.
+///
+/// Times of different CPUs may be apart: one before the last is taken for the last.
 #[derive(Debug)]
 pub struct FairQueue {
     fair: ClassQueue,
     idle: ClassQueue,
-    /// Sum of what the waiting threads weigh.
+    /// Sum of the weights of the queued threads.
     weight: u64,
+    /// Time up to which the current thread is charged; uncontended time is free.
+    charged_until_ns: u64,
+    /// Time at which the last queued thread went elsewhere: up to then the current one is charged.
+    contended_until_ns: u64,
 }
 
 impl FairQueue {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { fair: ClassQueue::new(), idle: ClassQueue::new(), weight: 0 }
+        let (fair, idle) = (ClassQueue::new(), ClassQueue::new());
+        Self { fair, idle, weight: 0, charged_until_ns: 0, contended_until_ns: 0 }
     }
 
-    /// Number of threads that wait.
+    /// Number of queued threads.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.fair.heap.len() + self.idle.heap.len()
     }
 
-    /// Whether no thread waits.
+    /// Whether no thread is queued.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.fair.heap.is_empty() && self.idle.heap.is_empty()
     }
 
-    /// Sum of the weights of the threads that wait.
+    /// Sum of the weights of the queued threads.
     #[inline]
     #[must_use]
     pub const fn weight(&self) -> u64 {
         self.weight
     }
 
-    /// Advances the clock of the thread that runs here by `ran_ns` of real time.
+    /// Starts charging at `now_ns`: the CPU leaves its idle thread for another.
     #[inline]
-    pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, ran_ns: u64) {
+    pub fn start_charging(&mut self, now_ns: u64) {
+        self.charged_until_ns = now_ns;
+    }
+
+    /// Charges the current thread, whose entity is `running`, up to `now_ns`, for the time in which threads waited.
+    #[inline]
+    pub fn charge<E: Entities>(&mut self, entities: &E, running: &Entity, now_ns: u64) {
+        self.skip_uncontended(now_ns);
+        let ran_ns = self.take_uncharged_ns(now_ns);
         if running.applied_class() == SchedClass::Idle {
-            // Nobody of the fair class wanted it.
+            // No thread of the fair class was runnable.
             self.fair.add_uncontended(ran_ns);
         }
         running.advance(ran_ns);
@@ -159,23 +174,45 @@ impl FairQueue {
         queue.advance_min_vruntime(running.node.key(), first_ns);
     }
 
-    /// [Charges](Self::charge) thread `tid`, which runs here, whose entity is `running`, for `ran_ns` of real time; then, if
-    /// it has to give way to the first that waits, takes that one out and queues the running one instead. O(log n).
+    #[inline(always)]
+    fn take_uncharged_ns(&mut self, now_ns: u64) -> u64 {
+        // Uncontended time may have been skipped by another CPU, whose clock is ahead of this one's.
+        let ran_ns = now_ns.saturating_sub(self.charged_until_ns);
+        self.charged_until_ns = now_ns;
+        ran_ns
+    }
+
+    /// Skips uncontended time up to `now_ns`, if the queue is empty. What the current thread had while the queue was not
+    /// empty is still to be charged.
+    #[inline]
+    fn skip_uncontended(&mut self, now_ns: u64) {
+        if self.is_empty() {
+            let uncontended_since_ns = self.charged_until_ns.max(self.contended_until_ns);
+            let uncontended_ns = now_ns.saturating_sub(uncontended_since_ns);
+            self.charged_until_ns += uncontended_ns;
+            self.fair.add_uncontended(uncontended_ns);
+            self.idle.add_uncontended(uncontended_ns);
+        }
+    }
+
+    /// [Charges](Self::charge) the current thread `tid` up to `now_ns`; then, if the first queued thread preempts it, takes
+    /// that one out and queues `tid` instead. O(log n).
     ///
-    /// What a CPU does that has several threads, and nothing else: one look at each, no more.
+    /// All that a CPU with several threads does: one look at each, no more.
     #[inline(always)]
     pub fn charge_and_pick_next<E: Entities>(
         &mut self,
         entities: &E,
         tid: Tid,
         running: &Entity,
-        ran_ns: u64,
+        now_ns: u64,
         why: PreemptReason,
     ) -> Option<Tid> {
         // Acquire: as in `apply_settings`.
         let is_plain = !running.has_changed.load(Acquire) && !running.is_applied_idle.load(Relaxed);
         match self.fair.heap.first() {
             Some(first) if is_plain => {
+                let ran_ns = self.take_uncharged_ns(now_ns);
                 let first = entities.entity(first);
                 let (running_ns, first_ns) = (running.advance(ran_ns), first.node.key());
                 self.fair.advance_min_vruntime(running_ns, Some(first_ns));
@@ -188,91 +225,82 @@ impl FairQueue {
                 }
                 self.fair.heap.replace_first(&Nodes(entities), tid, &running.node)
             }
-            _ => self.charge_and_pick_next_slowly(entities, tid, running, ran_ns, why),
+            _ => self.charge_and_pick_next_slowly(entities, tid, running, now_ns, why),
         }
     }
 
-    /// As above where a class or a setting makes a difference.
+    /// Does the same where a class or a setting makes a difference.
     #[cold]
     fn charge_and_pick_next_slowly<E: Entities>(
         &mut self,
         entities: &E,
         tid: Tid,
         running: &Entity,
-        ran_ns: u64,
+        now_ns: u64,
         why: PreemptReason,
     ) -> Option<Tid> {
-        self.charge(entities, running, ran_ns);
+        self.charge(entities, running, now_ns);
         let next = self.pop_instead_of(entities, running, why)?;
         self.push(entities, tid);
         Some(next)
     }
 
-    /// Nobody has waited for `ns` of real time, which the running thread, if any, is not charged for.
-    #[inline]
-    pub fn add_uncontended(&mut self, ns: u64) {
-        self.fair.add_uncontended(ns);
-        self.idle.add_uncontended(ns);
-    }
-
-    /// Lets the sleep of the thread behind `entity` count, which ends now and began when it was
-    /// [detached](Self::detach) from this queue: what the others had meanwhile pays its debts, and earns it a bounded
+    /// Applies the sleep of the thread behind `entity`, which ends at `now_ns` and began when the thread was
+    /// [detached](Self::detach) from this queue. What the others had meanwhile pays its debts, and earns it a bounded
     /// credit.
     #[inline]
-    pub fn wake(&self, entity: &Entity) {
+    pub fn wake(&mut self, entity: &Entity, now_ns: u64) {
+        self.skip_uncontended(now_ns);
         let class = self.class(entity.applied_class());
         let slept_ns = class.sleep_clock_ns().wrapping_sub(entity.sleep_clock_at_detach_ns.load(Relaxed));
         let vruntime_offset_ns = entity.vruntime_offset_ns.load(Relaxed).saturating_sub_unsigned(slept_ns);
         entity.vruntime_offset_ns.store(vruntime_offset_ns.max(-(SLEEPER_CREDIT_NS as i64)), Relaxed);
     }
 
-    /// Puts the thread behind `entity` on this queue's time: it is new, or has run or waited on none since
-    /// [`detach`](Self::detach).
+    /// Makes the virtual runtime of the thread behind `entity` relative to this queue at `now_ns`: the thread is new, or has
+    /// neither run nor been queued since [`detach`](Self::detach).
     #[inline]
-    pub fn attach(&self, entity: &Entity) {
+    pub fn attach(&mut self, entity: &Entity, now_ns: u64) {
+        self.skip_uncontended(now_ns);
         self.join_at_offset(entity, entity.class(), entity.vruntime_offset_ns.load(Relaxed));
     }
 
-    /// Puts a thread on this queue's time, `vruntime_offset_ns` from the minimum as reckoned by its weight until now: what it is
-    /// ahead or behind in CPU time stays what it is, and counts by its weight from now on.
-    fn join_at_offset(&self, entity: &Entity, class: SchedClass, vruntime_offset_ns: i64) {
+    /// Sets a thread's virtual runtime to `offset_ns` from the minimum, as reckoned by its weight until now. What the thread
+    /// is ahead or behind in CPU time stays, and counts by its weight from now on.
+    fn join_at_offset(&self, entity: &Entity, class: SchedClass, offset_ns: i64) {
         let (old, new) = (entity.applied_weight(), entity.weight().get());
-        let vruntime_offset_ns = if old == new {
-            vruntime_offset_ns
-        } else {
-            vruntime_offset_ns * i64::from(old) / i64::from(new)
-        };
+        let offset_ns = if old == new { offset_ns } else { offset_ns * i64::from(old) / i64::from(new) };
         let limit_ns = VRUNTIME_OFFSET_LIMIT_NS as i64;
         entity.applied_weight.store(new, Relaxed);
         entity.set_applied_class(class);
         let min_vruntime_ns = self.class(class).min_vruntime_ns;
-        let vruntime_ns = min_vruntime_ns.wrapping_add_signed(vruntime_offset_ns.clamp(-limit_ns, limit_ns));
+        let vruntime_ns = min_vruntime_ns.wrapping_add_signed(offset_ns.clamp(-limit_ns, limit_ns));
         entity.set_vruntime(vruntime_ns, new == Weight::UNIT.get());
     }
 
-    /// Lets a change of class or weight count.
+    /// Applies a change of class or weight.
     #[inline]
     fn apply_settings(&self, entity: &Entity) {
-        // Acquire pairs with the Release in `note_change`. A swap, for the settings must not be read before the mark is gone: a
-        // change that comes in between would lose its own.
+        // Acquire pairs with the Release in `note_change`. A swap: the settings must not be read before the mark is cleared,
+        // or a change in between would lose its own mark.
         if entity.has_changed.load(Relaxed) && entity.has_changed.swap(false, Acquire) {
             self.detach(entity);
             self.join_at_offset(entity, entity.class(), entity.vruntime_offset_ns.load(Relaxed));
         }
     }
 
-    /// Takes the thread behind `entity`, which runs here or was just taken out of this
-    /// queue, off this queue's time.
+    /// Reduces the virtual runtime of the thread behind `entity`, which runs here or was just taken out of this queue, to
+    /// its offset from the minimum.
     #[inline]
     pub fn detach(&self, entity: &Entity) {
         let limit_ns = VRUNTIME_OFFSET_LIMIT_NS as i64;
         let class = self.class(entity.applied_class());
-        let vruntime_offset_ns = entity.vruntime_ns().wrapping_sub(class.min_vruntime_ns) as i64;
-        entity.vruntime_offset_ns.store(vruntime_offset_ns.clamp(-limit_ns, limit_ns), Relaxed);
+        let offset_ns = entity.vruntime_ns().wrapping_sub(class.min_vruntime_ns) as i64;
+        entity.vruntime_offset_ns.store(offset_ns.clamp(-limit_ns, limit_ns), Relaxed);
         entity.sleep_clock_at_detach_ns.store(class.sleep_clock_ns(), Relaxed);
     }
 
-    /// Queues `tid`, which is in no run queue and on this queue's time: attached, or charged just now. O(log n).
+    /// Queues `tid`, which is in no run queue and was attached here, or charged here just now. O(log n).
     #[inline]
     pub fn push<E: Entities>(&mut self, entities: &E, tid: Tid) {
         let entity = entities.entity(tid);
@@ -280,8 +308,7 @@ impl FairQueue {
         self.class_mut(entity.applied_class()).heap.push(&Nodes(entities), tid);
     }
 
-    /// Lets a change of the class or weight of `tid`, which is in this queue, count at
-    /// once. O(log n).
+    /// Applies a change of the class or weight of `tid`, which is in this queue, at once. O(log n).
     pub fn requeue<E: Entities>(&mut self, entities: &E, tid: Tid) {
         self.remove(entities, tid);
         self.apply_settings(entities.entity(tid));
@@ -296,17 +323,17 @@ impl FairQueue {
         self.class_mut(entity.applied_class()).heap.remove(&Nodes(entities), tid);
     }
 
-    /// Takes out the thread that runs next, for the one that ran here has left. O(log n).
+    /// Takes out the thread that runs next; the one that ran here has left. O(log n).
     #[inline]
     pub fn pop<E: Entities>(&mut self, entities: &E) -> Option<Tid> {
         let (class, tid) = self.first()?;
         self.remove(entities, tid);
-        // Its vruntime is the smallest now: alone, it owes nobody anything.
+        // Its virtual runtime is the smallest now: a thread that is alone owes nothing.
         self.class_mut(class).advance_min_vruntime(entities.entity(tid).node.key(), None);
         Some(tid)
     }
 
-    /// Takes out the thread that should run next, if the running thread has to give way to it. O(log n).
+    /// Takes out the thread that should run next, if it preempts the current one. O(log n).
     #[inline]
     pub fn pop_instead_of<E: Entities>(
         &mut self,
@@ -322,7 +349,7 @@ impl FairQueue {
         Some(tid)
     }
 
-    /// Whether the running thread has to give way to the first that waits.
+    /// Whether the first queued thread preempts the current one.
     #[inline]
     #[must_use]
     pub fn should_preempt<E: Entities>(&self, entities: &E, running: &Entity, why: PreemptReason) -> bool {
@@ -334,23 +361,43 @@ impl FairQueue {
         !is_before(why.threshold_ns(running.node.key(), first), first.node.key())
     }
 
-    /// Takes out a thread that `may_move` allows, off this queue's time: what another
-    /// CPU does that has less to run. Looks at a bounded number.
-    pub fn steal<E: Entities>(&mut self, entities: &E, mut may_move: impl FnMut(Tid) -> bool) -> Option<Tid> {
-        let nodes = Nodes(entities);
-        let found = self.fair.heap.find(&nodes, SEARCH_LIMIT, &mut may_move);
-        let tid = found.or_else(|| self.idle.heap.find(&nodes, SEARCH_LIMIT, &mut may_move))?;
-        self.remove(entities, tid);
-        self.detach(entities.entity(tid));
-        Some(tid)
+    /// Takes out and detaches, at `now_ns`, a thread that `may_move` allows, for a CPU that has less to run. Looks at a
+    /// bounded number.
+    pub fn steal<E: Entities>(
+        &mut self,
+        entities: &E,
+        now_ns: u64,
+        may_move: impl FnMut(Tid) -> bool,
+    ) -> Option<Tid> {
+        self.take_away(entities, now_ns, SEARCH_LIMIT, may_move)
     }
 
-    /// The first thread that `wanted` accepts, which stays. O(n).
-    #[must_use]
-    pub fn find<E: Entities>(&self, entities: &E, mut wanted: impl FnMut(Tid) -> bool) -> Option<Tid> {
+    /// Takes out and detaches, at `now_ns`, the first thread that `wanted` accepts. O(n).
+    pub fn evict<E: Entities>(
+        &mut self,
+        entities: &E,
+        now_ns: u64,
+        wanted: impl FnMut(Tid) -> bool,
+    ) -> Option<Tid> {
+        self.take_away(entities, now_ns, usize::MAX, wanted)
+    }
+
+    fn take_away<E: Entities>(
+        &mut self,
+        entities: &E,
+        now_ns: u64,
+        limit: usize,
+        mut wanted: impl FnMut(Tid) -> bool,
+    ) -> Option<Tid> {
         let nodes = Nodes(entities);
-        let found = self.fair.heap.find(&nodes, usize::MAX, &mut wanted);
-        found.or_else(|| self.idle.heap.find(&nodes, usize::MAX, &mut wanted))
+        let found = self.fair.heap.find(&nodes, limit, &mut wanted);
+        let tid = found.or_else(|| self.idle.heap.find(&nodes, limit, &mut wanted))?;
+        self.remove(entities, tid);
+        self.detach(entities.entity(tid));
+        if self.is_empty() {
+            self.contended_until_ns = now_ns;
+        }
+        Some(tid)
     }
 
     #[inline]

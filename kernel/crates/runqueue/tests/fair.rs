@@ -51,14 +51,14 @@ impl Cpu {
 
     /// A new thread comes.
     fn arrive(&mut self, number: usize) {
-        self.queue.attach(self.threads.entity(tid(number)));
+        self.queue.attach(self.threads.entity(tid(number)), self.now_ns);
         self.queue.push(&self.threads, tid(number));
         self.queued_at_ns[number] = self.now_ns;
     }
 
     /// A thread that was here and blocked wakes up.
     fn wake(&mut self, number: usize) {
-        self.queue.wake(self.threads.entity(tid(number)));
+        self.queue.wake(self.threads.entity(tid(number)), self.now_ns);
         self.arrive(number);
     }
 
@@ -66,10 +66,13 @@ impl Cpu {
     fn run(&mut self, ns: u64) {
         self.now_ns += ns;
         let next = match self.running {
-            None => self.queue.pop(&self.threads),
+            None => {
+                self.queue.start_charging(self.now_ns);
+                self.queue.pop(&self.threads)
+            }
             Some(running) => {
                 self.used_ns[running.index()] += ns;
-                let next = self.pick_next(running, ns);
+                let next = self.pick_next(running);
                 if next.is_some() {
                     self.queued_at_ns[running.index()] = self.now_ns;
                 }
@@ -83,18 +86,24 @@ impl Cpu {
         }
     }
 
-    fn pick_next(&mut self, running: Tid, ran_ns: u64) -> Option<Tid> {
+    fn pick_next(&mut self, running: Tid) -> Option<Tid> {
         let entity = self.threads.entity(running);
-        self.queue.charge_and_pick_next(&self.threads, running, entity, ran_ns, PreemptReason::SliceOver)
+        self.queue.charge_and_pick_next(&self.threads, running, entity, self.now_ns, PreemptReason::SliceOver)
     }
 
     /// The running thread runs for `ns`, then blocks; its number.
     fn run_and_block(&mut self, ns: u64) -> usize {
         let running = self.running.unwrap();
-        self.now_ns += ns;
         self.used_ns[running.index()] += ns;
-        self.queue.charge(&self.threads, self.threads.entity(running), ns);
+        self.charge_running(ns);
         self.block_running()
+    }
+
+    /// `ns` pass, for which the running thread is charged as far as others wait.
+    fn charge_running(&mut self, ns: u64) {
+        let entity = self.threads.entity(self.running.unwrap());
+        self.now_ns += ns;
+        self.queue.charge(&self.threads, entity, self.now_ns);
     }
 
     fn block_running(&mut self) -> usize {
@@ -246,7 +255,7 @@ proptest! {
             cpu.running = cpu.queue.pop(&cpu.threads);
             cpu
         };
-        let (mut short, mut long) = (new(), new());
+        let (mut short, mut long, mut now_ns) = (new(), new(), 0);
         for (ran_ns, why, change) in steps {
             let why = [PreemptReason::SliceOver, PreemptReason::WakeUp, PreemptReason::Yield][usize::from(why)];
             let running = short.running.unwrap();
@@ -256,10 +265,11 @@ proptest! {
                     cpu.threads.0[number % levels.len()].set_nice(nice(level));
                 }
             }
+            now_ns += ran_ns;
             let entity = short.threads.entity(running);
-            let next = short.queue.charge_and_pick_next(&short.threads, running, entity, ran_ns, why);
+            let next = short.queue.charge_and_pick_next(&short.threads, running, entity, now_ns, why);
             let entity = long.threads.entity(running);
-            long.queue.charge(&long.threads, entity, ran_ns);
+            long.queue.charge(&long.threads, entity, now_ns);
             let expected = long.queue.pop_instead_of(&long.threads, entity, why);
             if expected.is_some() {
                 long.queue.push(&long.threads, running);
@@ -273,12 +283,12 @@ proptest! {
         }
         let rest = |mut cpu: Cpu| std::iter::from_fn(move || cpu.queue.pop(&cpu.threads)).collect::<Vec<_>>();
         // The smallest vruntime, which only joining shows.
-        let min_vruntime = |cpu: &Cpu| {
+        let min_vruntime = |cpu: &mut Cpu| {
             let newcomer = Entity::new();
-            cpu.queue.attach(&newcomer);
+            cpu.queue.attach(&newcomer, now_ns);
             newcomer.vruntime_ns()
         };
-        prop_assert_eq!(min_vruntime(&short), min_vruntime(&long));
+        prop_assert_eq!(min_vruntime(&mut short), min_vruntime(&mut long));
         prop_assert_eq!(rest(short), rest(long));
     }
 
@@ -294,7 +304,7 @@ proptest! {
             match (action, queued[number]) {
                 (0, None) => {
                     entity.set_nice(nice(level));
-                    queue.attach(entity);
+                    queue.attach(entity, 0);
                     queue.push(&threads, tid(number));
                     queued[number] = Some(u64::from(nice(level).weight().get()));
                 }
@@ -396,9 +406,8 @@ fn blocking_for_a_moment_does_not_wipe_out_a_debt() {
     for _ in 0..200 {
         let running = cpu.running.unwrap();
         let greedy = running == tid(0);
-        cpu.now_ns += SLICE_NS;
         cpu.used_ns[running.index()] += SLICE_NS;
-        cpu.queue.charge(&cpu.threads, cpu.threads.entity(running), SLICE_NS);
+        cpu.charge_running(SLICE_NS);
         if greedy {
             cpu.block_running();
             cpu.wake(0);
@@ -481,35 +490,88 @@ fn who_starts_threads_gains_nothing_by_it() {
 
 #[test]
 fn sleep_pays_debts_as_fast_as_others_are_served() {
-    let debt_after = |pass: fn(&mut Cpu)| {
-        let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
-        (0..3).for_each(|number| cpu.arrive(number));
+    let debt_after = |others: usize, pass: fn(&mut Cpu)| {
+        let mut cpu = Cpu::new((0..=others).map(|_| Entity::new()).collect());
+        (0..=others).for_each(|number| cpu.arrive(number));
         cpu.run(0);
         // 10 slices at a stretch, before the others have had any.
-        let debtor = cpu.running.unwrap();
-        cpu.queue.charge(&cpu.threads, cpu.threads.entity(debtor), 10 * SLICE_NS);
+        cpu.charge_running(10 * SLICE_NS);
         let debtor = cpu.block_running();
         cpu.run(0);
         pass(&mut cpu);
         cpu.wake(debtor);
-        let others = (0..3).filter(|number| *number != debtor);
+        let others = (0..=others).filter(|number| *number != debtor);
         let smallest = others.map(|other| cpu.threads.entity(tid(other)).vruntime_ns()).min().unwrap();
         cpu.threads.entity(tid(debtor)).vruntime_ns() as i64 - smallest as i64
     };
     let slice_ns = SLICE_NS as i64;
-    assert_eq!(debt_after(|_| ()), 10 * slice_ns, "no time, no pay");
-    let debt_ns = debt_after(|cpu| (0..8).for_each(|_| cpu.run(SLICE_NS)));
+    assert_eq!(debt_after(2, |_| ()), 10 * slice_ns, "no time, no pay");
+    let debt_ns = debt_after(2, |cpu| (0..8).for_each(|_| cpu.run(SLICE_NS)));
     assert_eq!(debt_ns, 6 * slice_ns, "two others had four slices each");
+    assert_eq!(debt_after(1, |cpu| cpu.now_ns += 3 * SLICE_NS), 7 * slice_ns, "no thread waited meanwhile");
     assert_eq!(
-        debt_after(|cpu| cpu.queue.add_uncontended(3 * SLICE_NS)),
-        7 * slice_ns,
-        "nobody waited meanwhile"
-    );
-    assert_eq!(
-        debt_after(|cpu| cpu.queue.add_uncontended(100 * SLICE_NS)),
+        debt_after(1, |cpu| cpu.now_ns += 100 * SLICE_NS),
         -slice_ns / 2,
         "what is too much is credit, a bit"
     );
+}
+
+#[test]
+fn uncontended_time_is_free() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    let vruntime_ns = |cpu: &Cpu| cpu.threads.entity(tid(0)).vruntime_ns();
+    cpu.arrive(0);
+    cpu.run(0);
+    let before_ns = vruntime_ns(&cpu);
+    // Alone, charged or not: free. The thread that comes is attached after two slices, and waits for another.
+    cpu.charge_running(SLICE_NS);
+    cpu.now_ns += SLICE_NS;
+    cpu.arrive(1);
+    assert_eq!(vruntime_ns(&cpu), before_ns);
+    cpu.charge_running(SLICE_NS);
+    assert_eq!(vruntime_ns(&cpu), before_ns + SLICE_NS);
+}
+
+#[test]
+fn time_until_the_last_queued_thread_is_taken_away_is_charged() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    (0..2).for_each(|number| cpu.arrive(number));
+    cpu.run(0);
+    let running = cpu.running.unwrap();
+    let before_ns = cpu.threads.entity(running).vruntime_ns();
+    cpu.now_ns += 2 * SLICE_NS;
+    assert!(cpu.queue.steal(&cpu.threads, cpu.now_ns, |_| true).is_some());
+    cpu.charge_running(3 * SLICE_NS);
+    assert_eq!(cpu.threads.entity(running).vruntime_ns(), before_ns + 2 * SLICE_NS);
+    cpu.charge_running(SLICE_NS);
+    assert_eq!(cpu.threads.entity(running).vruntime_ns(), before_ns + 2 * SLICE_NS, "once");
+}
+
+#[test]
+fn a_cpu_that_idled_charges_from_when_it_runs_a_thread() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    (0..2).for_each(|number| cpu.arrive(number));
+    let before_ns = cpu.threads.entity(tid(0)).vruntime_ns();
+    // The threads were queued while the CPU woke up.
+    cpu.run(SLICE_NS);
+    cpu.charge_running(SLICE_NS / 2);
+    let running = cpu.threads.entity(cpu.running.unwrap());
+    assert_eq!(running.vruntime_ns(), before_ns + SLICE_NS / 2);
+}
+
+#[test]
+fn a_cpu_whose_clock_is_behind_charges_nothing_twice() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    cpu.arrive(0);
+    cpu.run(SLICE_NS);
+    let before_ns = cpu.threads.entity(tid(0)).vruntime_ns();
+    // Another CPU, whose clock is a slice ahead, queues a thread.
+    cpu.queue.attach(cpu.threads.entity(tid(1)), 2 * SLICE_NS);
+    cpu.queue.push(&cpu.threads, tid(1));
+    cpu.charge_running(0);
+    assert_eq!(cpu.threads.entity(tid(0)).vruntime_ns(), before_ns);
+    cpu.charge_running(SLICE_NS);
+    assert_eq!(cpu.threads.entity(tid(0)).vruntime_ns(), before_ns + SLICE_NS);
 }
 
 #[test]
@@ -519,31 +581,32 @@ fn who_is_alone_owes_nothing() {
     cpu.run(0);
     // 280 ms of its own time, while somebody waits.
     cpu.arrive(1);
-    cpu.queue.charge(&cpu.threads, cpu.threads.entity(tid(0)), SLICE_NS);
+    cpu.charge_running(SLICE_NS);
     let next = cpu.queue.pop(&cpu.threads).unwrap();
     cpu.queue.push(&cpu.threads, tid(0));
     assert_eq!(next, tid(1));
     cpu.running = Some(next);
     cpu.block_running();
     assert_eq!(cpu.queue.pop(&cpu.threads), Some(tid(0)), "now it is alone");
-    cpu.queue.attach(cpu.threads.entity(tid(2)));
+    cpu.queue.attach(cpu.threads.entity(tid(2)), cpu.now_ns);
     let ahead_ns = |number| cpu.threads.entity(tid(number)).vruntime_ns() as i64;
     assert_eq!(ahead_ns(0) - ahead_ns(2), -(SLICE_NS as i64) / 2, "and no further than one that is new");
 }
 
 #[test]
 fn time_of_the_idle_class_pays_debts() {
-    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), of_idle_class()]);
-    (0..3).for_each(|number| cpu.arrive(number));
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), of_idle_class(), of_idle_class()]);
+    (0..4).for_each(|number| cpu.arrive(number));
     cpu.run(0);
     let debtor = cpu.running.unwrap();
-    cpu.queue.charge(&cpu.threads, cpu.threads.entity(debtor), 10 * SLICE_NS);
+    cpu.charge_running(10 * SLICE_NS);
     let (debtor, other) = (cpu.block_running(), 1 - debtor.index());
     cpu.run(0);
     cpu.block_running();
     cpu.run(0);
-    assert_eq!(cpu.running, Some(tid(2)), "only the idle class is left");
-    cpu.queue.charge(&cpu.threads, cpu.threads.entity(tid(2)), 6 * SLICE_NS);
+    assert!(cpu.running >= Some(tid(2)), "only the idle class is left");
+    assert_eq!(cpu.queue.len(), 1, "and contends for the cpu");
+    cpu.charge_running(6 * SLICE_NS);
     [debtor, other].into_iter().for_each(|number| cpu.wake(number));
     let vruntime_ns = |number| cpu.threads.entity(tid(number)).vruntime_ns() as i64;
     // The other one has half a slice of credit, and no more.
@@ -557,12 +620,12 @@ fn a_moved_thread_keeps_its_distance() {
     for _ in 0..1000 {
         from.run(SLICE_NS);
     }
-    let stolen = from.queue.steal(&from.threads, |_| true).unwrap();
-    let to = FairQueue::new();
-    to.attach(from.threads.entity(stolen));
+    let stolen = from.queue.steal(&from.threads, from.now_ns, |_| true).unwrap();
+    let mut to = FairQueue::new();
+    to.attach(from.threads.entity(stolen), from.now_ns);
     let vruntime_ns = from.threads.entity(stolen).vruntime_ns() as i64;
     assert!(vruntime_ns.abs() <= 2 * SLICE_NS as i64, "{vruntime_ns} ns of vruntime in a new queue");
-    assert_eq!(from.queue.steal(&from.threads, |_| false), None);
+    assert_eq!(from.queue.steal(&from.threads, from.now_ns, |_| false), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::item::Handle;
 use super::{Pool, all, begun};
 use crate::arch::tsc;
 use crate::console::warning;
-use crate::sched::core::{park, unpark};
+use crate::sched::park::{park, unpark};
 use crate::sched::spawn::{Spawn, SpawnError};
 use crate::sched::thread::{self, Thread};
 

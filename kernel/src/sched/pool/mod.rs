@@ -26,10 +26,10 @@ use workpool::{Generation, Limits, Next, WakeAction};
 use self::item::Handle;
 pub use self::item::{Item, Work, WorkAttrs, cancel, submit_fn, wait, worker_of};
 pub use self::manager::restart_fault_count;
-use super::core::{park, unpark};
+use super::affinity;
 use super::group::Group;
-use super::place;
-use super::preempt::reweigh;
+use super::park::{park, unpark};
+use super::resched::reweigh;
 use super::spawn::{self, SpawnError};
 use super::thread::{self, Thread};
 use super::wait::WaitQueue;
@@ -356,9 +356,9 @@ impl Pool {
         let both = self.cpus & *allowed;
         let cpus = if (both & super::online_cpus()).is_empty() { *allowed } else { both };
         let thread = thread::current();
-        if thread.allowed() != cpus && place::set_affinity(thread, &cpus).is_err() {
+        if thread.allowed() != cpus && affinity::set_affinity(thread, &cpus).is_err() {
             // None of them is online: then any CPU will do.
-            let _ = place::set_affinity(thread, &CpuMask::ALL);
+            let _ = affinity::set_affinity(thread, &CpuMask::ALL);
         }
     }
 }

@@ -1,0 +1,74 @@
+//! The idle thread of each CPU.
+
+use core::sync::atomic::Ordering::SeqCst;
+
+use trace::{Event, EventClass, Why};
+
+use super::cpus::{self, Cpu, here};
+use super::place;
+use super::resched::evict_misplaced;
+use super::spawn;
+use super::switch::switch_to;
+use super::table;
+use super::thread::Thread;
+use crate::arch::irq::IrqGuard;
+use crate::arch::percpu::{self, CpuId};
+use crate::arch::{apic, tracepoint, tsc};
+use crate::mm::zero_pool;
+
+/// Makes the running code this CPU's idle thread, and the CPU active.
+pub fn start_cpu() {
+    let _irq = IrqGuard::new();
+    let (cpu, id) = here();
+    apic::local().start_timer();
+    cpu.idle.store(spawn::adopt_idle(id).get(), SeqCst);
+    cpu.note_idle();
+    cpus::set_active(id.index());
+    percpu::this_cpu().set_online();
+}
+
+/// Runs threads, or does what an idle CPU does, else halts until an interrupt comes: the idle thread's life.
+pub fn idle_forever() -> ! {
+    loop {
+        x86_64::instructions::interrupts::disable();
+        let (cpu, id) = here();
+        evict_misplaced(cpu, id);
+        let is_active = cpus::is_active(id.index());
+        if !is_active && cpu.nr_queued() > 0 {
+            // Its waker chose this CPU while it was active, and has not asked for the affinity check yet: send it on.
+            cpu.has_misplaced.store(true, SeqCst);
+        } else if is_active && let Some(next) = take_next(cpu, id) {
+            cpu.note_busy(next);
+            switch_to(cpu, id, next, Why::Idle, tsc::now_ns());
+            x86_64::instructions::interrupts::enable();
+        } else if is_active && table::has_dead() {
+            x86_64::instructions::interrupts::enable();
+            table::reap();
+        } else if is_active && zero_pool::wants_page() {
+            // One page at a time: a thread that is woken meanwhile waits for no more than that.
+            x86_64::instructions::interrupts::enable();
+            zero_pool::add_page();
+        } else {
+            if !is_active {
+                // From here on it takes no thread that it could have chosen before: `hotplug::offline` waits for that.
+                cpu.is_quiesced.store(true, SeqCst);
+            }
+            // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
+            tracepoint::event_irqs_off(EventClass::Halt, || Event::HaltEnter);
+            x86_64::instructions::interrupts::enable_and_hlt();
+            tracepoint::event(EventClass::Halt, || Event::HaltExit);
+        }
+    }
+}
+
+/// Takes the next thread for CPU `id`: the first of its own queue, else a stolen one. Interrupts are off.
+fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
+    if cpu.nr_queued() > 0 {
+        let mut queue = cpu.lock_queue();
+        if let Some(next) = queue.pop() {
+            queue.start_charging(tsc::now_ns());
+            return Some(next);
+        }
+    }
+    place::steal(cpu, id)
+}
