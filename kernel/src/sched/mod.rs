@@ -10,7 +10,7 @@
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
 //! * [`held`]: which mutexes a thread holds, in debug builds.
-//! * [`lend`]: weight that goes to whom a thread waits for.
+//! * [`donation`]: weight that goes to whom a thread waits for.
 //! * [`hotplug`]: CPUs that go and come back.
 //! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
@@ -25,10 +25,10 @@
 mod account;
 mod core;
 mod cpus;
+mod donation;
 pub mod group;
 mod held;
 pub mod hotplug;
-mod lend;
 pub mod mutex;
 mod place;
 pub mod pool;
@@ -44,9 +44,9 @@ pub mod wait;
 pub use self::core::debug_assert_may_block;
 pub use self::core::{idle_forever, park, reap, start_cpu, unpark};
 pub use cpus::{attach as attach_cpu, idle_count};
+pub use donation::{donate_weight, set_nice, withdraw_donation};
 #[cfg(debug_assertions)]
 pub use held::{enter_helper_context, held_classes};
-pub use lend::{lend_weight, set_nice, take_weight_back};
 pub use place::{AffinityError, set_affinity, set_node_preference};
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
 pub use snapshot::snapshot;

@@ -10,7 +10,7 @@ use core::sync::atomic::{
 };
 
 use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
-use waiting::{Loan, Loans};
+use waiting::{Donation, ReceivedDonations};
 
 use super::account::{Account, Usage};
 use super::group::{ChargeTarget, Group};
@@ -65,9 +65,9 @@ pub struct Thread {
     /// For a worker: at whose expense it works.
     charge_target: ChargeTarget,
     /// To whom it lends weight while it waits.
-    pub(super) loan: IrqSpinLock<Option<Loan<Arc<Thread>>>>,
+    pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
     /// What those lend it that wait for it.
-    pub(super) loans: IrqSpinLock<Loans>,
+    pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
@@ -122,8 +122,8 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             charge_target: ChargeTarget::new(),
-            loan: IrqSpinLock::of(LockClass::LOAN, None),
-            loans: IrqSpinLock::of(LockClass::LOANS, Loans::new()),
+            donation: IrqSpinLock::of(LockClass::DONATION, None),
+            received_donations: IrqSpinLock::of(LockClass::RECEIVED_DONATIONS, ReceivedDonations::new()),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),

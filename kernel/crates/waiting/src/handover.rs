@@ -21,7 +21,7 @@ pub trait Owners: Threads {
     fn tid_of(&self, owner: &Self::Owner) -> Tid;
 
     /// The thread numbered `waiting`, which waits here or is the calling one, waits from now on for `owner`, or no more.
-    fn lend_anew(&self, waiting: Tid, owner: Option<&Self::Owner>);
+    fn set_donee(&self, waiting: Tid, owner: Option<&Self::Owner>);
 }
 
 /// Owner and waiting threads of a mutex, behind a lock. The functions take that
@@ -77,8 +77,8 @@ pub fn lock<T: Owners>(
             return true;
         };
         assert!(threads.tid_of(owner) != me, "thread {me} waits for a mutex that it holds");
-        // Under the lock: whoever hands it over finds us in the list with our loan made.
-        threads.lend_anew(me, Some(owner));
+        // Under the lock: whoever hands it over finds us in the list with our donation made.
+        threads.set_donee(me, Some(owner));
         state.waiting.push_back(threads, me);
         false
     });
@@ -93,7 +93,7 @@ pub fn lock<T: Owners>(
             }
             threads.is_past(deadline_ns).then(|| {
                 state.waiting.remove(threads, me);
-                threads.lend_anew(me, None);
+                threads.set_donee(me, None);
                 false
             })
         });
@@ -113,9 +113,9 @@ pub fn unlock<T: Owners>(state: &impl Locked<HandOver<T::Owner>>, threads: &T) {
         };
         // In the list until now, so it waits here, and lives.
         let owner = threads.waiting_thread(next);
-        threads.lend_anew(next, None);
+        threads.set_donee(next, None);
         for waiter in state.waiting.iter(threads) {
-            threads.lend_anew(waiter, Some(&owner));
+            threads.set_donee(waiter, Some(&owner));
         }
         state.owner = Some(owner);
         // Under the lock: the calling thread has given back what it was lent, and were it switched away from now, both

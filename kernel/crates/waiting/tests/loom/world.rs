@@ -180,7 +180,7 @@ impl Owners for Me {
         *owner
     }
 
-    fn lend_anew(&self, _: Tid, _: Option<&Tid>) {}
+    fn set_donee(&self, _: Tid, _: Option<&Tid>) {}
 }
 
 pub type State = Lock<HandOver<Tid>>;

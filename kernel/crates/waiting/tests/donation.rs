@@ -1,12 +1,12 @@
-//! Who is lent what, against a model that looks at all loans.
+//! Who is lent what, against a model that looks at all donations.
 #![cfg(not(loom))]
 
 use std::cell::{Cell, RefCell};
 
 use proptest::prelude::*;
 use runqueue::Nice;
-use waiting::lending::{lend, pass_on};
-use waiting::{Lenders, Loan, Loans};
+use waiting::donation::{donate, pass_on};
+use waiting::{Donation, Donors, ReceivedDonations};
 
 const COUNT: usize = 6;
 
@@ -15,8 +15,8 @@ struct Party {
     /// None in the idle class.
     own: Cell<Option<Nice>>,
     lent: Cell<Option<Nice>>,
-    loan: RefCell<Option<Loan<usize>>>,
-    loans: RefCell<Loans>,
+    donation: RefCell<Option<Donation<usize>>>,
+    received: RefCell<ReceivedDonations>,
 }
 
 #[derive(Default)]
@@ -26,31 +26,31 @@ fn heavier(a: Option<Nice>, b: Option<Nice>) -> Option<Nice> {
     a.into_iter().chain(b).min()
 }
 
-impl Lenders for Parties {
+impl Donors for Parties {
     type Thread = usize;
 
-    fn with_loan<R>(&self, lender: &usize, work: impl FnOnce(&mut Option<Loan<usize>>) -> R) -> R {
-        work(&mut self.0[*lender].loan.borrow_mut())
+    fn with_donation<R>(&self, donor: &usize, work: impl FnOnce(&mut Option<Donation<usize>>) -> R) -> R {
+        work(&mut self.0[*donor].donation.borrow_mut())
     }
 
-    fn with_loans<R>(&self, borrower: &usize, work: impl FnOnce(&mut Loans) -> R) -> R {
-        work(&mut self.0[*borrower].loans.borrow_mut())
+    fn with_received<R>(&self, donee: &usize, work: impl FnOnce(&mut ReceivedDonations) -> R) -> R {
+        work(&mut self.0[*donee].received.borrow_mut())
     }
 
     fn level(&self, thread: &usize) -> Option<Nice> {
         heavier(self.0[*thread].own.get(), self.0[*thread].lent.get())
     }
 
-    fn set_lent(&self, thread: &usize, level: Option<Nice>) {
+    fn set_donated_level(&self, thread: &usize, level: Option<Nice>) {
         self.0[*thread].lent.set(level);
     }
 
     fn reweigh(&self, thread: &usize) {
-        assert!(self.0[*thread].loan.try_borrow_mut().is_ok(), "nothing is locked then");
+        assert!(self.0[*thread].donation.try_borrow_mut().is_ok(), "nothing is locked then");
     }
 }
 
-/// The level of `thread` if loans are as `to` says: its own, and those of all that wait for it, however indirectly.
+/// The level of `thread` if donations are as `to` says: its own, and those of all that wait for it, however indirectly.
 fn expected(own: &[Option<Nice>; COUNT], to: &[Option<usize>; COUNT], thread: usize) -> Option<Nice> {
     let waits_for_it = |mut from: usize| {
         (0..COUNT).any(|_| match to[from] {
@@ -95,7 +95,7 @@ proptest! {
                 });
                 if !is_circle {
                     to = after;
-                    lend(&parties, &thread, lends_to.as_ref());
+                    donate(&parties, &thread, lends_to.as_ref());
                 }
             }
             for thread in 0..COUNT {
@@ -111,8 +111,8 @@ fn a_circle_ends() {
     let parties = Parties::default();
     for thread in 0..COUNT {
         parties.0[thread].own.set(Nice::new(thread as i8));
-        lend(&parties, &thread, Some(&((thread + 1) % COUNT)));
+        donate(&parties, &thread, Some(&((thread + 1) % COUNT)));
     }
     assert_eq!((0..COUNT).map(|thread| parties.level(&thread)).min(), Some(Nice::new(0)));
-    lend(&parties, &0, None);
+    donate(&parties, &0, None);
 }

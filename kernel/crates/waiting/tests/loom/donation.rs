@@ -1,11 +1,11 @@
-//! Loans that meet on their way.
+//! Donations that meet on their way.
 
 use loom::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use runqueue::Nice;
-use waiting::lending::{lend, pass_on};
-use waiting::{Lenders, Loan, Loans};
+use waiting::donation::{donate, pass_on};
+use waiting::{Donation, Donors, ReceivedDonations};
 
 use crate::world::model;
 
@@ -15,8 +15,8 @@ const NONE: i32 = 99;
 struct Party {
     own: AtomicI32,
     lent: AtomicI32,
-    loan: Mutex<Option<Loan<usize>>>,
-    loans: Mutex<Loans>,
+    donation: Mutex<Option<Donation<usize>>>,
+    received: Mutex<ReceivedDonations>,
 }
 
 /// Some threads by number.
@@ -31,8 +31,8 @@ impl Parties {
         let party = |own| Party {
             own: AtomicI32::new(own),
             lent: AtomicI32::new(NONE),
-            loan: Mutex::new(None),
-            loans: Mutex::new(Loans::new()),
+            donation: Mutex::new(None),
+            received: Mutex::new(ReceivedDonations::new()),
         };
         Arc::new(Self(own.into_iter().map(party).collect()))
     }
@@ -43,22 +43,22 @@ impl Parties {
     }
 }
 
-impl Lenders for Parties {
+impl Donors for Parties {
     type Thread = usize;
 
-    fn with_loan<R>(&self, lender: &usize, work: impl FnOnce(&mut Option<Loan<usize>>) -> R) -> R {
-        work(&mut self.0[*lender].loan.lock().unwrap())
+    fn with_donation<R>(&self, donor: &usize, work: impl FnOnce(&mut Option<Donation<usize>>) -> R) -> R {
+        work(&mut self.0[*donor].donation.lock().unwrap())
     }
 
-    fn with_loans<R>(&self, borrower: &usize, work: impl FnOnce(&mut Loans) -> R) -> R {
-        work(&mut self.0[*borrower].loans.lock().unwrap())
+    fn with_received<R>(&self, donee: &usize, work: impl FnOnce(&mut ReceivedDonations) -> R) -> R {
+        work(&mut self.0[*donee].received.lock().unwrap())
     }
 
     fn level(&self, thread: &usize) -> Option<Nice> {
         nice(self.level_of(*thread))
     }
 
-    fn set_lent(&self, thread: &usize, level: Option<Nice>) {
+    fn set_donated_level(&self, thread: &usize, level: Option<Nice>) {
         self.0[*thread].lent.store(level.map_or(NONE, |level| level.get().into()), SeqCst);
     }
 
@@ -71,8 +71,8 @@ fn who_begins_to_wait_passes_on_what_comes_just_then() {
     model(|| {
         let parties = Parties::new([-5, 0, 19]);
         let others = parties.clone();
-        let middle = thread::spawn(move || lend(&*others, &1, Some(&2)));
-        lend(&*parties, &0, Some(&1));
+        let middle = thread::spawn(move || donate(&*others, &1, Some(&2)));
+        donate(&*parties, &0, Some(&1));
         middle.join().unwrap();
         assert_eq!((parties.level_of(1), parties.level_of(2)), (-5, -5));
     });
@@ -83,25 +83,25 @@ fn who_begins_to_wait_passes_on_what_comes_just_then() {
 fn who_gives_up_takes_back_all_of_it() {
     model(|| {
         let parties = Parties::new([-5, 0, 19]);
-        lend(&*parties, &0, Some(&1));
+        donate(&*parties, &0, Some(&1));
         let others = parties.clone();
-        let middle = thread::spawn(move || lend(&*others, &1, Some(&2)));
-        lend(&*parties, &0, None);
+        let middle = thread::spawn(move || donate(&*others, &1, Some(&2)));
+        donate(&*parties, &0, None);
         middle.join().unwrap();
         assert_eq!((parties.level_of(1), parties.level_of(2)), (0, 0));
     });
 }
 
-/// One comes and one goes, down the same row of loans.
+/// One comes and one goes, down the same inheritance chain.
 #[test]
 fn changes_that_follow_each_other_agree() {
     model(|| {
         let parties = Parties::new([-5, -3, 0, 19]);
-        lend(&*parties, &2, Some(&3));
-        lend(&*parties, &0, Some(&2));
+        donate(&*parties, &2, Some(&3));
+        donate(&*parties, &0, Some(&2));
         let others = parties.clone();
-        let comes = thread::spawn(move || lend(&*others, &1, Some(&2)));
-        lend(&*parties, &0, None);
+        let comes = thread::spawn(move || donate(&*others, &1, Some(&2)));
+        donate(&*parties, &0, None);
         comes.join().unwrap();
         assert_eq!((parties.level_of(2), parties.level_of(3)), (-3, -3));
     });
@@ -113,7 +113,7 @@ fn a_new_level_is_passed_on() {
     model(|| {
         let parties = Parties::new([0, 19]);
         let others = parties.clone();
-        let waits = thread::spawn(move || lend(&*others, &0, Some(&1)));
+        let waits = thread::spawn(move || donate(&*others, &0, Some(&1)));
         parties.0[0].own.store(-9, SeqCst);
         pass_on(&*parties, &0);
         waits.join().unwrap();
