@@ -9,10 +9,10 @@
 //! * [`preempt`]: when the running thread has to make room.
 //! * [`place`]: where threads run: on waking up, stolen, balanced, by affinity.
 //! * [`group`]: what threads use and may use together.
-//! * [`held`]: which mutexes a thread holds, in debug builds.
-//! * [`donation`]: weight that goes to whom a thread waits for.
+//! * [`held`]: checks of the mutexes that a thread holds, in debug builds. `thread_locks` is the part in its record.
+//! * [`donation`]: weight that a waiting thread gives to the thread it waits for.
 //! * [`hotplug`]: CPUs that go and come back.
-//! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
+//! * [`wait`]: wait queues, completions and semaphores, built on park and unpark. `completion` is the part in its record.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
 //! * [`snapshot`]: threads and CPUs as a listing shows them.
 //! * [`timer`]: deadlines, and the one-shot timer behind them.
@@ -23,6 +23,7 @@
 //! spawning.
 
 mod account;
+mod completion;
 mod core;
 mod cpus;
 mod donation;
@@ -37,6 +38,8 @@ pub mod snapshot;
 mod spawn;
 mod table;
 mod thread;
+#[cfg(debug_assertions)]
+mod thread_locks;
 mod timer;
 pub mod wait;
 

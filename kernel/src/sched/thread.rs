@@ -13,10 +13,10 @@ use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
 use waiting::{Donation, ReceivedDonations};
 
 use super::account::{Account, Usage};
+use super::completion::Completion;
 use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
-use super::held::ThreadLocks;
-use super::wait::Completion;
+use super::thread_locks::ThreadLocks;
 use crate::arch::context::StackPointer;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;

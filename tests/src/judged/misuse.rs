@@ -58,7 +58,7 @@ const CASES: [Case; 19] = [
     case("job-locked", &["invariant 19", "a job is run while", "taken at", PLACE]),
     case("mutex-order", &["invariant 9", "lock order", PLACE, "seen before", PLACE]),
     case("mutex-twice", &["invariant 9", "is taken at", PLACE, "by its holder, which took it at", PLACE]),
-    case("mutex-stranger", &["invariant 24", "misuse/stranger lets go of", "does not hold"]),
+    case("mutex-stranger", &["invariant 24", "misuse/stranger releases", "does not hold"]),
     case("mutex-of-caller", &["invariant 26", "is wanted at", PLACE, "by helper", "whose caller holds"]),
     case("join-self", &["invariant 27", "misuse/narcissus joins itself"]),
     case("wait-own-item", &["invariant 27", "waits for the work item that it is at"]),
