@@ -1,30 +1,32 @@
-//! Weight that threads lend to those that they wait for, so that a heavy thread does not wait for a light one that
-//! waits for the CPU behind everyone whom the heavy one would have come before.
+//! Weight donation: a waiting thread gives its weight to the thread that it waits for (priority inheritance for
+//! weights). Without it, a heavy thread waits for a light one, and the light one waits for the CPU behind threads that
+//! the heavy one would have preceded.
 //!
-//! A thread lends to one other at a time, and may be lent to by many: it runs at the level of the heaviest of them, if
-//! that is heavier than its own. A donee that itself waits lends on what it is lent. For that each thread keeps how many
-//! lend to it at each level: then a donor that goes, or whose level changes, is taken out again whoever else lends,
-//! in a few instructions. (Linux keeps a tree of waiters for it; nice levels are few enough to count.)
+//! A thread donates to one *donee* at a time, and may receive from many *donors*. It runs at the level of its heaviest
+//! donor, if that is heavier than its own level. A donee that itself waits passes on what it receives: that forms an
+//! inheritance chain. Each thread counts its donors at each level. So a donor that stops, or whose level changes, is
+//! removed in a few instructions, whatever the other donors give. (Linux keeps a tree of waiters for that purpose; nice
+//! levels are few enough to count.)
 //!
-//! Nothing here is locked but for one thread at a time, and one that it lends to. A change goes down the inheritance
-//! chain step by step. Two that meet on their way agree: each step reckons from what is true when it holds the donation, and
-//! who changes a level does so before it looks to whom that is lent.
+//! At most one thread's donation and its donee's received donations are locked at a time. A change moves down the chain
+//! step by step. Concurrent updates converge: each step recomputes under the donor's lock, and a level is changed
+//! before it is propagated.
 
 use runqueue::Nice;
 
 const LEVELS: usize = 40;
 
-/// What others lend to a thread.
+/// What a thread receives from its donors.
 #[derive(Debug)]
 pub struct ReceivedDonations {
-    /// Donors by level, the heaviest first.
+    /// Number of donors at each level, the heaviest first.
     counts: [u16; LEVELS],
-    /// Levels at which there are any, a bit each.
+    /// The levels with at least one donor, one bit each.
     levels: u64,
 }
 
 impl ReceivedDonations {
-    /// None.
+    /// Creates the record of a thread without donors.
     #[must_use]
     pub const fn new() -> Self {
         Self { counts: [0; LEVELS], levels: 0 }
@@ -34,13 +36,13 @@ impl ReceivedDonations {
         (level.get() - Nice::MIN.get()) as usize
     }
 
-    /// One more lends at `level`.
+    /// Adds a donor at `level`.
     pub fn add(&mut self, level: Nice) {
         self.counts[Self::index(level)] += 1;
         self.levels |= 1 << Self::index(level);
     }
 
-    /// One that lent at `level` does so no more.
+    /// Removes a donor at `level`.
     pub fn remove(&mut self, level: Nice) {
         let count = &mut self.counts[Self::index(level)];
         *count -= 1;
@@ -49,10 +51,10 @@ impl ReceivedDonations {
         }
     }
 
-    /// The level of the heaviest donor.
+    /// Returns the level of the heaviest donor.
     #[must_use]
     pub fn heaviest(&self) -> Option<Nice> {
-        // No bit is set: 64, which is no level.
+        // Without a set bit the sum is 44, which is no level.
         Nice::new(Nice::MIN.get() + self.levels.trailing_zeros() as i8)
     }
 }
@@ -63,64 +65,65 @@ impl Default for ReceivedDonations {
     }
 }
 
-/// To whom a thread lends.
+/// The donation that a thread makes.
 #[derive(Debug)]
 pub struct Donation<T> {
-    to: T,
-    /// At which level it counts there; of the idle class: at none.
+    donee: T,
+    /// The level at which the donee counts it; none from a thread of the idle class.
     level: Option<Nice>,
 }
 
-/// Threads that lend.
+/// Threads that donate weight.
 pub trait Donors {
-    /// A thread that is kept, whether it has ended or not.
+    /// A handle that keeps a thread's record alive, even after the thread has ended.
     type Thread: Clone;
 
-    /// Runs `work` on the donation of `donor`, behind a lock.
+    /// Runs `work` on the donation that `donor` makes, under a lock.
     fn with_donation<R>(
         &self,
         donor: &Self::Thread,
         work: impl FnOnce(&mut Option<Donation<Self::Thread>>) -> R,
     ) -> R;
 
-    /// Runs `work` on what `donee` is lent, behind another lock; that of a donation may be held.
+    /// Runs `work` on the donations that `donee` receives, under another lock. The lock of a donation may be held.
     fn with_received<R>(&self, donee: &Self::Thread, work: impl FnOnce(&mut ReceivedDonations) -> R) -> R;
 
-    /// The level of the thread now, with what it is lent; none in the idle class.
+    /// Returns the thread's level with what it receives; none in the idle class.
     fn level(&self, thread: &Self::Thread) -> Option<Nice>;
 
-    /// The thread is lent this level from now on. Called with its received donations locked.
+    /// Sets the level that the thread receives. Called with its received donations locked.
     fn set_donated_level(&self, thread: &Self::Thread, level: Option<Nice>);
 
-    /// What the thread is lent has changed: it may come before others now, or others before it. Called with nothing locked.
+    /// Applies a changed weight to the run queue: the thread may now precede others, or others may precede it. Called
+    /// without any lock.
     fn reweigh(&self, thread: &Self::Thread);
 }
 
-/// Lets `donor` lend to `to` alone from now on, or to nobody.
-pub fn donate<T: Donors>(threads: &T, donor: &T::Thread, to: Option<&T::Thread>) {
+/// Makes `donor` donate to `donee` and to no other thread, or to none.
+pub fn donate<T: Donors>(threads: &T, donor: &T::Thread, donee: Option<&T::Thread>) {
     let mut has_new_level = false;
-    let last = threads.with_donation(donor, |donation| {
-        let last = donation.take();
-        if let Some(to) = to {
+    let previous = threads.with_donation(donor, |donation| {
+        let previous = donation.take();
+        if let Some(donee) = donee {
             let level = threads.level(donor);
-            has_new_level = exchange(threads, to, None, level);
-            *donation = Some(Donation { to: to.clone(), level });
+            has_new_level = exchange(threads, donee, None, level);
+            *donation = Some(Donation { donee: donee.clone(), level });
         }
-        last
+        previous
     });
-    if let Some(Donation { to: last, level }) = last
-        && exchange(threads, &last, level, None)
+    if let Some(Donation { donee: previous, level }) = previous
+        && exchange(threads, &previous, level, None)
     {
-        threads.reweigh(&last);
-        pass_on(threads, &last);
+        threads.reweigh(&previous);
+        pass_on(threads, &previous);
     }
-    if let Some(to) = to.filter(|_| has_new_level) {
-        threads.reweigh(to);
-        pass_on(threads, to);
+    if let Some(donee) = donee.filter(|_| has_new_level) {
+        threads.reweigh(donee);
+        pass_on(threads, donee);
     }
 }
 
-/// Passes on that the level of `thread` has changed, to whom it lends to, and so on.
+/// Propagates a changed level of `thread` down its inheritance chain.
 pub fn pass_on<T: Donors>(threads: &T, thread: &T::Thread) {
     let mut via = thread.clone();
     loop {
@@ -131,16 +134,17 @@ pub fn pass_on<T: Donors>(threads: &T, thread: &T::Thread) {
                 return None;
             }
             let old = core::mem::replace(&mut donation.level, level);
-            exchange(threads, &donation.to, old, level).then(|| donation.to.clone())
+            exchange(threads, &donation.donee, old, level).then(|| donation.donee.clone())
         });
-        // An inheritance chain that is a circle ends too: where a level stays as it is.
+        // A cyclic chain ends too, where a level stays the same.
         let Some(next) = next else { return };
         threads.reweigh(&next);
         via = next;
     }
 }
 
-/// Has a donor count at level `new` with `donee`, no more at `old`; whether that changes what `donee` is lent.
+/// Replaces a donor of `donee` at level `old` by one at level `new`. Returns whether the level that `donee` receives has
+/// changed.
 fn exchange<T: Donors>(threads: &T, donee: &T::Thread, old: Option<Nice>, new: Option<Nice>) -> bool {
     threads.with_received(donee, |received| {
         let before = received.heaviest();
@@ -152,7 +156,7 @@ fn exchange<T: Donors>(threads: &T, donee: &T::Thread, old: Option<Nice>, new: O
         }
         let has_changed = received.heaviest() != before;
         if has_changed {
-            // Under the lock: who is last to change the donations is last to tell.
+            // Under the lock, so that the last change of the donations is also the last level set.
             threads.set_donated_level(donee, received.heaviest());
         }
         has_changed

@@ -1,4 +1,4 @@
-//! Who is lent what, against a model that looks at all donations.
+//! The levels that threads receive, against a model that computes them from all donations.
 #![cfg(not(loom))]
 
 use std::cell::{Cell, RefCell};
@@ -11,22 +11,22 @@ use waiting::{Donation, Donors, ReceivedDonations};
 const COUNT: usize = 6;
 
 #[derive(Default)]
-struct Party {
+struct TestThread {
     /// None in the idle class.
     own: Cell<Option<Nice>>,
-    lent: Cell<Option<Nice>>,
+    donated: Cell<Option<Nice>>,
     donation: RefCell<Option<Donation<usize>>>,
     received: RefCell<ReceivedDonations>,
 }
 
 #[derive(Default)]
-struct Parties([Party; COUNT]);
+struct TestThreads([TestThread; COUNT]);
 
 fn heavier(a: Option<Nice>, b: Option<Nice>) -> Option<Nice> {
     a.into_iter().chain(b).min()
 }
 
-impl Donors for Parties {
+impl Donors for TestThreads {
     type Thread = usize;
 
     fn with_donation<R>(&self, donor: &usize, work: impl FnOnce(&mut Option<Donation<usize>>) -> R) -> R {
@@ -38,19 +38,20 @@ impl Donors for Parties {
     }
 
     fn level(&self, thread: &usize) -> Option<Nice> {
-        heavier(self.0[*thread].own.get(), self.0[*thread].lent.get())
+        heavier(self.0[*thread].own.get(), self.0[*thread].donated.get())
     }
 
     fn set_donated_level(&self, thread: &usize, level: Option<Nice>) {
-        self.0[*thread].lent.set(level);
+        self.0[*thread].donated.set(level);
     }
 
     fn reweigh(&self, thread: &usize) {
-        assert!(self.0[*thread].donation.try_borrow_mut().is_ok(), "nothing is locked then");
+        assert!(self.0[*thread].donation.try_borrow_mut().is_ok(), "called without a lock");
     }
 }
 
-/// The level of `thread` if donations are as `to` says: its own, and those of all that wait for it, however indirectly.
+/// Returns the level of `thread` if threads donate as `to` says: the heaviest of its own level and those of all threads
+/// that wait for it, directly or not.
 fn expected(own: &[Option<Nice>; COUNT], to: &[Option<usize>; COUNT], thread: usize) -> Option<Nice> {
     let waits_for_it = |mut from: usize| {
         (0..COUNT).any(|_| match to[from] {
@@ -61,8 +62,8 @@ fn expected(own: &[Option<Nice>; COUNT], to: &[Option<usize>; COUNT], thread: us
             None => false,
         })
     };
-    let lent = (0..COUNT).filter(|from| waits_for_it(*from)).filter_map(|from| own[from]).min();
-    heavier(own[thread], lent)
+    let received = (0..COUNT).filter(|from| waits_for_it(*from)).filter_map(|from| own[from]).min();
+    heavier(own[thread], received)
 }
 
 fn nice() -> impl Strategy<Value = Option<Nice>> {
@@ -71,48 +72,48 @@ fn nice() -> impl Strategy<Value = Option<Nice>> {
 
 proptest! {
     #[test]
-    fn everybody_runs_at_the_level_of_the_heaviest_that_waits(
+    fn a_thread_runs_at_the_level_of_its_heaviest_donor(
         own in prop::array::uniform6(nice()),
         steps in prop::collection::vec((0..COUNT, prop::option::of(0..COUNT), prop::option::of(nice())), 1..60),
     ) {
-        let parties = Parties::default();
+        let threads = TestThreads::default();
         let mut own = own;
-        (0..COUNT).for_each(|thread| parties.0[thread].own.set(own[thread]));
+        (0..COUNT).for_each(|thread| threads.0[thread].own.set(own[thread]));
         let mut to = [None; COUNT];
-        for (thread, lends_to, new_level) in steps {
+        for (thread, donee, new_level) in steps {
             if let Some(level) = new_level {
                 own[thread] = level;
-                parties.0[thread].own.set(level);
-                pass_on(&parties, &thread);
+                threads.0[thread].own.set(level);
+                pass_on(&threads, &thread);
             } else {
-                // Who waits for whom is no circle.
+                // Threads do not wait for each other in a cycle.
                 let mut after = to;
-                after[thread] = lends_to;
+                after[thread] = donee;
                 let mut via = thread;
-                let is_circle = (0..COUNT).any(|_| match after[via] {
+                let is_cycle = (0..COUNT).any(|_| match after[via] {
                     Some(next) => { via = next; next == thread }
                     None => false,
                 });
-                if !is_circle {
+                if !is_cycle {
                     to = after;
-                    donate(&parties, &thread, lends_to.as_ref());
+                    donate(&threads, &thread, donee.as_ref());
                 }
             }
             for thread in 0..COUNT {
-                prop_assert_eq!(parties.level(&thread), expected(&own, &to, thread), "thread {} of {:?}, {:?}", thread, own, to);
+                prop_assert_eq!(threads.level(&thread), expected(&own, &to, thread), "thread {} of {:?}, {:?}", thread, own, to);
             }
         }
     }
 }
 
-/// A circle is a deadlock, which is for others to find: here it must not hang.
+/// A cycle is a deadlock, which the lock checks find. Donations must not loop for ever on it.
 #[test]
-fn a_circle_ends() {
-    let parties = Parties::default();
+fn a_cyclic_chain_ends() {
+    let threads = TestThreads::default();
     for thread in 0..COUNT {
-        parties.0[thread].own.set(Nice::new(thread as i8));
-        donate(&parties, &thread, Some(&((thread + 1) % COUNT)));
+        threads.0[thread].own.set(Nice::new(thread as i8));
+        donate(&threads, &thread, Some(&((thread + 1) % COUNT)));
     }
-    assert_eq!((0..COUNT).map(|thread| parties.level(&thread)).min(), Some(Nice::new(0)));
-    donate(&parties, &0, None);
+    assert_eq!((0..COUNT).map(|thread| threads.level(&thread)).min(), Some(Nice::new(0)));
+    donate(&threads, &0, None);
 }

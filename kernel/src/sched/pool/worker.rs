@@ -78,7 +78,7 @@ impl Pool {
                     self.bind(&CpuMask::ALL);
                     park(None);
                 }
-                Next::Leave => return,
+                Next::Exit => return,
             }
         }
     }
@@ -91,10 +91,10 @@ impl Pool {
         let next = match next {
             Next::Run(item) => Next::Run(with_attrs(item)),
             Next::Park { wake_manager } => Next::Park { wake_manager },
-            Next::Leave => {
+            Next::Exit => {
                 // The next worker with this number must not find the thread of this one.
                 *self.threads[worker].lock() = None;
-                Next::Leave
+                Next::Exit
             }
         };
         let nice = if let Next::Run((_, attrs)) = &next { attrs.nice } else { IDLE_NICE };

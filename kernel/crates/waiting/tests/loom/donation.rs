@@ -1,4 +1,4 @@
-//! Donations that meet on their way.
+//! Concurrent changes along an inheritance chain.
 
 use loom::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
@@ -12,38 +12,38 @@ use crate::world::model;
 /// No level.
 const NONE: i32 = 99;
 
-struct Party {
+struct TestThread {
     own: AtomicI32,
-    lent: AtomicI32,
+    donated: AtomicI32,
     donation: Mutex<Option<Donation<usize>>>,
     received: Mutex<ReceivedDonations>,
 }
 
 /// Some threads by number.
-struct Parties(Vec<Party>);
+struct TestThreads(Vec<TestThread>);
 
 fn nice(level: i32) -> Option<Nice> {
     Nice::new(level as i8)
 }
 
-impl Parties {
+impl TestThreads {
     fn new<const N: usize>(own: [i32; N]) -> Arc<Self> {
-        let party = |own| Party {
+        let thread = |own| TestThread {
             own: AtomicI32::new(own),
-            lent: AtomicI32::new(NONE),
+            donated: AtomicI32::new(NONE),
             donation: Mutex::new(None),
             received: Mutex::new(ReceivedDonations::new()),
         };
-        Arc::new(Self(own.into_iter().map(party).collect()))
+        Arc::new(Self(own.into_iter().map(thread).collect()))
     }
 
     fn level_of(&self, number: usize) -> i32 {
-        let Party { own, lent, .. } = &self.0[number];
-        own.load(SeqCst).min(lent.load(SeqCst))
+        let TestThread { own, donated, .. } = &self.0[number];
+        own.load(SeqCst).min(donated.load(SeqCst))
     }
 }
 
-impl Donors for Parties {
+impl Donors for TestThreads {
     type Thread = usize;
 
     fn with_donation<R>(&self, donor: &usize, work: impl FnOnce(&mut Option<Donation<usize>>) -> R) -> R {
@@ -59,64 +59,64 @@ impl Donors for Parties {
     }
 
     fn set_donated_level(&self, thread: &usize, level: Option<Nice>) {
-        self.0[*thread].lent.store(level.map_or(NONE, |level| level.get().into()), SeqCst);
+        self.0[*thread].donated.store(level.map_or(NONE, |level| level.get().into()), SeqCst);
     }
 
     fn reweigh(&self, _: &usize) {}
 }
 
-/// 0 begins to wait for 1 while that one begins to wait for 2: 2 is lent the weight of 0, whoever is first.
+/// Thread 0 begins to wait for 1 while 1 begins to wait for 2. In either order 2 receives the weight of 0.
 #[test]
-fn who_begins_to_wait_passes_on_what_comes_just_then() {
+fn a_new_donee_receives_a_concurrent_donation() {
     model(|| {
-        let parties = Parties::new([-5, 0, 19]);
-        let others = parties.clone();
-        let middle = thread::spawn(move || donate(&*others, &1, Some(&2)));
-        donate(&*parties, &0, Some(&1));
+        let threads = TestThreads::new([-5, 0, 19]);
+        let other = threads.clone();
+        let middle = thread::spawn(move || donate(&*other, &1, Some(&2)));
+        donate(&*threads, &0, Some(&1));
         middle.join().unwrap();
-        assert_eq!((parties.level_of(1), parties.level_of(2)), (-5, -5));
+        assert_eq!((threads.level_of(1), threads.level_of(2)), (-5, -5));
     });
 }
 
-/// 0 gives up waiting for 1 while that one begins to wait for 2: nothing of 0 stays with anybody.
+/// Thread 0 gives up waiting for 1 while 1 begins to wait for 2. No thread keeps the weight of 0.
 #[test]
-fn who_gives_up_takes_back_all_of_it() {
+fn a_withdrawn_donation_leaves_nothing_behind() {
     model(|| {
-        let parties = Parties::new([-5, 0, 19]);
-        donate(&*parties, &0, Some(&1));
-        let others = parties.clone();
-        let middle = thread::spawn(move || donate(&*others, &1, Some(&2)));
-        donate(&*parties, &0, None);
+        let threads = TestThreads::new([-5, 0, 19]);
+        donate(&*threads, &0, Some(&1));
+        let other = threads.clone();
+        let middle = thread::spawn(move || donate(&*other, &1, Some(&2)));
+        donate(&*threads, &0, None);
         middle.join().unwrap();
-        assert_eq!((parties.level_of(1), parties.level_of(2)), (0, 0));
+        assert_eq!((threads.level_of(1), threads.level_of(2)), (0, 0));
     });
 }
 
-/// One comes and one goes, down the same inheritance chain.
+/// One donor comes and another goes, at the head of the same inheritance chain.
 #[test]
-fn changes_that_follow_each_other_agree() {
+fn changes_along_one_chain_converge() {
     model(|| {
-        let parties = Parties::new([-5, -3, 0, 19]);
-        donate(&*parties, &2, Some(&3));
-        donate(&*parties, &0, Some(&2));
-        let others = parties.clone();
-        let comes = thread::spawn(move || donate(&*others, &1, Some(&2)));
-        donate(&*parties, &0, None);
-        comes.join().unwrap();
-        assert_eq!((parties.level_of(2), parties.level_of(3)), (-3, -3));
+        let threads = TestThreads::new([-5, -3, 0, 19]);
+        donate(&*threads, &2, Some(&3));
+        donate(&*threads, &0, Some(&2));
+        let other = threads.clone();
+        let new_donor = thread::spawn(move || donate(&*other, &1, Some(&2)));
+        donate(&*threads, &0, None);
+        new_donor.join().unwrap();
+        assert_eq!((threads.level_of(2), threads.level_of(3)), (-3, -3));
     });
 }
 
-/// The own level of a thread changes while it begins to wait.
+/// A thread's own level changes while the thread begins to wait.
 #[test]
 fn a_new_level_is_passed_on() {
     model(|| {
-        let parties = Parties::new([0, 19]);
-        let others = parties.clone();
-        let waits = thread::spawn(move || donate(&*others, &0, Some(&1)));
-        parties.0[0].own.store(-9, SeqCst);
-        pass_on(&*parties, &0);
-        waits.join().unwrap();
-        assert_eq!(parties.level_of(1), -9);
+        let threads = TestThreads::new([0, 19]);
+        let other = threads.clone();
+        let waiter = thread::spawn(move || donate(&*other, &0, Some(&1)));
+        threads.0[0].own.store(-9, SeqCst);
+        pass_on(&*threads, &0);
+        waiter.join().unwrap();
+        assert_eq!(threads.level_of(1), -9);
     });
 }
