@@ -14,7 +14,7 @@ use runqueue::Nice;
 use spin::Once;
 use workpool::Generation;
 
-use super::platform::Kernel;
+use super::kernel::Kernel;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::arch::spin_lock::IrqSpinLock;

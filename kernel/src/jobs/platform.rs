@@ -11,15 +11,12 @@ use trace::event::ID_END;
 use trace::{Event, EventClass, Named, Outcome};
 
 use super::helpers;
+pub use super::kernel::Kernel;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::{tracepoint, tsc};
 use crate::debug::backtrace::frame_pointer;
 use crate::platform::nodes;
 use crate::sched::{self, Thread};
-
-/// The kernel, as ktask sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Kernel;
 
 /// Helpers asked for so far, for fault injection.
 static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
@@ -103,8 +100,8 @@ impl Platform for Kernel {
 
     fn lend_weight(&self, helper: HelperId, lend: bool) {
         match helpers::worker_of(helper).filter(|_| lend) {
-            Some(worker) => sched::lend_weight(&worker),
-            None => sched::take_weight_back(),
+            Some(worker) => sched::donate_weight(&worker),
+            None => sched::withdraw_donation(),
         }
     }
 

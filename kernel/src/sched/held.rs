@@ -1,70 +1,38 @@
-//! Which mutexes a thread holds, and which are held by those who wait for it.
-//! Debug builds keep that and judge it by the order of locks that they learn; in
-//! others all of this is empty.
+//! Checks of the mutexes that threads hold, in debug builds. In release builds all of this is empty.
 //!
-//! A job's helper works for a caller who waits: a mutex that the caller holds is
-//! one that the helper waits for in vain (invariant 26).
-
-#[cfg(debug_assertions)]
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+//! A thread that takes a mutex is checked against the lock order learned so far (invariant 9). A helper of a job must
+//! not take a mutex of a class that its caller holds: the caller waits for the helper (invariant 26).
 
 #[cfg(debug_assertions)]
 use {
     super::thread,
-    crate::arch::{lock_class::LockClass, lock_order, spin_lock::IrqSpinLock},
+    crate::arch::lock_order,
     core::panic::Location,
-    lockdep::{Held, HeldLocks, Kind},
+    lockdep::{Held, Kind},
 };
 
-/// What a thread holds, and for whom it works.
-#[cfg(debug_assertions)]
-pub(super) struct ThreadLocks {
-    held: IrqSpinLock<HeldLocks>,
-    /// Classes that the callers hold for whom the thread works. Relaxed, as is `depth`: the thread's own.
-    callers: AtomicU64,
-    depth: AtomicU32,
-}
-
-#[cfg(debug_assertions)]
-impl ThreadLocks {
-    /// None, for nobody.
-    pub(super) const fn new() -> Self {
-        Self {
-            held: IrqSpinLock::of(LockClass::HELD_MUTEXES, HeldLocks::new()),
-            callers: AtomicU64::new(0),
-            depth: AtomicU32::new(0),
-        }
-    }
-}
-
-/// Classes of the mutexes that the calling thread holds, or that a caller holds
-/// who waits for it, one bit each.
+/// Returns the classes of the mutexes that the calling thread holds, or that a caller holds which waits for it, one bit
+/// each.
 #[cfg(debug_assertions)]
 pub fn held_classes() -> u64 {
-    let locks = &thread::current().locks;
-    let own = locks.held.lock().iter().fold(0, |set, held| set | 1 << held.class.index());
-    own | locks.callers.load(Relaxed)
+    thread::current().locks.classes()
 }
 
-/// The calling thread works from now on for a caller `depth` jobs deep, who waits and holds mutexes of these
-/// classes; returns for whom it worked before.
+/// Makes the calling thread a helper of a caller `depth` jobs deep, which waits and holds mutexes of `classes`. Returns
+/// the previous values.
 #[cfg(debug_assertions)]
 pub fn enter_helper_context(classes: u64, depth: u32) -> (u64, u32) {
-    let locks = &thread::current().locks;
-    let before = (locks.callers.load(Relaxed), locks.depth.load(Relaxed));
-    locks.callers.store(classes, Relaxed);
-    locks.depth.store(depth, Relaxed);
-    before
+    thread::current().locks.replace_callers(classes, depth)
 }
 
-/// What a mutex is told apart by.
+/// The identity of a mutex for the checks.
 pub(super) struct MutexDebug {
     #[cfg(debug_assertions)]
     kind: Kind,
 }
 
 impl MutexDebug {
-    /// Of a mutex that is made where this is called.
+    /// Creates the identity of a mutex that is created where this is called.
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) const fn made_here() -> Self {
         Self {
@@ -73,11 +41,11 @@ impl MutexDebug {
         }
     }
 
-    /// The calling thread is about to wait for the mutex.
+    /// Checks the lock order before the calling thread waits for the mutex.
     ///
     /// # Panics
-    /// In debug builds, when it would wait for itself, for a caller that waits
-    /// for it, or against the order seen before.
+    /// In debug builds, when the thread would wait for itself or for a caller that waits for it, or when the mutex is
+    /// taken against the lock order.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) fn before_lock(&self) {
@@ -86,7 +54,7 @@ impl MutexDebug {
             let me = thread::current();
             let class = lock_order::class_of(self.kind);
             assert!(
-                me.locks.callers.load(Relaxed) & 1 << class.index() == 0,
+                me.locks.caller_classes() & 1 << class.index() == 0,
                 "invariant 26: {} is wanted at {} by helper {}, whose caller holds one of this kind and waits for it",
                 self.kind,
                 Location::caller(),
@@ -97,7 +65,7 @@ impl MutexDebug {
         }
     }
 
-    /// The calling thread has the mutex.
+    /// Records that the calling thread has taken the mutex.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) fn after_lock(&self) {
@@ -110,7 +78,7 @@ impl MutexDebug {
         }
     }
 
-    /// The calling thread lets go of the mutex.
+    /// Records that the calling thread releases the mutex.
     #[inline(always)]
     pub(super) fn before_unlock(&self) {
         #[cfg(debug_assertions)]
@@ -119,7 +87,7 @@ impl MutexDebug {
             let taken = me.locks.held.lock().remove(self.id());
             assert!(
                 taken.is_some(),
-                "invariant 24: {} lets go of a {} that it does not hold",
+                "invariant 24: {} releases a {} that it does not hold",
                 me.name(),
                 self.kind
             );

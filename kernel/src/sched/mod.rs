@@ -14,10 +14,10 @@
 //! * [`affinity`]: which CPUs a thread may run on.
 //! * [`idle`]: the idle thread of each CPU.
 //! * [`group`]: what threads use and may use together.
-//! * [`held`]: which mutexes a thread holds, in debug builds.
-//! * [`lend`]: weight that goes to whom a thread waits for.
+//! * [`held`]: checks of the mutexes that a thread holds, in debug builds. `thread_locks` is the part in its record.
+//! * [`donation`]: weight that a waiting thread gives to the thread it waits for.
 //! * [`hotplug`]: CPUs that go and come back.
-//! * [`wait`]: wait queues, completions and semaphores, made of park and unpark.
+//! * [`wait`]: wait queues, completions and semaphores, built on park and unpark. `completion` is the part in its record.
 //! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
 //! * [`snapshot`]: threads and CPUs as a listing shows them.
 //! * [`timer_queue`] and [`timer`]: deadlines, and the one-shot timer behind them.
@@ -29,12 +29,13 @@
 
 mod account;
 mod affinity;
+mod completion;
 mod cpus;
+mod donation;
 pub mod group;
 mod held;
 pub mod hotplug;
 mod idle;
-mod lend;
 pub mod mutex;
 mod park;
 mod place;
@@ -47,16 +48,18 @@ mod spawn;
 mod switch;
 mod table;
 mod thread;
+#[cfg(debug_assertions)]
+mod thread_locks;
 mod timer;
 mod timer_queue;
 pub mod wait;
 
 pub use affinity::{AffinityError, set_affinity, set_node_preference};
 pub use cpus::{active as online_cpus, attach as attach_cpu, idle_count};
+pub use donation::{donate_weight, set_nice, withdraw_donation};
 #[cfg(debug_assertions)]
 pub use held::{enter_helper_context, held_classes};
 pub use idle::{idle_forever, start_cpu};
-pub use lend::{lend_weight, set_nice, take_weight_back};
 #[cfg(debug_assertions)]
 pub use park::debug_assert_may_block;
 pub use park::{park, unpark};

@@ -13,7 +13,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use runqueue::Tid;
-use waiting::{HandOver, Owners, handover, lending};
+use waiting::{HandOver, Owners, donation, handover};
 
 use super::held::MutexDebug;
 use super::park::debug_assert_may_block;
@@ -38,8 +38,8 @@ impl Owners for KernelThreads {
         owner.tid()
     }
 
-    fn lend_anew(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
-        lending::lend(self, &table::get(waiting).arc(), owner);
+    fn set_donee(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
+        donation::donate(self, &table::get(waiting).arc(), owner);
     }
 }
 

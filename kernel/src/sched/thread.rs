@@ -10,13 +10,13 @@ use core::sync::atomic::{
 };
 
 use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
-use waiting::{Loan, Loans};
+use waiting::{Donation, ReceivedDonations};
 
 use super::account::{Account, NO_CPU, Usage};
+use super::completion::Completion;
 use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
-use super::held::ThreadLocks;
-use super::wait::Completion;
+use super::thread_locks::ThreadLocks;
 use crate::arch::context::StackPointer;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
@@ -65,9 +65,9 @@ pub struct Thread {
     /// For a worker: at whose expense it works.
     charge_target: ChargeTarget,
     /// To whom it lends weight while it waits.
-    pub(super) loan: IrqSpinLock<Option<Loan<Arc<Thread>>>>,
+    pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
     /// What those lend it that wait for it.
-    pub(super) loans: IrqSpinLock<Loans>,
+    pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
@@ -120,8 +120,8 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             charge_target: ChargeTarget::new(),
-            loan: IrqSpinLock::of(LockClass::LOAN, None),
-            loans: IrqSpinLock::of(LockClass::LOANS, Loans::new()),
+            donation: IrqSpinLock::of(LockClass::DONATION, None),
+            received_donations: IrqSpinLock::of(LockClass::RECEIVED_DONATIONS, ReceivedDonations::new()),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),

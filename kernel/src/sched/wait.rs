@@ -1,17 +1,16 @@
-//! Waiting for something to become true: the state machines of [`waiting`], for
-//! the kernel's threads.
+//! Wait queues, completions and semaphores: the state machines of [`waiting`] on the kernel's threads.
 
-use runqueue::{Links, List, Tid};
-use waiting::{Locked, Threads};
+use runqueue::{Links, Tid};
+use waiting::Threads;
 
+pub use super::completion::Completion;
+use super::completion::{WaitList, empty_list};
 use super::park::{debug_assert_may_block, park, unpark};
 use super::table::{self, WaitLinks};
 use super::thread;
-use crate::arch::lock_class::LockClass;
-use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tsc;
 
-/// The kernel's threads, as those see them who wait.
+/// The kernel's threads, as the state machines of [`waiting`] use them.
 pub(super) struct KernelThreads;
 
 impl Links for KernelThreads {
@@ -42,38 +41,27 @@ impl Threads for KernelThreads {
     }
 }
 
-impl<T> Locked<T> for IrqSpinLock<T> {
-    #[inline]
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        work(&mut self.lock())
-    }
-}
-
-const fn empty_list() -> IrqSpinLock<List> {
-    IrqSpinLock::of(LockClass::WAIT_QUEUE, List::new())
-}
-
-/// Threads that wait until someone wakes them. Takes no memory for waiting: a
-/// thread is in at most one wait queue, through a link of its own.
+/// Threads that wait until another thread wakes them. Waiting allocates nothing: a thread is in at most one wait queue,
+/// linked through its own record.
 pub struct WaitQueue {
-    queue: waiting::WaitQueue<IrqSpinLock<List>>,
+    queue: waiting::WaitQueue<WaitList>,
 }
 
 impl WaitQueue {
-    /// A queue in which nobody waits.
+    /// Creates an empty queue.
     pub const fn new() -> Self {
         Self { queue: waiting::WaitQueue::new(empty_list()) }
     }
 
-    /// Blocks until `condition` holds. Whoever makes it true calls
+    /// Blocks until `condition` holds. The thread that makes it true calls
     /// [`wake_all`](Self::wake_all) or [`wake_one`](Self::wake_one) afterwards.
     pub fn wait_until(&self, condition: impl Fn() -> bool) {
         debug_assert_may_block(WAITS);
         self.queue.wait(&KernelThreads, condition, None);
     }
 
-    /// As [`wait_until`](Self::wait_until), but at most until `deadline_ns` on the clock of [`tsc::now_ns`]; whether
-    /// the condition held.
+    /// Blocks until `condition` holds, or until `deadline_ns` on the clock of [`tsc::now_ns`]. Returns whether the
+    /// condition held.
     pub fn wait_until_deadline(&self, condition: impl Fn() -> bool, deadline_ns: u64) -> bool {
         debug_assert_may_block(WAITS);
         self.queue.wait(&KernelThreads, condition, Some(deadline_ns))
@@ -84,65 +72,51 @@ impl WaitQueue {
         self.queue.wake_one(&KernelThreads);
     }
 
-    /// Wakes every thread that waits now.
+    /// Wakes every waiting thread.
     pub fn wake_all(&self) {
         self.queue.wake_all(&KernelThreads);
     }
 
-    /// The queue, for other state machines of [`waiting`].
-    pub fn machine(&self) -> &waiting::WaitQueue<IrqSpinLock<List>> {
+    /// Returns the queue for other state machines of [`waiting`].
+    pub fn machine(&self) -> &waiting::WaitQueue<WaitList> {
         &self.queue
     }
 }
 
-/// Checked before it is known whether the thread has to wait at all: a mistake must not depend on who comes first.
+/// The reason that checks name. They run before a method knows whether the thread has to block: whether a mistake is
+/// found must not depend on timing.
 const WAITS: &str = "a thread waits";
 
-/// The kernel's threads, for state machines of [`waiting`] outside of the scheduler.
+/// Returns the kernel's threads for state machines of [`waiting`] outside of the scheduler.
 pub fn threads() -> &'static impl Threads {
     &KernelThreads
 }
 
-/// Something that happens once, and that threads wait for.
-pub struct Completion {
-    completion: waiting::Completion<IrqSpinLock<List>>,
-}
-
 impl Completion {
-    /// It has not happened.
-    pub const fn new() -> Self {
-        Self { completion: waiting::Completion::new(empty_list()) }
-    }
-
-    /// It has happened: lets everybody go on.
+    /// Marks the event as happened and wakes every waiting thread.
     pub fn complete(&self) {
         self.completion.complete(&KernelThreads);
     }
 
-    /// Blocks until it has happened.
+    /// Blocks until the event has happened.
     pub fn wait(&self) {
         debug_assert_may_block(WAITS);
         self.completion.wait(&KernelThreads);
     }
-
-    /// Whether it has happened.
-    pub fn is_complete(&self) -> bool {
-        self.completion.is_complete()
-    }
 }
 
-/// A number of permits that threads take and give back.
+/// A number of permits that threads acquire and release.
 pub struct Semaphore {
-    semaphore: waiting::Semaphore<IrqSpinLock<List>>,
+    semaphore: waiting::Semaphore<WaitList>,
 }
 
 impl Semaphore {
-    /// With this many permits to be had.
+    /// Creates a semaphore with `permits` available.
     pub const fn new(permits: usize) -> Self {
         Self { semaphore: waiting::Semaphore::new(permits, empty_list()) }
     }
 
-    /// Takes a permit, if one is to be had.
+    /// Takes a permit if one is available. Returns whether it did.
     pub fn try_acquire(&self) -> bool {
         self.semaphore.try_acquire()
     }
@@ -153,13 +127,13 @@ impl Semaphore {
         self.semaphore.acquire(&KernelThreads, None);
     }
 
-    /// As [`acquire`](Self::acquire), but at most until `deadline_ns`; whether it was to be had.
+    /// Waits for a permit until `deadline_ns`. Returns whether the thread took one.
     pub fn acquire_until(&self, deadline_ns: u64) -> bool {
         debug_assert_may_block(WAITS);
         self.semaphore.acquire(&KernelThreads, Some(deadline_ns))
     }
 
-    /// Gives a permit, taken before or new.
+    /// Returns a permit, or adds a new one.
     pub fn release(&self) {
         self.semaphore.release(&KernelThreads);
     }

@@ -196,9 +196,9 @@ kernel_tests! { "sched":
         spinners.start(Spawn::new("test/load").on(last_cpu()))?;
         spinners.start(Spawn::new("test/light").on(last_cpu()).nice(Nice::MAX))?;
         spinners.measure(50_000_000)?;
-        sched::lend_weight(spinners.threads()[1].thread());
+        sched::donate_weight(spinners.threads()[1].thread());
         let lent = spinners.measure(200_000_000)?;
-        sched::take_weight_back();
+        sched::withdraw_donation();
         spinners.measure(50_000_000)?;
         let after = spinners.measure(400_000_000)?;
         // Lent, it is half; a slice of a few tens more or less.

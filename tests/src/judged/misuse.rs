@@ -28,9 +28,10 @@ impl Case {
 
 /// Where no worker can be made, the pools' manager is at the item.
 const OF_MANAGER: [Case; 2] = [
-    case("wait-own-item", &["invariant 27", "pools waits for the work item that it is at"])
+    case("wait-own-item", &["invariant 27", "pools waits for the work item that it is running"])
         .with("fault.worker_spawn=1"),
-    case("flush-own-pool", &["invariant 27", "pools is at an item of pool any"]).with("fault.worker_spawn=1"),
+    case("flush-own-pool", &["invariant 27", "pools is running an item of pool any"])
+        .with("fault.worker_spawn=1"),
 ];
 
 /// Where the misuse is.
@@ -58,11 +59,11 @@ const CASES: [Case; 19] = [
     case("job-locked", &["invariant 19", "a job is run while", "taken at", PLACE]),
     case("mutex-order", &["invariant 9", "lock order", PLACE, "seen before", PLACE]),
     case("mutex-twice", &["invariant 9", "is taken at", PLACE, "by its holder, which took it at", PLACE]),
-    case("mutex-stranger", &["invariant 24", "misuse/stranger lets go of", "does not hold"]),
+    case("mutex-stranger", &["invariant 24", "misuse/stranger releases", "does not hold"]),
     case("mutex-of-caller", &["invariant 26", "is wanted at", PLACE, "by helper", "whose caller holds"]),
     case("join-self", &["invariant 27", "misuse/narcissus joins itself"]),
-    case("wait-own-item", &["invariant 27", "waits for the work item that it is at"]),
-    case("flush-own-pool", &["invariant 27", "is at an item of pool any, and waits for all of them"]),
+    case("wait-own-item", &["invariant 27", "waits for the work item that it is running"]),
+    case("flush-own-pool", &["invariant 27", "is running an item of pool any, and waits for all of them"]),
     case(
         "write-after-free",
         &["invariant 12", "was written to after it was freed", "offset 0x123", "1 words"],

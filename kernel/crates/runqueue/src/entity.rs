@@ -103,7 +103,7 @@ impl Entity {
     }
 
     /// Lets the thread run at `level` at least, which others lend it that wait for it; or again at its own.
-    pub fn set_lent(&self, level: Option<Nice>) {
+    pub fn set_donated_level(&self, level: Option<Nice>) {
         self.lent_weight.store(level.map_or(0, |level| level.weight().get()), Relaxed);
         self.note_change();
     }

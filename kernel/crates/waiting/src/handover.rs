@@ -1,31 +1,32 @@
-//! A mutex's owner and who waits for it. The mutex is handed to the thread that
-//! has waited longest: nobody starves, and a wake-up cannot be lost to a
-//! thread that comes by. Waiting threads lend their weight to the owner.
+//! A mutex with direct hand-over. On release, the thread that has waited longest becomes the owner. So no thread
+//! starves, and a running thread cannot take the mutex before the thread that was woken for it. Waiting threads donate
+//! their weight to the owner.
 
 use runqueue::{List, Tid};
 
 use crate::threads::{Locked, Threads};
 
-/// Threads that can own something.
+/// Threads that can own a mutex.
 pub trait Owners: Threads {
-    /// A thread that is kept, whether it has ended or not.
+    /// A handle that keeps a thread's record alive, even after the thread has ended.
     type Owner: Clone;
 
-    /// The calling thread.
+    /// Returns the calling thread.
     fn this_thread(&self) -> Self::Owner;
 
-    /// The thread numbered `tid`, which waits: it lives.
+    /// Returns the thread numbered `tid`. It is waiting, so it has not ended.
     fn waiting_thread(&self, tid: Tid) -> Self::Owner;
 
-    /// The number of a thread.
+    /// Returns the number of a thread.
     fn tid_of(&self, owner: &Self::Owner) -> Tid;
 
-    /// The thread numbered `waiting`, which waits here or is the calling one, waits from now on for `owner`, or no more.
-    fn lend_anew(&self, waiting: Tid, owner: Option<&Self::Owner>);
+    /// Makes the thread numbered `waiting` donate its weight to `owner`, or to no thread. The thread waits here, or is the
+    /// calling thread.
+    fn set_donee(&self, waiting: Tid, owner: Option<&Self::Owner>);
 }
 
-/// Owner and waiting threads of a mutex, behind a lock. The functions take that
-/// lock, and block with it open.
+/// The owner and the waiting threads of a mutex. A lock protects them; the functions take it, and release it before they
+/// block.
 #[derive(Debug)]
 pub struct HandOver<O> {
     owner: Option<O>,
@@ -33,7 +34,7 @@ pub struct HandOver<O> {
 }
 
 impl<O: Clone> HandOver<O> {
-    /// Of a mutex that is open.
+    /// Creates the state of a mutex that is free.
     #[must_use]
     pub const fn new() -> Self {
         Self { owner: None, waiting: List::new() }
@@ -50,76 +51,75 @@ impl<O: Clone> Default for HandOver<O> {
     }
 }
 
-/// Makes the calling thread the owner, if there is none.
+/// Makes the calling thread the owner if the mutex is free. Returns whether it did.
 pub fn try_lock<T: Owners>(state: &impl Locked<HandOver<T::Owner>>, threads: &T) -> bool {
     state.with(|state| {
-        let is_open = state.owner.is_none();
-        if is_open {
+        let is_free = state.owner.is_none();
+        if is_free {
             state.owner = Some(threads.this_thread());
         }
-        is_open
+        is_free
     })
 }
 
-/// Waits until the calling thread is the owner, but at most until `deadline_ns`; whether it is.
+/// Waits until the calling thread is the owner, or until `deadline_ns`. Returns whether it is the owner.
 ///
 /// # Panics
-/// When it is already: it would wait for itself.
+/// When the calling thread is the owner already: it would wait for itself.
 pub fn lock<T: Owners>(
     state: &impl Locked<HandOver<T::Owner>>,
     threads: &T,
     deadline_ns: Option<u64>,
 ) -> bool {
     let me = threads.me();
-    let has_it = state.with(|state| {
+    let is_owner = state.with(|state| {
         let Some(owner) = &state.owner else {
             state.owner = Some(threads.this_thread());
             return true;
         };
         assert!(threads.tid_of(owner) != me, "thread {me} waits for a mutex that it holds");
-        // Under the lock: whoever hands it over finds us in the list with our loan made.
-        threads.lend_anew(me, Some(owner));
+        // Under the lock: a thread that hands the mutex over finds us in the list with our donation made.
+        threads.set_donee(me, Some(owner));
         state.waiting.push_back(threads, me);
         false
     });
-    if has_it {
+    if is_owner {
         return true;
     }
     loop {
         threads.park(deadline_ns);
-        let ending = state.with(|state| {
+        let result = state.with(|state| {
             if state.is_owner(threads, me) {
                 return Some(true);
             }
             threads.is_past(deadline_ns).then(|| {
                 state.waiting.remove(threads, me);
-                threads.lend_anew(me, None);
+                threads.set_donee(me, None);
                 false
             })
         });
-        if let Some(has_it) = ending {
-            return has_it;
+        if let Some(is_owner) = result {
+            return is_owner;
         }
     }
 }
 
-/// Hands the mutex to the thread that has waited longest; open if none waits. The
-/// calling thread is the owner.
+/// Hands the mutex to the thread that has waited longest, or frees it. The calling thread is the owner.
 pub fn unlock<T: Owners>(state: &impl Locked<HandOver<T::Owner>>, threads: &T) {
     state.with(|state| {
         let Some(next) = state.waiting.pop_front(threads) else {
             state.owner = None;
             return;
         };
-        // In the list until now, so it waits here, and lives.
+        // The thread was in the list until now, so it waits here and has not ended.
         let owner = threads.waiting_thread(next);
-        threads.lend_anew(next, None);
+        threads.set_donee(next, None);
         for waiter in state.waiting.iter(threads) {
-            threads.lend_anew(waiter, Some(&owner));
+            threads.set_donee(waiter, Some(&owner));
         }
         state.owner = Some(owner);
-        // Under the lock: the calling thread has given back what it was lent, and were it switched away from now, both
-        // would wait behind everyone whom the next one's weight is to come before.
+        // Under the lock, which keeps interrupts off: the calling thread has lost the donations. If it were preempted
+        // before the wake-up, both threads would wait behind threads that the new owner's weight should precede.
         threads.unpark(next);
     });
 }

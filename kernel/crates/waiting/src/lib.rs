@@ -1,22 +1,20 @@
 //! How threads and CPUs wait for each other, as state machines in safe code.
 //!
-//! The kernel supplies the threads ([`Threads`], [`Owners`]) and a lock
-//! ([`Locked`]); loom supplies others of its own and runs this very code under
-//! every interleaving.
+//! The kernel supplies the threads ([`Threads`], [`Owners`]) and a lock ([`Locked`]). The loom models supply their own,
+//! and run this very code under every interleaving.
 //!
-//! * [`queue`]: until a condition holds, with or without a deadline; and what is
-//!   made of that: completions, semaphores.
+//! * [`queue`]: waiting until a condition holds, with or without a deadline; completions and semaphores, built on that.
 //! * [`handover`]: a mutex that is handed to the thread that has waited longest.
-//! * [`lending`]: weight that goes from who waits to whom it waits for.
+//! * [`donation`]: weight that a waiting thread gives to the thread it waits for.
 //! * [`pool_size`]: how many pages a pool has and should have.
 //! * [`page_slot`]: a place for a page, which is its own lock.
 //! * [`flush_generations`]: requests for a flush, and which CPUs have flushed since.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod donation;
 pub mod flush_generations;
 pub mod handover;
-pub mod lending;
 pub mod page_slot;
 pub mod pool_size;
 pub mod queue;
@@ -24,9 +22,9 @@ pub mod queue;
 mod sync;
 mod threads;
 
+pub use donation::{Donation, Donors, ReceivedDonations};
 pub use flush_generations::FlushGenerations;
 pub use handover::{HandOver, Owners};
-pub use lending::{Lenders, Loan, Loans};
 pub use page_slot::PageSlot;
 pub use pool_size::PoolSize;
 pub use queue::{Completion, Semaphore, WaitQueue};

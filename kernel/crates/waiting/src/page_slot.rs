@@ -1,6 +1,5 @@
-//! A place for a page that is its own lock: whoever turns it from empty to busy
-//! provides the page, whoever turns it from a page to busy takes it away, and
-//! everybody else waits or takes what is there.
+//! A place for a page that is its own lock. The thread that changes it from empty to busy provides the page. The thread
+//! that changes it from a page to busy removes the page. All other threads wait, or use the page that is there.
 
 use runqueue::List;
 
@@ -10,17 +9,17 @@ use crate::threads::{Locked, Threads};
 
 /// No page.
 const EMPTY: u64 = u64::MAX;
-/// Somebody is at this slot.
+/// A thread holds the slot.
 const BUSY: u64 = u64::MAX - 1;
 
-/// What there is when a slot is wanted.
+/// The content of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// No page.
     Empty,
-    /// Somebody is at it.
+    /// A thread holds the slot.
     Busy,
-    /// This page.
+    /// A page, by number.
     Page(u64),
 }
 
@@ -34,28 +33,28 @@ impl Found {
     }
 }
 
-/// A place for a page, by number.
+/// A slot for a page, by number.
 #[derive(Debug)]
 pub struct PageSlot {
     word: AtomicU64,
 }
 
 impl PageSlot {
-    /// The highest number that a page can have.
+    /// The highest page number.
     pub const MAX_PAGE: u64 = BUSY - 1;
 
-    /// A slot without a page.
+    /// Creates an empty slot.
     #[must_use]
     pub fn new() -> Self {
         Self { word: AtomicU64::new(EMPTY) }
     }
 
-    /// What is there.
+    /// Returns the content.
     pub fn look(&self) -> Found {
         Found::of(self.word.load(SeqCst))
     }
 
-    /// The page, if there is one and nobody is at it.
+    /// Returns the page, if there is one and no thread holds the slot.
     pub fn page(&self) -> Option<u64> {
         match self.look() {
             Found::Page(page) => Some(page),
@@ -63,41 +62,41 @@ impl PageSlot {
         }
     }
 
-    /// Holds the slot if it is empty: the caller is to [`leave`](Self::leave) it.
+    /// Holds the slot if it is empty. The caller must [`leave`](Self::leave) it.
     ///
     /// # Errors
-    /// What is there instead.
+    /// The content, if the slot is not empty.
     pub fn hold_empty(&self) -> Result<(), Found> {
         self.word.compare_exchange(EMPTY, BUSY, SeqCst, SeqCst).map(|_| ()).map_err(Found::of)
     }
 
-    /// Holds the slot if there is a page: the caller has that page, and is to
+    /// Holds the slot if it contains a page, and returns the page. The caller owns the page, and must
     /// [`leave`](Self::leave) the slot.
     ///
     /// # Errors
-    /// What is there instead.
+    /// The content, if it is no page.
     pub fn hold_page(&self) -> Result<u64, Found> {
         let take = |word| matches!(Found::of(word), Found::Page(_)).then_some(BUSY);
         self.word.fetch_update(SeqCst, SeqCst, take).map_err(Found::of)
     }
 
-    /// Lets go of the slot, which the caller holds, with a page in it or not; and
-    /// lets those go on who wait for it in `waiting`, which other slots may share.
+    /// Releases the slot, which the caller holds, with or without a page in it. Wakes the threads that wait for it in
+    /// `waiting`, which other slots may share.
     pub fn leave<L: Locked<List>>(&self, page: Option<u64>, waiting: &WaitQueue<L>, threads: &impl Threads) {
         self.word.store(page.unwrap_or(EMPTY), SeqCst);
         waiting.wake_all(threads);
     }
 
-    /// Waits in `waiting` until nobody is at the slot, for this moment at least.
+    /// Waits in `waiting` until no thread holds the slot. Another thread may hold it again before the caller does.
     pub fn wait<L: Locked<List>>(&self, waiting: &WaitQueue<L>, threads: &impl Threads) {
         waiting.wait(threads, || self.look() != Found::Busy, None);
     }
 
-    /// Has `make` provide a page if there is none; false if there was one. Of
-    /// those who come at the same time one makes it, the others wait in `waiting`.
+    /// Calls `make` to provide a page if there is none. Returns false if there was one. Of concurrent callers one calls
+    /// `make`, the others wait in `waiting`.
     ///
     /// # Errors
-    /// Those of `make`; the slot stays empty.
+    /// The error of `make`; the slot stays empty.
     pub fn provide<L: Locked<List>, E>(
         &self,
         waiting: &WaitQueue<L>,

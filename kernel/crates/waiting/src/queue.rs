@@ -5,27 +5,27 @@ use runqueue::List;
 use crate::sync::{AtomicBool, AtomicUsize, SeqCst};
 use crate::threads::{Locked, Threads};
 
-/// Threads that wait until someone wakes them. Takes no memory for waiting.
+/// Threads that wait until another thread wakes them. Waiting allocates nothing.
 #[derive(Debug)]
 pub struct WaitQueue<L> {
     waiting: L,
 }
 
-/// How a look at the queue by a thread that waits in it ends.
-enum Look {
+/// What a waiting thread finds after `park` has returned.
+enum Outcome {
     Woken,
     TimedOut,
-    Waits,
+    Spurious,
 }
 
 impl<L: Locked<List>> WaitQueue<L> {
-    /// A queue behind `waiting`, in which nobody waits.
+    /// Creates an empty queue around the locked list `waiting`.
     pub const fn new(waiting: L) -> Self {
         Self { waiting }
     }
 
-    /// Blocks until `condition` holds, but at most until `deadline_ns`; whether it
-    /// held. Whoever makes it true wakes the queue afterwards.
+    /// Blocks until `condition` holds, or until `deadline_ns`. Returns whether it held. The thread that makes it true
+    /// wakes the queue afterwards.
     pub fn wait(
         &self,
         threads: &impl Threads,
@@ -38,7 +38,7 @@ impl<L: Locked<List>> WaitQueue<L> {
                 return true;
             }
             let holds = self.waiting.with(|waiting| {
-                // Again under the lock: a waker that came before us has made it true, one that comes later finds us.
+                // Checked again under the lock: an earlier waker has made it true, a later one finds us in the list.
                 let holds = condition();
                 if !holds {
                     waiting.push_back(threads, me);
@@ -50,20 +50,20 @@ impl<L: Locked<List>> WaitQueue<L> {
             }
             loop {
                 threads.park(deadline_ns);
-                let look = self.waiting.with(|waiting| {
+                let outcome = self.waiting.with(|waiting| {
                     if !waiting.contains(threads, me) {
-                        Look::Woken
+                        Outcome::Woken
                     } else if threads.is_past(deadline_ns) {
                         waiting.remove(threads, me);
-                        Look::TimedOut
+                        Outcome::TimedOut
                     } else {
-                        Look::Waits
+                        Outcome::Spurious
                     }
                 });
-                match look {
-                    Look::Woken => break,
-                    Look::TimedOut => return condition(),
-                    Look::Waits => {}
+                match outcome {
+                    Outcome::Woken => break,
+                    Outcome::TimedOut => return condition(),
+                    Outcome::Spurious => {}
                 }
             }
         }
@@ -73,13 +73,13 @@ impl<L: Locked<List>> WaitQueue<L> {
     pub fn wake_one(&self, threads: &impl Threads) {
         self.waiting.with(|waiting| {
             if let Some(tid) = waiting.pop_front(threads) {
-                // Under the lock: the thread cannot go away before it has seen that it left the queue.
+                // Under the lock: the thread cannot end before it has seen that it left the queue.
                 threads.unpark(tid);
             }
         });
     }
 
-    /// Wakes every thread that waits now.
+    /// Wakes every waiting thread.
     pub fn wake_all(&self, threads: &impl Threads) {
         self.waiting.with(|waiting| {
             while let Some(tid) = waiting.pop_front(threads) {
@@ -89,7 +89,7 @@ impl<L: Locked<List>> WaitQueue<L> {
     }
 }
 
-/// Something that happens once, and that threads wait for.
+/// An event that happens once, and that threads wait for.
 #[derive(Debug)]
 pub struct Completion<L> {
     is_complete: AtomicBool,
@@ -97,36 +97,36 @@ pub struct Completion<L> {
 }
 
 impl<L: Locked<List>> Completion<L> {
-    /// It has not happened.
+    /// Creates the completion of an event that has not happened.
     #[cfg(not(loom))]
     pub const fn new(waiting: L) -> Self {
         Self { is_complete: AtomicBool::new(false), queue: WaitQueue::new(waiting) }
     }
 
-    /// It has not happened.
+    /// Creates the completion of an event that has not happened.
     #[cfg(loom)]
     pub fn new(waiting: L) -> Self {
         Self { is_complete: AtomicBool::new(false), queue: WaitQueue::new(waiting) }
     }
 
-    /// It has happened: lets everybody go on.
+    /// Marks the event as happened and wakes every waiting thread.
     pub fn complete(&self, threads: &impl Threads) {
         self.is_complete.store(true, SeqCst);
         self.queue.wake_all(threads);
     }
 
-    /// Blocks until it has happened.
+    /// Blocks until the event has happened.
     pub fn wait(&self, threads: &impl Threads) {
         self.queue.wait(threads, || self.is_complete(), None);
     }
 
-    /// Whether it has happened.
+    /// Returns whether the event has happened.
     pub fn is_complete(&self) -> bool {
         self.is_complete.load(SeqCst)
     }
 }
 
-/// A number of permits that threads take and give back.
+/// A number of permits that threads acquire and release.
 #[derive(Debug)]
 pub struct Semaphore<L> {
     permits: AtomicUsize,
@@ -134,29 +134,29 @@ pub struct Semaphore<L> {
 }
 
 impl<L: Locked<List>> Semaphore<L> {
-    /// With this many permits to be had.
+    /// Creates a semaphore with `permits` available.
     #[cfg(not(loom))]
     pub const fn new(permits: usize, waiting: L) -> Self {
         Self { permits: AtomicUsize::new(permits), queue: WaitQueue::new(waiting) }
     }
 
-    /// With this many permits to be had.
+    /// Creates a semaphore with `permits` available.
     #[cfg(loom)]
     pub fn new(permits: usize, waiting: L) -> Self {
         Self { permits: AtomicUsize::new(permits), queue: WaitQueue::new(waiting) }
     }
 
-    /// Takes a permit, if one is to be had.
+    /// Takes a permit if one is available. Returns whether it did.
     pub fn try_acquire(&self) -> bool {
         self.permits.fetch_update(SeqCst, SeqCst, |permits| permits.checked_sub(1)).is_ok()
     }
 
-    /// Waits for a permit and takes it, but at most until `deadline_ns`; whether it was to be had.
+    /// Waits for a permit and takes it, at most until `deadline_ns`. Returns whether it took one.
     pub fn acquire(&self, threads: &impl Threads, deadline_ns: Option<u64>) -> bool {
         self.queue.wait(threads, || self.try_acquire(), deadline_ns)
     }
 
-    /// Gives a permit, taken before or new.
+    /// Returns a permit, or adds a new one.
     pub fn release(&self, threads: &impl Threads) {
         self.permits.fetch_add(1, SeqCst);
         self.queue.wake_one(threads);

@@ -1,4 +1,4 @@
-//! The atomics: loom's when its models run, else the processor's.
+//! Atomics: those of loom in its models, else those of `core`.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};

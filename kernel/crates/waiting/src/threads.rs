@@ -1,33 +1,31 @@
-//! What waiting is made of.
+//! What the state machines need of the kernel: threads that block and wake, and a lock.
 
 use runqueue::{Links, Tid};
 
-/// Threads, as somebody sees them who waits or wakes. The links are those of the
-/// wait queues: a thread is in one at most.
+/// Threads that wait and wake each other. The links are those of the wait queues: a thread is in at most one.
 pub trait Threads: Links {
-    /// The calling thread.
+    /// Returns the calling thread.
     fn me(&self) -> Tid;
 
-    /// Blocks the calling thread until it is [unparked](Self::unpark) or
-    /// [`now_ns`](Self::now_ns) has come to `deadline_ns`. An `unpark` from before is
-    /// used up and returns at once. May return for no reason.
+    /// Blocks the calling thread until it is [unparked](Self::unpark), or until [`now_ns`](Self::now_ns) reaches
+    /// `deadline_ns`. Consumes an earlier `unpark` and returns at once. May return spuriously.
     fn park(&self, deadline_ns: Option<u64>);
 
-    /// Lets `park` of the thread, which waits or is about to, return. Called with the
-    /// lock of the queue held that it was in: it cannot have ended meanwhile.
+    /// Makes `park` of the thread return, now or when it is called next. The caller holds the lock of the queue from which
+    /// it took the thread, so the thread cannot have ended.
     fn unpark(&self, thread: Tid);
 
-    /// The time, on the clock of deadlines.
+    /// Returns the time on the clock of deadlines.
     fn now_ns(&self) -> u64;
 
-    /// Whether this deadline has come.
+    /// Returns whether the deadline has passed.
     fn is_past(&self, deadline_ns: Option<u64>) -> bool {
         deadline_ns.is_some_and(|deadline_ns| self.now_ns() >= deadline_ns)
     }
 }
 
-/// A short lock around a `T`, held for no longer than `work` takes.
+/// A lock around a `T` that is held only while `work` runs.
 pub trait Locked<T> {
-    /// Runs `work` on the value.
+    /// Runs `work` on the value, under the lock.
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
 }

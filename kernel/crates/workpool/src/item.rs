@@ -1,21 +1,21 @@
 //! The state of one work item.
 //!
-//! An item belongs to whoever made it and is queued over and over. Each time is a
-//! *generation*: it begins when the item is claimed and is over when the item was done or cancelled. Three
-//! parties meet here: who queues, the worker, and who cancels.
+//! An owner creates an item and queues it any number of times. Each time is a *generation*: it begins when the item is
+//! claimed, and is over when the item is done or cancelled. Three parties access the state concurrently: the owner that
+//! queues the item, the worker that runs it, and a canceller.
 //!
 //! ```text
 //!             claim            publish           begin            end
 //!   Idle  ------------> Claimed -------> Queued -------> Running -----> Done
 //!   Done, Cancelled: as Idle               |
 //!                                          | cancel              retire
-//!                                          +--------> Leaving ---------> Cancelled
+//!                                          +-------> Cancelling -------> Cancelled
 //! ```
 //!
-//! `publish` and putting the item into the queue are one step for whoever has the queue's lock, and so
-//! are taking it out and `begin`. So who has cancelled an item and then gets that lock finds it
-//! in the queue, or it was just passed over by a worker; takes it out if it is there, and retires it. What
-//! was set between `claim` and `publish` is seen by whoever begins or cancels.
+//! `publish` and inserting the item into the queue happen under one hold of the queue's lock. So do removing the item and
+//! `begin`. A canceller takes that lock after `cancel`. The item is then still in the queue, or a worker has removed it and
+//! skipped it. The canceller removes the item if it is there, and retires it. Writes between `claim` and `publish` are
+//! visible to the worker that begins and to the canceller.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -23,45 +23,45 @@ const IDLE: u64 = 0;
 const CLAIMED: u64 = 1;
 const QUEUED: u64 = 2;
 const RUNNING: u64 = 3;
-const LEAVING: u64 = 4;
+const CANCELLING: u64 = 4;
 const DONE: u64 = 5;
 const CANCELLED: u64 = 6;
 
-/// Bits of the state; above them is the number of generations that are over.
+/// Bits of the state. The bits above them count the generations that are over.
 const STATE_BITS: u32 = 3;
 const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
 const ONE_GENERATION: u64 = 1 << STATE_BITS;
 
-/// One generation of an item.
+/// A generation of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(u64);
 
 impl Generation {
-    /// The generation behind a [`number`](Self::number).
+    /// Creates the generation with this [`number`](Self::number).
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// How many generations the item had before.
+    /// Returns the number of generations that the item had before.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
     }
 }
 
-/// What an item is doing, for reports.
+/// What an item is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It was never queued.
+    /// Never queued.
     Idle,
-    /// It waits for a worker.
+    /// Waiting for a worker.
     Queued,
-    /// A worker is at it.
+    /// Being run by a worker.
     Running,
-    /// Its last generation ended with the work done.
+    /// The last generation was run.
     Done,
-    /// Its last generation ended before a worker began.
+    /// The last generation was cancelled before a worker began.
     Cancelled,
 }
 
@@ -72,25 +72,26 @@ pub struct ItemState {
 }
 
 impl ItemState {
-    /// Of an item that was never queued.
+    /// Creates the state of an item that was never queued.
     #[cfg(not(loom))]
     #[must_use]
     pub const fn new() -> Self {
         Self { word: AtomicU64::new(IDLE) }
     }
 
-    /// Of an item that was never queued.
+    /// Creates the state of an item that was never queued.
     #[cfg(loom)]
     #[must_use]
     pub fn new() -> Self {
         Self { word: AtomicU64::new(IDLE) }
     }
 
-    /// Begins a generation: the caller may set the item up, and publishes it then. `None` while another generation goes on.
+    /// Begins a generation. The caller may then set the item up, and publishes it. Returns `None` while another generation is
+    /// going on.
     #[inline]
     #[must_use]
     pub fn claim(&self) -> Option<Generation> {
-        // Acquire pairs with the Release that ended the last generation: what it left in the item is seen.
+        // Acquire pairs with the Release that ended the last generation: its writes to the item are visible.
         let claim = |word: u64| match word & STATE_MASK {
             IDLE | DONE | CANCELLED => Some(word & !STATE_MASK | CLAIMED),
             _ => None,
@@ -99,15 +100,16 @@ impl ItemState {
         Some(Generation(before >> STATE_BITS))
     }
 
-    /// The item, claimed by the caller, is queued: workers and cancellers may have it. Under the queue's lock.
+    /// Makes the item, which the caller has claimed and queued, available to workers and cancellers. Called under the
+    /// queue's lock.
     #[inline]
     pub fn publish(&self) {
-        // Release pairs with the Acquire of `begin` and `cancel`: they see what was set.
+        // Release pairs with the Acquire of `begin` and `cancel`: they see what the owner has set up.
         self.change(CLAIMED, QUEUED, 0, Ordering::Release);
     }
 
-    /// A worker that has just taken the item out of its queue, and still has the queue's lock, begins with it. False:
-    /// it was cancelled, and is not the worker's any more.
+    /// Makes the calling worker begin with the item. The worker has just removed it from the queue, and still holds the
+    /// queue's lock. Returns false if the item was cancelled and does not belong to the worker.
     #[inline]
     #[must_use]
     pub fn begin(&self) -> bool {
@@ -116,31 +118,32 @@ impl ItemState {
         self.word.fetch_update(Ordering::Acquire, Ordering::Relaxed, change).is_ok()
     }
 
-    /// The worker is done with the item.
+    /// Ends the generation that the calling worker has run.
     #[inline]
     pub fn end(&self) {
-        // Release pairs with the Acquire in `is_over` and `claim`: they see what the worker did.
+        // Release pairs with the Acquire in `is_over` and `claim`: they see what the worker has written.
         self.change(RUNNING, DONE, ONE_GENERATION, Ordering::Release);
     }
 
-    /// Keeps workers from beginning with `generation` of the item. True: the caller takes it out of its queue, if it is still
-    /// there, and [`retire`](Self::retire)s it. False: it is not queued, or a worker or another canceller was faster.
+    /// Prevents workers from beginning with `generation`. On true, the caller removes the item from its queue, if it is still
+    /// there, and [`retire`](Self::retire)s it. Returns false if the generation is not queued, or if a worker or another
+    /// canceller was faster.
     #[inline]
     #[must_use]
     pub fn cancel(&self, generation: Generation) -> bool {
         // Acquire pairs with the Release in `publish`.
-        let (from, to) = (generation.0 << STATE_BITS | QUEUED, generation.0 << STATE_BITS | LEAVING);
+        let (from, to) = (generation.0 << STATE_BITS | QUEUED, generation.0 << STATE_BITS | CANCELLING);
         self.word.compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// The item, cancelled by the caller, is in no queue any more.
+    /// Ends the generation that the caller has cancelled. The item is in no queue any more.
     #[inline]
     pub fn retire(&self) {
-        // Release: as in `end`.
-        self.change(LEAVING, CANCELLED, ONE_GENERATION, Ordering::Release);
+        // Release: see `end`.
+        self.change(CANCELLING, CANCELLED, ONE_GENERATION, Ordering::Release);
     }
 
-    /// Whether `generation` is over. Then what its worker did is visible.
+    /// Returns whether `generation` is over. If so, the writes of its worker are visible.
     #[inline]
     #[must_use]
     pub fn is_over(&self, generation: Generation) -> bool {
@@ -148,28 +151,28 @@ impl ItemState {
         self.word.load(Ordering::Acquire) >> STATE_BITS != generation.0
     }
 
-    /// The generation that goes on, or else the next one.
+    /// Returns the current generation, or the next one if none is going on.
     #[inline]
     #[must_use]
     pub fn generation(&self) -> Generation {
-        // Relaxed: what is concluded is checked by `is_over`.
+        // Relaxed: callers check the result with `is_over`, or use it for `cancel`, which checks it.
         Generation(self.word.load(Ordering::Relaxed) >> STATE_BITS)
     }
 
-    /// What the item is doing, at this moment: for reports, not decisions.
+    /// Returns what the item is doing at the moment. For reports, not for decisions.
     #[must_use]
     pub fn status(&self) -> Status {
-        // Relaxed: nothing is concluded from it.
+        // Relaxed: the result synchronises nothing.
         match self.word.load(Ordering::Relaxed) & STATE_MASK {
             IDLE => Status::Idle,
             RUNNING => Status::Running,
             DONE => Status::Done,
-            LEAVING | CANCELLED => Status::Cancelled,
+            CANCELLING | CANCELLED => Status::Cancelled,
             _ => Status::Queued,
         }
     }
 
-    /// The caller alone may leave state `from`.
+    /// Changes the state from `from` to `to` and adds `add` to the word. Only the caller may leave state `from`.
     #[inline]
     fn change(&self, from: u64, to: u64, add: u64, order: Ordering) {
         // Relaxed: the caller wrote the word last, or has acquired it.

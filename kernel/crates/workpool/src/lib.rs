@@ -1,12 +1,11 @@
-//! Worker pools, as policy: which worker takes which item, when there should be
-//! more workers, and when fewer.
+//! Worker pools, as policy: which worker takes which item, and how many workers there should be.
 //!
-//! * [`item`]: the state of one item, from being queued to having been done.
-//! * [`queue`]: a queue whose links live in the items, so that queueing allocates nothing.
+//! * [`item`]: the state of one item, from claimed to done or cancelled.
+//! * [`queue`]: a queue whose links are in the items, so that queueing allocates nothing.
 //! * [`pool`]: the queue and the workers of one pool.
 //!
-//! No unsafe code, and no memory but a table of workers made with the pool. With `--cfg loom`
-//! the state is built on loom's atomics, so that its models run the very code the kernel runs.
+//! The crate has no unsafe code. It allocates a table of workers with each pool, and nothing else. With `--cfg loom`
+//! the state uses loom's atomics, so the models run the code that the kernel runs.
 #![no_std]
 #![forbid(unsafe_code)]
 

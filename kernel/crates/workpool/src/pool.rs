@@ -1,40 +1,38 @@
 //! The queue and the workers of one pool.
 //!
-//! A worker is a number here, from 0 up to the pool's capacity; there may or may not be a
-//! thread for it. Everything is called under the pool's lock, and tells the caller what to do once
-//! the lock is open.
+//! A worker is a number below the pool's capacity; it may or may not have a thread. All methods are called under the
+//! pool's lock. They return what the caller has to do after it has released the lock.
 //!
-//! Items stay in the queue until a worker takes them: an idle worker is *called* when an item
-//! comes, but a busy one that ends first may have the item. Of the idle workers the one
-//! that has worked last is called, for its stack is warm, so those that are not needed stay at the bottom
-//! and get old enough to be retired.
+//! Items stay in the queue until a worker takes them. A new item *calls* an idle worker, but a busy worker that finishes
+//! earlier may take the item. The idle worker that worked last is called, because its stack is warm. So surplus workers
+//! stay at the bottom of the idle stack, until they have been idle long enough to be retired.
 
 use alloc::vec::Vec;
 
 use crate::queue::{Link, Queue};
 
-/// How many workers a pool has.
+/// How many workers a pool may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Workers that are at work at a time: beyond, items wait, unless workers are blocked. The CPUs of the pool.
+    /// Workers that run items at a time: the number of CPUs of the pool. Further items wait, unless workers are blocked.
     pub active: usize,
-    /// Workers that there are at a time, however many are blocked.
+    /// Maximum number of workers, however many are blocked.
     pub most: usize,
-    /// Workers that stay, however long they have been idle.
+    /// Workers that are never retired.
     pub keep: usize,
-    /// How long others may be idle.
+    /// Time after which other idle workers are retired.
     pub idle_timeout_ns: u64,
 }
 
-/// What to do when an item was queued.
+/// The thread to wake after an item was queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum WakeAction {
     /// Wake this worker.
     Worker(usize),
-    /// Have the manager look at the pool: a worker is missing, or may be.
+    /// Wake the manager: a worker is missing, or may be.
     Manager,
-    /// Somebody will come.
+    /// Wake no thread: a worker or the manager will look at the queue.
     None,
 }
 
@@ -42,31 +40,30 @@ pub enum WakeAction {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Next<H> {
-    /// Its item.
+    /// Run this item.
     Run(H),
-    /// It sleeps until it is called; before it does, the manager has to be woken if
-    /// `wake_manager`: to let it go when the time has come.
+    /// Park until the worker is called.
     Park {
-        /// The manager does not know of any idle worker yet.
+        /// Wake the manager first: it has not planned to retire idle workers.
         wake_manager: bool,
     },
-    /// It ends: there is no worker of its number any more.
-    Leave,
+    /// Exit: the worker no longer exists.
+    Exit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worker {
-    /// There is none.
+    /// The worker does not exist.
     Absent,
-    /// Being made, or made and not here yet.
+    /// Its thread is being started, or has not called [`Pool::next`] yet.
     Starting,
-    /// Waits to be called.
+    /// Waiting to be called.
     Idle { since_ns: u64 },
-    /// Was called, and has not come yet.
+    /// Called, but has not called [`Pool::next`] yet.
     Called,
-    /// At the item of this number.
+    /// Running the item of this number.
     Busy { item: u64 },
-    /// Was told to leave.
+    /// Told to exit.
     Retiring,
 }
 
@@ -78,20 +75,20 @@ pub struct Pool<H> {
     /// The number of the next item.
     next_item: u64,
     workers: Vec<Worker>,
-    /// Idle workers, the last to become so last.
+    /// Idle workers, in the order in which they became idle.
     idle: Vec<usize>,
-    /// Workers that were called, or are being made, and will look at the queue.
+    /// Workers that were called or are being started, and will look at the queue.
     coming: usize,
-    /// Workers that are there or being made, and were not told to leave.
+    /// Workers that exist or are being started, without retiring ones.
     alive: usize,
-    /// The manager will look soon, because items wait.
+    /// The manager will look again soon, because items wait.
     watches_queue: bool,
-    /// The manager will look when an idle worker may be retired.
+    /// The manager will look again when an idle worker may be retired.
     watches_idle: bool,
 }
 
 impl<H: Link> Pool<H> {
-    /// A pool without workers, for at most `capacity` of them.
+    /// Creates a pool without workers, for at most `capacity` of them.
     #[must_use]
     pub fn new(capacity: usize, limits: Limits) -> Self {
         Self {
@@ -107,30 +104,30 @@ impl<H: Link> Pool<H> {
         }
     }
 
-    /// Changes the limits. Workers that are too many leave when they have been idle for long enough.
+    /// Changes the limits. Surplus workers exit when they have been idle long enough.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Items that wait.
+    /// Returns the number of queued items.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// Workers that there are or will be soon, without those that were told to leave.
+    /// Returns the number of workers that exist or are being started, without retiring ones.
     #[must_use]
     pub fn alive(&self) -> usize {
         self.alive
     }
 
-    /// Workers that wait to be called.
+    /// Returns the number of idle workers.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.idle.len()
     }
 
-    /// Queues `item`.
+    /// Queues `item`. Returns which thread to wake.
     pub fn submit(&mut self, item: H) -> WakeAction {
         item.set_number(self.next_item);
         self.next_item += 1;
@@ -148,7 +145,7 @@ impl<H: Link> Pool<H> {
         WakeAction::None
     }
 
-    /// Calls an idle worker, if fewer come than items wait.
+    /// Calls an idle worker, if fewer workers are coming than items are queued.
     fn call_idle(&mut self) -> Option<usize> {
         if self.queue.len() <= self.coming {
             return None;
@@ -159,39 +156,39 @@ impl<H: Link> Pool<H> {
         Some(worker)
     }
 
-    /// Takes out the first item that `wanted` accepts.
+    /// Removes the first queued item that `wanted` accepts, and returns it.
     pub fn take_where(&mut self, wanted: impl FnMut(&H) -> bool) -> Option<H> {
         self.queue.take_where(wanted)
     }
 
-    /// What `worker` does, which comes for the first time, was woken, or has ended its item. `begin` says whether an item
-    /// that was taken out of the queue is still to be done.
+    /// Decides what `worker` does next. The worker calls this when it has started, was woken, or has ended its item. `begin`
+    /// returns whether an item that was removed from the queue is still to be run.
     pub fn next(
         &mut self,
         worker: usize,
         now_ns: impl FnOnce() -> u64,
         begin: impl Fn(&H) -> bool,
     ) -> Next<H> {
-        let was = self.workers[worker];
-        match was {
+        let previous = self.workers[worker];
+        match previous {
             Worker::Retiring => {
                 self.workers[worker] = Worker::Absent;
-                return Next::Leave;
+                return Next::Exit;
             }
             Worker::Starting | Worker::Called => self.coming -= 1,
             Worker::Absent | Worker::Idle { .. } | Worker::Busy { .. } => {}
         }
         while let Some(item) = self.queue.pop() {
             if begin(&item) {
-                if let Worker::Idle { .. } = was {
-                    // It woke up by itself.
+                if let Worker::Idle { .. } = previous {
+                    // A spurious wake-up.
                     self.idle.retain(|idle| *idle != worker);
                 }
                 self.workers[worker] = Worker::Busy { item: item.number() };
                 return Next::Run(item);
             }
         }
-        if let Worker::Idle { .. } = was {
+        if let Worker::Idle { .. } = previous {
             return Next::Park { wake_manager: false };
         }
         self.workers[worker] = Worker::Idle { since_ns: now_ns() };
@@ -201,15 +198,14 @@ impl<H: Link> Pool<H> {
         Next::Park { wake_manager }
     }
 
-    /// A worker to be made, of which `blocked` of those there are do not count because they wait for something: the
-    /// caller starts a thread for it that calls [`next`](Self::next), or reports
-    /// [`start_failed`](Self::start_failed). `None` when there are enough.
+    /// Reserves a worker if one is missing. `blocked` is the number of busy workers that are blocked and do not count. The
+    /// caller starts a thread that calls [`next`](Self::next), or reports [`start_failed`](Self::start_failed).
     pub fn start(&mut self, blocked: usize) -> Option<usize> {
         let has_room = self.alive < self.limits.most.min(self.active().saturating_add(blocked));
         if self.lacks_workers() && has_room { self.start_one() } else { None }
     }
 
-    /// As [`start`](Self::start), for a worker that is made before there is anything to do.
+    /// As [`start`](Self::start), for a worker that is started before there is any item.
     pub fn start_ahead(&mut self) -> Option<usize> {
         if self.alive < self.active() { self.start_one() } else { None }
     }
@@ -222,8 +218,8 @@ impl<H: Link> Pool<H> {
         Some(worker)
     }
 
-    /// There is no thread for `worker`, which [`start`](Self::start) named. Returns a worker to be woken in its place: one that
-    /// has become idle meanwhile, and was not called for an item that the new one was to take.
+    /// Reports that the thread of `worker`, which [`start`](Self::start) reserved, could not be started. Returns a worker to
+    /// wake in its place. Such a worker became idle meanwhile, and was not called for the item that the new worker was to take.
     #[must_use = "the worker is to be woken"]
     pub fn start_failed(&mut self, worker: usize) -> Option<usize> {
         debug_assert!(
@@ -237,8 +233,9 @@ impl<H: Link> Pool<H> {
         self.call_idle()
     }
 
-    /// There is no thread for `worker`, which [`start`](Self::start) named: an item for the caller to do in its place,
-    /// until [`end_rescue`](Self::end_rescue). `None`: nothing waits, and the worker is gone.
+    /// Reports that the thread of `worker`, which [`start`](Self::start) reserved, could not be started. Returns an item that
+    /// the caller runs in its place, until [`end_rescue`](Self::end_rescue). Without a queued item it returns `None` and
+    /// drops the worker.
     pub fn rescue(&mut self, worker: usize, begin: impl Fn(&H) -> bool) -> Option<H> {
         while let Some(item) = self.queue.pop() {
             if begin(&item) {
@@ -248,11 +245,11 @@ impl<H: Link> Pool<H> {
             }
         }
         let called = self.start_failed(worker);
-        debug_assert!(called.is_none(), "worker {called:?} is called for nothing");
+        debug_assert!(called.is_none(), "worker {called:?} is called for no item");
         None
     }
 
-    /// The item from [`rescue`](Self::rescue) has ended, and `worker` is gone.
+    /// Ends the item from [`rescue`](Self::rescue), and drops `worker`.
     pub fn end_rescue(&mut self, worker: usize) {
         debug_assert!(
             matches!(self.workers[worker], Worker::Busy { .. }),
@@ -263,12 +260,12 @@ impl<H: Link> Pool<H> {
         self.alive -= 1;
     }
 
-    /// A worker that has been idle for too long: it is woken, and leaves. `None` when there is none.
+    /// Retires a worker that has been idle too long. The caller wakes it, and it exits. Returns `None` if there is none.
     pub fn retire_idle(&mut self, now_ns: u64) -> Option<usize> {
         if self.alive <= self.limits.keep || self.next_retirement_ns()? > now_ns {
             return None;
         }
-        // The one at the bottom has been idle for longest.
+        // The bottom of the stack has been idle longest.
         let worker = self.idle.remove(0);
         self.workers[worker] = Worker::Retiring;
         self.alive -= 1;
@@ -282,9 +279,9 @@ impl<H: Link> Pool<H> {
         }
     }
 
-    /// When the manager has to look at the pool again, after it has started and retired workers: at once it is
-    /// [called](WakeAction::Manager) if somebody is missing, and anyway at this time. `retry_ns` from now
-    /// while items wait, for workers may be blocked by then.
+    /// Returns when the manager has to look at the pool again, after it has started and retired workers. If a worker is
+    /// missing before that time, [`WakeAction::Manager`] wakes it. While items are queued it looks after `retry_ns`, because
+    /// workers may be blocked by then.
     pub fn next_look_ns(&mut self, now_ns: u64, retry_ns: u64) -> Option<u64> {
         let retirement_ns = self.next_retirement_ns().filter(|_| self.alive > self.limits.keep);
         let look_ns = (!self.queue.is_empty()).then(|| now_ns.saturating_add(retry_ns));
@@ -292,34 +289,34 @@ impl<H: Link> Pool<H> {
         [retirement_ns, look_ns].into_iter().flatten().min()
     }
 
-    /// Workers that are at an item.
+    /// Returns the workers that are running an item.
     pub fn busy(&self) -> impl Iterator<Item = usize> {
         let is_busy = |worker: &Worker| matches!(worker, Worker::Busy { .. });
         self.workers.iter().enumerate().filter(move |(_, worker)| is_busy(worker)).map(|(number, _)| number)
     }
 
-    /// Whether the manager should find out how many workers are blocked.
+    /// Returns whether the manager should count the blocked workers.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.lacks_workers() && self.alive >= self.active()
     }
 
-    /// Whether more items wait than workers come or can be called.
+    /// Returns whether more items are queued than workers are coming or can be called.
     fn lacks_workers(&self) -> bool {
         self.queue.len() > self.coming + self.idle.len()
     }
 
-    /// The number that the next item will have.
+    /// Returns the number of the next item.
     #[must_use]
     pub fn next_item(&self) -> u64 {
         self.next_item
     }
 
-    /// Whether every item with a number below `item` has ended or was taken out.
+    /// Returns whether every item with a number below `item` has ended or was removed.
     #[must_use]
     pub fn is_flushed(&self, item: u64) -> bool {
         let is_before = |number: u64| number < item;
-        // In order of arrival: the first is the oldest.
+        // The queue is in order of arrival: its first item is the oldest.
         !self.queue.first().is_some_and(|first| is_before(first.number()))
             && !self.workers.iter().any(|worker| matches!(worker, Worker::Busy { item } if is_before(*item)))
     }

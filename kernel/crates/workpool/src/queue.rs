@@ -1,20 +1,20 @@
-//! A FIFO queue of items that allocates nothing: each item holds its successor.
+//! A FIFO queue that allocates nothing: each item holds a handle to the next one.
 
-/// A handle to an item, which has room for one link and one number. Cloning it
-/// must not allocate: an `Arc`, a reference, an index.
+/// A handle to an item, which stores one link and one number. Cloning it must not allocate: an `Arc`, a reference, an
+/// index.
 ///
-/// Whoever has the queue exclusively has the links and numbers of its items, too.
+/// Exclusive access to the queue includes the links and numbers of its items.
 pub trait Link: Clone {
-    /// Sets the item after this one, and returns the one that was.
+    /// Sets the next item, and returns the previous value.
     fn set_next(&self, next: Option<Self>) -> Option<Self>;
 
-    /// The item after this one.
+    /// Returns the next item.
     fn next(&self) -> Option<Self>;
 
-    /// Keeps the item's number in the order of arrival.
+    /// Stores the item's number in the order of arrival.
     fn set_number(&self, number: u64);
 
-    /// What [`set_number`](Self::set_number) was given.
+    /// Returns the number that [`set_number`](Self::set_number) stored.
     fn number(&self) -> u64;
 }
 
@@ -27,25 +27,25 @@ pub struct Queue<H> {
 }
 
 impl<H: Link> Queue<H> {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub const fn new() -> Self {
         Self { first: None, last: None, len: 0 }
     }
 
-    /// Number of items.
+    /// Returns the number of items.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no item.
+    /// Returns whether the queue is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The first item, which stays.
+    /// Returns the first item without removing it.
     #[must_use]
     pub const fn first(&self) -> Option<&H> {
         self.first.as_ref()
@@ -61,7 +61,7 @@ impl<H: Link> Queue<H> {
         self.len += 1;
     }
 
-    /// Takes out the first item. O(1).
+    /// Removes the first item and returns it. O(1).
     pub fn pop(&mut self) -> Option<H> {
         let item = self.first.take()?;
         self.first = item.set_next(None);
@@ -72,7 +72,7 @@ impl<H: Link> Queue<H> {
         Some(item)
     }
 
-    /// Takes out the first item that `wanted` accepts. O(n).
+    /// Removes the first item that `wanted` accepts, and returns it. O(n).
     pub fn take_where(&mut self, mut wanted: impl FnMut(&H) -> bool) -> Option<H> {
         if wanted(self.first.as_ref()?) {
             return self.pop();

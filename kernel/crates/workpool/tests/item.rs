@@ -1,14 +1,13 @@
-//! An item's state: its transitions one by one, then under every interleaving
-//! through the loom models in `loom.rs`.
+//! The state of an item: each transition, then every interleaving by the loom models in `loom.rs`.
 #![cfg(not(loom))]
 
 use workpool::{ItemState, Status};
 
 #[test]
-fn a_turn_ends_by_work_or_by_cancelling() {
+fn a_generation_ends_by_a_run_or_by_cancelling() {
     let state = ItemState::new();
     assert_eq!(state.status(), Status::Idle);
-    assert!(!state.cancel(state.generation()) && !state.begin(), "nothing to take");
+    assert!(!state.cancel(state.generation()) && !state.begin(), "nothing is queued");
     let first = state.claim().unwrap();
     assert_eq!(state.claim(), None, "it is being queued");
     assert!(!state.cancel(first) && !state.begin(), "not yet");
@@ -26,11 +25,11 @@ fn a_turn_ends_by_work_or_by_cancelling() {
     assert_ne!(first, second);
     assert!(state.is_over(first) && !state.is_over(second));
     state.publish();
-    assert!(!state.cancel(first), "that one is over");
+    assert!(!state.cancel(first), "the first is over");
     assert!(state.cancel(second));
-    assert!(!state.cancel(second), "once");
-    assert!(!state.begin(), "passed over");
-    assert_eq!(state.claim(), None, "not out of the queue yet");
+    assert!(!state.cancel(second), "only once");
+    assert!(!state.begin(), "workers skip it");
+    assert_eq!(state.claim(), None, "it is still in the queue");
     state.retire();
     assert_eq!(state.status(), Status::Cancelled);
     assert!(state.is_over(second));

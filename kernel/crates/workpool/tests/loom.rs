@@ -1,5 +1,5 @@
-//! Models of an item's state: loom runs each under every interleaving and every
-//! value that the memory model lets a Relaxed load see.
+//! Models of the state of an item. Loom runs each under every interleaving, with every value that the memory model allows a
+//! Relaxed load to return.
 //!
 //! Needs `--cfg loom`; `item.rs` runs them in an ordinary test run.
 #![cfg(loom)]
@@ -17,19 +17,19 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// One item, and a queue that has room for it. The contents are Relaxed: what orders them is the state.
-struct Shop {
+/// One item, and a queue with room for it. The contents are Relaxed: the state has to order them.
+struct Model {
     state: ItemState,
     /// Whether the item is in the queue; under the queue's lock.
     queue: Mutex<bool>,
-    /// What the owner put in for the worker.
+    /// What the owner sets up for the worker.
     input: AtomicUsize,
-    /// What the worker made of it.
+    /// What the worker writes.
     output: AtomicUsize,
     runs: AtomicUsize,
 }
 
-impl Shop {
+impl Model {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             state: ItemState::new(),
@@ -50,7 +50,7 @@ impl Shop {
         Some(generation)
     }
 
-    /// What a worker does that was woken.
+    /// Does what a woken worker does. Returns whether it ran the item.
     fn work(&self) -> bool {
         let begun = {
             let mut queued = self.queue.lock().unwrap();
@@ -58,7 +58,7 @@ impl Shop {
         };
         if begun {
             let input = self.input.load(Relaxed);
-            assert_ne!(input, 0, "the worker does not see what the owner put in");
+            assert_ne!(input, 0, "the worker does not see the input");
             self.output.store(input, Relaxed);
             self.runs.fetch_add(1, Relaxed);
             self.state.end();
@@ -70,7 +70,7 @@ impl Shop {
         if !self.state.cancel(generation) {
             return false;
         }
-        assert_ne!(self.input.load(Relaxed), 0, "the canceller does not see what the owner put in");
+        assert_ne!(self.input.load(Relaxed), 0, "the canceller does not see the input");
         *self.queue.lock().unwrap() = false;
         self.state.retire();
         true
@@ -80,96 +80,96 @@ impl Shop {
 #[test]
 fn an_item_is_run_or_cancelled_and_never_both() {
     model(|| {
-        let shop = Shop::new();
-        let generation = shop.submit(7).unwrap();
+        let model = Model::new();
+        let generation = model.submit(7).unwrap();
         let worker = thread::spawn({
-            let shop = Arc::clone(&shop);
-            move || shop.work()
+            let model = Arc::clone(&model);
+            move || model.work()
         });
         let canceller = thread::spawn({
-            let shop = Arc::clone(&shop);
-            move || shop.cancel(generation)
+            let model = Arc::clone(&model);
+            move || model.cancel(generation)
         });
-        let cancelled = shop.cancel(generation);
-        if shop.state.is_over(generation) && !cancelled && shop.state.status() == Status::Done {
-            assert_eq!(shop.output.load(Relaxed), 7, "over, and what was done is not visible");
+        let cancelled = model.cancel(generation);
+        if model.state.is_over(generation) && !cancelled && model.state.status() == Status::Done {
+            assert_eq!(model.output.load(Relaxed), 7, "over, but the worker's output is not visible");
         }
         let others = usize::from(canceller.join().unwrap()) + usize::from(worker.join().unwrap());
         assert_eq!(usize::from(cancelled) + others, 1);
-        assert!(shop.state.is_over(generation));
-        assert!(!*shop.queue.lock().unwrap(), "left in the queue");
+        assert!(model.state.is_over(generation));
+        assert!(!*model.queue.lock().unwrap(), "left in the queue");
     });
 }
 
 #[test]
 fn a_cancelled_item_can_be_queued_again_at_once() {
     model(|| {
-        let shop = Shop::new();
-        let first = shop.submit(1).unwrap();
+        let model = Model::new();
+        let first = model.submit(1).unwrap();
         let worker = thread::spawn({
-            let shop = Arc::clone(&shop);
-            move || usize::from(shop.work()) + usize::from(shop.work())
+            let model = Arc::clone(&model);
+            move || usize::from(model.work()) + usize::from(model.work())
         });
-        let cancelled = shop.cancel(first);
-        let again = shop.submit(2);
+        let cancelled = model.cancel(first);
+        let again = model.submit(2);
         if cancelled {
-            // Nobody else ends a generation that was cancelled: the item is ours.
+            // No other thread ends a generation that was cancelled: the item is ours.
             assert_ne!(again.unwrap(), first);
         }
         let mut runs = worker.join().unwrap();
-        runs += usize::from(shop.work());
+        runs += usize::from(model.work());
         assert_eq!(runs, usize::from(!cancelled) + usize::from(again.is_some()));
-        assert_eq!(runs, shop.runs.load(Relaxed));
+        assert_eq!(runs, model.runs.load(Relaxed));
         let last = again.map_or(1, |_| 2);
-        assert_eq!(shop.output.load(Relaxed), last, "the last input was not used");
+        assert_eq!(model.output.load(Relaxed), last, "the last input was not used");
     });
 }
 
 #[test]
-fn two_owners_queue_it_once_at_a_time() {
+fn one_of_two_owners_queues_it() {
     model(|| {
-        let shop = Shop::new();
+        let model = Model::new();
         let other = thread::spawn({
-            let shop = Arc::clone(&shop);
-            move || shop.submit(1).is_some()
+            let model = Arc::clone(&model);
+            move || model.submit(1).is_some()
         });
-        let mine = shop.submit(2).is_some();
+        let mine = model.submit(2).is_some();
         let theirs = other.join().unwrap();
         assert!(mine || theirs);
         assert!(!(mine && theirs), "both queued it");
-        assert!(shop.work());
-        assert_eq!(shop.output.load(Relaxed), if mine { 2 } else { 1 });
+        assert!(model.work());
+        assert_eq!(model.output.load(Relaxed), if mine { 2 } else { 1 });
     });
 }
 
 #[test]
-fn who_cancels_what_another_queues_sees_what_it_put_in() {
+fn a_canceller_sees_the_input_of_another_owner() {
     model(|| {
-        let shop = Shop::new();
-        let generation = shop.state.generation();
+        let model = Model::new();
+        let generation = model.state.generation();
         let owner = thread::spawn({
-            let shop = Arc::clone(&shop);
-            move || shop.submit(3).is_some()
+            let model = Arc::clone(&model);
+            move || model.submit(3).is_some()
         });
-        let cancelled = shop.cancel(generation);
+        let cancelled = model.cancel(generation);
         assert!(owner.join().unwrap());
-        assert_eq!(shop.work(), !cancelled);
+        assert_eq!(model.work(), !cancelled);
     });
 }
 
 #[test]
-fn who_sees_a_turn_over_sees_what_was_done() {
+fn a_generation_that_is_over_shows_the_output() {
     model(|| {
-        let shop = Shop::new();
-        let generation = shop.submit(5).unwrap();
+        let model = Model::new();
+        let generation = model.submit(5).unwrap();
         let worker = thread::spawn({
-            let shop = Arc::clone(&shop);
-            move || shop.work()
+            let model = Arc::clone(&model);
+            move || model.work()
         });
-        if shop.state.is_over(generation) {
-            assert_eq!(shop.output.load(Relaxed), 5);
-            // And the item is free again.
-            assert!(shop.submit(6).is_some());
+        if model.state.is_over(generation) {
+            assert_eq!(model.output.load(Relaxed), 5);
+            // The item can be submitted again.
+            assert!(model.submit(6).is_some());
         }
         worker.join().unwrap();
     });

@@ -1,4 +1,4 @@
-//! Queue and pool against models: nothing lost, nobody idle beside work, nobody kept for nothing.
+//! Queue and pool against models: no item is lost, no worker idles while items wait, and no surplus worker stays.
 #![cfg(not(loom))]
 
 use std::cell::{Cell, RefCell};
@@ -53,16 +53,16 @@ fn begin(item: &Handle) -> bool {
 }
 
 #[test]
-fn the_hottest_worker_is_called_and_the_coldest_retired() {
+fn the_last_worker_is_called_and_the_longest_idle_is_retired() {
     let mut pool = Pool::new(6, LIMITS);
     for worker in 0..3 {
         assert_eq!(pool.start_ahead(), Some(worker));
     }
-    assert_eq!(pool.start_ahead(), None, "as many as may be at work");
+    assert_eq!(pool.start_ahead(), None, "as many as may run items");
     assert_eq!(pool.next(0, || 0, begin), Next::Park { wake_manager: true });
-    assert_eq!(pool.next(1, || MS, begin), Next::Park { wake_manager: false }, "it knows");
+    assert_eq!(pool.next(1, || MS, begin), Next::Park { wake_manager: false }, "the manager knows");
     assert_eq!(pool.next(2, || 2 * MS, begin), Next::Park { wake_manager: false });
-    assert_eq!(pool.next_look_ns(2 * MS, MS), Some(100 * MS), "when the first may go");
+    assert_eq!(pool.next_look_ns(2 * MS, MS), Some(100 * MS), "when the first may be retired");
     for _ in 0..3 {
         assert_eq!(pool.submit(item(0)), WakeAction::Worker(2), "the last that worked");
         assert!(matches!(pool.next(2, || 50 * MS, begin), Next::Run(_)));
@@ -72,13 +72,13 @@ fn the_hottest_worker_is_called_and_the_coldest_retired() {
     assert_eq!(pool.retire_idle(100 * MS), Some(0));
     assert_eq!(pool.retire_idle(101 * MS), Some(1));
     assert_eq!(pool.retire_idle(1000 * MS), None, "one is kept");
-    assert_eq!(pool.next(0, || 102 * MS, begin), Next::Leave);
-    assert_eq!(pool.next_look_ns(102 * MS, MS), None, "nothing to look after");
+    assert_eq!(pool.next(0, || 102 * MS, begin), Next::Exit);
+    assert_eq!(pool.next_look_ns(102 * MS, MS), None, "nothing to watch");
     assert_eq!((pool.alive(), pool.idle()), (1, 1));
 }
 
 #[test]
-fn workers_are_made_on_demand_and_more_when_they_block() {
+fn workers_are_started_on_demand_and_more_when_they_block() {
     let mut pool = Pool::new(6, LIMITS);
     assert_eq!(pool.start(0), None, "nothing to do");
     for _ in 0..5 {
@@ -91,19 +91,19 @@ fn workers_are_made_on_demand_and_more_when_they_block() {
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
     }
     assert!(pool.is_short());
-    assert_eq!(pool.start(0), None, "all are at work");
+    assert_eq!(pool.start(0), None, "all are busy");
     assert_eq!(pool.next_look_ns(0, 10 * MS), Some(10 * MS), "they may block");
-    assert_eq!(pool.submit(item(0)), WakeAction::None, "it looks by itself");
-    assert_eq!(pool.start(1), Some(3), "one more for one that is blocked");
+    assert_eq!(pool.submit(item(0)), WakeAction::None, "the manager looks anyway");
+    assert_eq!(pool.start(1), Some(3), "one more for a blocked one");
     assert_eq!(pool.start(1), None);
     assert_eq!(pool.start(100), Some(4));
     assert_eq!(pool.start(100), Some(5));
-    assert_eq!(pool.start(100), None, "the most");
+    assert_eq!(pool.start(100), None, "the maximum");
     assert_eq!(pool.busy().collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[test]
-fn a_flush_waits_for_what_came_before() {
+fn a_flush_waits_for_earlier_items() {
     let mut pool = Pool::new(2, LIMITS);
     let items: Vec<Handle> = (0..3).map(item).collect();
     let barriers: Vec<u64> = items
@@ -120,9 +120,9 @@ fn a_flush_waits_for_what_came_before() {
     assert!(matches!(pool.next(1, || 0, begin), Next::Run(_)));
     assert_eq!(flushed(&pool), 0);
     items[2].0.cancelled.set(true);
-    // The second ends before the first; the third is passed over.
+    // The second ends before the first; the third is skipped.
     let _ = pool.next(1, || 0, begin);
-    assert_eq!(flushed(&pool), 0, "the oldest is still at work");
+    assert_eq!(flushed(&pool), 0, "the oldest is still running");
     let _ = pool.next(0, || 0, begin);
     assert_eq!(flushed(&pool), 3);
 }
@@ -131,9 +131,9 @@ fn a_flush_waits_for_what_came_before() {
 enum Step {
     Submit,
     Cancel(usize),
-    /// A worker that may do something does it.
+    /// An awake worker does its next step.
     Work(usize),
-    /// A worker wakes up for no reason.
+    /// A worker wakes up spuriously.
     Spurious(usize),
     Manager {
         blocked: usize,
@@ -153,11 +153,11 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What threads there are, as a kernel would have them.
+/// The threads of the pool, as a kernel would have them.
 #[derive(Default)]
 struct Threads {
-    /// Those that run, and the name of the item that each is at.
-    at_work: BTreeMap<usize, Option<usize>>,
+    /// Running threads, and the name of the item that each runs.
+    awake: BTreeMap<usize, Option<usize>>,
     asleep: BTreeSet<usize>,
 }
 
@@ -166,19 +166,19 @@ fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
     (!among.is_empty()).then(|| among[which % among.len()])
 }
 
-/// While one more worker is tried to be made, another one has become idle, and was not called for what the new one was to take.
+/// While a worker is being started, another becomes idle, and is not called for the item that the new worker was to take.
 #[test]
-fn a_worker_that_cannot_be_made_is_replaced_by_one_that_idles() {
+fn an_idle_worker_replaces_one_that_cannot_be_started() {
     let mut pool = Pool::new(6, LIMITS);
     assert_eq!(pool.submit(item(0)), WakeAction::Manager);
     assert_eq!(pool.start(0), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     let _ = pool.submit(item(1));
     assert_eq!(pool.start(0), Some(1));
-    // The first one takes it, and then has nothing to do.
+    // The first worker takes the item, and then is idle.
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     assert!(matches!(pool.next(0, || 0, begin), Next::Park { .. }));
-    assert_eq!(pool.submit(item(2)), WakeAction::None, "the second will come");
+    assert_eq!(pool.submit(item(2)), WakeAction::None, "the second is coming");
     assert_eq!(pool.start_failed(1), Some(0));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
 }
@@ -210,14 +210,14 @@ proptest! {
             prop_assert_eq!(queue.is_empty(), model.is_empty());
             prop_assert_eq!(queue.first(), model.first());
         }
-        // In order, each once, and no link is left in an item that went.
+        // In order, each once, and a removed item has no link.
         let rest: Vec<Handle> = std::iter::from_fn(|| queue.pop()).collect();
         prop_assert_eq!(&rest, &model);
         prop_assert!(rest.iter().all(|item| item.next().is_none()));
     }
 
     #[test]
-    fn every_item_is_done_once_and_nobody_idles_beside_work(
+    fn every_item_runs_once_and_no_worker_idles_while_items_wait(
         steps in prop::collection::vec(any_step(), 0..200),
         active in 1..5_usize,
         keep in 0..4_usize,
@@ -227,7 +227,7 @@ proptest! {
         let mut threads = Threads::default();
         let (mut now_ns, mut submitted) = (0, 0);
         let (mut waiting, mut done): (Vec<Handle>, BTreeSet<usize>) = (Vec::new(), BTreeSet::new());
-        // When the manager comes: at once, at a time, or not at all.
+        // When the manager looks: now, at a later time, or not at all.
         let mut manager_ns: Option<u64> = None;
         let steps = steps.into_iter().chain((0..2000).map(|n| match n % 7 {
             0 => Step::Manager { blocked: 0, succeeds: true },
@@ -242,8 +242,8 @@ proptest! {
                     waiting.push(item.clone());
                     match pool.submit(item) {
                         WakeAction::Worker(worker) => {
-                            prop_assert!(threads.asleep.remove(&worker), "{worker} is woken and does not sleep");
-                            threads.at_work.insert(worker, None);
+                            prop_assert!(threads.asleep.remove(&worker), "{worker} is woken, but not parked");
+                            threads.awake.insert(worker, None);
                         }
                         WakeAction::Manager => manager_ns = Some(now_ns),
                         WakeAction::None => {}
@@ -253,7 +253,7 @@ proptest! {
                 Step::Cancel(which) => {
                     let Some(item) = pick(waiting.iter(), which).cloned() else { continue };
                     item.0.cancelled.set(true);
-                    // Sometimes a worker passes it over first.
+                    // In the other cases a worker skips it.
                     if which % 2 == 0 {
                         pool.take_where(|other| *other == item);
                     }
@@ -263,20 +263,20 @@ proptest! {
                 Step::Work(which) | Step::Spurious(which) => {
                     let awake = !matches!(step, Step::Spurious(_));
                     let worker = match awake {
-                        true => pick(threads.at_work.keys().copied(), which),
+                        true => pick(threads.awake.keys().copied(), which),
                         false => pick(threads.asleep.iter().copied(), which),
                     };
                     let Some(worker) = worker else { continue };
-                    let before = threads.at_work.remove(&worker).flatten();
+                    let before = threads.awake.remove(&worker).flatten();
                     if let Some(name) = before {
-                        prop_assert!(done.insert(name), "item {name} was done twice");
+                        prop_assert!(done.insert(name), "item {name} ran twice");
                     }
                     match pool.next(worker, || now_ns, begin) {
                         Next::Run(item) => {
                             prop_assert!(waiting.first() == Some(&item), "not in order of arrival");
                             waiting.remove(0);
                             threads.asleep.remove(&worker);
-                            threads.at_work.insert(worker, Some(item.0.name));
+                            threads.awake.insert(worker, Some(item.0.name));
                         }
                         Next::Park { wake_manager } => {
                             threads.asleep.insert(worker);
@@ -284,27 +284,27 @@ proptest! {
                                 manager_ns = Some(now_ns);
                             }
                         }
-                        Next::Leave => {
+                        Next::Exit => {
                             prop_assert!(before.is_none());
                             threads.asleep.remove(&worker);
                         }
                     }
                 }
-                // Only when it was called, or its time has come.
+                // Only when it was woken, or its time has come.
                 Step::Manager { blocked, succeeds } => if manager_ns.is_some_and(|at_ns| at_ns <= now_ns) {
                     while let Some(worker) = pool.start(blocked) {
-                        prop_assert!(!threads.at_work.contains_key(&worker) && !threads.asleep.contains(&worker));
+                        prop_assert!(!threads.awake.contains_key(&worker) && !threads.asleep.contains(&worker));
                         if !succeeds {
                             prop_assert_eq!(pool.start_failed(worker), None);
                             break;
                         }
-                        threads.at_work.insert(worker, None);
+                        threads.awake.insert(worker, None);
                         prop_assert!(pool.alive() <= 6 && pool.alive() <= active.min(6) + blocked);
                     }
                     while let Some(worker) = pool.retire_idle(now_ns) {
                         prop_assert!(pool.alive() >= keep, "one too many was retired");
-                        prop_assert!(threads.asleep.remove(&worker), "a worker at work was retired");
-                        threads.at_work.insert(worker, None);
+                        prop_assert!(threads.asleep.remove(&worker), "a busy worker was retired");
+                        threads.awake.insert(worker, None);
                     }
                     manager_ns = pool.next_look_ns(now_ns, 10 * MS);
                 },
@@ -312,24 +312,24 @@ proptest! {
             }
             let queued = pool.queued();
             let live = waiting.iter().filter(|item| begin(item)).count();
-            prop_assert!(queued >= live, "{live} items wait, {queued} are queued");
-            let at_items = threads.at_work.values().filter(|item| item.is_some()).count();
-            prop_assert_eq!(pool.busy().count(), at_items);
+            prop_assert!(queued >= live, "{live} items are live, {queued} are queued");
+            let running = threads.awake.values().filter(|item| item.is_some()).count();
+            prop_assert_eq!(pool.busy().count(), running);
             if queued > 0 && pool.idle() > 0 {
-                let coming = threads.at_work.len() - at_items;
+                let coming = threads.awake.len() - running;
                 prop_assert!(coming >= queued.min(live), "{queued} items, {coming} come, {} idle", pool.idle());
             }
-            let coming = threads.at_work.len() - at_items;
+            let coming = threads.awake.len() - running;
             if live > coming {
-                prop_assert!(manager_ns.is_some_and(|at_ns| at_ns <= now_ns + 10 * MS), "nobody looks: {manager_ns:?}");
+                prop_assert!(manager_ns.is_some_and(|at_ns| at_ns <= now_ns + 10 * MS), "the manager does not look: {manager_ns:?}");
             }
-            prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && at_items == 0);
+            prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && running == 0);
         }
         // The last steps were long enough for everything to be done, and everybody to be retired who is not kept.
         prop_assert_eq!(done.len(), submitted);
         prop_assert_eq!(pool.queued(), 0);
         prop_assert_eq!(pool.alive(), threads.asleep.len());
-        prop_assert!(pool.alive() <= keep, "{} workers are left, {keep} are to be kept", pool.alive());
-        prop_assert!(manager_ns.is_none(), "the manager has something to look after");
+        prop_assert!(pool.alive() <= keep, "{} workers are left, {keep} should be", pool.alive());
+        prop_assert!(manager_ns.is_none(), "the manager still has to look");
     }
 }

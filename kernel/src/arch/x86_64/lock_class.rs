@@ -44,9 +44,9 @@ impl LockClass {
     /// For whom a thread works.
     pub const CHARGE_TARGET: Self = class(53, "charge target");
     /// To whom a thread lends weight.
-    pub const LOAN: Self = class(60, "loan");
+    pub const DONATION: Self = class(60, "donation");
     /// What a thread is lent.
-    pub const LOANS: Self = class(61, "loans");
+    pub const RECEIVED_DONATIONS: Self = class(61, "received donations");
     /// One CPU's run queue.
     pub const RUN_QUEUE: Self = class(62, "run queue");
     /// One CPU's deadlines.

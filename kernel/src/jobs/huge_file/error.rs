@@ -4,7 +4,7 @@ use core::fmt;
 
 use ktask::JobError;
 
-use super::WINDOWS_PER_SIZE;
+use super::window::WINDOWS_PER_SIZE;
 use crate::arch::paging::MapError;
 use crate::mm::huge_pool::PoolCount;
 
@@ -56,7 +56,7 @@ impl fmt::Display for FileError {
     }
 }
 
-/// What to do with the pages that a failed [`HugeFile::fallocate`] has taken.
+/// What to do with the pages that a failed [`HugeFile::fallocate`](super::HugeFile::fallocate) has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// Give them back: all or nothing.

@@ -4,7 +4,8 @@ use trace::{Event, EventClass};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
-use super::{WINDOW_BYTES, WINDOW_TABLE, WINDOWS};
+use super::file::file_in;
+use super::window::{WINDOW_BYTES, WINDOWS};
 use crate::arch::paging::HUGE_FILES_BASE;
 use crate::arch::tracepoint;
 use crate::arch::trap_frame::TrapFrame;
@@ -28,8 +29,7 @@ pub fn page_fault(frame: &TrapFrame) -> bool {
 }
 
 fn provide_at(offset: u64) -> bool {
-    let window = &WINDOW_TABLE[(offset / WINDOW_BYTES) as usize];
-    let Some(file) = window.file.lock().upgrade() else { return false };
+    let Some(file) = file_in((offset / WINDOW_BYTES) as usize) else { return false };
     let index = offset % WINDOW_BYTES / file.size.bytes();
     if index >= file.slots.len() as u64 {
         return false;

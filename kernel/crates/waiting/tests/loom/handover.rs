@@ -1,4 +1,4 @@
-//! The mutex that is handed over.
+//! The mutex with direct hand-over.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -8,13 +8,13 @@ use waiting::handover::{lock, try_lock, unlock};
 
 use crate::world::{DEADLINE, Lock, Me, State, World, model};
 
-/// A value behind a mutex: loom reports two who are at it at the same time, and one who does not see what the other did.
+/// A value behind a mutex. Loom reports concurrent accesses, and an access that does not see an earlier one.
 struct Guarded {
     state: State,
     value: UnsafeCell<u32>,
 }
 
-// SAFETY: `value` is only touched by who owns `state`: whether that is true is what loom finds out.
+// SAFETY: only the owner of `state` touches `value`; loom checks that.
 unsafe impl Sync for Guarded {}
 
 impl Guarded {
@@ -23,7 +23,7 @@ impl Guarded {
     }
 
     fn add_one(&self) {
-        // SAFETY: the caller owns the mutex; loom watches.
+        // SAFETY: the caller owns the mutex; loom checks that.
         self.value.with_mut(|value| unsafe { *value += 1 });
     }
 
@@ -33,16 +33,16 @@ impl Guarded {
         unlock(&self.state, me);
     }
 
-    /// The value, and that the mutex is open.
+    /// Returns the value, and checks that the mutex is free.
     fn end(&self, me: &Me) -> u32 {
-        assert!(try_lock(&self.state, me), "nobody lets go of it any more");
+        assert!(try_lock(&self.state, me), "the mutex is still owned");
         // SAFETY: as in `add_one`.
         self.value.with(|value| unsafe { *value })
     }
 }
 
 #[test]
-fn three_have_it_in_turns() {
+fn three_threads_own_it_one_after_the_other() {
     model(|| {
         let (world, guarded) = (World::new(), Guarded::new());
         let others = [1, 2].map(|number| {
@@ -58,9 +58,9 @@ fn three_have_it_in_turns() {
     });
 }
 
-/// It is handed to somebody whose deadline has just come: either has it or has left the queue, never both, never neither.
+/// The mutex is handed to a thread whose deadline passes at that moment. The thread either owns it or has left the queue.
 #[test]
-fn who_gives_up_is_not_handed_the_mutex() {
+fn a_thread_that_times_out_does_not_own_the_mutex() {
     model(|| {
         let (world, guarded) = (World::new(), Guarded::new());
         let owner = world.seen_by(1);
@@ -74,35 +74,35 @@ fn who_gives_up_is_not_handed_the_mutex() {
         });
         let timer = thread::spawn({
             let world = world.clone();
-            move || world.come_to_deadline()
+            move || world.pass_deadline()
         });
         let me = world.seen_by(0);
-        let had_it = lock(&guarded.state, &me, Some(DEADLINE));
-        if had_it {
+        let was_owner = lock(&guarded.state, &me, Some(DEADLINE));
+        if was_owner {
             guarded.add_one();
             unlock(&guarded.state, &me);
         }
         owner.join().unwrap();
         timer.join().unwrap();
-        assert_eq!(guarded.end(&me), 1 + u32::from(had_it));
+        assert_eq!(guarded.end(&me), 1 + u32::from(was_owner));
     });
 }
 
 #[test]
-fn who_comes_by_does_not_take_it_from_who_waits() {
+fn try_lock_does_not_take_it_from_a_waiter() {
     model(|| {
         let (world, guarded) = (World::new(), Guarded::new());
-        let waits = thread::spawn({
+        let waiter = thread::spawn({
             let (me, guarded) = (world.seen_by(1), guarded.clone());
             move || guarded.lock_and_add(&me)
         });
         let me = world.seen_by(0);
-        let had_it = try_lock(&guarded.state, &me);
-        if had_it {
+        let was_owner = try_lock(&guarded.state, &me);
+        if was_owner {
             guarded.add_one();
             unlock(&guarded.state, &me);
         }
-        waits.join().unwrap();
-        assert_eq!(guarded.end(&me), 1 + u32::from(had_it));
+        waiter.join().unwrap();
+        assert_eq!(guarded.end(&me), 1 + u32::from(was_owner));
     });
 }

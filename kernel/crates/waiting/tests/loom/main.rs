@@ -4,9 +4,9 @@
 //! Needs `--cfg loom`; `models.rs` runs them in an ordinary test run.
 #![cfg(loom)]
 
+mod donation;
 mod flush_generations;
 mod handover;
-mod lending;
 mod page_slot;
 mod pool_size;
 mod queue;

@@ -1,4 +1,4 @@
-//! Slots: a page that is provided and taken away by several at the same time.
+//! Page slots: a page that threads provide and remove concurrently.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,7 +11,7 @@ use crate::world::{Lock, Me, World, model};
 
 const PAGE: u64 = 40;
 
-/// A slot, who waits for it, and a pool with a page or two.
+/// A slot, the threads that wait for it, and a pool with a page or two.
 struct File {
     slot: PageSlot,
     waiting: WaitQueue<Lock<List>>,
@@ -27,7 +27,7 @@ impl File {
         })
     }
 
-    /// A page fault; whether this one provided the page, or that there was none in the pool.
+    /// Handles a page fault. Returns whether it provided the page, or an error if the pool is empty.
     fn fault(&self, me: &Me) -> Result<bool, ()> {
         self.slot.provide(&self.waiting, me, || {
             let taken = self.in_pool.fetch_update(Relaxed, Relaxed, |pages| pages.checked_sub(1));
@@ -35,13 +35,13 @@ impl File {
         })
     }
 
-    /// A hole is punched; whether there was a page.
+    /// Punches a hole. Returns whether there was a page.
     fn punch(&self, me: &Me) -> bool {
         loop {
             match self.slot.hold_page() {
                 Ok(page) => {
                     assert_eq!(page, PAGE);
-                    // Here all CPUs flush; nobody gets at the slot meanwhile.
+                    // Here all CPUs flush; no thread can hold the slot meanwhile.
                     assert_eq!(self.slot.look(), Found::Busy);
                     self.in_pool.fetch_add(1, Relaxed);
                     self.slot.leave(None, &self.waiting, me);
@@ -59,7 +59,7 @@ impl File {
 }
 
 #[test]
-fn of_two_faults_one_provides_the_page() {
+fn one_of_two_faults_provides_the_page() {
     model(|| {
         let (world, file) = (World::new(), File::new(2));
         let other = thread::spawn({
@@ -68,13 +68,13 @@ fn of_two_faults_one_provides_the_page() {
         });
         let mine = file.fault(&world.seen_by(0)).unwrap();
         let others = other.join().unwrap();
-        assert!(mine != others, "both or neither provided it");
+        assert!(mine != others, "both or neither provided the page");
         assert_eq!((file.pages(), file.slot.page()), (2, Some(PAGE)));
     });
 }
 
 #[test]
-fn faults_and_a_hole_keep_count_of_the_pages() {
+fn faults_and_a_hole_do_not_lose_pages() {
     model(|| {
         let (world, file) = (World::new(), File::new(1));
         let fault = thread::spawn({
@@ -85,7 +85,7 @@ fn faults_and_a_hole_keep_count_of_the_pages() {
             let (me, file) = (world.seen_by(2), file.clone());
             move || file.punch(&me)
         });
-        // Between hole and fault the pool may be empty: then there is a page, or one on its way back.
+        // The pool may be empty here: the page is in the slot, or on its way back.
         let _ = file.fault(&world.seen_by(0));
         let _ = fault.join().unwrap();
         punch.join().unwrap();
@@ -94,9 +94,9 @@ fn faults_and_a_hole_keep_count_of_the_pages() {
     });
 }
 
-/// Who waits for a page that cannot be had goes on, and tries for itself.
+/// A thread that waits while another fails to provide a page then tries itself.
 #[test]
-fn a_fault_that_fails_keeps_nobody_waiting() {
+fn a_failed_fault_leaves_no_thread_waiting() {
     model(|| {
         let (world, file) = (World::new(), File::new(0));
         let other = thread::spawn({

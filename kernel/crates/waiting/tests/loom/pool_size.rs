@@ -1,4 +1,4 @@
-//! The size of a pool: pages that are given back at the same time.
+//! The size of a pool to which pages are returned concurrently.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -13,9 +13,9 @@ fn pool(total: u64, wanted: u64) -> Arc<PoolSize> {
     Arc::new(pool)
 }
 
-/// Of two pages that are given back, one too many is in the pool: one leaves.
+/// Two pages are returned to a pool with one surplus page: one leaves.
 #[test]
-fn pages_given_back_together_never_leave_too_few() {
+fn concurrent_returns_never_leave_too_few_pages() {
     model(|| {
         let pool = pool(3, 2);
         let other = thread::spawn({
@@ -27,9 +27,9 @@ fn pages_given_back_together_never_leave_too_few() {
     });
 }
 
-/// The pool shrinks while a page is given back: it ends at what is wanted.
+/// The pool shrinks while a page is returned: it ends at the wanted size.
 #[test]
-fn shrinking_counts_what_leaves_meanwhile() {
+fn shrinking_counts_a_concurrent_return() {
     model(|| {
         let pool = pool(4, 4);
         let other = thread::spawn({
@@ -42,9 +42,9 @@ fn shrinking_counts_what_leaves_meanwhile() {
     });
 }
 
-/// More are wanted while a page is given back: it left before that, or stays.
+/// The wanted size grows while a page is returned: the page left before that, or stays.
 #[test]
-fn a_page_that_leaves_was_not_wanted() {
+fn a_page_that_leaves_was_a_surplus_page() {
     model(|| {
         let pool = pool(3, 2);
         let other = thread::spawn({

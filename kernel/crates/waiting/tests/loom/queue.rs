@@ -1,4 +1,4 @@
-//! Wait queues, completions, semaphores.
+//! Wait queues, completions and semaphores.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,7 +12,7 @@ fn queue() -> Arc<WaitQueue<Lock<List>>> {
     Arc::new(WaitQueue::new(Lock::new(List::new())))
 }
 
-/// The condition is Relaxed: it is the queue that has to order it.
+/// The condition is Relaxed: the queue has to order it.
 #[test]
 fn no_wake_up_is_lost() {
     model(|| {
@@ -30,33 +30,34 @@ fn no_wake_up_is_lost() {
 }
 
 #[test]
-fn two_that_wait_are_both_woken_one_by_one() {
+fn wake_one_twice_wakes_two_threads() {
     model(|| {
-        let (world, queue, left) = (World::new(), queue(), Arc::new(AtomicUsize::new(0)));
-        let take =
-            |left: &AtomicUsize| left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        let (world, queue, permits) = (World::new(), queue(), Arc::new(AtomicUsize::new(0)));
+        let take = |permits: &AtomicUsize| {
+            permits.fetch_update(Relaxed, Relaxed, |permits| permits.checked_sub(1)).is_ok()
+        };
         let other = thread::spawn({
-            let (me, queue, left) = (world.seen_by(1), queue.clone(), left.clone());
-            move || assert!(queue.wait(&me, || take(&left), None))
+            let (me, queue, permits) = (world.seen_by(1), queue.clone(), permits.clone());
+            move || assert!(queue.wait(&me, || take(&permits), None))
         });
         let waker = thread::spawn({
-            let (me, queue, left) = (world.seen_by(2), queue.clone(), left.clone());
+            let (me, queue, permits) = (world.seen_by(2), queue.clone(), permits.clone());
             move || {
                 for _ in 0..2 {
-                    left.fetch_add(1, Relaxed);
+                    permits.fetch_add(1, Relaxed);
                     queue.wake_one(&me);
                 }
             }
         });
-        assert!(queue.wait(&world.seen_by(0), || take(&left), None));
+        assert!(queue.wait(&world.seen_by(0), || take(&permits), None));
         other.join().unwrap();
         waker.join().unwrap();
-        assert_eq!(left.load(Relaxed), 0);
+        assert_eq!(permits.load(Relaxed), 0);
     });
 }
 
-/// A deadline and a waker at the same time: the wait ends, says truly whether the condition held, and leaves nobody in
-/// the queue, nor a wake-up in somebody's pocket that a later wait would take for its own.
+/// The deadline passes while a waker wakes the thread. The wait ends and reports correctly whether the condition held. It
+/// leaves no thread in the queue, and no wake-up that a later wait would consume.
 #[test]
 fn a_deadline_and_a_waker_end_one_wait() {
     model(|| {
@@ -70,13 +71,13 @@ fn a_deadline_and_a_waker_end_one_wait() {
         });
         let timer = thread::spawn({
             let world = world.clone();
-            move || world.come_to_deadline()
+            move || world.pass_deadline()
         });
         let me = world.seen_by(0);
         let held = queue.wait(&me, || is_true.load(Relaxed), Some(DEADLINE));
         waker.join().unwrap();
         timer.join().unwrap();
-        // The next wait is for something else: it must not end before that has come.
+        // The next wait has another condition, and must not end before that holds.
         let again = Arc::new(AtomicBool::new(false));
         let next = thread::spawn({
             let (me, queue, again) = (world.seen_by(2), queue.clone(), again.clone());
@@ -87,7 +88,7 @@ fn a_deadline_and_a_waker_end_one_wait() {
         });
         assert!(queue.wait(&me, || again.load(Relaxed), None));
         next.join().unwrap();
-        // Not held: the deadline came, and the condition was looked at after that.
+        // A wait that timed out evaluated the condition after the deadline.
         assert!(held || is_true.load(Relaxed));
     });
 }
@@ -98,12 +99,12 @@ fn a_deadline_alone_ends_the_wait() {
         let (world, queue) = (World::new(), queue());
         let timer = thread::spawn({
             let world = world.clone();
-            move || world.come_to_deadline()
+            move || world.pass_deadline()
         });
         let me = world.seen_by(0);
         assert!(!queue.wait(&me, || false, Some(DEADLINE)));
         timer.join().unwrap();
-        // Nobody is left in the queue who would be woken in the place of one that waits.
+        // No thread is left in the queue that would be woken instead of the waiting one.
         let is_true = Arc::new(AtomicBool::new(false));
         let next = thread::spawn({
             let (me, queue, is_true) = (world.seen_by(1), queue.clone(), is_true.clone());
@@ -116,7 +117,7 @@ fn a_deadline_alone_ends_the_wait() {
 }
 
 #[test]
-fn a_completion_lets_everybody_go_on_and_shows_what_was_done() {
+fn a_completion_wakes_all_and_publishes_earlier_writes() {
     model(|| {
         let world = World::new();
         let done = Arc::new(Completion::new(Lock::new(List::new())));
@@ -141,9 +142,9 @@ fn a_completion_lets_everybody_go_on_and_shows_what_was_done() {
     });
 }
 
-/// Two take one permit in turns, and one gives up when the deadline comes: the permit is never doubled nor lost.
+/// Two threads share one permit, and one gives up at its deadline. The permit is neither duplicated nor lost.
 #[test]
-fn a_semaphore_neither_loses_nor_doubles_a_permit() {
+fn a_semaphore_neither_loses_nor_duplicates_a_permit() {
     model(|| {
         let world = World::new();
         let permits = Arc::new(Semaphore::new(1, Lock::new(List::new())));
@@ -159,7 +160,7 @@ fn a_semaphore_neither_loses_nor_doubles_a_permit() {
         });
         let timer = thread::spawn({
             let world = world.clone();
-            move || world.come_to_deadline()
+            move || world.pass_deadline()
         });
         let me = world.seen_by(0);
         if permits.acquire(&me, Some(DEADLINE)) {
@@ -170,6 +171,6 @@ fn a_semaphore_neither_loses_nor_doubles_a_permit() {
         other.join().unwrap();
         timer.join().unwrap();
         assert!(permits.try_acquire(), "the permit is lost");
-        assert!(!permits.try_acquire(), "there are two");
+        assert!(!permits.try_acquire(), "there are two permits");
     });
 }

@@ -1,6 +1,5 @@
-//! Threads and locks for the models: `runqueue`'s park state as in the kernel,
-//! a condition variable in place of the run queue, and a clock that another
-//! thread puts forward.
+//! Threads and locks for the models: the park state of `runqueue` as in the kernel, a condition variable in place of the run
+//! queue, and a clock that another thread advances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -9,13 +8,13 @@ use loom::sync::{Condvar, Mutex};
 use runqueue::{Links, ParkDecision, ParkState, Tid, UnparkAction};
 use waiting::{HandOver, Locked, Owners, Threads};
 
-/// Preemptions per execution: enough for every known kind of bug of this sort, few enough to end in seconds.
+/// Preemptions per execution: enough for every known kind of concurrency bug, few enough to end in seconds.
 const PREEMPTION_BOUND: usize = 2;
 
-/// Most threads in a model, the main one among them.
+/// Maximum number of threads in a model, with the main one.
 pub const THREADS: usize = 4;
 
-/// A deadline that has not come, until [`World::come_to_deadline`].
+/// A deadline that lies ahead until [`World::pass_deadline`].
 pub const DEADLINE: u64 = 1;
 
 pub fn model(run: impl Fn() + Sync + Send + 'static) {
@@ -24,7 +23,7 @@ pub fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// A lock of loom's.
+/// A lock of loom.
 pub struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
@@ -43,11 +42,11 @@ struct Thread {
     park: ParkState,
     is_queued: Mutex<bool>,
     dispatch: Condvar,
-    /// Guarded by the lock of the list that the thread is in: nothing for loom to explore.
+    /// Protected by the lock of the thread's list: nothing for loom to explore.
     link: AtomicU32,
 }
 
-/// What the timer of the one thread with a deadline knows.
+/// The timer of the one thread with a deadline.
 #[derive(Default)]
 struct Timer {
     is_past: bool,
@@ -70,21 +69,21 @@ impl World {
         Arc::new(Self { threads: std::array::from_fn(|_| thread()), timer: Mutex::default() })
     }
 
-    /// This world as thread number `number` sees it.
+    /// Returns the view of thread number `number`.
     pub fn seen_by(self: &Arc<Self>, number: usize) -> Me {
         Me { world: self.clone(), number }
     }
 
-    /// The timer interrupt.
-    pub fn come_to_deadline(&self) {
+    /// Runs the timer interrupt.
+    pub fn pass_deadline(&self) {
         let mut timer = self.timer.lock().unwrap();
         timer.is_past = true;
         if let Some(sleeper) = timer.sleeper.take() {
-            self.obey(sleeper, self.threads[sleeper].park.cancel_park());
+            self.apply(sleeper, self.threads[sleeper].park.cancel_park());
         }
     }
 
-    fn obey(&self, number: usize, action: UnparkAction) {
+    fn apply(&self, number: usize, action: UnparkAction) {
         if action == UnparkAction::Wake {
             let thread = &self.threads[number];
             let mut is_queued = thread.is_queued.lock().unwrap();
@@ -94,7 +93,7 @@ impl World {
         }
     }
 
-    /// Switching away and being dispatched again. Loom reports a deadlock when nobody ever queues the thread.
+    /// Switches away until the thread is dispatched again. Loom reports a deadlock if the thread is never queued.
     fn sleep(&self, number: usize) {
         let thread = &self.threads[number];
         let mut is_queued = thread.is_queued.lock().unwrap();
@@ -105,7 +104,7 @@ impl World {
     }
 }
 
-/// A thread's view of the world.
+/// The world as one thread sees it.
 #[derive(Clone)]
 pub struct Me {
     pub world: Arc<World>,
@@ -139,7 +138,7 @@ impl Threads for Me {
         if deadline_ns.is_some() {
             let mut timer = self.world.timer.lock().unwrap();
             if timer.is_past {
-                // The timer fires as soon as it is set.
+                // The timer fires at once.
                 drop(timer);
                 if park.cancel_park() == UnparkAction::Wake {
                     return;
@@ -156,7 +155,7 @@ impl Threads for Me {
 
     fn unpark(&self, thread: Tid) {
         let number = thread.index();
-        self.world.obey(number, self.world.threads[number].park.unpark());
+        self.world.apply(number, self.world.threads[number].park.unpark());
     }
 
     fn now_ns(&self) -> u64 {
@@ -164,7 +163,7 @@ impl Threads for Me {
     }
 }
 
-/// Nothing is lent here: what is modelled is who gets the mutex.
+/// Weight is not donated here: the model covers the ownership of the mutex.
 impl Owners for Me {
     type Owner = Tid;
 
@@ -180,7 +179,7 @@ impl Owners for Me {
         *owner
     }
 
-    fn lend_anew(&self, _: Tid, _: Option<&Tid>) {}
+    fn set_donee(&self, _: Tid, _: Option<&Tid>) {}
 }
 
 pub type State = Lock<HandOver<Tid>>;

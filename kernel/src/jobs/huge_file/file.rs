@@ -8,12 +8,6 @@
 //! of them meet on one table of mutexes.) The page-table entry belongs to who
 //! holds the slot (invariant 22).
 
-mod error;
-mod fault;
-
-pub use error::{FallocateError, FileError, OnError};
-pub use fault::page_fault;
-
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -25,21 +19,17 @@ use params::registry::FAULT_MAP;
 use waiting::PageSlot;
 use waiting::page_slot::Found;
 
-use super::platform::Kernel;
+use super::error::{FallocateError, FileError, OnError};
+use super::window::{WINDOW_BYTES, WINDOWS, WINDOWS_PER_SIZE};
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tlb;
+use crate::jobs::kernel::Kernel;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, permanent, space, zero};
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Address space of each file.
-const WINDOW_BYTES: u64 = 512 << 30;
-/// Files of each size that can be at a time. Page tables stay with a window, so
-/// each is for one size of page.
-const WINDOWS_PER_SIZE: usize = 8;
-const WINDOWS: usize = 2 * WINDOWS_PER_SIZE;
 /// Pages that are taken away with one flush of all CPUs' translations.
 const RELEASE_BATCH: usize = 64;
 
@@ -61,9 +51,9 @@ static MAPPINGS: AtomicU64 = AtomicU64::new(0);
 
 /// A file of huge pages. Dropped, it gives them all back.
 pub struct HugeFile {
-    size: HugeSize,
+    pub(super) size: HugeSize,
     window: usize,
-    slots: Vec<PageSlot>,
+    pub(super) slots: Vec<PageSlot>,
     tables: Vec<LeafTable>,
     /// Pages from here on are not to be had.
     end: AtomicU64,
@@ -260,7 +250,7 @@ impl HugeFile {
     }
 
     /// Provides a zeroed page at `index`, mapped; false if there was one.
-    fn provide(&self, index: u64) -> Result<bool, FileError> {
+    pub(super) fn provide(&self, index: u64) -> Result<bool, FileError> {
         let waiting = waiting_for(index).machine();
         self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))
     }
@@ -365,6 +355,11 @@ fn waiting_for(index: u64) -> &'static WaitQueue {
 
 fn job(range: Range<u64>) -> Job<'static, HugePages> {
     Job::new(HugePages::new(range.start)..HugePages::new(range.end)).profile(Profile::Boot)
+}
+
+/// Returns the file in window number `window`.
+pub(super) fn file_in(window: usize) -> Option<Arc<HugeFile>> {
+    WINDOW_TABLE.get(window)?.file.lock().upgrade()
 }
 
 fn take_window(size: HugeSize) -> Option<usize> {

@@ -9,14 +9,18 @@ use ktask::Stats;
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS};
 use protocol::record::{Record, Unit};
 
-use super::huge_file::{HugeFile, OnError};
-use super::huge_pool::{self, Request};
-use super::huge_reserve::{self, ReserveError};
-use super::memory_map_init::Shadow;
-use super::store_loop;
-use super::zero_pages::PageRange;
+mod report;
+
+use report::{Row, emit, print_table};
+
 use crate::arch::{percpu, tlb, tsc};
-use crate::console::{print_line, records, warning};
+use crate::console::{records, warning};
+use crate::jobs::huge_file::{HugeFile, OnError};
+use crate::jobs::huge_pool::{self, Request};
+use crate::jobs::huge_reserve::{self, ReserveError};
+use crate::jobs::memory_map_init::Shadow;
+use crate::jobs::store_loop;
+use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
 use crate::mm::stats;
 use crate::platform::nodes;
@@ -27,17 +31,6 @@ const MOST_OF_FREE_PERCENT: u64 = 75;
 const HUGE_POOL_PAGES: u64 = 512;
 /// The bare store loop's rows.
 const STORE_LOOP: &str = "store-loop";
-
-/// One timed run: the one of median time out of several.
-struct Row {
-    job: &'static str,
-    unit: Unit,
-    threads: usize,
-    units: u64,
-    bytes: u64,
-    stats: Stats,
-    ok: bool,
-}
 
 /// What one run of a job came to.
 struct Run {
@@ -325,83 +318,4 @@ fn reserve_once(size: HugeSize, count: u64, threads: usize) -> Result<Run, Reser
     drop(dirty);
     let (reservation, stats) = huge_reserve::reserve(size, count, Some(threads))?;
     Ok(Run { stats, units: reservation.held(), ok: huge_reserve::verify(&reservation) })
-}
-
-fn emit(row: &Row) {
-    records::emit(&Record::Job {
-        t_ns: tsc::now_ns(),
-        job: row.job,
-        threads: row.threads as u32,
-        threads_used: row.stats.threads_used as u32,
-        units: row.units,
-        unit: row.unit,
-        bytes: row.bytes,
-        chunks: row.stats.chunks,
-        ns: row.stats.wall_ns,
-        cpu_ns: row.stats.cpu_ns,
-        spread_ns: row.stats.spread_ns,
-        local_chunks: row.stats.local_chunks,
-        ok: row.ok,
-    });
-}
-
-fn print_table(rows: &[Row]) {
-    print_line(format_args!(
-        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
-        "job",
-        "threads",
-        "used",
-        "units",
-        "chunks",
-        "time ms",
-        "rate",
-        "speedup",
-        "cpu ms",
-        "spread us",
-        "ok"
-    ));
-    for row in rows {
-        let alone =
-            rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
-        print_row(row, alone.filter(|_| row.threads > 1));
-    }
-}
-
-/// A number with three decimals, without floating point, which the kernel has
-/// no registers for.
-struct Thousandths(u64);
-
-impl core::fmt::Display for Thousandths {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let text = alloc::format!("{}.{:03}", self.0 / 1000, self.0 % 1000);
-        f.pad_integral(true, "", &text)
-    }
-}
-
-fn print_row(row: &Row, alone: Option<&Row>) {
-    let ns = row.stats.wall_ns.max(1);
-    let per_second = |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(ns)) as u64;
-    // Descriptors are written, not the pages they describe: bytes per second would mean nothing.
-    let rate = match row.job {
-        "memory-map-init" => alloc::format!("{} Mpages/s", per_second(row.units) / 1_000_000),
-        _ => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
-    };
-    let speedup = match alone {
-        Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
-        None => "-".into(),
-    };
-    print_line(format_args!(
-        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
-        row.job,
-        row.threads,
-        row.stats.threads_used,
-        row.units,
-        row.stats.chunks,
-        Thousandths(ns / 1000),
-        rate,
-        speedup,
-        Thousandths(row.stats.cpu_ns / 1000),
-        row.stats.spread_ns / 1000,
-        if row.ok { "yes" } else { "NO" }
-    ));
 }

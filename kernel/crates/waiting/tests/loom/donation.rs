@@ -1,0 +1,122 @@
+//! Concurrent changes along an inheritance chain.
+
+use loom::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use runqueue::Nice;
+use waiting::donation::{donate, pass_on};
+use waiting::{Donation, Donors, ReceivedDonations};
+
+use crate::world::model;
+
+/// No level.
+const NONE: i32 = 99;
+
+struct TestThread {
+    own: AtomicI32,
+    donated: AtomicI32,
+    donation: Mutex<Option<Donation<usize>>>,
+    received: Mutex<ReceivedDonations>,
+}
+
+/// Some threads by number.
+struct TestThreads(Vec<TestThread>);
+
+fn nice(level: i32) -> Option<Nice> {
+    Nice::new(level as i8)
+}
+
+impl TestThreads {
+    fn new<const N: usize>(own: [i32; N]) -> Arc<Self> {
+        let thread = |own| TestThread {
+            own: AtomicI32::new(own),
+            donated: AtomicI32::new(NONE),
+            donation: Mutex::new(None),
+            received: Mutex::new(ReceivedDonations::new()),
+        };
+        Arc::new(Self(own.into_iter().map(thread).collect()))
+    }
+
+    fn level_of(&self, number: usize) -> i32 {
+        let TestThread { own, donated, .. } = &self.0[number];
+        own.load(SeqCst).min(donated.load(SeqCst))
+    }
+}
+
+impl Donors for TestThreads {
+    type Thread = usize;
+
+    fn with_donation<R>(&self, donor: &usize, work: impl FnOnce(&mut Option<Donation<usize>>) -> R) -> R {
+        work(&mut self.0[*donor].donation.lock().unwrap())
+    }
+
+    fn with_received<R>(&self, donee: &usize, work: impl FnOnce(&mut ReceivedDonations) -> R) -> R {
+        work(&mut self.0[*donee].received.lock().unwrap())
+    }
+
+    fn level(&self, thread: &usize) -> Option<Nice> {
+        nice(self.level_of(*thread))
+    }
+
+    fn set_donated_level(&self, thread: &usize, level: Option<Nice>) {
+        self.0[*thread].donated.store(level.map_or(NONE, |level| level.get().into()), SeqCst);
+    }
+
+    fn reweigh(&self, _: &usize) {}
+}
+
+/// Thread 0 begins to wait for 1 while 1 begins to wait for 2. In either order 2 receives the weight of 0.
+#[test]
+fn a_new_donee_receives_a_concurrent_donation() {
+    model(|| {
+        let threads = TestThreads::new([-5, 0, 19]);
+        let other = threads.clone();
+        let middle = thread::spawn(move || donate(&*other, &1, Some(&2)));
+        donate(&*threads, &0, Some(&1));
+        middle.join().unwrap();
+        assert_eq!((threads.level_of(1), threads.level_of(2)), (-5, -5));
+    });
+}
+
+/// Thread 0 gives up waiting for 1 while 1 begins to wait for 2. No thread keeps the weight of 0.
+#[test]
+fn a_withdrawn_donation_leaves_nothing_behind() {
+    model(|| {
+        let threads = TestThreads::new([-5, 0, 19]);
+        donate(&*threads, &0, Some(&1));
+        let other = threads.clone();
+        let middle = thread::spawn(move || donate(&*other, &1, Some(&2)));
+        donate(&*threads, &0, None);
+        middle.join().unwrap();
+        assert_eq!((threads.level_of(1), threads.level_of(2)), (0, 0));
+    });
+}
+
+/// One donor comes and another goes, at the head of the same inheritance chain.
+#[test]
+fn changes_along_one_chain_converge() {
+    model(|| {
+        let threads = TestThreads::new([-5, -3, 0, 19]);
+        donate(&*threads, &2, Some(&3));
+        donate(&*threads, &0, Some(&2));
+        let other = threads.clone();
+        let new_donor = thread::spawn(move || donate(&*other, &1, Some(&2)));
+        donate(&*threads, &0, None);
+        new_donor.join().unwrap();
+        assert_eq!((threads.level_of(2), threads.level_of(3)), (-3, -3));
+    });
+}
+
+/// A thread's own level changes while the thread begins to wait.
+#[test]
+fn a_new_level_is_passed_on() {
+    model(|| {
+        let threads = TestThreads::new([0, 19]);
+        let other = threads.clone();
+        let waiter = thread::spawn(move || donate(&*other, &0, Some(&1)));
+        threads.0[0].own.store(-9, SeqCst);
+        pass_on(&*threads, &0);
+        waiter.join().unwrap();
+        assert_eq!(threads.level_of(1), -9);
+    });
+}

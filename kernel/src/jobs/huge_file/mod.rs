@@ -1,0 +1,15 @@
+//! Files of huge pages.
+//!
+//! * `file`: a file, its pages, and how they come and go.
+//! * `fault`: pages that are provided on first access.
+//! * `window`: the address space of the files.
+//! * `error`: what can go wrong.
+
+mod error;
+mod fault;
+mod file;
+mod window;
+
+pub use error::{FallocateError, FileError, OnError};
+pub use fault::page_fault;
+pub use file::{HugeFile, restart_fault_count};

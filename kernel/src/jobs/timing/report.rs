@@ -1,0 +1,100 @@
+//! What a timing run reports: records and a table.
+
+use core::fmt;
+
+use ktask::Stats;
+use protocol::record::{Record, Unit};
+
+use crate::arch::tsc;
+use crate::console::{print_line, records};
+
+/// A timed run: the one of median time out of several.
+pub(super) struct Row {
+    pub(super) job: &'static str,
+    pub(super) unit: Unit,
+    pub(super) threads: usize,
+    pub(super) units: u64,
+    pub(super) bytes: u64,
+    pub(super) stats: Stats,
+    pub(super) ok: bool,
+}
+
+/// Writes the `job` record of `row`.
+pub(super) fn emit(row: &Row) {
+    records::emit(&Record::Job {
+        t_ns: tsc::now_ns(),
+        job: row.job,
+        threads: row.threads as u32,
+        threads_used: row.stats.threads_used as u32,
+        units: row.units,
+        unit: row.unit,
+        bytes: row.bytes,
+        chunks: row.stats.chunks,
+        ns: row.stats.wall_ns,
+        cpu_ns: row.stats.cpu_ns,
+        spread_ns: row.stats.spread_ns,
+        local_chunks: row.stats.local_chunks,
+        ok: row.ok,
+    });
+}
+
+/// Prints the table of all rows.
+pub(super) fn print_table(rows: &[Row]) {
+    print_line(format_args!(
+        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "job",
+        "threads",
+        "used",
+        "units",
+        "chunks",
+        "time ms",
+        "rate",
+        "speedup",
+        "cpu ms",
+        "spread us",
+        "ok"
+    ));
+    for row in rows {
+        let alone =
+            rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
+        print_row(row, alone.filter(|_| row.threads > 1));
+    }
+}
+
+/// A number with three decimals. The kernel has no floating-point registers.
+struct Thousandths(u64);
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = alloc::format!("{}.{:03}", self.0 / 1000, self.0 % 1000);
+        f.pad_integral(true, "", &text)
+    }
+}
+
+fn print_row(row: &Row, alone: Option<&Row>) {
+    let ns = row.stats.wall_ns.max(1);
+    let per_second = |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(ns)) as u64;
+    // Descriptors are written, not the pages they describe: bytes per second would mean nothing.
+    let rate = match row.job {
+        "memory-map-init" => alloc::format!("{} Mpages/s", per_second(row.units) / 1_000_000),
+        _ => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
+    };
+    let speedup = match alone {
+        Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
+        None => "-".into(),
+    };
+    print_line(format_args!(
+        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        row.job,
+        row.threads,
+        row.stats.threads_used,
+        row.units,
+        row.stats.chunks,
+        Thousandths(ns / 1000),
+        rate,
+        speedup,
+        Thousandths(row.stats.cpu_ns / 1000),
+        row.stats.spread_ns / 1000,
+        if row.ok { "yes" } else { "NO" }
+    ));
+}
