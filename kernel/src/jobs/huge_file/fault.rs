@@ -1,6 +1,6 @@
 //! Pages that come as they are touched.
 
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
