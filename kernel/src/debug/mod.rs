@@ -4,8 +4,6 @@ pub mod backtrace;
 pub mod fault;
 pub mod flusher;
 pub mod ktest;
-#[cfg(debug_assertions)]
-mod misuse;
 pub mod nmi;
 pub mod panic;
 mod takeover;
