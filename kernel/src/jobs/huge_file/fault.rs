@@ -6,8 +6,8 @@ use x86_64::registers::control::Cr2;
 
 use super::{WINDOW_BYTES, WINDOW_TABLE, WINDOWS};
 use crate::arch::paging::HUGE_FILES_BASE;
-use crate::arch::trap_frame::TrapFrame;
 use crate::arch::tracepoint;
+use crate::arch::trap_frame::TrapFrame;
 use crate::mm::huge_pool;
 
 /// The hook for page faults: provides the page, if the address is a file's.
