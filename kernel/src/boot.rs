@@ -32,7 +32,7 @@ static HOOKS: Hooks = Hooks {
     console: debug::flusher::interrupt,
     sci: system_control_interrupt,
     interrupt_return: sched::interrupt_return,
-    nmi: debug::panic::nmi,
+    nmi: debug::nmi::handle,
     page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };

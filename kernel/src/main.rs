@@ -51,6 +51,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     power::start();
     debug::watchdog::start();
     debug::fault::inject();
+    tests::commit_misuse();
     let verdict = run();
     debug::trace::finish();
     power_off(verdict)

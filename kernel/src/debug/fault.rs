@@ -3,8 +3,7 @@
 use alloc::string::ToString;
 
 use params::registry::{
-    FAULT_AP_LATE, FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_MISUSE, FAULT_PANIC_CPU, FAULT_REPORT,
-    FAULT_STACK_OVERFLOW,
+    FAULT_AP_LATE, FAULT_HANG_CPU, FAULT_HOG_CPU, FAULT_PANIC_CPU, FAULT_REPORT, FAULT_STACK_OVERFLOW,
 };
 use params::{OptionParam, Param};
 use runqueue::CpuMask;
@@ -35,7 +34,6 @@ pub fn inject() {
         }
     });
     start_late_cpu();
-    misuse(FAULT_MISUSE.get());
 }
 
 /// Has a CPU that was given up start executing, and waits until it has found
@@ -78,16 +76,6 @@ fn spin() {
     loop {
         core::hint::spin_loop();
     }
-}
-
-/// Misuses locks, threads or memory, where that is found out.
-fn misuse(name: &str) {
-    if name == "none" {
-        return;
-    }
-    #[cfg(debug_assertions)]
-    super::misuse::commit(name);
-    warning(format_args!("fault.misuse={name}: nobody noticed; only profile kernel-debug looks for it"));
 }
 
 fn on_cpu(parameter: &'static OptionParam, fault: fn()) {

@@ -3,7 +3,8 @@
 use shell::command::{ALL, Command, Spec, Usage};
 use shell::table::Table;
 
-use super::{Outcome, cpus, huge, measure, memory, sysctl, threads, tracing};
+use super::output::{Outcome, print_table};
+use super::{cpus, huge, measure, memory, sysctl, threads, tracing};
 use crate::console::print_line;
 
 /// Does what `command` asks for; `poweroff` is its caller's.
@@ -41,15 +42,10 @@ fn help(spec: Option<&Spec>) {
     for spec in ALL.iter().filter(|other| spec.is_none_or(|spec| spec.name == other.name)) {
         table.row([&Usage(spec), &spec.help]);
     }
-    print(&table);
+    print_table(&table);
     if spec.is_none() {
         print_line(format_args!(
             "a line that ends with & runs in the background; tab completes, arrows bring lines back"
         ));
     }
-}
-
-/// Prints a table.
-pub fn print<const COLUMNS: usize>(table: &Table<COLUMNS>) {
-    table.print(|line| print_line(format_args!("{line}")));
 }

@@ -3,7 +3,7 @@
 use protocol::record::{Record, TEXT_MAX_BYTES, clip};
 use shell::table::Table;
 
-use super::{Outcome, commands};
+use super::output::{Outcome, print_table};
 use crate::arch::tsc;
 use crate::console::{print_line, records};
 use crate::mm::page_cache;
@@ -52,7 +52,7 @@ pub fn list() {
             interrupts: cpu.interrupts,
         });
     }
-    commands::print(&table);
+    print_table(&table);
 }
 
 fn state(cpu: &CpuReport) -> &'static str {

@@ -5,7 +5,7 @@ use params::registry::{HUGE_1G, HUGE_2M};
 use shell::command::HugeSize as Written;
 use shell::table::Table;
 
-use super::{Outcome, commands};
+use super::output::{Outcome, print_table};
 use crate::console::print_line;
 use crate::jobs::huge_pool::{self as resizing, Resized};
 use crate::mm::huge::HugeSize;
@@ -20,7 +20,7 @@ pub fn list() {
             table.row([&size, &number, &node.pool, &node.pool_free, &used, &node.allocator]);
         }
     }
-    commands::print(&table);
+    print_table(&table);
 }
 
 /// Moves `count` more pages into the pool.

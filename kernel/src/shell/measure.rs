@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use super::Outcome;
+use super::output::Outcome;
 use crate::bench;
 use crate::debug::ktest;
 use crate::jobs::{huge_pool, timing};
@@ -11,9 +11,9 @@ use crate::jobs::{huge_pool, timing};
 static IS_BUSY: AtomicBool = AtomicBool::new(false);
 
 /// The right to measure; given back when dropped.
-struct Turn;
+struct ExclusiveGuard;
 
-impl Turn {
+impl ExclusiveGuard {
     fn take() -> Result<Self, alloc::string::String> {
         match IS_BUSY.swap(true, SeqCst) {
             false => Ok(Self),
@@ -22,7 +22,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ExclusiveGuard {
     fn drop(&mut self) {
         IS_BUSY.store(false, SeqCst);
     }
@@ -33,7 +33,7 @@ pub fn timing(job: Option<&str>) -> Outcome {
     if let Some(job) = job.filter(|job| !timing::JOBS.contains(job)) {
         return Err(alloc::format!("there is no job `{job}`; there are {}", timing::JOBS.join(", ")));
     }
-    let _turn = Turn::take()?;
+    let _guard = ExclusiveGuard::take()?;
     let is_right = timing::run(job);
     huge_pool::apply_parameters();
     if is_right { Ok(()) } else { Err("the result of a job was wrong".into()) }
@@ -41,7 +41,7 @@ pub fn timing(job: Option<&str>) -> Outcome {
 
 /// Runs the tests that `pattern` chooses.
 pub fn test(pattern: &str) -> Outcome {
-    let _turn = Turn::take()?;
+    let _guard = ExclusiveGuard::take()?;
     match ktest::run(pattern) {
         true => Ok(()),
         false => Err(alloc::format!("a test failed, or none has `{pattern}` in its name")),
@@ -50,7 +50,7 @@ pub fn test(pattern: &str) -> Outcome {
 
 /// Runs the benchmarks that `pattern` chooses.
 pub fn bench(pattern: &str) -> Outcome {
-    let _turn = Turn::take()?;
+    let _guard = ExclusiveGuard::take()?;
     match bench::run(pattern) {
         true => Ok(()),
         false => Err(alloc::format!("a benchmark failed, or none has `{pattern}` in its name")),

@@ -4,8 +4,7 @@ use frames::{MAX_ORDER, PAGE_SIZE, order_pages};
 use params::Bytes;
 use shell::table::Table;
 
-use super::threads::Millis;
-use super::{Outcome, commands};
+use super::output::{Millis, Outcome, print_table};
 use crate::arch::tsc;
 use crate::console::print_line;
 use crate::mm::{heap, mem_map, pages, permanent, stats, zero_pool};
@@ -39,8 +38,8 @@ pub fn show() {
             blocks.row([&number, &Bytes(bytes), &count, &((count * bytes) >> 20)]);
         }
     }
-    commands::print(&zones);
-    commands::print(&blocks);
+    print_table(&zones);
+    print_table(&blocks);
     let zeroed: u64 = (0..nodes::nodes().len()).map(zero_pool::len).sum();
     let (heap_used, heap_free) = heap::usage();
     print_line(format_args!(
@@ -68,7 +67,7 @@ pub fn verify() -> Outcome {
     ] {
         table.row([&name, &count, &((count * PAGE_SIZE) >> 20)]);
     }
-    commands::print(&table);
+    print_table(&table);
     print_line(format_args!("sound: every list, descriptor and count agrees; {} ms", Millis(ns)));
     Ok(())
 }

@@ -13,6 +13,7 @@ mod huge;
 pub mod input;
 mod measure;
 mod memory;
+mod output;
 mod sysctl;
 mod terminal;
 mod threads;
@@ -27,10 +28,8 @@ use shell::command::{Command, Parsed, parse};
 use crate::arch::tsc;
 use crate::console::{print_line, records};
 use crate::{power, sched};
+use output::Outcome;
 use terminal::{Terminal, Typed};
-
-/// What a command that fails says.
-type Outcome = Result<(), String>;
 
 /// Numbers of the commands in the background.
 static LAST_IN_BACKGROUND: AtomicU32 = AtomicU32::new(0);

@@ -9,7 +9,8 @@ use params::registry::{
 use params::{Param, cmdline};
 use shell::table::Table;
 
-use super::{Outcome, commands, huge};
+use super::huge;
+use super::output::{Outcome, print_table};
 use crate::console::{self, print_line};
 use crate::jobs::huge_file;
 use crate::mm::huge::HugeSize;
@@ -38,7 +39,7 @@ pub fn show(prefix: &str) -> Outcome {
     if table.is_empty() {
         return Err(alloc::format!("{}; `sysctl` alone lists all", cmdline::unknown(prefix)));
     }
-    commands::print(&table);
+    print_table(&table);
     Ok(())
 }
 

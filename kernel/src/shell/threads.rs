@@ -7,7 +7,7 @@ use protocol::record::{Record, TEXT_MAX_BYTES, clip};
 use runqueue::CpuMask;
 use shell::table::Table;
 
-use super::commands;
+use super::output::{Millis, print_table};
 use crate::arch::tsc;
 use crate::console::records;
 use crate::sched::snapshot::{self, ThreadReport};
@@ -46,7 +46,7 @@ pub fn list() {
         ]);
         emit(t_ns, &thread);
     }
-    commands::print(&table);
+    print_table(&table);
 }
 
 fn emit(t_ns: u64, thread: &ThreadReport) {
@@ -64,15 +64,6 @@ fn emit(t_ns: u64, thread: &ThreadReport) {
         switches: thread.usage.switches,
         migrations: thread.usage.migrations,
     });
-}
-
-/// Nanoseconds as milliseconds with three decimals.
-pub struct Millis(pub u64);
-
-impl core::fmt::Display for Millis {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}.{:03}", self.0 / 1_000_000, self.0 / 1000 % 1000)
-    }
 }
 
 /// A set of CPUs as people write it: `all`, `0-3,7`.

@@ -4,7 +4,7 @@ use params::TEXT_CAPACITY;
 use params::registry::TRACE_EVENTS;
 use shell::table::Table;
 
-use super::{Outcome, commands};
+use super::output::{Outcome, print_table};
 use crate::arch::{percpu, tracepoint};
 use crate::console::print_line;
 use crate::debug::trace::{self, DumpStats};
@@ -21,7 +21,7 @@ pub fn show() {
     for cpu in percpu::all() {
         table.row([&cpu.id(), &tracepoint::recorded(cpu.id().index())]);
     }
-    commands::print(&table);
+    print_table(&table);
 }
 
 /// Switches tracing on.

@@ -1,5 +1,5 @@
-//! What is tested in the booted kernel: what needs its CPUs, its memory and its
-//! interrupts. Policy is tested on the host, beside its code.
+//! In-kernel tests, of what needs the booted kernel's CPUs, memory and interrupts. Policy is tested on the host, beside
+//! its code. The misuse that `fault.misuse` chooses is here too.
 
 mod arch;
 mod counted;
@@ -10,6 +10,8 @@ mod huge_1g;
 mod huge_parameters;
 mod jobs;
 mod ktask;
+#[cfg(debug_assertions)]
+mod misuse;
 mod mm;
 mod page_cache;
 mod pools;
@@ -26,3 +28,18 @@ mod spinners;
 mod stress;
 mod trace;
 mod wait;
+
+use params::registry::FAULT_MISUSE;
+
+use crate::console::warning;
+
+/// Misuses locks, threads or memory as `fault.misuse` says; a debug build panics.
+pub fn commit_misuse() {
+    let name = FAULT_MISUSE.get();
+    if name == "none" {
+        return;
+    }
+    #[cfg(debug_assertions)]
+    misuse::commit(name);
+    warning(format_args!("fault.misuse={name}: no check found it; only profile kernel-debug looks for it"));
+}

@@ -35,7 +35,7 @@ const OF_MANAGER: [Case; 2] = [
 ];
 
 /// Where the misuse is.
-const PLACE: &str = "kernel/src/debug/misuse.rs:";
+const PLACE: &str = "kernel/src/tests/misuse.rs:";
 
 const CASES: [Case; 19] = [
     case("lock-order", &["invariant 9", "lock order", PLACE, "seen before", PLACE]),
@@ -113,7 +113,7 @@ fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
         rest = after;
     }
     // By the panic's place, or by the backtrace, in which a call at a function's end has left no trace.
-    let traced = evidence.report.trouble.iter().any(|line| line.contains(" at kernel/src/debug/"));
+    let traced = evidence.report.trouble.iter().any(|line| line.contains(" at kernel/src/tests/"));
     ensure(&evidence, traced, "the backtrace does not name the misuse")
 }
 

@@ -1,70 +1,73 @@
-//! When a CPU counts as hung.
+//! When a CPU counts as locked up.
 
-/// Looks in the time allowed: one that is lost in a slow emulator must not end a run.
-pub const ROUNDS: u64 = 4;
+/// Samples in one timeout. One sample that a slow emulator loses must not end a run.
+pub const SAMPLES_PER_TIMEOUT: u64 = 4;
 
-/// What one look at a CPU found.
+/// One sample of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// When it was taken.
     pub now_ns: u64,
     /// The CPU takes interrupts: it has answered one, or could have taken one.
     pub answered: bool,
-    /// A slice has ended since the last look.
+    /// A slice has ended since the last sample.
     pub progressed: bool,
     /// Threads wait for the CPU.
     pub queued: bool,
 }
 
-/// How a CPU hangs, and for how long it was seen to.
+/// A lockup, and the time for which it was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lockup {
-    /// A hard lockup: it takes no interrupt.
+    /// Hard: the CPU takes no interrupt.
     Hard {
-        /// Time in which looks found it so.
+        /// Time that samples have charged to it.
         ns: u64,
     },
-    /// A soft lockup: threads wait, and no slice ends.
+    /// Soft: threads wait, and no slice ends.
     Soft {
         /// As for [`Hard`](Self::Hard).
         ns: u64,
     },
 }
 
-/// Watches one CPU by looks that its owner takes, [`ROUNDS`] in the time allowed.
+/// Detects lockups of one CPU from samples, of which the caller takes [`SAMPLES_PER_TIMEOUT`] in one timeout.
 ///
-/// A look counts for the time since the look before it, but for no more than a round: a virtual machine that is stopped
-/// for a while, or a host that does not run it, makes time pass in which nothing could happen and nobody looked.
-/// So a CPU hangs only if it was found hanging in [`ROUNDS`] looks in a row, that long.
+/// A sample counts for the time since the sample before it, but for at most one period. A virtual machine that is
+/// stopped, or that its host does not run, lets time pass in which nothing could happen and no sample was taken.
+/// So a lockup takes [`SAMPLES_PER_TIMEOUT`] bad samples in a row that cover the timeout.
 #[derive(Clone, Copy, Debug)]
 pub struct LockupDetector {
     timeout_ns: u64,
-    looked_ns: u64,
-    silent_ns: u64,
-    starved_ns: u64,
+    /// Time of the last sample.
+    sampled_ns: u64,
+    /// Time without an interrupt.
+    hard_ns: u64,
+    /// Time in which threads waited and no slice ended.
+    soft_ns: u64,
 }
 
 impl LockupDetector {
-    /// A detector that has not looked yet, for a CPU that is fine at `now_ns`.
+    /// Returns a detector for a CPU that works at `now_ns`.
     #[must_use]
     pub const fn new(timeout_ns: u64, now_ns: u64) -> Self {
-        Self { timeout_ns, looked_ns: now_ns, silent_ns: 0, starved_ns: 0 }
+        Self { timeout_ns, sampled_ns: now_ns, hard_ns: 0, soft_ns: 0 }
     }
 
-    /// Time between two looks.
+    /// Returns the time between two samples.
     #[must_use]
-    pub const fn round_ns(&self) -> u64 {
-        self.timeout_ns.div_ceil(ROUNDS)
+    pub const fn period_ns(&self) -> u64 {
+        self.timeout_ns.div_ceil(SAMPLES_PER_TIMEOUT)
     }
 
-    /// Takes note of a look; what is wrong with the CPU, if anything is.
+    /// Counts `sample`; returns the lockup that it completes, if any.
     pub fn sample(&mut self, sample: Sample) -> Option<Lockup> {
-        let looked_ns = core::mem::replace(&mut self.looked_ns, sample.now_ns);
-        let round_ns = sample.now_ns.saturating_sub(looked_ns).min(self.round_ns());
-        let count = |is_good, bad_ns: u64| if is_good { 0 } else { bad_ns + round_ns };
-        self.silent_ns = count(sample.answered, self.silent_ns);
-        self.starved_ns = count(sample.progressed || !sample.queued, self.starved_ns);
-        match (self.silent_ns, self.starved_ns) {
+        let last_ns = core::mem::replace(&mut self.sampled_ns, sample.now_ns);
+        let sample_ns = sample.now_ns.saturating_sub(last_ns).min(self.period_ns());
+        let count = |is_good, bad_ns: u64| if is_good { 0 } else { bad_ns + sample_ns };
+        self.hard_ns = count(sample.answered, self.hard_ns);
+        self.soft_ns = count(sample.progressed || !sample.queued, self.soft_ns);
+        match (self.hard_ns, self.soft_ns) {
             (ns, _) if ns >= self.timeout_ns => Some(Lockup::Hard { ns }),
             (_, ns) if ns >= self.timeout_ns => Some(Lockup::Soft { ns }),
             _ => None,

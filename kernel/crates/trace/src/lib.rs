@@ -18,5 +18,5 @@ pub mod wire;
 mod sync;
 
 pub use event::{Event, EventClass, Named, Outcome, Why};
-pub use ring::{Ring, Slot};
+pub use ring::{EventCell, Ring};
 pub use wire::Stamped;

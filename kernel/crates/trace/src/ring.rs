@@ -7,7 +7,7 @@
 //! **Readers.** Any number, on any CPU, also of a CPU that was stopped in the middle of
 //! writing. An event that is overwritten while it is read is told apart, never
 //! half of each returned: the writer says which event it begins before it touches the
-//! slot, and a reader looks at that after it has read the slot.
+//! cell, and a reader looks at that after it has read the cell.
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -17,19 +17,19 @@ pub const WORDS: usize = 4;
 /// Room for one event. Memory full of zeros is as good as new ones.
 #[derive(Debug)]
 #[repr(C, align(32))]
-pub struct Slot {
+pub struct EventCell {
     words: [AtomicU64; WORDS],
 }
 
-impl Slot {
-    /// A slot that was never written.
+impl EventCell {
+    /// A cell that was never written.
     #[must_use]
     pub fn new() -> Self {
         Self { words: core::array::from_fn(|_| AtomicU64::new(0)) }
     }
 }
 
-impl Default for Slot {
+impl Default for EventCell {
     fn default() -> Self {
         Self::new()
     }
@@ -48,7 +48,7 @@ pub enum Missing {
 #[derive(Debug)]
 pub struct Ring<'a> {
     /// Their number is a power of two.
-    slots: &'a [Slot],
+    cells: &'a [EventCell],
     /// Events whose writing has begun.
     begun: AtomicU64,
     /// Events that are written.
@@ -56,17 +56,17 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// An empty ring; `None` unless the number of `slots` is a power of two.
+    /// An empty ring; `None` unless the number of `cells` is a power of two.
     #[must_use]
-    pub fn new(slots: &'a [Slot]) -> Option<Self> {
-        let is_sound = slots.len().is_power_of_two();
-        is_sound.then(|| Self { slots, begun: AtomicU64::new(0), written: AtomicU64::new(0) })
+    pub fn new(cells: &'a [EventCell]) -> Option<Self> {
+        let is_sound = cells.len().is_power_of_two();
+        is_sound.then(|| Self { cells, begun: AtomicU64::new(0), written: AtomicU64::new(0) })
     }
 
     /// How many events the ring keeps.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.slots.len() as u64
+        self.cells.len() as u64
     }
 
     /// How many events were written so far: the number of the next one.
@@ -93,8 +93,8 @@ impl<'a> Ring<'a> {
         self.begun.store(next, Ordering::Relaxed);
         // This fence pairs with the one in `read`: a reader that sees one of the words below sees `begun` as it is now.
         fence(Ordering::Release);
-        let slot = &self.slots[number as usize & (self.slots.len() - 1)];
-        for (to, word) in slot.words.iter().zip(words) {
+        let cell = &self.cells[number as usize & (self.cells.len() - 1)];
+        for (to, word) in cell.words.iter().zip(words) {
             // Relaxed, here and in `read`: ordered by the fences, and by `written`.
             to.store(word, Ordering::Relaxed);
         }
@@ -111,9 +111,9 @@ impl<'a> Ring<'a> {
         if number >= self.written() {
             return Err(Missing::NotYet);
         }
-        let slot = &self.slots[number as usize & (self.slots.len() - 1)];
+        let cell = &self.cells[number as usize & (self.cells.len() - 1)];
         // Relaxed: see `push`.
-        let words = core::array::from_fn(|at| slot.words[at].load(Ordering::Relaxed));
+        let words = core::array::from_fn(|at| cell.words[at].load(Ordering::Relaxed));
         // Pairs with the fence in `push`: if a word was of a later event, `begun` has come past that one.
         fence(Ordering::Acquire);
         let begun = self.begun.load(Ordering::Relaxed);

@@ -6,7 +6,7 @@
 
 use loom::sync::Arc;
 use loom::thread;
-use trace::ring::{Missing, Ring, Slot, WORDS};
+use trace::ring::{EventCell, Missing, Ring, WORDS};
 
 /// Words that show it when those of two events are mixed.
 fn words(number: u64) -> [u64; WORDS] {
@@ -14,9 +14,9 @@ fn words(number: u64) -> [u64; WORDS] {
 }
 
 /// A ring that lives as long as its model.
-fn ring(slots: usize) -> Arc<Ring<'static>> {
-    let slots: Vec<Slot> = (0..slots).map(|_| Slot::new()).collect();
-    Arc::new(Ring::new(Vec::leak(slots)).unwrap())
+fn ring(cells: usize) -> Arc<Ring<'static>> {
+    let cells: Vec<EventCell> = (0..cells).map(|_| EventCell::new()).collect();
+    Arc::new(Ring::new(Vec::leak(cells)).unwrap())
 }
 
 fn model(run: impl Fn() + Sync + Send + 'static) {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
-use trace::ring::{Missing, Ring, Slot, WORDS};
+use trace::ring::{EventCell, Missing, Ring, WORDS};
 
-fn slots(count: usize) -> Vec<Slot> {
-    (0..count).map(|_| Slot::new()).collect()
+fn cells(count: usize) -> Vec<EventCell> {
+    (0..count).map(|_| EventCell::new()).collect()
 }
 
 /// Words that show it when those of two events are mixed.
@@ -21,7 +21,7 @@ fn words(number: u64) -> [u64; WORDS] {
 #[test]
 fn only_powers_of_two_make_a_ring() {
     for (count, is_sound) in [(0, false), (1, true), (2, true), (3, false), (4, true), (6, false)] {
-        assert_eq!(Ring::new(&slots(count)).is_some(), is_sound, "{count}");
+        assert_eq!(Ring::new(&cells(count)).is_some(), is_sound, "{count}");
     }
 }
 
@@ -29,8 +29,8 @@ proptest! {
     /// Against a queue that drops its first when it is full.
     #[test]
     fn the_last_so_many_events_are_there(order in 0..6u32, count in 0..200u64) {
-        let slots = slots(1 << order);
-        let ring = Ring::new(&slots).unwrap();
+        let cells = cells(1 << order);
+        let ring = Ring::new(&cells).unwrap();
         let mut model = VecDeque::new();
         for number in 0..count {
             ring.push(words(number));
@@ -55,8 +55,8 @@ proptest! {
 #[test]
 fn real_threads_see_whole_events_or_none() {
     const EVENTS: u64 = 300_000;
-    let slots = slots(8);
-    let ring = Ring::new(&slots).unwrap();
+    let cells = cells(8);
+    let ring = Ring::new(&cells).unwrap();
     let is_done = AtomicBool::new(false);
     let (whole, overwritten) = thread::scope(|scope| {
         let reader = scope.spawn(|| {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::registry::{TRACE_BUFFER_EVENTS, TRACE_ENABLED, TRACE_EVENTS};
-use trace::{Ring, Slot};
+use trace::{EventCell, Ring};
 
 use crate::arch::paging::phys_to_virt;
 use crate::arch::percpu::{self, MAX_CPUS};
@@ -89,7 +89,7 @@ fn give_rings() -> usize {
             continue;
         }
         let made = core::iter::successors(Some(wanted_events), |events| Some(events / 2))
-            .take_while(|events| *events >= SLOTS_PER_PAGE.min(wanted_events))
+            .take_while(|events| *events >= CELLS_PER_PAGE.min(wanted_events))
             .find_map(|events| new_ring(nodes::of_cpu(cpu.id()), events));
         let got_events = made.as_ref().map_or(0, Ring::capacity);
         if got_events < wanted_events {
@@ -105,20 +105,20 @@ fn give_rings() -> usize {
     percpu::all().filter(|cpu| tracepoint::ring(cpu.id().index()).is_some()).count()
 }
 
-const SLOTS_PER_PAGE: u64 = PAGE_SIZE / size_of::<Slot>() as u64;
+const CELLS_PER_PAGE: u64 = PAGE_SIZE / size_of::<EventCell>() as u64;
 
 /// A ring for `events`, a power of two, near `node`.
 fn new_ring(node: usize, events: u64) -> Option<Ring<'static>> {
-    let order = frames::order_for_pages(events.div_ceil(SLOTS_PER_PAGE))?;
+    let order = frames::order_for_pages(events.div_ceil(CELLS_PER_PAGE))?;
     let frames: Pfn = pages::alloc_near(node, order)?;
     let start = phys_to_virt(frames.address()) as *mut u8;
     let len_bytes = (order_pages(order) * PAGE_SIZE) as usize;
     // SAFETY: the frames were just allocated, and are never freed; they are mapped (invariants 11 and 12).
     unsafe { start.write_bytes(0, len_bytes) };
     // SAFETY:
-    // 1. The memory is ours for ever, and holds `events` slots: `order` was chosen so.
-    // 2. It is aligned to a page, which is more than a slot wants.
-    // 3. Zeros are valid slots (they are atomics).
-    let slots = unsafe { core::slice::from_raw_parts(start.cast::<Slot>(), events as usize) };
-    Ring::new(slots)
+    // 1. The memory is ours for ever, and holds `events` cells: `order` was chosen so.
+    // 2. It is aligned to a page, which is more than a cell wants.
+    // 3. Zeros are valid cells (they are atomics).
+    let cells = unsafe { core::slice::from_raw_parts(start.cast::<EventCell>(), events as usize) };
+    Ring::new(cells)
 }
