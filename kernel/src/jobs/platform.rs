@@ -8,7 +8,7 @@ use ktask::{HelperContext, LockSet};
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
 use trace::event::ID_END;
-use trace::{EventClass, Event, Named, Outcome};
+use trace::{Event, EventClass, Named, Outcome};
 
 use super::helpers;
 use crate::arch::percpu::{self, PerCpu};
@@ -134,7 +134,12 @@ impl Platform for Kernel {
             _ => Outcome::Failed,
         };
         let (chunks, threads) = (stats.chunks, stats.threads_used as u16);
-        tracepoint::event(EventClass::Job, || Event::JobEnd { job: trace_id as u32, outcome, chunks, threads });
+        tracepoint::event(EventClass::Job, || Event::JobEnd {
+            job: trace_id as u32,
+            outcome,
+            chunks,
+            threads,
+        });
     }
 
     fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {

@@ -10,7 +10,7 @@ use firmware::nodes::MAX_NODES;
 use frames::Pfn;
 use params::registry::ZERO_POOL_PAGES;
 
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 
 use super::page_stack::PageStack;
 use super::poison::check_poison;

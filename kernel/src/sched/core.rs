@@ -12,7 +12,7 @@
 
 use alloc::sync::Arc;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
-use trace::{EventClass, Event, Why};
+use trace::{Event, EventClass, Why};
 
 use runqueue::{CpuMask, List, ParkDecision, UnparkAction};
 

@@ -9,7 +9,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use spin::Once;
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 
 use super::place::kick_affinity_check;
 use super::{cpus, pool, timer, yield_now};

@@ -7,7 +7,7 @@ use core::fmt;
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use runqueue::{CpuMask, choose_cpu, push_to, steal_from};
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 
 use super::cpus::{self, Cpu, load_of};
 use super::preempt::{leave_if_misplaced, make_runnable};

@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-use ::trace::{EventClass, Event};
+use ::trace::{Event, EventClass};
 use frames::policy::NodePolicy;
 
 use crate::arch::irq::IrqGuard;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use ::trace::{EventClass, Event, Named, Why};
+use ::trace::{Event, EventClass, Named, Why};
 use runqueue::CpuMask;
 
 use super::wait::needs_mib;

@@ -17,6 +17,6 @@ pub mod wire;
 
 mod sync;
 
-pub use event::{EventClass, Event, Named, Outcome, Why};
+pub use event::{Event, EventClass, Named, Outcome, Why};
 pub use ring::{Ring, Slot};
 pub use wire::Stamped;

@@ -6,7 +6,7 @@ mod common;
 use common::any_event;
 use proptest::prelude::*;
 use trace::event::{AMOUNT_END, ID_END, NAME_PART_BYTES, NAME_PARTS, name_events};
-use trace::{EventClass, Event, Named, Outcome, Why};
+use trace::{Event, EventClass, Named, Outcome, Why};
 
 proptest! {
     #[test]

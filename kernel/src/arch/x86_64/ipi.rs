@@ -1,6 +1,6 @@
 //! Interrupts from one CPU to another, as events of the trace.
 
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 
 use super::percpu::{self, CpuId};
 use super::{apic, tracepoint};

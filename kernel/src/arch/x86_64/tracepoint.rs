@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
 use spin::Once;
 use trace::event::name_events;
-use trace::{EventClass, Event, Named, Ring};
+use trace::{Event, EventClass, Named, Ring};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, CpuId, MAX_CPUS};

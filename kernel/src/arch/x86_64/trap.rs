@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::SeqCst;
 
 use spin::Once;
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;

@@ -1,13 +1,13 @@
 //! Pages that come as they are touched.
 
-use trace::{EventClass, Event};
+use trace::{Event, EventClass};
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
 
 use super::{WINDOW_BYTES, WINDOW_TABLE, WINDOWS};
 use crate::arch::paging::HUGE_FILES_BASE;
-use crate::arch::trap_frame::TrapFrame;
 use crate::arch::tracepoint;
+use crate::arch::trap_frame::TrapFrame;
 use crate::mm::huge_pool;
 
 /// The hook for page faults: provides the page, if the address is a file's.
