@@ -207,7 +207,7 @@ impl Unfinished {
             if tsc::since_ns(asked_ns) > ASK_AGAIN_NS {
                 asked_ns = tsc::now_ns();
                 for cpu in percpu::all().filter(|cpu| smp::is_ready(cpu) && !cpu.is_online()) {
-                    apic::local().send_ipi(cpu.apic_id(), vector::VECTOR_PING);
+                    apic::local().send_ipi(cpu.apic_id(), vector::PING);
                 }
             }
             cpu::relax();

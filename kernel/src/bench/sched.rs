@@ -126,7 +126,7 @@ fn wake_latency() -> Result<(), &'static str> {
             // The other CPU's TSC may be off: that its answer is another one says that it came.
             let before = target.pinged_ticks.load(SeqCst);
             let sent = tsc::ticks();
-            apic::local().send_ipi(target.apic_id(), vector::VECTOR_PING);
+            apic::local().send_ipi(target.apic_id(), vector::PING);
             while target.pinged_ticks.load(SeqCst) == before {
                 cpu::relax();
             }

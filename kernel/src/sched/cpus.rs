@@ -14,7 +14,7 @@ use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::spin_lock::{IrqSpinLock, IrqSpinLockGuard};
-use crate::arch::vector::VECTOR_RESCHEDULE;
+use crate::arch::vector;
 use crate::arch::{ipi, tsc};
 
 /// One CPU's part of the scheduler.
@@ -166,7 +166,7 @@ pub fn idle_count() -> u32 {
 /// Has CPU number `cpu` look at its queue, and at whether its thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {
-        ipi::send(cpu, VECTOR_RESCHEDULE);
+        ipi::send(cpu, vector::RESCHEDULE);
     }
 }
 

@@ -5,8 +5,7 @@ use spin::Once;
 use x86_64::registers::model_specific::Msr;
 
 use super::irq::IrqGuard;
-use super::vector::{VECTOR_APIC_ERROR, VECTOR_SPURIOUS, VECTOR_TIMER};
-use super::{cpu, percpu, tsc};
+use super::{cpu, percpu, tsc, vector};
 
 const MSR_APIC_BASE: u32 = 0x1b;
 const APIC_BASE_IS_BOOT_CPU: u64 = 1 << 8;
@@ -126,9 +125,9 @@ impl LocalApic {
     pub fn enable(self) {
         self.set_mode();
         // First: while software has the APIC disabled, entries of the local vector table stay masked whatever is written.
-        self.write(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | u32::from(VECTOR_SPURIOUS));
+        self.write(REG_SPURIOUS, SPURIOUS_APIC_ENABLE | u32::from(vector::SPURIOUS));
         // Before the other entries: an invalid vector in an entry is an error even if the entry is masked.
-        self.write(REG_LVT_ERROR, LVT_MASKED | u32::from(VECTOR_APIC_ERROR));
+        self.write(REG_LVT_ERROR, LVT_MASKED | u32::from(vector::APIC_ERROR));
         self.write(REG_TASK_PRIORITY, 0);
         let highest_entry = self.read(REG_VERSION) >> 16 & 0xff;
         for (register, entry) in [(REG_LVT_COUNTERS, 4), (REG_LVT_THERMAL, 5), (REG_LVT_CMCI, 6)] {
@@ -142,12 +141,12 @@ impl LocalApic {
         let is_boot_cpu = percpu::this_cpu_id().index() == 0;
         self.write(REG_LVT_LINT1, if is_boot_cpu { DELIVER_NMI } else { DELIVER_NMI | LVT_MASKED });
         self.write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
-        self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(VECTOR_TIMER));
+        self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
         self.write(REG_TIMER_INITIAL, 0);
         self.finish_interrupts_in_service();
         // Clears errors from before.
         self.error_status();
-        self.write(REG_LVT_ERROR, u32::from(VECTOR_APIC_ERROR));
+        self.write(REG_LVT_ERROR, u32::from(vector::APIC_ERROR));
     }
 
     /// Puts the running CPU's APIC into this mode, with the registers at the boot CPU's address.
@@ -190,7 +189,7 @@ impl LocalApic {
 
     /// Whether the running CPU's APIC reports its errors by an interrupt.
     pub fn reports_errors(self) -> bool {
-        self.read(REG_LVT_ERROR) == u32::from(VECTOR_APIC_ERROR)
+        self.read(REG_LVT_ERROR) == u32::from(vector::APIC_ERROR)
     }
 
     /// Returns the mode's name in records and in the log.
@@ -266,7 +265,7 @@ impl LocalApic {
     /// timer's rate is known by then.
     pub fn start_timer(self) {
         let mode = if cpu::features().tsc_deadline { LVT_TSC_DEADLINE } else { 0 };
-        self.write(REG_LVT_TIMER, mode | u32::from(VECTOR_TIMER));
+        self.write(REG_LVT_TIMER, mode | u32::from(vector::TIMER));
     }
 
     /// Sets the [started](Self::start_timer) timer to interrupt once, at `deadline_ns` on the clock of [`tsc::now_ns`] or
@@ -291,7 +290,7 @@ impl LocalApic {
 
     /// Starts the timer from its highest value, without an interrupt, for a measurement.
     pub fn start_timer_for_measurement(self) {
-        self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(VECTOR_TIMER));
+        self.write(REG_LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
         self.write(REG_TIMER_INITIAL, u32::MAX);
     }
 

@@ -10,8 +10,7 @@ use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
-use super::vector::VECTOR_FLUSH;
-use super::{cpu, ipi};
+use super::{cpu, ipi, vector};
 
 static GENERATIONS: FlushGenerations<MAX_CPUS> = FlushGenerations::new();
 
@@ -39,7 +38,7 @@ pub fn flush_everywhere() {
         for other in percpu::all().filter(|other| other.is_online()) {
             if other.id() != percpu::this_cpu().id() {
                 asked[other.id().index()] = true;
-                ipi::send(other.id(), VECTOR_FLUSH);
+                ipi::send(other.id(), vector::FLUSH);
             }
         }
     }

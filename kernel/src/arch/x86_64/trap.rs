@@ -12,12 +12,7 @@ use x86_64::structures::DescriptorTablePointer;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::spin_lock::debug_assert_no_locks;
 use super::trap_frame::TrapFrame;
-use super::vector::{
-    FIRST_INTERRUPT, VECTOR_APIC_ERROR, VECTOR_CONSOLE, VECTOR_DOUBLE_FAULT, VECTOR_FLUSH,
-    VECTOR_MACHINE_CHECK, VECTOR_NMI, VECTOR_PAGE_FAULT, VECTOR_PING, VECTOR_RESCHEDULE, VECTOR_SCI,
-    VECTOR_SERIAL, VECTOR_SPURIOUS, VECTOR_TIMER,
-};
-use super::{apic, early_report, percpu, tracepoint, tsc};
+use super::{apic, early_report, percpu, tracepoint, tsc, vector};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -101,9 +96,9 @@ pub fn load() {
         let first = (&raw const trap_stubs) as u64;
         for (vector, gate) in gates.iter_mut().enumerate() {
             let ist = match vector as u8 {
-                VECTOR_DOUBLE_FAULT => IST_DOUBLE_FAULT,
-                VECTOR_NMI => IST_NMI,
-                VECTOR_MACHINE_CHECK => IST_MACHINE_CHECK,
+                vector::DOUBLE_FAULT => IST_DOUBLE_FAULT,
+                vector::NMI => IST_NMI,
+                vector::MACHINE_CHECK => IST_MACHINE_CHECK,
                 _ => 0,
             };
             gate.write(Gate::new(first + vector as u64 * STUB_BYTES, ist));
@@ -123,15 +118,15 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     let Some(hooks) = HOOKS.get() else { early_report::exception(frame) };
     let vector = frame.vector as u8;
     match vector {
-        VECTOR_NMI => return (hooks.nmi)(frame),
-        VECTOR_PAGE_FAULT if (hooks.page_fault)(frame) => return,
-        exception if exception < FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
-        VECTOR_SPURIOUS => return,
+        vector::NMI => return (hooks.nmi)(frame),
+        vector::PAGE_FAULT if (hooks.page_fault)(frame) => return,
+        exception if exception < vector::FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
+        vector::SPURIOUS => return,
         _ => {}
     }
     debug_assert_no_locks(7, "an interrupt comes");
     tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptEnter { vector });
-    if vector == VECTOR_PING {
+    if vector == vector::PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
         tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
         return apic::local().end_of_interrupt();
@@ -139,18 +134,18 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     // One writer, this CPU with interrupts off: a plain add would do.
     percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
     // A level is still there, and comes again, until its handler has dealt with it.
-    if vector == VECTOR_SCI {
+    if vector == vector::SCI {
         (hooks.sci)();
     }
     apic::local().end_of_interrupt();
     match vector {
-        VECTOR_SCI => {}
-        VECTOR_TIMER => (hooks.timer)(),
-        VECTOR_RESCHEDULE => (hooks.reschedule)(),
-        VECTOR_FLUSH => (hooks.flush_tlb)(),
-        VECTOR_SERIAL => (hooks.serial)(),
-        VECTOR_CONSOLE => (hooks.console)(),
-        VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
+        vector::SCI => {}
+        vector::TIMER => (hooks.timer)(),
+        vector::RESCHEDULE => (hooks.reschedule)(),
+        vector::FLUSH => (hooks.flush_tlb)(),
+        vector::SERIAL => (hooks.serial)(),
+        vector::CONSOLE => (hooks.console)(),
+        vector::APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
         vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
     }
     // Before the hook, which may go on with another thread.

@@ -1,6 +1,6 @@
 //! Registers of interrupted code, as the entry stubs of `trap.s` save them.
 
-use super::vector::{VECTOR_DOUBLE_FAULT, VECTOR_MACHINE_CHECK, VECTOR_NMI, VECTOR_PAGE_FAULT};
+use super::vector;
 
 /// What the entry stubs leave on the stack, lowest address first.
 #[repr(C)]
@@ -36,7 +36,7 @@ const _: () = assert!(size_of::<TrapFrame>() == 22 * 8);
 impl TrapFrame {
     /// Whether this is a page fault.
     pub fn is_page_fault(&self) -> bool {
-        self.vector == u64::from(VECTOR_PAGE_FAULT)
+        self.vector == u64::from(vector::PAGE_FAULT)
     }
 
     /// Whether interrupts were on where it happened.
@@ -47,17 +47,17 @@ impl TrapFrame {
 
     /// Whether this is a double fault.
     pub fn is_double_fault(&self) -> bool {
-        self.vector == u64::from(VECTOR_DOUBLE_FAULT)
+        self.vector == u64::from(vector::DOUBLE_FAULT)
     }
 
     /// Whether this is a machine check.
     pub fn is_machine_check(&self) -> bool {
-        self.vector == u64::from(VECTOR_MACHINE_CHECK)
+        self.vector == u64::from(vector::MACHINE_CHECK)
     }
 
     /// Whether this is a non-maskable interrupt.
     pub fn is_nmi(&self) -> bool {
-        self.vector == u64::from(VECTOR_NMI)
+        self.vector == u64::from(vector::NMI)
     }
 
     /// The error code, for exceptions that have one.

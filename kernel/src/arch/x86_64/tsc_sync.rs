@@ -208,7 +208,7 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
         let left_ns = budget_ns.saturating_sub(tsc::since_ns(start_ns));
         let number = cpu.id().index() as u32;
         REPLY.0.turn.store(number, SeqCst);
-        apic::local().send_ipi(cpu.apic_id(), vector::VECTOR_PING);
+        apic::local().send_ipi(cpu.apic_id(), vector::PING);
         let is_faulty = FAULT_TSC_OFFSET.get() == Some(number.into());
         match serve(number, if is_faulty { u64::MAX } else { left_ns / 2 }) {
             Some(found) => summary.add(cpu, &found),
