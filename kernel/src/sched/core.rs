@@ -31,7 +31,7 @@ use crate::arch::{apic, context, tracepoint, tsc};
 use crate::mm::zero_pool;
 
 /// Ended threads whose stacks no CPU uses any more.
-static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
+static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::DEAD_THREADS, List::new());
 
 /// Makes the running code this CPU's idle thread, and the CPU one that threads
 /// may be given to.

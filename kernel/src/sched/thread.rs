@@ -122,8 +122,8 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             charge_target: ChargeTarget::new(),
-            loan: IrqSpinLock::of(LockClass::LOAN, None),
-            loans: IrqSpinLock::of(LockClass::LOANS, Loans::new()),
+            loan: IrqSpinLock::of(LockClass::DONATION, None),
+            loans: IrqSpinLock::of(LockClass::DONATIONS, Loans::new()),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),
