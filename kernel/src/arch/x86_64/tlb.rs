@@ -28,9 +28,9 @@ pub fn flush_here() {
 /// # Panics
 /// With interrupts off.
 pub fn flush_everywhere() {
-    assert!(interrupts::are_enabled(), "a flush everywhere is waited for, with interrupts on");
+    assert!(interrupts::are_enabled(), "a CPU waits for a flush everywhere with interrupts off");
     let generation = GENERATIONS.request();
-    // CPUs that come online later flush before they run a thread (`sched/hotplug.rs`), if they ever ran one.
+    // CPUs that are offline flush before they run a thread again (`sched/hotplug.rs`).
     let mut asked = [false; MAX_CPUS];
     {
         let _irq = IrqGuard::new();

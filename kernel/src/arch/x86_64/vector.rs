@@ -1,4 +1,4 @@
-//! Interrupt vectors.
+//! Vectors of exceptions and interrupts.
 
 /// Vector of a non-maskable interrupt.
 pub const NMI: u8 = 2;
@@ -19,13 +19,13 @@ pub const RESCHEDULE: u8 = 0x21;
 pub const FLUSH: u8 = 0x22;
 /// Vector that has a CPU record the time in [`PerCpu::pinged_ticks`](super::percpu::PerCpu::pinged_ticks).
 pub const PING: u8 = 0x23;
-/// Vector by which a CPU asks itself to have the console flushed.
+/// Vector by which a CPU makes itself wake the thread that flushes the console.
 pub const CONSOLE: u8 = 0x24;
 /// Vector of the first serial port's interrupt.
 pub const SERIAL: u8 = 0x28;
 /// Vector of ACPI's system control interrupt, a level.
 pub const SCI: u8 = 0x29;
-/// Vector of the local APIC's own errors.
+/// Vector of the local APIC's errors.
 pub const APIC_ERROR: u8 = 0xfe;
-/// Vector of interrupts that vanished before they were taken; no EOI.
+/// Vector of spurious interrupts, whose source withdrew them. They take no end of interrupt.
 pub const SPURIOUS: u8 = 0xff;
