@@ -1,4 +1,4 @@
-//! The machine: page rights, time, per-CPU data.
+//! Tests of the machine layer: page rights, time, per-CPU data.
 
 use crate::arch::paging::{self, PageTables, Rights};
 use crate::arch::{cpu, percpu, pvh, tsc};
@@ -36,10 +36,10 @@ kernel_tests! { "arch":
         check!(tables.translate(0).is_none(), "page 0 is mapped");
     }
 
-    fn no_interrupt_line_is_open_that_no_driver_opened() {
+    fn no_interrupt_line_is_unmasked_without_a_driver() {
         let (pins, stray) = io_apics::check();
         skip_if!(pins == 0, "the firmware names no i/o apic");
-        check!(stray.is_none(), "global interrupt {stray:?} is open");
+        check!(stray.is_none(), "global interrupt {stray:?} is unmasked");
     }
 
     fn time_goes_forward_and_sleep_takes_as_long_as_said() {
@@ -57,7 +57,7 @@ kernel_tests! { "arch":
             };
             let times = [sleep(), sleep(), sleep()];
             check!(times.iter().all(|took| *took >= ns), "slept {times:?} ns instead of {ns}");
-            // A host can take the machine away for any time, but not each time; two seconds is a hang.
+            // A host may stop the machine for any time, but not in each of three attempts. Two seconds are a hang.
             check!(times.iter().any(|took| *took < ns + 2_000_000_000), "slept {times:?} ns instead of {ns}");
         }
     }
