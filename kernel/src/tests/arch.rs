@@ -1,14 +1,14 @@
 //! Tests of the machine layer: page rights, time, per-CPU data.
 
 use crate::arch::paging::{self, PageTables, Rights};
-use crate::arch::{cpu, percpu, pvh, tsc};
+use crate::arch::{cpu, image, percpu, pvh, tsc};
 use crate::platform::io_apics;
 use crate::{check, kernel_tests, skip_if};
 
 kernel_tests! { "arch":
     fn image_is_never_writable_and_executable() {
         let tables = PageTables::active();
-        for (part, rights) in paging::image_parts() {
+        for (part, rights) in image::parts() {
             for page in part.step_by(4096).filter(|page| *page != pvh::boot_stack_guard()) {
                 let found = tables.rights_of(page);
                 let expected = (rights == Rights::Data, rights == Rights::Code || !cpu::features().nx);
@@ -19,8 +19,8 @@ kernel_tests! { "arch":
 
     fn physical_map_is_not_executable_and_protects_constants() {
         let tables = PageTables::active();
-        for address in paging::image_physical().step_by(4096) {
-            let constant = paging::image_physical_constants().contains(&address);
+        for address in image::physical().step_by(4096) {
+            let constant = image::physical_constants().contains(&address);
             let found = tables.rights_of(paging::phys_to_virt(address));
             let expected = (!constant, !cpu::features().nx);
             check!(found == Some(expected), "{address:#x}: (writable, executable) {found:?}, not {expected:?}");

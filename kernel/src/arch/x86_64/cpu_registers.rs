@@ -10,7 +10,7 @@ use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 use super::{cpu, machine_check, simd};
 
 const MSR_PAT: u32 = 0x277;
-/// Value of the page attribute table after reset. `paging::Rights` relies on the meaning that it gives to the PCD and
+/// Value of the page attribute table after reset. `rights` relies on the meaning that it gives to the PCD and
 /// PWT bits of a page.
 const PAT_AFTER_RESET: u64 = 0x0007_0406_0007_0406;
 

@@ -14,7 +14,6 @@
 //! Code accesses the tables through the physical map. The mapping functions do not synchronise: [`crate::mm`] has the
 //! only instance, behind a lock.
 
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use x86_64::PhysAddr;
@@ -22,6 +21,7 @@ use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{PageTableFlags, PhysFrame};
 
 use super::cpu;
+pub use super::rights::Rights;
 
 /// Virtual address of physical address 0, in the physical map.
 pub const PHYS_MAP_BASE: u64 = 0xffff_8000_0000_0000;
@@ -51,38 +51,6 @@ const TABLE_FLAGS: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags
 pub fn phys_to_virt(address: u64) -> u64 {
     debug_assert!(address < PHYS_MAP_BYTES);
     PHYS_MAP_BASE + address
-}
-
-/// The rights of a mapped page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rights {
-    /// Read and execute.
-    Code,
-    /// Read.
-    ReadOnly,
-    /// Read and write.
-    Data,
-    /// Read and write, uncached: device registers.
-    Device,
-}
-
-impl Rights {
-    fn flags(self) -> u64 {
-        let flags = match self {
-            Self::Code => PageTableFlags::PRESENT,
-            Self::ReadOnly => PageTableFlags::PRESENT | PageTableFlags::NO_EXECUTE,
-            Self::Data => PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE,
-            Self::Device => {
-                PageTableFlags::PRESENT
-                    | PageTableFlags::WRITABLE
-                    | PageTableFlags::NO_EXECUTE
-                    | PageTableFlags::NO_CACHE
-                    | PageTableFlags::WRITE_THROUGH
-            }
-        };
-        let without_nx = flags.difference(PageTableFlags::NO_EXECUTE);
-        if cpu::features().nx { flags.bits() } else { without_nx.bits() }
-    }
 }
 
 /// Why a range could not be mapped.
@@ -406,35 +374,4 @@ fn write_entry(table: u64, index: usize, entry: u64) {
     // SAFETY: as for `read_entry`. The callers replace only empty entries, by mappings that invariants 11, 12 and 15
     // allow.
     unsafe { (phys_to_virt(table) as *mut u64).add(index).write_volatile(entry) };
-}
-
-unsafe extern "C" {
-    static __boot_start: u8;
-    static __text_start: u8;
-    static __text_end: u8;
-    static __rodata_start: u8;
-    static __rodata_end: u8;
-    static __data_start: u8;
-    static __data_end: u8;
-    static __image_end_phys: u8;
-}
-
-/// Returns the parts of the kernel image by virtual address, with their rights.
-pub fn image_parts() -> [(Range<u64>, Rights); 3] {
-    let (text, text_end) = ((&raw const __text_start) as u64, (&raw const __text_end) as u64);
-    let (rodata, rodata_end) = ((&raw const __rodata_start) as u64, (&raw const __rodata_end) as u64);
-    let (data, data_end) = ((&raw const __data_start) as u64, (&raw const __data_end) as u64);
-    [(text..text_end, Rights::Code), (rodata..rodata_end, Rights::ReadOnly), (data..data_end, Rights::Data)]
-}
-
-/// Returns the physical memory of the kernel image.
-pub fn image_physical() -> Range<u64> {
-    (&raw const __boot_start) as u64..(&raw const __image_end_phys) as u64
-}
-
-/// Returns the part of [`image_physical`] that holds code and constants, without the data at its end.
-pub fn image_physical_constants() -> Range<u64> {
-    let image = image_physical();
-    let [.., (data, _)] = image_parts();
-    image.start..image.end - (data.end - data.start)
 }
