@@ -88,7 +88,7 @@ pub fn power_off(verdict: Verdict) -> ! {
     let was_tried = ways.is_some_and(Ways::power_off);
     let why = if was_tried { "power-off did not work" } else { "no way to power off is known" };
     if !POWER_RESET.get() {
-        say(format_args!("{why}; the machine stays on"));
+        log_and_drain(format_args!("{why}; the machine stays on"));
         cpu::halt_forever()
     }
     reset(ways, why)
@@ -137,13 +137,15 @@ impl Ways {
 /// Resets the machine, which could not be powered off. `why` is the start of the lines in the log.
 fn reset(ways: Option<&Ways>, why: &str) -> ! {
     if let Some((register, value)) = ways.and_then(|ways| ways.reset) {
-        say(format_args!("{why}; resetting by the reset register"));
+        log_and_drain(format_args!("{why}; resetting by the reset register"));
         register.write(value.into());
         wait_for(RESET_TIMEOUT_NS, || false);
     }
-    say(format_args!("{why}; resetting by the keyboard controller"));
+    log_and_drain(format_args!("{why}; resetting by the keyboard controller"));
     reset_by_keyboard_controller();
-    say(format_args!("{why}; resetting by a triple fault; where nothing resets then, the machine stays on"));
+    log_and_drain(format_args!(
+        "{why}; resetting by a triple fault; where nothing resets then, the machine stays on"
+    ));
     triple_fault()
 }
 
@@ -170,7 +172,8 @@ fn triple_fault() -> ! {
     }
 }
 
-fn say(what: core::fmt::Arguments<'_>) {
+/// Logs a line, and waits until the serial ports have sent it.
+fn log_and_drain(what: core::fmt::Arguments<'_>) {
     log::warn!("{what}");
     console::drain();
 }

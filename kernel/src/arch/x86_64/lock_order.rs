@@ -12,7 +12,7 @@ use super::percpu::{self, MAX_CPUS};
 
 static GRAPH: Graph = Graph::new();
 /// False from the first panic on, which takes over locks whose holders were stopped.
-static IS_WATCHING: AtomicBool = AtomicBool::new(true);
+static IS_ENABLED: AtomicBool = AtomicBool::new(true);
 
 /// The locks that one CPU holds.
 struct CpuLocks(UnsafeCell<HeldLocks>);
@@ -67,7 +67,7 @@ impl SpinLockDebug {
     /// If the locks that this CPU holds forbid the acquisition.
     #[track_caller]
     pub fn before_lock(&self, place: Place) {
-        if is_watching() {
+        if is_enabled() {
             let class = self.class();
             refuse(with_held(|held| GRAPH.check(held, class, self.id(), place)));
         }
@@ -75,7 +75,7 @@ impl SpinLockDebug {
 
     /// Records that this CPU took the lock at `place`. Called with interrupts off.
     pub fn after_lock(&self, place: Place) {
-        if !is_watching() {
+        if !is_enabled() {
             return;
         }
         let cpu = percpu::this_cpu().id();
@@ -91,7 +91,7 @@ impl SpinLockDebug {
     /// # Panics
     /// If another CPU took the lock, or interrupts are on.
     pub fn before_unlock(&self) {
-        if !is_watching() {
+        if !is_enabled() {
             return;
         }
         let name = self.kind;
@@ -146,7 +146,7 @@ pub fn name_of(class: LockClassId) -> Kind {
 /// Panics if this CPU holds a spin lock. `doing` names the action that invariant number `invariant` forbids then.
 #[track_caller]
 pub fn assert_none_held(invariant: u32, doing: &str) {
-    if !is_watching() {
+    if !is_enabled() {
         return;
     }
     if let Some(held) = with_held(|held| held.last().copied()) {
@@ -155,11 +155,11 @@ pub fn assert_none_held(invariant: u32, doing: &str) {
     }
 }
 
-fn is_watching() -> bool {
-    IS_WATCHING.load(SeqCst)
+fn is_enabled() -> bool {
+    IS_ENABLED.load(SeqCst)
 }
 
 /// Stops all checks: the machine ends.
-pub fn stop_watching() {
-    IS_WATCHING.store(false, SeqCst);
+pub fn disable() {
+    IS_ENABLED.store(false, SeqCst);
 }

@@ -56,8 +56,8 @@ struct Request {
     number: AtomicU64,
 }
 
-/// The result of a CPU's turn, which the CPU publishes.
-struct Result {
+/// The outcome of a CPU's turn, which that CPU publishes.
+struct SharedOutcome {
     offset: AtomicI64,
     corrected: AtomicI64,
     round_trip: AtomicU64,
@@ -65,8 +65,8 @@ struct Result {
     is_done: AtomicBool,
 }
 
-static RESULTS: [Result; MAX_CPUS] = [const {
-    Result {
+static OUTCOMES: [SharedOutcome; MAX_CPUS] = [const {
+    SharedOutcome {
         offset: AtomicI64::new(0),
         corrected: AtomicI64::new(0),
         round_trip: AtomicU64::new(0),
@@ -93,8 +93,8 @@ fn set_adjust(value: i64) {
     unsafe { Msr::new(MSR_TSC_ADJUST).write(value as u64) };
 }
 
-/// The values of a [`Result`].
-struct Found {
+/// The values of a [`SharedOutcome`].
+struct Outcome {
     /// Ticks by which the boot CPU's counter stays ahead.
     offset: i64,
     /// Ticks by which this CPU's counter was corrected.
@@ -112,41 +112,41 @@ pub fn join(this: &PerCpu) {
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
-    if let Some(found) = measure_and_adjust(number) {
-        let result = &RESULTS[this.id().index()];
-        result.offset.store(found.offset, SeqCst);
-        result.corrected.store(found.corrected, SeqCst);
-        result.round_trip.store(found.round_trip, SeqCst);
-        result.is_done.store(true, SeqCst);
+    if let Some(outcome) = measure_and_adjust(number) {
+        let shared = &OUTCOMES[this.id().index()];
+        shared.offset.store(outcome.offset, SeqCst);
+        shared.corrected.store(outcome.corrected, SeqCst);
+        shared.round_trip.store(outcome.round_trip, SeqCst);
+        shared.is_done.store(true, SeqCst);
     }
 }
 
 /// Measures this CPU's TSC and adjusts it until it agrees with the boot CPU's; `None` if the turn ends first. Reverts an
 /// adjustment that does not help or was not checked.
-fn measure_and_adjust(number: u32) -> Option<Found> {
+fn measure_and_adjust(number: u32) -> Option<Outcome> {
     let other_adjust = adjust().map(|_| REPLY.0.adjust.load(SeqCst));
     let shift = inject_fault(number);
-    let found_adjust = adjust();
+    let initial_adjust = adjust();
     let mut requests = u64::from(number) << 32;
     let first = measure(number, &mut requests, shift)?;
-    let (mut bounds, mut adjustments, mut own_adjust) = (first, 0, found_adjust);
+    let (mut bounds, mut adjustments, mut own_adjust) = (first, 0, initial_adjust);
     while let Step::Adjust(value) = next_step(bounds, adjustments, own_adjust, other_adjust) {
         set_adjust(value);
         own_adjust = Some(value);
         adjustments += 1;
         let Some(checked) = measure(number, &mut requests, shift) else {
-            found_adjust.inspect(|value| set_adjust(*value));
+            initial_adjust.inspect(|value| set_adjust(*value));
             return None;
         };
         bounds = checked;
     }
     let agrees = bounds.certain() == 0;
-    if let Some(value) = found_adjust.filter(|_| !agrees) {
+    if let Some(value) = initial_adjust.filter(|_| !agrees) {
         set_adjust(value);
     }
-    let corrected = own_adjust.unwrap_or(0).wrapping_sub(found_adjust.unwrap_or(0));
+    let corrected = own_adjust.unwrap_or(0).wrapping_sub(initial_adjust.unwrap_or(0));
     let (offset, corrected) = if agrees { (0, corrected) } else { (first.certain(), 0) };
-    Some(Found { offset, corrected, round_trip: bounds.width() })
+    Some(Outcome { offset, corrected, round_trip: bounds.width() })
 }
 
 /// Advances the counter if `fault.tsc_offset` names this CPU. Returns the ticks to add to its readings where the counter
@@ -211,7 +211,7 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
         apic::local().send_ipi(cpu.apic_id(), vector::PING);
         let is_faulty = FAULT_TSC_OFFSET.get() == Some(number.into());
         match serve(number, if is_faulty { u64::MAX } else { left_ns / 2 }) {
-            Some(found) => summary.add(cpu, &found),
+            Some(outcome) => summary.add(cpu, &outcome),
             None => summary.unmeasured += 1,
         }
     }
@@ -220,9 +220,9 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
 }
 
 /// Answers the requests of CPU `number` until the CPU is done or its time is over.
-fn serve(number: u32, limit_ns: u64) -> Option<Found> {
+fn serve(number: u32, limit_ns: u64) -> Option<Outcome> {
     let start_ns = tsc::now_ns();
-    let result = &RESULTS[number as usize];
+    let shared = &OUTCOMES[number as usize];
     let mut answered = REPLY.0.request.load(SeqCst);
     for _ in 0..MAX_POLLS {
         let request = REQUEST.0.number.load(SeqCst);
@@ -231,11 +231,11 @@ fn serve(number: u32, limit_ns: u64) -> Option<Found> {
             REPLY.0.ticks.store(tsc::ticks_in_order(), SeqCst);
             REPLY.0.request.store(request, SeqCst);
             answered = request;
-        } else if result.is_done.load(SeqCst) {
-            return Some(Found {
-                offset: result.offset.load(SeqCst),
-                corrected: result.corrected.load(SeqCst),
-                round_trip: result.round_trip.load(SeqCst),
+        } else if shared.is_done.load(SeqCst) {
+            return Some(Outcome {
+                offset: shared.offset.load(SeqCst),
+                corrected: shared.corrected.load(SeqCst),
+                round_trip: shared.round_trip.load(SeqCst),
             });
         } else if tsc::since_ns(start_ns) > limit_ns {
             return None;
@@ -245,46 +245,46 @@ fn serve(number: u32, limit_ns: u64) -> Option<Found> {
     None
 }
 
-/// What came of all turns.
+/// The outcomes of all turns.
 #[derive(Default)]
 struct Summary {
     measured: u32,
     unmeasured: u32,
     widest_round_trip: u64,
-    corrected: Worst,
-    apart: Worst,
+    corrected: OffCpus,
+    uncorrected: OffCpus,
 }
 
-/// CPUs that are off, and the one that is off most.
+/// The CPUs whose counters were off, and the worst of them.
 #[derive(Default)]
-struct Worst {
+struct OffCpus {
     cpus: u32,
-    cpu: usize,
-    ticks: i64,
+    worst_cpu: usize,
+    worst_ticks: i64,
 }
 
-impl Worst {
+impl OffCpus {
     fn add(&mut self, cpu: &PerCpu, ticks: i64) {
         if tsc::ticks_to_ns(ticks.unsigned_abs()) > NEGLIGIBLE_NS {
             self.cpus += 1;
-            if ticks.unsigned_abs() > self.ticks.unsigned_abs() {
-                (self.cpu, self.ticks) = (cpu.id().index(), ticks);
+            if ticks.unsigned_abs() > self.worst_ticks.unsigned_abs() {
+                (self.worst_cpu, self.worst_ticks) = (cpu.id().index(), ticks);
             }
         }
     }
 
     fn ns(&self) -> u64 {
-        tsc::ticks_to_ns(self.ticks.unsigned_abs())
+        tsc::ticks_to_ns(self.worst_ticks.unsigned_abs())
     }
 }
 
 impl Summary {
-    fn add(&mut self, cpu: &PerCpu, found: &Found) {
+    fn add(&mut self, cpu: &PerCpu, outcome: &Outcome) {
         self.measured += 1;
-        self.widest_round_trip = self.widest_round_trip.max(found.round_trip);
+        self.widest_round_trip = self.widest_round_trip.max(outcome.round_trip);
         // Ticks that were added are ticks that the counter was behind.
-        self.corrected.add(cpu, found.corrected);
-        self.apart.add(cpu, found.offset);
+        self.corrected.add(cpu, outcome.corrected);
+        self.uncorrected.add(cpu, outcome.offset);
     }
 
     fn log(&self, took_ns: u64) {
@@ -296,23 +296,23 @@ impl Summary {
             self.unmeasured
         );
         let order = |ticks: i64| if ticks > 0 { "behind" } else { "ahead of" };
-        let Self { corrected, apart, .. } = self;
+        let Self { corrected, uncorrected, .. } = self;
         if corrected.cpus > 0 {
             log::info!(
                 "tsc: {} cpus were off and are corrected, cpu {} most, {} ns {} the boot cpu",
                 corrected.cpus,
-                corrected.cpu,
+                corrected.worst_cpu,
                 corrected.ns(),
-                order(corrected.ticks)
+                order(corrected.worst_ticks)
             );
         }
-        if apart.cpus > 0 {
+        if uncorrected.cpus > 0 {
             warning(format_args!(
                 "tsc: {} cpus are off and cannot be corrected, cpu {} most, {} ns {} the boot cpu; times are off by as much",
-                apart.cpus,
-                apart.cpu,
-                apart.ns(),
-                order(apart.ticks)
+                uncorrected.cpus,
+                uncorrected.worst_cpu,
+                uncorrected.ns(),
+                order(uncorrected.worst_ticks)
             ));
         }
     }
