@@ -1,7 +1,7 @@
 //! Machine checks: errors that the hardware detects in itself.
 //!
 //! Without CR4.MCE a machine check shuts the processor down, and disabled banks report nothing. So every CPU enables all
-//! of its banks, clears the errors in them, and then enables the exception, as in the initialisation of the Intel manual
+//! of its banks, clears the errors in them, and then enables the exception. The Intel manual has the same initialisation
 //! (volume 3, 17.8). A machine check ends the kernel with a report of the banks.
 
 use core::fmt::{self, Write as _};

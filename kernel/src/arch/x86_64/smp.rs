@@ -4,8 +4,8 @@
 //! and start-up interrupts to all CPUs and watches the stage bytes. A CPU finds its slot by its APIC id, so CPU numbers do
 //! not depend on the order of arrival. Slow emulation may lose a start-up interrupt, so silent CPUs get a second one.
 //!
-//! When no CPU makes progress for the time allowed, the boot CPU closes the slots of the missing CPUs, each with one
-//! line in the log. A CPU that starts later finds its slot closed and halts.
+//! When no CPU makes progress for the time allowed, the boot CPU closes the slots of the missing CPUs. It logs one line
+//! for each. A CPU that starts later finds its slot closed and halts.
 
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
 
