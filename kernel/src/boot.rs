@@ -1,4 +1,4 @@
-//! The steps of the boot, in the order in which `main.rs` takes them.
+//! The steps of the boot, in the order in which `main.rs` runs them.
 
 use core::fmt::Display;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -37,14 +37,15 @@ static HOOKS: Hooks = Hooks {
     fatal_exception: debug::panic::fatal_exception,
 };
 
+/// Handles ACPI's system control interrupt.
 fn system_control_interrupt() {
     power::interrupt();
     shell::input::wake();
 }
 
-/// A voice, and someone to call when things go wrong.
+/// Sets up the boot CPU's block and registers, the interrupt hooks, the console and the parameters.
 pub fn console_and_traps() {
-    // SAFETY: first of all, once, on the boot CPU; the entry code left interrupts off.
+    // SAFETY: the first call of the boot, made once, on the boot CPU. The entry code left interrupts off.
     unsafe { percpu::init_boot_cpu() };
     sched::attach_cpu(percpu::this_cpu());
     trap::install_hooks(&HOOKS);
@@ -52,19 +53,19 @@ pub fn console_and_traps() {
     console::init();
     log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
     console::apply_command_line();
-    // What the CPU may use is known only now.
+    // After the command line, which may disable features.
     cpu_registers::init();
     zero::apply_parameter();
 }
 
-/// From the loader's page tables to the kernel's; then the heap.
+/// Replaces the loader's page tables by the kernel's, then sets up the heap.
 pub fn own_page_tables(map: &'static MemoryMap) -> EarlyMemory {
     let usable_mib = map.total_usable_bytes() >> 20;
     log::info!("memory: {usable_mib} MiB usable, up to {:#x}", map.highest_usable_end());
     let start_ns = tsc::now_ns();
-    // SAFETY: once, on the boot CPU, which is alone.
+    // SAFETY: called once, while the boot CPU is alone (invariant 17).
     let mut early = unsafe { EarlyMemory::new(map) };
-    // SAFETY: once, on the boot CPU, which still runs on the loader's map.
+    // SAFETY: called once, while the boot CPU is alone (invariant 17) and still uses the boot map.
     let switched = unsafe { early.switch_to_own_tables() };
     switched.unwrap_or_else(|error| no_memory("the kernel's page tables", error));
     heap::init(&mut early).unwrap_or_else(|| no_memory("the heap", "too little memory"));
@@ -72,12 +73,12 @@ pub fn own_page_tables(map: &'static MemoryMap) -> EarlyMemory {
     early
 }
 
-/// The boot cannot go on: there is no smaller machine than one without this.
+/// Ends the boot, which cannot continue without this memory.
 fn no_memory(what: &str, error: impl Display) -> ! {
     panic!("no memory for {what}: {error}")
 }
 
-/// The local APIC, and with it the clock.
+/// Sets up I/O APICs, local APIC and clock.
 pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     let mut alloc = || early.alloc_page_below_4g();
     let access = if cpu::features().x2apic {
@@ -89,11 +90,11 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     if cpu::features().x2apic && cpu::disabled().contains(Feature::X2Apic) {
         warning(format_args!("cpu.disable: this cpu does not leave x2apic mode; it is used"));
     }
-    // SAFETY: x2APIC only where CPUID has it; else the register page was just mapped, uncached, for ever.
+    // SAFETY: x2APIC is used only where CPUID has it. Otherwise `map_device` has mapped the register page, uncached, for good.
     unsafe { apic::set_access(access) };
     let start_ticks = tsc::ticks();
     let mut map_device = |registers| space::map_device(registers, &mut alloc);
-    // Before the local APIC takes anything: lines that firmware left open.
+    // Before the local APIC takes interrupts: masks lines that firmware left unmasked.
     platform::io_apics::take_over(&mut map_device);
     apic::local().enable();
     platform::start_clock(topology, &mut map_device);
@@ -101,21 +102,21 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks().saturating_sub(start_ticks)));
 }
 
-/// What the main thread has still to do, and with what.
+/// The rest of the boot, with its inputs, which the main thread does.
 pub struct Unfinished {
     trampoline_page: Option<u64>,
     /// Page frames below 4 GiB for the start-up page tables.
     low_pages: [Option<u64>; LOW_PAGES],
     apic_ids: Box<[u32]>,
-    /// CPUs that the firmware named and that could be used.
+    /// Number of usable CPUs that the firmware named.
     cpus_found: usize,
     memory_bytes: u64,
 }
 
-/// Page tables for starting CPUs: a root, and three levels down to one page.
+/// Page tables to start CPUs: a root, and three levels below it for one page.
 const LOW_PAGES: usize = 4;
 
-/// Page descriptors, and enough of them initialised for the boot to live on.
+/// Maps the page descriptors, and initialises enough of them for the boot.
 pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished {
     nodes::publish(topology.nodes);
     nodes::log(early.map);
@@ -132,15 +133,15 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished
     Unfinished { trampoline_page, low_pages, apic_ids, cpus_found, memory_bytes }
 }
 
-/// Makes the boot CPU one that runs threads, and hands the boot to the first
-/// of them.
+/// Makes the boot CPU run threads. The first thread continues the boot.
 pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
     if let Some(tops) = interrupt_stacks() {
-        // SAFETY: on the boot CPU, which owns the block; interrupts are off and nobody else refers to its segments.
+        // SAFETY: runs on the boot CPU, which owns the block, with interrupts off. There is no other reference to its
+        // segments.
         unsafe { percpu::this_cpu().replace_stacks(tops) };
     }
     sched::start_cpu();
-    // It runs jobs on all CPUs. Where those are few, every stack has room for that.
+    // The thread runs jobs on all CPUs. For few CPUs every stack is large enough.
     let stack_size = if unfinished.apic_ids.len() > 128 { StackSize::Large } else { StackSize::Usual };
     Spawn::new("main")
         .stack_size(stack_size)
@@ -149,7 +150,7 @@ pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
     records::phase("early", tsc::now_ns());
 }
 
-/// Guarded stacks for double fault, NMI and machine check.
+/// Returns stacks with guard pages for double fault, NMI and machine check.
 fn interrupt_stacks() -> Option<[u64; 3]> {
     let mut tops = [0; 3];
     for top in &mut tops {
@@ -158,8 +159,7 @@ fn interrupt_stacks() -> Option<[u64; 3]> {
     Some(tops)
 }
 
-/// Features that `cpu.disable` rules out, as the end of a line; nothing where
-/// there are none.
+/// Displays the features that `cpu.disable` disables, as the end of a line; nothing if there are none.
 struct NotUsed;
 
 impl Display for NotUsed {
@@ -171,31 +171,30 @@ impl Display for NotUsed {
     }
 }
 
-/// Tops of the stacks on which the other CPUs start and idle.
+/// Tops of the stacks on which the other CPUs start and idle, by CPU number.
 static IDLE_STACKS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 impl Unfinished {
-    /// Starts every CPU that the firmware named; goes on without those that do
-    /// not come.
+    /// Starts every CPU that the firmware named, and continues without the CPUs that do not start.
     pub fn start_cpus(&mut self) {
         let start_ns = tsc::now_ns();
         self.register_cpus();
         let expected = percpu::cpu_count();
-        let came = if expected > 1 { self.start_others() } else { 0 };
-        self.wait_until_online(1 + came);
+        let started = if expected > 1 { self.start_others() } else { 0 };
+        self.wait_until_online(1 + started);
         let ns = tsc::since_ns(start_ns);
         let online = percpu::online_count();
         log::info!("{online} of {expected} cpus online in {}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000);
         records::phase("ap-start", ns);
     }
 
-    /// Waits for the CPUs that have started to run threads. One that halts until it is asked to go on is asked again, and
-    /// costs no more than itself.
+    /// Waits until the started CPUs run threads. Pings a CPU again that missed the ping that ends its halt. A CPU that
+    /// stays away delays only itself.
     fn wait_until_online(&self, count: usize) {
-        const ASK_AGAIN_NS: u64 = 10_000_000;
+        const PING_INTERVAL_NS: u64 = 10_000_000;
         let timeout_ns = SMP_AP_TIMEOUT_MS.get() * 1_000_000;
         let start_ns = tsc::now_ns();
-        let mut asked_ns = start_ns;
+        let mut pinged_ns = start_ns;
         while percpu::online_count() < count {
             if tsc::since_ns(start_ns) > timeout_ns {
                 let missing = count - percpu::online_count();
@@ -204,16 +203,17 @@ impl Unfinished {
                 ));
                 return;
             }
-            if tsc::since_ns(asked_ns) > ASK_AGAIN_NS {
-                asked_ns = tsc::now_ns();
+            if tsc::since_ns(pinged_ns) > PING_INTERVAL_NS {
+                pinged_ns = tsc::now_ns();
                 for cpu in percpu::all().filter(|cpu| smp::is_ready(cpu) && !cpu.is_online()) {
-                    apic::local().send_ipi(cpu.apic_id(), vector::VECTOR_PING);
+                    apic::local().send_ipi(cpu.apic_id(), vector::PING);
                 }
             }
             cpu::relax();
         }
     }
 
+    /// Registers a block and stacks for each CPU but the boot CPU.
     fn register_cpus(&self) {
         for (number, apic_id) in self.apic_ids.iter().enumerate().skip(1) {
             let idle_stack = stacks::new_permanent();
@@ -230,6 +230,7 @@ impl Unfinished {
         }
     }
 
+    /// Starts the registered CPUs, and returns how many started.
     fn start_others(&mut self) -> usize {
         let Some(trampoline_page) = self.trampoline_page else {
             warning(format_args!("no free page below 1 MiB to start cpus from; going on with one"));
@@ -248,7 +249,8 @@ impl Unfinished {
             leave_silent: [FAULT_AP_SILENT.get(), FAULT_AP_LATE.get()].map(|cpu| Some(cpu? as usize)),
             timeout_ns: SMP_AP_TIMEOUT_MS.get() * 1_000_000,
         };
-        // SAFETY: once, on the boot CPU, which alone is online; the page and the stacks were set aside for this.
+        // SAFETY: called once, on the boot CPU. All blocks are registered, and the page and the stacks were allocated for
+        // this purpose.
         let started = unsafe { smp::start_others(start_up) };
         started.unwrap_or_else(|problem| {
             warning(format_args!("{problem}; going on with one cpu"));
@@ -256,7 +258,7 @@ impl Unfinished {
         })
     }
 
-    /// Threads that lend a hand to jobs.
+    /// Starts the console's flusher, the worker pools and the helpers of jobs.
     pub fn start_workers(&self) {
         debug::flusher::start();
         if let Err(error) = sched::pool::start() {
@@ -265,7 +267,7 @@ impl Unfinished {
         jobs::helpers::init();
     }
 
-    /// The rest of the page descriptors, by all CPUs.
+    /// Initialises the deferred page descriptors on all CPUs.
     pub fn memory_map_init(&self) {
         let start_ns = tsc::now_ns();
         let deferred = descriptors::progress().unfinished();
@@ -287,7 +289,7 @@ impl Unfinished {
         records::phase("memory-map-init", ns);
     }
 
-    /// The huge pages that the command line asked for.
+    /// Fills the pools of huge pages as the parameters say.
     pub fn reserve_huge_pages(&self) {
         let start_ns = tsc::now_ns();
         if jobs::huge_pool::apply_parameters() {
@@ -295,14 +297,14 @@ impl Unfinished {
         }
     }
 
-    /// Finds out how this machine clears memory fastest.
+    /// Measures the methods to clear memory, and chooses the fastest.
     pub fn calibrate_zeroing(&self) {
         let start_ns = tsc::now_ns();
         zero_calibration::calibrate();
         records::phase("zero-calibrate", tsc::since_ns(start_ns));
     }
 
-    /// Tells what the machine turned out to be.
+    /// Reports the machine in the log and in the `boot` record.
     pub fn report(&self) {
         let (heap_used, heap_free) = heap::usage();
         log::debug!("heap: {heap_used} bytes used, {heap_free} free; {} threads", sched::thread_count());

@@ -1,9 +1,7 @@
-//! The ktask kernel: starts every CPU, and does its own memory work on all of
-//! them through [`ktask`].
+//! The ktask kernel: starts every CPU, and does its memory work on all of them through [`ktask`].
 //!
-//! This file is the boot, top-down; each step has a room of its own. The boot
-//! CPU walks through [`kernel_main`] and becomes an idle CPU; the rest of the
-//! boot is the first kernel thread, [`main_thread`].
+//! This file is the boot, top-down; each step is a function in [`boot`]. The boot CPU runs [`kernel_main`] and becomes an
+//! idle CPU. The rest of the boot is the first kernel thread, [`main_thread`].
 #![no_std]
 #![no_main]
 
@@ -25,11 +23,11 @@ mod tests;
 use bootloader_api::BootInfo;
 use protocol::exit::Verdict;
 
-/// Where every entry leads: on the boot CPU, interrupts off, first 4 GiB (or
-/// all) of physical memory mapped as `boot_info` says.
+/// Boots the kernel. Every entry calls it on the boot CPU, with interrupts off. At least the first 4 GiB of physical memory
+/// are mapped, as `boot_info` says.
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     boot::console_and_traps();
-    // SAFETY: once, on the boot CPU, which is alone.
+    // SAFETY: called once, while the boot CPU is alone (invariant 17).
     let memory_map = unsafe { platform::memory_map(boot_info) };
     let topology = platform::topology(boot_info, memory_map);
     let mut early = boot::own_page_tables(memory_map);
@@ -39,7 +37,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     sched::idle_forever()
 }
 
-/// The first thread: the rest of the boot, then what the command line asked for.
+/// Runs the rest of the boot in the first thread, then the task of the command line.
 fn main_thread(mut boot: boot::Unfinished) {
     boot.start_cpus();
     debug::trace::start_at_boot();
@@ -57,12 +55,12 @@ fn main_thread(mut boot: boot::Unfinished) {
     power_off(verdict)
 }
 
-/// Does what `run` says: `Ok`, or why not.
+/// Runs the task of the parameter `run`. An error is the reason of the failure.
 fn run() -> Result<(), &'static str> {
     let mut buffer = [0; params::TEXT_CAPACITY];
-    let what = params::registry::RUN.get(&mut buffer);
-    let (what, pattern) = what.split_once(':').unwrap_or((what, ""));
-    match what {
+    let task = params::registry::RUN.get(&mut buffer);
+    let (task, pattern) = task.split_once(':').unwrap_or((task, ""));
+    match task {
         "shell" => shell::run(),
         "test" if !debug::ktest::run(pattern) => Err("a test failed, or no test has such a name"),
         "bench" if !bench::run(pattern) => Err("a benchmark failed, or none has such a name"),
@@ -71,6 +69,7 @@ fn run() -> Result<(), &'static str> {
     }
 }
 
+/// Reports the verdict and ends the machine.
 fn power_off(verdict: Result<(), &'static str>) -> ! {
     use protocol::record::Status;
     debug::watchdog::stop();

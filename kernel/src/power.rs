@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::arch::percpu::{self, CpuId};
-use crate::arch::vector::VECTOR_SCI;
+use crate::arch::vector;
 use crate::console::warning;
 use crate::platform::sci::{self, Happened, Silent};
 
@@ -34,7 +34,7 @@ pub fn start() {
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let routed = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address");
-    if let Err(why) = routed.and_then(|apic_id| sci::route(VECTOR_SCI, apic_id)) {
+    if let Err(why) = routed.and_then(|apic_id| sci::route(vector::SCI, apic_id)) {
         IS_POLLED.store(true, SeqCst);
         log::info!("power button: its interrupt: {why}; the shell looks for it, other runs do not notice it");
     }

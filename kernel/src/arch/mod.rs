@@ -1,4 +1,4 @@
-//! The machine underneath. One architecture so far.
+//! The machine. So far there is one architecture.
 
 mod x86_64;
 

@@ -101,7 +101,7 @@ fn wake_latency() -> Result<(), &'static str> {
             // The TSCs may differ, so an answer is recognised by its change, not by its value.
             let before = target.pinged_ticks.load(SeqCst);
             let sent = tsc::ticks();
-            apic::local().send_ipi(target.apic_id(), vector::VECTOR_PING);
+            apic::local().send_ipi(target.apic_id(), vector::PING);
             while target.pinged_ticks.load(SeqCst) == before {
                 cpu::relax();
             }

@@ -14,7 +14,7 @@ use super::line::LineBuf;
 use super::wire::{Step, Wire};
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
-use crate::arch::vector::VECTOR_CONSOLE;
+use crate::arch::vector;
 use crate::arch::{apic, cpu, percpu, tsc};
 
 const COM1: u16 = 0x3f8;
@@ -205,11 +205,11 @@ fn write<P: Port>(port: &IrqSpinLock<P>, mut put: impl FnMut(&mut P) -> Option<u
 /// Has the flusher send the rest. By an interrupt to this CPU: the caller may hold any lock.
 fn call_flusher() {
     if HAS_FLUSHER.load(SeqCst) && !IS_FLUSHING.swap(true, SeqCst) {
-        apic::local().send_ipi(percpu::this_cpu().apic_id(), VECTOR_CONSOLE);
+        apic::local().send_ipi(percpu::this_cpu().apic_id(), vector::CONSOLE);
     }
 }
 
-/// From now on a thread calls [`flush_step`] whenever [`VECTOR_CONSOLE`] comes, until that returns `None`.
+/// From now on a thread calls [`flush_step`] whenever [`vector::CONSOLE`] comes, until that returns `None`.
 pub fn start_flushing() {
     HAS_FLUSHER.store(true, SeqCst);
 }

@@ -9,7 +9,7 @@ use firmware::nodes::NodeMemory;
 
 use super::space;
 use crate::arch::paging::{self, MapError, PAGE_BYTES, PageTables, Rights};
-use crate::arch::{BootCell, pvh, smp};
+use crate::arch::{BootCell, image, pvh, smp};
 use crate::platform::nodes;
 
 /// Page 0 stays out of use: null pointers, and the real mode vector table.
@@ -37,7 +37,7 @@ impl EarlyMemory {
         // SAFETY: once and alone, by the caller's promise.
         let frames = unsafe { FRAMES.take() };
         frames.fill(map, FLOOR);
-        frames.reserve(paging::image_physical());
+        frames.reserve(image::physical());
         let trampoline_page = frames.alloc(smp::TRAMPOLINE_BYTES, PAGE_BYTES, Some(REAL_MODE_LIMIT));
         // Low memory is scarce and some of it is the firmware's workspace: leave the rest alone.
         frames.reserve(0..REAL_MODE_LIMIT);
@@ -101,7 +101,7 @@ fn map_image(
     boot_tables: &PageTables,
     alloc: &mut dyn FnMut() -> Option<u64>,
 ) -> Result<(), MapError> {
-    for (part, rights) in paging::image_parts() {
+    for (part, rights) in image::parts() {
         for virt in part.step_by(PAGE_BYTES as usize) {
             if virt != pvh::boot_stack_guard() {
                 let phys = boot_tables.translate(virt).ok_or(MapError::BadRange)?;
@@ -119,7 +119,7 @@ fn map_physical(
     map: &MemoryMap,
     alloc: &mut dyn FnMut() -> Option<u64>,
 ) -> Result<(), MapError> {
-    let constants = paging::image_physical_constants();
+    let constants = image::physical_constants();
     let memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs);
     for region in map.regions().iter().filter(|region| memory(region.kind)) {
         let pieces = [

@@ -3,7 +3,7 @@
 use firmware::memmap::MemoryMap;
 use firmware::reach::{self, PhysicalMemory};
 
-use crate::arch::paging;
+use crate::arch::{image, paging};
 
 const _: () = assert!(reach::LIMIT <= paging::BOOT_MAP_BYTES);
 
@@ -16,7 +16,7 @@ pub struct FirmwareMemory<'a> {
 impl<'a> PhysicalMemory<'a> for FirmwareMemory<'a> {
     fn bytes(self, address: u64, len_bytes: u64) -> Option<&'a [u8]> {
         let range = address..address.checked_add(len_bytes)?;
-        let image = paging::image_physical();
+        let image = image::physical();
         let is_image = range.start < image.end && image.start < range.end;
         if is_image || !reach::may_hold_tables(self.map, &range) {
             return None;

@@ -12,7 +12,7 @@ use crate::arch::ipi;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::spin_lock::IrqSpinLock;
-use crate::arch::vector::VECTOR_RESCHEDULE;
+use crate::arch::vector;
 
 /// One CPU's part of the scheduler.
 #[repr(align(128))]
@@ -157,7 +157,7 @@ pub fn idle_count() -> u32 {
 /// Has CPU number `cpu` look at its queue, and at whether its current thread should still run.
 pub(super) fn send_reschedule(cpu: usize) {
     if let Some(cpu) = CpuId::new(cpu) {
-        ipi::send(cpu, VECTOR_RESCHEDULE);
+        ipi::send(cpu, vector::RESCHEDULE);
     }
 }
 

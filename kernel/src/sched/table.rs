@@ -38,7 +38,7 @@ pub(super) fn enter(make: impl FnOnce(Tid) -> Thread) -> Option<Arc<Thread>> {
 }
 
 /// Ended threads whose stacks no CPU uses any more.
-static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::ENDED_THREADS, List::new());
+static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::DEAD_THREADS, List::new());
 
 /// Hands over `thread`, which has ended and left its stack, to be [reaped](reap).
 pub(super) fn push_dead(thread: &Thread) {

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
-use crate::arch::vector::VECTOR_SERIAL;
+use crate::arch::vector;
 use crate::console::{serial, warning};
 use crate::platform::{self, io_apics};
 use crate::power;
@@ -51,7 +51,7 @@ fn redirect() -> Result<(), &'static str> {
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let apic_id = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address")?;
-    io_apics::open(route, VECTOR_SERIAL, apic_id)?;
+    io_apics::open(route, vector::SERIAL, apic_id)?;
     let before = INTERRUPTS.load(SeqCst);
     serial::ask_for_interrupt();
     let has_come = || INTERRUPTS.load(SeqCst) != before;

@@ -1,14 +1,14 @@
-//! The machine: page rights, time, per-CPU data.
+//! Tests of the machine layer: page rights, time, per-CPU data.
 
 use crate::arch::paging::{self, PageTables, Rights};
-use crate::arch::{cpu, percpu, pvh, tsc};
+use crate::arch::{cpu, image, percpu, pvh, tsc};
 use crate::platform::io_apics;
 use crate::{check, kernel_tests, skip_if};
 
 kernel_tests! { "arch":
     fn image_is_never_writable_and_executable() {
         let tables = PageTables::active();
-        for (part, rights) in paging::image_parts() {
+        for (part, rights) in image::parts() {
             for page in part.step_by(4096).filter(|page| *page != pvh::boot_stack_guard()) {
                 let found = tables.rights_of(page);
                 let expected = (rights == Rights::Data, rights == Rights::Code || !cpu::features().nx);
@@ -19,8 +19,8 @@ kernel_tests! { "arch":
 
     fn physical_map_is_not_executable_and_protects_constants() {
         let tables = PageTables::active();
-        for address in paging::image_physical().step_by(4096) {
-            let constant = paging::image_physical_constants().contains(&address);
+        for address in image::physical().step_by(4096) {
+            let constant = image::physical_constants().contains(&address);
             let found = tables.rights_of(paging::phys_to_virt(address));
             let expected = (!constant, !cpu::features().nx);
             check!(found == Some(expected), "{address:#x}: (writable, executable) {found:?}, not {expected:?}");
@@ -36,10 +36,10 @@ kernel_tests! { "arch":
         check!(tables.translate(0).is_none(), "page 0 is mapped");
     }
 
-    fn no_interrupt_line_is_open_that_no_driver_opened() {
+    fn no_interrupt_line_is_unmasked_without_a_driver() {
         let (pins, stray) = io_apics::check();
         skip_if!(pins == 0, "the firmware names no i/o apic");
-        check!(stray.is_none(), "global interrupt {stray:?} is open");
+        check!(stray.is_none(), "global interrupt {stray:?} is unmasked");
     }
 
     fn time_goes_forward_and_sleep_takes_as_long_as_said() {
@@ -57,7 +57,7 @@ kernel_tests! { "arch":
             };
             let times = [sleep(), sleep(), sleep()];
             check!(times.iter().all(|took| *took >= ns), "slept {times:?} ns instead of {ns}");
-            // A host can take the machine away for any time, but not each time; two seconds is a hang.
+            // A host may stop the machine for any time, but not in each of three attempts. Two seconds are a hang.
             check!(times.iter().any(|took| *took < ns + 2_000_000_000), "slept {times:?} ns instead of {ns}");
         }
     }

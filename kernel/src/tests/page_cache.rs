@@ -15,7 +15,7 @@ use runqueue::CpuMask;
 use super::wait::needs_mib;
 use crate::arch::irq::IrqGuard;
 use crate::arch::paging::{self, Rights};
-use crate::arch::{percpu, pvh};
+use crate::arch::{image, percpu, pvh};
 use crate::debug::ktest::Stopped;
 use crate::mm::page_cache::{self, CacheStats};
 use crate::mm::{mem_map, pages};
@@ -52,7 +52,7 @@ fn break_a_huge_page_on(node: usize) -> Option<Pfn> {
 /// The kernel's variables, word by word; the page that guards the boot stack is
 /// none.
 fn variables() -> impl Iterator<Item = (usize, u64)> {
-    let data = paging::image_parts().into_iter().find(|(_, rights)| *rights == Rights::Data);
+    let data = image::parts().into_iter().find(|(_, rights)| *rights == Rights::Data);
     let Range { start, end } = data.map_or(0..0, |(range, _)| range);
     let guard = pvh::boot_stack_guard()..pvh::boot_stack_guard() + paging::PAGE_BYTES;
     (start..end).step_by(8).filter(move |address| !guard.contains(address)).map(|address| {

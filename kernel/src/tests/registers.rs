@@ -1,4 +1,4 @@
-//! Registers that the kernel relies on: each CPU has established its own.
+//! Tests of the registers that each CPU sets up.
 
 use alloc::format;
 use alloc::string::String;
@@ -18,15 +18,15 @@ use crate::mm::{mem_map, pages, zero};
 use crate::sched;
 use crate::{check, kernel_tests};
 
-/// What `look` says on each CPU that is online.
-fn on_each_cpu<T: Send + 'static>(look: fn() -> T) -> Vec<(usize, Option<T>)> {
+/// Runs `probe` on each online CPU, and returns the results by CPU number.
+fn on_each_cpu<T: Send + 'static>(probe: fn() -> T) -> Vec<(usize, Option<T>)> {
     let online = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
-    online.map(|cpu| (cpu, on_cpu(cpu, look))).collect()
+    online.map(|cpu| (cpu, on_cpu(cpu, probe))).collect()
 }
 
-/// Blocks that threads clear while they are preempted and moved, by `method`;
-/// an error names the first word that is not zero.
-fn clear_in_a_crowd(method: ClearMethod) -> Result<(), String> {
+/// Clears blocks by `method` in threads that are preempted and moved meanwhile. An error names the first word that is not
+/// zero.
+fn clear_while_migrating(method: ClearMethod) -> Result<(), String> {
     const ORDER: u8 = 4;
     const ROUNDS: usize = 24;
     let bytes = (order_pages(ORDER) * PAGE_SIZE) as usize;
@@ -40,7 +40,8 @@ fn clear_in_a_crowd(method: ClearMethod) -> Result<(), String> {
                 return;
             };
             for _ in 0..ROUNDS {
-                // SAFETY: the block is this thread's (invariant 12), whole pages of it; only available methods come here.
+                // SAFETY: this thread owns the block (invariant 12), which consists of whole pages. Callers pass only
+                // available methods.
                 let dirty = unsafe {
                     zero::poison_frames(block, order_pages(ORDER));
                     clear::clear(method, mem_map::virt(block), bytes);
@@ -64,7 +65,7 @@ fn clear_in_a_crowd(method: ClearMethod) -> Result<(), String> {
         sched::spawn("test/mover", move || {
             for turn in 0.. {
                 for (number, thread) in targets.iter().enumerate() {
-                    // It fails where the CPU has gone offline; then the thread stays where it is.
+                    // Fails if the CPU has gone offline; the thread then keeps its mask.
                     let _ = sched::set_affinity(thread, &CpuMask::single(cpus[(turn + number) % cpus.len()]));
                 }
                 if is_over.load(SeqCst) {
@@ -101,7 +102,7 @@ kernel_tests! { "arch":
         let by_vectors = [ClearMethod::Sse2NonTemporal, ClearMethod::AvxNonTemporal];
         crate::skip_if!(!by_vectors.iter().any(|method| method.is_available()), "vector registers are not used here");
         for method in by_vectors.into_iter().filter(|method| method.is_available()) {
-            let result = clear_in_a_crowd(method);
+            let result = clear_while_migrating(method);
             check!(result.is_ok(), "{result:?}");
         }
     }

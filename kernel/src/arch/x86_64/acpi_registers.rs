@@ -1,34 +1,34 @@
-//! Registers of ACPI's fixed hardware, in whichever space they are.
+//! Registers of ACPI's fixed hardware: at I/O ports, in memory or in PCI configuration space.
 
 use x86_64::instructions::port::Port;
 
 use super::irq::IrqGuard;
 use super::{cpu, tsc};
 
-/// Ports by which PCI configuration space is reached.
+/// Ports that access PCI configuration space.
 const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
-/// In [`PCI_ADDRESS`]: the address counts.
+/// Bit of [`PCI_ADDRESS`]: the access goes to configuration space.
 const PCI_ENABLE: u32 = 1 << 31;
 
-/// In a PM1 control register: the hardware is in ACPI mode.
+/// Bit of a PM1 control register: the hardware is in ACPI mode.
 const SCI_ENABLE: u32 = 1 << 0;
-/// How long the firmware may take to switch to ACPI mode.
+/// Time limit for the firmware's switch to ACPI mode.
 const ACPI_MODE_TIMEOUT_NS: u64 = 300_000_000;
 
-/// Where a register is.
+/// The place of a register.
 #[derive(Debug, Clone, Copy)]
 pub enum Place {
     /// At an I/O port.
     Port(u16),
     /// At a virtual address.
     Memory(u64),
-    /// In the configuration space of PCI bus 0: the word's address as [`PCI_ADDRESS`] takes it, and the byte in it.
+    /// In the configuration space of PCI bus 0: the value of [`PCI_ADDRESS`] for the word, and the byte in the word.
     PciConfig(u32, u8),
 }
 
 impl Place {
-    /// The place in PCI configuration space of bus 0.
+    /// Returns the place of a byte in the configuration space of bus 0.
     pub const fn pci_config(device: u8, function: u8, offset: u8) -> Self {
         let word = (device as u32) << 11 | (function as u32) << 8 | (offset & !3) as u32;
         Self::PciConfig(PCI_ENABLE | word, offset & 3)
@@ -44,22 +44,22 @@ pub struct Register {
 }
 
 impl Register {
-    /// The register of `bytes` bytes at `place`, accessed `access_bytes` at a time; each 1, 2 or 4.
+    /// Returns the register of `bytes` bytes at `place`, with accesses of `access_bytes` each. Both are 1, 2 or 4.
     ///
     /// # Safety
-    /// 1. A place in memory maps the whole register uncached, for ever, and is aligned to `access_bytes`.
-    /// 2. The register is what the firmware's tables say; its holder alone drives it (invariant 16).
+    /// 1. A place in memory maps the whole register uncached, for good, and is aligned to `access_bytes`.
+    /// 2. The firmware's tables describe the register, and its owner is its only driver (invariant 16).
     pub const unsafe fn new(place: Place, bytes: u8, access_bytes: u8) -> Self {
         Self { place, bytes, access_bytes }
     }
 
-    /// The value, its parts read lowest first.
+    /// Reads the value, its lowest part first.
     pub fn read(self) -> u32 {
         let parts = (0..self.bytes).step_by(self.access_bytes.into());
         parts.fold(0, |value, offset| value | self.read_part(offset) << (8 * u32::from(offset)))
     }
 
-    /// Writes the value, its parts lowest first.
+    /// Writes the value, its lowest part first.
     pub fn write(self, value: u32) {
         for offset in (0..self.bytes).step_by(self.access_bytes.into()) {
             self.write_part(offset, value >> (8 * u32::from(offset)));
@@ -67,8 +67,8 @@ impl Register {
     }
 
     fn read_part(self, offset: u8) -> u32 {
-        // SAFETY: `new` was promised that the register is there and mapped, with this alignment; reading is what its
-        // holder wants.
+        // SAFETY: the caller of `new` promised a mapped and aligned register (1), which its owner reads (2). The guard
+        // keeps the two ports of configuration space together.
         unsafe {
             match (self.place, self.access_bytes) {
                 (Place::Port(port), 1) => Port::<u8>::new(port + u16::from(offset)).read().into(),
@@ -87,7 +87,7 @@ impl Register {
     }
 
     fn write_part(self, offset: u8, value: u32) {
-        // SAFETY: as for `read_part`; what the write does is what the register's holder wants.
+        // SAFETY: as for `read_part`. The owner intends the effect of the write (2).
         unsafe {
             match (self.place, self.access_bytes) {
                 (Place::Port(port), 1) => Port::<u8>::new(port + u16::from(offset)).write(value as u8),
@@ -106,21 +106,21 @@ impl Register {
     }
 }
 
-/// What happened, and which of it interrupts: a bit each.
+/// The registers of a group of events, with a bit for each event.
 #[derive(Debug, Clone, Copy)]
 pub struct Events {
-    /// What happened; ones that are written clear.
+    /// The events that have occurred. Writing a bit clears it.
     pub status: Register,
-    /// What interrupts.
+    /// The events that interrupt.
     pub enable: Register,
 }
 
-/// How the hardware is put into ACPI mode.
+/// The means to put the hardware into ACPI mode.
 #[derive(Debug, Clone, Copy)]
 pub struct AcpiMode {
     /// PM1a and PM1b control registers.
     pub controls: [Option<Register>; 2],
-    /// The firmware's command port and the command; the port is a byte's.
+    /// The firmware's command port, of one byte, and the command.
     pub command: Option<(Register, u8)>,
 }
 
@@ -130,7 +130,7 @@ impl AcpiMode {
         self.controls.iter().flatten().any(|control| control.read() & SCI_ENABLE != 0)
     }
 
-    /// Puts the hardware into ACPI mode, if it is not; whether it is then. Without a command it always is.
+    /// Puts the hardware into ACPI mode, and returns whether it is in that mode. Hardware without a command always is.
     pub fn switch_on(&self) -> bool {
         let Some((port, command)) = self.command else { return true };
         if self.is_on() {
@@ -141,7 +141,7 @@ impl AcpiMode {
     }
 }
 
-/// Waits without sleeping until `condition` holds, at most `ns`; whether it does.
+/// Spins until `condition` holds, at most `ns`. Returns whether it holds.
 pub fn wait_for(ns: u64, condition: impl Fn() -> bool) -> bool {
     let start_ns = tsc::now_ns();
     while !condition() {

@@ -3,10 +3,10 @@
 # State on entry (x86/HVM direct boot ABI): 32-bit protected mode, paging off,
 # flat segments, interrupts off, ebx = physical address of the start info.
 #
-# The stub builds the "boot map". It maps the first 4 GiB of physical memory in
-# 2 MiB pages at address 0, for this code, and at the base of the physical map.
-# It maps the first GiB, which holds the kernel image, 2 GiB below the top of
-# the address space.
+# The stub builds the "boot map", with pages of 2 MiB. It maps the first 4 GiB of
+# physical memory at address 0, for this code, and at the base of the physical
+# map. It maps the first GiB, which holds the kernel image, 2 GiB below the top
+# of the address space.
 
 .set CR0_PAGING_WRITE_PROTECT, (1 << 31) | (1 << 16)
 .set CR4_PAE, 1 << 5

@@ -1,19 +1,17 @@
-//! Clearing memory: every instruction that can do it, for the policy in
-//! `mm::zero` to choose from.
+//! Clears memory, by each of the suitable instructions. `mm::zero` chooses one.
 //!
-//! The loops store vector registers, which hold only zeros on every CPU
-//! ([`super::simd`]), and change none. So a thread may lose the CPU within a
-//! loop and go on with it on another one: nothing has to be saved (invariant 14).
+//! The loops store vector registers, which hold zeros on every CPU ([`super::simd`]), and change none. So a thread may be
+//! preempted in a loop and continue on another CPU without saved vector state (invariant 14).
 
 use core::arch::asm;
 
 use super::cpu;
 
-/// A way to clear memory. Named by its instruction, as in `zero.method`.
+/// A method to clear memory, named after its instruction, as in `zero.method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ClearMethod {
-    /// `rep stosb`: what CPUs with "enhanced rep movsb" like best.
+    /// `rep stosb`, fast on CPUs with "enhanced rep movsb".
     Stosb,
     /// `rep stosq`.
     Stosq,
@@ -23,7 +21,7 @@ pub enum ClearMethod {
     Sse2NonTemporal,
     /// 256-bit non-temporal stores.
     AvxNonTemporal,
-    /// Whole cache lines, without reading them.
+    /// Stores of whole cache lines, which the CPU does not read first.
     Clzero,
 }
 
@@ -32,7 +30,7 @@ impl ClearMethod {
     pub const ALL: [Self; 6] =
         [Self::Stosb, Self::Stosq, Self::Movnti, Self::Sse2NonTemporal, Self::AvxNonTemporal, Self::Clzero];
 
-    /// The name, as in `zero.method`.
+    /// Returns the name, as in `zero.method`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stosb => "stosb",
@@ -44,7 +42,7 @@ impl ClearMethod {
         }
     }
 
-    /// Whether this CPU has it, and `cpu.disable` allows it.
+    /// Whether this CPU has the instruction, and `cpu.disable` allows it.
     pub fn is_available(self) -> bool {
         match self {
             Self::Stosb | Self::Stosq | Self::Movnti => true,
@@ -55,8 +53,8 @@ impl ClearMethod {
     }
 }
 
-/// Comes before a loop: aligns it so that its code, of up to 256 bytes, lies within one page. An emulator translates page by
-/// page, and one that has to go from page to page in every round takes twice as long; a processor decodes it from whole
+/// Aligns the loop that follows, so that its code of up to 256 bytes lies within one page. An emulator translates page by
+/// page, and takes twice as long for a loop that crosses a page border. A processor decodes the loop from whole cache
 /// lines.
 macro_rules! loop_start {
     () => {
@@ -64,14 +62,14 @@ macro_rules! loop_start {
     };
 }
 
-/// Bytes that every extent to clear must be a multiple of, and aligned to.
+/// Granule of extents to clear: their start and length are multiples of it.
 pub const CLEAR_GRANULE_BYTES: usize = 128;
 
-/// Sets `len_bytes` at `start` to zero. Visible to other CPUs, whichever
-/// method, once this returns and the caller tells them.
+/// Sets `len_bytes` at `start` to zero. With every method, other CPUs see the zeros once the caller publishes the memory
+/// after the return.
 ///
 /// # Safety
-/// 1. The extent is mapped and writable, and the caller's alone (invariant 12).
+/// 1. The extent is mapped and writable, and only the caller uses it (invariant 12).
 /// 2. `method` is available.
 /// 3. `start` and `len_bytes` are multiples of [`CLEAR_GRANULE_BYTES`].
 pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
@@ -80,10 +78,11 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
         return;
     }
     let end = start as usize + len_bytes;
-    // SAFETY: in each arm the loop stores only within start..end, which the caller owns (1); it runs at least once
-    // and steps in divisors of the granule, so it ends exactly at `end` (3); the instructions exist (2). Vector
-    // registers are only read, and hold zeros (invariant 14). Non-temporal stores are weakly ordered: the fence makes them visible
-    // before whatever the caller does next.
+    // SAFETY:
+    // 1. The loop of each arm stores only within `start..end`, which the caller owns (1).
+    // 2. The loop runs at least once and steps by a divisor of the granule, so it ends exactly at `end` (3).
+    // 3. The CPU has the instructions (2). They only read vector registers, which hold zeros (invariant 14).
+    // Non-temporal stores are weakly ordered. The fence orders them before the caller's later stores.
     unsafe {
         match method {
             ClearMethod::Stosb => asm!(
@@ -172,7 +171,7 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
 /// Writes `pattern` over `len_bytes` at `start`, for poisoning.
 ///
 /// # Safety
-/// As for [`clear`]; points 1 and 3.
+/// Points 1 and 3 of [`clear`].
 pub unsafe fn fill(start: *mut u8, len_bytes: usize, pattern: u64) {
     debug_assert!((start as usize | len_bytes).is_multiple_of(CLEAR_GRANULE_BYTES));
     if len_bytes == 0 {

@@ -7,7 +7,7 @@ use params::registry::CPU_DISABLE;
 use spin::Once;
 use x86_64::registers::model_specific::Msr;
 
-/// One CPUID leaf's registers.
+/// The registers of one CPUID leaf.
 #[derive(Debug, Default)]
 pub struct Leaf {
     /// eax
@@ -20,7 +20,7 @@ pub struct Leaf {
     pub d: u32,
 }
 
-/// Reads a CPUID leaf; all zero when the CPU has no such leaf.
+/// Reads a CPUID leaf. All registers are zero if the CPU lacks the leaf.
 pub fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
     let highest = __cpuid_count(leaf & 0xf000_0000, 0).eax;
     if leaf > highest || highest < (leaf & 0xf000_0000) {
@@ -34,28 +34,27 @@ fn bit(register: u32, bit: u32) -> bool {
     register & (1 << bit) != 0
 }
 
-/// What the boot CPU can do and the kernel may use. Other CPUs are taken to be
-/// the same; machines with mixed feature sets are outside what this kernel
-/// supports.
+/// Features of the boot CPU that the kernel may use. The kernel assumes that all CPUs have the same features, and does
+/// not support machines on which they differ.
 #[derive(Debug, Clone, Copy)]
 pub struct Features {
     /// Pages may be made non-executable.
     pub nx: bool,
     /// 1 GiB pages.
     pub pages_1g: bool,
-    /// Local APIC reached through MSRs.
+    /// Access to the local APIC through MSRs.
     pub x2apic: bool,
-    /// The local APIC timer can wait for a value of the TSC.
+    /// The local APIC timer takes a TSC value as its deadline.
     pub tsc_deadline: bool,
-    /// A CPU's TSC can be shifted by an MSR.
+    /// An MSR adjusts the CPU's TSC.
     pub tsc_adjust: bool,
-    /// AVX, and the means to switch it on.
+    /// AVX, and an XSAVE that can enable it.
     pub avx: bool,
     /// 128-bit vector registers may be used.
     pub sse_stores: bool,
     /// Cache line zeroing.
     pub clzero: bool,
-    /// Machine checks as exceptions, and banks that tell of them.
+    /// Machine check exceptions, and banks that describe the errors.
     pub machine_check: bool,
     /// The page attribute table.
     pub pat: bool,
@@ -78,44 +77,44 @@ impl Features {
             tsc_deadline: unless_disabled(Feature::TscDeadline, bit(basic.c, 24)),
             tsc_adjust: unless_disabled(Feature::TscAdjust, bit(structured.b, 1)),
             avx: unless_disabled(Feature::Avx, bit(basic.c, 28) && xsave_holds_avx(&basic)),
-            // SSE2 is part of every 64-bit CPU: the entry code has checked it.
+            // Every 64-bit CPU has SSE2, and the entry code has checked it.
             sse_stores: unless_disabled(Feature::SseStores, true),
             clzero: unless_disabled(Feature::Clzero, bit(sizes.b, 0)),
             machine_check: unless_disabled(Feature::MachineCheck, bit(basic.d, 7) && bit(basic.d, 14)),
             pat: unless_disabled(Feature::Pat, bit(basic.d, 16)),
-            // The architecture's least is 36; its most, 52.
+            // The architecture allows 36 to 52.
             phys_addr_bits: (sizes.a as u8).clamp(36, 52),
         }
     }
 }
 
-/// Whether XSAVE can be switched on for AVX state: leaf 1 announces it, and leaf
-/// 0xd describes it wholly. Machines exist whose leaf 1 announces XSAVE and
-/// whose leaf 0xd is empty; there CR4.OSXSAVE is a reserved bit.
+/// Whether XSAVE can be enabled for AVX state: leaf 1 announces it, and leaf 0xd describes it completely. Machines exist
+/// whose leaf 1 announces XSAVE and whose leaf 0xd is empty. On these CR4.OSXSAVE is a reserved bit.
 fn xsave_holds_avx(basic: &Leaf) -> bool {
     const XSAVE: u32 = 26;
     const X87_SSE_AVX: u32 = 0b111;
     const AVX_STATE: u32 = 2;
-    /// x87 and SSE state, and the header; then the upper halves of 16 registers.
+    /// x87 and SSE state, and the header. The upper halves of 16 registers follow.
     const LEGACY_BYTES: u32 = 512 + 64;
     const AVX_BYTES: u32 = 16 * 16;
     let (all, extensions, avx) = (cpuid(0xd, 0), cpuid(0xd, 1), cpuid(0xd, AVX_STATE));
     bit(basic.c, XSAVE)
         && all.a & X87_SSE_AVX == X87_SSE_AVX
         && all.c >= LEGACY_BYTES + AVX_BYTES
-        // Nearly every CPU with AVX has XSAVEOPT. An emulator without any of this takes OSXSAVE for reserved, and hangs.
+        // Nearly every CPU with AVX has XSAVEOPT. An emulator without these extensions treats OSXSAVE as reserved, and
+        // hangs.
         && extensions.a != 0
         && avx.a == AVX_BYTES
         && avx.b >= LEGACY_BYTES
 }
 
-/// Whether the CPU does not leave x2APIC mode any more, whatever is written.
+/// Whether the CPU is locked in x2APIC mode, whatever is written.
 fn is_x2apic_locked(structured: &Leaf) -> bool {
     const HAS_ARCH_CAPABILITIES: u32 = 29;
     const MSR_ARCH_CAPABILITIES: u32 = 0x10a;
     const HAS_XAPIC_DISABLE_STATUS: u64 = 1 << 21;
     const MSR_XAPIC_DISABLE_STATUS: u32 = 0xbd;
-    // SAFETY: CPUID has the first register, which says that there is the second.
+    // SAFETY: CPUID announces the first register, and the first register announces the second.
     unsafe {
         bit(structured.d, HAS_ARCH_CAPABILITIES)
             && Msr::new(MSR_ARCH_CAPABILITIES).read() & HAS_XAPIC_DISABLE_STATUS != 0
@@ -123,20 +122,20 @@ fn is_x2apic_locked(structured: &Leaf) -> bool {
     }
 }
 
-/// Features that `cpu.disable` rules out.
+/// Returns the features that `cpu.disable` disables.
 pub fn disabled() -> Disabled {
     let mut buffer = [0; params::TEXT_CAPACITY];
     cpu_features::parse(CPU_DISABLE.get(&mut buffer)).unwrap_or_default()
 }
 
-/// The boot CPU's features, without those that `cpu.disable` rules out; read
-/// at the first call, which comes after the command line was applied.
+/// Returns the boot CPU's features without those that `cpu.disable` disables. The first call reads them, after the
+/// command line was applied.
 pub fn features() -> &'static Features {
     static FEATURES: Once<Features> = Once::new();
     FEATURES.call_once(|| Features::read(disabled()))
 }
 
-/// The CPU's name as CPUID tells it, or its vendor's where it tells none.
+/// The CPU's name from CPUID, or its signature where CPUID has no name.
 pub struct Name;
 
 impl core::fmt::Display for Name {
@@ -161,19 +160,19 @@ impl core::fmt::Display for Name {
     }
 }
 
-/// This CPU's APIC id as CPUID tells it, the same way the AP entry code does:
-/// the extended topology leaf where it is valid, else the 8-bit initial id.
+/// Returns this CPU's APIC id from CPUID: of the extended topology leaf where it is valid, else the 8-bit initial id. The
+/// trampoline does the same.
 pub fn apic_id() -> u32 {
     let topology = cpuid(0xb, 0);
     if topology.b & 0xffff != 0 { topology.d } else { cpuid(1, 0).b >> 24 }
 }
 
-/// Waits a moment inside a spin loop.
+/// Pauses for a moment inside a spin loop.
 pub fn relax() {
     core::hint::spin_loop();
 }
 
-/// Stops this CPU for good, interrupts off.
+/// Halts this CPU for good, with interrupts off.
 pub fn halt_forever() -> ! {
     loop {
         x86_64::instructions::interrupts::disable();

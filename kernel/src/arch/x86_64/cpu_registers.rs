@@ -10,29 +10,27 @@ use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 use super::{cpu, machine_check, simd};
 
 const MSR_PAT: u32 = 0x277;
-/// The page attribute table as it is after reset: what PCD and PWT of a page
-/// mean then is what `paging::Rights` counts on.
+/// Value of the page attribute table after reset. `rights` relies on the meaning that it gives to the PCD and
+/// PWT bits of a page.
 const PAT_AFTER_RESET: u64 = 0x0007_0406_0007_0406;
 
-/// Puts this CPU's control registers, its page attribute table, its debug
-/// registers and its vector registers into the state that the kernel expects,
-/// and switches machine checks on. The interrupt table is loaded, so that an
-/// instruction that faults is told.
+/// Sets this CPU's control registers, page attribute table, debug registers and vector registers, and enables machine
+/// checks. The interrupt table is loaded before, so that a fault here is reported.
 pub fn init() {
     let features = cpu::features();
     let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
     cr4.set(Cr4Flags::OSXSAVE, features.avx);
-    // The number of levels of the tables in use cannot be changed while they are in use.
+    // The number of table levels cannot change while paging is on.
     cr4 |= Cr4::read() & Cr4Flags::L5_PAGING;
     // SAFETY:
-    // 1. No mapping in use relies on WP being off: the image's read-only parts are never written.
-    // 2. Caching is on: an AP comes out of reset with it off.
-    // 3. NXE is set only where CPUID has it, and before any table with the NX bit is loaded. A table with the bit was
-    //    loaded only by this kernel, after that.
-    // 4. OSFXSR and OSXSAVE only allow instructions; XCR0 is written only where AVX and all of XSAVE's description
-    //    exist, with x87 and SSE set as the architecture demands.
-    // 5. The page attribute table is written only where CPUID has it, with its value after reset, which gives the
-    //    entries in use (write-back, uncached) the meaning that they have without it.
+    // 1. Setting WP breaks no mapping in use: the read-only parts of the image are never written.
+    // 2. Clearing CD and NW enables caching, which an AP has disabled after reset.
+    // 3. NXE is set only where CPUID has it, and before a table with the NX bit is loaded: only this kernel loads such
+    //    tables, and later.
+    // 4. OSFXSR and OSXSAVE only allow instructions. XCR0 is written only where CPUID has AVX and describes XSAVE
+    //    completely. x87 and SSE are set in XCR0, as the architecture requires.
+    // 5. The page attribute table is written only where CPUID has it. Its value after reset gives the entries in use
+    //    (write-back, uncached) the meaning that they have without the table.
     unsafe {
         let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
             | Cr0Flags::MONITOR_COPROCESSOR
@@ -50,7 +48,7 @@ pub fn init() {
         }
         if features.pat && Msr::new(MSR_PAT).read() != PAT_AFTER_RESET {
             Msr::new(MSR_PAT).write(PAT_AFTER_RESET);
-            // Lines and translations that were made under the old table.
+            // Flushes cache lines and translations that the CPU made under the old table.
             core::arch::asm!("wbinvd", options(nostack));
             let (root, flags) = x86_64::registers::control::Cr3::read();
             x86_64::registers::control::Cr3::write(root, flags);
@@ -61,19 +59,18 @@ pub fn init() {
     machine_check::init();
 }
 
-/// Switches this CPU's hardware breakpoints off: firmware or a loader may have
-/// left some, and what they meant is not at those addresses any more.
+/// Disables this CPU's hardware breakpoints. Firmware or a loader may have left some, at addresses that now hold other
+/// code.
 fn disarm_breakpoints() {
     /// Bit 10 is always set.
     const DR7_NONE: u64 = 1 << 10;
-    // SAFETY: ring 0 may write DR7; without breakpoints nothing in this kernel traps that would not otherwise.
+    // SAFETY: ring 0 may write DR7, and disabled breakpoints only remove debug exceptions.
     unsafe {
         core::arch::asm!("mov dr7, {}", in(reg) DR7_NONE, options(nomem, nostack, preserves_flags));
     }
 }
 
-/// CR0, CR4, EFER, and the page attribute table where it is in use, of the CPU
-/// that runs this.
+/// Returns CR0, CR4, EFER, and the page attribute table (0 where it is not in use) of the running CPU.
 pub fn read() -> [u64; 4] {
     // SAFETY: CPUID has the register.
     let pat = if cpu::features().pat { unsafe { Msr::new(MSR_PAT).read() } } else { 0 };

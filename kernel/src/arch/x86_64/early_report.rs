@@ -1,5 +1,5 @@
-//! The report of an exception before there is a console: on the first serial
-//! port, as it is, and on the port 0xe9 of emulators. Then the verdict.
+//! Reports an exception before there is a console: on the first serial port, without its driver, and on port 0xe9 of
+//! emulators. Then gives the verdict.
 
 use core::fmt::{self, Write as _};
 
@@ -12,13 +12,12 @@ use super::trap_frame::TrapFrame;
 const COM1: u16 = 0x3f8;
 const LINE_STATUS: u16 = COM1 + 5;
 const HAS_ROOM: u8 = 1 << 5;
-/// Looks at a port that takes nothing before a byte is written all the same.
-const LOOKS: u32 = 100_000;
+/// Most polls of a port that takes nothing, before the byte is written anyway.
+const MAX_POLLS: u32 = 100_000;
 /// The debug port of QEMU and Bochs.
 const DEBUG_CONSOLE: u16 = 0xe9;
 
-/// Reports an exception that came before anything could handle it, and ends the
-/// machine.
+/// Reports an exception that came before a handler was installed, and ends the machine.
 pub fn exception(frame: &TrapFrame) -> ! {
     let address = x86_64::registers::control::Cr2::read_raw();
     let TrapFrame { rip, error_code, rsp, .. } = *frame;
@@ -28,20 +27,21 @@ pub fn exception(frame: &TrapFrame) -> ! {
         RawPort::open(),
         "ktask: {name} before the console was there: rip {rip:#x}, rsp {rsp:#x}, error code {error_code:#x}, cr2 {address:#x}\r\n"
     );
-    // SAFETY: port 0xf4 is the debug exit device of this project's machines; on PCs without it nothing decodes it
+    // SAFETY: port 0xf4 is the debug exit device of this project's virtual machines, and PCs do not decode it
     // (invariant 16).
     unsafe { Port::new(DEBUG_EXIT_PORT).write(Verdict::Panic.code()) };
     cpu::halt_forever()
 }
 
-/// The first serial port, written to without a driver.
+/// The first serial port, without its driver.
 struct RawPort;
 
 impl RawPort {
     /// Sets 115200 baud, 8 bits, no parity, no interrupts.
     fn open() -> Self {
         for (register, value) in [(1, 0), (3, 0x80_u8), (0, 1), (1, 0), (3, 3)] {
-            // SAFETY: COM1's registers on every PC; the driver is not there yet, or is never used again (invariant 16).
+            // SAFETY: these are COM1's registers on every PC. Its driver is not in use yet, and never will be, because the
+            // machine ends (invariant 16).
             unsafe { Port::new(COM1 + register).write(value) };
         }
         Self
@@ -51,11 +51,11 @@ impl RawPort {
 impl fmt::Write for RawPort {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            // SAFETY: as in `open`; nothing but an emulator decodes the debug port.
+            // SAFETY: as in `open`. Only emulators decode the debug port.
             unsafe {
                 Port::new(DEBUG_CONSOLE).write(byte);
                 let has_room = || Port::<u8>::new(LINE_STATUS).read() & HAS_ROOM != 0;
-                let _ = (0..LOOKS).any(|_| has_room());
+                let _ = (0..MAX_POLLS).any(|_| has_room());
                 Port::new(COM1).write(byte);
             }
         }

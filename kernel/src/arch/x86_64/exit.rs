@@ -1,7 +1,7 @@
-//! The machine's off switch, for verdicts and for real machines: `docs/power.md`.
+//! Ends the machine: by the verdict of a run, by power-off, or by a reset. See `docs/power.md`.
 //!
-//! Nothing here allocates or takes a lock but those of the serial ports, so that a panic can end the machine too.
-//! Registers are described once, at boot ([`install`]).
+//! This code does not allocate, and takes no locks except those of the serial ports. So a panic can end the machine, too.
+//! [`install`] sets the registers once, at boot.
 
 use params::registry::POWER_RESET;
 use protocol::exit::{PORT as DEBUG_EXIT_PORT, Verdict};
@@ -15,53 +15,53 @@ use super::acpi_registers::{AcpiMode, Events, Register, wait_for};
 use super::cpu;
 use crate::console;
 
-/// In a PM1 control register: the sleep type's place, and the bit that starts the sleep.
+/// Bits of a PM1 control register: the sleep type, and the bit that starts the sleep.
 const PM1_SLEEP_TYPE_SHIFT: u32 = 10;
 const PM1_SLEEP_TYPE: u32 = 0b111 << PM1_SLEEP_TYPE_SHIFT;
 const PM1_SLEEP_ENABLE: u32 = 1 << 13;
-/// In a PM1 status register: all that can be cleared.
+/// Bits of a PM1 status register that can be cleared.
 const PM1_ALL_STATUS: u32 = 0xc731;
-/// In the sleep control register of machines without fixed hardware.
+/// Bits of the sleep control register of machines without fixed hardware.
 const SLEEP_TYPE_SHIFT: u32 = 2;
 const SLEEP_ENABLE: u32 = 1 << 5;
-/// In the sleep status register: the machine woke up; cleared by writing it.
+/// Bit of the sleep status register: the machine woke up. Writing the bit clears it.
 const WAKE_STATUS: u32 = 1 << 7;
 
-/// How long a machine may take to go off. Hardware needs milliseconds, a busy host a moment to notice.
+/// Time limit of a power-off. Hardware needs milliseconds; a busy host may take longer to react.
 const OFF_TIMEOUT_NS: u64 = 1_000_000_000;
-/// How long a machine may take to reset.
+/// Time limit of a reset.
 const RESET_TIMEOUT_NS: u64 = 200_000_000;
 
-/// Command port of the keyboard controller, and its command that pulls the reset line.
+/// Command port of the keyboard controller, and the command that pulls the reset line.
 const KEYBOARD_COMMAND: u16 = 0x64;
 const KEYBOARD_RESET: u8 = 0xfe;
-/// In its status, read at the same port: it has not taken the last command yet.
+/// Bit of the status, which the same port returns: the controller has not taken the last command yet.
 const KEYBOARD_IS_BUSY: u8 = 1 << 1;
 const KEYBOARD_TIMEOUT_NS: u64 = 50_000_000;
 
 /// Most event registers: PM1a, PM1b, and 256 general-purpose events.
 pub const MAX_EVENTS: usize = 2 + 32;
 
-/// How a machine is switched off and reset, as its firmware tells.
+/// The ways to power off and reset the machine, from the firmware's tables.
 pub struct Ways {
-    /// Control registers PM1a and PM1b; both absent on machines without fixed hardware.
+    /// ACPI mode, with the control registers PM1a and PM1b. Machines without fixed hardware have neither.
     pub mode: AcpiMode,
-    /// What could wake the machine as soon as it is off.
+    /// Events that could wake the machine as soon as it is off.
     pub events: [Option<Events>; MAX_EVENTS],
-    /// The sleep types of "off" for PM1a and PM1b; the first one is for `sleep_control` too.
+    /// The sleep types of "off" for PM1a and PM1b. The first is also for `sleep_control`.
     pub sleep_types: Option<(u8, u8)>,
-    /// Sleep control and sleep status of machines without fixed hardware.
+    /// Sleep control register of machines without fixed hardware.
     pub sleep_control: Option<Register>,
-    /// As above.
+    /// Sleep status register of machines without fixed hardware.
     pub sleep_status: Option<Register>,
     /// The reset register, and the value that resets.
     pub reset: Option<(Register, u8)>,
 }
 
-/// The ways that need no mapping, and then all of them.
+/// First the ways that need no mapping, then all of them.
 static WAYS: [Once<Ways>; 2] = [const { Once::new() }; 2];
 
-/// Tells how this machine is switched off. Twice at most: the later description counts.
+/// Sets the ways to power off this machine. Called at most twice; the later call counts.
 pub fn install(ways: Ways) {
     if WAYS[0].get().is_none() {
         WAYS[0].call_once(|| ways);
@@ -70,15 +70,15 @@ pub fn install(ways: Ways) {
     }
 }
 
-/// Gives the verdict to the debug exit device, which ends the machine where there is one.
+/// Writes the verdict to the debug exit device, which ends the machine if it has the device.
 pub fn give_verdict(verdict: Verdict) {
-    // SAFETY: port 0xf4 is the debug exit device of this project's machines; on PCs without it nothing decodes
-    // it (invariant 16).
+    // SAFETY: port 0xf4 is the debug exit device of this project's virtual machines, and PCs do not decode it
+    // (invariant 16).
     unsafe { Port::new(DEBUG_EXIT_PORT).write(verdict.code()) };
 }
 
-/// Ends the machine with a verdict: through the debug exit device where there is one, else by ACPI, else by a reset.
-/// A machine that none of that ends stays on, and says so.
+/// Ends the machine with a verdict: by the debug exit device if there is one, else by ACPI, else by a reset. A machine
+/// that none of them ends stays on, and the log says so.
 pub fn power_off(verdict: Verdict) -> ! {
     x86_64::instructions::interrupts::disable();
     console::drain();
@@ -88,14 +88,14 @@ pub fn power_off(verdict: Verdict) -> ! {
     let was_tried = ways.is_some_and(Ways::power_off);
     let why = if was_tried { "power-off did not work" } else { "no way to power off is known" };
     if !POWER_RESET.get() {
-        say(format_args!("{why}; the machine stays on"));
+        log_and_drain(format_args!("{why}; the machine stays on"));
         cpu::halt_forever()
     }
     reset(ways, why)
 }
 
 impl Ways {
-    /// Tries each way to power off; whether there was one.
+    /// Tries each way to power off. Returns whether there was any.
     fn power_off(&self) -> bool {
         let Some(sleep_types) = self.sleep_types else { return false };
         let by_pm1 = self.mode.controls.iter().any(Option::is_some);
@@ -114,8 +114,7 @@ impl Ways {
     }
 
     fn power_off_by_pm1(&self, sleep_types: (u8, u8)) {
-        // Some firmware takes the registers' writes in ACPI mode alone. Where it does not switch, the writes are still
-        // the best there is.
+        // Some firmware takes writes of the registers only in ACPI mode. If the switch fails, the writes may still work.
         self.mode.switch_on();
         for (index, events) in self.events.iter().enumerate() {
             let Some(events) = events else { continue };
@@ -124,54 +123,57 @@ impl Ways {
         }
         let [a, b] = self.mode.controls;
         let controls = [(a, sleep_types.0), (b, sleep_types.1)];
-        // First the type everywhere, then the go: some chipsets latch the type with a write of its own.
-        for go in [0, PM1_SLEEP_ENABLE] {
+        // First the type in both registers, then the start: some chipsets latch the type with a separate write.
+        for start in [0, PM1_SLEEP_ENABLE] {
             for (control, sleep_type) in controls {
                 let Some(control) = control else { continue };
                 let kept = control.read() & !(PM1_SLEEP_TYPE | PM1_SLEEP_ENABLE);
-                control.write(kept | u32::from(sleep_type) << PM1_SLEEP_TYPE_SHIFT | go);
+                control.write(kept | u32::from(sleep_type) << PM1_SLEEP_TYPE_SHIFT | start);
             }
         }
     }
 }
 
-/// Resets the machine, as it cannot be powered off. `why` begins the line that says so.
+/// Resets the machine, which could not be powered off. `why` is the start of the lines in the log.
 fn reset(ways: Option<&Ways>, why: &str) -> ! {
     if let Some((register, value)) = ways.and_then(|ways| ways.reset) {
-        say(format_args!("{why}; resetting by the reset register"));
+        log_and_drain(format_args!("{why}; resetting by the reset register"));
         register.write(value.into());
         wait_for(RESET_TIMEOUT_NS, || false);
     }
-    say(format_args!("{why}; resetting by the keyboard controller"));
+    log_and_drain(format_args!("{why}; resetting by the keyboard controller"));
     reset_by_keyboard_controller();
-    say(format_args!("{why}; resetting by a triple fault; where nothing resets then, the machine stays on"));
+    log_and_drain(format_args!(
+        "{why}; resetting by a triple fault; where nothing resets then, the machine stays on"
+    ));
     triple_fault()
 }
 
 fn reset_by_keyboard_controller() {
     let mut port = Port::<u8>::new(KEYBOARD_COMMAND);
     let read = || {
-        // SAFETY: reading the status of the keyboard controller changes nothing; where there is none all bits are set.
+        // SAFETY: reading the status of the keyboard controller has no side effect. Without a controller, all bits are set.
         unsafe { Port::<u8>::new(KEYBOARD_COMMAND).read() }
     };
     wait_for(KEYBOARD_TIMEOUT_NS, || read() & KEYBOARD_IS_BUSY == 0);
-    // SAFETY: nothing else drives the keyboard controller (invariant 16); the machine is to be reset. One that is busy
-    // for ever takes no command, and the next way follows.
+    // SAFETY: no other driver uses the keyboard controller (invariant 16), and the reset is intended. A controller that
+    // stays busy ignores the command, and the caller tries the next way.
     unsafe { port.write(KEYBOARD_RESET) };
     wait_for(RESET_TIMEOUT_NS, || false);
 }
 
-/// Makes the CPU shut down, which resets PCs.
+/// Shuts the CPU down by a triple fault, which resets PCs.
 fn triple_fault() -> ! {
     let nothing = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
-    // SAFETY: no interrupt or exception is to be taken any more: the next one, just below, shuts the CPU down.
+    // SAFETY: no interrupt or exception needs the table any more. The exception below shuts the CPU down.
     unsafe {
         lidt(&nothing);
         core::arch::asm!("ud2", options(noreturn, nostack));
     }
 }
 
-fn say(what: core::fmt::Arguments<'_>) {
+/// Logs a line, and waits until the serial ports have sent it.
+fn log_and_drain(what: core::fmt::Arguments<'_>) {
     log::warn!("{what}");
     console::drain();
 }

@@ -1,18 +1,18 @@
-//! Interrupts off for a while, on one CPU.
+//! The interrupt flag of the running CPU.
 
 use core::marker::PhantomData;
 
 use x86_64::instructions::interrupts;
 
-/// Keeps interrupts off on this CPU while it lives; restores on drop what was
-/// before. Guards nest. Not `Send`: it belongs to the CPU that made it.
+/// Keeps interrupts off on this CPU while it lives, and restores the previous state on drop. Guards nest. Not `Send`: a
+/// guard belongs to the CPU that made it.
 pub struct IrqGuard {
     was_enabled: bool,
     not_send: PhantomData<*const ()>,
 }
 
 impl IrqGuard {
-    /// Switches interrupts off.
+    /// Switches interrupts off until the guard is dropped.
     #[inline]
     pub fn new() -> Self {
         let was_enabled = interrupts::are_enabled();
@@ -20,7 +20,7 @@ impl IrqGuard {
         Self { was_enabled, not_send: PhantomData }
     }
 
-    /// Another guard inside this one, which has nothing to restore.
+    /// Returns a guard inside this one, which restores nothing.
     #[inline(always)]
     pub(super) fn nested(&self) -> Self {
         Self { was_enabled: false, not_send: PhantomData }
@@ -31,8 +31,8 @@ impl Drop for IrqGuard {
     #[inline]
     fn drop(&mut self) {
         if self.was_enabled {
-            // SAFETY: interrupts were on before the guard. This is `interrupts::enable` without the `nop` that it
-            // ends with; not without memory effects, so that nothing moves out of the guarded part.
+            // SAFETY: interrupts were on before the guard. This is `interrupts::enable` without its final `nop`. Without
+            // `nomem` the compiler moves no memory access out of the guarded part.
             unsafe { core::arch::asm!("sti", options(nostack, preserves_flags)) };
         }
     }

@@ -1,12 +1,11 @@
-//! The kernel's spin locks by what they are for, outermost first: the lock
-//! order of `docs/invariants.md`, which this list is to agree with.
+//! The classes of the kernel's spin locks, outermost first. This list and the lock order in `docs/invariants.md` agree.
 
-/// What a spin lock is for, and with that its place in the lock order.
+/// The purpose of a spin lock, which sets its place in the lock order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockClass {
-    /// What to call it.
+    /// The name in reports.
     pub name: &'static str,
-    /// Lower is further out. Those of equal rank are ordered as they are first seen.
+    /// The place in the order: a lower rank is further out. The order of classes of the same rank is learnt.
     pub rank: u8,
 }
 
@@ -15,53 +14,53 @@ const fn class(rank: u8, name: &'static str) -> LockClass {
 }
 
 impl LockClass {
-    /// Stacks that wait for a thread.
+    /// Spare stacks.
     pub const STACKS: Self = class(10, "stacks");
     /// Address space of device registers.
     pub const DEVICE_PAGES: Self = class(10, "device pages");
     /// The kernel's page tables.
     pub const PAGE_TABLES: Self = class(20, "page tables");
-    /// Which file a window of address space belongs to.
+    /// The file of each window of address space.
     pub const FILES: Self = class(20, "table of files");
-    /// One CPU's cache of pages.
+    /// The page cache of one CPU.
     pub const PAGE_CACHE: Self = class(30, "page cache");
-    /// Blocks of pages that are kept at hand.
-    pub const PAGE_STACK: Self = class(31, "stack of kept pages");
-    /// A node's page allocator.
+    /// A stack of allocated blocks.
+    pub const PAGE_STACK: Self = class(31, "page stack");
+    /// The page allocator of one node.
     pub const ZONE: Self = class(32, "zone");
     /// Threads that wait for a condition.
     pub const WAIT_QUEUE: Self = class(40, "wait queue");
     /// Owner and waiting threads of a sleeping mutex.
     pub const MUTEX_STATE: Self = class(40, "mutex state");
-    /// Workers of a pool, and what waits for them.
+    /// Workers and queue of a worker pool.
     pub const WORKER_POOL: Self = class(50, "worker pool");
     /// The thread of a worker.
     pub const WORKER_THREAD: Self = class(51, "worker thread");
-    /// A work item's place in the queue, and how it is to be done.
+    /// Queue link and attributes of a work item.
     pub const WORK_ITEM: Self = class(52, "work item");
-    /// What a helper is to do, and which helpers are free.
+    /// The task of a helper, and the list of free helpers.
     pub const HELPER_SLOT: Self = class(53, "helper slot");
-    /// For whom a thread works.
+    /// The group that pays for a thread's work.
     pub const CHARGE_TARGET: Self = class(53, "charge target");
-    /// To whom a thread lends weight.
+    /// A thread's donation of weight, with its donee.
     pub const DONATION: Self = class(60, "donation");
-    /// What a thread is lent.
+    /// The donations that a thread receives.
     pub const RECEIVED_DONATIONS: Self = class(61, "received donations");
-    /// One CPU's run queue.
+    /// The run queue of one CPU.
     pub const RUN_QUEUE: Self = class(62, "run queue");
-    /// One CPU's deadlines.
+    /// The timer queue of one CPU.
     pub const TIMERS: Self = class(70, "timers");
-    /// Threads to be freed.
-    pub const ENDED_THREADS: Self = class(70, "ended threads");
-    /// Threads that may not leave the table while somebody looks through it.
+    /// Dead threads whose memory is not freed yet.
+    pub const DEAD_THREADS: Self = class(70, "dead threads");
+    /// The removal of threads from the table, which a reader of the table blocks.
     pub const LEAVING_THREADS: Self = class(70, "leaving threads");
-    /// What a new thread is to do, and the stack of an ended one.
+    /// The function of a new thread, and the stack of a dead one.
     pub const THREAD_ENTRY: Self = class(70, "thread entry");
-    /// A group that enters a new period.
+    /// The period of a group.
     pub const GROUP_PERIOD: Self = class(75, "group's period");
     /// The heap.
     pub const HEAP: Self = class(80, "heap");
-    /// Which mutexes a thread holds; in debug builds.
+    /// The mutexes that a thread holds; in debug builds.
     #[cfg(debug_assertions)]
     pub const HELD_MUTEXES: Self = class(80, "held mutexes");
     /// The I/O APICs.

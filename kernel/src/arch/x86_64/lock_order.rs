@@ -1,6 +1,5 @@
-//! Who holds which spin lock, and whether it may take the next one: in debug
-//! builds every [`IrqSpinLock`](super::spin_lock::IrqSpinLock) asks here. The order itself is
-//! learnt and judged by [`lockdep`]; here is what each CPU holds.
+//! Checks the order and the holders of spin locks, for every [`IrqSpinLock`](super::spin_lock::IrqSpinLock) in debug
+//! builds. This module keeps the locks that each CPU holds; [`lockdep`] learns and checks the order.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -12,39 +11,39 @@ use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
 
 static GRAPH: Graph = Graph::new();
-/// Off from the first panic on: it takes over locks whose holders were stopped.
-static IS_WATCHING: AtomicBool = AtomicBool::new(true);
+/// False from the first panic on, which takes over locks whose holders were stopped.
+static IS_ENABLED: AtomicBool = AtomicBool::new(true);
 
-/// What one CPU holds.
+/// The locks that one CPU holds.
 struct CpuLocks(UnsafeCell<HeldLocks>);
 
-// SAFETY: each is touched by its own CPU alone, with interrupts off (`with_held`).
+// SAFETY: only its CPU accesses an entry, with interrupts off (`with_held`).
 unsafe impl Sync for CpuLocks {}
 
 static HELD: [CpuLocks; MAX_CPUS] = [const { CpuLocks(UnsafeCell::new(HeldLocks::new())) }; MAX_CPUS];
 
-/// Applies `what` to the running CPU's locks.
-fn with_held<R>(what: impl FnOnce(&mut HeldLocks) -> R) -> R {
+/// Applies `action` to the running CPU's locks.
+fn with_held<R>(action: impl FnOnce(&mut HeldLocks) -> R) -> R {
     let _irq = IrqGuard::new();
     let held = HELD[percpu::this_cpu().id().index()].0.get();
     // SAFETY:
-    // 1. Only the running CPU refers to its own entry, and interrupts are off: nothing else runs here meanwhile.
-    // 2. `what` comes from this module and does not come back here: the reference is the only one.
-    unsafe { what(&mut *held) }
+    // 1. Only the running CPU accesses its entry, and interrupts are off, so no other code runs here meanwhile.
+    // 2. `action` comes from this module and does not call `with_held`, so the reference is the only one.
+    unsafe { action(&mut *held) }
 }
 
-/// What the validator keeps with each lock.
+/// The debug part of a spin lock.
 #[derive(Debug)]
 pub struct SpinLockDebug {
     kind: Kind,
-    /// The class of `kind` plus 1, once it is known.
+    /// The class of `kind` plus 1; 0 until it is known.
     class: AtomicU32,
-    /// The CPU that holds the lock plus 1; 0: nobody does.
+    /// The number of the CPU that holds the lock plus 1; 0 if the lock is free.
     owner: AtomicU32,
 }
 
 impl SpinLockDebug {
-    /// Of an open lock.
+    /// Returns the debug part of a free lock.
     pub const fn new(kind: Kind) -> Self {
         Self { kind, class: AtomicU32::new(0), owner: AtomicU32::new(0) }
     }
@@ -62,21 +61,21 @@ impl SpinLockDebug {
         core::ptr::from_ref(self) as usize
     }
 
-    /// The lock is about to be waited for, at `place`; interrupts are off.
+    /// Checks an acquisition at `place`, before the wait for the lock. Called with interrupts off.
     ///
     /// # Panics
-    /// When it must not be taken, with what is held.
+    /// If the locks that this CPU holds forbid the acquisition.
     #[track_caller]
     pub fn before_lock(&self, place: Place) {
-        if is_watching() {
+        if is_enabled() {
             let class = self.class();
             refuse(with_held(|held| GRAPH.check(held, class, self.id(), place)));
         }
     }
 
-    /// The lock was taken at `place`; interrupts are off.
+    /// Records that this CPU took the lock at `place`. Called with interrupts off.
     pub fn after_lock(&self, place: Place) {
-        if !is_watching() {
+        if !is_enabled() {
             return;
         }
         let cpu = percpu::this_cpu().id();
@@ -87,12 +86,12 @@ impl SpinLockDebug {
         }
     }
 
-    /// The lock is about to be opened.
+    /// Records that the lock is about to be released.
     ///
     /// # Panics
-    /// By another CPU than the one that took it, or with interrupts on.
+    /// If another CPU took the lock, or interrupts are on.
     pub fn before_unlock(&self) {
-        if !is_watching() {
+        if !is_enabled() {
             return;
         }
         let name = self.kind;
@@ -113,7 +112,7 @@ impl SpinLockDebug {
     }
 }
 
-/// The class of locks of this kind.
+/// Returns the class of locks of this kind.
 pub fn class_of(kind: Kind) -> LockClassId {
     GRAPH.class_of(kind).unwrap_or_else(|| {
         panic!(
@@ -123,31 +122,31 @@ pub fn class_of(kind: Kind) -> LockClassId {
     })
 }
 
-/// Judges the acquisition of a lock by who holds `held`.
+/// Checks an acquisition of `lock` by a holder of `held`.
 ///
 /// # Panics
-/// When it must not be taken.
+/// If the order of locks forbids it.
 #[track_caller]
 pub fn check(held: &HeldLocks, class: LockClassId, lock: usize, place: Place) {
     refuse(GRAPH.check(held, class, lock, place));
 }
 
 #[track_caller]
-fn refuse(judgement: Result<(), Violation<'_>>) {
-    if let Err(violation) = judgement {
+fn refuse(result: Result<(), Violation<'_>>) {
+    if let Err(violation) = result {
         panic!("invariant 9: {violation}");
     }
 }
 
-/// What to call the locks of `class`.
+/// Returns the name of the locks of `class`.
 pub fn name_of(class: LockClassId) -> Kind {
     GRAPH.kind(class)
 }
 
-/// Panics if this CPU holds a spin lock; `doing` is what must not be done then, under invariant number `invariant`.
+/// Panics if this CPU holds a spin lock. `doing` names the action that invariant number `invariant` forbids then.
 #[track_caller]
 pub fn assert_none_held(invariant: u32, doing: &str) {
-    if !is_watching() {
+    if !is_enabled() {
         return;
     }
     if let Some(held) = with_held(|held| held.last().copied()) {
@@ -156,11 +155,11 @@ pub fn assert_none_held(invariant: u32, doing: &str) {
     }
 }
 
-fn is_watching() -> bool {
-    IS_WATCHING.load(SeqCst)
+fn is_enabled() -> bool {
+    IS_ENABLED.load(SeqCst)
 }
 
-/// From here on nothing is checked any more: the machine ends.
-pub fn stop_watching() {
-    IS_WATCHING.store(false, SeqCst);
+/// Stops all checks: the machine ends.
+pub fn disable() {
+    IS_ENABLED.store(false, SeqCst);
 }

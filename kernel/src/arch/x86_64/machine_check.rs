@@ -1,10 +1,8 @@
-//! Machine checks: hardware that has found itself at fault.
+//! Machine checks: errors that the hardware detects in itself.
 //!
-//! Without CR4.MCE a machine check shuts the processor down, and banks that are
-//! not switched on report nothing. So every CPU switches all of its banks on,
-//! as the Intel manual's initialisation does (volume 3, 17.8), clears what is
-//! left in them and then allows the exception. A machine check ends the kernel
-//! with what the banks say.
+//! Without CR4.MCE a machine check shuts the processor down, and disabled banks report nothing. So every CPU enables all
+//! of its banks, clears the errors in them, and then enables the exception. The Intel manual has the same initialisation
+//! (volume 3, 17.8). A machine check ends the kernel with a report of the banks.
 
 use core::fmt::{self, Write as _};
 
@@ -16,17 +14,17 @@ use super::cpu::{self, cpuid};
 const MSR_CAPABILITIES: u32 = 0x179;
 const MSR_STATUS: u32 = 0x17a;
 const MSR_CONTROL: u32 = 0x17b;
-/// Of bank 0: control, status, address, miscellaneous; each further bank has the next four.
+/// First MSR of bank 0. Each bank has four MSRs: control, status, address, miscellaneous.
 const MSR_BANK_CONTROL: u32 = 0x400;
 const MSRS_PER_BANK: u32 = 4;
-/// Banks whose registers lie there at most.
+/// Most banks that have their MSRs there.
 const MOST_BANKS: u32 = 32;
 
-/// In [`MSR_CAPABILITIES`].
+/// Bits of [`MSR_CAPABILITIES`].
 const BANK_COUNT_MASK: u64 = 0xff;
 const HAS_CONTROL: u64 = 1 << 8;
 
-/// In a bank's status.
+/// Bits of a bank's status.
 const VALID: u64 = 1 << 63;
 const UNCORRECTED: u64 = 1 << 61;
 const HAS_MISCELLANEOUS: u64 = 1 << 59;
@@ -39,17 +37,17 @@ struct Banks {
 }
 
 impl Banks {
-    /// The running CPU's, none where machine checks are not in use.
+    /// Returns the running CPU's banks: none if machine checks are not in use.
     fn of_this_cpu() -> Self {
         let count = match cpu::features().machine_check {
             true => (read(MSR_CAPABILITIES) & BANK_COUNT_MASK) as u32,
             false => 0,
         };
-        // From 0x480 on the registers are something else's: banks beyond have other addresses, or none.
+        // MSRs from 0x480 on have other purposes. Further banks have other addresses, or none.
         Self { count: count.min(MOST_BANKS) }
     }
 
-    /// What the banks hold that tells of an error: number, status, address, miscellaneous.
+    /// Iterates over the banks that hold an error: number, status, address, miscellaneous.
     fn errors(self) -> impl Iterator<Item = (u32, u64, Option<u64>, Option<u64>)> {
         (0..self.count).filter_map(|bank| {
             let base = MSR_BANK_CONTROL + bank * MSRS_PER_BANK;
@@ -61,33 +59,34 @@ impl Banks {
     }
 }
 
-/// Reads a machine check MSR, which the callers know to be there.
+/// Reads a machine check MSR. The callers have checked that the CPU has it.
 fn read(msr: u32) -> u64 {
-    // SAFETY: CPUID has the machine check architecture, and the register is one of its global ones or of a bank that
-    // the capabilities count; an address or miscellaneous register is read only where the status says that it holds.
+    // SAFETY:
+    // 1. CPUID has the machine check architecture. The MSR is global, or belongs to a bank below the count in the
+    //    capabilities.
+    // 2. An address or miscellaneous register is read only if the status says that it is valid.
     unsafe { Msr::new(msr).read() }
 }
 
 fn write(msr: u32, value: u64) {
-    // SAFETY: as for `read`; control registers take all ones, status registers zeros.
+    // SAFETY: as for `read`. Control registers take all ones, status registers take zeros.
     unsafe { Msr::new(msr).write(value) }
 }
 
-/// Switches machine checks on, on this CPU. What an error before the kernel left
-/// in the banks is told, once, and cleared.
+/// Enables machine checks on this CPU. Errors from before the kernel are reported once, and cleared.
 pub fn init() {
     if !cpu::features().machine_check {
         return;
     }
     let banks = Banks::of_this_cpu();
-    let mut left = 0;
+    let mut old_errors = 0;
     for (bank, status, ..) in banks.errors() {
-        left += 1;
+        old_errors += 1;
         log::warn!("machine check bank {bank} held an error from before the kernel, status {status:#018x}");
     }
-    if left > 0 {
+    if old_errors > 0 {
         crate::console::records::warning(format_args!(
-            "machine check: {left} banks of a cpu held an error from before the kernel"
+            "machine check: {old_errors} banks of a cpu held an error from before the kernel"
         ));
     }
     if read(MSR_CAPABILITIES) & HAS_CONTROL != 0 {
@@ -101,12 +100,12 @@ pub fn init() {
     }
     write(MSR_STATUS, 0);
     // SAFETY: the handler of vector 18 and its stack are in place, or the exception ends in the report of a double
-    // fault: without the bit it would end the machine silently.
+    // fault. Without the bit, a machine check would end the machine without a report.
     unsafe { Cr4::update(|flags| flags.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
 }
 
-/// Bank 0's control register belongs to the firmware on family 6 processors
-/// before model 0x1a.
+/// Returns the first bank whose control register the kernel may write. On family 6 before model 0x1a, that of bank 0
+/// belongs to the firmware.
 fn first_writable_bank() -> u32 {
     let signature = cpuid(1, 0).a;
     let (family, model) = (signature >> 8 & 0xf, signature >> 4 & 0xf | signature >> 12 & 0xf0);
@@ -114,7 +113,7 @@ fn first_writable_bank() -> u32 {
     u32::from(is_intel && family == 6 && model < 0x1a)
 }
 
-/// What the running CPU's banks tell of a machine check, as one line.
+/// Displays the errors in the running CPU's banks, as one line.
 pub struct Report;
 
 impl fmt::Display for Report {
@@ -137,10 +136,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Whether machine checks are on, on the CPU that runs this, and banks report.
-/// A bank that is not implemented reads as zero.
+/// Whether the running CPU has machine checks enabled, with banks that report. The control register of a bank that is not
+/// implemented reads as zero.
 pub fn is_on() -> bool {
-    let is_open = |bank| read(MSR_BANK_CONTROL + bank * MSRS_PER_BANK) != 0;
+    let reports = |bank| read(MSR_BANK_CONTROL + bank * MSRS_PER_BANK) != 0;
     let mut banks = first_writable_bank()..Banks::of_this_cpu().count;
-    Cr4::read().contains(Cr4Flags::MACHINE_CHECK_EXCEPTION) && (banks.is_empty() || banks.any(is_open))
+    Cr4::read().contains(Cr4Flags::MACHINE_CHECK_EXCEPTION) && (banks.is_empty() || banks.any(reports))
 }

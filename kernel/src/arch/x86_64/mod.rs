@@ -1,6 +1,5 @@
-//! The x86_64 machine: everything that knows instructions, registers and
-//! interrupt controllers. Nothing here knows threads, memory policy or jobs;
-//! those layers register what they want called ([`trap::Hooks`]).
+//! The x86_64 machine: instructions, registers and interrupt controllers. This layer does not know threads, memory policy
+//! or jobs. Those layers register the functions that it calls ([`trap::Hooks`]).
 
 pub mod acpi_registers;
 pub mod apic;
@@ -12,6 +11,7 @@ pub mod cpu;
 pub mod cpu_registers;
 mod early_report;
 pub mod exit;
+pub mod image;
 pub mod ioapic;
 pub mod ipi;
 pub mod irq;
@@ -23,6 +23,7 @@ pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
 pub mod pvh;
+mod rights;
 pub mod segments;
 pub mod simd;
 pub mod smp;

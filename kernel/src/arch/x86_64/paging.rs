@@ -1,7 +1,6 @@
-//! The kernel's page tables: one address space, every page with the least
-//! rights that it needs.
+//! The kernel's page tables: one address space, in which every page has the least rights that it needs.
 //!
-//! Virtual layout (all of it above the hole of non-canonical addresses):
+//! Virtual layout, all of it above the hole of non-canonical addresses:
 //!
 //! | from | what |
 //! |---|---|
@@ -12,10 +11,9 @@
 //! | `0xffff_e000_0000_0000` | page descriptors, indexed by page frame number |
 //! | `0xffff_ffff_8000_0000` | the kernel image |
 //!
-//! Tables are reached through the physical map. The mapping functions are not
-//! synchronised; [`crate::mm`] wraps the one instance in a lock.
+//! Code accesses the tables through the physical map. The mapping functions do not synchronise: [`crate::mm`] has the
+//! only instance, behind a lock.
 
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use x86_64::PhysAddr;
@@ -23,78 +21,46 @@ use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{PageTableFlags, PhysFrame};
 
 use super::cpu;
+pub use super::rights::Rights;
 
-/// Where physical address 0 is mapped.
+/// Virtual address of physical address 0, in the physical map.
 pub const PHYS_MAP_BASE: u64 = 0xffff_8000_0000_0000;
-/// Most physical memory that the physical map has room for: 46 address bits.
+/// Size of the physical map: 46 address bits.
 pub const PHYS_MAP_BYTES: u64 = 1 << 46;
-/// Where thread and interrupt stacks are mapped.
+/// Virtual address of the area of thread and interrupt stacks.
 pub const STACKS_BASE: u64 = 0xffff_c000_0000_0000;
-/// Where huge-page files are mapped.
+/// Virtual address of the area of huge-page files.
 pub const HUGE_FILES_BASE: u64 = 0xffff_c800_0000_0000;
-/// Where device registers are mapped.
+/// Virtual address of the area of device registers.
 pub const DEVICES_BASE: u64 = 0xffff_d000_0000_0000;
-/// Where page descriptors are mapped.
+/// Virtual address of the array of page descriptors.
 pub const DESCRIPTORS_BASE: u64 = 0xffff_e000_0000_0000;
 
-/// How much of physical memory is mapped before the kernel's own tables are
-/// in use (invariant 13).
+/// Bytes of physical memory that the boot map maps, until the kernel's page tables are in use (invariant 13).
 pub const BOOT_MAP_BYTES: u64 = 4 << 30;
 
-/// Bytes of the smallest page.
+/// Size of the smallest page.
 pub const PAGE_BYTES: u64 = 4096;
 
 const ENTRIES: usize = 512;
 const ADDRESS_BITS: u64 = 0x000f_ffff_ffff_f000;
-/// Rights are the leaf's business: tables allow everything.
+/// Flags of entries that point to tables. They allow everything: the leaf entry has the rights.
 const TABLE_FLAGS: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
-/// Virtual address of a physical one, in the physical map.
+/// Returns the virtual address of a physical address, in the physical map.
 pub fn phys_to_virt(address: u64) -> u64 {
     debug_assert!(address < PHYS_MAP_BYTES);
     PHYS_MAP_BASE + address
 }
 
-/// What may be done with a mapped page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rights {
-    /// Read and execute.
-    Code,
-    /// Read.
-    ReadOnly,
-    /// Read and write.
-    Data,
-    /// Read and write, uncached: device registers.
-    Device,
-}
-
-impl Rights {
-    fn flags(self) -> u64 {
-        let flags = match self {
-            Self::Code => PageTableFlags::PRESENT,
-            Self::ReadOnly => PageTableFlags::PRESENT | PageTableFlags::NO_EXECUTE,
-            Self::Data => PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE,
-            Self::Device => {
-                PageTableFlags::PRESENT
-                    | PageTableFlags::WRITABLE
-                    | PageTableFlags::NO_EXECUTE
-                    | PageTableFlags::NO_CACHE
-                    | PageTableFlags::WRITE_THROUGH
-            }
-        };
-        let without_nx = flags.difference(PageTableFlags::NO_EXECUTE);
-        if cpu::features().nx { flags.bits() } else { without_nx.bits() }
-    }
-}
-
 /// Why a range could not be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MapError {
-    /// No page frame for a table.
+    /// There is no page frame for a table.
     NoTableFrame,
     /// A page of the range is mapped already.
     AlreadyMapped {
-        /// Its virtual address.
+        /// The page's virtual address.
         virt: u64,
     },
     /// The range is empty, not page-aligned, or wraps.
@@ -114,14 +80,13 @@ impl core::fmt::Display for MapError {
     }
 }
 
-/// A page table tree, by its root.
+/// A tree of page tables.
 #[derive(Debug)]
 pub struct PageTables {
     root: u64,
 }
 
-/// Level of a table: its entries map 4 KiB (0), 2 MiB (1), 1 GiB (2), or only
-/// further tables (3).
+/// Level of a table. Its entries map pages of 4 KiB (0), 2 MiB (1) or 1 GiB (2), or only point to further tables (3).
 pub type Level = u32;
 
 fn entry_bytes(level: Level) -> u64 {
@@ -132,47 +97,47 @@ fn index(virt: u64, level: Level) -> usize {
     (virt / entry_bytes(level)) as usize % ENTRIES
 }
 
-/// The largest level whose pages the CPU has.
+/// Returns the highest level whose pages the CPU has.
 fn highest_leaf_level() -> Level {
     if cpu::features().pages_1g { 2 } else { 1 }
 }
 
 impl PageTables {
-    /// An empty tree; `alloc` gives zeroed-or-not page frames by physical
-    /// address, owned by the tables from then on (invariant 12).
+    /// Returns an empty tree. `alloc` returns page frames by physical address, whatever they contain. The tables own
+    /// them from then on (invariant 12).
     pub fn new(alloc: &mut dyn FnMut() -> Option<u64>) -> Option<Self> {
         Some(Self { root: new_table(alloc)? })
     }
 
-    /// The tables that this CPU uses now.
+    /// Returns the tables that this CPU uses now.
     pub fn active() -> Self {
         Self { root: Cr3::read().0.start_address().as_u64() }
     }
 
-    /// Physical address of the root.
+    /// Returns the physical address of the root.
     pub fn root(&self) -> u64 {
         self.root
     }
 
-    /// Makes this CPU use these tables.
+    /// Switches this CPU to these tables.
     ///
     /// # Safety
-    /// They map the running code, its stack and all that it uses.
+    /// The tables map the running code, its stack and all memory that it uses.
     pub unsafe fn activate(&self) {
         let root = PhysFrame::containing_address(PhysAddr::new(self.root));
-        // SAFETY: the caller promises the mappings; the root is a page frame of ours.
+        // SAFETY: the caller promises the mappings. The root is a page frame that the tables own.
         unsafe { Cr3::write(root, x86_64::registers::control::Cr3Flags::empty()) };
     }
 
-    /// Shares with `other` everything in the upper half of the address space.
+    /// Shares the upper half of the address space with `other`.
     pub fn copy_upper_half(&mut self, other: &PageTables) {
         for index in ENTRIES / 2..ENTRIES {
             write_entry(self.root, index, read_entry(other.root, index));
         }
     }
 
-    /// Maps `phys..phys + len_bytes` at `virt`, with the largest pages that
-    /// alignment and CPU allow. On error, what was mapped so far stays.
+    /// Maps `phys..phys + len_bytes` at `virt`, with the largest pages that alignment and CPU allow. On an error, the
+    /// part that was mapped stays mapped.
     pub fn map(
         &mut self,
         virt: u64,
@@ -196,7 +161,7 @@ impl PageTables {
                     let bytes = entry_bytes(*level);
                     (virt | phys).is_multiple_of(bytes) && len_bytes - done >= bytes
                 })
-                .expect("level 0 fits: all three are page-aligned");
+                .expect("level 0 fits, because all three are page-aligned");
             self.map_one(virt, phys, level, rights, alloc)?;
             done += entry_bytes(level);
         }
@@ -205,9 +170,8 @@ impl PageTables {
 
     /// Maps every page of `virt..virt + len_bytes` to the one page at `phys`.
     ///
-    /// Tables for such pages are all alike, so there is one for each level, used
-    /// wherever one fits: any length costs a few tables. Nothing can be mapped
-    /// in the range later, as all of it is mapped already.
+    /// All tables of one level have the same entries, so one table for each level serves the whole range. Any length
+    /// costs a few tables. Nothing can be mapped in the range later, because all of it is mapped.
     pub fn map_repeated(
         &mut self,
         virt: u64,
@@ -219,7 +183,7 @@ impl PageTables {
         if !(virt | phys | len_bytes).is_multiple_of(PAGE_BYTES) || virt.checked_add(len_bytes).is_none() {
             return Err(MapError::BadRange);
         }
-        // What stands for the page at each level: itself, then tables full of what stands below.
+        // The entry at each level: the page itself, then tables that are full of the entry below.
         let mut alike = [Some(phys | rights.flags()), None, None, None];
         let mut done = 0;
         while done < len_bytes {
@@ -227,7 +191,7 @@ impl PageTables {
             let level = (0..=3).rev().find(|level| {
                 virt.is_multiple_of(entry_bytes(*level)) && len_bytes - done >= entry_bytes(*level)
             });
-            let level = level.expect("level 0 fits: both are page-aligned");
+            let level = level.expect("level 0 fits, because both are page-aligned");
             for level in 1..=level as usize {
                 if alike[level].is_none() {
                     let table = new_table(alloc).ok_or(MapError::NoTableFrame)?;
@@ -254,8 +218,7 @@ impl PageTables {
         self.place(virt, leaf_level, phys | rights.flags() | huge, alloc)
     }
 
-    /// The table whose entries for `virt` are of level `at_level`; it and those
-    /// above are made where there are none.
+    /// Returns the table of level `at_level` that holds the entry for `virt`. Adds missing tables.
     fn table_at(
         &mut self,
         virt: u64,
@@ -277,7 +240,7 @@ impl PageTables {
         Ok(table)
     }
 
-    /// Makes `entry` the one for `virt` at `at_level`.
+    /// Writes `entry` for `virt` into the table of level `at_level`.
     fn place(
         &mut self,
         virt: u64,
@@ -290,13 +253,13 @@ impl PageTables {
         if read_entry(table, slot) != 0 {
             return Err(MapError::AlreadyMapped { virt });
         }
-        // No flush: the entry was not present, and the CPU keeps no translations of such.
+        // No flush: the entry was not present, and CPUs do not cache entries that are not present.
         write_entry(table, slot, entry);
         Ok(())
     }
 
-    /// The table that maps `virt` by pages of 2 MiB (`level` 1) or 1 GiB (2),
-    /// made if there is none. Such tables stay for ever.
+    /// Returns the table that maps `virt` by pages of 2 MiB (`level` 1) or 1 GiB (2). Adds a missing table. Such tables
+    /// are never freed.
     pub fn leaf_table(
         &mut self,
         virt: u64,
@@ -309,8 +272,7 @@ impl PageTables {
         Ok(LeafTable { table: self.table_at(virt, level, alloc)? })
     }
 
-    /// The entry of the page that holds `virt`, and the physical address behind
-    /// `virt`.
+    /// Returns the entry of the page that contains `virt`, and the physical address of `virt`.
     fn leaf(&self, virt: u64) -> Option<(u64, u64)> {
         let mut table = self.root;
         for level in (0..=3).rev() {
@@ -324,12 +286,12 @@ impl PageTables {
         None
     }
 
-    /// Physical address behind `virt`, if mapped.
+    /// Returns the physical address of `virt`, if it is mapped.
     pub fn translate(&self, virt: u64) -> Option<u64> {
         Some(self.leaf(virt)?.1)
     }
 
-    /// Rights of the page at `virt`, as (writable, executable).
+    /// Returns the rights of the page at `virt` as (writable, executable).
     pub fn rights_of(&self, virt: u64) -> Option<(bool, bool)> {
         let flags = PageTableFlags::from_bits_truncate(self.leaf(virt)?.0);
         let executable = !flags.contains(PageTableFlags::NO_EXECUTE);
@@ -337,8 +299,7 @@ impl PageTables {
     }
 }
 
-/// A table of huge pages whose entries are set and cleared one by one, by any
-/// CPU, without a lock: each entry is its owner's.
+/// A table of huge pages. Any CPU may set and clear single entries without a lock, because each entry has one owner.
 #[derive(Debug)]
 pub struct LeafTable {
     table: u64,
@@ -348,7 +309,7 @@ impl LeafTable {
     /// Number of entries.
     pub const ENTRIES: u64 = ENTRIES as u64;
 
-    /// Maps the page at `phys`, readable and writable, in an empty entry.
+    /// Maps the page at `phys`, readable and writable, by an empty entry.
     pub fn set(&self, index: usize, phys: u64) -> Result<(), MapError> {
         let entry = phys | Rights::Data.flags() | PageTableFlags::HUGE_PAGE.bits();
         // No flush: the entry was not present.
@@ -358,8 +319,7 @@ impl LeafTable {
         }
     }
 
-    /// Empties an entry. CPUs may go on using the page until each has flushed
-    /// its translations.
+    /// Empties an entry. A CPU may access the page until it has flushed its TLB.
     pub fn clear(&self, index: usize) {
         self.entry(index).store(0, SeqCst);
     }
@@ -367,9 +327,9 @@ impl LeafTable {
     fn entry(&self, index: usize) -> &AtomicU64 {
         assert!(index < ENTRIES);
         // SAFETY:
-        // 1. The table is a page table's frame, which is never freed, mapped in the physical map (invariant 11); the
-        //    index is in range and entries are aligned.
-        // 2. All access to entries of such tables is atomic: by these methods, and by the CPU.
+        // 1. The table is a page frame that is never freed, and the physical map maps it (invariant 11). The index is in
+        //    range, and entries are aligned.
+        // 2. All accesses to entries of such tables are atomic: those of these methods, and those of the CPU.
         unsafe { AtomicU64::from_ptr((phys_to_virt(self.table) as *mut u64).add(index)) }
     }
 }
@@ -396,53 +356,22 @@ fn step(entry: u64, level: Level) -> Step {
 fn new_table(alloc: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
     let table = alloc()?;
     // SAFETY:
-    // 1. The frame is ours (invariant 12) and mapped in the physical map (invariants 11, 13).
-    // 2. It is a whole page.
+    // 1. `alloc` gave the frame to the tables (invariant 12), and the physical map maps it (invariants 11, 13).
+    // 2. The frame is a whole page.
     unsafe { (phys_to_virt(table) as *mut u8).write_bytes(0, PAGE_BYTES as usize) };
     Some(table)
 }
 
 fn read_entry(table: u64, index: usize) -> u64 {
     assert!(index < ENTRIES);
-    // SAFETY: `table` is a page table's frame, mapped in the physical map (invariants 11, 13); the index is in range.
-    // Volatile, because the CPU sets accessed and dirty bits behind our back.
+    // SAFETY: `table` is the frame of a page table, which the physical map maps (invariants 11, 13). The index is in
+    // range. Volatile, because the CPU sets accessed and dirty bits.
     unsafe { (phys_to_virt(table) as *const u64).add(index).read_volatile() }
 }
 
 fn write_entry(table: u64, index: usize, entry: u64) {
     assert!(index < ENTRIES);
-    // SAFETY: as for `read_entry`; the callers only turn empty entries into what invariants 11, 12 and 15 allow.
+    // SAFETY: as for `read_entry`. The callers replace only empty entries, by mappings that invariants 11, 12 and 15
+    // allow.
     unsafe { (phys_to_virt(table) as *mut u64).add(index).write_volatile(entry) };
-}
-
-unsafe extern "C" {
-    static __boot_start: u8;
-    static __text_start: u8;
-    static __text_end: u8;
-    static __rodata_start: u8;
-    static __rodata_end: u8;
-    static __data_start: u8;
-    static __data_end: u8;
-    static __image_end_phys: u8;
-}
-
-/// The parts of the kernel image with their rights, by virtual address.
-pub fn image_parts() -> [(Range<u64>, Rights); 3] {
-    let (text, text_end) = ((&raw const __text_start) as u64, (&raw const __text_end) as u64);
-    let (rodata, rodata_end) = ((&raw const __rodata_start) as u64, (&raw const __rodata_end) as u64);
-    let (data, data_end) = ((&raw const __data_start) as u64, (&raw const __data_end) as u64);
-    [(text..text_end, Rights::Code), (rodata..rodata_end, Rights::ReadOnly), (data..data_end, Rights::Data)]
-}
-
-/// Physical memory that a direct loader put the kernel image into.
-pub fn image_physical() -> Range<u64> {
-    (&raw const __boot_start) as u64..(&raw const __image_end_phys) as u64
-}
-
-/// The part of [`image_physical`] that holds code and constants: all but the
-/// data at its end.
-pub fn image_physical_constants() -> Range<u64> {
-    let image = image_physical();
-    let [.., (data, _)] = image_parts();
-    image.start..image.end - (data.end - data.start)
 }

@@ -1,9 +1,9 @@
 //! Per-CPU data, reached through the GS segment base.
 //!
-//! Every CPU has one [`PerCpu`] block; its GS base points there from before
-//! its interrupts first come on until power-off (invariants 1 and 2). The block
-//! holds what the architecture needs and one opaque pointer, the current
-//! thread; upper layers keep their own tables indexed by [`CpuId`].
+//! Every CPU has one [`PerCpu`] block. Its GS base points there before its interrupts are first enabled, and until
+//! power-off (invariants 1 and 2). The block holds the data of this layer and opaque pointers for upper layers: the
+//! current thread, the page cache, the CPU's part of the scheduler. Upper layers keep all else in tables that [`CpuId`]
+//! indexes.
 
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -17,21 +17,20 @@ use x86_64::registers::model_specific::GsBase;
 use super::boot_cell::BootCell;
 use super::segments::{INTERRUPT_STACKS, InterruptStackTops, Segments};
 
-/// Most CPUs that the kernel can run.
+/// Most CPUs that the kernel can use.
 pub const MAX_CPUS: usize = firmware::cpus::MAX_CPUS;
 
-/// A CPU's dense number: 0 is the boot CPU, others follow in the firmware's
-/// order. Below [`cpu_count`].
+/// A CPU's number, below [`cpu_count`]. The boot CPU is 0; the others follow in the firmware's order, without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CpuId(u16);
 
 impl CpuId {
-    /// The CPU with this number, if there is such a CPU.
+    /// Returns the CPU with number `index`, if there is one.
     pub fn new(index: usize) -> Option<Self> {
         (index < cpu_count()).then_some(Self(index as u16))
     }
 
-    /// The number, for tables.
+    /// Returns the number, as an index into tables.
     #[inline]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -44,12 +43,12 @@ impl core::fmt::Display for CpuId {
     }
 }
 
-/// What one CPU keeps to itself. Other CPUs only touch the atomics.
+/// The data of one CPU. Other CPUs access only the atomics.
 #[repr(C, align(128))]
 pub struct PerCpu {
-    /// This block's own address, so that `gs:0` finds it.
+    /// The address of this block, which code reads at `gs:0`.
     this: *const PerCpu,
-    /// The running thread; opaque here.
+    /// The current thread; opaque here.
     current: AtomicPtr<()>,
     /// The CPU's cache of pages; opaque here.
     pages: AtomicPtr<()>,
@@ -60,20 +59,22 @@ pub struct PerCpu {
     id: CpuId,
     apic_id: u32,
     online: AtomicBool,
-    /// Interrupts taken, for reports.
+    /// Count of interrupts, for reports.
     pub interrupt_count: AtomicU64,
-    /// When this CPU took its last ping, on the TSC.
+    /// TSC value at which this CPU took its last ping.
     pub pinged_ticks: AtomicU64,
-    /// Where this CPU was when another's panic stopped it; 0: was not stopped.
+    /// Instruction pointer at which another CPU's panic stopped this CPU; 0 if it was not stopped.
     pub stopped_rip: AtomicU64,
-    /// Frame pointer at that place.
+    /// Frame pointer at [`stopped_rip`](Self::stopped_rip).
     pub stopped_rbp: AtomicU64,
-    /// Segment tables and interrupt stacks; only this CPU's own code uses them.
+    /// Segment tables and interrupt stacks; only code on this CPU uses them.
     segments: UnsafeCell<Segments>,
 }
 
-// SAFETY: `this` and `id` are constant after construction, the atomics are for sharing, and `segments` is only
-// touched by the owning CPU (`activate`, `replace_stacks`) or through the exclusive borrow that builds the block.
+// SAFETY:
+// 1. `this`, `id` and `apic_id` do not change once the block is registered, and atomics may be shared.
+// 2. `segments` is accessed by the owning CPU (`activate`, `replace_stacks`), or through the exclusive borrow that
+//    `register` takes.
 unsafe impl Sync for PerCpu {}
 
 static BLOCKS: [AtomicPtr<PerCpu>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
@@ -81,8 +82,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static ONLINE_COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl PerCpu {
-    /// A block for CPU number `index`, which [`register`](Self::register) puts
-    /// into use.
+    /// Returns a block for CPU number `index`, to be [registered](Self::register).
     pub const fn new(index: u16, apic_id: u32) -> Self {
         Self {
             this: core::ptr::null(),
@@ -101,7 +101,7 @@ impl PerCpu {
         }
     }
 
-    /// Enters the block into the table. CPU numbers are registered in order.
+    /// Enters the block into the table. Blocks are registered in the order of CPU numbers.
     pub fn register(&'static mut self, interrupt_stack_tops: InterruptStackTops) -> &'static Self {
         self.this = self;
         self.segments.get_mut().set_stacks(interrupt_stack_tops);
@@ -112,53 +112,54 @@ impl PerCpu {
         block
     }
 
-    /// Gives the CPU other interrupt stacks.
+    /// Replaces the CPU's interrupt stacks.
     ///
     /// # Safety
     /// 1. Runs on the CPU that owns the block, with interrupts off.
     /// 2. No other reference into `segments` is alive.
     pub unsafe fn replace_stacks(&self, tops: InterruptStackTops) {
-        // SAFETY: by 1 and 2 this is the only access; the CPU reads the TSS at the next interrupt, none comes now.
+        // SAFETY: there is no other access (1 and 2), and no interrupt reads the TSS now (1).
         unsafe { (*self.segments.get()).set_stacks(tops) }
     }
 
-    /// Makes this block the running CPU's own: GS base, segments, TSS.
+    /// Loads this block into the running CPU: GS base, segments, TSS.
     ///
     /// # Safety
-    /// 1. Runs on the CPU with this block's APIC id, interrupts off, once.
-    /// 2. The block is registered (so it is `'static` and filled in).
+    /// 1. Runs once, on the CPU with this block's APIC id, with interrupts off.
+    /// 2. The block is registered, and so complete.
     pub unsafe fn activate(&'static self) {
-        // SAFETY: by 2 the segments live for ever; by 1 nobody else uses them.
+        // SAFETY: the segments are static and complete (2), and no other code uses them (1).
         unsafe { (*self.segments.get()).load() };
-        // Loading segment registers may clear the base: after them.
+        // After the segment registers: loading them may clear the base.
         GsBase::write(VirtAddr::from_ptr(self));
     }
 
-    /// The CPU's number.
+    /// Returns the CPU's number.
     #[inline]
     pub fn id(&self) -> CpuId {
         self.id
     }
 
-    /// The id by which interrupts are addressed to this CPU.
+    /// Returns the id by which interrupts are addressed to this CPU.
     pub fn apic_id(&self) -> u32 {
         self.apic_id
     }
 
-    /// Sets what [`this_cpu_pages`] returns on this CPU.
+    /// Sets the pointer that [`this_cpu_pages`] returns on this CPU.
     pub fn set_pages(&self, pages: *const ()) {
         self.pages.store(pages.cast_mut(), SeqCst);
     }
 
-    /// Sets what [`this_cpu_sched`] returns on this CPU.
+    /// Sets the pointer that [`this_cpu_sched`] returns on this CPU.
     pub fn set_sched(&self, sched: *const ()) {
         self.sched.store(sched.cast_mut(), SeqCst);
     }
 
-    /// What [`current`] returns on this CPU.
+    /// Returns the pointer that [`current`] returns on this CPU.
     #[inline]
     pub fn current(&self) -> *mut () {
-        // Relaxed: a CPU sets it for itself. Who asks about another CPU has waited for what keeps the thread alive.
+        // Relaxed: each CPU sets its own pointer. A caller that asks about another CPU has synchronised with what keeps
+        // the thread alive.
         self.current.load(Relaxed)
     }
 
@@ -167,14 +168,14 @@ impl PerCpu {
         self.online.load(SeqCst)
     }
 
-    /// Counts the CPU among those that run threads.
+    /// Adds the CPU to the CPUs that run threads.
     pub fn set_online(&self) {
         if !self.online.swap(true, SeqCst) {
             ONLINE_COUNT.fetch_add(1, SeqCst);
         }
     }
 
-    /// Counts the CPU no more among those that run threads.
+    /// Removes the CPU from the CPUs that run threads.
     pub fn set_offline(&self) {
         if self.online.swap(false, SeqCst) {
             ONLINE_COUNT.fetch_sub(1, SeqCst);
@@ -182,11 +183,11 @@ impl PerCpu {
     }
 }
 
-/// Gives the boot CPU its block, with interrupt stacks that have no guard pages
-/// yet ([`PerCpu::replace_stacks`]).
+/// Registers and loads the boot CPU's block. Its interrupt stacks have no guard pages until
+/// [`PerCpu::replace_stacks`].
 ///
 /// # Safety
-/// First of all, once, on the boot CPU, interrupts off.
+/// Runs once, before all other kernel code, on the boot CPU, with interrupts off.
 pub unsafe fn init_boot_cpu() {
     #[repr(C, align(16))]
     struct EarlyStack([u8; 16 << 10]);
@@ -195,7 +196,8 @@ pub unsafe fn init_boot_cpu() {
         BootCell::new([const { EarlyStack([0; 16 << 10]) }; INTERRUPT_STACKS]);
     let first = (&raw const STACKS) as u64;
     let tops = core::array::from_fn(|index| first + (index as u64 + 1) * size_of::<EarlyStack>() as u64);
-    // SAFETY: once, on the only running CPU, as the caller promises; the block is that CPU's own and now registered.
+    // SAFETY: runs once, with interrupts off, and the boot CPU is alone (invariant 17). The block has the APIC id of the
+    // running CPU and is registered first.
     unsafe {
         let block = BLOCK.take();
         block.apic_id = super::cpu::apic_id();
@@ -203,26 +205,25 @@ pub unsafe fn init_boot_cpu() {
     }
 }
 
-/// The block of the CPU that runs this code. Unless the caller is pinned
-/// (interrupts off, or a thread bound to its CPU), the answer may be stale by
-/// the time it is used.
+/// Returns the block of the running CPU. The result may be stale when it is used, unless the caller is pinned: with
+/// interrupts off, or in a thread that is bound to its CPU.
 #[inline]
 pub fn this_cpu() -> &'static PerCpu {
     let this: *const PerCpu;
-    // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2), and
-    // the block's first field is its own address.
+    // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2). The
+    // block's first field is its address.
     unsafe { core::arch::asm!("mov {}, gs:[0]", out(reg) this, options(nostack, preserves_flags, readonly)) };
     const _: () = assert!(offset_of!(PerCpu, this) == 0);
     // SAFETY: registered blocks are never freed.
     unsafe { &*this }
 }
 
-/// One load of a field of the running CPU's block, which is `$field`: an asm operand as wide as the field.
+/// Loads `$field` of the running CPU's block by one instruction. `$operand` is an asm operand as wide as the field.
 macro_rules! load_own {
     ($field:ident, $type:ty, $operand:literal) => {{
         let value: $type;
-        // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2); the
-        // offset is the field's own, which is as wide as the operand.
+        // SAFETY: GS points to this CPU's registered block whenever Rust code runs after `activate` (invariant 2). The
+        // offset is the field's, and the field is as wide as the operand.
         unsafe {
             core::arch::asm!(
                 concat!("mov {", $operand, "}, gs:[{offset}]"),
@@ -235,44 +236,43 @@ macro_rules! load_own {
     }};
 }
 
-/// The number of the CPU that runs this. Stale as [`this_cpu`] may be.
+/// Returns the number of the running CPU. May be stale, as the result of [`this_cpu`] may.
 #[inline(always)]
 pub fn this_cpu_id() -> CpuId {
     const _: () = assert!(size_of::<CpuId>() == 2);
     CpuId(load_own!(id, u16, "0:x"))
 }
 
-/// What [`PerCpu::set_pages`] was given for the CPU that runs this: one load.
-/// Stale as [`this_cpu`] may be.
+/// Returns the pointer that [`PerCpu::set_pages`] set for the running CPU, by one load. May be stale, as the result of
+/// [`this_cpu`] may.
 #[inline(always)]
 pub fn this_cpu_pages() -> *const () {
     load_own!(pages, *const (), "0")
 }
 
-/// What [`PerCpu::set_sched`] was given for the CPU that runs this: one load.
-/// Stale as [`this_cpu`] may be.
+/// Returns the pointer that [`PerCpu::set_sched`] set for the running CPU, by one load. May be stale, as the result of
+/// [`this_cpu`] may.
 #[inline(always)]
 pub fn this_cpu_sched() -> *const () {
     load_own!(sched, *const (), "0")
 }
 
-/// The opaque pointer to the running thread; one load, so it cannot be torn by
-/// a migration.
+/// Returns the opaque pointer to the current thread. One load: a migration cannot come between base and field.
 #[inline(always)]
 pub fn current() -> *mut () {
     load_own!(current, *mut (), "0")
 }
 
-/// Returns the number of the current thread; one load, as [`current`].
+/// Returns the number of the current thread, by one load as in [`current`].
 #[inline(always)]
 pub fn current_tid() -> u32 {
     load_own!(current_tid, u32, "0:e")
 }
 
-/// Sets what [`current`] and [`current_tid`] return on this CPU. Interrupts are off.
+/// Sets the values that [`current`] and [`current_tid`] return on this CPU. The caller has interrupts off.
 #[inline(always)]
 pub fn set_current(thread: *mut (), tid: u32) {
-    // SAFETY: as in `load_own`; the fields are atomics, which an aligned store of their width keeps whole.
+    // SAFETY: as in `load_own`. The fields are atomics, and an aligned store of their width is atomic.
     unsafe {
         core::arch::asm!(
             "mov gs:[{current}], {}",
@@ -286,29 +286,29 @@ pub fn set_current(thread: *mut (), tid: u32) {
     }
 }
 
-/// Whether this CPU's GS base is in use yet (invariant 1).
+/// Whether this CPU's GS base is set (invariant 1).
 pub fn is_active() -> bool {
     COUNT.load(SeqCst) > 0 && GsBase::read().as_u64() != 0
 }
 
-/// The block of CPU `id`.
+/// Returns the block of CPU `id`.
 #[inline]
 pub fn get(id: CpuId) -> &'static PerCpu {
-    // SAFETY: a `CpuId` is below the count, so its block is registered; registered blocks are never freed.
+    // SAFETY: a `CpuId` is below the count, so its block is registered. Registered blocks are never freed.
     unsafe { &*BLOCKS[id.index()].load(SeqCst) }
 }
 
-/// CPUs that have a block, online or not.
+/// Returns the number of CPUs that have a block, online or not.
 pub fn cpu_count() -> usize {
     COUNT.load(SeqCst)
 }
 
-/// CPUs that run threads.
+/// Returns the number of CPUs that run threads.
 pub fn online_count() -> usize {
     ONLINE_COUNT.load(SeqCst) as usize
 }
 
-/// Every CPU that has a block.
+/// Iterates over the blocks of all CPUs.
 pub fn all() -> impl Iterator<Item = &'static PerCpu> {
     (0..cpu_count()).filter_map(CpuId::new).map(get)
 }

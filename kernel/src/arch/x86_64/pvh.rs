@@ -1,9 +1,7 @@
-//! The PVH entry: what `qemu -kernel` and other direct loaders hand over,
-//! turned into a [`BootInfo`] for `kernel_main`.
+//! The PVH entry: converts the start info of `qemu -kernel` and other direct loaders to a [`BootInfo`] for `kernel_main`.
 //!
-//! PVH is Xen's direct boot protocol; its start info (magic `0x336ec578`) holds
-//! physical addresses of a memory map, the ACPI root pointer and a command
-//! line. All of it lies below 4 GiB, where the boot map reaches.
+//! PVH is Xen's direct boot protocol. Its start info (magic `0x336ec578`) has the physical addresses of a memory map, the
+//! ACPI root pointer and a command line. All of them lie below 4 GiB, within the boot map.
 
 use core::mem::MaybeUninit;
 
@@ -21,11 +19,10 @@ core::arch::global_asm!(include_str!("boot.s"));
 
 /// Bytes of the stack that `kernel_main` starts on.
 const BOOT_STACK_BYTES: usize = 128 << 10;
-/// Longest command line taken from the loader.
+/// Most bytes of the command line that are copied from the loader.
 const MAX_CMDLINE_BYTES: usize = 4096;
 
-/// The stack that the entry code switches to. Its first page is never mapped
-/// by the kernel's own page tables: the guard.
+/// The stack that the entry code switches to. Its first page is the guard: the kernel's page tables never map it.
 #[repr(C, align(4096))]
 struct BootStack {
     guard: [u8; 4096],
@@ -41,7 +38,7 @@ core::arch::global_asm!(
     bytes = const size_of::<BootStack>(),
 );
 
-/// The page below the boot stack, to be left unmapped.
+/// Returns the address of the guard page below the boot stack.
 pub fn boot_stack_guard() -> u64 {
     (&raw const BOOT_STACK) as u64
 }
@@ -54,16 +51,16 @@ pub fn cmdline() -> CommandLine<'static> {
     CMDLINE.get().copied().unwrap_or_default()
 }
 
-/// What became of the loader's memory map.
+/// The result of reading the loader's memory map.
 #[derive(Clone, Copy, Default)]
 pub struct LoaderMap {
-    /// Entries that lie where the boot map does not reach.
+    /// Number of entries outside the boot map.
     pub unreadable: u64,
-    /// What was done to a map of more than [`MAX_REGIONS`] entries.
+    /// The report of the repair, for a map of more than [`MAX_REGIONS`] entries.
     pub condensed: Option<MapReport>,
 }
 
-/// Returns what became of the loader's memory map.
+/// Returns the result of reading the loader's memory map.
 pub fn loader_map() -> LoaderMap {
     LOADER_MAP.get().copied().unwrap_or_default()
 }
@@ -98,7 +95,7 @@ const START_INFO_MAGIC: u32 = 0x336e_c578;
 
 const _: () = assert!(size_of::<StartInfo>() == 56 && size_of::<MemoryMapEntry>() == 24);
 
-/// Copies a `T` out of physical memory, if the boot map reaches it.
+/// Copies a `T` out of physical memory, if it lies within the boot map.
 fn read_physical<T: Copy>(address: u64) -> Option<T> {
     let end = address.checked_add(size_of::<T>() as u64)?;
     if address == 0 || end > BOOT_MAP_BYTES {
@@ -106,37 +103,35 @@ fn read_physical<T: Copy>(address: u64) -> Option<T> {
     }
     // SAFETY:
     // 1. The range is within the first 4 GiB, which the boot map maps (invariant 13).
-    // 2. `T: Copy` types used here are plain integers: any bytes are a value.
+    // 2. The callers use only integers and structures of integers, so any bytes are a valid value.
     // 3. `read_unaligned` needs no alignment.
     Some(unsafe { ((PHYS_MAP_BASE + address) as *const T).read_unaligned() })
 }
 
-/// First Rust function after the entry code, on the boot stack, once.
+/// The first Rust function. The entry code calls it once, on the boot stack.
 #[unsafe(no_mangle)]
 extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
     tsc::set_origin(entry_tsc);
-    // From here on a fault is told.
+    // From here on an exception is reported.
     super::trap::load();
     let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);
     CMDLINE.call_once(|| info.map_or_else(CommandLine::default, |info| copy_cmdline(info.cmdline)));
     crate::kernel_main(boot_info(info))
 }
 
-/// Builds the one `BootInfo`. Without a start info it holds no memory at all,
-/// which `kernel_main` reports.
+/// Builds the `BootInfo`. Without a start info it has no memory, which `kernel_main` reports.
 fn boot_info(info: Option<StartInfo>) -> &'static mut BootInfo {
     static BOOT_INFO: BootCell<MaybeUninit<BootInfo>> = BootCell::new(MaybeUninit::uninit());
 
     let mut boot_info = BootInfo::new(take_regions(info).into());
     boot_info.physical_memory_offset = Some(PHYS_MAP_BASE).into();
     boot_info.rsdp_addr = info.map(|info| info.rsdp).filter(|rsdp| *rsdp != 0).into();
-    // SAFETY: `boot_info` runs once, on the only running CPU (invariant 17), so this is the only reference.
+    // SAFETY: `boot_info` runs once, with interrupts off, while the boot CPU is alone (invariant 17).
     unsafe { BOOT_INFO.take() }.write(boot_info)
 }
 
-/// Copies the loader's memory map. One of more entries than there is room for is
-/// repaired here already, which needs less room and drops nothing without
-/// counting it.
+/// Copies the loader's memory map. A map with too many entries is repaired here already, which takes less room. The
+/// repair counts every entry that it drops.
 fn take_regions(info: Option<StartInfo>) -> &'static mut [MemoryRegion] {
     static REGIONS: BootCell<[MaybeUninit<MemoryRegion>; MAX_REGIONS]> =
         BootCell::new([const { MaybeUninit::uninit() }; MAX_REGIONS]);
@@ -146,7 +141,7 @@ fn take_regions(info: Option<StartInfo>) -> &'static mut [MemoryRegion] {
     let count = entries().count();
     let promised = info.map_or(0, map_entries);
     let mut loader_map = LoaderMap { unreadable: promised - count as u64, condensed: None };
-    // SAFETY: `boot_info` calls this once, on the only running CPU (invariant 17): this is the only reference.
+    // SAFETY: `boot_info` calls this once, with interrupts off, while the boot CPU is alone (invariant 17).
     let regions = unsafe { REGIONS.take() };
     let mut len = 0;
     let mut push = |region| {
@@ -164,7 +159,7 @@ fn take_regions(info: Option<StartInfo>) -> &'static mut [MemoryRegion] {
         };
         let plain =
             entries().map(|region| Region { start: region.start, end: region.end, kind: kind(region.kind) });
-        // Which addresses the CPU has is judged by `platform::memory_map`.
+        // `platform::memory_map` checks the addresses against the width of the CPU's.
         loader_map.condensed = Some(map.fill(plain, u8::MAX));
         let as_loader = |region: &Region| MemoryRegion {
             start: region.start,
@@ -174,7 +169,7 @@ fn take_regions(info: Option<StartInfo>) -> &'static mut [MemoryRegion] {
         map.regions().iter().map(as_loader).for_each(&mut push);
     }
     LOADER_MAP.call_once(|| loader_map);
-    // SAFETY: the first `len` elements were written just above, and `MaybeUninit<T>` has `T`'s layout.
+    // SAFETY: `push` has written the first `len` elements, and `MaybeUninit<T>` has the layout of `T`.
     unsafe { core::slice::from_raw_parts_mut(regions.as_mut_ptr().cast::<MemoryRegion>(), len) }
 }
 
@@ -185,30 +180,29 @@ fn e820_kind(number: u32) -> MemoryRegionKind {
     }
 }
 
-/// Entries that are read at most: a count beyond is no machine's.
-const MOST_ENTRIES: u64 = 1 << 16;
+/// Most entries that are read. No machine has more.
+const MAX_ENTRIES: u64 = 1 << 16;
 
-/// Entries of the memory map, as the loader counts them.
+/// Returns the number of entries of the memory map, as the loader counts them.
 fn map_entries(info: StartInfo) -> u64 {
     // Version 0 of the start info ends before the memory map.
     if info.version >= 1 { info.memory_map_entries.into() } else { 0 }
 }
 
 fn memory_regions(info: StartInfo) -> impl Iterator<Item = MemoryRegion> {
-    (0..map_entries(info).min(MOST_ENTRIES)).map_while(move |index| {
+    (0..map_entries(info).min(MAX_ENTRIES)).map_while(move |index| {
         let offset = index * size_of::<MemoryMapEntry>() as u64;
         let entry = read_physical::<MemoryMapEntry>(info.memory_map.checked_add(offset)?)?;
-        // A length that overflows is clipped; the sanitiser judges the rest.
+        // A length that overflows is clipped here. `platform::memory_map` checks the rest.
         let end = entry.start.saturating_add(entry.len_bytes);
         Some(MemoryRegion { start: entry.start, end, kind: e820_kind(entry.kind) })
     })
 }
 
-/// Copies the command line out of the loader's memory, up to the first NUL or
-/// [`MAX_CMDLINE_BYTES`].
+/// Copies the command line out of the loader's memory, up to the first NUL or [`MAX_CMDLINE_BYTES`].
 fn copy_cmdline(address: u64) -> CommandLine<'static> {
     static BUFFER: BootCell<[u8; MAX_CMDLINE_BYTES]> = BootCell::new([0; MAX_CMDLINE_BYTES]);
-    // SAFETY: called once, on the only running CPU (invariant 17), so this is the only reference.
+    // SAFETY: called once, with interrupts off, while the boot CPU is alone (invariant 17).
     let buffer = unsafe { BUFFER.take() };
     let byte_at = |index: usize| {
         let address = address.checked_add(index as u64).filter(|_| address != 0)?;

@@ -1,5 +1,5 @@
-//! GDT and TSS of one CPU: flat code and data, and stacks for the interrupts
-//! that must not use the interrupted one.
+//! GDT and TSS of one CPU: flat code and data segments, and stacks for the interrupts that must not use the interrupted
+//! stack.
 
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
@@ -13,7 +13,7 @@ pub const IST_DOUBLE_FAULT: u8 = 1;
 pub const IST_NMI: u8 = 2;
 /// IST slot of the machine check.
 pub const IST_MACHINE_CHECK: u8 = 3;
-/// How many interrupt stacks each CPU has.
+/// Number of interrupt stacks of each CPU.
 pub const INTERRUPT_STACKS: usize = 3;
 
 /// Top addresses of a CPU's interrupt stacks, in IST order.
@@ -29,14 +29,14 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// Tables without interrupt stacks.
+    /// Returns tables without interrupt stacks.
     pub const fn new() -> Self {
         Self { gdt: GlobalDescriptorTable::new(), tss: TaskStateSegment::new() }
     }
 
-    /// Sets the interrupt stacks; the CPU reads them at its next interrupt.
+    /// Sets the interrupt stacks. The CPU reads them at its next interrupt.
     pub fn set_stacks(&mut self, tops: InterruptStackTops) {
-        // The TSS is packed: its table is replaced as a whole, by value.
+        // By value, because the TSS is packed.
         let mut table = self.tss.interrupt_stack_table;
         for (slot, top) in table.iter_mut().zip(tops) {
             *slot = VirtAddr::new(top);
@@ -47,15 +47,15 @@ impl Segments {
     /// Loads the tables into the running CPU.
     ///
     /// # Safety
-    /// `self` never moves and is never freed, and belongs to this CPU alone.
+    /// No other CPU uses `self`.
     pub unsafe fn load(&'static mut self) {
         self.gdt = GlobalDescriptorTable::new();
         let code = self.gdt.append(Descriptor::kernel_code_segment());
         let data = self.gdt.append(Descriptor::kernel_data_segment());
-        // SAFETY: the TSS is `'static` with `self` and only this CPU's hardware and `set_stacks` use it.
+        // SAFETY: the TSS is `'static`, as `self` is. Only this CPU's hardware and `set_stacks` use it.
         let tss = self.gdt.append(unsafe { Descriptor::tss_segment_unchecked(&raw const self.tss) });
         assert_eq!(code.0, KERNEL_CODE, "the IDT names this selector");
-        // SAFETY: the caller promises `'static` tables; the selectors were made for exactly these descriptors.
+        // SAFETY: the tables are `'static`, and the selectors belong to their descriptors.
         unsafe {
             self.gdt.load_unsafe();
             CS::set_reg(code);

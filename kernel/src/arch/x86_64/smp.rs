@@ -1,12 +1,11 @@
-//! Starting the other CPUs: all at once, each through a slot of its own.
+//! Starts the other CPUs: all at once, each through its slot in the trampoline page.
 //!
-//! The boot CPU fills one page below 1 MiB (the trampoline: code, then a table
-//! of APIC ids and stage bytes), sends INIT and start-up interrupts to all, and
-//! watches the stage bytes. A CPU finds its slot by its own APIC id, so numbers
-//! do not depend on who is quick. Start-up interrupts may be lost under slow
-//! emulation: a second one goes to those that stay silent. When nothing moves
-//! for the time allowed, the missing are given up, each with one line in the
-//! log; one that wakes up later finds its slot closed and halts.
+//! The boot CPU fills one page below 1 MiB, the trampoline: code, then a table of APIC ids and stage bytes. It sends INIT
+//! and start-up interrupts to all CPUs and watches the stage bytes. A CPU finds its slot by its APIC id, so CPU numbers do
+//! not depend on the order of arrival. Slow emulation may lose a start-up interrupt, so silent CPUs get a second one.
+//!
+//! When no CPU makes progress for the time allowed, the boot CPU closes the slots of the missing CPUs. It logs one line
+//! for each. A CPU that starts later finds its slot closed and halts.
 
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::SeqCst};
 
@@ -26,24 +25,24 @@ unsafe extern "C" {
 
 /// Bytes of memory below 1 MiB that the trampoline takes.
 pub const TRAMPOLINE_BYTES: u64 = 4096;
-/// Silence after which a second start-up interrupt is sent.
+/// Time after which silent CPUs get a second start-up interrupt.
 const SECOND_STARTUP_AFTER_NS: u64 = 10_000_000;
 
-/// How far a CPU came.
+/// How far a CPU has come in its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Stage {
-    /// Nothing heard.
+    /// The CPU has not reached the trampoline.
     Silent = 0,
-    /// Executes the trampoline.
+    /// The CPU executes the trampoline.
     RealMode = 1,
-    /// Runs 64-bit code on the start-up page tables.
+    /// The CPU runs 64-bit code on the start-up page tables.
     LongMode = 2,
-    /// Runs Rust on its own stack.
+    /// The CPU runs Rust code on its idle stack.
     Rust = 3,
-    /// Has its tables and its APIC; about to run threads.
+    /// The CPU has its tables and its APIC, and is about to run threads.
     Ready = 4,
-    /// Given up by the boot CPU.
+    /// The boot CPU has given the CPU up.
     Abandoned = 0xff,
 }
 
@@ -73,7 +72,7 @@ impl core::fmt::Display for Stage {
     }
 }
 
-/// The data part of the trampoline page; offsets as in `trampoline.s`.
+/// The trampoline page. The offsets are those in `trampoline.s`.
 #[repr(C)]
 struct TrampolinePage {
     code: [u8; 0x300],
@@ -121,38 +120,38 @@ const EFER_NO_EXECUTE: u32 = 1 << 11;
 const GDT_CODE_64: u64 = 0x00af_9b00_0000_ffff;
 const GDT_DATA: u64 = 0x00cf_9300_0000_ffff;
 
-/// Stack tops by CPU number, for the trampoline.
+/// Stack tops by CPU number, which the trampoline reads.
 static STACK_TOPS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static PAGE: Once<&'static TrampolinePage> = Once::new();
 static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 static AP_MAIN: Once<fn() -> !> = Once::new();
 
-/// What the boot CPU needs to start the others.
+/// The inputs of [`start_others`].
 pub struct StartUp<'a> {
-    /// A free page frame below 1 MiB, given for good.
+    /// A free page frame below 1 MiB, which becomes the trampoline for good.
     pub trampoline_page: u64,
     /// The kernel's page tables.
     pub kernel_tables: &'a PageTables,
-    /// Page frames below 4 GiB for the start-up page tables.
+    /// Returns page frames below 4 GiB for the start-up page tables.
     pub alloc: &'a mut dyn FnMut() -> Option<u64>,
-    /// Stack on which each CPU starts and later idles.
+    /// Returns the stack on which a CPU starts and later idles.
     pub stack_top: &'a dyn Fn(CpuId) -> u64,
-    /// What each CPU calls once it has its tables.
+    /// The function that each CPU calls once it has its tables.
     pub ap_main: fn() -> !,
-    /// CPUs that are left out, as if they were dead.
+    /// CPUs that are not started, as if they were dead: for fault injection.
     pub leave_silent: [Option<usize>; 2],
-    /// How long nothing may move.
+    /// Longest time without progress.
     pub timeout_ns: u64,
 }
 
-/// Starts every registered CPU but the boot CPU; returns how many came.
-/// Each missing one is logged, with its number, APIC id and last stage.
+/// Starts every registered CPU but the boot CPU, and returns how many started. Logs each missing CPU with its number,
+/// APIC id and last stage.
 ///
 /// # Safety
-/// 1. Runs once, on the boot CPU; per-CPU blocks of all are registered.
+/// 1. Runs once, on the boot CPU, and the per-CPU blocks of all CPUs are registered.
 /// 2. `trampoline_page` and the stacks are not used for anything else.
 pub unsafe fn start_others(mut start_up: StartUp<'_>) -> Result<usize, &'static str> {
-    // SAFETY: passed on.
+    // SAFETY: the caller keeps the same preconditions.
     let page = unsafe { prepare_trampoline(&mut start_up) }?;
     let aps = || percpu::all().skip(1).filter(|cpu| !start_up.leave_silent.contains(&Some(cpu.id().index())));
     let local = apic::local();
@@ -163,17 +162,16 @@ pub unsafe fn start_others(mut start_up: StartUp<'_>) -> Result<usize, &'static 
     for cpu in aps() {
         local.send_startup(cpu.apic_id(), vector);
     }
-    let came = wait_for_all(page, start_up.timeout_ns, || {
+    let started = wait_for_all(page, start_up.timeout_ns, || {
         for cpu in aps().filter(|cpu| stage_of(page, cpu.id()) == Stage::Silent) {
             local.send_startup(cpu.apic_id(), vector);
         }
     });
     tsc_sync::serve_all(percpu::all().skip(1).filter(|cpu| stage_of(page, cpu.id()) == Stage::Ready));
-    Ok(came)
+    Ok(started)
 }
 
-/// Starts a CPU that was given up, as if its first start-up interrupt had come
-/// late: for fault injection.
+/// Starts a CPU that was given up, as if its first start-up interrupt had arrived late: for fault injection.
 pub fn start_late(cpu: &percpu::PerCpu) {
     let Some(page) = PAGE.get() else { return };
     let address = core::ptr::from_ref(*page) as u64;
@@ -182,17 +180,17 @@ pub fn start_late(cpu: &percpu::PerCpu) {
     apic::local().send_startup(cpu.apic_id(), vector);
 }
 
-/// CPUs that came to a slot that was closed, so far.
+/// Returns how many CPUs have found their slot closed.
 pub fn refused_count() -> u16 {
     PAGE.get().map_or(0, |page| page.refused.load(SeqCst))
 }
 
-/// Whether the CPU has started, and runs threads or is about to.
+/// Whether the CPU has started and runs threads or is about to.
 pub fn is_ready(cpu: &percpu::PerCpu) -> bool {
     PAGE.get().is_some_and(|page| stage_of(page, cpu.id()) == Stage::Ready)
 }
 
-/// Whether the CPU was given up.
+/// Whether the boot CPU has given the CPU up.
 pub fn is_abandoned(cpu: &percpu::PerCpu) -> bool {
     PAGE.get().is_some_and(|page| stage_of(page, cpu.id()) == Stage::Abandoned)
 }
@@ -201,14 +199,14 @@ fn stage_of(page: &TrampolinePage, id: CpuId) -> Stage {
     Stage::from_byte(page.stages[id.index()].load(SeqCst))
 }
 
-/// Waits until every CPU is ready or nothing has moved for `timeout_ns`;
-/// calls `nudge` once if some are silent for a while.
-fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, nudge: impl FnOnce()) -> usize {
+/// Waits until every CPU is ready or no stage has changed for `timeout_ns`, and returns how many are ready. Calls
+/// `retry` once if some are missing after [`SECOND_STARTUP_AFTER_NS`].
+fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, retry: impl FnOnce()) -> usize {
     let progress =
         || percpu::all().skip(1).map(|cpu| page.stages[cpu.id().index()].load(SeqCst) as usize).sum();
     let ready = || percpu::all().skip(1).filter(|cpu| stage_of(page, cpu.id()) == Stage::Ready).count();
     let expected = percpu::cpu_count() - 1;
-    let mut nudge = Some(nudge);
+    let mut retry = Some(retry);
     let start = tsc::now_ns();
     let (mut last_progress, mut last_change): (usize, u64) = (0, start);
     while ready() < expected {
@@ -220,16 +218,16 @@ fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, nudge: impl FnOnce()) ->
             break;
         }
         if now - start > SECOND_STARTUP_AFTER_NS
-            && let Some(nudge) = nudge.take()
+            && let Some(retry) = retry.take()
         {
-            nudge();
+            retry();
         }
         cpu::relax();
     }
     percpu::all().skip(1).filter(|cpu| !abandon_if_missing(page, cpu, timeout_ns)).count()
 }
 
-/// Closes the slot of a CPU that did not come; true if it is missing.
+/// Closes the slot of a CPU that is not ready, and returns whether the CPU is missing.
 fn abandon_if_missing(page: &TrampolinePage, cpu: &percpu::PerCpu, timeout_ns: u64) -> bool {
     let slot = &page.stages[cpu.id().index()];
     loop {
@@ -238,7 +236,7 @@ fn abandon_if_missing(page: &TrampolinePage, cpu: &percpu::PerCpu, timeout_ns: u
         if stage == Stage::Ready {
             return false;
         }
-        // A CPU goes from stage to stage by compare-and-exchange, too: the second of the two gives way.
+        // The CPU changes its stage by compare-and-exchange, too: one of the two fails and sees the other's value.
         if slot.compare_exchange(byte, Stage::Abandoned as u8, SeqCst, SeqCst).is_ok() {
             let timeout_ms = timeout_ns / 1_000_000;
             crate::console::warning(format_args!(
@@ -268,9 +266,9 @@ unsafe fn prepare_trampoline(start_up: &mut StartUp<'_>) -> Result<&'static Tram
     let address = phys_to_virt(page);
     let long_mode = page + ((&raw const ap_long_mode) as u64 - code);
     // SAFETY:
-    // 1. The page is mapped in the physical map and ours alone (invariants 11 and 12, and the caller's promise).
-    // 2. Every field is an integer or an array of such: any bytes are a value, so zeroed memory is one.
-    // 3. The source is the linked trampoline code, `code_len` bytes.
+    // 1. The physical map maps the page (invariant 11), and the caller gives it to this code alone (invariant 12).
+    // 2. Every field is an integer or an array of integers, so any bytes are a valid value, zeros too.
+    // 3. The source is the linked trampoline code, which is `code_len` bytes long and fits before the data.
     let filled = unsafe {
         (address as *mut u8).write_bytes(0, size_of::<TrampolinePage>());
         (address as *mut u8).copy_from_nonoverlapping(code as *const u8, code_len);
@@ -297,8 +295,8 @@ unsafe fn prepare_trampoline(start_up: &mut StartUp<'_>) -> Result<&'static Tram
     Ok(page)
 }
 
-/// Page tables for the few instructions between paging on and [`ap_entry`]:
-/// the kernel's upper half, and the trampoline page where it is.
+/// Builds the page tables for the instructions between paging on and [`ap_entry`]: the kernel's upper half, and the
+/// trampoline page at its physical address.
 fn start_up_tables(start_up: &mut StartUp<'_>) -> Result<u32, &'static str> {
     const NO_FRAME: &str = "no page frame below 4 GiB for the start-up page tables";
     let mut tables = PageTables::new(start_up.alloc).ok_or(NO_FRAME)?;
@@ -308,22 +306,23 @@ fn start_up_tables(start_up: &mut StartUp<'_>) -> Result<u32, &'static str> {
     u32::try_from(tables.root()).map_err(|_| NO_FRAME)
 }
 
-/// First Rust code of another CPU, on its own stack, interrupts off.
+/// The first Rust code of a CPU that starts, on its idle stack, with interrupts off.
 extern "C" fn ap_entry(slot: usize) -> ! {
     let Some(page) = PAGE.get() else { cpu::halt_forever() };
-    // Hold the slot; a boot CPU that gave up on us has closed it.
-    let claim = |from: Stage, to: Stage| {
-        let is_held = page.stages[slot].compare_exchange(from as u8, to as u8, SeqCst, SeqCst).is_ok();
-        page.refused.fetch_add(u16::from(!is_held), SeqCst);
-        is_held
+    // Claim: fails if the boot CPU has closed the slot.
+    let advance = |from: Stage, to: Stage| {
+        let is_open = page.stages[slot].compare_exchange(from as u8, to as u8, SeqCst, SeqCst).is_ok();
+        page.refused.fetch_add(u16::from(!is_open), SeqCst);
+        is_open
     };
-    if !claim(Stage::LongMode, Stage::Rust) {
+    if !advance(Stage::LongMode, Stage::Rust) {
         cpu::halt_forever();
     }
     let block = percpu::get(CpuId::new(slot).expect("slots are numbered as CPUs"));
     // SAFETY:
-    // 1. The kernel's tables map the image, this stack and the physical map.
-    // 2. The block is this CPU's: the trampoline found it by APIC id; it is registered, and this runs once.
+    // 1. The kernel's tables map the image, this stack and the physical map (invariant 11).
+    // 2. The block is this CPU's, because the trampoline found the slot by APIC id.
+    // 3. The block is registered, interrupts are off, and this code runs once on each CPU.
     unsafe {
         let root = x86_64::PhysAddr::new(KERNEL_ROOT.load(SeqCst));
         x86_64::registers::control::Cr3::write(
@@ -335,7 +334,7 @@ extern "C" fn ap_entry(slot: usize) -> ! {
     trap::load();
     cpu_registers::init();
     apic::local().enable();
-    if !claim(Stage::Rust, Stage::Ready) {
+    if !advance(Stage::Rust, Stage::Ready) {
         cpu::halt_forever();
     }
     tsc_sync::join(block);

@@ -12,10 +12,10 @@ use super::lock_class::LockClass;
 #[cfg(debug_assertions)]
 use super::lock_order::SpinLockDebug;
 
-/// A spin lock that is only held with interrupts off, so that an interrupt
-/// handler on the same CPU can never wait for the code that it interrupted.
-/// Hold it briefly; locks are taken in the order of invariant 9. Debug builds
-/// check that, and who holds what (`lock_order.rs`); others know nothing of it.
+/// A spin lock that is only held with interrupts off. So an interrupt handler never waits for code that it interrupted.
+///
+/// A lock is held only briefly. Locks are taken in the order of invariant 9. Debug builds check the order and the holder
+/// (`lock_order.rs`).
 pub struct IrqSpinLock<T: ?Sized> {
     #[cfg(debug_assertions)]
     debug: SpinLockDebug,
@@ -23,8 +23,8 @@ pub struct IrqSpinLock<T: ?Sized> {
 }
 
 impl<T> IrqSpinLock<T> {
-    /// An open lock around `value`, without a place in the documented order: debug builds learn how locks that are
-    /// made here are taken.
+    /// Returns a lock around `value` without a place in the documented order. Debug builds learn the order of the locks
+    /// that are made at the caller's place.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
@@ -35,7 +35,7 @@ impl<T> IrqSpinLock<T> {
         }
     }
 
-    /// An open lock around `value` that has its place in the lock order.
+    /// Returns a lock around `value` with its place in the lock order.
     #[inline]
     pub const fn of(class: LockClass, value: T) -> Self {
         #[cfg(not(debug_assertions))]
@@ -49,22 +49,22 @@ impl<T> IrqSpinLock<T> {
 }
 
 impl<T: ?Sized> IrqSpinLock<T> {
-    /// Waits for the lock, spinning with interrupts off.
+    /// Takes the lock; spins with interrupts off until it is free.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> IrqSpinLockGuard<'_, T> {
         self.lock_with(IrqGuard::new())
     }
 
-    /// As [`lock`](Self::lock), for where every instruction counts: a copy of it
-    /// wherever it is called.
+    /// Takes the lock as [`lock`](Self::lock) does, inlined into callers that count instructions.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock_inline(&self) -> IrqSpinLockGuard<'_, T> {
         self.lock_with(IrqGuard::new())
     }
 
-    /// As [`lock_inline`](Self::lock_inline), where `irq` keeps interrupts off: nothing to save and restore.
+    /// Takes the lock as [`lock_inline`](Self::lock_inline) does. `irq` keeps interrupts off, so no state is saved or
+    /// restored.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqSpinLockGuard<'a, T> {
@@ -92,13 +92,12 @@ impl<T: ?Sized> IrqSpinLock<T> {
         self.inner.lock()
     }
 
-    /// Opens the lock whoever holds it.
+    /// Releases the lock, whichever CPU holds it. For the panic path, after the other CPUs were stopped.
     ///
     /// # Safety
-    /// The holder must never run again: for the panic path, after the other
-    /// CPUs were stopped and on the way to the end of this one.
+    /// The holder never runs again, and its guard is never used.
     pub unsafe fn force_unlock(&self) {
-        // SAFETY: the caller promises that no guard will be used again.
+        // SAFETY: the caller promises that the guard is never used.
         unsafe { self.inner.force_unlock() }
     }
 }
@@ -109,7 +108,7 @@ impl<T: ?Sized> fmt::Debug for IrqSpinLock<T> {
     }
 }
 
-/// Tells the validator that a lock opens.
+/// Reports a release to the debug part of the lock.
 #[cfg(debug_assertions)]
 struct Hold<'a>(&'a SpinLockDebug);
 
@@ -120,8 +119,8 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// Access to what an [`IrqSpinLock`] protects. Fields drop in order: first the
-/// lock opens, then interrupts come back.
+/// Access to the value of an [`IrqSpinLock`]. The fields drop in order: first the lock is released, then interrupts are
+/// restored.
 pub struct IrqSpinLockGuard<'a, T: ?Sized> {
     #[cfg(debug_assertions)]
     _hold: Hold<'a>,
@@ -129,8 +128,8 @@ pub struct IrqSpinLockGuard<'a, T: ?Sized> {
     _irq: IrqGuard,
 }
 
-/// Panics, in debug builds, if this CPU holds a spin lock: `doing` is what must not be done then, under invariant
-/// number `invariant`.
+/// Panics in debug builds if this CPU holds a spin lock. `doing` names the action that invariant number `invariant`
+/// forbids then.
 #[inline(always)]
 #[cfg_attr(debug_assertions, track_caller)]
 pub fn debug_assert_no_locks(invariant: u32, doing: &str) {

@@ -10,8 +10,7 @@ use x86_64::instructions::{interrupts, tlb};
 
 use super::irq::IrqGuard;
 use super::percpu::{self, MAX_CPUS};
-use super::vector::VECTOR_FLUSH;
-use super::{cpu, ipi};
+use super::{cpu, ipi, vector};
 
 static GENERATIONS: FlushGenerations<MAX_CPUS> = FlushGenerations::new();
 
@@ -29,9 +28,9 @@ pub fn flush_here() {
 /// # Panics
 /// With interrupts off.
 pub fn flush_everywhere() {
-    assert!(interrupts::are_enabled(), "a flush everywhere is waited for, with interrupts on");
+    assert!(interrupts::are_enabled(), "a CPU waits for a flush everywhere with interrupts off");
     let generation = GENERATIONS.request();
-    // CPUs that come online later flush before they run a thread (`sched/hotplug.rs`), if they ever ran one.
+    // CPUs that are offline flush before they run a thread again (`sched/hotplug.rs`).
     let mut asked = [false; MAX_CPUS];
     {
         let _irq = IrqGuard::new();
@@ -39,7 +38,7 @@ pub fn flush_everywhere() {
         for other in percpu::all().filter(|other| other.is_online()) {
             if other.id() != percpu::this_cpu().id() {
                 asked[other.id().index()] = true;
-                ipi::send(other.id(), VECTOR_FLUSH);
+                ipi::send(other.id(), vector::FLUSH);
             }
         }
     }

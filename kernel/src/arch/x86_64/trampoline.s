@@ -3,10 +3,10 @@
 # code switches from real mode to 64-bit mode directly.
 #
 # The CPUs share only the data of the page. Each CPU reads it, and writes the
-# stage byte of its own slot. Every change of a stage byte is a
-# compare-and-exchange, by the CPU or by the boot CPU, which closes the slot of a
-# CPU that it gives up. So a CPU that was given up finds its slot closed at any
-# stage, and halts. smp.rs asserts the offsets (invariant 8).
+# stage byte of its slot. The boot CPU closes the slot of a CPU that it gives up.
+# Both change the stage byte by compare-and-exchange. So a CPU that was given up
+# finds its slot closed at any stage, and halts. smp.rs asserts the offsets
+# (invariant 8).
 
 .set AP_COUNT, 0x300            # u16: slots in use
 .set AP_CR3, 0x308              # u32: root of the start-up page tables

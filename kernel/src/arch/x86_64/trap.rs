@@ -1,4 +1,4 @@
-//! Interrupts and exceptions: the table, the entry, and who gets called.
+//! Interrupts and exceptions: the interrupt table, the dispatcher, and the hooks of upper layers.
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering::SeqCst;
@@ -12,12 +12,7 @@ use x86_64::structures::DescriptorTablePointer;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::spin_lock::debug_assert_no_locks;
 use super::trap_frame::TrapFrame;
-use super::vector::{
-    FIRST_INTERRUPT, VECTOR_APIC_ERROR, VECTOR_CONSOLE, VECTOR_DOUBLE_FAULT, VECTOR_FLUSH,
-    VECTOR_MACHINE_CHECK, VECTOR_NMI, VECTOR_PAGE_FAULT, VECTOR_PING, VECTOR_RESCHEDULE, VECTOR_SCI,
-    VECTOR_SERIAL, VECTOR_SPURIOUS, VECTOR_TIMER,
-};
-use super::{apic, early_report, percpu, tracepoint, tsc};
+use super::{apic, early_report, percpu, tracepoint, tsc, vector};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -28,35 +23,35 @@ unsafe extern "C" {
 
 const STUB_BYTES: u64 = 16;
 
-/// What upper layers want called. Handlers run with interrupts off, on the
-/// interrupted thread's stack (exceptions with a stack of their own: on that).
+/// The functions of upper layers that the dispatcher calls. They run with interrupts off, on the stack of the interrupted
+/// thread, or on an interrupt stack for the exceptions that have one.
 pub struct Hooks {
-    /// The local APIC timer fired.
+    /// Handles the interrupt of the local APIC timer.
     pub timer: fn(),
-    /// Another CPU asked for a look at the run queue.
+    /// Handles another CPU's request to check the run queue.
     pub reschedule: fn(),
-    /// Another CPU asked for a flush of the TLB.
+    /// Handles another CPU's request to flush the TLB.
     pub flush_tlb: fn(),
-    /// The first serial port interrupted.
+    /// Handles the interrupt of the first serial port.
     pub serial: fn(),
-    /// Lines wait for a serial port that was busy when they were written.
+    /// Wakes the thread that sends the lines that wait for a busy serial port.
     pub console: fn(),
-    /// ACPI's system control interrupt came.
+    /// Handles ACPI's system control interrupt.
     pub sci: fn(),
-    /// Last thing before an interrupt returns; may switch threads.
+    /// Runs last before an interrupt returns; may switch threads.
     pub interrupt_return: fn(),
-    /// A non-maskable interrupt came.
+    /// Handles a non-maskable interrupt.
     pub nmi: fn(&TrapFrame),
-    /// A page fault came; true if it is mended and the instruction can run again.
+    /// Handles a page fault. Returns whether the instruction can run again.
     pub page_fault: fn(&TrapFrame) -> bool,
-    /// An exception that the kernel does not survive.
+    /// Ends the kernel after an exception that it cannot handle.
     pub fatal_exception: fn(&TrapFrame) -> !,
 }
 
 static HOOKS: Once<&'static Hooks> = Once::new();
 
-/// Sets what gets called; before that, an exception is reported without a
-/// console and ends the machine. The first call counts.
+/// Installs the hooks. Only the first call has an effect. Before it, an exception is reported without the console and ends
+/// the machine.
 pub fn install_hooks(hooks: &'static Hooks) {
     HOOKS.call_once(|| hooks);
 }
@@ -93,7 +88,7 @@ impl Gate {
     }
 }
 
-/// Loads the interrupt table, the same on every CPU, into this one.
+/// Loads the interrupt table into this CPU. All CPUs share the table.
 pub fn load() {
     static IDT: Once<[Gate; 256]> = Once::new();
     let idt = IDT.call_once(|| {
@@ -101,59 +96,59 @@ pub fn load() {
         let first = (&raw const trap_stubs) as u64;
         for (vector, gate) in gates.iter_mut().enumerate() {
             let ist = match vector as u8 {
-                VECTOR_DOUBLE_FAULT => IST_DOUBLE_FAULT,
-                VECTOR_NMI => IST_NMI,
-                VECTOR_MACHINE_CHECK => IST_MACHINE_CHECK,
+                vector::DOUBLE_FAULT => IST_DOUBLE_FAULT,
+                vector::NMI => IST_NMI,
+                vector::MACHINE_CHECK => IST_MACHINE_CHECK,
                 _ => 0,
             };
             gate.write(Gate::new(first + vector as u64 * STUB_BYTES, ist));
         }
-        // SAFETY: the loop wrote each of the 256.
+        // SAFETY: the loop wrote each of the 256 gates.
         gates.map(|gate| unsafe { gate.assume_init() })
     });
     let pointer =
         DescriptorTablePointer { limit: (size_of_val(idt) - 1) as u16, base: VirtAddr::from_ptr(idt) };
-    // SAFETY: the table is static and complete; its gates name the code selector of every CPU's GDT.
+    // SAFETY: the table is static and complete. Its gates name the code selector that every CPU's GDT has.
     unsafe { lidt(&pointer) };
 }
 
-/// Called by the stubs, interrupts off.
+/// Dispatches an interrupt or exception. The entry stubs call it, with interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     let Some(hooks) = HOOKS.get() else { early_report::exception(frame) };
     let vector = frame.vector as u8;
     match vector {
-        VECTOR_NMI => return (hooks.nmi)(frame),
-        VECTOR_PAGE_FAULT if (hooks.page_fault)(frame) => return,
-        exception if exception < FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
-        VECTOR_SPURIOUS => return,
+        vector::NMI => return (hooks.nmi)(frame),
+        vector::PAGE_FAULT if (hooks.page_fault)(frame) => return,
+        exception if exception < vector::FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
+        vector::SPURIOUS => return,
         _ => {}
     }
     debug_assert_no_locks(7, "an interrupt comes");
     tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptEnter { vector });
-    if vector == VECTOR_PING {
+    if vector == vector::PING {
         percpu::this_cpu().pinged_ticks.store(tsc::ticks(), SeqCst);
         tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
         return apic::local().end_of_interrupt();
     }
-    // One writer, this CPU with interrupts off: a plain add would do.
+    // Single writer: this CPU, with interrupts off.
     percpu::this_cpu().interrupt_count.fetch_add(1, SeqCst);
-    // A level is still there, and comes again, until its handler has dealt with it.
-    if vector == VECTOR_SCI {
+    // Before the end of interrupt: a level interrupts again until its handler has cleared the cause.
+    if vector == vector::SCI {
         (hooks.sci)();
     }
     apic::local().end_of_interrupt();
     match vector {
-        VECTOR_SCI => {}
-        VECTOR_TIMER => (hooks.timer)(),
-        VECTOR_RESCHEDULE => (hooks.reschedule)(),
-        VECTOR_FLUSH => (hooks.flush_tlb)(),
-        VECTOR_SERIAL => (hooks.serial)(),
-        VECTOR_CONSOLE => (hooks.console)(),
-        VECTOR_APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
-        vector => log::warn!("interrupt on vector {vector:#x}, which nobody asked for"),
+        vector::SCI => {}
+        vector::TIMER => (hooks.timer)(),
+        vector::RESCHEDULE => (hooks.reschedule)(),
+        vector::FLUSH => (hooks.flush_tlb)(),
+        vector::SERIAL => (hooks.serial)(),
+        vector::CONSOLE => (hooks.console)(),
+        vector::APIC_ERROR => log::warn!("local apic error, status {:#x}", apic::local().error_status()),
+        vector => log::warn!("unexpected interrupt on vector {vector:#x}"),
     }
-    // Before the hook, which may go on with another thread.
+    // Before the hook, which may switch threads.
     tracepoint::event_irqs_off(EventClass::Interrupt, || Event::InterruptExit { vector });
     (hooks.interrupt_return)();
 }

@@ -1,8 +1,8 @@
 //! Registers of interrupted code, as the entry stubs of `trap.s` save them.
 
-use super::vector::{VECTOR_DOUBLE_FAULT, VECTOR_MACHINE_CHECK, VECTOR_NMI, VECTOR_PAGE_FAULT};
+use super::vector;
 
-/// What the entry stubs leave on the stack, lowest address first.
+/// The words that the entry stubs and the CPU push on the stack, lowest address first.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct TrapFrame {
@@ -34,39 +34,39 @@ pub struct TrapFrame {
 const _: () = assert!(size_of::<TrapFrame>() == 22 * 8);
 
 impl TrapFrame {
-    /// Whether this is a page fault.
+    /// Whether the frame is of a page fault.
     pub fn is_page_fault(&self) -> bool {
-        self.vector == u64::from(VECTOR_PAGE_FAULT)
+        self.vector == u64::from(vector::PAGE_FAULT)
     }
 
-    /// Whether interrupts were on where it happened.
+    /// Whether interrupts were on in the interrupted code.
     pub fn was_interruptible(&self) -> bool {
         const INTERRUPT_FLAG: u64 = 1 << 9;
         self.rflags & INTERRUPT_FLAG != 0
     }
 
-    /// Whether this is a double fault.
+    /// Whether the frame is of a double fault.
     pub fn is_double_fault(&self) -> bool {
-        self.vector == u64::from(VECTOR_DOUBLE_FAULT)
+        self.vector == u64::from(vector::DOUBLE_FAULT)
     }
 
-    /// Whether this is a machine check.
+    /// Whether the frame is of a machine check.
     pub fn is_machine_check(&self) -> bool {
-        self.vector == u64::from(VECTOR_MACHINE_CHECK)
+        self.vector == u64::from(vector::MACHINE_CHECK)
     }
 
-    /// Whether this is a non-maskable interrupt.
+    /// Whether the frame is of a non-maskable interrupt.
     pub fn is_nmi(&self) -> bool {
-        self.vector == u64::from(VECTOR_NMI)
+        self.vector == u64::from(vector::NMI)
     }
 
-    /// The error code, for exceptions that have one.
+    /// Returns the error code of exceptions that have one.
     pub fn error_code(&self) -> Option<u64> {
-        // As in the stubs.
+        // The same list as in `trap.s`.
         matches!(self.vector, 8 | 10..=14 | 17 | 21 | 29 | 30).then_some(self.error_code)
     }
 
-    /// The exception's name.
+    /// Returns the exception's name.
     pub fn name(&self) -> &'static str {
         const NAMES: [&str; 22] = [
             "divide error",

@@ -9,18 +9,18 @@ use timebase::{Clock, Rate};
 
 use super::cpu;
 
-/// Until the rate is known, time is told as if it were this: above what CPUs
-/// have, so that time does not jump when the real rate comes.
+/// Rate that the clock assumes until the real rate is known. It is higher than that of any CPU, so the clock does not
+/// go back when the real rate is set.
 pub const ASSUMED_HZ: u64 = 5_000_000_000;
 
 static HZ: AtomicU64 = AtomicU64::new(ASSUMED_HZ);
-/// The same as a [`Rate`].
+/// Factor of the [`Rate`] that [`HZ`] stands for.
 static RATE: AtomicU64 = AtomicU64::new(Rate::from_hz(ASSUMED_HZ).factor());
-/// Of the [`Clock`].
+/// Origin of the [`Clock`].
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
-/// Index into [`Source::ALL`]; at first the last one, a guess.
+/// Index into [`Source::ALL`]; at first of its last entry, a guess.
 static SOURCE: AtomicU8 = AtomicU8::new(Source::ALL.len() as u8 - 1);
-/// Until measured, what emulated APICs have. Never 0.
+/// Rate of the local APIC timers; at first that of emulated APICs. Never 0.
 static APIC_TIMER_HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
 
 #[inline]
@@ -28,59 +28,60 @@ fn clock() -> Clock {
     Clock::new(ORIGIN.load(SeqCst), Rate::from_factor(RATE.load(SeqCst)))
 }
 
-/// Sets the counter's value at which [`now_ns`] says 0. First of all, once.
+/// Sets the counter's value at which [`now_ns`] is 0. Called once, before the clock is read.
 pub fn set_origin(ticks: u64) {
     ORIGIN.store(ticks, SeqCst);
 }
 
-/// The counter's value.
+/// Returns the counter's value.
 #[inline]
 pub fn ticks() -> u64 {
-    // SAFETY: every 64-bit CPU has rdtsc, and CR4.TSD is clear.
+    // SAFETY: the entry code has checked that the CPU has the TSC, and ring 0 may always read it.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// The counter's value after all that comes before in the program, and before all that comes after.
+/// Returns the counter's value, read after all earlier instructions and before all later ones.
 #[inline]
 pub fn ticks_in_order() -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: as for `ticks`. No `nomem`: the compiler moves no access to memory across.
+    // SAFETY: as for `ticks`. Without `nomem` the compiler moves no memory access across.
     unsafe {
         core::arch::asm!("lfence", "rdtsc", "lfence", out("eax") low, out("edx") high, options(nostack, preserves_flags));
     }
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// The counter's rate, as far as known.
+/// Returns the counter's rate, or [`ASSUMED_HZ`] until it is known.
 pub fn hz() -> u64 {
     HZ.load(SeqCst)
 }
 
-/// Where the rate comes from, in one word: `cpuid-15`, `hypervisor`, `kvm-clock`, `pm-timer`, `hpet`, `pit`, `cpuid-16` or
-/// `guess`.
+/// Returns the source of the rate, in one word: `cpuid-15`, `hypervisor`, `kvm-clock`, `pm-timer`, `hpet`, `pit`,
+/// `cpuid-16` or `guess`.
 pub fn clock_source() -> &'static str {
     Source::ALL[usize::from(SOURCE.load(SeqCst))].word()
 }
 
-/// Whether CPUID says that the counter's rate never changes, nor stops, with the CPU's frequency and sleep states.
+/// Whether CPUID says that the TSC is invariant: its rate is the same at all frequencies and in all sleep states of the
+/// CPU.
 pub fn is_invariant() -> bool {
     cpu::cpuid(0x8000_0007, 0).d & 1 << 8 != 0
 }
 
-/// Nanoseconds since kernel entry.
+/// Returns the nanoseconds since kernel entry.
 #[inline]
 pub fn now_ns() -> u64 {
     ns_at(ticks())
 }
 
-/// Nanoseconds since [`now_ns`] said `start_ns`; 0 if this CPU's clock is not there yet. For what may have begun on another
-/// CPU.
+/// Returns the nanoseconds since `start_ns`, a value of [`now_ns`] that may come from another CPU; 0 if this CPU's clock is
+/// behind it.
 #[inline]
 pub fn since_ns(start_ns: u64) -> u64 {
     now_ns().saturating_sub(start_ns)
 }
 
-/// What [`now_ns`] says when the counter stands at `ticks`; 0 before kernel entry.
+/// Returns the value of [`now_ns`] when the counter is at `ticks`; 0 before kernel entry.
 #[inline]
 pub fn ns_at(ticks: u64) -> u64 {
     clock().ns_at(ticks)
@@ -92,19 +93,19 @@ pub fn ticks_to_ns(ticks: u64) -> u64 {
     Rate::from_factor(RATE.load(SeqCst)).to_ns(ticks)
 }
 
-/// The counter's value when the clock of [`now_ns`] first says `deadline_ns`; `u64::MAX` for one too far away.
+/// Returns the counter's value at which [`now_ns`] first reaches `deadline_ns`; `u64::MAX` if it is too far away.
 pub fn ns_to_ticks(deadline_ns: u64) -> u64 {
     clock().tick_at(deadline_ns)
 }
 
-/// Local APIC timer ticks in `ns`, at least 1 and at most what the timer holds.
+/// Converts `ns` to local APIC timer ticks, at least 1 and at most the timer's highest value.
 pub fn ns_to_apic_ticks(ns: u64) -> u32 {
     let ticks = u128::from(ns) * u128::from(APIC_TIMER_HZ.load(SeqCst)) / 1_000_000_000;
     ticks.clamp(1, u128::from(u32::MAX)) as u32
 }
 
-/// Sets the counter's rate for all CPUs. While the boot CPU is alone (invariant 17), with interrupts off: nobody reads the
-/// clock in between.
+/// Sets the counter's rate for all CPUs. Called while the boot CPU is alone (invariant 17), with interrupts off: no code
+/// reads the clock between the stores.
 pub fn set_rate(hz: u64, source: Source) {
     let clock = clock().with_rate(Rate::from_hz(hz), ticks());
     HZ.store(hz, SeqCst);

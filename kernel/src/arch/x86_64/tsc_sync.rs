@@ -1,9 +1,8 @@
-//! Each CPU's TSC against the boot CPU's, once, when it starts and before it runs threads.
+//! Compares the TSC of each CPU that starts with the boot CPU's, before the CPU runs threads.
 //!
-//! The CPUs take turns, which the boot CPU gives out: the others halt until then, so that two CPUs exchange readings at any
-//! time and none spins. A CPU whose counter is off sets it right by `IA32_TSC_ADJUST` where it has that
-//! register; else the boot CPU warns. A CPU that is offline for a while is not reset: its counter goes on, and is not
-//! measured again.
+//! The CPUs take turns, in the order that the boot CPU sets. The other CPUs halt until their turn, so only two CPUs
+//! exchange readings at a time, and no CPU spins. A CPU whose counter is off corrects it by `IA32_TSC_ADJUST`; without
+//! that register the boot CPU warns. The counter of an offline CPU runs on, and is not measured again.
 
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 
@@ -16,57 +15,58 @@ use super::percpu::{MAX_CPUS, PerCpu};
 use super::{apic, cpu, tsc, vector};
 use crate::console::warning;
 
-/// Exchanges of one measurement: the narrowest counts. They take 4 us where both CPUs run.
+/// Exchanges of one measurement, of which the narrowest counts. They take 4 us while both CPUs run.
 const EXCHANGES: u64 = 16;
-/// No further exchange begins after this: the CPUs do not run at the same time, and each exchange would take as long as
-/// the host lets others run.
+/// Time after which no further exchange begins. The two vCPUs do not run at the same time then, and each exchange would
+/// take as long as the host runs other threads.
 const ENOUGH_NS: u64 = 50_000;
-/// How long all CPUs together may take: so much, and so much more for each. It takes 10 us or less on hardware, 100 to
-/// 400 us in an emulator, and milliseconds where the host is busy. Each has half of what is left, so none goes without because
-/// of one that is slow.
+/// Time for all turns together: a fixed part, and [`BUDGET_NS_PER_CPU`] for each CPU. A turn takes 10 us or less on
+/// hardware, 100 to 400 us in an emulator, and milliseconds on a busy host. Each turn gets half of the time that is left,
+/// so a slow CPU does not take the turns of others.
 const BUDGET_NS: u64 = 20_000_000;
 const BUDGET_NS_PER_CPU: u64 = 200_000;
-/// Times that the boot CPU looks for a request at most, whatever its TSC says.
-const MOST_LOOKS: u64 = 1 << 30;
-/// Offsets up to this size are corrected, but not warned of: no message between CPUs that carries a time is faster.
+/// Most polls of the boot CPU in one turn, whatever its TSC says.
+const MAX_POLLS: u64 = 1 << 30;
+/// Offsets up to this size are corrected without a warning: no message that carries a time between CPUs is faster.
 const NEGLIGIBLE_NS: u64 = 200;
-/// What `fault.tsc_offset` sets a TSC ahead by: more than any round trip takes.
+/// Ticks by which `fault.tsc_offset` advances a TSC: more than any round trip takes.
 const FAULT_TICKS: i64 = 1 << 36;
 
 const MSR_TSC_ADJUST: u32 = 0x3b;
 
-/// What the two CPUs that exchange readings write. Each has its own cache line.
+/// A cache line of its writer: the boot CPU or the CPU whose turn it is.
 #[repr(align(128))]
 struct Line<T>(T);
 
-/// From the boot CPU.
+/// The boot CPU's side of an exchange.
 struct Reply {
-    /// Number of the CPU whose turn it is; those below have had theirs.
+    /// Number of the CPU whose turn it is. The turns of CPUs below are over.
     turn: AtomicU32,
-    /// The request that is answered, and the boot CPU's TSC then.
+    /// The request that is answered.
     request: AtomicU64,
+    /// The boot CPU's TSC when it answered.
     ticks: AtomicU64,
-    /// The boot CPU's adjustment.
+    /// The boot CPU's `IA32_TSC_ADJUST`.
     adjust: AtomicI64,
 }
 
-/// From the CPU whose turn it is.
+/// The side of the CPU whose turn it is.
 struct Request {
-    /// The CPU's number in the high half; differs from every other request's.
+    /// A unique number, with the CPU's number in its high half.
     number: AtomicU64,
 }
 
-/// What a CPU found of itself.
-struct Result {
+/// The outcome of a CPU's turn, which that CPU publishes.
+struct SharedOutcome {
     offset: AtomicI64,
     corrected: AtomicI64,
     round_trip: AtomicU64,
-    /// Set last.
+    /// Stored last.
     is_done: AtomicBool,
 }
 
-static RESULTS: [Result; MAX_CPUS] = [const {
-    Result {
+static OUTCOMES: [SharedOutcome; MAX_CPUS] = [const {
+    SharedOutcome {
         offset: AtomicI64::new(0),
         corrected: AtomicI64::new(0),
         round_trip: AtomicU64::new(0),
@@ -82,74 +82,75 @@ static REPLY: Line<Reply> = Line(Reply {
 });
 static REQUEST: Line<Request> = Line(Request { number: AtomicU64::new(0) });
 
-/// This CPU's adjustment, if it has that register.
+/// Returns this CPU's `IA32_TSC_ADJUST`, if it has the register.
 fn adjust() -> Option<i64> {
     // SAFETY: CPUID says that the CPU has the register.
     cpu::features().tsc_adjust.then(|| unsafe { Msr::new(MSR_TSC_ADJUST).read() } as i64)
 }
 
 fn set_adjust(value: i64) {
-    // SAFETY: only called where `adjust` found the register. The clock of this CPU jumps, before anything here has read it.
+    // SAFETY: only called where `adjust` found the register. This CPU's clock jumps before it runs code that reads it.
     unsafe { Msr::new(MSR_TSC_ADJUST).write(value as u64) };
 }
 
-/// The same, for good.
-struct Found {
-    /// Ticks by which the boot CPU's counter is ahead for good.
+/// The values of a [`SharedOutcome`].
+struct Outcome {
+    /// Ticks by which the boot CPU's counter stays ahead.
     offset: i64,
-    /// Ticks that were corrected.
+    /// Ticks by which this CPU's counter was corrected.
     corrected: i64,
     round_trip: u64,
 }
 
-/// Waits for this CPU's turn, and measures its TSC. On a CPU that starts, interrupts off, with its tables and APIC
-/// in use. Interrupts may come while it waits (invariants 1 and 21), but nobody sends any but the ping.
+/// Waits for this CPU's turn and measures its TSC. Called on a CPU that starts, with interrupts off and its tables and APIC
+/// in use. Interrupts may arrive while the CPU waits (invariants 1 and 21), but only pings are sent.
 pub fn join(this: &PerCpu) {
     let number = this.id().index() as u32;
     let has_turn = || REPLY.0.turn.load(SeqCst) >= number;
     while !has_turn() {
-        // An interrupt that comes in between wakes the CPU: interrupts come on with the halt.
+        // An interrupt that arrives after the check wakes the CPU: `sti` enables interrupts only with the halt.
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
-    if let Some(found) = measure_and_adjust(number) {
-        let result = &RESULTS[this.id().index()];
-        result.offset.store(found.offset, SeqCst);
-        result.corrected.store(found.corrected, SeqCst);
-        result.round_trip.store(found.round_trip, SeqCst);
-        result.is_done.store(true, SeqCst);
+    if let Some(outcome) = measure_and_adjust(number) {
+        let shared = &OUTCOMES[this.id().index()];
+        shared.offset.store(outcome.offset, SeqCst);
+        shared.corrected.store(outcome.corrected, SeqCst);
+        shared.round_trip.store(outcome.round_trip, SeqCst);
+        shared.is_done.store(true, SeqCst);
     }
 }
 
-/// Measures this CPU's TSC and adjusts it until it agrees with the boot CPU's; `None` if the turn ends before. An
-/// adjustment that does not help, or that was not checked, is taken back.
-fn measure_and_adjust(number: u32) -> Option<Found> {
+/// Measures this CPU's TSC and adjusts it until it agrees with the boot CPU's; `None` if the turn ends first. Reverts an
+/// adjustment that does not help or was not checked.
+fn measure_and_adjust(number: u32) -> Option<Outcome> {
     let other_adjust = adjust().map(|_| REPLY.0.adjust.load(SeqCst));
     let shift = inject_fault(number);
-    let found_adjust = adjust();
+    let initial_adjust = adjust();
     let mut requests = u64::from(number) << 32;
     let first = measure(number, &mut requests, shift)?;
-    let (mut bounds, mut adjustments, mut own_adjust) = (first, 0, found_adjust);
+    let (mut bounds, mut adjustments, mut own_adjust) = (first, 0, initial_adjust);
     while let Step::Adjust(value) = next_step(bounds, adjustments, own_adjust, other_adjust) {
         set_adjust(value);
         own_adjust = Some(value);
         adjustments += 1;
         let Some(checked) = measure(number, &mut requests, shift) else {
-            found_adjust.inspect(|value| set_adjust(*value));
+            initial_adjust.inspect(|value| set_adjust(*value));
             return None;
         };
         bounds = checked;
     }
-    let is_settled = bounds.certain() == 0;
-    if let Some(value) = found_adjust.filter(|_| !is_settled) {
+    let agrees = bounds.certain() == 0;
+    if let Some(value) = initial_adjust.filter(|_| !agrees) {
         set_adjust(value);
     }
-    let corrected = own_adjust.unwrap_or(0).wrapping_sub(found_adjust.unwrap_or(0));
-    let (offset, corrected) = if is_settled { (0, corrected) } else { (first.certain(), 0) };
-    Some(Found { offset, corrected, round_trip: bounds.width() })
+    let corrected = own_adjust.unwrap_or(0).wrapping_sub(initial_adjust.unwrap_or(0));
+    let (offset, corrected) = if agrees { (0, corrected) } else { (first.certain(), 0) };
+    Some(Outcome { offset, corrected, round_trip: bounds.width() })
 }
 
-/// Sets the counter ahead if it was asked for; what is to be added to its readings, if it cannot be set.
+/// Advances the counter if `fault.tsc_offset` names this CPU. Returns the ticks to add to its readings where the counter
+/// cannot be set.
 fn inject_fault(number: u32) -> i64 {
     match (FAULT_TSC_OFFSET.get() == Some(u64::from(number)), adjust()) {
         (false, _) => 0,
@@ -160,7 +161,7 @@ fn inject_fault(number: u32) -> i64 {
             if tsc::ticks().wrapping_sub(before) >= FAULT_TICKS as u64 {
                 return 0;
             }
-            // A register that is there and does nothing: of an emulator.
+            // Some emulators have a register that does nothing.
             set_adjust(adjust);
             FAULT_TICKS
         }
@@ -196,7 +197,7 @@ fn measure(number: u32, requests: &mut u64, shift: i64) -> Option<Bounds> {
     best
 }
 
-/// Gives each of `cpus`, which come in the order of their numbers, its turn, and tells what came of it. On the boot CPU.
+/// Gives each of `cpus`, in the order of their numbers, its turn, and logs the results. Called on the boot CPU.
 pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
     REPLY.0.adjust.store(adjust().unwrap_or(0), SeqCst);
     let start_ns = tsc::now_ns();
@@ -207,34 +208,34 @@ pub fn serve_all(cpus: impl Iterator<Item = &'static PerCpu>) {
         let left_ns = budget_ns.saturating_sub(tsc::since_ns(start_ns));
         let number = cpu.id().index() as u32;
         REPLY.0.turn.store(number, SeqCst);
-        apic::local().send_ipi(cpu.apic_id(), vector::VECTOR_PING);
+        apic::local().send_ipi(cpu.apic_id(), vector::PING);
         let is_faulty = FAULT_TSC_OFFSET.get() == Some(number.into());
         match serve(number, if is_faulty { u64::MAX } else { left_ns / 2 }) {
-            Some(found) => summary.add(cpu, &found),
+            Some(outcome) => summary.add(cpu, &outcome),
             None => summary.unmeasured += 1,
         }
     }
     REPLY.0.turn.store(u32::MAX, SeqCst);
-    summary.tell(tsc::since_ns(start_ns));
+    summary.log(tsc::since_ns(start_ns));
 }
 
-/// Answers requests until CPU `number` is done or its time is up.
-fn serve(number: u32, limit_ns: u64) -> Option<Found> {
+/// Answers the requests of CPU `number` until the CPU is done or its time is over.
+fn serve(number: u32, limit_ns: u64) -> Option<Outcome> {
     let start_ns = tsc::now_ns();
-    let result = &RESULTS[number as usize];
+    let shared = &OUTCOMES[number as usize];
     let mut answered = REPLY.0.request.load(SeqCst);
-    for _ in 0..MOST_LOOKS {
+    for _ in 0..MAX_POLLS {
         let request = REQUEST.0.number.load(SeqCst);
-        // A CPU that is past its turn may ask once more.
+        // Ignores a last request of a CPU whose turn is over.
         if request != answered && request >> 32 == u64::from(number) {
             REPLY.0.ticks.store(tsc::ticks_in_order(), SeqCst);
             REPLY.0.request.store(request, SeqCst);
             answered = request;
-        } else if result.is_done.load(SeqCst) {
-            return Some(Found {
-                offset: result.offset.load(SeqCst),
-                corrected: result.corrected.load(SeqCst),
-                round_trip: result.round_trip.load(SeqCst),
+        } else if shared.is_done.load(SeqCst) {
+            return Some(Outcome {
+                offset: shared.offset.load(SeqCst),
+                corrected: shared.corrected.load(SeqCst),
+                round_trip: shared.round_trip.load(SeqCst),
             });
         } else if tsc::since_ns(start_ns) > limit_ns {
             return None;
@@ -244,49 +245,49 @@ fn serve(number: u32, limit_ns: u64) -> Option<Found> {
     None
 }
 
-/// What came of all turns.
+/// The outcomes of all turns.
 #[derive(Default)]
 struct Summary {
     measured: u32,
     unmeasured: u32,
     widest_round_trip: u64,
-    corrected: Worst,
-    apart: Worst,
+    corrected: OffCpus,
+    uncorrected: OffCpus,
 }
 
-/// CPUs that are off, and the one that is off most.
+/// The CPUs whose counters were off, and the worst of them.
 #[derive(Default)]
-struct Worst {
+struct OffCpus {
     cpus: u32,
-    cpu: usize,
-    ticks: i64,
+    worst_cpu: usize,
+    worst_ticks: i64,
 }
 
-impl Worst {
+impl OffCpus {
     fn add(&mut self, cpu: &PerCpu, ticks: i64) {
         if tsc::ticks_to_ns(ticks.unsigned_abs()) > NEGLIGIBLE_NS {
             self.cpus += 1;
-            if ticks.unsigned_abs() > self.ticks.unsigned_abs() {
-                (self.cpu, self.ticks) = (cpu.id().index(), ticks);
+            if ticks.unsigned_abs() > self.worst_ticks.unsigned_abs() {
+                (self.worst_cpu, self.worst_ticks) = (cpu.id().index(), ticks);
             }
         }
     }
 
     fn ns(&self) -> u64 {
-        tsc::ticks_to_ns(self.ticks.unsigned_abs())
+        tsc::ticks_to_ns(self.worst_ticks.unsigned_abs())
     }
 }
 
 impl Summary {
-    fn add(&mut self, cpu: &PerCpu, found: &Found) {
+    fn add(&mut self, cpu: &PerCpu, outcome: &Outcome) {
         self.measured += 1;
-        self.widest_round_trip = self.widest_round_trip.max(found.round_trip);
-        // What was added here was missing here.
-        self.corrected.add(cpu, found.corrected);
-        self.apart.add(cpu, found.offset);
+        self.widest_round_trip = self.widest_round_trip.max(outcome.round_trip);
+        // Ticks that were added are ticks that the counter was behind.
+        self.corrected.add(cpu, outcome.corrected);
+        self.uncorrected.add(cpu, outcome.offset);
     }
 
-    fn tell(&self, took_ns: u64) {
+    fn log(&self, took_ns: u64) {
         log::debug!(
             "tsc: {} cpus against the boot cpu in {} us, round trips up to {} ns; {} had no time",
             self.measured,
@@ -295,23 +296,23 @@ impl Summary {
             self.unmeasured
         );
         let order = |ticks: i64| if ticks > 0 { "behind" } else { "ahead of" };
-        let Self { corrected, apart, .. } = self;
+        let Self { corrected, uncorrected, .. } = self;
         if corrected.cpus > 0 {
             log::info!(
                 "tsc: {} cpus were off and are corrected, cpu {} most, {} ns {} the boot cpu",
                 corrected.cpus,
-                corrected.cpu,
+                corrected.worst_cpu,
                 corrected.ns(),
-                order(corrected.ticks)
+                order(corrected.worst_ticks)
             );
         }
-        if apart.cpus > 0 {
+        if uncorrected.cpus > 0 {
             warning(format_args!(
                 "tsc: {} cpus are off and cannot be corrected, cpu {} most, {} ns {} the boot cpu; times are off by as much",
-                apart.cpus,
-                apart.cpu,
-                apart.ns(),
-                order(apart.ticks)
+                uncorrected.cpus,
+                uncorrected.worst_cpu,
+                uncorrected.ns(),
+                order(uncorrected.worst_ticks)
             ));
         }
     }

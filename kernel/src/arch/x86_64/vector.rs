@@ -1,31 +1,31 @@
-//! Interrupt vectors.
+//! Vectors of exceptions and interrupts.
 
 /// Vector of a non-maskable interrupt.
-pub const VECTOR_NMI: u8 = 2;
+pub const NMI: u8 = 2;
 /// Vector of a double fault.
-pub const VECTOR_DOUBLE_FAULT: u8 = 8;
+pub const DOUBLE_FAULT: u8 = 8;
 /// Vector of a page fault.
-pub const VECTOR_PAGE_FAULT: u8 = 14;
+pub const PAGE_FAULT: u8 = 14;
 /// Vector of a machine check.
-pub const VECTOR_MACHINE_CHECK: u8 = 18;
+pub const MACHINE_CHECK: u8 = 18;
 /// First vector that is not an exception.
 pub const FIRST_INTERRUPT: u8 = 32;
 
 /// Vector of the local APIC's timer.
-pub const VECTOR_TIMER: u8 = 0x20;
+pub const TIMER: u8 = 0x20;
 /// Vector by which a CPU asks another to check its run queue.
-pub const VECTOR_RESCHEDULE: u8 = 0x21;
+pub const RESCHEDULE: u8 = 0x21;
 /// Vector by which a CPU has others flush their TLBs.
-pub const VECTOR_FLUSH: u8 = 0x22;
+pub const FLUSH: u8 = 0x22;
 /// Vector that has a CPU record the time in [`PerCpu::pinged_ticks`](super::percpu::PerCpu::pinged_ticks).
-pub const VECTOR_PING: u8 = 0x23;
-/// Vector by which a CPU asks itself to have the console flushed.
-pub const VECTOR_CONSOLE: u8 = 0x24;
+pub const PING: u8 = 0x23;
+/// Vector by which a CPU makes itself wake the thread that flushes the console.
+pub const CONSOLE: u8 = 0x24;
 /// Vector of the first serial port's interrupt.
-pub const VECTOR_SERIAL: u8 = 0x28;
+pub const SERIAL: u8 = 0x28;
 /// Vector of ACPI's system control interrupt, a level.
-pub const VECTOR_SCI: u8 = 0x29;
-/// Vector of the local APIC's own errors.
-pub const VECTOR_APIC_ERROR: u8 = 0xfe;
-/// Vector of interrupts that vanished before they were taken; no EOI.
-pub const VECTOR_SPURIOUS: u8 = 0xff;
+pub const SCI: u8 = 0x29;
+/// Vector of the local APIC's errors.
+pub const APIC_ERROR: u8 = 0xfe;
+/// Vector of spurious interrupts, whose source withdrew them. They take no end of interrupt.
+pub const SPURIOUS: u8 = 0xff;

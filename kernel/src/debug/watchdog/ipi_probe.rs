@@ -152,7 +152,7 @@ impl Watch {
         }
         if !sched::is_idle(number) {
             self.answer_before_ping.get_or_insert(last_answer);
-            ipi::send(self.cpu, vector::VECTOR_PING);
+            ipi::send(self.cpu, vector::PING);
         }
     }
 }

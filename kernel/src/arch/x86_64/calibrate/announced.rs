@@ -11,7 +11,7 @@ use x86_64::registers::model_specific::Msr;
 use super::super::cpu::{self, Leaf};
 use super::super::paging::PageTables;
 
-/// Where hypervisors have their leaves. KVM has its own at the second place where it plays Hyper-V at the first.
+/// First leaves of hypervisors. KVM uses the second place while it emulates Hyper-V at the first.
 const HYPERVISOR_LEAVES: [u32; 2] = [0x4000_0000, 0x4000_0100];
 
 /// Rates that CPUID and the hypervisor announce.
@@ -47,9 +47,9 @@ fn cpu_is_intel() -> bool {
     [vendor.b, vendor.d, vendor.c].map(u32::to_le_bytes) == [*b"Genu", *b"ineI", *b"ntel"]
 }
 
-/// Leaf `offset` of those from `base` on, and the signature of the hypervisor there; all zero where there is none.
+/// Returns the signature of the hypervisor whose leaves begin at `base`, and its leaf `offset`; zeros if there is none.
 fn hypervisor_leaf(base: u32, offset: u32) -> ([u8; 12], Leaf) {
-    // Leaf 1, ecx. Without it a CPU answers here with some other leaf.
+    // Leaf 1, ecx. A CPU without a hypervisor may return another leaf for these numbers.
     const HAS_HYPERVISOR: u32 = 1 << 31;
     let none = ([0; 12], Leaf::default());
     if cpu::cpuid(1, 0).c & HAS_HYPERVISOR == 0 {
@@ -60,7 +60,7 @@ fn hypervisor_leaf(base: u32, offset: u32) -> ([u8; 12], Leaf) {
     for (bytes, word) in signature.chunks_exact_mut(4).zip([first.ebx, first.ecx, first.edx]) {
         bytes.copy_from_slice(&word.to_le_bytes());
     }
-    // KVM of old says 0 for its highest leaf, and means the next one.
+    // Old versions of KVM return 0 for their highest leaf, and mean `base + 1`.
     if !(base..base + 0x100).contains(&first.eax.max(base + 1)) || base + offset > first.eax.max(base + 1) {
         return none;
     }
@@ -68,8 +68,8 @@ fn hypervisor_leaf(base: u32, offset: u32) -> ([u8; 12], Leaf) {
     (signature, Leaf { a: leaf.eax, b: leaf.ebx, c: leaf.ecx, d: leaf.edx })
 }
 
-/// Rates in kHz: the TSC's in eax, the local APIC timer's in ebx. VMware began it, others followed. Hyper-V, and what plays
-/// it, means something else by that leaf.
+/// Returns rates in kHz: the TSC's in eax, the local APIC timer's in ebx. VMware introduced this leaf, and others adopted it.
+/// Hyper-V, and hypervisors that emulate it, use the leaf for something else.
 fn hypervisor_rates() -> Leaf {
     const RATES: u32 = 0x10;
     match hypervisor_leaf(HYPERVISOR_LEAVES[0], RATES) {
@@ -78,7 +78,7 @@ fn hypervisor_rates() -> Leaf {
     }
 }
 
-/// MSR through which a KVM guest gives its CPU's time structure to the host, where KVM is and has one.
+/// Returns the MSR that takes the address of a vCPU's time structure, if KVM is there and has one.
 fn kvm_clock_msr() -> Option<u32> {
     const OLD_CLOCK: u32 = 1 << 0;
     const CLOCK: u32 = 1 << 3;
@@ -94,29 +94,30 @@ fn kvm_clock_msr() -> Option<u32> {
     }
 }
 
-/// Bytes that the hypervisor writes. Aligned so that no page border lies in them.
+/// The time structure, which the hypervisor writes. Aligned so that it lies within one page.
 #[repr(C, align(64))]
 struct SharedBytes(UnsafeCell<[u8; KVM_CLOCK_BYTES]>);
 
-// SAFETY: only `kvm_clock_hz` uses the one there is, on the boot CPU while that is alone (invariant 17).
+// SAFETY: only `kvm_clock_hz` uses the only instance, on the boot CPU while it is alone (invariant 17).
 unsafe impl Sync for SharedBytes {}
 
-/// The TSC's rate by KVM's clock, which is off again afterwards.
+/// Returns the TSC's rate from KVM's clock. Disables the clock again.
 fn kvm_clock_hz() -> Option<u64> {
     const ENABLE: u64 = 1;
     const MOST_READS: usize = 1000;
     static SHARED: SharedBytes = SharedBytes(UnsafeCell::new([0; KVM_CLOCK_BYTES]));
     let physical = PageTables::active().translate(SHARED.0.get() as u64)?;
     let mut msr = Msr::new(kvm_clock_msr()?);
-    // SAFETY: KVM announced the MSR. The host writes the structure at that address, in which nothing else lies.
+    // SAFETY: KVM announced the MSR. The host writes only the structure at that address, which is static.
     unsafe { msr.write(physical | ENABLE) };
     let read = || {
-        // SAFETY: the bytes are static and mapped; the host may write them meanwhile, hence volatile, and the versions.
+        // SAFETY: the bytes are static and mapped. Volatile, because the host may write them at any time. Read twice: the
+        // versions before and after agree if the host did not write meanwhile.
         let [before, bytes, after] = core::array::from_fn(|_| unsafe { SHARED.0.get().read_volatile() });
         if before[..4] == after[..4] { told::kvm_clock_hz(&bytes) } else { None }
     };
     let hz = (0..MOST_READS).find_map(|_| read());
-    // SAFETY: as above; the host writes the structure no more.
+    // SAFETY: as above. From here on the host no longer writes the structure.
     unsafe { msr.write(0) };
     hz
 }

@@ -6,54 +6,56 @@ use super::super::apic::{self, LocalApic};
 use super::super::tsc;
 use super::reference::Reference;
 
-/// How long a window is. Three are needed where nothing goes wrong.
+/// Length of a window. Three windows are enough if no window is disturbed.
 const WINDOW_NS: u64 = 1_000_000;
-/// Windows in which the reference may stand still: a machine that is stopped looks like that.
-const MOST_STILL_WINDOWS: usize = 2;
-/// Times that a reference is read in a window at most: a second on a slow bus. For a TSC that stands still, too.
-const MOST_POLLS: u64 = 1 << 20;
+/// Windows without a count of the reference, after which the measurement gives up. A stopped machine causes such windows,
+/// too.
+const MAX_STILL_WINDOWS: usize = 2;
+/// Most reads of the reference in a window: they take a second on a slow bus. Bounds the wait also if the TSC does not
+/// count.
+const MAX_POLLS: u64 = 1 << 20;
 
-/// The counters at one moment.
+/// The counters at one point in time.
 #[derive(Clone, Copy)]
 struct Reading {
     tsc: u64,
-    /// How long the reading took.
+    /// TSC ticks that the reading took.
     gap: u64,
     apic_ticks: u32,
     count: u64,
 }
 
 impl Reading {
-    /// Reads all counters, taking the narrowest gap of a few tries: a vCPU may
-    /// lose its core in between.
+    /// Reads all counters a few times and returns the reading with the narrowest gap. A vCPU may lose its core during a
+    /// reading.
     fn take(reference: &mut dyn Reference, apic: Option<LocalApic>) -> Self {
         let attempts = (0..8).map(|_| Self::take_once(reference, apic));
-        attempts.min_by_key(|reading| reading.gap).expect("eight tries are not none")
+        attempts.min_by_key(|reading| reading.gap).expect("there are eight attempts")
     }
 
-    /// One code for all readings: emulators are slow when they see code for the
-    /// first time.
+    /// Not inlined, so that all readings run the same code: emulators are slow at the first execution of code.
     #[inline(never)]
     fn take_once(reference: &mut dyn Reference, apic: Option<LocalApic>) -> Self {
         let before = tsc::ticks();
         let count = reference.read();
         let apic_ticks = apic.map_or(0, LocalApic::measured_timer_ticks);
-        // A counter that goes back makes a gap that is wider than any other.
+        // A TSC that goes back makes a gap wider than any other.
         let gap = tsc::ticks().wrapping_sub(before);
         Self { tsc: before.wrapping_add(gap / 2), gap, apic_ticks, count }
     }
 }
 
-/// What [`measure`] found.
+/// The result of [`measure`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rates {
-    /// TSC ticks per second; `None` when the reference does not count, or not evenly.
+    /// TSC ticks per second; `None` if the reference does not count, or not evenly.
     pub tsc_hz: Option<u64>,
-    /// Local APIC timer ticks per second; `None` also when that does not count, or was not to be measured.
+    /// Local APIC timer ticks per second; `None` also if the timer does not count or was not measured.
     pub apic_timer_hz: Option<u64>,
 }
 
-/// Measures the TSC and, if it `has_apic_timer`, this CPU's APIC timer against `reference`: 4 ms where nothing goes wrong.
+/// Measures the TSC and, if `has_apic_timer`, this CPU's APIC timer against `reference`. Takes 4 ms if no window is
+/// disturbed.
 pub fn measure(reference: &mut dyn Reference, has_apic_timer: bool) -> Rates {
     let apic = has_apic_timer.then(apic::local);
     let rates = measure_with(reference, apic);
@@ -79,7 +81,7 @@ fn measure_with(reference: &mut dyn Reference, apic: Option<LocalApic>) -> Rates
         start = Some(to);
         if !has_counted {
             still += 1;
-            if still == MOST_STILL_WINDOWS {
+            if still == MAX_STILL_WINDOWS {
                 break;
             }
             continue;
@@ -102,23 +104,24 @@ fn measure_with(reference: &mut dyn Reference, apic: Option<LocalApic>) -> Rates
     Rates { tsc_hz, apic_timer_hz: tsc_hz.and(apic).and_then(|_| hz(&apic_windows)) }
 }
 
-/// Waits for the length of a window; false if `reference` does not get there in the time of four of the fastest TSC.
+/// Waits for the length of a window. Returns false if `reference` does not get there within four windows of the fastest
+/// TSC.
 fn wait(reference: &mut dyn Reference, from: &Reading) -> bool {
     let window_counts = reference.hz() * WINDOW_NS / 1_000_000_000;
     let patience = tsc::ASSUMED_HZ / 1_000_000_000 * WINDOW_NS * 4;
-    for _ in 0..MOST_POLLS {
+    for _ in 0..MAX_POLLS {
         if reference.read().wrapping_sub(from.count) & reference.mask() >= window_counts {
             return true;
         }
         if tsc::ticks().wrapping_sub(from.tsc) > patience {
-            // The CPU may have been lost just before it looked at the TSC.
+            // The vCPU may have lost its core between the reads of the reference and of the TSC.
             return reference.read().wrapping_sub(from.count) & reference.mask() >= window_counts;
         }
     }
     false
 }
 
-/// The windows so far.
+/// The windows of a measurement so far.
 struct Windows {
     windows: [Window; MOST_WINDOWS],
     count: usize,

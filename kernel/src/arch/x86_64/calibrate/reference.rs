@@ -1,4 +1,4 @@
-//! Counters of known rate, by which others are measured: the ACPI PM timer, the HPET, the PIT, and the TSC itself once its
+//! Counters of known rate, against which others are measured: the ACPI PM timer, the HPET, the PIT, and the TSC once its
 //! rate is known.
 
 use timebase::source::Source;
@@ -8,21 +8,21 @@ use super::super::tsc;
 
 /// A free-running counter of known rate.
 pub trait Reference {
-    /// What a rate measured against it is said to come from.
+    /// Returns the source to report for rates that are measured against this counter.
     fn source(&self) -> Source;
-    /// Counts per second.
+    /// Returns the counts per second.
     fn hz(&self) -> u64;
-    /// The count's highest value; it wraps to 0 after that.
+    /// Returns the highest count, after which the counter wraps to 0.
     fn mask(&self) -> u64;
-    /// The count now.
+    /// Returns the count now.
     fn read(&mut self) -> u64;
 }
 
 /// The ACPI power management timer.
 pub struct PmTimer {
-    /// Its I/O port, from the FADT.
+    /// The I/O port, from the FADT.
     pub port: u16,
-    /// Whether it counts 32 bits, not 24.
+    /// Whether the counter has 32 bits, not 24.
     pub is_32_bit: bool,
 }
 
@@ -37,7 +37,7 @@ impl Reference for PmTimer {
         if self.is_32_bit { 0xffff_ffff } else { 0x00ff_ffff }
     }
     fn read(&mut self) -> u64 {
-        // SAFETY: the FADT names the port as the PM timer, which is read-only.
+        // SAFETY: the FADT names the port of the PM timer, and a read has no side effect (invariant 16).
         u64::from(unsafe { Port::<u32>::new(self.port).read() }) & self.mask()
     }
 }
@@ -53,16 +53,16 @@ impl Hpet {
     const CONFIGURATION: u64 = 0x10;
     const MAIN_COUNTER: u64 = 0xf0;
 
-    /// Takes the HPET mapped at virtual address `base` into use; `None` when
-    /// its period is nonsense.
+    /// Starts the HPET that is mapped at virtual address `base`; `None` if its period is invalid.
     ///
     /// # Safety
-    /// `base` maps an HPET register block, uncached.
+    /// `base` maps the register block that the HPET table names, uncached, for good.
     pub unsafe fn new(base: u64) -> Option<Self> {
-        // SAFETY: by the caller's promise these are HPET registers; setting bit 0 lets the counter run.
+        // SAFETY: the caller promises the mapping. Setting bit 0 of the configuration starts the counter.
         unsafe {
             let period_fs = ((base + Self::CAPABILITIES) as *const u64).read_volatile() >> 32;
-            // The specification's most is 100 ns. No counter counts every 0.1 ns. Nothing is written to what is no HPET.
+            // The specification allows up to 100 ns, and no HPET is faster than 0.1 ns. Checked before the write, which
+            // must not go to other hardware.
             if !(100_000..=100_000_000).contains(&period_fs) {
                 return None;
             }
@@ -84,12 +84,12 @@ impl Reference for Hpet {
         0xffff_ffff
     }
     fn read(&mut self) -> u64 {
-        // SAFETY: `new` was promised the mapping; the low half is always there.
+        // SAFETY: the caller of `new` promised the mapping. Every HPET has the low half of the counter.
         u64::from(unsafe { ((self.base + Self::MAIN_COUNTER) as *const u32).read_volatile() })
     }
 }
 
-/// Channel 2 of the programmable interval timer, which drives no interrupt.
+/// Channel 2 of the programmable interval timer, which causes no interrupt.
 pub struct Pit;
 
 impl Pit {
@@ -97,9 +97,10 @@ impl Pit {
     const COMMAND: u16 = 0x43;
     const SPEAKER: u16 = 0x61;
 
-    /// Starts the channel, counting down from 65536 over and over.
+    /// Starts the channel, which counts down from 65536 repeatedly.
     pub fn start() -> Self {
-        // SAFETY: the PIT's ports on every PC, driven by nothing else (invariant 16). Gate on, speaker off.
+        // SAFETY: these are the PIT's ports on every PC, and no other driver uses them (invariant 16). The gate is on and
+        // the speaker off.
         unsafe {
             let mut speaker = Port::<u8>::new(Self::SPEAKER);
             let value = speaker.read();
@@ -123,7 +124,7 @@ impl Reference for Pit {
         0xffff
     }
     fn read(&mut self) -> u64 {
-        // SAFETY: as in `start`; the latch command freezes the count for two reads.
+        // SAFETY: as in `start`. The latch command freezes the count for two reads.
         let down = unsafe {
             Port::<u8>::new(Self::COMMAND).write(0b1000_0000);
             let low = Port::<u8>::new(Self::CHANNEL_2).read();
@@ -133,11 +134,11 @@ impl Reference for Pit {
     }
 }
 
-/// The TSC, for what is measured where nothing else counts.
+/// The TSC, as a reference where no other counter counts.
 pub struct Tsc {
-    /// Its rate, as told.
+    /// The announced rate.
     pub hz: u64,
-    /// Where that comes from.
+    /// The source of the rate.
     pub source: Source,
 }
 

@@ -1,0 +1,37 @@
+//! The rights of mapped pages, as flags of page table entries.
+
+use x86_64::structures::paging::PageTableFlags;
+
+use super::cpu;
+
+/// The rights of a mapped page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// Read and execute.
+    Code,
+    /// Read.
+    ReadOnly,
+    /// Read and write.
+    Data,
+    /// Read and write, uncached: device registers.
+    Device,
+}
+
+impl Rights {
+    pub(super) fn flags(self) -> u64 {
+        let flags = match self {
+            Self::Code => PageTableFlags::PRESENT,
+            Self::ReadOnly => PageTableFlags::PRESENT | PageTableFlags::NO_EXECUTE,
+            Self::Data => PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE,
+            Self::Device => {
+                PageTableFlags::PRESENT
+                    | PageTableFlags::WRITABLE
+                    | PageTableFlags::NO_EXECUTE
+                    | PageTableFlags::NO_CACHE
+                    | PageTableFlags::WRITE_THROUGH
+            }
+        };
+        let without_nx = flags.difference(PageTableFlags::NO_EXECUTE);
+        if cpu::features().nx { flags.bits() } else { without_nx.bits() }
+    }
+}
