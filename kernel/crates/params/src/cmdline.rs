@@ -5,7 +5,7 @@
 
 use core::fmt::{self, Display, Write as _};
 
-use crate::kinds::{Param, SetError};
+use crate::param::{Param, SetError};
 use crate::registry;
 
 /// Unknown names and bad values that are told one by one; of more, only how

@@ -26,12 +26,13 @@ pub mod cmdline;
 pub mod cpu_features;
 mod kinds;
 pub mod node_policy;
+mod param;
 pub mod registry;
 mod size;
 pub mod trace_events;
 
 pub use kinds::{
-    BoolParam, ChoiceParam, ListParam, NotAllowed, OptionParam, Param, SetError, SizeParam, TEXT_CAPACITY,
-    TextParam, U64Param,
+    BoolParam, ChoiceParam, ListParam, OptionParam, SizeParam, TEXT_CAPACITY, TextParam, U64Param,
 };
+pub use param::{NotAllowed, Param, SetError};
 pub use size::{Bytes, parse_size};

@@ -1,6 +1,7 @@
 //! Every parameter of the kernel. `docs/parameters.md` is checked against this.
 
-use crate::kinds::{BoolParam, ChoiceParam, ListParam, OptionParam, Param, SizeParam, TextParam, U64Param};
+use crate::kinds::{BoolParam, ChoiceParam, ListParam, OptionParam, SizeParam, TextParam, U64Param};
+use crate::param::Param;
 
 /// Most CPUs that a parameter can speak of; CPU numbers are below it.
 const MAX_CPUS: u64 = 512;
