@@ -17,8 +17,8 @@ use crate::arch::percpu;
 use crate::arch::trap_frame::TrapFrame;
 use crate::arch::tsc;
 use crate::mm::{permanent, space};
-use crate::platform::io_apics;
-use crate::{platform, sched};
+use crate::platform::{devices, io_apics};
+use crate::sched;
 
 /// How soon the NMI has to come that shows that it can, and how long that may take.
 const TRIAL_NS: u64 = 1_000_000;
@@ -48,8 +48,8 @@ static WATCH: Once<SelfWatch> = Once::new();
 /// # Errors
 /// Why nobody watches.
 pub fn start(timeout_ns: u64) -> Result<(), &'static str> {
-    let registers = platform::hpet().ok_or("there is no hpet")?;
-    let route = platform::serial_route().ok_or("no i/o apic is known")?;
+    let registers = devices::hpet().ok_or("there is no hpet")?;
+    let route = devices::serial_route().ok_or("no i/o apic is known")?;
     let apic_id = u8::try_from(percpu::this_cpu().apic_id());
     let apic_id = apic_id.map_err(|_| "the cpu's apic id is more than an i/o apic can address")?;
     let hpet = space::map_device(registers, &mut permanent::alloc_table).ok_or("no memory to map it")?;

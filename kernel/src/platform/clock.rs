@@ -1,9 +1,9 @@
 //! Which rates the clock goes by.
 
+use firmware::topology::Topology;
 use params::registry::FAULT_TSC_HZ;
 use timebase::source::{Choice, Source, choose};
 
-use super::Topology;
 use crate::arch::calibrate::reference::{Hpet, Pit, PmTimer, Reference, Tsc};
 use crate::arch::calibrate::{self, Rates};
 use crate::arch::{apic, cpu, tsc};
@@ -11,7 +11,7 @@ use crate::console::warning;
 
 /// Finds the rates of the TSC and of the local APIC timer, and sets them. CPUID and the hypervisor are asked, and the first
 /// reference that counts is measured against: ACPI PM timer, HPET, PIT. `map_device` maps the HPET's registers.
-pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
+pub fn start(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
     // A timer that is set to a value of the TSC needs no rate of its own.
     let has_apic_timer = !cpu::features().tsc_deadline;
     let mut told = calibrate::announced();

@@ -3,9 +3,8 @@
 //! At boot every pin is masked, whatever firmware or an earlier kernel left open; then pins are opened one by one, by
 //! the drivers of the devices behind them.
 
-use firmware::isa_irq::{Interrupts, IoApic as Told, MAX_IO_APICS, Route};
+use firmware::isa_irq::{Interrupts, MAX_IO_APICS, Route};
 use params::registry::FAULT_IOAPIC_OPEN;
-use spin::Once;
 
 use crate::arch::ioapic::{IoApic, Redirection};
 use crate::arch::lock_class::LockClass;
@@ -13,11 +12,6 @@ use crate::arch::spin_lock::IrqSpinLock;
 
 /// Pins of one I/O APIC, in words of a set.
 const PIN_WORDS: usize = 4;
-
-/// What the firmware says.
-struct List {
-    io_apics: [Option<Told>; MAX_IO_APICS],
-}
 
 /// An I/O APIC that is there.
 struct Owned {
@@ -30,32 +24,18 @@ struct Owned {
     opened: [u64; PIN_WORDS],
 }
 
-static LIST: Once<List> = Once::new();
 static OWNED: IrqSpinLock<[Option<Owned>; MAX_IO_APICS]> =
     IrqSpinLock::of(LockClass::IO_APICS, [const { None }; MAX_IO_APICS]);
 
-/// Notes the I/O APICs that the firmware names. Of two at one address the first counts.
-pub(super) fn note(interrupts: &Interrupts) {
-    let mut list = List { io_apics: [None; MAX_IO_APICS] };
-    let mut len = 0;
-    for told in interrupts.io_apics() {
-        if list.io_apics[..len].iter().flatten().all(|other| other.address != told.address) {
-            list.io_apics[len] = Some(told);
-            len += 1;
-        }
-    }
-    LIST.call_once(|| list);
-}
-
-/// Takes the I/O APICs over: masks every pin of each. `map_device` maps a page of registers. Once.
-pub fn take_over(mut map_device: impl FnMut(u64) -> Option<u64>) {
-    let Some(list) = LIST.get() else { return };
-    for (index, told) in list.io_apics.iter().flatten().enumerate() {
+/// Takes over the I/O APICs that the firmware names: masks every pin of each. `map_device` maps a page of registers.
+/// Once.
+pub fn take_over(interrupts: &Interrupts, mut map_device: impl FnMut(u64) -> Option<u64>) {
+    for (index, told) in interrupts.distinct_io_apics().enumerate() {
         let Some(base) = map_device(told.address.into()) else { continue };
         // SAFETY:
         // 1. `firmware::isa_irq` passed only 16-aligned addresses within one page, and none in memory; the page was just
         //    mapped as a device's, which stays for ever.
-        // 2. No other driver uses an I/O APIC (invariant 16); each address is in the list once.
+        // 2. No other driver uses an I/O APIC (invariant 16); `distinct_io_apics` names each address once.
         let Some(mut chip) = (unsafe { IoApic::new(base) }) else { continue };
         let pins = chip.pins();
         if FAULT_IOAPIC_OPEN.get() {

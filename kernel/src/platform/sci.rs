@@ -49,13 +49,14 @@ pub enum Silent {
 /// # Errors
 /// Why it tells of no event.
 pub fn prepare() -> Result<(), Silent> {
-    let why = if fixed_hardware::is_hardware_reduced() {
+    let sources = fixed_hardware::event_sources();
+    let why = if sources.is_some_and(|sources| sources.is_hardware_reduced) {
         "acpi is hardware-reduced"
     } else {
         "there are no PM1 events"
     };
-    let sources = fixed_hardware::event_sources().filter(|sources| sources.pm1.iter().any(Option::is_some));
-    let sources = sources.ok_or(Silent::NoHardware(why))?;
+    let sources =
+        sources.filter(|sources| sources.pm1.iter().any(Option::is_some)).ok_or(Silent::NoHardware(why))?;
     if !sources.mode.switch_on() {
         return Err(Silent::NotInAcpiMode);
     }

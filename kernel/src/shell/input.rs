@@ -10,7 +10,7 @@ use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::arch::vector::VECTOR_SERIAL;
 use crate::console::{serial, warning};
-use crate::platform::{self, io_apics};
+use crate::platform::{devices, io_apics};
 use crate::power;
 use crate::sched::wait::WaitQueue;
 
@@ -47,7 +47,7 @@ pub fn start() -> bool {
 
 /// Has the port interrupt the boot CPU, and sees it happen.
 fn redirect() -> Result<(), &'static str> {
-    let route = platform::serial_route().ok_or("no way for its interrupt is known")?;
+    let route = devices::serial_route().ok_or("no way for its interrupt is known")?;
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let apic_id = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address")?;
