@@ -1,15 +1,18 @@
 //! What the kernel says: a log for people on the first serial port, records
 //! for programs on the second. What is said to it waits in
-//! the first ([`serial`]).
+//! the first ([`input`]).
 
+pub mod input;
 mod line;
 mod logger;
+mod ports;
 pub mod records;
 pub mod serial;
 mod wire;
 
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;
+pub use ports::LINE_BYTES;
 pub use serial::drain;
 
 use core::fmt;
@@ -21,7 +24,7 @@ use params::cmdline;
 /// Brings up both ports and the `log` facade. Works from the first
 /// instruction on: needs no memory, no per-CPU data, no time base.
 pub fn init() {
-    serial::init();
+    ports::init();
     logger::init();
 }
 
