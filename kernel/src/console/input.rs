@@ -1,24 +1,24 @@
-//! What is typed: bytes that come in at the log port.
+//! Input: bytes that arrive at the log port.
 
 use uart::port::{ON_DATA, ON_TRANSMITTER_FREE};
 
 use super::ports::LOG_PORT;
 
-/// Begins to keep what comes in; false when there is no port.
+/// Begins to keep input. Returns whether there is a port.
 pub fn start() -> bool {
     let port = &mut *LOG_PORT.lock();
     port.is_read = true;
     port.wire.uart.is_some()
 }
 
-/// Has the port interrupt once for nothing, to see whether that works.
+/// Makes the port interrupt at once, to test whether its interrupt arrives.
 pub fn ask_for_interrupt() {
     if let Some(uart) = &mut LOG_PORT.lock().wire.uart {
         uart.enable(ON_TRANSMITTER_FREE);
     }
 }
 
-/// Has the port interrupt for what comes in, and for nothing else.
+/// Enables the port's interrupt for input alone.
 pub fn interrupt_for_input() {
     if let Some(uart) = &mut LOG_PORT.lock().wire.uart {
         uart.disable(ON_TRANSMITTER_FREE);
@@ -26,14 +26,14 @@ pub fn interrupt_for_input() {
     }
 }
 
-/// Has the port interrupt for nothing.
-pub fn interrupt_for_nothing() {
+/// Disables the port's interrupts.
+pub fn disable_interrupts() {
     if let Some(uart) = &mut LOG_PORT.lock().wire.uart {
         uart.disable(ON_TRANSMITTER_FREE | ON_DATA);
     }
 }
 
-/// The port has interrupted: takes what came. Interrupts are off.
+/// Handles the port's interrupt, with interrupts off: takes input, and ends a test interrupt.
 pub fn interrupt() {
     let port = &mut *LOG_PORT.lock();
     port.receive();
@@ -43,12 +43,13 @@ pub fn interrupt() {
     }
 }
 
-/// Whether there is input to be taken.
+/// Returns whether input is waiting.
 pub fn is_waiting() -> bool {
     !LOG_PORT.lock().input.is_empty()
 }
 
-/// Moves input into `buffer`; returns how much there was. `is_interrupting`: the port is to interrupt for more.
+/// Moves input into `buffer`; returns the number of bytes. `is_interrupting` says whether the port's interrupt is in use:
+/// if so, it is enabled again after the input buffer was full.
 pub fn take(buffer: &mut [u8], is_interrupting: bool) -> usize {
     let port = &mut *LOG_PORT.lock();
     port.receive();
@@ -60,7 +61,7 @@ pub fn take(buffer: &mut [u8], is_interrupting: bool) -> usize {
     taken
 }
 
-/// Times that input was lost, since the last call.
+/// Returns the number of overruns since the last call.
 pub fn take_overruns() -> u64 {
     core::mem::take(&mut LOG_PORT.lock().overruns)
 }

@@ -1,5 +1,4 @@
-//! The two serial ports. A missing or broken port is not an error: what would
-//! go there is dropped.
+//! The two serial ports. A missing or broken port is not an error: its lines are dropped.
 
 use core::fmt::Write;
 
@@ -17,33 +16,38 @@ use crate::arch::tsc;
 const COM1: u16 = 0x3f8;
 const COM2: u16 = 0x2f8;
 
-/// Bytes that wait for a reader. When there are more, they wait in the port, and then with the sender.
+/// Capacity for input that waits for a reader. Further bytes wait in the port's FIFO, then at the sender.
 const INPUT_BYTES: usize = 1024;
-/// The longest unfinished line that is shown.
+/// Longest input line that the terminal shows.
 pub const LINE_BYTES: usize = 256;
-/// The port for people: the log, and a line that is being typed.
+
+/// Port for people: the log, and below it the input line.
 pub struct LogPort {
+    /// Port and output queue.
     pub wire: Wire,
-    /// The line below the log that is not finished.
+    /// Input line below the log.
     pub line: Screen<LINE_BYTES>,
+    /// Input that waits for the reader.
     pub input: Ring<INPUT_BYTES>,
-    /// Somebody reads; what comes before is nobody's.
+    /// Whether a reader has started; earlier input stays in the port.
     pub is_read: bool,
-    /// Times that bytes came faster than they were taken.
+    /// Overruns: times that the port's FIFO was full and a byte was lost.
     pub overruns: u64,
 }
 
-/// The port for programs.
+/// Port for programs: records.
 pub struct RecordPort {
     pub wire: Wire,
-    /// The record that ends the run is queued: no notice comes after it.
+    /// Whether the record that ends the run is queued; no notice follows it.
     pub has_end: bool,
 }
 
+/// The first serial port.
 pub static LOG_PORT: IrqSpinLock<LogPort> = IrqSpinLock::of(
     LockClass::SERIAL_PORT,
     LogPort { wire: Wire::new(), line: Screen::new(), input: Ring::new(), is_read: false, overruns: 0 },
 );
+/// The second serial port.
 pub static RECORD_PORT: IrqSpinLock<RecordPort> =
     IrqSpinLock::of(LockClass::SERIAL_PORT, RecordPort { wire: Wire::new(), has_end: false });
 
@@ -56,29 +60,33 @@ pub fn init() {
     }
 }
 
-/// What both ports have in common.
+/// Operations common to both ports.
 pub trait Port {
+    /// Bytes that end a line.
     const LINE_END: &'static [u8];
+
+    /// Returns the port's output queue and registers.
     fn wire(&mut self) -> &mut Wire;
 
-    /// Sends a part, and looks after the other direction: what comes in during a long line would overrun the port.
+    /// Sends a part of the queued bytes. The log port also takes input, which would overrun its FIFO during a long line.
     fn step(&mut self) -> Step {
         self.wire().step()
     }
 
-    /// Gets the port into a state from which it can be used, after the CPU that used it was stopped.
+    /// Makes the port usable after the CPU that used it was stopped.
     fn seize(&mut self) {
         self.wire().seize(Self::LINE_END);
     }
 
-    /// Queues a line that tells of `lost` others.
+    /// Queues a notice that `lost` lines were lost. Returns the end of the notice as a count of queued bytes, `None` if it
+    /// does not fit.
     fn put_notice(&mut self, lost: u64) -> Option<u64>;
 
-    /// Tells of lines that were lost, once there is room and somebody may hear it.
-    fn tell_lost(&mut self) {
-        let lost = self.wire().out.untold();
+    /// Queues a notice of lost lines, once the port moves and the notice fits.
+    fn report_lost(&mut self) {
+        let lost = self.wire().out.unreported();
         if lost > 0 && self.put_notice(lost).is_some() {
-            self.wire().out.note_told();
+            self.wire().out.note_reported();
         }
     }
 }
@@ -97,12 +105,12 @@ impl Port for LogPort {
     }
 
     fn seize(&mut self) {
-        // Nobody types here any more; the line that was being typed is ended.
+        // No reader runs any more, so the input line is ended.
         self.is_read = false;
         let is_typing = !core::mem::take(&mut self.line).is_empty();
         self.wire.seize(Self::LINE_END);
         if is_typing {
-            // Where it finds no room, so does nothing else.
+            // If this does not fit, the report does not fit either.
             let _ = self.wire.out.put(tsc::now_ns(), |send| send(Self::LINE_END));
         }
     }
@@ -135,6 +143,7 @@ impl Port for RecordPort {
 }
 
 impl LogPort {
+    /// Queues a log line above the input line. Returns its end as a count of queued bytes, `None` if it does not fit.
     pub fn put_line(&mut self, text: &str) -> Option<u64> {
         let Self { wire, line, .. } = self;
         wire.out.put(tsc::now_ns(), |send| {
@@ -145,11 +154,11 @@ impl LogPort {
         })
     }
 
-    /// Takes what the port holds, as far as there is room.
+    /// Moves bytes from the port's FIFO to `input`, until `input` is full.
     ///
-    /// Bytes may be taken here, and their interrupt come later and find none: so the interrupt wakes the reader
-    /// whenever there is input, not only when it brought some. When there is no room the port is to interrupt no more, for a
-    /// level that nobody takes away would do so for ever; [`input::take`](super::input::take) lets it again.
+    /// An interrupt may find no byte, because an earlier call took it. The interrupt handler therefore wakes the reader
+    /// even if it took nothing itself. When `input` is full, the data interrupt is disabled: its level would stay
+    /// asserted and interrupt for ever. [`input::take`](super::input::take) enables it again.
     pub fn receive(&mut self) {
         let Some(uart) = self.wire.uart.as_mut().filter(|_| self.is_read) else { return };
         while uart.has_input() {

@@ -1,4 +1,4 @@
-//! Where devices are whose drivers start long after the tables were read.
+//! Locations of devices whose drivers start long after the tables were read.
 
 use firmware::isa_irq::Route;
 use firmware::topology::Topology;
@@ -10,7 +10,7 @@ static SERIAL_ROUTE: Once<Route> = Once::new();
 /// Physical address of the HPET's registers.
 static HPET: Once<u64> = Once::new();
 
-/// Keeps what `topology` says of these devices. Once.
+/// Keeps the locations that `topology` has. Called once.
 pub fn install(topology: &Topology) {
     if let Some(route) = topology.serial {
         SERIAL_ROUTE.call_once(|| route);

@@ -14,9 +14,9 @@ use crate::console::warning;
 pub unsafe fn read(boot_info: &BootInfo) -> &'static MemoryMap {
     /// Too large for the boot stack.
     static MAP: BootCell<MemoryMap> = BootCell::new(MemoryMap::EMPTY);
-    // SAFETY: once and alone, by the caller's promise.
+    // SAFETY: called once and while alone, by the caller's promise (invariant 17).
     let map = unsafe { MAP.take() };
-    // What the physical map has no room for does not exist.
+    // Memory beyond the physical map is not used.
     let bits = cpu::features().phys_addr_bits.min(paging::PHYS_MAP_BYTES.ilog2() as u8);
     let pvh::LoaderMap { unreadable, condensed } = pvh::loader_map();
     if unreadable > 0 {
@@ -31,7 +31,7 @@ pub unsafe fn read(boot_info: &BootInfo) -> &'static MemoryMap {
     } else {
         log::debug!("{report}");
     }
-    // The registers hide whatever memory is there.
+    // Registers hide any memory at their address.
     let local_apic = apic::xapic_physical_base();
     if map.withhold(local_apic..local_apic + paging::PAGE_BYTES) > 0 {
         warning(format_args!(

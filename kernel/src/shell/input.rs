@@ -58,7 +58,7 @@ fn redirect() -> Result<(), &'static str> {
     if ARRIVED.wait_until_deadline(has_come, tsc::now_ns() + TRIAL_NS) {
         return Ok(());
     }
-    console::input::interrupt_for_nothing();
+    console::input::disable_interrupts();
     io_apics::mask(route.io_apic, route.pin);
     Err("its interrupt does not come where the firmware says")
 }
