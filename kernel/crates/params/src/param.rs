@@ -1,46 +1,45 @@
-//! The trait through which the registry sees a parameter, and why a value is refused.
+//! The trait through which the registry uses a parameter, and the errors of setting one.
 
 use core::fmt::{self, Display};
 
-/// One parameter, as the registry sees it.
+/// A parameter, as the registry uses it.
 pub trait Param: Sync {
-    /// The dotted name.
+    /// Returns the dotted name.
     fn name(&self) -> &'static str;
-    /// One sentence: what it does.
+    /// Returns the description: one sentence.
     fn help(&self) -> &'static str;
-    /// Parses `value`, checks it and stores it; on error the old value stays.
+    /// Parses, checks and stores `value`; on error the old value stays.
     fn set(&self, value: &str) -> Result<(), NotAllowed>;
     /// Writes the current value, in a form that [`set`](Param::set) takes.
     fn write_value(&self, out: &mut dyn fmt::Write) -> fmt::Result;
     /// Writes the default value.
     fn write_default(&self, out: &mut dyn fmt::Write) -> fmt::Result;
-    /// Writes what is allowed, such as `0..=256` or `on|off`.
+    /// Writes the allowed values, such as `0..=256` or `on|off`.
     fn write_allowed(&self, out: &mut dyn fmt::Write) -> fmt::Result;
 }
 
-/// The value was not among those allowed.
+/// Error: the value is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAllowed;
 
-/// Why a `name=value` could not be applied. Displays as one line with the
-/// name, the value and what would be right.
+/// Error of applying a `name=value`. Displays as one line with the name, the value and the allowed values.
 #[derive(Clone, Copy)]
 pub enum SetError<'a> {
     /// No parameter has this name.
     Unknown {
         /// The name as given.
         name: &'a str,
-        /// A registered name that looks like it.
+        /// A registered name that is spelled similarly.
         similar: Option<&'static str>,
     },
-    /// The value does not fit the parameter.
+    /// The parameter does not allow the value.
     BadValue {
         /// The parameter.
         param: &'static dyn Param,
         /// The value as given.
         value: &'a str,
     },
-    /// The parameter was read on the way up and is of no use any more.
+    /// The parameter is only read during boot.
     AtBootOnly {
         /// The parameter.
         param: &'static dyn Param,

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::param::{NotAllowed, Param};
 use crate::size::{Bytes, parse_size};
 
-/// A whole number within a range.
+/// A parameter that is a whole number within a range.
 pub struct U64Param {
     name: &'static str,
     help: &'static str,
@@ -17,7 +17,7 @@ pub struct U64Param {
 }
 
 impl U64Param {
-    /// A parameter that starts as `default` and stays within `allowed`.
+    /// Returns a parameter that starts as `default` and stays within `allowed`.
     pub const fn new(
         name: &'static str,
         default: u64,
@@ -28,7 +28,7 @@ impl U64Param {
         Self { name, help, default, allowed, value: AtomicU64::new(default) }
     }
 
-    /// The value now.
+    /// Returns the current value.
     pub fn get(&self) -> u64 {
         self.value.load(SeqCst)
     }
@@ -60,7 +60,7 @@ impl Param for U64Param {
     }
 }
 
-/// A whole number within a range, or `none`, which it starts as.
+/// A parameter that is `none`, its default, or a whole number within a range.
 pub struct OptionParam {
     name: &'static str,
     help: &'static str,
@@ -72,14 +72,14 @@ pub struct OptionParam {
 impl OptionParam {
     const NONE: u64 = u64::MAX;
 
-    /// A parameter that starts as `none` and stays within `allowed`, whose end
-    /// is below the largest `u64`.
+    /// Returns a parameter that starts as `none` and stays within `allowed`, whose end
+    /// is below `u64::MAX`.
     pub const fn new(name: &'static str, allowed: RangeInclusive<u64>, help: &'static str) -> Self {
         assert!(*allowed.start() <= *allowed.end() && *allowed.end() < Self::NONE);
         Self { name, help, allowed, value: AtomicU64::new(Self::NONE) }
     }
 
-    /// The value now.
+    /// Returns the current value.
     pub fn get(&self) -> Option<u64> {
         Some(self.value.load(SeqCst)).filter(|value| *value != Self::NONE)
     }
@@ -114,11 +114,11 @@ impl Param for OptionParam {
     }
 }
 
-/// A size in bytes within a range; see [`parse_size`].
+/// A parameter that is a size in bytes within a range; see [`parse_size`].
 pub struct SizeParam(U64Param);
 
 impl SizeParam {
-    /// A parameter that starts as `default` bytes and stays within `allowed`.
+    /// Returns a parameter that starts as `default` bytes and stays within `allowed`.
     pub const fn new(
         name: &'static str,
         default: u64,
@@ -128,7 +128,7 @@ impl SizeParam {
         Self(U64Param::new(name, default, allowed, help))
     }
 
-    /// The value now, in bytes.
+    /// Returns the current value in bytes.
     pub fn get_bytes(&self) -> u64 {
         self.0.get()
     }

@@ -11,10 +11,10 @@ pub const LIST_CAPACITY: usize = 32;
 /// Most bytes that a [`TextParam`] holds.
 pub const TEXT_CAPACITY: usize = 120;
 
-/// A comma-separated list of numbers, each within a range; empty by default.
+/// A parameter that is a comma-separated list of numbers, each within a range; empty by default.
 ///
-/// Elements are stored one by one, and a reader at the same time could see half of a
-/// change: set on the boot command line, and later by the thread that makes use of it, the shell.
+/// Elements are stored one by one, so a concurrent reader could see half of a change. There is none: the boot command line
+/// sets lists, and later the shell's thread, which also reads them.
 pub struct ListParam {
     name: &'static str,
     help: &'static str,
@@ -24,7 +24,7 @@ pub struct ListParam {
 }
 
 impl ListParam {
-    /// An empty list whose elements will have to be within `allowed`.
+    /// Returns an empty list whose elements must be within `allowed`.
     pub const fn new(name: &'static str, allowed: RangeInclusive<u32>, help: &'static str) -> Self {
         Self {
             name,
@@ -35,7 +35,7 @@ impl ListParam {
         }
     }
 
-    /// The elements now, in the order given.
+    /// Returns the current elements in the order in which they were set.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.items[..self.len.load(SeqCst)].iter().map(|item| item.load(SeqCst))
     }
@@ -80,9 +80,9 @@ impl Param for ListParam {
     }
 }
 
-/// A short text that `check` accepts.
+/// A parameter that is a short text accepted by `check`.
 ///
-/// Set when nobody else reads it, as [`ListParam`].
+/// Set while no other CPU reads it, as [`ListParam`].
 pub struct TextParam {
     name: &'static str,
     help: &'static str,
@@ -95,8 +95,7 @@ pub struct TextParam {
 }
 
 impl TextParam {
-    /// A parameter that starts as `default`; `allowed` says in words what
-    /// `check` accepts.
+    /// Returns a parameter that starts as `default`; `allowed` describes what `check` accepts.
     pub const fn new(
         name: &'static str,
         default: &'static str,
@@ -108,7 +107,7 @@ impl TextParam {
         Self { name, help, default, allowed, check, len: AtomicUsize::new(usize::MAX), bytes }
     }
 
-    /// The text now, copied into `buffer`.
+    /// Copies the current text into `buffer` and returns it.
     pub fn get<'a>(&self, buffer: &'a mut [u8; TEXT_CAPACITY]) -> &'a str {
         let len = self.len.load(SeqCst);
         if len == usize::MAX {
@@ -117,7 +116,7 @@ impl TextParam {
         for (to, from) in buffer.iter_mut().zip(&self.bytes[..len]) {
             *to = from.load(SeqCst);
         }
-        // Only whole `str`s are stored; the fallback is for a torn read.
+        // Valid UTF-8 is stored; the fallback is for a torn read.
         core::str::from_utf8(&buffer[..len]).unwrap_or(self.default)
     }
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use crate::param::{NotAllowed, Param};
 
-/// `on` or `off` (also `true`, `false`, `1`, `0`).
+/// A parameter that is `on` or `off` (also `true`, `false`, `1`, `0`).
 pub struct BoolParam {
     name: &'static str,
     help: &'static str,
@@ -14,12 +14,12 @@ pub struct BoolParam {
 }
 
 impl BoolParam {
-    /// A parameter that starts as `default`.
+    /// Returns a parameter that starts as `default`.
     pub const fn new(name: &'static str, default: bool, help: &'static str) -> Self {
         Self { name, help, default, value: AtomicBool::new(default) }
     }
 
-    /// The value now.
+    /// Returns the current value.
     pub fn get(&self) -> bool {
         self.value.load(SeqCst)
     }
@@ -56,7 +56,7 @@ impl Param for BoolParam {
     }
 }
 
-/// One of a few words.
+/// A parameter that is one of a few words.
 pub struct ChoiceParam {
     name: &'static str,
     help: &'static str,
@@ -66,7 +66,7 @@ pub struct ChoiceParam {
 }
 
 impl ChoiceParam {
-    /// A parameter that starts as `choices[default]`.
+    /// Returns a parameter that starts as `choices[default]`.
     pub const fn new(
         name: &'static str,
         choices: &'static [&'static str],
@@ -77,12 +77,12 @@ impl ChoiceParam {
         Self { name, help, default, choices, value: AtomicUsize::new(default) }
     }
 
-    /// The chosen word.
+    /// Returns the chosen word.
     pub fn get(&self) -> &'static str {
         self.choices[self.get_index()]
     }
 
-    /// The position of the chosen word among the choices.
+    /// Returns the position of the chosen word among the choices.
     pub fn get_index(&self) -> usize {
         self.value.load(SeqCst)
     }
