@@ -16,7 +16,7 @@ pub fn start(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
     let has_apic_timer = !cpu::features().tsc_deadline;
     let mut announced = calibrate::announced();
     if let Some(hz) = FAULT_TSC_HZ.get() {
-        announced.tsc.told[0] = Some((Source::Cpuid15, hz));
+        announced.tsc.announced[0] = Some((Source::Cpuid15, hz));
     }
     let (measured, mut rates) = measure(topology, has_apic_timer, map_device).unzip();
     announced.tsc.measured = measured.zip(rates.and_then(|rates: Rates| rates.tsc_hz));
@@ -42,7 +42,7 @@ pub fn start(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
     if !tsc::is_invariant() {
         log::debug!("tsc: not said to be invariant; right while nothing changes the cpus' frequency");
     }
-    if let Choice { denied: Some((source, hz)), .. } = choice {
+    if let Choice { contradicted: Some((source, hz)), .. } = choice {
         let (winner, loser) = (choice.source.word(), source.word());
         warning(format_args!(
             "the tsc's rate is {} by {winner} and {} by {loser}; going by {winner}",
