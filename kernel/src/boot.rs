@@ -4,6 +4,7 @@ use core::fmt::Display;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
+use bootloader_api::BootInfo;
 use firmware::memmap::MemoryMap;
 use params::cpu_features::Feature;
 use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
@@ -58,6 +59,16 @@ pub fn console_and_traps() {
     zero::apply_parameter();
 }
 
+/// Reads the firmware's tables, and installs what drivers use later.
+pub fn read_tables(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
+    let topology = platform::topology::read(boot_info.rsdp_addr.into_option(), map);
+    platform::devices::install(&topology);
+    if let Some(fixed_hardware) = &topology.fixed_hardware {
+        platform::fixed_hardware::install(fixed_hardware);
+    }
+    topology
+}
+
 /// Replaces the loader's page tables by the kernel's, then sets up the heap.
 pub fn own_page_tables(map: &'static MemoryMap) -> EarlyMemory {
     let usable_mib = map.total_usable_bytes() >> 20;
@@ -95,10 +106,12 @@ pub fn clock_and_apic(topology: &Topology, early: &mut EarlyMemory) {
     let start_ticks = tsc::ticks();
     let mut map_device = |registers| space::map_device(registers, &mut alloc);
     // Before the local APIC takes interrupts: masks lines that firmware left unmasked.
-    platform::io_apics::take_over(&mut map_device);
+    platform::io_apics::take_over(&topology.interrupts, &mut map_device);
     apic::local().enable();
-    platform::start_clock(topology, &mut map_device);
-    platform::fixed_hardware::map(&mut map_device);
+    platform::clock::start(topology, &mut map_device);
+    if let Some(fixed_hardware) = &topology.fixed_hardware {
+        platform::fixed_hardware::map(fixed_hardware, &mut map_device);
+    }
     records::phase("early/clock", tsc::ticks_to_ns(tsc::ticks().saturating_sub(start_ticks)));
 }
 

@@ -28,8 +28,8 @@ use protocol::exit::Verdict;
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     boot::console_and_traps();
     // SAFETY: called once, while the boot CPU is alone (invariant 17).
-    let memory_map = unsafe { platform::memory_map(boot_info) };
-    let topology = platform::topology(boot_info, memory_map);
+    let memory_map = unsafe { platform::memory_map::read(boot_info) };
+    let topology = boot::read_tables(boot_info, memory_map);
     let mut early = boot::own_page_tables(memory_map);
     boot::clock_and_apic(&topology, &mut early);
     let unfinished = boot::page_allocator(&mut early, topology);

@@ -1,28 +1,30 @@
-//! The power button, and what else the machine tells by ACPI's system control interrupt: `docs/power.md`.
+//! The power button and other events of ACPI's system control interrupt: `docs/power.md`.
 //!
-//! The button ends the shell in order; any other run goes on to its end, where the machine goes off anyway. What else
-//! happens is said once, and not handled.
+//! The button ends the shell in order. Any other run continues to its end, where the machine powers off anyway. All other
+//! events are logged, and not handled.
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::vector;
 use crate::console::warning;
-use crate::platform::sci::{self, Happened, Silent};
+use crate::platform::sci::{self, NoEvents, PendingEvents};
 
+/// Whether the power button was pressed.
 static IS_PRESSED: AtomicBool = AtomicBool::new(false);
+/// Whether the sleep button was pressed, and logged.
 static IS_SLEEP_BUTTON_KNOWN: AtomicBool = AtomicBool::new(false);
-/// The button does not interrupt: a reader that waits has to look.
+/// Whether the button does not interrupt, so that a waiting reader has to call [`look`].
 static IS_POLLED: AtomicBool = AtomicBool::new(false);
-/// The run is one that the button ends.
+/// Whether the button ends the run.
 static ENDS_RUN: AtomicBool = AtomicBool::new(false);
 
-/// Has the machine tell of its events. Once, when threads run.
+/// Enables the machine's events. Called once, when threads run.
 pub fn start() {
     match sci::prepare() {
         Ok(()) => {}
-        Err(Silent::NoHardware(why)) => return log::debug!("power button: none is known, {why}"),
-        Err(Silent::NotInAcpiMode) => {
+        Err(NoEvents::NoHardware(why)) => return log::debug!("power button: none is known, {why}"),
+        Err(NoEvents::NotInAcpiMode) => {
             return warning(format_args!(
                 "power button: the firmware does not switch to acpi mode; it is not used"
             ));
@@ -41,40 +43,40 @@ pub fn start() {
     sci::enable();
 }
 
-/// The system control interrupt: interrupts are off.
+/// Handles the system control interrupt, with interrupts off.
 pub fn interrupt() {
-    tell(&sci::take(true));
+    handle(&sci::take(true));
 }
 
-/// Whether [`look`] has to be called to notice the button.
+/// Returns whether [`look`] has to be called to notice the button.
 pub fn is_polled() -> bool {
     IS_POLLED.load(SeqCst)
 }
 
-/// Looks for events that do not interrupt. By one thread.
+/// Handles pending events that do not interrupt. Called by one thread.
 pub fn look() {
-    tell(&sci::take(false));
+    handle(&sci::take(false));
 }
 
-/// Whether the button was pressed.
+/// Returns whether the button was pressed.
 pub fn is_pressed() -> bool {
     IS_PRESSED.load(SeqCst)
 }
 
-/// The run from now on is one that ends when the button is pressed.
+/// Makes the button end the run from now on.
 pub fn end_run_when_pressed() {
     ENDS_RUN.store(true, SeqCst);
 }
 
-fn tell(happened: &Happened) {
-    if happened.power_button && !IS_PRESSED.swap(true, SeqCst) {
+fn handle(pending: &PendingEvents) {
+    if pending.power_button && !IS_PRESSED.swap(true, SeqCst) {
         let then = if ENDS_RUN.load(SeqCst) { "the shell ends" } else { "the run goes on to its end" };
         log::info!("power button pressed: {then}, then the machine goes off");
     }
-    if happened.sleep_button && !IS_SLEEP_BUTTON_KNOWN.swap(true, SeqCst) {
+    if pending.sleep_button && !IS_SLEEP_BUTTON_KNOWN.swap(true, SeqCst) {
         log::info!("sleep button pressed: nothing handles it");
     }
-    for (event, bits) in (0..).step_by(8).zip(happened.gpes) {
+    for (event, bits) in (0..).step_by(8).zip(pending.gpes) {
         for bit in (0..8).filter(|bit| bits & 1 << bit != 0) {
             log::info!(
                 "general-purpose event {} of the firmware, as when a cpu or memory is plugged in: nothing handles it",
@@ -82,7 +84,7 @@ fn tell(happened: &Happened) {
             );
         }
     }
-    if happened.is_masked {
+    if pending.is_masked {
         IS_POLLED.store(true, SeqCst);
         warning(format_args!("acpi: the system control interrupt does not end; it is masked"));
     }

@@ -1,11 +1,11 @@
-//! A line under construction, without allocation.
+//! Text of a line, without allocation.
 
 use core::fmt;
 
 /// Shown at the end of a line that did not fit.
 const CUT: &str = "...";
 
-/// Up to `N` bytes of text; what does not fit is cut off, visibly.
+/// Up to `N` bytes of text. Text that does not fit is cut off and ends in [`CUT`].
 pub struct LineBuf<const N: usize> {
     bytes: [u8; N],
     len: usize,
@@ -13,12 +13,12 @@ pub struct LineBuf<const N: usize> {
 }
 
 impl<const N: usize> LineBuf<N> {
-    /// An empty line.
+    /// Returns an empty line.
     pub const fn new() -> Self {
         Self { bytes: [0; N], len: 0, is_cut: false }
     }
 
-    /// The text so far.
+    /// Returns the text so far.
     pub fn as_str(&self) -> &str {
         // Only whole characters are ever copied in.
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")

@@ -12,7 +12,7 @@ use crate::arch::{percpu, tsc};
 
 struct SerialLogger;
 
-/// In the order of the choices of `log.level`.
+/// Levels in the order of `log.level`'s choices.
 const LEVELS: [LevelFilter; 6] = [
     LevelFilter::Off,
     LevelFilter::Error,
@@ -24,17 +24,17 @@ const LEVELS: [LevelFilter; 6] = [
 
 /// Makes the serial port the destination of `log`'s macros.
 pub fn init() {
-    // A second call would keep the first logger, which is the same one.
+    // A second call fails and keeps the first logger, which is the same.
     let _ = log::set_logger(&SerialLogger);
     set_level_from_parameters();
 }
 
-/// Shows from now on what `log.level` says.
+/// Sets the log level to the value of `log.level`.
 pub fn set_level_from_parameters() {
     log::set_max_level(LEVELS[LOG_LEVEL.get_index()]);
 }
 
-/// The path of the module that logs, without the crate's name.
+/// Returns the path of the logging module, without the crate's name.
 fn short_module(record: &Record<'_>) -> &'static str {
     let path = record.module_path_static().unwrap_or("kernel");
     if path == "ktask_kernel" { "kernel" } else { path.strip_prefix("ktask_kernel::").unwrap_or(path) }

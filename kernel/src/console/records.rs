@@ -1,4 +1,4 @@
-//! Records on the second serial port: what happened, for programs.
+//! Records on the second serial port, for programs.
 
 use core::fmt;
 
@@ -8,8 +8,7 @@ use super::line::LineBuf;
 use super::serial;
 use crate::arch::tsc;
 
-/// Writes one record as one line. One too long for the buffer is replaced by a
-/// warning that says so: programs are told that something is missing.
+/// Writes one record as one line. A record that is too long for the buffer is dropped, with an error in the log.
 pub fn emit(record: &Record<&str>) {
     let mut buffer = [0; LINE_MAX_BYTES];
     match record.to_line(&mut buffer) {
@@ -18,23 +17,23 @@ pub fn emit(record: &Record<&str>) {
     }
 }
 
-/// A part of the boot took `ns`, ending now.
+/// Reports a phase of the boot that took `ns` and ends now.
 pub fn phase(name: &str, ns: u64) {
     log::debug!("{name}: {}.{:03} ms", ns / 1_000_000, ns / 1000 % 1000);
     emit(&Record::Phase { t_ns: tsc::now_ns(), name, ns });
 }
 
-/// Something is wrong but survivable.
+/// Reports a problem that the kernel survives.
 pub fn warning(what: fmt::Arguments<'_>) {
     let mut text = LineBuf::<TEXT_MAX_BYTES>::new();
     let _ = fmt::write(&mut text, what);
     emit(&Record::Warning { t_ns: tsc::now_ns(), what: clip(text.as_str(), TEXT_MAX_BYTES) });
 }
 
-/// The run is over. Tells first of what was lost: the console adds nothing after this record.
+/// Reports the end of the run, after a report of lost lines: no record follows this one.
 pub fn end(status: Status, reason: &str) {
     serial::make_room_for_end();
-    super::tell_lost();
+    super::report_lost();
     emit(&Record::End { t_ns: tsc::now_ns(), status, reason: clip(reason, TEXT_MAX_BYTES) });
     serial::note_end();
 }

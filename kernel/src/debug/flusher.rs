@@ -33,13 +33,13 @@ fn flush_forever() {
         match serial::flush_step() {
             // What is written from now on wakes it up.
             None => {
-                console::tell_lost();
+                console::report_lost();
                 sched::park(None);
             }
             Some(0) => {}
             Some(ns) => {
                 // A port that is stuck may stay so: the other one tells of it.
-                console::tell_lost();
+                console::report_lost();
                 sched::park(Some(tsc::now_ns() + ns));
             }
         }

@@ -1,35 +1,35 @@
-//! Which rates the clock goes by.
+//! Choice of the clock's rates.
 
+use firmware::topology::Topology;
 use params::registry::FAULT_TSC_HZ;
 use timebase::source::{Choice, Source, choose};
 
-use super::Topology;
 use crate::arch::calibrate::reference::{Hpet, Pit, PmTimer, Reference, Tsc};
 use crate::arch::calibrate::{self, Rates};
 use crate::arch::{apic, cpu, tsc};
 use crate::console::warning;
 
-/// Finds the rates of the TSC and of the local APIC timer, and sets them. CPUID and the hypervisor are asked, and the first
-/// reference that counts is measured against: ACPI PM timer, HPET, PIT. `map_device` maps the HPET's registers.
-pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
-    // A timer that is set to a value of the TSC needs no rate of its own.
+/// Finds and sets the rates of the TSC and of the local APIC timer. Sources are CPUID, the hypervisor, and a measurement
+/// against the first reference that counts: ACPI PM timer, HPET, PIT. `map_device` maps the HPET's registers.
+pub fn start(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u64>) {
+    // A TSC deadline timer is set in ticks of the TSC and needs no rate.
     let has_apic_timer = !cpu::features().tsc_deadline;
-    let mut told = calibrate::announced();
+    let mut announced = calibrate::announced();
     if let Some(hz) = FAULT_TSC_HZ.get() {
-        told.tsc.told[0] = Some((Source::Cpuid15, hz));
+        announced.tsc.announced[0] = Some((Source::Cpuid15, hz));
     }
     let (measured, mut rates) = measure(topology, has_apic_timer, map_device).unzip();
-    told.tsc.measured = measured.zip(rates.and_then(|rates: Rates| rates.tsc_hz));
+    announced.tsc.measured = measured.zip(rates.and_then(|rates: Rates| rates.tsc_hz));
 
-    let choice = choose(&told.tsc, tsc::ASSUMED_HZ);
+    let choice = choose(&announced.tsc, tsc::ASSUMED_HZ);
     tsc::set_rate(choice.hz, choice.source);
     let source = tsc::clock_source();
     let apic_timer_hz = if has_apic_timer {
-        // What the TSC is known by is good enough for the timer, too.
+        // The TSC, once its rate is known, is a reference for the timer.
         if rates.is_none() && choice.source != Source::Guess {
             rates = Some(calibrate::measure(&mut Tsc { hz: choice.hz, source: choice.source }, true));
         }
-        rates.and_then(|rates| rates.apic_timer_hz).or(told.apic_timer_hz)
+        rates.and_then(|rates| rates.apic_timer_hz).or(announced.apic_timer_hz)
     } else {
         None
     };
@@ -42,7 +42,7 @@ pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u
     if !tsc::is_invariant() {
         log::debug!("tsc: not said to be invariant; right while nothing changes the cpus' frequency");
     }
-    if let Choice { denied: Some((source, hz)), .. } = choice {
+    if let Choice { contradicted: Some((source, hz)), .. } = choice {
         let (winner, loser) = (choice.source.word(), source.word());
         warning(format_args!(
             "the tsc's rate is {} by {winner} and {} by {loser}; going by {winner}",
@@ -58,13 +58,13 @@ pub fn start_clock(topology: &Topology, map_device: impl FnOnce(u64) -> Option<u
         _ => {}
     }
 
-    // One warning of a kind: where the clock is a guess, the same timers are missing.
+    // No second warning where the clock is a guess: the same timers are missing.
     if has_apic_timer && apic_timer_hz.is_none() && choice.source != Source::Guess {
         warning(format_args!("the local apic's timer does not count; sleep and slices are guesses"));
     }
 }
 
-/// Rates by the first reference that counts evenly.
+/// Measures the rates against the first reference that counts evenly.
 fn measure(
     topology: &Topology,
     has_apic_timer: bool,
@@ -82,14 +82,14 @@ fn measure(
         .and_then(|mut timer| measure(&mut timer))
         .or_else(|| {
             let registers = map_device(topology.hpet?)?;
-            // SAFETY: the HPET table names these registers, and `map_device` mapped them uncached.
+            // SAFETY: the HPET's table names these registers, and `map_device` mapped them uncached.
             let mut hpet = unsafe { Hpet::new(registers) }?;
             measure(&mut hpet)
         })
         .or_else(|| measure(&mut Pit::start()))
 }
 
-/// A rate, for people.
+/// A rate, printed in MHz.
 struct Mhz(u64);
 
 impl core::fmt::Display for Mhz {

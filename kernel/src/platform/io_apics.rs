@@ -1,61 +1,41 @@
-//! The one owner of all I/O APICs that the firmware names.
+//! The owner of all I/O APICs that the firmware names: every access takes one lock (invariant 16).
 //!
-//! At boot every pin is masked, whatever firmware or an earlier kernel left open; then pins are opened one by one, by
-//! the drivers of the devices behind them.
+//! At boot every pin is masked, as firmware or an earlier kernel may have left some open. Drivers then open the pins of
+//! their devices, one by one.
 
-use firmware::isa_irq::{Interrupts, IoApic as Told, MAX_IO_APICS, Route};
+use firmware::isa_irq::{Interrupts, MAX_IO_APICS, Route};
 use params::registry::FAULT_IOAPIC_OPEN;
-use spin::Once;
 
 use crate::arch::ioapic::{IoApic, Redirection};
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
 
-/// Pins of one I/O APIC, in words of a set.
+/// Words of 64 bits in the set of one I/O APIC's pins.
 const PIN_WORDS: usize = 4;
 
-/// What the firmware says.
-struct List {
-    io_apics: [Option<Told>; MAX_IO_APICS],
-}
-
-/// An I/O APIC that is there.
+/// An I/O APIC that answers.
 struct Owned {
     /// Physical address of its registers.
     address: u32,
     /// Global interrupt of its first pin.
     first_gsi: u32,
     chip: IoApic,
-    /// Pins that were opened, a bit each.
+    /// Pins that drivers opened, a bit each.
     opened: [u64; PIN_WORDS],
 }
 
-static LIST: Once<List> = Once::new();
 static OWNED: IrqSpinLock<[Option<Owned>; MAX_IO_APICS]> =
     IrqSpinLock::of(LockClass::IO_APICS, [const { None }; MAX_IO_APICS]);
 
-/// Notes the I/O APICs that the firmware names. Of two at one address the first counts.
-pub(super) fn note(interrupts: &Interrupts) {
-    let mut list = List { io_apics: [None; MAX_IO_APICS] };
-    let mut len = 0;
-    for told in interrupts.io_apics() {
-        if list.io_apics[..len].iter().flatten().all(|other| other.address != told.address) {
-            list.io_apics[len] = Some(told);
-            len += 1;
-        }
-    }
-    LIST.call_once(|| list);
-}
-
-/// Takes the I/O APICs over: masks every pin of each. `map_device` maps a page of registers. Once.
-pub fn take_over(mut map_device: impl FnMut(u64) -> Option<u64>) {
-    let Some(list) = LIST.get() else { return };
-    for (index, told) in list.io_apics.iter().flatten().enumerate() {
-        let Some(base) = map_device(told.address.into()) else { continue };
+/// Takes over the I/O APICs that the firmware names: masks every pin of each. `map_device` maps a page of registers.
+/// Called once.
+pub fn take_over(interrupts: &Interrupts, mut map_device: impl FnMut(u64) -> Option<u64>) {
+    for (index, io_apic) in interrupts.distinct_io_apics().enumerate() {
+        let Some(base) = map_device(io_apic.address.into()) else { continue };
         // SAFETY:
         // 1. `firmware::isa_irq` passed only 16-aligned addresses within one page, and none in memory; the page was just
         //    mapped as a device's, which stays for ever.
-        // 2. No other driver uses an I/O APIC (invariant 16); each address is in the list once.
+        // 2. No other code uses an I/O APIC (invariant 16), and `distinct_io_apics` names each address once.
         let Some(mut chip) = (unsafe { IoApic::new(base) }) else { continue };
         let pins = chip.pins();
         if FAULT_IOAPIC_OPEN.get() {
@@ -63,13 +43,13 @@ pub fn take_over(mut map_device: impl FnMut(u64) -> Option<u64>) {
         }
         let left_open = (0..pins as u8).filter(|pin| chip.is_open(*pin)).count();
         (0..pins as u8).for_each(|pin| chip.take_over(pin));
-        log::debug!("i/o apic at {:#x}: {pins} pins, {left_open} were open", told.address);
-        let (address, first_gsi) = (told.address, told.first_gsi);
+        log::debug!("i/o apic at {:#x}: {pins} pins, {left_open} were open", io_apic.address);
+        let (address, first_gsi) = (io_apic.address, io_apic.first_gsi);
         OWNED.lock()[index] = Some(Owned { address, first_gsi, chip, opened: [0; PIN_WORDS] });
     }
 }
 
-/// Runs `work` with the I/O APIC whose registers are at `address`; `None` if there is none.
+/// Runs `work` with the I/O APIC whose registers are at `address`; returns `None` if there is none.
 fn with<R>(address: u32, work: impl FnOnce(&mut Owned) -> R) -> Option<R> {
     let mut owned = OWNED.lock();
     owned.iter_mut().flatten().find(|io_apic| io_apic.address == address).map(work)
@@ -85,10 +65,10 @@ impl Owned {
     }
 }
 
-/// Has the interrupt that arrives by `route` interrupt the CPU with this APIC id on `vector`.
+/// Opens the pin of `route`: its interrupt goes to the CPU with this APIC id, on `vector`.
 ///
 /// # Errors
-/// Why it cannot.
+/// When there is no such I/O APIC or pin.
 pub fn open(route: Route, vector: u8, apic_id: u8) -> Result<(), &'static str> {
     let Route { io_apic, pin, is_active_low, is_level } = route;
     let is_open = with(io_apic, |owned| {
@@ -101,11 +81,11 @@ pub fn open(route: Route, vector: u8, apic_id: u8) -> Result<(), &'static str> {
     if is_open.ok_or(ABSENT)? { Ok(()) } else { Err(NO_PIN) }
 }
 
-/// Has a pin interrupt the CPU with this APIC id by NMI, at a rising edge. The pin is the highest of `allowed`, a bit for
-/// each, that the I/O APIC at `io_apic` has; returns its number.
+/// Opens a pin as an NMI, at a rising edge, to the CPU with this APIC id. The pin is the highest of `allowed`, a bit for
+/// each, that the I/O APIC at `io_apic` has. Returns its number.
 ///
 /// # Errors
-/// Why there is none.
+/// When there is no such I/O APIC or pin.
 pub fn open_as_nmi(io_apic: u32, allowed: u32, apic_id: u8) -> Result<u8, &'static str> {
     let opened = with(io_apic, |owned| {
         let pins =
@@ -118,7 +98,7 @@ pub fn open_as_nmi(io_apic: u32, allowed: u32, apic_id: u8) -> Result<u8, &'stat
     opened.ok_or(ABSENT)?.ok_or("the device and the i/o apic have no pin in common")
 }
 
-/// Has a pin of the I/O APIC at `io_apic` interrupt no more.
+/// Masks a pin of the I/O APIC at `io_apic`.
 pub fn mask(io_apic: u32, pin: u8) {
     with(io_apic, |owned| {
         owned.chip.mask(pin);
@@ -126,8 +106,8 @@ pub fn mask(io_apic: u32, pin: u8) {
     });
 }
 
-/// Reads back every pin of every I/O APIC: how many there are, and the first that is open though no driver opened it, as
-/// a global interrupt's number.
+/// Reads back every pin of every I/O APIC. Returns the number of pins, and the global interrupt of the first pin that is open
+/// although no driver opened it.
 pub fn check() -> (usize, Option<u32>) {
     let mut owned = OWNED.lock();
     let (mut count, mut stray) = (0, None);

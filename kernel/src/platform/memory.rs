@@ -1,4 +1,4 @@
-//! Physical memory, as firmware tables are read from it.
+//! Physical memory from which firmware tables are read.
 
 use firmware::memmap::MemoryMap;
 use firmware::reach::{self, PhysicalMemory};
@@ -7,7 +7,7 @@ use crate::arch::{image, paging};
 
 const _: () = assert!(reach::LIMIT <= paging::BOOT_MAP_BYTES);
 
-/// The physical memory that firmware tables may be in, read-only.
+/// Read-only view of the physical memory that may hold firmware tables.
 #[derive(Clone, Copy)]
 pub struct FirmwareMemory<'a> {
     pub map: &'a MemoryMap,
@@ -22,9 +22,9 @@ impl<'a> PhysicalMemory<'a> for FirmwareMemory<'a> {
             return None;
         }
         // SAFETY:
-        // 1. The range is below 4 GiB, so the boot map maps it (invariant 13), and non-zero.
-        // 2. It is outside the image and outside chipset registers, so nothing that the kernel writes. Tables are read
-        //    once, alone, before any page frame is handed out (invariant 17), and nothing refers to them afterwards.
+        // 1. The range is non-zero and below 4 GiB, so the boot map maps it (invariant 13).
+        // 2. The range is outside the image and chipset registers, so the kernel does not write it. Tables are read while
+        //    the boot CPU is alone and before any page frame is allocated (invariant 17). No reference outlives that.
         Some(unsafe {
             core::slice::from_raw_parts(paging::phys_to_virt(address) as *const u8, len_bytes as usize)
         })

@@ -1,4 +1,4 @@
-//! The machine's memory nodes, for everybody to ask.
+//! The machine's memory nodes.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,23 +11,23 @@ use spin::Once;
 use crate::arch::percpu::{self, CpuId};
 
 static NODES: Once<Nodes> = Once::new();
-/// The CPUs of each node.
+/// CPUs of each node.
 static CPUS: Once<Box<[CpuMask]>> = Once::new();
 
-/// Makes `nodes` the ones that everybody is told. The first call counts.
+/// Publishes the machine's nodes. The first call counts.
 pub fn publish(nodes: Nodes) {
     let nodes = NODES.call_once(|| nodes);
     let cpus_of = |node| (0..MAX_CPUS).filter(|cpu| nodes.node_of_cpu(*cpu) == node).collect();
     CPUS.call_once(|| (0..nodes.len()).map(cpus_of).collect());
 }
 
-/// CPUs of `node`, there or not; none for a node that there is not.
+/// Returns the CPUs of `node`, started or not; none for an unknown node.
 pub fn cpus_of(node: usize) -> &'static CpuMask {
     const NONE: &CpuMask = &CpuMask::EMPTY;
     CPUS.get().and_then(|cpus| cpus.get(node)).unwrap_or(NONE)
 }
 
-/// The memory nodes.
+/// Returns the memory nodes.
 ///
 /// # Panics
 /// Before [`publish`]: a bug of ours.
@@ -35,18 +35,18 @@ pub fn nodes() -> &'static Nodes {
     NODES.get().expect("the memory nodes are asked for before the firmware's tables were read")
 }
 
-/// The node of CPU `cpu`.
+/// Returns the node of CPU `cpu`.
 pub fn of_cpu(cpu: CpuId) -> usize {
     nodes().node_of_cpu(cpu.index())
 }
 
-/// The node of the CPU that runs this; stale as soon as the thread moves.
+/// Returns the node of the current CPU; stale as soon as the thread migrates.
 pub fn current() -> usize {
     of_cpu(percpu::this_cpu().id())
 }
 
-/// All nodes, the nearest to `from` first; of equally far ones those that come
-/// next by number, so that not all nodes turn to the same one.
+/// Returns all nodes, the nearest to `from` first. Equally far nodes come in the order of their numbers from `from` on, so
+/// that nodes differ in which neighbour they try first.
 pub fn near(from: usize) -> Vec<usize> {
     let count = nodes().len();
     let mut near: Vec<usize> = (0..count).collect();
@@ -54,7 +54,7 @@ pub fn near(from: usize) -> Vec<usize> {
     near
 }
 
-/// Writes one line for each node to the log, if there are several.
+/// Logs one line for each node, if there are several.
 pub fn log(map: &MemoryMap) {
     let nodes = nodes();
     if nodes.len() == 1 {

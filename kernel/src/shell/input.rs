@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::arch::vector;
-use crate::console::{serial, warning};
-use crate::platform::{self, io_apics};
+use crate::console::{self, warning};
+use crate::platform::{devices, io_apics};
 use crate::power;
 use crate::sched::wait::WaitQueue;
 
@@ -27,13 +27,13 @@ static IS_INTERRUPTING: AtomicBool = AtomicBool::new(false);
 
 /// Begins to keep what is typed; false when there is no port. Once, by the thread that will [`read`].
 pub fn start() -> bool {
-    if !serial::start_input() {
+    if !console::input::start() {
         return false;
     }
     match redirect() {
         Ok(()) => {
             IS_INTERRUPTING.store(true, SeqCst);
-            serial::interrupt_for_input();
+            console::input::interrupt_for_input();
         }
         Err(why) => {
             let per_second = 1_000_000_000 / POLL_NS;
@@ -47,25 +47,25 @@ pub fn start() -> bool {
 
 /// Has the port interrupt the boot CPU, and sees it happen.
 fn redirect() -> Result<(), &'static str> {
-    let route = platform::serial_route().ok_or("no way for its interrupt is known")?;
+    let route = devices::serial_route().ok_or("no way for its interrupt is known")?;
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let apic_id = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address")?;
     io_apics::open(route, vector::SERIAL, apic_id)?;
     let before = INTERRUPTS.load(SeqCst);
-    serial::ask_for_interrupt();
+    console::input::ask_for_interrupt();
     let has_come = || INTERRUPTS.load(SeqCst) != before;
     if ARRIVED.wait_until_deadline(has_come, tsc::now_ns() + TRIAL_NS) {
         return Ok(());
     }
-    serial::interrupt_for_nothing();
+    console::input::disable_interrupts();
     io_apics::mask(route.io_apic, route.pin);
     Err("its interrupt does not come where the firmware says")
 }
 
 /// The port's interrupt.
 pub fn interrupt() {
-    serial::interrupt();
+    console::input::interrupt();
     INTERRUPTS.fetch_add(1, SeqCst);
     ARRIVED.wake_all();
 }
@@ -86,11 +86,11 @@ pub fn read(buffer: &mut [u8]) -> usize {
             return 0;
         }
         let is_interrupting = IS_INTERRUPTING.load(SeqCst);
-        let taken = serial::take_input(buffer, is_interrupting);
+        let taken = console::input::take(buffer, is_interrupting);
         if taken > 0 {
             return taken;
         }
-        let has_something = || serial::has_input() || power::is_pressed();
+        let has_something = || console::input::is_waiting() || power::is_pressed();
         if is_interrupting && !is_polled {
             ARRIVED.wait_until(|| has_something() || power::is_polled());
         } else {

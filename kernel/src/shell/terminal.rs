@@ -10,12 +10,12 @@ use shell::editor::{Event, LINE_MAX_BYTES, LineEditor};
 
 use super::input;
 use crate::bench;
-use crate::console::{print_line, serial};
+use crate::console::{self, print_line, serial};
 use crate::debug::ktest;
 use crate::jobs::timing;
 
 // The whole line is shown.
-const _: () = assert!(PROMPT.len() + LINE_MAX_BYTES <= serial::LINE_BYTES);
+const _: () = assert!(PROMPT.len() + LINE_MAX_BYTES <= console::LINE_BYTES);
 
 /// How wide a list of candidates gets.
 const LIST_COLUMNS: usize = 78;
@@ -74,7 +74,7 @@ impl Terminal {
 
     fn take_line(&mut self) -> Typed {
         let line = self.editor.take_line();
-        match (serial::take_overruns(), line) {
+        match (console::input::take_overruns(), line) {
             (0, Ok(line)) => Typed::Line(line),
             (0, Err(refusal)) => Typed::Refused(alloc::format!("{refusal}")),
             (times, _) => Typed::Refused(alloc::format!(

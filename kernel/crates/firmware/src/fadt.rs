@@ -10,11 +10,16 @@
 //! were. Layouts are those of the ACPI specification 6.5: 5.2.3.2 (generic
 //! address), 5.2.9 (FADT), 4.8.3 (fixed hardware registers).
 
-use core::fmt;
+mod refused;
+
+pub use refused::Refused;
+
+use refused::Field;
 
 use crate::PAGE_BYTES;
-use crate::acpi::{SDT_HEADER_BYTES, TableError, array_at, check_sdt, sized_part, sleep_state_s5};
-use crate::memmap::{Kind, MemoryMap};
+use crate::acpi::{SDT_HEADER_BYTES, TableError, array_at, check_sdt, sized_part};
+use crate::memmap::MemoryMap;
+use crate::registers::{Register, Space};
 
 const DSDT: usize = 40;
 const SCI_INT: usize = 46;
@@ -54,67 +59,6 @@ const PM1_EVENT_MOST_BYTES: u8 = 4;
 /// number.
 const FOREIGN_PORTS: [(u64, u64); 5] =
     [(0x20, 0x22), (0x40, 0x44), (0xa0, 0xa2), (0x2f8, 0x300), (0x3f8, 0x400)];
-
-/// Where a register is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
-    /// An I/O port.
-    Port,
-    /// Physical memory addresses of a device.
-    Memory,
-    /// Configuration space of PCI bus 0: the device in bits 32 to 47, its
-    /// function in bits 16 to 31, the offset below.
-    PciConfig,
-}
-
-/// A register, and how it is accessed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Register {
-    /// Where it is.
-    pub space: Space,
-    /// Its address there.
-    pub address: u64,
-    /// Its bytes: 1, 2 or 4.
-    pub bytes: u8,
-    /// Bytes of one access: 1, 2 or 4, and no more than `bytes`.
-    pub access_bytes: u8,
-}
-
-impl Register {
-    /// A register of `bytes` that is accessed as a whole.
-    #[must_use]
-    pub const fn new(space: Space, address: u64, bytes: u8) -> Self {
-        Self { space, address, bytes, access_bytes: bytes }
-    }
-
-    /// Whether the whole register can be where it is said to be: I/O ports have 16 bits, device registers lie in one
-    /// page that holds no memory of `map`.
-    #[must_use]
-    pub fn is_possible(&self, map: &MemoryMap) -> bool {
-        let (start, len) = (self.address, u64::from(self.bytes));
-        let Some(end) = start.checked_add(len) else { return false };
-        match self.space {
-            Space::Port => end <= 1 << 16,
-            Space::PciConfig => {
-                let (device, function, offset) = self.pci_config();
-                device < 32 && function < 8 && offset + len <= 256
-            }
-            Space::Memory => {
-                let is_memory =
-                    |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs | Kind::Bad);
-                let mut regions = map.regions().iter().filter(|region| is_memory(region.kind));
-                start / PAGE_BYTES == (end - 1) / PAGE_BYTES
-                    && !regions.any(|region| region.start < end && start < region.end)
-            }
-        }
-    }
-
-    /// Device, function and offset of a register in [`Space::PciConfig`].
-    #[must_use]
-    pub const fn pci_config(&self) -> (u64, u64, u64) {
-        (self.address >> 32, self.address >> 16 & 0xffff, self.address & 0xffff)
-    }
-}
 
 /// Status and enable registers: a bit of the first is set when something
 /// happens, the same bit of the second makes that an interrupt.
@@ -382,150 +326,4 @@ impl Reader<'_> {
     fn u64(&self, offset: usize) -> u64 {
         u64::from_le_bytes(self.bytes(offset))
     }
-}
-
-/// A field of the table, as the specification names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    SmiCmd,
-    Pm1aEvt,
-    Pm1bEvt,
-    Pm1aCnt,
-    Pm1bCnt,
-    PmTmr,
-    Gpe0,
-    Pm1EvtLen,
-    Reset,
-    XPm1aEvt,
-    XPm1bEvt,
-    XPm1aCnt,
-    XPm1bCnt,
-    XPmTmr,
-    XGpe0,
-    SleepControl,
-    SleepStatus,
-}
-
-const FIELD_NAMES: [&str; 17] = [
-    "SMI_CMD",
-    "PM1a_EVT_BLK",
-    "PM1b_EVT_BLK",
-    "PM1a_CNT_BLK",
-    "PM1b_CNT_BLK",
-    "PM_TMR_BLK",
-    "GPE0_BLK",
-    "PM1_EVT_LEN",
-    "RESET_REG",
-    "X_PM1a_EVT_BLK",
-    "X_PM1b_EVT_BLK",
-    "X_PM1a_CNT_BLK",
-    "X_PM1b_CNT_BLK",
-    "X_PM_TMR_BLK",
-    "X_GPE0_BLK",
-    "SLEEP_CONTROL_REG",
-    "SLEEP_STATUS_REG",
-];
-
-/// Fields that make no sense. `Display` names them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refused {
-    fields: u32,
-}
-
-impl Refused {
-    fn add(&mut self, field: Field) {
-        self.fields |= 1 << field as u32;
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.fields == 0
-    }
-
-    /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let fields = self.fields;
-        FIELD_NAMES.iter().enumerate().filter(move |(bit, _)| fields & 1 << bit != 0).map(|(_, name)| *name)
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in self.names().enumerate() {
-            write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
-/// The sleep types of `\_S5`, for PM1a and PM1b, from the first of `tables`
-/// (DSDT and SSDTs, each with its header) that defines the package.
-///
-/// Damaged tables are passed over.
-pub fn sleep_types<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> Option<(u8, u8)> {
-    tables.into_iter().filter_map(definition_block).find_map(sleep_state_s5)
-}
-
-/// General-purpose events that a method `_Lxx` or `_Exx` of `tables` (DSDT and
-/// SSDTs, each with its header) is for, a bit each: those that can happen.
-pub fn gpe_methods<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> GpeSet {
-    let mut set = GpeSet::default();
-    for aml in tables.into_iter().filter_map(definition_block) {
-        for (at, name) in aml.windows(4).enumerate() {
-            if let Some(event) = gpe_of_name(name)
-                && is_method(&aml[..at])
-            {
-                set.add(event);
-            }
-        }
-    }
-    set
-}
-
-/// The AML of a sound DSDT or SSDT.
-fn definition_block(bytes: &[u8]) -> Option<&[u8]> {
-    let info = check_sdt(bytes, None).ok()?;
-    let is_definition_block = matches!(&info.signature, b"DSDT" | b"SSDT");
-    bytes.get(SDT_HEADER_BYTES..info.length as usize).filter(|_| is_definition_block)
-}
-
-/// A set of general-purpose events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GpeSet {
-    bytes: [u8; 32],
-}
-
-impl GpeSet {
-    fn add(&mut self, event: u8) {
-        self.bytes[usize::from(event / 8)] |= 1 << (event % 8);
-    }
-
-    /// The events 8 * `index` to 8 * `index` + 7, lowest bit first.
-    #[must_use]
-    pub fn byte(&self, index: u8) -> u8 {
-        self.bytes.get(usize::from(index)).copied().unwrap_or(0)
-    }
-}
-
-/// The number of the event that the method `_Lxx` or `_Exx` is for.
-fn gpe_of_name(name: &[u8]) -> Option<u8> {
-    let &[b'_', b'L' | b'E', high, low] = name else { return None };
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    };
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
-/// Whether the AML before a name makes it that of a method: `MethodOp PkgLength`, and a path if there is one.
-fn is_method(before: &[u8]) -> bool {
-    const METHOD_OP: u8 = 0x14;
-    let before = before.strip_suffix(b"\\._GPE").or(before.strip_suffix(b"._GPE")).unwrap_or(before);
-    (0..=3).any(|more_bytes: usize| {
-        let Some(lead_at) = before.len().checked_sub(1 + more_bytes) else { return false };
-        let op = lead_at.checked_sub(1).map(|at| before[at]);
-        op == Some(METHOD_OP) && usize::from(before[lead_at] >> 6) == more_bytes
-    })
 }

@@ -192,6 +192,14 @@ impl Interrupts {
         self.known().iter().filter(|known| known.is_sound).map(|known| known.io_apic)
     }
 
+    /// As [`io_apics`](Self::io_apics), of two at one address the first alone.
+    pub fn distinct_io_apics(&self) -> impl Iterator<Item = IoApic> + '_ {
+        let is_first = |(index, io_apic): &(usize, IoApic)| {
+            self.io_apics().take(*index).all(|earlier| earlier.address != io_apic.address)
+        };
+        self.io_apics().enumerate().filter(is_first).map(|(_, io_apic)| io_apic)
+    }
+
     /// The I/O APICs whose registers cannot be where the table says.
     pub fn misplaced(&self) -> impl Iterator<Item = IoApic> + '_ {
         self.known().iter().filter(|known| !known.is_sound).map(|known| known.io_apic)

@@ -12,9 +12,12 @@
 //! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
 //! * [`madt`], [`mp`]: CPUs, I/O APICs and interrupts, by ACPI or by the MP tables.
 //! * [`cpus`]: which of the CPUs to start, in which order.
-//! * [`fadt`]: registers of the fixed hardware, and how a machine is switched off.
+//! * [`topology`]: the whole machine, read from all tables in order; everything odd is a [`topology::Finding`].
+//! * [`fadt`]: registers of the fixed hardware; [`aml`]: sleep types and general-purpose events.
+//! * [`fixed_hardware`]: how a machine is switched off and tells of its buttons, from FADT, DSDT and SSDTs.
+//! * [`hpet`]: where the HPET's registers are.
 //! * [`isa_irq`]: the I/O APICs, and where an interrupt of the ISA bus arrives.
-//! * [`registers`]: where device registers can be.
+//! * [`registers`]: device registers that tables name, and where they can be.
 //! * [`affinity`]: SRAT and SLIT, entry by entry.
 //! * [`nodes`]: which memory nodes there are, and what belongs to each.
 //!
@@ -24,9 +27,12 @@
 
 pub mod acpi;
 pub mod affinity;
+pub mod aml;
 pub mod cpus;
 pub mod early;
 pub mod fadt;
+pub mod fixed_hardware;
+pub mod hpet;
 pub mod isa_irq;
 pub mod madt;
 pub mod memmap;
@@ -35,8 +41,10 @@ pub mod nodes;
 pub mod reach;
 pub mod registers;
 pub mod root;
+pub mod topology;
 
 mod ranges;
+mod table_error;
 
 /// Bytes in the page that memory is counted in: 4 KiB.
 pub const PAGE_BYTES: u64 = 4096;

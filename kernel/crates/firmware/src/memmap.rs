@@ -6,7 +6,12 @@
 //! a sorted, disjoint list; where two meet, the more restrictive kind stays.
 //! What is in no region is not usable.
 
-use core::fmt;
+mod region;
+mod report;
+
+pub use region::{Kind, Region};
+pub use report::MapReport;
+
 use core::ops::Range;
 
 use crate::PAGE_BYTES;
@@ -18,68 +23,6 @@ pub const MAX_REGIONS: usize = 1024;
 /// Physical address bits of the x86_64 architecture at most.
 const ARCH_PHYS_ADDR_BITS: u8 = 52;
 
-/// What a region of physical memory may be used for, least restrictive first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Free for the kernel.
-    Usable,
-    /// ACPI tables: free once they have been read.
-    AcpiReclaimable,
-    /// ACPI non-volatile storage: the firmware's for ever.
-    AcpiNvs,
-    /// Devices, firmware code, anything unknown.
-    Reserved,
-    /// Memory that was found faulty.
-    Bad,
-}
-
-impl Kind {
-    /// The kind that type `number` of the e820 interface stands for.
-    #[must_use]
-    pub const fn from_e820(number: u32) -> Self {
-        match number {
-            1 => Self::Usable,
-            3 => Self::AcpiReclaimable,
-            4 => Self::AcpiNvs,
-            5 => Self::Bad,
-            _ => Self::Reserved,
-        }
-    }
-
-    /// The e820 interface's type for this kind.
-    #[must_use]
-    pub const fn to_e820(self) -> u32 {
-        match self {
-            Self::Usable => 1,
-            Self::Reserved => 2,
-            Self::AcpiReclaimable => 3,
-            Self::AcpiNvs => 4,
-            Self::Bad => 5,
-        }
-    }
-}
-
-/// A region of physical memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// Address of the first byte.
-    pub start: u64,
-    /// Address one past the last byte.
-    pub end: u64,
-    /// What it may be used for.
-    pub kind: Kind,
-}
-
-impl Region {
-    const EMPTY: Self = Self { start: 0, end: 0, kind: Kind::Usable };
-
-    /// Bytes in the region; 0 for an inverted one.
-    #[must_use]
-    pub const fn len_bytes(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-}
-
 /// Sorted, disjoint, page-aligned regions; neighbours of one kind are merged.
 ///
 /// About 24 KiB: not for a kernel's stack.
@@ -87,96 +30,6 @@ impl Region {
 pub struct MemoryMap {
     regions: [Region; MAX_REGIONS],
     len: usize,
-}
-
-/// What [`MemoryMap::sanitise`] had to repair.
-///
-/// `Display` gives one line for the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MapReport {
-    /// Regions that came in.
-    pub input: usize,
-    /// Regions in the finished map.
-    pub output: usize,
-    /// Regions that began before one that came earlier in the input.
-    pub unsorted: usize,
-    /// Regions that overlapped what was already in the map.
-    pub overlapping: usize,
-    /// Regions with an end that is not a multiple of 4 KiB.
-    pub unaligned: usize,
-    /// Regions of no length.
-    pub zero_length: usize,
-    /// Regions whose end lies before their start; ignored.
-    pub inverted: usize,
-    /// Regions that reached beyond the physical address space; cut.
-    pub clipped: usize,
-    /// Usable regions that were given up because the map was full.
-    pub dropped: usize,
-    /// Neighbouring non-usable regions that were made one, the gap between
-    /// them included, because the map was full.
-    pub fused: usize,
-    /// Bytes of the regions in `dropped` and of the gaps in `fused`.
-    pub lost_bytes: u64,
-}
-
-impl MapReport {
-    /// Whether the map came in as it should be.
-    #[must_use]
-    pub const fn is_clean(&self) -> bool {
-        self.unsorted == 0
-            && self.overlapping == 0
-            && self.unaligned == 0
-            && self.zero_length == 0
-            && self.inverted == 0
-            && self.clipped == 0
-            && self.dropped == 0
-            && self.fused == 0
-    }
-}
-
-impl MapReport {
-    /// The report of two repairs, `later` being that of the finished map.
-    #[must_use]
-    pub const fn then(self, later: Self) -> Self {
-        Self {
-            input: self.input,
-            output: later.output,
-            unsorted: self.unsorted + later.unsorted,
-            overlapping: self.overlapping + later.overlapping,
-            unaligned: self.unaligned + later.unaligned,
-            zero_length: self.zero_length + later.zero_length,
-            inverted: self.inverted + later.inverted,
-            clipped: self.clipped + later.clipped,
-            dropped: self.dropped + later.dropped,
-            fused: self.fused + later.fused,
-            lost_bytes: self.lost_bytes + later.lost_bytes,
-        }
-    }
-}
-
-impl fmt::Display for MapReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "memory map: {} regions in, {} out", self.input, self.output)?;
-        let repairs = [
-            (self.unsorted, "unsorted"),
-            (self.overlapping, "overlapping"),
-            (self.unaligned, "unaligned"),
-            (self.zero_length, "of no length"),
-            (self.inverted, "inverted"),
-            (self.clipped, "beyond the physical address space"),
-            (self.dropped, "dropped"),
-            (self.fused, "fused"),
-        ];
-        for (count, what) in repairs {
-            if count > 0 {
-                write!(f, ", {count} {what}")?;
-            }
-        }
-        if self.lost_bytes > 0 {
-            write!(f, " ({} KiB lost)", self.lost_bytes / 1024)?;
-        }
-        Ok(())
-    }
 }
 
 impl MemoryMap {

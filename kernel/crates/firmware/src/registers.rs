@@ -1,7 +1,66 @@
-//! Whether device registers can be where a table says.
+//! Device registers that tables name, and whether they can be there.
+
+use core::ops::Range;
 
 use crate::PAGE_BYTES;
 use crate::memmap::{Kind, MemoryMap};
+
+/// Where a register is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// An I/O port.
+    Port,
+    /// Physical memory addresses of a device.
+    Memory,
+    /// Configuration space of PCI bus 0: the device in bits 32 to 47, its
+    /// function in bits 16 to 31, the offset below.
+    PciConfig,
+}
+
+/// A register, and how it is accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Where it is.
+    pub space: Space,
+    /// Its address there.
+    pub address: u64,
+    /// Its bytes: 1, 2 or 4.
+    pub bytes: u8,
+    /// Bytes of one access: 1, 2 or 4, and no more than `bytes`.
+    pub access_bytes: u8,
+}
+
+impl Register {
+    /// A register of `bytes` that is accessed as a whole.
+    #[must_use]
+    pub const fn new(space: Space, address: u64, bytes: u8) -> Self {
+        Self { space, address, bytes, access_bytes: bytes }
+    }
+
+    /// Whether the whole register can be where it is said to be: I/O ports have 16 bits, device registers lie in one
+    /// page that holds no memory of `map`.
+    #[must_use]
+    pub fn is_possible(&self, map: &MemoryMap) -> bool {
+        let (start, len) = (self.address, u64::from(self.bytes));
+        let Some(end) = start.checked_add(len) else { return false };
+        match self.space {
+            Space::Port => end <= 1 << 16,
+            Space::PciConfig => {
+                let (device, function, offset) = self.pci_config();
+                device < 32 && function < 8 && offset + len <= 256
+            }
+            Space::Memory => {
+                start / PAGE_BYTES == (end - 1) / PAGE_BYTES && !holds_memory(map, &(start..end))
+            }
+        }
+    }
+
+    /// Device, function and offset of a register in [`Space::PciConfig`].
+    #[must_use]
+    pub const fn pci_config(&self) -> (u64, u64, u64) {
+        (self.address >> 32, self.address >> 16 & 0xffff, self.address & 0xffff)
+    }
+}
 
 /// Returns whether registers of `len_bytes` can be at `address`: aligned to
 /// `align`, all in one page, and not in memory.
@@ -10,10 +69,15 @@ pub fn may_be_at(address: u64, len_bytes: u64, align: u64, map: &MemoryMap) -> b
     let Some(last) = len_bytes.checked_sub(1).and_then(|more| address.checked_add(more)) else {
         return false;
     };
+    address != 0
+        && address.is_multiple_of(align)
+        && address / PAGE_BYTES == last / PAGE_BYTES
+        && !holds_memory(map, &(address..last.saturating_add(1)))
+}
+
+/// Whether `map` lists memory of any kind in `range`.
+fn holds_memory(map: &MemoryMap, range: &Range<u64>) -> bool {
     let is_memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs | Kind::Bad);
-    let overlaps = map
-        .regions()
-        .iter()
-        .any(|region| is_memory(region.kind) && region.start <= last && address < region.end);
-    address != 0 && address.is_multiple_of(align) && address / PAGE_BYTES == last / PAGE_BYTES && !overlaps
+    let overlaps = |start, end| start < range.end && range.start < end;
+    map.regions().iter().any(|region| is_memory(region.kind) && overlaps(region.start, region.end))
 }

@@ -1,9 +1,8 @@
 //! ACPI checks: tables as QEMU 7.2 makes them, the same tables broken in every
 //! way that is known to hurt, and arbitrary bytes.
 
-use firmware::acpi::{
-    RsdpInfo, SDT_HEADER_BYTES, SdtInfo, TableError, check_madt, check_rsdp, check_sdt, sleep_state_s5,
-};
+use firmware::acpi::{RsdpInfo, SDT_HEADER_BYTES, SdtInfo, TableError, check_madt, check_rsdp, check_sdt};
+use firmware::aml::sleep_state_s5;
 use firmware::cpus::MadtCpu;
 use firmware::isa_irq::{IoApic, Override};
 use firmware::madt::Madt;

@@ -1,10 +1,10 @@
 //! FADTs of every length, with fields that make no sense among others, and what
 //! DSDT and SSDTs say of sleep types and events.
 
-use firmware::fadt::{
-    EventBlock, Fadt, GpeBlock, PmTimer, Register, SmiCommand, Space, gpe_methods, parse, sleep_types,
-};
+use firmware::aml::{gpe_methods, sleep_types};
+use firmware::fadt::{EventBlock, Fadt, GpeBlock, PmTimer, SmiCommand, parse};
 use firmware::memmap::{Kind, MemoryMap, Region};
+use firmware::registers::{Register, Space};
 use proptest::prelude::*;
 
 fn map() -> MemoryMap {

@@ -132,3 +132,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_two_io_apics_at_one_address_the_first_counts() {
+    let at = |address, first_gsi| IoApic { address, first_gsi };
+    let all = [at(0xfec0_0000, 0), at(0xfec1_0000, 24), at(0xfec0_0000, 48)];
+    let interrupts = Interrupts::collect(all, [], &map());
+    assert_eq!(interrupts.io_apics().count(), 3);
+    let distinct: Vec<_> = interrupts.distinct_io_apics().collect();
+    assert_eq!(distinct, all[..2]);
+}

@@ -1,28 +1,26 @@
 //! The boot command line: `name=value`, separated by white space.
 //!
-//! Loaders hand over any bytes. A word that makes no sense costs that word
-//! alone, and there are only so many warnings, however many words are refused.
+//! A loader may pass any bytes. A bad word costs that word alone, and the number of warnings is bounded, however many words
+//! are refused.
 
 use core::fmt::{self, Display, Write as _};
 
-use crate::kinds::{Param, SetError};
+use crate::param::{Param, SetError};
 use crate::registry;
 
-/// Unknown names and bad values that are told one by one; of more, only how
-/// many.
-pub const MAX_TOLD: usize = 8;
-/// Longer words than this are refused: the longest list of the largest numbers
-/// has fewer bytes.
+/// Most unknown names and bad values that are reported one by one; of further ones the number is reported.
+pub const MAX_REPORTED: usize = 8;
+/// Longest word that is accepted; the longest list of the largest numbers is shorter.
 pub const MAX_WORD_BYTES: usize = 512;
-/// Bytes shown of a word that cannot be read.
+/// Bytes of a refused word that a message shows.
 const SHOWN_BYTES: usize = 40;
 
-/// A command line as a loader hands it over.
+/// A command line as the loader passes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine<'a> {
-    /// Its bytes, whatever they are.
+    /// Its bytes, of any value.
     pub bytes: &'a [u8],
-    /// Whether there was more than `bytes`.
+    /// Whether the line is longer than `bytes`.
     pub is_cut: bool,
 }
 
@@ -38,7 +36,7 @@ impl Display for CommandLine<'_> {
     }
 }
 
-/// Bytes with those that are not printable ASCII as `\xNN`.
+/// Bytes that print as ASCII; others print as `\xNN`.
 struct Printable<'a>(&'a [u8]);
 
 impl Display for Printable<'_> {
@@ -50,31 +48,31 @@ impl Display for Printable<'_> {
     }
 }
 
-/// What is wrong with a command line. Displays as one line.
+/// A problem with a command line. Displays as one line.
 #[derive(Debug)]
 pub enum Problem<'a> {
     /// A word could not be applied.
     Word(SetError<'a>),
-    /// More words than [`MAX_TOLD`] could not be applied.
+    /// More words than [`MAX_REPORTED`] could not be applied.
     More {
-        /// How many were not told.
+        /// Number of words that were not reported.
         count: usize,
     },
     /// Words with bytes that are not printable ASCII.
     Unprintable {
-        /// The first of them.
+        /// The first such word.
         first: &'a [u8],
-        /// How many there are.
+        /// Number of such words.
         count: usize,
     },
     /// Words of more than [`MAX_WORD_BYTES`].
     TooLong {
-        /// The first of them.
+        /// The first such word.
         first: &'a [u8],
-        /// How many there are.
+        /// Number of such words.
         count: usize,
     },
-    /// The line is longer than what was read of it.
+    /// The line is longer than the part that was read.
     Cut {
         /// Bytes that were read.
         read_bytes: usize,
@@ -112,31 +110,31 @@ impl Display for Problem<'_> {
     }
 }
 
-/// How many words were taken and how many not.
+/// Numbers of applied and refused words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Parameters that were set.
     pub set: usize,
-    /// Words that were refused; `report` was told of each, or how many.
+    /// Words that were refused.
     pub refused: usize,
 }
 
-/// Applies every `name=value` of `line`; the last one of a name wins. What
-/// cannot be applied goes to `report` and changes nothing: words one by one up
-/// to [`MAX_TOLD`], everything else once a kind. A word without `=` counts as a
-/// name with an empty value.
+/// Applies every `name=value` of `line`; the last one of a name wins. A word without `=` is a name with an empty value.
+///
+/// A refused word changes nothing. `report` gets up to [`MAX_REPORTED`] unknown names and bad values one by one, and one
+/// problem for each other reason.
 pub fn apply<'a>(line: impl Into<CommandLine<'a>>, mut report: impl FnMut(Problem<'a>)) -> Outcome {
     let CommandLine { bytes, is_cut } = line.into();
-    // The last word may be half of one: `smp.max_cpus=1` of `smp.max_cpus=16`.
+    // The last word may be cut: `smp.max_cpus=1` of `smp.max_cpus=16`.
     let whole = match bytes.iter().rposition(u8::is_ascii_whitespace) {
         _ if !is_cut => bytes,
         Some(end) => &bytes[..end],
         None => &[],
     };
     let mut outcome = Outcome::default();
-    let (mut told, mut untold) = (0, 0);
-    let mut unprintable = Kind::default();
-    let mut too_long = Kind::default();
+    let (mut reported, mut unreported) = (0, 0);
+    let mut unprintable = Refused::default();
+    let mut too_long = Refused::default();
     for word in whole.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
         let text =
             core::str::from_utf8(word).ok().filter(|word| word.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -147,18 +145,18 @@ pub fn apply<'a>(line: impl Into<CommandLine<'a>>, mut report: impl FnMut(Proble
                 let (name, value) = text.split_once('=').unwrap_or((text, ""));
                 match set(name, value) {
                     Ok(()) => outcome.set += 1,
-                    Err(error) if told < MAX_TOLD => {
-                        told += 1;
+                    Err(error) if reported < MAX_REPORTED => {
+                        reported += 1;
                         report(Problem::Word(error));
                     }
-                    Err(_) => untold += 1,
+                    Err(_) => unreported += 1,
                 }
             }
         }
     }
-    outcome.refused = told + untold + unprintable.count + too_long.count;
+    outcome.refused = reported + unreported + unprintable.count + too_long.count;
     let problems = [
-        (untold > 0).then_some(Problem::More { count: untold }),
+        (unreported > 0).then_some(Problem::More { count: unreported }),
         unprintable.first.map(|first| Problem::Unprintable { first, count: unprintable.count }),
         too_long.first.map(|first| Problem::TooLong { first, count: too_long.count }),
         is_cut.then_some(Problem::Cut { read_bytes: bytes.len() }),
@@ -167,14 +165,14 @@ pub fn apply<'a>(line: impl Into<CommandLine<'a>>, mut report: impl FnMut(Proble
     outcome
 }
 
-/// Words that are refused for one reason.
+/// Words that were refused for one reason.
 #[derive(Default)]
-struct Kind<'a> {
+struct Refused<'a> {
     first: Option<&'a [u8]>,
     count: usize,
 }
 
-impl<'a> Kind<'a> {
+impl<'a> Refused<'a> {
     fn add(&mut self, word: &'a [u8]) {
         self.first.get_or_insert(word);
         self.count += 1;
@@ -187,7 +185,7 @@ pub fn set<'a>(name: &'a str, value: &'a str) -> Result<(), SetError<'a>> {
     param.set(value).map_err(|_| SetError::BadValue { param, value })
 }
 
-/// As [`set`], once the machine is up: what was read on the way up cannot be changed any more.
+/// Sets one parameter after boot: refuses those that are only read during boot.
 pub fn change<'a>(name: &'a str, value: &'a str) -> Result<(), SetError<'a>> {
     match find(name) {
         Some(param) if registry::is_at_boot_only(param) => Err(SetError::AtBootOnly { param, value }),
@@ -195,24 +193,24 @@ pub fn change<'a>(name: &'a str, value: &'a str) -> Result<(), SetError<'a>> {
     }
 }
 
-/// That there is no parameter called `name`, and which may be meant.
+/// Returns the error for the unknown `name`, with the most similar registered name.
 pub fn unknown(name: &str) -> SetError<'_> {
     SetError::Unknown { name, similar: similar(name) }
 }
 
-/// The parameter called `name`.
+/// Returns the parameter called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Param> {
     registry::ALL.iter().copied().find(|param| param.name() == name)
 }
 
-/// The registered name nearest to `name`, if it is near enough to be meant.
+/// Returns the registered name nearest to `name` by edit distance, if the distance is at most 3.
 fn similar(name: &str) -> Option<&'static str> {
     let distances = registry::ALL.iter().map(|param| (edit_distance(name, param.name()), param.name()));
     let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= 3).then_some(nearest)
 }
 
-/// Levenshtein distance, over the first 40 bytes of each.
+/// Returns the Levenshtein distance of the first 40 bytes of each.
 fn edit_distance(a: &str, b: &str) -> usize {
     const MOST: usize = 40;
     let (a, b) = (&a.as_bytes()[..a.len().min(MOST)], &b.as_bytes()[..b.len().min(MOST)]);

@@ -1,6 +1,6 @@
 //! The value of `cpu.disable`.
 
-/// Features that can be ruled out, in the order of their bits.
+/// Features that can be disabled, in the order of their bits.
 pub const NAMES: [&str; 10] = [
     "x2apic",
     "tsc-deadline",
@@ -18,21 +18,21 @@ pub const NAMES: [&str; 10] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Feature {
-    /// The local APIC reached through MSRs.
+    /// Local APIC access through MSRs.
     X2Apic,
-    /// The local APIC timer set to a value of the TSC.
+    /// Local APIC timer that is set to a value of the TSC.
     TscDeadline,
-    /// The MSR that shifts a CPU's TSC.
+    /// MSR that shifts a CPU's TSC.
     TscAdjust,
     /// XSAVE state and 256-bit vector registers.
     Avx,
     /// 128-bit vector registers and their stores.
     SseStores,
-    /// Cache lines cleared without being read.
+    /// Instruction that clears a cache line without reading it.
     Clzero,
     /// Pages of 1 GiB.
     Pages1G,
-    /// Pages that cannot be executed.
+    /// Page table bit that forbids execution.
     NoExecute,
     /// Machine checks as exceptions, and their banks.
     MachineCheck,
@@ -40,24 +40,24 @@ pub enum Feature {
     Pat,
 }
 
-/// Features ruled out, a bit for each.
+/// Disabled features, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disabled(u32);
 
 impl Disabled {
-    /// Whether `feature` is ruled out.
+    /// Returns whether `feature` is disabled.
     #[must_use]
     pub const fn contains(self, feature: Feature) -> bool {
         self.0 & 1 << feature as u8 != 0
     }
 
-    /// The names of the features that are ruled out.
+    /// Returns the names of the disabled features.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & 1 << bit != 0).map(|(_, name)| name)
     }
 }
 
-/// Reads `none`, or names with commas between; `None` when a name is unknown.
+/// Parses `none`, or names separated by commas; `None` if a name is unknown.
 #[must_use]
 pub fn parse(text: &str) -> Option<Disabled> {
     if text == "none" {

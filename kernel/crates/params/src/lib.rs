@@ -1,14 +1,11 @@
 //! The kernel's parameters: one registry of names, types, ranges and defaults.
 //!
-//! The boot command line and the shell's `sysctl` set parameters by
-//! *name*; the kernel reads them through the statics in [`registry`], typed.
-//! A value is checked before it is stored: a [`SetError`] names the parameter,
-//! the value that came, and what is allowed, and the old value stays.
+//! The boot command line and the shell's `sysctl` set parameters by *name*. The kernel reads them through the typed statics
+//! in [`registry`]. A value is checked before it is stored. A [`SetError`] names the parameter, the refused value and the
+//! allowed values; the old value stays.
 //!
-//! The shape is that of Linux's `module_param` and of the typed boot
-//! parameters of Asterinas: a static per parameter, found through one table.
-//! Parameters are plain atomics, so reading one costs a load, and any CPU may
-//! read while another sets.
+//! The design is that of Linux's `module_param` and of Asterinas' typed boot parameters: one static for each parameter,
+//! found through one table. Parameters are atomics: reading one costs a load, and any CPU may read while another sets.
 //!
 //! ```
 //! use params::{cmdline, registry};
@@ -26,12 +23,13 @@ pub mod cmdline;
 pub mod cpu_features;
 mod kinds;
 pub mod node_policy;
+mod param;
 pub mod registry;
 mod size;
 pub mod trace_events;
 
 pub use kinds::{
-    BoolParam, ChoiceParam, ListParam, NotAllowed, OptionParam, Param, SetError, SizeParam, TEXT_CAPACITY,
-    TextParam, U64Param,
+    BoolParam, ChoiceParam, ListParam, OptionParam, SizeParam, TEXT_CAPACITY, TextParam, U64Param,
 };
+pub use param::{NotAllowed, Param, SetError};
 pub use size::{Bytes, parse_size};

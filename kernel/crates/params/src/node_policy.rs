@@ -1,9 +1,9 @@
 //! The value of `huge.policy`.
 
-/// Nodes that a policy can name are numbered below this.
+/// Limit of the node numbers that a policy can name.
 pub const MAX_NODES: usize = 64;
 
-/// Where pages come from, as written.
+/// A policy as written: the nodes that pages come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenPolicy {
     /// `local`
@@ -16,7 +16,7 @@ pub enum WrittenPolicy {
     Bind(u64),
 }
 
-/// Reads a policy; `None` when it is none.
+/// Parses a policy; `None` if `text` is not one.
 #[must_use]
 pub fn parse(text: &str) -> Option<WrittenPolicy> {
     let (kind, nodes) = match text.split_once(':') {

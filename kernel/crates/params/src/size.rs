@@ -1,11 +1,11 @@
-//! Sizes in bytes as people write them: `512M`, `3G`, `4096`.
+//! Sizes in bytes with suffixes: `512M`, `3G`, `4096`.
 
 use core::fmt;
 
 const UNITS: [(&str, u64); 5] = [("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10), ("", 1)];
 
-/// Parses a size in bytes: digits with an optional K, M, G or T (powers of
-/// 1024, either case). `None` for anything else, and when it overflows.
+/// Parses a size in bytes: digits with an optional K, M, G or T (powers of 1024, either case). Returns `None` for anything
+/// else and on overflow.
 ///
 /// ```
 /// assert_eq!(params::parse_size("3G"), Some(3 << 30));
@@ -15,7 +15,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, suffix) = text.split_at(digits_end);
     let (_, unit) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(suffix))?;
-    // `u64::from_str` takes a leading `+`; an empty or signed number is not a size.
+    // `u64::from_str` accepts a leading `+`, which stays out of `digits`: an empty number is not a size.
     if digits.is_empty() {
         return None;
     }

@@ -4,7 +4,7 @@
 pub const NAMES: [&str; 11] =
     ["switch", "wake", "migrate", "ipi", "interrupt", "halt", "job", "chunk", "pool", "fault", "hotplug"];
 
-/// Reads `all` or names with commas between, as a bit for each; `None` when it is neither.
+/// Parses `all`, or names separated by commas, as a bit for each; `None` if a name is unknown.
 #[must_use]
 pub fn parse(text: &str) -> Option<u32> {
     if text == "all" {

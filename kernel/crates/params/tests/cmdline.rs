@@ -1,7 +1,7 @@
-//! Command lines as loaders hand them over: too long, not text, all wrong.
-//! Each test uses parameters of its own, as tests of one process share them.
+//! Command lines as loaders pass them: too long, not text, all wrong.
+//! Tests of one process share the parameters, so each test uses different ones.
 
-use params::cmdline::{self, CommandLine, MAX_TOLD, MAX_WORD_BYTES, Outcome};
+use params::cmdline::{self, CommandLine, MAX_REPORTED, MAX_WORD_BYTES, Outcome};
 use params::registry::{
     FAULT_AP_SILENT, KTASK_MAX_THREADS, SMP_AP_TIMEOUT_MS, SMP_MAX_CPUS, WATCHDOG_TIMEOUT_MS,
 };
@@ -28,7 +28,7 @@ fn a_byte_that_is_not_ascii_refuses_its_word_alone() {
 }
 
 #[test]
-fn a_cut_line_is_told_once_and_its_half_word_is_not_applied() {
+fn a_cut_line_is_reported_once_and_its_half_word_is_not_applied() {
     let default = SMP_MAX_CPUS.get();
     let (outcome, said) = apply(b"smp.ap_timeout_ms=777 smp.max_cpus=1", true);
     assert_eq!((outcome.set, outcome.refused), (1, 0));
@@ -55,16 +55,16 @@ fn thousands_of_bad_words_are_a_bounded_number_of_warnings() {
     let (outcome, said) = apply(&line, true);
     assert_eq!((outcome.set, outcome.refused), (0, 6001));
     assert_eq!(FAULT_AP_SILENT.get(), None, "half a word, as far as one knows");
-    assert_eq!(said.len(), MAX_TOLD + 4);
+    assert_eq!(said.len(), MAX_REPORTED + 4);
     assert_eq!(
-        said[MAX_TOLD],
+        said[MAX_REPORTED],
         "command line: 2992 more parameters are unknown or have a value that is not allowed"
     );
-    assert!(said[MAX_TOLD + 1].contains("not printable ascii are not applied: 3000,"), "{said:?}");
-    assert!(said[MAX_TOLD + 2].contains("of more than 512 bytes are not applied: 1,"), "{said:?}");
-    assert!(said[MAX_TOLD + 3].starts_with("the command line is longer than"), "{said:?}");
+    assert!(said[MAX_REPORTED + 1].contains("not printable ascii are not applied: 3000,"), "{said:?}");
+    assert!(said[MAX_REPORTED + 2].contains("of more than 512 bytes are not applied: 1,"), "{said:?}");
+    assert!(said[MAX_REPORTED + 3].starts_with("the command line is longer than"), "{said:?}");
     let (outcome, said) = apply(&line, false);
-    assert_eq!((outcome.set, said.len()), (1, MAX_TOLD + 3));
+    assert_eq!((outcome.set, said.len()), (1, MAX_REPORTED + 3));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What `cpu.disable` takes.
+//! Values of `cpu.disable`.
 
 use params::Param;
 use params::cpu_features::{Disabled, Feature, NAMES, parse};

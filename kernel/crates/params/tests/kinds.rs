@@ -1,4 +1,4 @@
-//! Each kind of parameter: what it takes, what it refuses, what it prints.
+//! Each kind of parameter: what it accepts, refuses and prints.
 
 use params::{
     BoolParam, Bytes, ChoiceParam, ListParam, OptionParam, Param, SizeParam, TEXT_CAPACITY, TextParam,
@@ -71,8 +71,7 @@ proptest! {
         prop_assert_eq!(parse_size(&Bytes(bytes).to_string()), Some(bytes));
     }
 
-    /// Whatever the loader passes: words are set or refused, nothing breaks, and
-    /// the warnings are few and printable.
+    /// Any bytes: words are set or refused, and the warnings are few and printable.
     #[test]
     fn any_line_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..2000), is_cut: bool) {
         let mut told = 0;
@@ -81,7 +80,7 @@ proptest! {
             let text = problem.to_string();
             assert!(text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{text}");
         });
-        prop_assert!(told <= cmdline::MAX_TOLD + 4);
+        prop_assert!(told <= cmdline::MAX_REPORTED + 4);
         let words = bytes.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
         let is_half = is_cut && bytes.last().is_some_and(|last| !last.is_ascii_whitespace());
         prop_assert_eq!(outcome.set + outcome.refused + usize::from(is_half), words);

@@ -1,4 +1,4 @@
-//! `huge.policy`, good and bad.
+//! Values of `huge.policy`, good and bad.
 
 use params::node_policy::{WrittenPolicy, parse};
 

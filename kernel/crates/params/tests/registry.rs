@@ -24,8 +24,7 @@ fn names_are_unique_and_plain() {
     }
 }
 
-/// What `write_value` and `write_default` print is what `set` takes, but for
-/// the empty list.
+/// `set` accepts what `write_value` and `write_default` print, except the empty list.
 #[test]
 fn values_and_defaults_can_be_set() {
     for param in ALL {
@@ -43,7 +42,7 @@ fn values_and_defaults_can_be_set() {
     }
 }
 
-/// The table of parameters in the documentation, as the registry has it.
+/// Returns the documentation's table of parameters, made from the registry.
 fn table() -> String {
     let mut table = String::from("| name | default | allowed | what it does |\n|---|---|---|---|\n");
     for param in ALL {
@@ -94,7 +93,7 @@ fn errors_say_name_value_and_what_is_allowed() {
 }
 
 #[test]
-fn what_was_read_on_the_way_up_cannot_be_changed_later() {
+fn boot_only_parameters_cannot_be_changed_later() {
     assert_eq!(
         cmdline::change("smp.max_cpus", "2").unwrap_err().to_string(),
         "parameter smp.max_cpus is only read at boot; put smp.max_cpus=2 on the command line; it stays 512"

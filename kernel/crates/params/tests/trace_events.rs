@@ -1,4 +1,4 @@
-//! What `trace.events` takes.
+//! Values of `trace.events`.
 
 use params::trace_events::{NAMES, parse};
 

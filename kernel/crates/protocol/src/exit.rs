@@ -1,30 +1,29 @@
 //! Verdicts and exit statuses.
 //!
-//! The kernel ends a run by writing a code to QEMU's `isa-debug-exit` device. QEMU then exits with
-//! `code * 2 + 1`: never 0, which is what QEMU also answers after a triple fault or a reset under
-//! `-no-reboot`, and never 1, which is its own failure. So every verdict is unmistakable.
+//! The kernel ends a run by writing a code to QEMU's `isa-debug-exit` device. QEMU then exits with `code * 2 + 1`. No verdict
+//! leads to status 0, which also follows a triple fault or a reset under `-no-reboot`, nor to 1, a failure of QEMU itself.
 
-/// The I/O port of the `isa-debug-exit` device (`iobase=0xf4,iosize=0x04`): one 32-bit write ends the run.
+/// I/O port of the `isa-debug-exit` device (`iobase=0xf4,iosize=0x04`): one 32-bit write ends the run.
 pub const PORT: u16 = 0xf4;
 
-/// How the kernel says that a run ended.
+/// How a run ended, by the kernel's judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Everything asked for was done, and verified.
+    /// All that was requested was done and verified.
     Pass,
     /// The kernel is sound, but a job or a test failed.
     Fail,
-    /// The kernel stopped itself: a panic, or a fault that it could not handle.
+    /// The kernel panicked, or a CPU exception was fatal.
     Panic,
-    /// The kernel's own watchdog found that nothing moved any more.
+    /// The watchdog found a hang.
     Watchdog,
 }
 
 impl Verdict {
-    /// Every verdict there is.
+    /// All verdicts.
     pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::Panic, Self::Watchdog];
 
-    /// The code that the kernel writes to [`PORT`].
+    /// Returns the code that the kernel writes to [`PORT`].
     pub const fn code(self) -> u32 {
         match self {
             Self::Pass => 0x10,
@@ -34,42 +33,42 @@ impl Verdict {
         }
     }
 
-    /// The verdict behind a code written to [`PORT`], if it is one.
+    /// Returns the verdict with this code; `None` for other numbers.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.code() == code)
     }
 
-    /// The status that QEMU exits with: 33, 35, 37 or 39.
+    /// Returns the status with which QEMU exits: 33, 35, 37 or 39.
     pub const fn qemu_status(self) -> i32 {
         ((self.code() << 1) | 1).cast_signed()
     }
 
-    /// The verdict behind QEMU's exit status; `None` for every other status, 0 included: those are failures.
+    /// Returns the verdict behind QEMU's exit status; `None` for all others, which are failures, 0 included.
     pub fn from_qemu_status(status: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.qemu_status() == status)
     }
 }
 
-/// The exit status of the host command (`cargo run`).
+/// Exit status of the host command (`cargo run`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum HostStatus {
-    /// The kernel said pass.
+    /// The kernel's verdict is pass.
     Pass = 0,
-    /// The kernel said fail, a test failed, or the kernel could not be built.
+    /// The kernel's verdict is fail, a test failed, or the kernel could not be built.
     Fail = 1,
-    /// The command line made no sense, or something that is needed is missing.
+    /// The command line is wrong, or a prerequisite is missing.
     Usage = 2,
     /// The kernel panicked.
     Panic = 3,
-    /// Nothing moved any more, or the time was up.
+    /// The watchdog found a hang, or the time limit passed.
     Hang = 4,
     /// QEMU failed, or ended without a verdict.
     Qemu = 5,
 }
 
 impl HostStatus {
-    /// The number that the process exits with.
+    /// Returns the status as a number.
     pub const fn code(self) -> u8 {
         self as u8
     }

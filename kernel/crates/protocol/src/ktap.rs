@@ -1,9 +1,9 @@
-//! KTAP: how the kernel tells the results of its tests, and how the host reads them.
+//! KTAP: results of in-kernel tests, printed by the kernel and parsed by the host.
 //!
 //! The format is the flat form of the kernel test protocol (`Documentation/dev-tools/ktap.rst` in the Linux
 //! tree): a version line, a plan, then one result line per test, with diagnostic lines before the
-//! result they belong to. Lines of the kernel's log may stand between them. Every [`Line`] prints as
-//! one line without its newline; the kernel sends each in one go, starting at column 0.
+//! result they belong to. Lines of the kernel's log may stand between them. A [`Line`] prints without its newline; the
+//! kernel sends each line in one piece, from column 0 on.
 //!
 //! ```text
 //! KTAP version 1

@@ -1,15 +1,14 @@
-//! In-kernel tests: how the host lists them without booting, and how a pattern chooses among them.
+//! In-kernel tests: their names in the ELF file, which the host lists without booting, and patterns that choose tests.
 
 /// The ELF section that holds the full names of all tests (`suite::test`), each ended by a NUL byte.
 ///
-/// Zero padding between names is allowed: an empty name is none.
+/// Zero padding between names is allowed: empty names do not count.
 pub const NAMES_SECTION: &str = ".ktest.names";
 
-/// Whether `pattern` chooses the test `name`.
+/// Returns whether `pattern` chooses the test `name`.
 ///
-/// A pattern is a list of alternatives with commas between them. An alternative chooses every name
-/// that contains it; one that starts with `=` chooses only the name that equals the rest. The empty
-/// pattern chooses every test.
+/// A pattern is a list of alternatives, separated by commas. An alternative chooses every name that contains it; after a
+/// leading `=`, only the name that equals the rest. The empty pattern chooses all tests.
 ///
 /// ```
 /// use protocol::ktest::matches;
@@ -28,9 +27,9 @@ pub fn matches(pattern: &str, name: &str) -> bool {
         })
 }
 
-/// The test names in the bytes of [`NAMES_SECTION`], in the order in which the linker placed them.
+/// Returns the test names in the bytes of [`NAMES_SECTION`], in the linker's order.
 ///
-/// Bytes that are not UTF-8 cannot be names and are left out.
+/// Names that are not UTF-8 are skipped.
 pub fn names(section: &[u8]) -> impl Iterator<Item = &str> {
     section
         .split(|&byte| byte == 0)

@@ -1,15 +1,13 @@
-//! What the kernel and the host side say to each other.
+//! Protocol between the kernel and the host side. Both link this crate, so they cannot disagree.
 //!
-//! One crate, linked into both, so that the two can never disagree:
-//!
-//! * [`exit`]: the verdict that the kernel leaves QEMU with, and the exit status of the host command.
-//! * [`record`]: what was measured, as JSON Lines on the second serial port.
+//! * [`exit`]: the verdict with which the kernel ends QEMU, and the exit status of the host command.
+//! * [`record`]: measurements and events, as JSON Lines on the second serial port.
 //! * [`ktap`]: results of in-kernel tests, in the kernel's variant of the Test Anything Protocol, on
 //!   the first serial port between the lines of the log.
 //! * [`shell`]: the prompt, for programs that drive the shell.
-//! * [`ktest`]: where the names of the in-kernel tests stand in the ELF file, and which of them a pattern chooses.
+//! * [`ktest`]: the section of the ELF file with the names of the in-kernel tests, and patterns that choose from them.
 //!
-//! Nothing here allocates. The feature `std` adds what only the host needs: reading.
+//! The kernel's half does not allocate. The feature `std` adds the host's half, the parsers.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]

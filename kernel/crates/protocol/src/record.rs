@@ -1,9 +1,8 @@
 //! Records: one JSON object per line, on the second serial port.
 //!
-//! The kernel writes `Record<&str>` with [`Record::to_line`], which needs no memory but the buffer it
-//! is given; the host reads `Record<String>` with `parse_line` (feature `std`). Readers ignore
-//! kinds and fields that they do not know, so both may be added. All times are nanoseconds; `t_ns`
-//! counts from the kernel's first instruction.
+//! The kernel writes `Record<&str>` with [`Record::to_line`] into a buffer of the caller, without allocation. The host reads
+//! `Record<String>` with `parse_line` (feature `std`). Readers ignore unknown kinds and fields, so both may be added. All
+//! times are in nanoseconds; `t_ns` counts from the kernel's first instruction.
 
 mod addresses;
 mod line;

@@ -1,4 +1,4 @@
-//! What a program that drives the shell has to know.
+//! What a program needs to know to drive the shell.
 
-/// What the shell shows when it waits for a command, at the start of a line.
+/// Prompt of the shell, at the start of a line, when it waits for a command.
 pub const PROMPT: &str = "ktask> ";

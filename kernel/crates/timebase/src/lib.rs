@@ -1,29 +1,29 @@
-//! The clock's policy: a counter's rate, its nanoseconds, and its offset between CPUs.
+//! Policy of the clock: a counter's rate, ticks to nanoseconds, and offsets between CPUs.
 //!
-//! * [`Rate`] and [`Clock`]: ticks to nanoseconds and back, without going backwards.
-//! * [`told`]: the rates that CPUID and hypervisors tell.
+//! * [`Rate`] and [`Clock`]: ticks to nanoseconds and back; time never goes backwards.
+//! * [`announced`]: rates that CPUID and hypervisors announce.
 //! * [`windows`]: a rate measured against a reference counter.
-//! * [`source`]: the choice among them.
-//! * [`offset`]: one CPU's counter against another's.
+//! * [`source`]: the choice among announced and measured rates.
+//! * [`offset`]: the offset of one CPU's counter from another's.
 //!
-//! Time is told by one multiplication and a shift, so by a factor that is rounded. A deadline has to be turned into
-//! ticks by the same factor: else a timer set to the tick fires before the clock says that the deadline has
-//! come, by more the longer the machine has been up, and again and again.
+//! One multiplication by a rounded factor, and a shift, make nanoseconds of ticks. A deadline has to become ticks by the same
+//! factor. Otherwise the timer would fire before the clock reaches the deadline, again and again, and ever earlier the
+//! longer the machine is up.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod announced;
 mod clock;
 pub mod offset;
 pub mod source;
-pub mod told;
 pub mod windows;
 
 pub use clock::Clock;
 
-/// Rates of a counter that are taken for possible. Firmware and hypervisors may say anything.
+/// Plausible rates of a counter. Firmware and hypervisors may announce any number.
 pub const POSSIBLE_HZ: core::ops::RangeInclusive<u64> = 1_000_000..=100_000_000_000;
 
-/// How fast a counter counts.
+/// Rate of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Nanoseconds per tick, times 2^32; not 0.
@@ -31,8 +31,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Of a counter that counts `hz` ticks a second. One that is faster than 2^32 ticks a nanosecond is taken for one of that
-    /// rate.
+    /// Returns the rate of `hz` ticks a second, at most 2^32 ticks a nanosecond.
     #[must_use]
     pub const fn from_hz(hz: u64) -> Self {
         let hz = if hz == 0 { 1 } else { hz };
@@ -40,28 +39,28 @@ impl Rate {
         Self { factor: if factor == 0 { 1 } else { factor as u64 } }
     }
 
-    /// What was kept by [`factor`](Self::factor). Nothing else: 0 is no rate, and dividing by it a panic.
+    /// Returns the rate whose [`factor`](Self::factor) is `factor`. No other number is allowed: 0 would lead to a division by
+    /// zero.
     #[inline]
     #[must_use]
     pub const fn from_factor(factor: u64) -> Self {
         Self { factor }
     }
 
-    /// The rate as a number that can be kept in an atomic variable.
+    /// Returns the rate as a number, for an atomic variable.
     #[must_use]
     pub const fn factor(self) -> u64 {
         self.factor
     }
 
-    /// Nanoseconds that `ticks` take, rounded down; those that do not fit are cut off at the top.
+    /// Returns the duration of `ticks` in nanoseconds, rounded down, modulo 2^64.
     #[inline]
     #[must_use]
     pub const fn to_ns(self, ticks: u64) -> u64 {
         ((ticks as u128 * self.factor as u128) >> 32) as u64
     }
 
-    /// The first tick at which [`to_ns`](Self::to_ns) says `ns`, or more where it says no such number; `u64::MAX`, which is as
-    /// good as never, when there is none.
+    /// Returns the first tick at which [`to_ns`](Self::to_ns) is `ns` or more; `u64::MAX`, in effect never, if there is none.
     #[inline]
     #[must_use]
     pub const fn first_tick_at(self, ns: u64) -> u64 {

@@ -1,6 +1,6 @@
-//! Which of the rates that were told or measured the clock goes by.
+//! Choice of the clock's rate among announced and measured ones.
 
-/// Where a rate comes from.
+/// Source of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// CPUID leaf 0x15.
@@ -17,12 +17,12 @@ pub enum Source {
     Pit,
     /// CPUID leaf 0x16, the base frequency.
     Cpuid16,
-    /// Nothing is known.
+    /// No source: a guess.
     Guess,
 }
 
 impl Source {
-    /// Every source; an index is its number.
+    /// All sources, each at the index that is its number.
     pub const ALL: [Self; 8] = [
         Self::Cpuid15,
         Self::Hypervisor,
@@ -34,7 +34,7 @@ impl Source {
         Self::Guess,
     ];
 
-    /// The source as one short word.
+    /// Returns the source's word for log and records.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -50,54 +50,54 @@ impl Source {
     }
 }
 
-/// A rate and where it comes from.
+/// A rate with its source.
 pub type Sourced = (Source, u64);
 
-/// Sources that tell a rate.
-pub const TELLERS: usize = 3;
+/// Number of sources that announce a rate.
+pub const ANNOUNCING_SOURCES: usize = 3;
 
-/// All that is known of a counter's rate.
+/// Known rates of a counter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known {
-    /// Rates that were told, the most trusted first.
-    pub told: [Option<Sourced>; TELLERS],
-    /// The rate that was measured.
+    /// Announced rates, the most trusted first.
+    pub announced: [Option<Sourced>; ANNOUNCING_SOURCES],
+    /// The measured rate.
     pub measured: Option<Sourced>,
-    /// About what it should be.
+    /// Nominal frequency, near the rate.
     pub base_hz: Option<u64>,
 }
 
-/// The rate to go by.
+/// The chosen rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     /// Ticks a second.
     pub hz: u64,
-    /// Where that comes from.
+    /// Source of the rate.
     pub source: Source,
-    /// A rate that was told, and is another one.
-    pub denied: Option<Sourced>,
+    /// An announced rate that differs from the chosen one.
+    pub contradicted: Option<Sourced>,
 }
 
-/// Rates that differ by less than one part in this many are the same: a crystal is right to 100 ppm, and a measurement on a
-/// busy emulator to a few parts in a thousand. An overclocked or migrated machine is off by more.
+/// Rates within one part in this many count as equal. A crystal is right to 100 ppm, a measurement on a busy emulator to a
+/// few parts in a thousand; an overclocked or migrated machine is off by more.
 const SAME: u64 = 100;
 
 fn is_same(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= a.min(b) / SAME
 }
 
-/// Chooses the rate to go by; `guess_hz` is for when nothing is known.
+/// Chooses the clock's rate; `guess_hz` is used if no rate is known.
 ///
-/// A rate that was told is exact, one that was measured is true. So the first told rate wins that the measured one does not
-/// deny, and the measured one if it denies all. With nothing measured the first told one wins. A told rate that differs
-/// from the winner's is reported, the first of them.
+/// An announced rate is precise, a measured rate is true. The first announced rate that equals the measured rate wins, and
+/// the measured rate if none does. Without a measurement the first announced rate wins. The first announced rate that
+/// differs from the winner is returned as contradicted.
 #[must_use]
 pub fn choose(known: &Known, guess_hz: u64) -> Choice {
-    let told = || known.told.iter().flatten().copied();
+    let announced = || known.announced.iter().flatten().copied();
     let confirmed =
         |&(_, hz): &Sourced| known.measured.is_none_or(|(_, measured_hz)| is_same(hz, measured_hz));
     let base = known.base_hz.map(|hz| (Source::Cpuid16, hz));
-    let winner = told().find(confirmed).or(known.measured).or(base);
+    let winner = announced().find(confirmed).or(known.measured).or(base);
     let (source, hz) = winner.unwrap_or((Source::Guess, guess_hz));
-    Choice { hz, source, denied: told().find(|(_, told_hz)| !is_same(*told_hz, hz)) }
+    Choice { hz, source, contradicted: announced().find(|(_, announced_hz)| !is_same(*announced_hz, hz)) }
 }

@@ -1,7 +1,7 @@
 //! A counter's rate, measured against a reference of known rate in several windows.
 //!
-//! A window lies: the CPU may be lost or the machine stopped in it, and the reference may wrap, jump or stand still. So the
-//! rate is that on which most windows agree.
+//! A window may be wrong: the CPU is preempted or the machine stopped in it, or the reference wraps, jumps or stands still.
+//! The result is therefore the rate on which most windows agree.
 
 use crate::POSSIBLE_HZ;
 
@@ -9,29 +9,29 @@ use crate::POSSIBLE_HZ;
 pub const MOST_WINDOWS: usize = 16;
 /// Windows that have to agree.
 const AGREEING: usize = 3;
-/// A window says nothing that is blurred by more than one part in this many.
-const LEAST_SHARPNESS: u64 = 8;
-/// Windows are enough when their ends blur the whole by less than one part in this many.
+/// A window counts if its error is less than one part in this many.
+const USABLE_SHARPNESS: u64 = 8;
+/// A measurement is sharp if its error is at most one part in this many.
 const ENOUGH_SHARPNESS: u64 = 1000;
 
-/// What two counters did meanwhile.
+/// Progress of two counters in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Ticks of the counter that is measured.
+    /// Ticks of the measured counter.
     pub ticks: u64,
     /// Counts of the reference.
     pub counts: u64,
-    /// Ticks by which `ticks` may be wrong: the counters are not read at once.
+    /// Largest error of `ticks`: the counters are not read at the same time.
     pub blur: u64,
 }
 
 impl Window {
-    fn says_something(&self) -> bool {
-        // Of two counts the rate lies between that of one and that of three.
-        self.counts > LEAST_SHARPNESS && self.blur < self.ticks / LEAST_SHARPNESS
+    fn is_usable(&self) -> bool {
+        // Each end may be wrong by one count.
+        self.counts > USABLE_SHARPNESS && self.blur < self.ticks / USABLE_SHARPNESS
     }
 
-    /// Rates between which the counter's must lie, if nothing went wrong.
+    /// Returns the lowest and the highest rate that fit the window, if it is right.
     fn range_hz(&self, reference_hz: u64) -> (u128, u128) {
         let hz = |ticks: u64, counts: u64| u128::from(ticks) * u128::from(reference_hz) / u128::from(counts);
         let lowest = hz(self.ticks - self.blur, self.counts.saturating_add(1));
@@ -39,31 +39,31 @@ impl Window {
     }
 }
 
-/// What windows say.
+/// Result of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
     /// Ticks a second.
     pub hz: u64,
-    /// More windows would not say much more.
+    /// Whether the error is small enough, so that no more windows are needed.
     pub is_sharp: bool,
 }
 
-/// The rate on which most of `windows` agree; `None` while fewer than three and less than half of them do, or when the
-/// rate is impossible.
+/// Returns the rate on which most of `windows` agree. Returns `None` unless at least three and more than half of the usable
+/// windows agree, and if the rate is implausible.
 #[must_use]
 pub fn judge(windows: &[Window], reference_hz: u64) -> Option<Measured> {
-    let telling = || windows.iter().filter(|window| window.says_something());
+    let usable = || windows.iter().filter(|window| window.is_usable());
     let agreeing = |hz: u128| {
-        telling().filter(move |window| {
+        usable().filter(move |window| {
             let (lowest, highest) = window.range_hz(reference_hz);
             (lowest..=highest).contains(&hz)
         })
     };
-    // Where ranges overlap, they do at the low end of one of them.
-    let ends = telling().map(|window| window.range_hz(reference_hz).0);
+    // The largest overlap of ranges includes the low end of one of them.
+    let ends = usable().map(|window| window.range_hz(reference_hz).0);
     let best = ends.max_by_key(|hz| agreeing(*hz).count())?;
     let count = agreeing(best).count();
-    if count < AGREEING || count * 2 <= telling().count() {
+    if count < AGREEING || count * 2 <= usable().count() {
         return None;
     }
     let (mut ticks, mut counts, mut blur) = (0_u128, 0_u128, 0_u128);

@@ -1,4 +1,4 @@
-//! A clock never goes back: not when its rate is set, and not on a CPU whose counter lags.
+//! A clock never goes backwards: not when its rate is set, and not on a CPU whose counter lags.
 
 use proptest::prelude::*;
 use timebase::{Clock, Rate};
@@ -21,14 +21,14 @@ fn a_slower_counter_keeps_its_origin() {
 }
 
 #[test]
-fn a_faster_counter_goes_on_from_where_the_clock_was() {
+fn a_faster_counter_continues_from_the_clocks_value() {
     let clock = Clock::new(100, GUESS);
-    let told_ns = clock.ns_at(30_100);
+    let shown_ns = clock.ns_at(30_100);
     let corrected = clock.with_rate(Rate::from_hz(60_000_000_000), 30_100);
-    // The origin lies before the counter's zero here.
-    assert!(corrected.ns_at(30_100).abs_diff(told_ns) <= 1);
-    assert!(corrected.ns_at(30_100) >= told_ns);
-    assert!(corrected.ns_at(30_100 + 60_000).abs_diff(told_ns + 1000) <= 1);
+    // Here the origin lies before the counter's zero.
+    assert!(corrected.ns_at(30_100).abs_diff(shown_ns) <= 1);
+    assert!(corrected.ns_at(30_100) >= shown_ns);
+    assert!(corrected.ns_at(30_100 + 60_000).abs_diff(shown_ns + 1000) <= 1);
     assert_eq!(corrected.tick_at(0), 0, "long ago");
 }
 

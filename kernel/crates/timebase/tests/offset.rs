@@ -1,17 +1,17 @@
-//! Two CPUs' counters: the offset is found, corrected where it can be, and never made up.
+//! Two CPUs' counters: the offset is found, corrected if possible, and never invented.
 
 use proptest::prelude::*;
 use timebase::offset::{Bounds, Exchange, MOST_ADJUSTMENTS, Step, next_step};
 
-/// Two CPUs, their true time, and how long messages take.
+/// Two CPUs, their true time, and the duration of messages.
 struct Pair {
     now: u64,
     own_offset: i64,
-    /// IA32_TSC_ADJUST here, where there is one; and whether writing it does anything.
+    /// The own IA32_TSC_ADJUST, if there is one, and whether writing it has an effect.
     own_adjust: Option<i64>,
     obeys: bool,
     other_adjust: Option<i64>,
-    /// Ticks there and back, again and again.
+    /// Durations of the messages there and back, repeated.
     delays: Vec<(u64, u64)>,
 }
 
@@ -35,12 +35,12 @@ impl Pair {
         bounds.unwrap()
     }
 
-    /// Does as it is told until it is settled; the adjustments that took, and the offset that is left.
-    fn settle(&mut self) -> (u32, i64) {
+    /// Takes steps to the end. Returns the number of adjustments and the remaining offset.
+    fn converge(&mut self) -> (u32, i64) {
         for adjustments in 0..=MOST_ADJUSTMENTS {
             let bounds = self.measure();
             match next_step(bounds, adjustments, self.own_adjust, self.other_adjust) {
-                Step::Settled => return (adjustments, 0),
+                Step::Done => return (adjustments, 0),
                 Step::Adjust(value) => self.own_adjust = Some(value),
                 Step::Apart(ticks) => return (adjustments, ticks),
             }
@@ -56,23 +56,23 @@ fn pair(own_offset: i64, own_adjust: Option<i64>) -> Pair {
 
 #[test]
 fn equal_counters_are_left_alone() {
-    assert_eq!(pair(0, None).settle(), (0, 0));
-    assert_eq!(pair(0, Some(0)).settle(), (0, 0));
+    assert_eq!(pair(0, None).converge(), (0, 0));
+    assert_eq!(pair(0, Some(0)).converge(), (0, 0));
 }
 
 #[test]
-fn an_offset_that_the_round_trip_explains_is_none() {
+fn an_offset_that_the_round_trip_explains_is_not_corrected() {
     // The narrowest takes 610 ticks, of which the other CPU's reading is in the middle.
-    assert_eq!(pair(-250, None).settle(), (0, 0));
-    assert_eq!(pair(250, None).settle(), (0, 0));
+    assert_eq!(pair(-250, None).converge(), (0, 0));
+    assert_eq!(pair(250, None).converge(), (0, 0));
 }
 
 #[test]
-fn without_a_register_the_size_is_told() {
-    let (adjustments, apart) = pair(-1_000_000, None).settle();
+fn without_a_register_the_offset_is_reported() {
+    let (adjustments, apart) = pair(-1_000_000, None).converge();
     assert_eq!(adjustments, 0);
     assert!((999_000..=1_000_000).contains(&apart), "the other is ahead by {apart}");
-    let (_, apart) = pair(1_000_000, None).settle();
+    let (_, apart) = pair(1_000_000, None).converge();
     assert!((-1_000_000..=-999_000).contains(&apart), "the other is ahead by {apart}");
 }
 
@@ -80,33 +80,33 @@ fn without_a_register_the_size_is_told() {
 fn with_a_register_it_is_corrected() {
     for offset in [-5_000_000_000, -1000, 1000, 777_777_777_777] {
         let mut pair = pair(offset, Some(0));
-        let (adjustments, apart) = pair.settle();
+        let (adjustments, apart) = pair.converge();
         assert_eq!((adjustments, apart), (1, 0), "offset {offset}");
         let left = pair.own_offset + pair.own_adjust.unwrap();
         assert!(left.abs() < 610, "{left} ticks of {offset} are left");
     }
 }
 
-/// Firmware wrote one CPU's TSC and not the other's.
+/// Firmware wrote the TSC of one CPU alone.
 #[test]
 fn an_unequal_adjustment_is_made_equal_exactly() {
     let mut pair = Pair { other_adjust: Some(-123_456), ..pair(0, Some(5_000_000)) };
-    assert_eq!(pair.settle(), (1, 0));
+    assert_eq!(pair.converge(), (1, 0));
     assert_eq!(pair.own_adjust, Some(-123_456));
 }
 
-/// Sockets that came out of reset at different times.
+/// Sockets that left reset at different times.
 #[test]
 fn an_unequal_adjustment_that_makes_counters_equal_stays() {
     let mut pair = pair(-9_000_000, Some(9_000_000));
-    assert_eq!(pair.settle(), (0, 0));
+    assert_eq!(pair.converge(), (0, 0));
     assert_eq!(pair.own_adjust, Some(9_000_000));
 }
 
 #[test]
 fn a_copy_that_does_not_help_is_not_the_end() {
     let mut pair = Pair { other_adjust: Some(70), ..pair(-9_000_000, Some(1_000_000)) };
-    assert_eq!(pair.settle(), (2, 0));
+    assert_eq!(pair.converge(), (2, 0));
 }
 
 #[test]
@@ -120,13 +120,13 @@ fn after_a_copy_the_own_adjustment_is_refined() {
 #[test]
 fn a_register_without_effect_is_given_up() {
     let mut pair = Pair { obeys: false, ..pair(-1_000_000, Some(0)) };
-    let (adjustments, apart) = pair.settle();
+    let (adjustments, apart) = pair.converge();
     assert_eq!(adjustments, MOST_ADJUSTMENTS);
     assert!(apart >= 999_000);
 }
 
 #[test]
-fn a_counter_that_goes_back_says_nothing() {
+fn a_counter_that_goes_backwards_gives_no_bounds() {
     assert_eq!(Bounds::of(Exchange { before: 10, other: 10, after: 9 }), None);
 }
 

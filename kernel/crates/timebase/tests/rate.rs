@@ -15,14 +15,14 @@ fn known_rates() {
 }
 
 #[test]
-fn what_is_too_far_is_never() {
+fn a_deadline_too_far_away_is_never() {
     for hz in [4_000_000_001, 5_000_000_000, 20_000_000_000] {
         assert_eq!(Rate::from_hz(hz).first_tick_at(u64::MAX), u64::MAX);
         assert_eq!(Rate::from_hz(hz).first_tick_at(1 << 62), u64::MAX);
     }
 }
 
-/// Firmware may say anything of a counter's rate.
+/// Firmware may announce any rate.
 #[test]
 fn nonsense_does_no_harm() {
     for hz in [0, 1, u64::MAX] {

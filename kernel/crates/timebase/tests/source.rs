@@ -1,17 +1,17 @@
-//! Which rate wins, and which difference is told.
+//! Which rate wins, and which difference is reported.
 
 use timebase::source::{Choice, Known, Source, Sourced, choose};
 
 const GUESS_HZ: u64 = 5_000_000_000;
 const RIGHT: u64 = 2_600_000_000;
-/// As one measures it.
+/// A measurement of the right rate.
 const NEARLY: u64 = 2_602_000_000;
 const WRONG: u64 = 2_100_000_000;
 
-fn known(told: &[Sourced], measured: Option<u64>) -> Known {
+fn known(announced: &[Sourced], measured: Option<u64>) -> Known {
     let mut known = Known { measured: measured.map(|hz| (Source::PmTimer, hz)), ..Known::default() };
-    for (slot, told) in known.told.iter_mut().zip(told) {
-        *slot = Some(*told);
+    for (slot, announced) in known.announced.iter_mut().zip(announced) {
+        *slot = Some(*announced);
     }
     known
 }
@@ -21,33 +21,34 @@ fn chosen(known: Known) -> Choice {
 }
 
 fn quiet(source: Source, hz: u64) -> Choice {
-    Choice { hz, source, denied: None }
+    Choice { hz, source, contradicted: None }
 }
 
 #[test]
-fn what_is_told_needs_no_timer() {
+fn announced_rates_need_no_timer() {
     for source in [Source::Cpuid15, Source::Hypervisor, Source::KvmClock] {
         assert_eq!(chosen(known(&[(source, RIGHT)], None)), quiet(source, RIGHT));
     }
 }
 
 #[test]
-fn told_in_order() {
-    let told = [(Source::Cpuid15, RIGHT), (Source::Hypervisor, RIGHT + 1), (Source::KvmClock, RIGHT + 2)];
-    assert_eq!(chosen(known(&told, None)), quiet(Source::Cpuid15, RIGHT));
-    assert_eq!(chosen(known(&told[1..], None)), quiet(Source::Hypervisor, RIGHT + 1));
+fn announced_rates_win_in_order() {
+    let announced =
+        [(Source::Cpuid15, RIGHT), (Source::Hypervisor, RIGHT + 1), (Source::KvmClock, RIGHT + 2)];
+    assert_eq!(chosen(known(&announced, None)), quiet(Source::Cpuid15, RIGHT));
+    assert_eq!(chosen(known(&announced[1..], None)), quiet(Source::Hypervisor, RIGHT + 1));
 }
 
 #[test]
-fn told_wins_where_it_was_measured_the_same() {
+fn an_announced_rate_wins_if_the_measured_rate_is_equal() {
     assert_eq!(chosen(known(&[(Source::Cpuid15, RIGHT)], Some(NEARLY))), quiet(Source::Cpuid15, RIGHT));
 }
 
 #[test]
-fn measured_wins_over_what_it_denies() {
-    let told = (Source::Cpuid15, WRONG);
-    let expected = Choice { hz: NEARLY, source: Source::PmTimer, denied: Some(told) };
-    assert_eq!(chosen(known(&[told], Some(NEARLY))), expected);
+fn the_measured_rate_wins_over_what_it_contradicts() {
+    let announced = (Source::Cpuid15, WRONG);
+    let expected = Choice { hz: NEARLY, source: Source::PmTimer, contradicted: Some(announced) };
+    assert_eq!(chosen(known(&[announced], Some(NEARLY))), expected);
 }
 
 #[test]
@@ -59,12 +60,12 @@ fn one_percent_is_the_border() {
 }
 
 #[test]
-fn measuring_finds_who_told_the_truth() {
+fn a_measurement_finds_the_true_announcement() {
     let (liar, honest) = ((Source::Cpuid15, WRONG), (Source::KvmClock, RIGHT));
-    let expected = Choice { hz: RIGHT, source: Source::KvmClock, denied: Some(liar) };
+    let expected = Choice { hz: RIGHT, source: Source::KvmClock, contradicted: Some(liar) };
     assert_eq!(chosen(known(&[liar, honest], Some(NEARLY))), expected);
-    let expected = Choice { hz: WRONG, source: Source::Cpuid15, denied: Some(honest) };
-    assert_eq!(chosen(known(&[liar, honest], None)), expected, "nobody can tell: the order decides");
+    let expected = Choice { hz: WRONG, source: Source::Cpuid15, contradicted: Some(honest) };
+    assert_eq!(chosen(known(&[liar, honest], None)), expected, "without a measurement the order decides");
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn nothing_known_is_a_guess() {
 }
 
 #[test]
-fn words_are_told_apart() {
+fn words_differ() {
     let mut words: Vec<_> = Source::ALL.iter().map(|source| source.word()).collect();
     words.sort_unstable();
     words.dedup();

@@ -1,32 +1,32 @@
-//! Lines that wait for a port.
+//! Queue of lines that wait for a port.
 //!
-//! A line is queued whole or lost whole. Writers wait for a port as long as it moves; a port that takes nothing for
-//! [`PATIENCE_NS`] counts as stuck, and nobody waits for it any more until it moves again.
-//! What is lost is counted.
+//! A line is queued whole or lost whole; lost lines are counted. Writers wait for a port as long as it moves. A port that
+//! takes nothing for [`TIMEOUT_NS`] counts as stuck, and no writer waits for it until it moves again.
 
-/// How long a port may take nothing before it counts as stuck.
-pub const PATIENCE_NS: u64 = 2_000_000_000;
-/// Most and least that one look at a port adds to the time waited: a machine that was stopped for a while has looked
-/// only once in that time, and a clock that stands still must not make a wait endless.
-const LOOK_MOST_NS: u64 = 10_000_000;
-const LOOK_LEAST_NS: u64 = 100;
+/// Time after which a port that takes nothing counts as stuck.
+pub const TIMEOUT_NS: u64 = 2_000_000_000;
+/// Most and least time that one attempt to send adds to the time waited. Most: a machine that was stopped for a while has
+/// tried only once in that time. Least: a clock that stands still must not make a wait endless.
+const CHECK_MOST_NS: u64 = 10_000_000;
+const CHECK_LEAST_NS: u64 = 100;
 
-/// Up to `N` bytes of whole lines, first in, first out.
+/// Queue of whole lines, `N` bytes at most.
 #[derive(Debug)]
 pub struct Outbox<const N: usize> {
     bytes: [u8; N],
     first: usize,
     len: usize,
-    /// Bytes that were ever taken out.
+    /// Bytes taken out since boot.
     taken: u64,
-    /// The last byte taken was not a line end.
+    /// Whether a line is partly sent: the last byte taken was not a line end.
     is_in_line: bool,
     is_stuck: bool,
-    /// Time without progress, and the last look.
+    /// Time without progress, as counted by attempts.
     waited_ns: u64,
-    looked_ns: u64,
+    /// Time of the last attempt.
+    checked_ns: u64,
     lost: u64,
-    told: u64,
+    reported: u64,
 }
 
 impl<const N: usize> Default for Outbox<N> {
@@ -36,7 +36,7 @@ impl<const N: usize> Default for Outbox<N> {
 }
 
 impl<const N: usize> Outbox<N> {
-    /// An empty box.
+    /// Returns an empty queue.
     #[must_use]
     pub const fn new() -> Self {
         const { assert!(N > 0) };
@@ -48,14 +48,14 @@ impl<const N: usize> Outbox<N> {
             is_in_line: false,
             is_stuck: false,
             waited_ns: 0,
-            looked_ns: 0,
+            checked_ns: 0,
             lost: 0,
-            told: 0,
+            reported: 0,
         }
     }
 
-    /// Queues all that `write` hands over, or nothing of it where it does not fit. Returns the position of its end,
-    /// which [`taken`](Self::taken) reaches once it is out.
+    /// Queues all bytes that `write` passes, or none if they do not fit. Returns the value that [`taken`](Self::taken) has
+    /// once they are out.
     pub fn put(&mut self, now_ns: u64, write: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Option<u64> {
         let (old_len, mut fits) = (self.len, true);
         let mut len = old_len;
@@ -70,15 +70,15 @@ impl<const N: usize> Outbox<N> {
             return None;
         }
         if old_len == 0 {
-            // Nobody has waited for this one yet.
-            (self.waited_ns, self.looked_ns) = (0, now_ns);
+            // The wait for the port begins now.
+            (self.waited_ns, self.checked_ns) = (0, now_ns);
         }
-        // At once for the whole line: a CPU that is stopped before this has queued nothing.
+        // One store for the whole line: a CPU that is stopped before it has queued nothing.
         self.len = len;
         Some(self.taken + len as u64)
     }
 
-    /// Queues `bytes` before all that waits, where they fit: the end of a line that is begun.
+    /// Queues `bytes`, if they fit, in front of all others: the end of a line that is partly sent.
     pub fn put_first(&mut self, bytes: &[u8]) {
         if bytes.len() <= N - self.len {
             self.first = (self.first + N - bytes.len()) % N;
@@ -94,13 +94,13 @@ impl<const N: usize> Outbox<N> {
         self.bytes[..tail.len()].copy_from_slice(tail);
     }
 
-    /// The oldest bytes, as many as lie in one piece.
+    /// Returns the oldest bytes, as many as are adjacent in memory.
     #[must_use]
     pub fn front(&self) -> &[u8] {
         &self.bytes[self.first..self.first + self.len.min(N - self.first)]
     }
 
-    /// Takes out the oldest `count` bytes, which the port has taken: it is not stuck.
+    /// Removes the oldest `count` bytes, which the port has taken. The port is not stuck, then.
     pub fn take(&mut self, count: usize) {
         let count = count.min(self.len);
         if count == 0 {
@@ -117,64 +117,64 @@ impl<const N: usize> Outbox<N> {
         self.taken += count as u64;
     }
 
-    /// The port took nothing at `now_ns`; whether it counts as stuck.
+    /// Notes that the port took nothing at `now_ns`. Returns whether the port counts as stuck.
     pub fn note_blocked(&mut self, now_ns: u64) -> bool {
-        let looked_ns = core::mem::replace(&mut self.looked_ns, now_ns);
-        self.waited_ns += now_ns.saturating_sub(looked_ns).clamp(LOOK_LEAST_NS, LOOK_MOST_NS);
-        self.is_stuck |= self.waited_ns >= PATIENCE_NS;
+        let checked_ns = core::mem::replace(&mut self.checked_ns, now_ns);
+        self.waited_ns += now_ns.saturating_sub(checked_ns).clamp(CHECK_LEAST_NS, CHECK_MOST_NS);
+        self.is_stuck |= self.waited_ns >= TIMEOUT_NS;
         self.is_stuck
     }
 
-    /// The port is to be waited for once more.
-    pub fn hope(&mut self, now_ns: u64) {
-        (self.is_stuck, self.waited_ns, self.looked_ns) = (false, 0, now_ns);
+    /// Makes the port not stuck and starts its timeout again.
+    pub fn restart_timeout(&mut self, now_ns: u64) {
+        (self.is_stuck, self.waited_ns, self.checked_ns) = (false, 0, now_ns);
     }
 
-    /// Whether the port counts as stuck.
+    /// Returns whether the port counts as stuck.
     #[must_use]
     pub const fn is_stuck(&self) -> bool {
         self.is_stuck
     }
 
-    /// Whether nothing waits.
+    /// Returns whether the queue is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes that were ever taken out.
+    /// Returns how many bytes were taken out since boot.
     #[must_use]
     pub const fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Counts a line that found no room.
+    /// Counts a line that did not fit.
     pub const fn lose(&mut self) {
         self.lost += 1;
     }
 
-    /// Lines that were ever lost.
+    /// Returns how many lines were lost since boot.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Lines that were lost and not told of; 0 while the port is stuck, as nobody would hear it.
+    /// Returns how many lost lines are not reported yet; 0 while the port is stuck, as a report would not get out.
     #[must_use]
-    pub const fn untold(&self) -> u64 {
-        if self.is_stuck { 0 } else { self.lost - self.told }
+    pub const fn unreported(&self) -> u64 {
+        if self.is_stuck { 0 } else { self.lost - self.reported }
     }
 
-    /// All lines lost so far are told of.
-    pub const fn note_told(&mut self) {
-        self.told = self.lost;
+    /// Notes that all lines lost so far are reported.
+    pub const fn note_reported(&mut self) {
+        self.reported = self.lost;
     }
 
-    /// The box is taken from a CPU that will not run again. `is_torn`: that CPU was stopped while it was sending, so that
-    /// nobody knows how much of the oldest line is out: the rest of it is lost. Returns whether a line has to be ended on
-    /// the port.
+    /// Takes the queue over from a CPU that will not run again. `is_torn` says that this CPU was stopped while it sent. It
+    /// is then unknown how much of the oldest line is out, so its rest is dropped. Returns whether a line has to be ended
+    /// on the port.
     pub fn seize(&mut self, is_torn: bool) -> bool {
-        // Whatever was half done: within bounds.
+        // A half-done change may have left either out of bounds.
         (self.first, self.len) = (self.first % N, self.len.min(N));
         if is_torn {
             self.drop_line();
@@ -183,7 +183,7 @@ impl<const N: usize> Outbox<N> {
         is_torn
     }
 
-    /// Loses all that waits; what is begun has to be ended. Returns whether a line is begun.
+    /// Drops all lines. Returns whether one is partly sent and has to be ended on the port.
     pub fn discard(&mut self) -> bool {
         while self.len > 0 {
             self.drop_line();
@@ -191,7 +191,7 @@ impl<const N: usize> Outbox<N> {
         core::mem::take(&mut self.is_in_line)
     }
 
-    /// Loses the oldest line, or the rest of it.
+    /// Drops the oldest line, or its rest.
     fn drop_line(&mut self) {
         let mut count = 0;
         while count < self.len {

@@ -1,18 +1,18 @@
-//! Lines that wait: whole, in order, and for no longer than is useful.
+//! The queue of lines: whole lines, in order, and when a port is stuck.
 
 use proptest::prelude::*;
-use uart::outbox::{Outbox, PATIENCE_NS};
+use uart::outbox::{Outbox, TIMEOUT_NS};
 
 fn put<const N: usize>(out: &mut Outbox<N>, line: &[u8]) -> Option<u64> {
     out.put(0, |send| {
-        // In parts, as lines come.
+        // In parts, as writers pass lines.
         for part in line.chunks(3) {
             send(part);
         }
     })
 }
 
-/// What a port gets that takes `count` bytes at a time until nothing waits.
+/// Returns what a port gets that takes `count` bytes at a time until the queue is empty.
 fn drain<const N: usize>(out: &mut Outbox<N>, count: usize) -> Vec<u8> {
     let mut sent = Vec::new();
     while !out.is_empty() {
@@ -35,7 +35,7 @@ fn a_line_that_does_not_fit_is_lost_whole() {
 }
 
 #[test]
-fn a_port_is_stuck_after_its_time_without_progress_and_not_before() {
+fn a_port_is_stuck_after_the_timeout_without_progress_and_not_before() {
     const STEP_NS: u64 = 1_000_000;
     let mut out = Outbox::<8>::new();
     put(&mut out, b"ab\n").unwrap();
@@ -47,11 +47,11 @@ fn a_port_is_stuck_after_its_time_without_progress_and_not_before() {
             out.note_blocked(now_ns);
         }
     };
-    wait(&mut out, PATIENCE_NS - STEP_NS);
+    wait(&mut out, TIMEOUT_NS - STEP_NS);
     assert!(!out.is_stuck());
     // A byte is progress.
     out.take(1);
-    wait(&mut out, PATIENCE_NS - STEP_NS);
+    wait(&mut out, TIMEOUT_NS - STEP_NS);
     assert!(!out.is_stuck());
     wait(&mut out, STEP_NS);
     assert!(out.is_stuck());
@@ -60,32 +60,32 @@ fn a_port_is_stuck_after_its_time_without_progress_and_not_before() {
 }
 
 #[test]
-fn time_in_which_nobody_looked_does_not_count() {
+fn time_without_attempts_to_send_does_not_count() {
     let mut out = Outbox::<8>::new();
     put(&mut out, b"ab\n").unwrap();
-    assert!(!out.note_blocked(100 * PATIENCE_NS), "the machine was stopped");
+    assert!(!out.note_blocked(100 * TIMEOUT_NS), "the machine was stopped");
     // A clock that stands still.
-    let looks = (0..).take_while(|_| !out.note_blocked(100 * PATIENCE_NS)).count();
-    assert!(looks > 1000, "{looks}");
+    let attempts = (0..).take_while(|_| !out.note_blocked(100 * TIMEOUT_NS)).count();
+    assert!(attempts > 1000, "{attempts}");
 }
 
 #[test]
-fn lost_lines_are_told_once_and_not_to_a_stuck_port() {
+fn lost_lines_are_reported_once_and_not_to_a_stuck_port() {
     let mut out = Outbox::<4>::new();
     put(&mut out, b"abc\n").unwrap();
     out.lose();
     out.lose();
-    assert_eq!((out.untold(), out.lost()), (2, 2));
+    assert_eq!((out.unreported(), out.lost()), (2, 2));
     while !out.note_blocked(0) {}
-    assert_eq!(out.untold(), 0);
+    assert_eq!(out.unreported(), 0);
     out.take(4);
-    assert_eq!(out.untold(), 2);
-    out.note_told();
-    assert_eq!((out.untold(), out.lost()), (0, 2));
+    assert_eq!(out.unreported(), 2);
+    out.note_reported();
+    assert_eq!((out.unreported(), out.lost()), (0, 2));
 }
 
 #[test]
-fn a_box_that_is_seized_ends_what_was_begun_and_only_that() {
+fn a_seized_queue_ends_a_partly_sent_line_and_no_other() {
     // Between lines: nothing to end.
     let mut out = Outbox::<16>::new();
     put(&mut out, b"one\n").unwrap();
@@ -93,30 +93,30 @@ fn a_box_that_is_seized_ends_what_was_begun_and_only_that() {
     out.take(4);
     assert!(!out.seize(false));
     assert_eq!(drain(&mut out, 16), b"two\n");
-    // In a line that can go on.
+    // In a line whose rest can follow.
     put(&mut out, b"one\n").unwrap();
     out.take(2);
     assert!(!out.seize(false));
     assert_eq!(drain(&mut out, 16), b"e\n");
-    // In the middle of sending: nobody knows what is out.
+    // In the middle of sending: what is out is unknown.
     put(&mut out, b"one\n").unwrap();
     put(&mut out, b"two\n").unwrap();
     out.take(2);
     assert!(out.seize(true));
     out.put_first(b"!\n");
     assert_eq!((drain(&mut out, 16), out.lost()), (b"!\ntwo\n".to_vec(), 1));
-    // A stuck port: all that waits is lost, and the begun line ended.
+    // A stuck port: all lines are lost, and the partly sent one is ended.
     put(&mut out, b"one\n").unwrap();
     put(&mut out, b"two\n").unwrap();
     out.take(1);
     assert!(out.discard());
     assert!(out.is_empty());
     assert_eq!(out.lost(), 3);
-    assert!(!out.discard(), "nothing is begun any more");
+    assert!(!out.discard(), "no line is partly sent any more");
 }
 
 proptest! {
-    /// Whatever is put and taken, the port sees whole lines, in order, and exactly those that found room.
+    /// After any puts and takes the port has seen whole lines, in order, and exactly those that fitted.
     #[test]
     fn lines_stay_whole_and_in_order(steps in prop::collection::vec((0usize..40, 0usize..40), 1..60)) {
         let mut out = Outbox::<64>::new();

@@ -1,12 +1,12 @@
-//! Ports, and what is none.
+//! Ports of all kinds, and buses without a port.
 
 use std::collections::VecDeque;
 use uart::port::{FIFO_BYTES, ON_DATA, Registers, Uart, is_present};
 
-/// What differs from a 16550 that works.
+/// How a port differs from a sound 16550.
 #[derive(Clone, Copy, Default)]
 struct Kind {
-    /// The modem's signals do not come back in loop mode: 0xb0 is read always.
+    /// Modem signals do not come back in loopback: the register always reads 0xb0.
     no_loopback: bool,
     no_scratch: bool,
     no_fifo: bool,
@@ -28,7 +28,7 @@ struct Fake {
 
 impl Fake {
     fn new(kind: Kind) -> Self {
-        // As firmware may leave it: divisor in the way, interrupts on.
+        // As firmware may leave it: divisor latch open, interrupts enabled.
         Self { kind, line: 0x83, enable: 0x05, ..Self::default() }
     }
 }
@@ -72,7 +72,7 @@ impl Registers for &mut Fake {
     }
 }
 
-/// Nothing: what is read is always the same, or the last byte on the bus.
+/// A bus without a port: it reads as a constant, or as the last byte on the bus.
 struct Nothing {
     constant: Option<u8>,
     last: u8,
@@ -101,7 +101,7 @@ fn ports_of_all_kinds_are_found() {
 }
 
 #[test]
-fn what_is_none_is_not_found() {
+fn a_bus_without_a_port_is_not_found() {
     for constant in 0..=0xff {
         assert!(!is_present(&mut Nothing { constant: Some(constant), last: 0 }), "{constant:#x}");
     }
@@ -131,7 +131,7 @@ fn as_much_is_sent_as_the_transmitter_takes() {
 }
 
 #[test]
-fn an_overrun_that_a_sender_sees_is_told_to_the_reader() {
+fn an_overrun_that_a_sender_sees_is_reported_to_the_reader() {
     let mut fake = Fake::new(Kind::default());
     let mut uart = Uart::open(Overrun(&mut fake)).unwrap();
     assert_eq!((uart.receive().byte, uart.has_input()), (None, false));
@@ -143,7 +143,7 @@ fn an_overrun_that_a_sender_sees_is_told_to_the_reader() {
     assert!(!uart.receive().is_overrun, "told twice");
 }
 
-/// Gets too many bytes at the moment when it is to interrupt for them.
+/// A port that overruns at the moment when its interrupt is enabled.
 struct Overrun<'a>(&'a mut Fake);
 
 impl Registers for Overrun<'_> {
@@ -172,7 +172,7 @@ fn a_port_is_set_up_as_the_host_expects_it() {
     assert!(fake.sent.is_empty(), "something was sent");
 }
 
-/// Keeps what is written to the divisor.
+/// A port that keeps the divisor that is written.
 struct Divisor<'a>(&'a mut Fake, &'a mut [u8; 2]);
 
 impl Registers for Divisor<'_> {

@@ -7,7 +7,7 @@ use spin::Once;
 use crate::arch::nmi_timer::NmiTimer;
 use crate::arch::percpu;
 use crate::mm::{permanent, space};
-use crate::platform::{self, io_apics};
+use crate::platform::{devices, io_apics};
 
 static TIMER: Once<NmiTimer> = Once::new();
 
@@ -24,8 +24,8 @@ impl Connection {
     /// # Errors
     /// Why this machine has no such timer.
     pub(super) fn open() -> Result<Self, &'static str> {
-        let registers = platform::hpet().ok_or("there is no hpet")?;
-        let io_apic = platform::serial_route().ok_or("no i/o apic is known")?.io_apic;
+        let registers = devices::hpet().ok_or("there is no hpet")?;
+        let io_apic = devices::serial_route().ok_or("no i/o apic is known")?.io_apic;
         let apic_id = u8::try_from(percpu::this_cpu().apic_id());
         let apic_id = apic_id.map_err(|_| "the cpu's apic id is more than an i/o apic can address")?;
         let hpet = space::map_device(registers, &mut permanent::alloc_table).ok_or("no memory to map it")?;

@@ -1,4 +1,4 @@
-//! One line of KTAP: printed by the kernel, parsed by the host, without memory of its own.
+//! One line of KTAP: printed by the kernel and parsed by the host, without allocation.
 
 use core::fmt::{self, Write};
 
@@ -7,33 +7,33 @@ use core::fmt::{self, Write};
 pub enum Line<'a> {
     /// `KTAP version 1`: results follow.
     Version,
-    /// `1..N`: how many results will come.
+    /// `1..N`: the number of results that follow.
     Plan(u32),
-    /// `# start: NAME`: to other readers a diagnostic; to ours the test to blame if no result comes.
+    /// `# start: NAME`: the test that runs next. Other parsers read a diagnostic; ours blames the test if no result follows.
     Start(&'a str),
-    /// `# TEXT`: about the test whose result comes next. Print one per line of text.
+    /// `# TEXT`: about the test whose result comes next; one for each line of text.
     Diagnostic(&'a str),
     /// `ok ...` or `not ok ...`.
     Result {
-        /// Counts from 1.
+        /// Number of the result, from 1.
         number: u32,
-        /// The test's full name, `suite::test`.
+        /// Full name of the test, `suite::test`.
         name: &'a str,
-        /// How it went.
+        /// Outcome of the test.
         outcome: Outcome<'a>,
-        /// How long it took, where that was measured.
+        /// Duration, if measured.
         time_ns: Option<u64>,
     },
 }
 
-/// How a test went.
+/// Outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
-    /// It passed.
+    /// The test passed.
     Passed,
-    /// It failed.
+    /// The test failed.
     Failed,
-    /// It could not be run here, and why.
+    /// The test cannot run on this machine, for this reason.
     Skipped(&'a str),
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// A name as it may stand in a result line: without white space, and without `#`, which starts a directive.
+/// A name that prints without white space and without `#`, which starts a directive.
 struct Name<'a>(&'a str);
 
 impl fmt::Display for Name<'_> {
@@ -70,7 +70,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Text that can not start a new line.
+/// Text that prints without line breaks.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {
@@ -80,10 +80,10 @@ impl fmt::Display for OneLine<'_> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line; `None` when it is not KTAP but, most likely, a line of the kernel's log.
+    /// Parses a line; `None` if it is not KTAP, such as a line of the kernel's log.
     ///
-    /// Tolerant as the format asks: any indent, any version, an optional `-` before the name, directives in
-    /// any case, unknown directives ignored.
+    /// Accepts, as the format demands, any indent, any version, an optional `-` before the name, and directives in any case.
+    /// Ignores unknown directives.
     pub fn parse(line: &'a str) -> Option<Self> {
         let line = line.trim();
         if line.starts_with("KTAP version ") || line.starts_with("TAP version ") {
@@ -132,7 +132,7 @@ fn skip_reason(directive: &str) -> Option<&str> {
     word.eq_ignore_ascii_case("SKIP").then(|| reason.trim())
 }
 
-/// `time=12.5ms` in nanoseconds, without floating point: the kernel's target has none to waste.
+/// Parses `time=12.5ms` as nanoseconds, without floating point: the kernel's target is soft-float.
 fn time_ns(directive: &str) -> Option<u64> {
     let text = directive.split_whitespace().find_map(|word| word.strip_prefix("time="))?;
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_print_as_ktap_and_come_back() {
+    fn lines_print_as_ktap_and_parse_back() {
         for (line, text) in [
             (Line::Version, "KTAP version 1"),
             (Line::Plan(12), "1..12"),
@@ -228,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn results_come_back(number in 1_u32.., name in "[a-z_0-9]+(::[a-z_0-9]+){0,3}", time_ns in 0..u64::MAX, failed: bool) {
+        fn results_parse_back(number in 1_u32.., name in "[a-z_0-9]+(::[a-z_0-9]+){0,3}", time_ns in 0..u64::MAX, failed: bool) {
             let outcome = if failed { Outcome::Failed } else { Outcome::Passed };
             let line = result(number, &name, outcome, Some(time_ns));
             let text = line.to_string();

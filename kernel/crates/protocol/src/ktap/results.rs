@@ -1,39 +1,39 @@
-//! Results collected from a console that also carries the kernel's log.
+//! Test results, collected from a console that also carries the kernel's log.
 
 use super::line::{Line, Outcome};
 
-/// What is known of one test.
+/// Result of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestResult {
-    /// The full name, `suite::test`.
+    /// Full name, `suite::test`.
     pub name: String,
     /// Whether it passed; a skipped test counts as passed.
     pub passed: bool,
-    /// Why it was skipped, if it was.
+    /// Reason of a skipped test.
     pub skip_reason: Option<String>,
-    /// How long it took, where the kernel said so.
+    /// Duration, if the kernel printed it.
     pub time_ns: Option<u64>,
-    /// The diagnostic lines before the result.
+    /// Diagnostic lines before the result.
     pub diagnostics: Vec<String>,
 }
 
 /// Collects results line by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Results {
-    /// How many results were announced; `None` before the plan line.
+    /// Announced number of results; `None` before the plan line.
     pub planned: Option<u32>,
-    /// The results so far, in the order in which they came.
+    /// Results so far, in order of arrival.
     pub tests: Vec<TestResult>,
-    /// The test that has started and has no result yet: the one to blame when the kernel stops here.
+    /// Test that has started and has no result yet: the cause if the kernel stops here.
     pub running: Option<String>,
     begun: bool,
     diagnostics: Vec<String>,
 }
 
 impl Results {
-    /// Takes the next line of the console, KTAP or not; returns whether it was KTAP.
+    /// Takes the next line of the console. Returns whether it is KTAP.
     ///
-    /// Before a version line nothing counts as KTAP: a log line may well start with `#`.
+    /// Before the version line no line counts as KTAP: a log line may start with `#`.
     pub fn line(&mut self, text: &str) -> bool {
         let line = match Line::parse(text) {
             Some(line) if self.begun || line == Line::Version => line,
@@ -64,12 +64,12 @@ impl Results {
         true
     }
 
-    /// The result of the test `name`, if it has one.
+    /// Returns the result of the test `name`, if it has one.
     pub fn find(&self, name: &str) -> Option<&TestResult> {
         self.tests.iter().find(|test| test.name == name)
     }
 
-    /// Whether every announced result has come.
+    /// Returns whether all announced results have arrived.
     pub fn is_complete(&self) -> bool {
         self.planned.is_some_and(|planned| self.tests.len() >= planned as usize)
     }
@@ -122,7 +122,7 @@ ok 3 numa::local # SKIP needs two nodes
     }
 
     #[test]
-    fn a_kernel_that_stops_leaves_the_test_to_blame() {
+    fn a_kernel_that_stops_leaves_the_running_test() {
         let cut = CONSOLE.find("not ok 2").unwrap();
         let results = collect(&CONSOLE[..cut]);
         assert!(!results.is_complete());

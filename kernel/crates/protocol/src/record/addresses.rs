@@ -1,4 +1,4 @@
-//! A short list of code addresses.
+//! A bounded list of code addresses.
 
 use core::fmt::Write;
 use serde::ser::SerializeSeq;
@@ -6,9 +6,8 @@ use serde::{Serialize, Serializer};
 
 /// Up to [`Addresses::CAPACITY`] code addresses, innermost first.
 ///
-/// In JSON they are strings of the form `0xffffffff80001234`: many readers keep a number as a
-/// double, which cannot hold a kernel address exactly. Addresses beyond the capacity are dropped: the
-/// innermost ones tell most.
+/// In JSON, addresses are strings such as `0xffffffff80001234`: many parsers read numbers as doubles, which cannot represent a
+/// kernel address exactly. Addresses beyond the capacity are dropped; the innermost ones matter most.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
     list: [u64; Self::CAPACITY],
@@ -16,15 +15,15 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// How many addresses are kept.
+    /// Most addresses in the list.
     pub const CAPACITY: usize = 32;
 
-    /// An empty list.
+    /// Returns an empty list.
     pub const fn new() -> Self {
         Self { list: [0; Self::CAPACITY], len: 0 }
     }
 
-    /// Appends `address`; returns whether there was room for it.
+    /// Appends `address`. Returns whether it fitted.
     pub fn push(&mut self, address: u64) -> bool {
         match self.list.get_mut(self.len) {
             Some(slot) => {
@@ -36,7 +35,7 @@ impl Addresses {
         }
     }
 
-    /// The addresses.
+    /// Returns the addresses.
     pub fn as_slice(&self) -> &[u64] {
         &self.list[..self.len]
     }

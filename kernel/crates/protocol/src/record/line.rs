@@ -1,4 +1,4 @@
-//! From a record to a line, and the longest that a line and its strings may be.
+//! Lines of records, and limits of their length.
 
 use core::fmt;
 
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use super::schema::Record;
 
-/// A buffer of this many bytes holds every record whose strings have been [`clip`]ped to [`MESSAGE_MAX_BYTES`] or
-/// [`TEXT_MAX_BYTES`] and need no escapes; the longest is a `panic` with a full backtrace.
+/// Size of a buffer for any record whose strings were [`clip`]ped to [`MESSAGE_MAX_BYTES`] or [`TEXT_MAX_BYTES`] and need
+/// no escapes. The longest record is a `panic` with a full backtrace.
 pub const LINE_MAX_BYTES: usize = 2304;
 
-/// The longest message of a panic: two orders of locks, with their names and places, fit.
+/// Longest message of a panic: two lock orders, with names and places, fit.
 pub const MESSAGE_MAX_BYTES: usize = 512;
 
-/// The longest string worth putting into a record, a panic's message apart.
+/// Longest other string in a record.
 pub const TEXT_MAX_BYTES: usize = 256;
 
-/// A record did not fit in the buffer it was to be written to.
+/// Error: a record does not fit into its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// The size of that buffer.
+    /// Size of the buffer.
     pub buffer_bytes: usize,
 }
 
@@ -32,14 +32,14 @@ impl fmt::Display for TooLong {
 impl core::error::Error for TooLong {}
 
 impl<S: Serialize> Record<S> {
-    /// Writes the record into `buf` as one line of JSON and returns that line, its newline included.
+    /// Writes the record into `buf` as one line of JSON. Returns the line with its newline.
     ///
-    /// Strings are escaped, so the line holds exactly one newline, its last byte. The caller sends
-    /// it in one go: lines of two CPUs must not mix.
+    /// Strings are escaped, so the line's only newline is its last byte. The caller sends the line in one piece: lines of
+    /// two CPUs must not mix.
     ///
     /// # Errors
     ///
-    /// [`TooLong`] when `buf` is too small. What `buf` then holds means nothing.
+    /// [`TooLong`] when `buf` is too small. The content of `buf` is then unspecified.
     pub fn to_line<'b>(&self, buf: &'b mut [u8]) -> Result<&'b [u8], TooLong> {
         let buffer_bytes = buf.len();
         let too_long = TooLong { buffer_bytes };
@@ -49,9 +49,9 @@ impl<S: Serialize> Record<S> {
     }
 }
 
-/// The longest part of `text`, from its start, that is at most `max_bytes` long and ends between two characters.
+/// Returns the longest prefix of `text` with at most `max_bytes` bytes that ends between two characters.
 ///
-/// For text of unknown length, such as a panic message, before it goes into a record.
+/// Text of unknown length, such as a panic message, is clipped before it goes into a record.
 pub fn clip(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }

@@ -1,4 +1,4 @@
-//! The host's half: from a line to a record.
+//! Parser of records, for the host.
 
 use std::fmt;
 use std::string::String;
@@ -6,7 +6,7 @@ use std::string::String;
 use super::line::{TEXT_MAX_BYTES, clip};
 use super::schema::Record;
 
-/// Every kind of record that this version knows, by the name it has in JSON.
+/// Kinds of records that this version knows, by their names in JSON.
 pub(super) const KINDS: [&str; 14] = [
     "boot",
     "phase",
@@ -24,7 +24,7 @@ pub(super) const KINDS: [&str; 14] = [
     "bench",
 ];
 
-/// A line that is not a record: cut off, mixed with another one, or with a field that has the wrong type.
+/// Error: a line is not a record. It is cut off, mixed with another line, or has a field of the wrong type.
 #[derive(Debug)]
 pub struct ParseError {
     line: String,
@@ -43,7 +43,7 @@ impl std::error::Error for ParseError {
     }
 }
 
-/// Reads one line. `Ok(None)` is a kind of record that this version does not know, or a blank line.
+/// Parses one line. Returns `Ok(None)` for an unknown kind of record and for a blank line.
 ///
 /// # Errors
 ///

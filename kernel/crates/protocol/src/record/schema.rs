@@ -9,79 +9,79 @@ use super::addresses::Addresses;
 #[cfg_attr(feature = "std", derive(serde::Deserialize))]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum Record<S> {
-    /// The machine as the kernel found it; once, when every CPU that comes has come.
+    /// The machine as the kernel found it. Emitted once, when all CPUs that start are online.
     Boot {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
         /// The kernel's version.
         version: S,
-        /// The way in.
+        /// Entry point.
         entry: Entry,
         /// CPUs that the firmware named.
         cpus_found: u32,
-        /// CPUs that run.
+        /// CPUs that are online.
         cpus_online: u32,
         /// Memory nodes.
         nodes: u32,
-        /// Usable memory.
+        /// Usable memory in bytes.
         memory_bytes: u64,
-        /// What the time stamp counter was measured, or told, to run at.
+        /// Rate of the time stamp counter in Hz, measured or announced.
         tsc_hz: u64,
-        /// How interrupts are addressed to CPUs: `xapic` or `x2apic`.
+        /// Mode of the local APICs: `xapic` or `x2apic`.
         #[serde(default)]
         apic: S,
-        /// The CPUs' own timers: `tsc-deadline` or `one-shot`.
+        /// Mode of the local APIC timers: `tsc-deadline` or `one-shot`.
         #[serde(default)]
         timer: S,
-        /// Where the clock's rate comes from: `cpuid-15`, `hypervisor`, `kvm-clock`, `pm-timer`, `hpet`, `pit`, `guess`.
+        /// Source of the clock's rate: `cpuid-15`, `hypervisor`, `kvm-clock`, `pm-timer`, `hpet`, `pit`, `guess`.
         #[serde(default)]
         clock: S,
     },
-    /// A part of the boot, and how long it took.
+    /// A phase of the boot.
     Phase {
         /// Nanoseconds since kernel entry, at the end of the phase.
         t_ns: u64,
-        /// The phase; `a/b` is a part of `a`.
+        /// Name of the phase; `a/b` is a part of `a`.
         name: S,
-        /// How long it took.
+        /// Duration.
         ns: u64,
     },
     /// One timed run of a job.
     Job {
         /// Nanoseconds since kernel entry, at the end of the run.
         t_ns: u64,
-        /// Which job: `memory-map-init`, `zero-pages`, `huge-reserve`.
+        /// Name of the job: `memory-map-init`, `zero-pages`, `huge-reserve`.
         job: S,
-        /// Threads that were asked for.
+        /// Requested number of threads.
         threads: u32,
-        /// Threads that did at least one chunk.
+        /// Threads that processed at least one chunk.
         threads_used: u32,
-        /// Units of work done.
+        /// Processed units.
         units: u64,
-        /// What a unit is.
+        /// Kind of unit.
         unit: Unit,
-        /// Memory that the units cover.
+        /// Bytes of memory in these units.
         bytes: u64,
-        /// Chunks that the work was cut in.
+        /// Number of chunks.
         chunks: u64,
         /// Wall time.
         ns: u64,
         /// CPU time of all threads together.
         cpu_ns: u64,
-        /// From the first thread that finished to the last.
+        /// Time between the ends of the first and the last thread.
         spread_ns: u64,
-        /// Chunks done by a thread of the node that owns the memory.
+        /// Chunks processed by a thread of the node that owns the memory.
         local_chunks: u64,
-        /// Whether the result was verified, and right.
+        /// Whether the result was verified and is right.
         ok: bool,
     },
-    /// How fast a way to clear memory is on this machine.
+    /// Speed of one method of clearing memory on this machine.
     ZeroMethod {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
-        /// The method, by its instruction: `movnti`, `rep-stosq`.
+        /// Instruction of the method: `movnti`, `rep-stosq`.
         method: S,
-        /// Its speed on one CPU.
+        /// Speed on one CPU.
         bytes_per_s: u64,
         /// Whether the kernel uses it from here on.
         chosen: bool,
@@ -90,16 +90,16 @@ pub enum Record<S> {
     Bench {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
-        /// What was measured: `sched/switch/yield`.
+        /// Name of the benchmark: `sched/switch/yield`.
         name: S,
-        /// How many of what the benchmark varies or repeats.
+        /// Value of what the benchmark varies or repeats.
         n: u64,
         /// What `n` counts: `runnable threads`, `rounds`.
         #[serde(default)]
         of: S,
         /// The result.
         value: u64,
-        /// Of what: `ticks` of the TSC, `ns`, `permille`.
+        /// Unit of the result: `ticks` of the TSC, `ns`, `permille`.
         unit: S,
     },
     /// A thread, as the shell's `ps` lists it.
@@ -110,22 +110,22 @@ pub enum Record<S> {
         tid: u32,
         /// Its name.
         name: S,
-        /// What it does: `running`, `ready`, `sleeping`, `blocked`, `throttled`, `ended`.
+        /// State: `running`, `ready`, `sleeping`, `blocked`, `throttled`, `ended`.
         state: S,
-        /// The CPU that runs it, or ran it last.
+        /// CPU that runs it, or ran it last.
         cpu: u32,
-        /// Its nice level; absent where it runs only when nothing else wants to.
+        /// Nice level; absent for the idle class, which runs only when no other thread does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         nice: Option<i32>,
-        /// The group that it is accounted to.
+        /// Group that it belongs to.
         group: S,
         /// CPU time.
         cpu_ns: u64,
-        /// Time that it waited for a CPU.
+        /// Run delay: time that it was runnable and waited for a CPU.
         waited_ns: u64,
-        /// Times that a CPU switched to it.
+        /// Number of switches to it.
         switches: u64,
-        /// Times that it ran on another CPU than before.
+        /// Number of migrations between CPUs.
         migrations: u64,
     },
     /// A CPU, as the shell's `cpus` lists it.
@@ -136,31 +136,31 @@ pub enum Record<S> {
         cpu: u32,
         /// Its memory node.
         node: u32,
-        /// Whether it takes threads.
+        /// Whether it is online.
         online: bool,
-        /// The thread that it runs; empty where it never started.
+        /// Thread that it runs; empty if it never started.
         running: S,
-        /// Threads that wait for it.
+        /// Threads in its run queue.
         waiting: u32,
-        /// Time for which it had nothing to do.
+        /// Time that it was idle.
         idle_ns: u64,
-        /// Switches from one thread to another.
+        /// Number of thread switches.
         switches: u64,
-        /// Interrupts taken.
+        /// Number of interrupts.
         interrupts: u64,
     },
-    /// The shell ran a command.
+    /// A command that the shell ran.
     Command {
         /// Nanoseconds since kernel entry, at the end of the command.
         t_ns: u64,
-        /// The command as it was typed.
+        /// Command as typed.
         line: S,
-        /// Whether it did what it was asked for.
+        /// Whether it succeeded.
         ok: bool,
-        /// What went wrong; empty when nothing did.
+        /// Error message; empty on success.
         message: S,
     },
-    /// The name of a thread that lived when the trace was written: threads in a trace go by number.
+    /// Name of a thread that lived when the trace was written: trace events have numbers alone.
     TraceName {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
@@ -169,29 +169,29 @@ pub enum Record<S> {
         /// Its name.
         name: S,
     },
-    /// A part of one CPU's trace. Parts of a CPU come in order.
+    /// A part of one CPU's trace. Parts of one CPU are in order.
     Trace {
         /// Nanoseconds since kernel entry, when the part was written.
         t_ns: u64,
-        /// When tracing was switched on.
+        /// Time when tracing was switched on.
         since_ns: u64,
         /// The CPU.
         cpu: u32,
-        /// Number of the first event in the part, counted on that CPU.
+        /// Number of the part's first event, counted on that CPU.
         first: u64,
-        /// Events just before that one that were overwritten before they could be written.
+        /// Events just before the first that were overwritten in the ring before they could be written.
         lost: u64,
-        /// The events, as the crate `trace` packs them; empty when there are none.
+        /// Events as the crate `trace` packs them; may be empty.
         events: S,
     },
-    /// Something that was wrong, and that the kernel lives with.
+    /// A problem that the kernel survives.
     Warning {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
-        /// What: which thing, which value, what would have been right.
+        /// The problem: what it is about, the value, and what would be right.
         what: S,
     },
-    /// The kernel stopped itself.
+    /// A panic of the kernel.
     Panic {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
@@ -199,14 +199,14 @@ pub enum Record<S> {
         cpu: u32,
         /// The thread that panicked.
         thread: S,
-        /// What it said.
+        /// Message of the panic.
         message: S,
-        /// `file:line:column`; empty where there is none.
+        /// `file:line:column`; empty if unknown.
         location: S,
         /// Return addresses, innermost first.
         backtrace: Addresses,
     },
-    /// The processor stopped the kernel.
+    /// A fatal CPU exception.
     Fault {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
@@ -214,9 +214,9 @@ pub enum Record<S> {
         cpu: u32,
         /// The thread that faulted.
         thread: S,
-        /// Which exception, its error code and address, and what is known about the address.
+        /// Exception, error code, address, and what the kernel knows of the address.
         message: S,
-        /// Empty: the first address of the backtrace says where.
+        /// Empty: the backtrace begins with the faulting instruction.
         location: S,
         /// The faulting instruction, then return addresses, innermost first.
         backtrace: Addresses,
@@ -225,25 +225,25 @@ pub enum Record<S> {
     End {
         /// Nanoseconds since kernel entry.
         t_ns: u64,
-        /// Whether all went well.
+        /// Status of the run.
         status: Status,
-        /// What did not; empty on a pass.
+        /// Reason of a failure; empty on a pass.
         reason: S,
     },
 }
 
-/// How the kernel was entered.
+/// Entry point of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize))]
 #[serde(rename_all = "kebab-case")]
 pub enum Entry {
-    /// Directly, by the PVH note of the ELF file.
+    /// The PVH note of the ELF file.
     Pvh,
-    /// From UEFI firmware.
+    /// UEFI firmware.
     Uefi,
 }
 
-/// What a job counts.
+/// Kind of unit that a job counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize))]
 pub enum Unit {
@@ -258,13 +258,13 @@ pub enum Unit {
     Page1G,
 }
 
-/// Whether a run went well.
+/// Status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize))]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It did.
+    /// The run passed.
     Pass,
-    /// It did not.
+    /// A test or a job failed.
     Fail,
 }

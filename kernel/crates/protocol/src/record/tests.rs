@@ -1,4 +1,4 @@
-//! The kernel's half writes, the host's half reads.
+//! Records that the kernel's half writes and the host's half parses.
 
 use super::parse::KINDS;
 use super::*;

@@ -2,14 +2,15 @@
 
 use std::sync::LazyLock;
 
-use firmware::acpi::sleep_state_s5;
 use firmware::affinity::{Slit, Srat};
+use firmware::aml::sleep_state_s5;
 use firmware::cpus::{ApicMode, CpuList, CpuReport, MAX_CPUS, MadtCpu};
 use firmware::fadt;
 use firmware::isa_irq::{Interrupts, IoApic, Override, Signal};
 use firmware::madt::Madt;
 use firmware::memmap::{Kind, MemoryMap, Region};
 use firmware::nodes::{MAX_NODES, Nodes};
+use firmware::registers::Space;
 
 use crate::input::{Rng, sdt, seal_sdt};
 
@@ -216,12 +217,12 @@ pub fn fixed_hardware(rng: &mut Rng) -> bool {
     for register in events.chain(controls).chain(others.into_iter().flatten()).chain(timer) {
         let last = register.address.checked_add(u64::from(register.bytes) - 1).expect("it is somewhere");
         match register.space {
-            fadt::Space::Port => assert!(last < 1 << 16),
-            fadt::Space::Memory => {
+            Space::Port => assert!(last < 1 << 16),
+            Space::Memory => {
                 let is_memory = |at| MAP.kind_at(at).is_some_and(|kind| kind != Kind::Reserved);
                 assert!(!is_memory(register.address) && !is_memory(last), "{register:?}");
             }
-            fadt::Space::PciConfig => {}
+            Space::PciConfig => {}
         }
     }
     true

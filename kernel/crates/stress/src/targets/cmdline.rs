@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use params::cmdline::{self, CommandLine, MAX_TOLD};
+use params::cmdline::{self, CommandLine, MAX_REPORTED};
 use params::registry::ALL;
 
 use crate::input::Rng;
@@ -36,7 +36,7 @@ pub fn run(rng: &mut Rng) -> bool {
         write!(text, "{problem}").expect("a problem can be shown");
         assert!(!text.is_odd && text.bytes > 0);
     });
-    assert!(told <= MAX_TOLD + 4);
+    assert!(told <= MAX_REPORTED + 4);
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count();
     let is_half = is_cut && line.last().is_some_and(|last| !last.is_ascii_whitespace());
     assert_eq!(outcome.set + outcome.refused + usize::from(is_half), words);

@@ -3,9 +3,9 @@
 use core::arch::x86_64::__cpuid_count;
 use core::cell::UnsafeCell;
 
+use timebase::announced::{self, CrystalLeaf, KVM_CLOCK_BYTES};
 use timebase::source::Known;
 use timebase::source::Source::{Cpuid15, Hypervisor, KvmClock};
-use timebase::told::{self, CrystalLeaf, KVM_CLOCK_BYTES};
 use x86_64::registers::model_specific::Msr;
 
 use super::super::cpu::{self, Leaf};
@@ -28,18 +28,18 @@ pub fn announced() -> Announced {
     let basic = cpu::cpuid(1, 0);
     let leaf = cpu::cpuid(0x15, 0);
     let crystal = CrystalLeaf { denominator: leaf.a, numerator: leaf.b, crystal_hz: leaf.c };
-    let known_hz = if cpu_is_intel() { told::known_crystal_hz(basic.a) } else { None };
+    let known_hz = if cpu_is_intel() { announced::known_crystal_hz(basic.a) } else { None };
     let rates = hypervisor_rates();
     let tsc = Known {
-        told: [
+        announced: [
             crystal.tsc_hz(known_hz).map(|hz| (Cpuid15, hz)),
-            told::hz_of_khz(rates.a).map(|hz| (Hypervisor, hz)),
+            announced::hz_of_khz(rates.a).map(|hz| (Hypervisor, hz)),
             kvm_clock_hz().map(|hz| (KvmClock, hz)),
         ],
         measured: None,
-        base_hz: told::base_hz(cpu::cpuid(0x16, 0).a),
+        base_hz: announced::base_hz(cpu::cpuid(0x16, 0).a),
     };
-    Announced { tsc, apic_timer_hz: crystal.crystal_hz(known_hz).or(told::hz_of_khz(rates.b)) }
+    Announced { tsc, apic_timer_hz: crystal.crystal_hz(known_hz).or(announced::hz_of_khz(rates.b)) }
 }
 
 fn cpu_is_intel() -> bool {
@@ -114,7 +114,7 @@ fn kvm_clock_hz() -> Option<u64> {
         // SAFETY: the bytes are static and mapped. Volatile, because the host may write them at any time. Read twice: the
         // versions before and after agree if the host did not write meanwhile.
         let [before, bytes, after] = core::array::from_fn(|_| unsafe { SHARED.0.get().read_volatile() });
-        if before[..4] == after[..4] { told::kvm_clock_hz(&bytes) } else { None }
+        if before[..4] == after[..4] { announced::kvm_clock_hz(&bytes) } else { None }
     };
     let hz = (0..MOST_READS).find_map(|_| read());
     // SAFETY: as above. From here on the host no longer writes the structure.

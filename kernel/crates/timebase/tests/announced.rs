@@ -1,8 +1,8 @@
-//! What CPUID and hypervisors tell, as real machines tell it, and as liars might.
+//! Rates that CPUID and hypervisors announce: of real machines, and implausible ones.
 
 use proptest::prelude::*;
 use timebase::POSSIBLE_HZ;
-use timebase::told::{
+use timebase::announced::{
     CrystalLeaf, KVM_CLOCK_BYTES, base_hz, family_and_model, hz_of_khz, known_crystal_hz, kvm_clock_hz,
 };
 
@@ -20,7 +20,7 @@ fn signatures() {
 }
 
 #[test]
-fn a_told_crystal_is_multiplied() {
+fn an_announced_crystal_is_multiplied() {
     // Tiger Lake: 38.4 MHz * 126 / 2 = 2419.2 MHz.
     let tiger_lake = leaf(2, 126, 38_400_000);
     assert_eq!(tiger_lake.tsc_hz(None), Some(2_419_200_000));
@@ -28,7 +28,7 @@ fn a_told_crystal_is_multiplied() {
 }
 
 #[test]
-fn an_untold_crystal_is_known_by_model() {
+fn a_missing_crystal_is_known_by_model() {
     let kaby_lake = known_crystal_hz(0x0008_06e9);
     assert_eq!(kaby_lake, Some(24_000_000));
     assert_eq!(leaf(2, 216, 0).tsc_hz(kaby_lake), Some(2_592_000_000));
@@ -39,7 +39,7 @@ fn an_untold_crystal_is_known_by_model() {
 }
 
 #[test]
-fn a_leaf_that_says_nothing_says_nothing() {
+fn an_empty_leaf_announces_no_rate() {
     for (denominator, numerator) in [(0, 0), (0, 5), (5, 0)] {
         assert_eq!(leaf(denominator, numerator, 24_000_000).tsc_hz(Some(24_000_000)), None);
         assert_eq!(leaf(denominator, numerator, 24_000_000).crystal_hz(Some(24_000_000)), None);
@@ -53,7 +53,7 @@ fn base_frequency_is_16_bits_of_mhz() {
 }
 
 #[test]
-fn hypervisors_tell_khz() {
+fn hypervisors_announce_khz() {
     assert_eq!(hz_of_khz(2_591_998), Some(2_591_998_000));
     assert_eq!(hz_of_khz(0), None);
 }
@@ -67,7 +67,7 @@ fn kvm_clock(version: u32, multiplier: u32, shift: i8) -> [u8; KVM_CLOCK_BYTES] 
 }
 
 #[test]
-fn kvm_tells_a_multiplier_and_a_shift() {
+fn kvm_announces_a_multiplier_and_a_shift() {
     // As KVM computes them for 2.592 GHz, and for a counter of 800 MHz.
     let hz = kvm_clock_hz(&kvm_clock(2, 3_314_017_975, -1)).unwrap();
     assert!(hz.abs_diff(2_592_000_000) < 10, "{hz}");
@@ -76,7 +76,7 @@ fn kvm_tells_a_multiplier_and_a_shift() {
 }
 
 #[test]
-fn a_kvm_clock_that_is_being_written_or_empty_says_nothing() {
+fn a_kvm_clock_that_is_being_written_or_empty_announces_no_rate() {
     assert_eq!(kvm_clock_hz(&kvm_clock(3, 3_314_017_975, -1)), None);
     assert_eq!(kvm_clock_hz(&kvm_clock(0, 3_314_017_975, -1)), None);
     assert_eq!(kvm_clock_hz(&kvm_clock(2, 0, -1)), None);
@@ -87,8 +87,8 @@ fn a_kvm_clock_that_is_being_written_or_empty_says_nothing() {
 proptest! {
     #[test]
     fn nonsense_is_refused_or_possible(a: u32, b: u32, c: u32, known: u64, bytes: [u8; KVM_CLOCK_BYTES]) {
-        let told = [leaf(a, b, c).tsc_hz(Some(known)), leaf(a, b, c).tsc_hz(known_crystal_hz(a)), base_hz(a), hz_of_khz(b), kvm_clock_hz(&bytes)];
-        for hz in told.into_iter().flatten() {
+        let announced = [leaf(a, b, c).tsc_hz(Some(known)), leaf(a, b, c).tsc_hz(known_crystal_hz(a)), base_hz(a), hz_of_khz(b), kvm_clock_hz(&bytes)];
+        for hz in announced.into_iter().flatten() {
             prop_assert!(POSSIBLE_HZ.contains(&hz));
         }
     }

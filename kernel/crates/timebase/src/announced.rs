@@ -1,4 +1,4 @@
-//! Rates that CPUID leaves and hypervisors tell: numbers in, a rate or nothing out.
+//! Rates that CPUID leaves and hypervisors announce: registers in, a plausible rate or nothing out.
 
 use crate::POSSIBLE_HZ;
 
@@ -6,7 +6,7 @@ fn possible(hz: u128) -> Option<u64> {
     u64::try_from(hz).ok().filter(|hz| POSSIBLE_HZ.contains(hz))
 }
 
-/// Family and model of a CPU, from register eax of CPUID leaf 1.
+/// Returns family and model of a CPU, from register eax of CPUID leaf 1.
 #[must_use]
 pub const fn family_and_model(signature: u32) -> (u32, u32) {
     let (family, extended_family) = (signature >> 8 & 0xf, signature >> 20 & 0xff);
@@ -15,8 +15,8 @@ pub const fn family_and_model(signature: u32) -> (u32, u32) {
     (family, if family >= 6 { extended_model << 4 | model } else { model })
 }
 
-/// The crystal's frequency of Intel CPUs that have leaf 0x15 and leave it out there. Not of model 0x55, of which
-/// server and workstation parts have different ones.
+/// Returns the crystal's frequency of Intel models whose leaf 0x15 leaves it out. Model 0x55 is missing: its server and
+/// workstation parts differ.
 #[must_use]
 pub const fn known_crystal_hz(signature: u32) -> Option<u64> {
     match family_and_model(signature) {
@@ -36,13 +36,13 @@ pub struct CrystalLeaf {
     pub denominator: u32,
     /// ebx
     pub numerator: u32,
-    /// ecx; 0 where the CPU does not say.
+    /// ecx; 0 if left out.
     pub crystal_hz: u32,
 }
 
 impl CrystalLeaf {
-    /// The crystal's frequency; `known_hz` is that of the CPU's model. Where a local APIC timer has no bus clock, it counts
-    /// this.
+    /// Returns the crystal's frequency; `known_hz` is the frequency by model. A local APIC timer without a bus clock counts
+    /// at this rate.
     #[must_use]
     pub fn crystal_hz(self, known_hz: Option<u64>) -> Option<u64> {
         match (self.numerator, self.denominator, self.crystal_hz) {
@@ -52,7 +52,7 @@ impl CrystalLeaf {
         }
     }
 
-    /// The TSC's rate.
+    /// Returns the TSC's rate.
     #[must_use]
     pub fn tsc_hz(self, known_hz: Option<u64>) -> Option<u64> {
         let crystal_hz = self.crystal_hz(known_hz)?;
@@ -60,23 +60,23 @@ impl CrystalLeaf {
     }
 }
 
-/// CPUID leaf 0x16, eax: the base frequency in MHz, as sold. Near the TSC's rate, and no more than that.
+/// Returns the nominal base frequency from CPUID leaf 0x16, eax, in MHz there. It is near the TSC's rate, not exact.
 #[must_use]
 pub fn base_hz(eax: u32) -> Option<u64> {
     possible(u128::from(eax & 0xffff) * 1_000_000)
 }
 
-/// A rate in kHz, as hypervisors tell it in CPUID leaf 0x40000010: the TSC's in eax, the local APIC timer's in ebx.
+/// Converts a rate in kHz of CPUID leaf 0x40000010: the TSC's in eax, the local APIC timer's in ebx.
 #[must_use]
 pub fn hz_of_khz(khz: u32) -> Option<u64> {
     possible(u128::from(khz) * 1000)
 }
 
-/// Bytes of the structure through which a KVM guest's CPU is told the time.
+/// Bytes of the structure through which KVM passes time to a guest's CPU.
 pub const KVM_CLOCK_BYTES: usize = 32;
 
-/// The TSC's rate by KVM's clock: nanoseconds are `(ticks << shift) * multiplier >> 32`. `None` for a structure that the
-/// host is changing, has not filled, or has filled with nonsense.
+/// Returns the TSC's rate by KVM's clock, whose nanoseconds are `(ticks << shift) * multiplier >> 32`. Returns `None` if the
+/// host is changing the structure, has not filled it, or filled it with implausible values.
 #[must_use]
 pub fn kvm_clock_hz(bytes: &[u8; KVM_CLOCK_BYTES]) -> Option<u64> {
     let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
