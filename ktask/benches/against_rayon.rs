@@ -21,7 +21,7 @@ fn rayon_pool() -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().expect("two threads")
 }
 
-fn quiet_group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+fn group_of<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(40);
     group.warm_up_time(Duration::from_millis(500));
@@ -42,7 +42,7 @@ fn clear(words: &[AtomicU64]) {
 
 /// A job of one thread against the loop that it is.
 fn one_thread(criterion: &mut Criterion) {
-    let mut group = quiet_group(criterion, "one thread, 8 MiB");
+    let mut group = group_of(criterion, "one thread, 8 MiB");
     let platform = platform();
     let memory = words(1 << 20);
     group.bench_function("plain loop", |bench| bench.iter(|| clear(&memory)));
@@ -62,7 +62,7 @@ fn one_thread(criterion: &mut Criterion) {
 /// Two threads clear memory in chunks of 64 KiB.
 fn uniform(criterion: &mut Criterion) {
     const GRAIN: usize = 8192;
-    let mut group = quiet_group(criterion, "two threads, 64 MiB");
+    let mut group = group_of(criterion, "two threads, 64 MiB");
     let platform = platform();
     let pool = rayon_pool();
     let memory = words(8 << 20);
@@ -91,7 +91,7 @@ fn spin(steps: u64) -> u64 {
 /// Uneven work: `cost(n)` steps for item `n` of 2048, one item per chunk.
 fn skewed(criterion: &mut Criterion, name: &str, cost: impl Fn(u64) -> u64 + Sync) {
     const ITEMS: u64 = 2048;
-    let mut group = quiet_group(criterion, name);
+    let mut group = group_of(criterion, name);
     let platform = platform();
     let pool = rayon_pool();
     let all = |items: std::ops::Range<u64>| {
@@ -130,7 +130,7 @@ fn skewed_all(criterion: &mut Criterion) {
 
 /// Starting and ending with nothing to do.
 fn launch(criterion: &mut Criterion) {
-    let mut group = quiet_group(criterion, "launch and join, nothing to do");
+    let mut group = group_of(criterion, "launch and join, nothing to do");
     let platform = platform();
     let pool = rayon_pool();
     group.bench_function("ktask", |bench| {
