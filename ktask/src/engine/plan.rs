@@ -72,7 +72,7 @@ impl Outcome {
 }
 
 impl Plan<'_> {
-    /// Returns the length that all chunks have at least, but for the last of a range.
+    /// Returns the smallest length of a chunk; the last chunk of a range may be shorter.
     pub(super) fn smallest_chunk(&self) -> u64 {
         self.min_chunk.max(self.align)
     }

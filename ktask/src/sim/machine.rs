@@ -60,7 +60,7 @@ pub struct Machine {
     pub start_cost_ns: u64,
     /// Time that claiming a chunk takes, in nanoseconds.
     pub chunk_cost_ns: u64,
-    /// Average number of helpers of which one, at random, is lost; 0 if none is lost.
+    /// One helper in this many is lost, at random; 0 if none is lost.
     pub lose_one_in: u32,
     /// CPUs with another speed than the rest: CPU number and factor.
     pub cpu_speeds: Vec<(usize, f64)>,
@@ -109,9 +109,9 @@ pub struct Neighbour {
 pub struct Traffic {
     /// Index of the node.
     pub node: usize,
-    /// Begin, in nanoseconds.
+    /// Time from which it is taken, in nanoseconds.
     pub from_ns: u64,
-    /// End, in nanoseconds.
+    /// Time until which it is taken, in nanoseconds.
     pub until_ns: u64,
     /// Share of the bandwidth, 0 to 1.
     pub share: f64,
