@@ -105,9 +105,9 @@ impl<'a, U: Unit> Job<'a, U> {
 
     /// Sets the exact number of threads, for measurements: 1 to [`MAX_WORKERS`].
     ///
-    /// CPU count, budget and governor do not apply. The job gets fewer threads only if there is
-    /// less than a chunk for each, if [`Platform::max_threads`] or [`Platform::enabled`] forbids
-    /// it, or if helpers are not available.
+    /// CPU count, budget and governor do not apply. The job gets fewer threads in three cases only:
+    /// there is less than a chunk for each, [`Platform::max_threads`] or [`Platform::enabled`]
+    /// forbids it, or helpers are not available.
     pub fn threads_exact(mut self, threads: usize) -> Self {
         self.shape.threads_exact = Some(threads);
         self
