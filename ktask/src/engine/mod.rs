@@ -5,7 +5,7 @@
 //!
 //! | file, bottom up | holds |
 //! |---|---|
-//! | `plan`, `thread_count` | what is run, and the limit on its threads |
+//! | `plan`, `thread_limit` | what is run, and the limit on its threads |
 //! | `worker_slot`, `failed`, `storage` | a record per worker, the chunks that failed, tables on the stack |
 //! | `lending`, `run` | the state that the workers of a job share |
 //! | `tracing`, `worker` | a worker's part of a job |
@@ -24,7 +24,7 @@ mod run;
 mod solo;
 mod storage;
 mod team;
-mod thread_count;
+mod thread_limit;
 mod tracing;
 mod undo;
 mod wait;
@@ -33,4 +33,4 @@ mod worker_slot;
 
 pub(crate) use execute::execute;
 pub(crate) use plan::{Body, ChunkLoop, Ending, Plan};
-pub(crate) use thread_count::ThreadLimit;
+pub(crate) use thread_limit::ThreadLimit;

@@ -1,6 +1,6 @@
 //! A checked job without the client's types, and how it ended.
 
-use super::thread_count::ThreadLimit;
+use super::thread_limit::ThreadLimit;
 use crate::chunk::{Lineage, RawChunk};
 use crate::platform::Platform;
 use crate::tuning::Tuning;
