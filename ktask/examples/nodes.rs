@@ -9,7 +9,7 @@ const PAGES: u64 = 1 << 20;
 
 fn main() {
     // Each node has 8 CPUs. A thread clears half a million pages per second, a node's memory serves
-    // six threads at full rate, and another node's memory is half as fast.
+    // six threads at full rate. Another node's memory is half as fast.
     let rate = 5e5;
     let capacity = Capacity::new(rate, 6.0 * rate, 6.0 * rate, 8);
     let mut machine = Machine::new(4, Node { cpus: 8, rate, capacity });

@@ -1,5 +1,5 @@
 //! Published measurements of ktask and padata, reproduced on simulated machines from two or three
-//! rates each, and the governor against every fixed thread count on these machines.
+//! rates each. The governor is compared with every fixed thread count on these machines.
 
 use ktask::sim::{Capacity, LOWEST_WEIGHT, Machine, Node, Sim};
 use ktask::{Job, NodeId, NodeRange, Pages, Platform, Profile, Stats, Tuning};
