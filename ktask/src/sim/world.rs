@@ -55,25 +55,34 @@ pub(super) enum Status {
     Idle,
     /// A helper was started and does not run yet.
     Starting,
-    /// Runs now or is in the ready queue.
+    /// The thread runs now or is in the ready queue.
     Running,
+    /// The thread waits for an `unpark` or its wake-up time.
     Parked,
     /// The thread works on a node's memory.
     Working(Work),
 }
 
+/// Work in progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Work {
+    /// The node whose memory the thread works on.
     node: usize,
+    /// The key of the work in the node's `Flow`.
     key: u64,
+    /// Rate with the whole CPU and without contention for memory, in units per second.
     rate: f64,
+    /// Time up to which the work is in the thread's CPU time.
     since_ns: u64,
 }
 
+/// The progress of a neighbour.
 #[derive(Clone, Copy)]
 struct NeighbourState {
     weight: f64,
+    /// CPU time that it still needs, in seconds.
     left_s: f64,
+    /// Time at which `left_s` was computed.
     at_ns: u64,
     ended_ns: Option<u64>,
 }
