@@ -1,6 +1,6 @@
 //! A platform that simulates machines in virtual time, with any number of CPUs.
 //!
-//! The engine is the same as on all platforms. It runs on threads of which one at a time runs. The
+//! The engine is the same as on all platforms. It runs on several threads, one at a time. The
 //! duration of [`Sim::work`] and the start times of helpers follow from a [`Machine`]. Runs are
 //! reproducible to the nanosecond: they depend only on the machine and a seed.
 //!
