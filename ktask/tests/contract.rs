@@ -227,7 +227,7 @@ fn cancellation_stops_at_the_next_chunk_and_undoes() {
 fn deadline_ends_a_job_within_a_chunk() {
     for threads in [1, 4] {
         Sim::run(ideal(1, 4), 1, |sim| {
-            // A second of work for one thread, a tenth of a second of time.
+            // The job takes one thread a second; the deadline is after a tenth of a second.
             let deadline_ns = sim.now_ns() + 100_000_000;
             let error = items(0..1_000_000)
                 .min_chunk(Items::new(1000))
@@ -239,7 +239,7 @@ fn deadline_ends_a_job_within_a_chunk() {
                 })
                 .unwrap_err();
             assert_eq!(error.cause, Cause::DeadlinePassed);
-            // Within a chunk: a 64th of the job when alone.
+            // The job ends within a chunk, which is a 64th of the job on one thread.
             assert!(sim.now_ns() - deadline_ns < 17_000_000, "{error:?}");
             assert!(error.stats.wall_ns >= 100_000_000, "{error:?}");
         });

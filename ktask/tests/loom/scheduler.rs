@@ -37,7 +37,7 @@ impl Parker {
 
 /// Starts a thread with a stack for nested jobs.
 pub fn spawn(f: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
-    // In words.
+    // The size is in words.
     let builder = thread::Builder::new().stack_size(0x8000);
     builder.spawn(f).unwrap()
 }
