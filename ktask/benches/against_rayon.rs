@@ -1,6 +1,6 @@
-//! What a job costs, beside the plain loop, rayon and a static split, in one run.
+//! The cost of a job beside the plain loop, rayon and a static split, in one run.
 //!
-//! Two threads each, if the machine has two CPUs; the grain is the same everywhere.
+//! All use two threads, if the machine has two CPUs, and the same grain.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ fn rayon_pool() -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().expect("two threads")
 }
 
-fn quiet_group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+fn group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(40);
     group.warm_up_time(Duration::from_millis(500));
@@ -40,9 +40,9 @@ fn clear(words: &[AtomicU64]) {
     }
 }
 
-/// A job of one thread against the loop that it is.
+/// Compares a job on one thread with the plain loop.
 fn one_thread(criterion: &mut Criterion) {
-    let mut group = quiet_group(criterion, "one thread, 8 MiB");
+    let mut group = group(criterion, "one thread, 8 MiB");
     let platform = platform();
     let memory = words(1 << 20);
     group.bench_function("plain loop", |bench| bench.iter(|| clear(&memory)));
@@ -59,10 +59,10 @@ fn one_thread(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Two threads clear memory in chunks of 64 KiB.
+/// Compares two threads that clear memory in chunks of 64 KiB.
 fn uniform(criterion: &mut Criterion) {
     const GRAIN: usize = 8192;
-    let mut group = quiet_group(criterion, "two threads, 64 MiB");
+    let mut group = group(criterion, "two threads, 64 MiB");
     let platform = platform();
     let pool = rayon_pool();
     let memory = words(8 << 20);
@@ -88,10 +88,10 @@ fn spin(steps: u64) -> u64 {
     (0..steps).fold(1, |x, step| black_box(x ^ step))
 }
 
-/// Uneven work: `cost(n)` steps for item `n` of 2048, one item per chunk.
+/// Compares uneven work: `cost(n)` steps for item `n` of 2048, one item per chunk.
 fn skewed(criterion: &mut Criterion, name: &str, cost: impl Fn(u64) -> u64 + Sync) {
     const ITEMS: u64 = 2048;
-    let mut group = quiet_group(criterion, name);
+    let mut group = group(criterion, name);
     let platform = platform();
     let pool = rayon_pool();
     let all = |items: std::ops::Range<u64>| {
@@ -128,9 +128,9 @@ fn skewed_all(criterion: &mut Criterion) {
     skewed(criterion, "skewed: growing cost", |n| n * 6);
 }
 
-/// Starting and ending with nothing to do.
+/// Compares the time to start and end without work.
 fn launch(criterion: &mut Criterion) {
-    let mut group = quiet_group(criterion, "launch and join, nothing to do");
+    let mut group = group(criterion, "launch and join, nothing to do");
     let platform = platform();
     let pool = rayon_pool();
     group.bench_function("ktask", |bench| {

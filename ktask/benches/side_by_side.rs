@@ -1,6 +1,7 @@
-//! The same comparisons as `against_rayon`, for machines that are not quiet: the
-//! contestants take turns, so that a disturbance hits all of them, and medians and the ratios of
-//! them are printed. `cargo bench -p ktask --bench side_by_side`.
+//! The comparisons of `against_rayon`, for machines under other load.
+//!
+//! The contestants take turns, so that a disturbance affects all of them. Medians and their ratios
+//! are printed. Run it with `cargo bench -p ktask --bench side_by_side`.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,8 @@ use rayon::prelude::*;
 
 type Contestant<'c> = (&'c str, Box<dyn FnMut() + 'c>);
 
-/// Runs everybody `rounds` times in turn, `times` calls per turn, and prints what a call takes.
+/// Runs each contestant `rounds` times in turn, `times` calls per turn, and prints the time of a
+/// call.
 fn race(title: &str, rounds: usize, times: u32, mut contestants: Vec<Contestant<'_>>) {
     let mut taken_ns = vec![Vec::with_capacity(rounds); contestants.len()];
     for _ in 0..rounds {

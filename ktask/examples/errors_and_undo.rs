@@ -1,4 +1,4 @@
-//! A job that fails: the first error comes back, and what was done is undone.
+//! A job that fails: it returns the first error, and completed units are undone.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -28,7 +28,7 @@ fn main() {
         &platform,
         |chunk| {
             for page in chunk.indices() {
-                // A chunk that fails cleans up after itself; the undo is for those that did not.
+                // A chunk that fails cleans up after itself; the undo is for completed chunks.
                 if let Err(error) = pin(page) {
                     (chunk.start().get()..page).for_each(unpin);
                     return Err(error);

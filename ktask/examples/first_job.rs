@@ -1,4 +1,4 @@
-//! A first job: add up a million squares, on as many threads as pay.
+//! A first job: adds up a million squares, on as many threads as pay.
 
 use ktask::hosted::Hosted;
 use ktask::{Chunk, Items, Job};

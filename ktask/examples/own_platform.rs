@@ -1,4 +1,4 @@
-//! All that a kernel has to supply, here on standard threads: seven methods.
+//! The whole of a platform, here on standard threads: six methods and the thread type.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -11,7 +11,7 @@ use ktask::{HelperId, HelperTask, Items, Job, Placement, Platform};
 /// Worker threads that wait for helper tasks.
 #[derive(Clone)]
 struct Pool {
-    // Room for a task per worker, made beforehand: starting a helper does not allocate.
+    // Room for a task per worker, allocated beforehand: starting a helper does not allocate.
     queue: SyncSender<HelperTask<Pool>>,
     helpers_started: Arc<AtomicU64>,
     epoch: Instant,
@@ -73,7 +73,7 @@ impl Platform for Pool {
     ) -> Result<HelperId, HelperTask<Self>> {
         match self.queue.try_send(task) {
             Ok(()) => Ok(HelperId(self.helpers_started.fetch_add(1, Ordering::Relaxed))),
-            // Gives the task back: the job goes on with fewer threads.
+            // Give the task back: the job continues on fewer threads.
             Err(TrySendError::Full(task) | TrySendError::Disconnected(task)) => Err(task),
         }
     }

@@ -102,7 +102,7 @@ impl<U: Unit> Chunk<U> {
         self.node
     }
 
-    /// Returns whether the worker runs on that node; true if the job has no node ranges.
+    /// Returns whether the worker runs on the node of the units; true if the job has no node ranges.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.local

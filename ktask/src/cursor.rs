@@ -46,7 +46,7 @@ pub(crate) struct Sampled {
 pub(crate) struct Cut {
     /// Length that the worker wants. Near the end of the range it gets less.
     pub(crate) want: u64,
-    /// Length that every chunk has at least, but for the last of a range. At least 1.
+    /// Smallest length of a chunk; the last chunk of a range may be shorter. At least 1.
     pub(crate) min: u64,
     /// Chunk ends are multiples of this, but for the last chunk's. At least 1.
     pub(crate) align: u64,

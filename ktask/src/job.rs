@@ -15,7 +15,7 @@ use crate::{
     Tuning, Unit,
 };
 
-/// How much of the machine a job may use.
+/// The extent to which a job may use the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// Every CPU, without the helper budget: nothing else needs the machine yet.
@@ -79,16 +79,16 @@ impl<'a, U: Unit> Job<'a, U> {
         self
     }
 
-    /// Sets the length that every chunk has at least, but for the last of a range. At least 1.
+    /// Sets the smallest length of a chunk; the last chunk of a range may be shorter. At least 1.
     ///
-    /// It is the least work that is worth handing out a chunk (about a microsecond). Some
+    /// It should be the least work that is worth handing out a chunk (about a microsecond). Some
     /// processors also zero memory faster in extents of 32 MiB and more.
     pub fn min_chunk(mut self, min_chunk: U) -> Self {
         self.shape.min_chunk = min_chunk.raw();
         self
     }
 
-    /// Makes chunks end at multiples of `align`. At least 1.
+    /// Makes chunks end at multiples of `align`, which is at least 1.
     ///
     /// Positions are counted from 0, not from the start of the range, so that no two chunks
     /// share a section or a page table.
@@ -105,15 +105,15 @@ impl<'a, U: Unit> Job<'a, U> {
 
     /// Sets the exact number of threads, for measurements: 1 to [`MAX_WORKERS`].
     ///
-    /// CPU count, budget and governor do not apply. The job gets fewer threads only if there is
-    /// less than a chunk for each, if [`Platform::max_threads`] or [`Platform::enabled`] forbids
-    /// it, or if helpers are not available.
+    /// CPU count, budget and governor do not apply. The job gets fewer threads in three cases only:
+    /// there is less than a chunk for each, [`Platform::max_threads`] or [`Platform::enabled`]
+    /// forbids it, or helpers are not available.
     pub fn threads_exact(mut self, threads: usize) -> Self {
         self.shape.threads_exact = Some(threads);
         self
     }
 
-    /// Tells which part of the range lies on which node, in any order.
+    /// Declares which part of the range lies on which node, in any order.
     ///
     /// There are at most [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES) parts, and together they
     /// must cover the job's range exactly.

@@ -37,8 +37,8 @@
 //! *Typed units.* [`Pages`], [`HugePages`], [`Bytes`], [`Items`] or a type of the client
 //! ([`unit!`]): a size in bytes where pages are counted does not compile.
 //!
-//! *As many threads as pay.* The work, the CPUs that the caller may use, the job, the system's
-//! limit and the system's [`Budget`] bound the number of helpers. Within these bounds a governor
+//! *As many threads as pay.* Five limits bound the number of helpers: the work, the job, the CPUs
+//! that the caller may use, the system's limit and its [`Budget`]. Within these bounds a governor
 //! measures while the job runs, and has helpers leave that do not speed it up. A [`Profile`]
 //! sets how much of the machine a job may use. A helper that is not available costs speed, never
 //! an error. With one thread, a job is a plain call.

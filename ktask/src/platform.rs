@@ -5,8 +5,8 @@ use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, T
 
 /// The number of a helper that [`Platform::start_helper`] accepted.
 ///
-/// The platform chooses the number. A job may ask about a helper that ended long ago, so the
-/// platform must not reuse a number while a job that got it runs. A 64-bit counter, or a slot
+/// The platform chooses the number. A job may ask about a helper that ended long ago. So the
+/// platform must not reuse a number while the job that got it runs. A 64-bit counter, or a slot
 /// index with a generation in the upper bits, meets this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HelperId(pub u64);
@@ -55,8 +55,8 @@ pub struct Placement {
     pub node: Option<NodeId>,
 }
 
-/// The job that a helper thread works for, as far as the lock check needs it. The default is the
-/// context of a thread that helps no job.
+/// The facts about a helper's job that the lock check needs. The default is the context of a
+/// thread that helps no job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HelperContext {
@@ -237,7 +237,7 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         let _ = before;
     }
 
-    /// Traces the begin of a job, in its caller. Returns the job's trace number for the next three
+    /// Traces the start of a job, in its caller. Returns the job's trace number for the next three
     /// methods, or 0 if the job is not to be traced.
     ///
     /// The time that these four methods take adds to the cost of every job and chunk.
@@ -252,7 +252,7 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         let _ = (trace_id, ending, stats);
     }
 
-    /// Traces the begin of a chunk, in its worker, before the thread function is called. Chunks of
+    /// Traces the start of a chunk, in its worker, before the thread function is called. Chunks of
     /// an undo are not traced.
     fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
         let _ = (trace_id, chunk);

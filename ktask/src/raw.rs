@@ -3,7 +3,7 @@
 //! # Why a helper may use data on the caller's stack
 //!
 //! [`scope`] puts a [`Shared`] on the caller's stack and hands out [`HelperTask`]s that point to
-//! it. The pointer is valid as long as the task lives, by four steps:
+//! it. The pointer is valid as long as the task lives (a *countdown*), by four steps:
 //!
 //! 1. `outstanding` counts the tasks that exist. It is incremented *before* a task exists, and
 //!    decremented only in the destructor of [`Ticket`], which runs once.

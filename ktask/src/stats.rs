@@ -9,8 +9,8 @@
 pub struct Stats {
     /// Threads that the work suffices for, within the job's own limit.
     pub threads_asked: usize,
-    /// Threads that the CPUs and the system's limit allowed of them. Helper budget and governor may
-    /// have reduced the number further.
+    /// Threads that CPUs and the system's limit allowed, at most `threads_asked`. The helper budget
+    /// and the governor may have reduced the number further.
     pub threads_allowed: usize,
     /// Threads that ran at least one chunk, the caller included. A helper that replaces one that
     /// has left counts as the same thread.

@@ -1,6 +1,6 @@
 //! The values that a platform gets for its trace.
 
-/// A job, at its begin.
+/// A job, as a platform gets it when the job starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedJob {

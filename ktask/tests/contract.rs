@@ -1,4 +1,4 @@
-//! What a job promises besides exactly once: bad input, errors, undo, cancelling, limits.
+//! The promises of a job besides exactly once: invalid input, errors, undo, cancellation, limits.
 
 mod common;
 
@@ -22,7 +22,8 @@ fn node_range(node: u32, start: u64, end: u64) -> NodeRange<Items> {
     NodeRange { node: NodeId(node), start: Items::new(start), end: Items::new(end) }
 }
 
-/// Runs a job that is described wrongly and must not call its thread function.
+/// Runs a job with an invalid description, which must not call its thread function. Returns the
+/// error.
 fn refusal(platform: &Hosted, job: &Job<'_, Items>) -> Invalid {
     let never = |_: Chunk<Items>| -> Result<(), ()> { panic!("must not be started") };
     match job.run(platform, never) {
@@ -30,14 +31,14 @@ fn refusal(platform: &Hosted, job: &Job<'_, Items>) -> Invalid {
             assert_eq!(stats, ktask::Stats::default());
             invalid
         }
-        other => panic!("{other:?} of a wrong job"),
+        other => panic!("{other:?} from an invalid job"),
     }
 }
 
 #[test]
-fn bad_input_is_named_and_nothing_started() {
+fn invalid_input_is_named_and_nothing_is_started() {
     let platform = Hosted::builder().cpus(2).nodes(2).build();
-    #[expect(clippy::reversed_empty_ranges, reason = "what is tested")]
+    #[expect(clippy::reversed_empty_ranges, reason = "the range under test")]
     let reversed = items(9..3);
     assert_eq!(refusal(&platform, &reversed), Invalid::RangeReversed { start: 9, end: 3 });
     let job = || items(0..10);
@@ -85,8 +86,8 @@ fn empty_jobs_succeed_without_a_call() {
 
 #[test]
 fn headline_jobs_get_many_threads() {
-    // A 1 GiB page in base pages and 200 GiB in huge pages, at 128 MiB per chunk, each
-    // in its own unit: the posted versions got one thread for either.
+    // A 1 GiB page in base pages and 200 GiB in huge pages, at 128 MiB per chunk, each in its unit.
+    // The posted versions got one thread for both.
     Sim::run(ideal(1, 32), 1, |sim| {
         let stats = Job::new(Pages::new(0)..Pages::new(262_144))
             .min_chunk(Pages::new((128 << 20) / 4096))
@@ -198,7 +199,7 @@ fn undo_is_shared_by_several_threads() {
 }
 
 #[test]
-fn cancelling_stops_at_the_next_chunk_and_undoes() {
+fn cancellation_stops_at_the_next_chunk_and_undoes() {
     for threads in [1, 4] {
         let platform = Hosted::builder().cpus(4).build();
         let token = CancelToken::new();
@@ -223,10 +224,10 @@ fn cancelling_stops_at_the_next_chunk_and_undoes() {
 }
 
 #[test]
-fn deadline_ends_a_job_in_time() {
+fn deadline_ends_a_job_within_a_chunk() {
     for threads in [1, 4] {
         Sim::run(ideal(1, 4), 1, |sim| {
-            // A second of work for one thread, a tenth of a second of time.
+            // The job takes one thread a second; the deadline is after a tenth of a second.
             let deadline_ns = sim.now_ns() + 100_000_000;
             let error = items(0..1_000_000)
                 .min_chunk(Items::new(1000))
@@ -238,7 +239,7 @@ fn deadline_ends_a_job_in_time() {
                 })
                 .unwrap_err();
             assert_eq!(error.cause, Cause::DeadlinePassed);
-            // Within a chunk: a 64th of the job when alone.
+            // The job ends within a chunk, which is a 64th of the job on one thread.
             assert!(sim.now_ns() - deadline_ns < 17_000_000, "{error:?}");
             assert!(error.stats.wall_ns >= 100_000_000, "{error:?}");
         });
@@ -246,7 +247,7 @@ fn deadline_ends_a_job_in_time() {
 }
 
 #[test]
-fn job_that_is_done_is_not_ended_too_late() {
+fn cancellation_after_the_last_chunk_has_no_effect() {
     for threads in [1, 2] {
         Sim::run(ideal(1, 2), 1, |sim| {
             let token = CancelToken::new();
@@ -266,7 +267,7 @@ fn job_that_is_done_is_not_ended_too_late() {
 }
 
 #[test]
-fn nested_job_minds_the_locks_of_all_callers() {
+fn nested_job_checks_the_locks_of_all_callers() {
     let platform = Hosted::builder().cpus(4).build();
     let lock = OrderedMutex::new(9, ());
     let _held = lock.lock();
@@ -305,13 +306,13 @@ fn panic_reaches_the_caller_after_join_and_undo() {
         assert_eq!(running.load(Ordering::SeqCst), 0);
         assert_eq!(done.times(), undone.times());
         assert!(done.times().contains(&1));
-        // And the pool works as before.
+        // The pool still works.
         assert_eq!(items(0..10).threads_exact(2).run(&platform, |_| Ok::<(), ()>(())).unwrap().units, 10);
     }
 }
 
 #[test]
-fn knob_binds_every_job() {
+fn system_limit_binds_every_job() {
     let platform = Hosted::builder().cpus(8).max_threads(2).build();
     for job in [items(0..1000), items(0..1000).threads_exact(6), items(0..1000).max_threads(6)] {
         let stats = job.profile(Profile::Boot).run(&platform, |_| Ok::<(), ()>(())).unwrap();
@@ -321,7 +322,7 @@ fn knob_binds_every_job() {
 }
 
 #[test]
-fn budget_binds_helpers_of_all_jobs_and_is_given_back() {
+fn budget_binds_helpers_of_all_jobs_and_permits_are_released() {
     let mut machine = ideal(2, 5);
     machine.budget_percent = 50;
     Sim::run(machine, 1, |sim| {
@@ -335,19 +336,19 @@ fn budget_binds_helpers_of_all_jobs_and_is_given_back() {
         let ranges = [node_range(0, 0, 50_000), node_range(1, 50_000, 100_000)];
         let job = items(0..100_000).nodes(&ranges).min_chunk(Items::new(100));
         let stats = job.run(sim, work).unwrap();
-        // Four of five on a node of their own, one anywhere; and the caller.
+        // Two helpers per node within the nodes' shares, one without node, and the caller.
         assert_eq!(stats.threads_used, 6);
         assert_eq!(sim.budget().in_use(), 0);
         sim.budget().set_percent(0).unwrap();
         assert_eq!(items(0..100_000).run(sim, work).unwrap().threads_used, 1);
-        // Boot has the machine to itself; exact measures.
+        // A boot job has no budget.
         let boot = items(0..100_000).profile(Profile::Boot).max_threads(3);
         assert_eq!(boot.run(sim, work).unwrap().threads_used, 3);
     });
 }
 
 #[test]
-fn budget_is_given_back_by_lost_refused_and_recalled_helpers() {
+fn lost_refused_and_taken_back_helpers_release_their_permits() {
     let mut machine = ideal(1, 8);
     machine.lose_one_in = 2;
     machine.helper_jitter_ns = 1_000_000;
@@ -436,7 +437,7 @@ fn nested_jobs_end_at_any_depth() {
             leaves.fetch_add(outer.len().get() as usize, Ordering::Relaxed);
             return;
         }
-        // Once for each unit of the chunk, so that leaves are counted whatever the cut.
+        // One job per unit of the chunk, so that the number of leaves does not depend on the chunks.
         for _ in outer.indices() {
             items(0..3)
                 .threads_exact(3)
@@ -448,7 +449,7 @@ fn nested_jobs_end_at_any_depth() {
                 .unwrap();
         }
     }
-    // More levels than threads.
+    // More levels of nesting than threads.
     let platform = Hosted::builder().cpus(4).threads(3).build();
     let leaves = AtomicUsize::new(0);
     items(0..3)
@@ -463,7 +464,7 @@ fn nested_jobs_end_at_any_depth() {
 }
 
 #[test]
-fn lock_held_by_the_caller_is_reported_not_hung_on() {
+fn lock_held_by_the_caller_is_reported_instead_of_a_hang() {
     let platform = Hosted::builder().cpus(4).build();
     let lock = OrderedMutex::new(5, ());
     // Declared: refused before anything starts.
@@ -472,19 +473,19 @@ fn lock_held_by_the_caller_is_reported_not_hung_on() {
         let invalid = refusal(&platform, &items(0..100).takes_locks(lock.classes()));
         assert_eq!(invalid, Invalid::LockHeld { locks: 1 << 5 });
     }
-    // Not declared: found by whoever takes it first, caller or helper.
+    // Not declared: reported by the worker that takes it first, caller or helper.
     for on_helper in [false, true] {
         let held = lock.lock();
-        let helper_came = AtomicBool::new(false);
+        let helper_has_run = AtomicBool::new(false);
         let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             items(0..2).threads_exact(2).run(&platform, |chunk| {
                 if chunk.worker() != 0 {
-                    helper_came.store(true, Ordering::SeqCst);
+                    helper_has_run.store(true, Ordering::SeqCst);
                 } else if on_helper {
-                    // Leaves the other unit to the helper.
+                    // Wait, so that a helper runs the other unit.
                     let since = Instant::now();
-                    while !helper_came.load(Ordering::SeqCst) {
-                        assert!(since.elapsed().as_secs() < 30, "no helper came");
+                    while !helper_has_run.load(Ordering::SeqCst) {
+                        assert!(since.elapsed().as_secs() < 30, "no helper has run");
                         std::thread::yield_now();
                     }
                     return Ok(());
@@ -499,7 +500,7 @@ fn lock_held_by_the_caller_is_reported_not_hung_on() {
         assert!(message.starts_with("lock class 5:"), "{message}");
         assert!(!on_helper || message.contains("held by the caller of this job"), "{message}");
     }
-    // And a lock that nobody holds is just a lock.
+    // A lock that no caller holds is not reported.
     items(0..100)
         .takes_locks(lock.classes())
         .threads_exact(2)
@@ -543,7 +544,7 @@ fn walk_gets_the_positions_in_order() {
 }
 
 #[test]
-fn walk_that_panics_does_not_hang_the_others() {
+fn panic_in_a_walk_does_not_hang_other_workers() {
     let platform = Hosted::builder().cpus(4).build();
     let advance = |from: u64, steps: u64| {
         assert!(from < 500, "off the end");

@@ -1,5 +1,4 @@
-//! Every unit is handed out exactly once, whatever the range, the cut, the nodes and
-//! the helpers.
+//! Every unit is handed out exactly once, for all ranges, chunk lengths, nodes and helpers.
 
 mod common;
 
@@ -11,14 +10,14 @@ use ktask::sim::Sim;
 use ktask::{Items, Job, NodeId, NodeRange, Profile};
 use proptest::prelude::*;
 
-/// Pools by their number of threads, made once: threads are dear.
+/// Returns the pool with `threads` threads. Each pool is made once, because threads are expensive.
 fn pool(threads: usize) -> &'static Hosted {
     static POOLS: [OnceLock<Hosted>; 5] = [const { OnceLock::new() }; 5];
     POOLS[threads].get_or_init(|| Hosted::builder().cpus(4).nodes(2).threads(threads).build())
 }
 
 fn start() -> impl Strategy<Value = u64> {
-    // Also so near the top that rounding a chunk's end up would go over it.
+    // Some starts lie so near the top that rounding up the end of a chunk would overflow.
     prop_oneof![0u64..1000, u64::MAX - 6000..=u64::MAX - 5000]
 }
 
@@ -100,7 +99,7 @@ proptest! {
 }
 
 #[test]
-fn node_ranges_are_not_used_up() {
+fn job_with_node_ranges_can_run_again() {
     let ranges = [NodeRange::new(NodeId(0), Items::new(0)..Items::new(100))];
     let job = Job::new(Items::new(0)..Items::new(100)).nodes(&ranges).threads_exact(2);
     let seen = Seen::over(0..100);
@@ -115,15 +114,15 @@ fn node_ranges_are_not_used_up() {
 }
 
 #[test]
-fn alone_and_disabled_jobs_visit_every_node_range() {
+fn jobs_on_their_caller_alone_visit_every_node_range() {
     let ranges = [
         NodeRange::new(NodeId(1), Items::new(0)..Items::new(70)),
         NodeRange::new(NodeId(0), Items::new(70)..Items::new(70)),
         NodeRange::new(NodeId(0), Items::new(70)..Items::new(100)),
     ];
     let disabled = Hosted::builder().cpus(4).nodes(2).enabled(false).build();
-    let knob_at_zero = Hosted::builder().cpus(4).nodes(2).max_threads(0).build();
-    for platform in [&disabled, &knob_at_zero, pool(0)] {
+    let limit_of_zero = Hosted::builder().cpus(4).nodes(2).max_threads(0).build();
+    for platform in [&disabled, &limit_of_zero, pool(0)] {
         let seen = Seen::over(0..100);
         let stats = Job::new(Items::new(0)..Items::new(100))
             .nodes(&ranges)
@@ -136,7 +135,7 @@ fn alone_and_disabled_jobs_visit_every_node_range() {
         assert!(seen.all(1));
         assert_eq!(stats.threads_used, 1);
     }
-    // One call per range that has units, where nobody could share the work anyway.
+    // One call per range with units, because no other thread can share the work.
     let stats =
         Job::new(Items::new(0)..Items::new(100)).nodes(&ranges).run(&disabled, |_| Ok::<(), ()>(())).unwrap();
     assert_eq!((stats.chunks, stats.local_chunks), (2, 1));

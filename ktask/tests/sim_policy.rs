@@ -1,4 +1,4 @@
-//! How work is shared, on simulated machines: skew, nodes, scale, neighbours.
+//! How jobs share work on simulated machines: skew, nodes, scale, neighbours.
 
 mod common;
 
@@ -9,8 +9,8 @@ use ktask::{Chunk, Items, Job, NodeId, NodeRange, Profile, Stats};
 const UNITS: u64 = 64_000;
 const MIN_CHUNK: u64 = 100;
 
-/// Runs a job in which unit `n` costs `cost(n)` units of time; gives the stats, and the
-/// largest time of a minimal chunk.
+/// Runs a job in which unit `n` costs `cost(n)` units of time. Returns the stats, and the largest
+/// time of a minimal chunk.
 fn skewed(machine: Machine, threads: usize, cost: impl Fn(u64) -> u64 + Sync) -> (Stats, u64) {
     let of = |units: std::ops::Range<u64>| units.map(&cost).sum::<u64>();
     let chunks = (0..UNITS / MIN_CHUNK).map(|chunk| of(chunk * MIN_CHUNK..(chunk + 1) * MIN_CHUNK));
@@ -29,7 +29,7 @@ fn skewed(machine: Machine, threads: usize, cost: impl Fn(u64) -> u64 + Sync) ->
     (stats, largest_ns)
 }
 
-/// The time that a static split into equal parts takes.
+/// Returns the time that a static split into equal parts takes.
 fn static_split_ns(threads: u64, cost: impl Fn(u64) -> u64) -> u64 {
     let part = UNITS / threads;
     let parts = (0..threads).map(|n| (n * part..(n + 1) * part).map(&cost).sum::<u64>());
@@ -38,13 +38,13 @@ fn static_split_ns(threads: u64, cost: impl Fn(u64) -> u64) -> u64 {
 
 #[test]
 fn finish_spread_is_at_most_one_minimal_chunk() {
-    let dear = |unit: u64| if (unit / MIN_CHUNK).is_multiple_of(64) { 50 } else { 1 };
+    let expensive = |unit: u64| if (unit / MIN_CHUNK).is_multiple_of(64) { 50 } else { 1 };
     let growing = |unit: u64| 1 + unit / 1000;
     let falling = |unit: u64| 1 + (UNITS - unit) / 1000;
     for threads in [2, 3, 8] {
         for (name, cost) in [
             ("uniform", &(|_: u64| 2u64) as &(dyn Fn(u64) -> u64 + Sync)),
-            ("one chunk in 64 at 50 times", &dear),
+            ("one chunk in 64 at 50 times", &expensive),
             ("growing", &growing),
             ("falling", &falling),
         ] {
@@ -58,12 +58,12 @@ fn finish_spread_is_at_most_one_minimal_chunk() {
 }
 
 #[test]
-fn slow_thread_takes_small_bites() {
+fn slow_thread_gets_short_chunks() {
     for (cpu, speed) in [(1, 0.25), (0, 0.25), (1, 0.1)] {
         let mut machine = ideal(1, 2);
         machine.cpu_speeds = vec![(cpu, speed)];
         let (stats, largest_ns) = skewed(machine, 2, |_| 10);
-        // A minimal chunk as the slow thread does it.
+        // The time of a minimal chunk on the slow thread.
         let slow_ns = (largest_ns as f64 / speed) as u64;
         assert!(stats.spread_ns <= slow_ns + 10_000, "{stats:?}, chunk {slow_ns}");
         let ideal_ns = UNITS as f64 * 10.0 / RATE / (1.0 + speed) * 1e9;
@@ -72,9 +72,9 @@ fn slow_thread_takes_small_bites() {
 }
 
 #[test]
-fn slow_thread_is_not_given_a_share_it_cannot_do() {
-    // A minimum of one unit, 10 us, so that it is the engine that chooses the lengths: an eighth
-    // of the job would keep the slow thread busy for longer than the other takes for the rest.
+fn slow_thread_does_not_get_a_share_that_delays_the_end() {
+    // A minimum of one unit, 10 us, so that the engine chooses the lengths. With an eighth of the
+    // job, the slow thread would run for longer than the other takes for the rest.
     let mut machine = ideal(1, 2);
     machine.cpu_speeds = vec![(1, 0.1)];
     let stats = Sim::run(machine, 1, |sim| {
@@ -89,7 +89,7 @@ fn slow_thread_is_not_given_a_share_it_cannot_do() {
     assert!(stats.spread_ns < 1_000_000, "{stats:?}");
     let ideal_ns = UNITS as f64 * 10.0 / RATE / 1.1 * 1e9;
     assert!((stats.wall_ns as f64) < ideal_ns * 1.02, "{stats:?}, ideal {ideal_ns}");
-    // Few chunks for so small a minimum: they have grown to a quarter of a millisecond.
+    // Few chunks for this minimum: they have grown to a quarter of a millisecond.
     assert!(stats.chunks < 4000, "{stats:?}");
 }
 
@@ -115,8 +115,8 @@ fn runs_are_reproducible() {
 }
 
 #[test]
-fn chunks_shrink_where_the_work_gets_dear() {
-    // Cheap for a while, so that chunks grow; then a hundred times as dear.
+fn chunks_shrink_where_units_cost_more() {
+    // Units are cheap at first, so that chunks grow, and then cost a hundred times as much.
     let cost = |unit: u64| if unit < 200_000 { 1 } else { 100 };
     let longest_ns = std::sync::atomic::AtomicU64::new(0);
     Sim::run(ideal(1, 2), 1, |sim| {
@@ -125,7 +125,7 @@ fn chunks_shrink_where_the_work_gets_dear() {
             .run(sim, |chunk| {
                 let units: u64 = chunk.indices().map(cost).sum();
                 sim.work(units, None);
-                // Two steps down per worker are allowed.
+                // Each worker may take two chunks to halve its length twice.
                 if chunk.start().get() > 202_000 {
                     let ns = (units as f64 / RATE * 1e9) as u64;
                     longest_ns.fetch_max(ns, std::sync::atomic::Ordering::Relaxed);
@@ -137,7 +137,7 @@ fn chunks_shrink_where_the_work_gets_dear() {
     assert!(longest_ns.into_inner() <= 10_000_000);
 }
 
-/// A job over `nodes` equal node ranges, governed or not.
+/// Runs a job with a range of `per_node` units on each node, on `threads` threads or governed.
 fn over_nodes(machine: Machine, per_node: u64, threads: Option<usize>) -> Stats {
     let nodes = machine.nodes.len() as u64;
     let ranges: Vec<_> = (0..nodes)
@@ -177,7 +177,7 @@ fn thousand_cpus_are_used_to_95_percent() {
             let work_ns = ideal_ns * threads as f64;
             cost_per_chunk.push((stats.cpu_ns as f64 - work_ns) / stats.chunks as f64);
         }
-        // Flat: what a chunk costs beside its work is the same at 2 threads and at 1024.
+        // The cost of a chunk beside its work is the same with 2 threads and with 1024.
         let (first, last) = (cost_per_chunk[0], cost_per_chunk[3]);
         assert!((first - last).abs() < 0.1 * first, "{cost_per_chunk:?}");
     }
@@ -193,8 +193,8 @@ fn chunks_are_node_local_while_there_is_local_work() {
 }
 
 #[test]
-fn dry_helpers_go_to_the_nearest_node_with_work() {
-    // All work on one node of two: the other node's helpers come over.
+fn helpers_without_local_work_go_to_the_nearest_node_with_work() {
+    // All work is on one of two nodes; the helpers of the other node share it.
     let ranges = [NodeRange::new(NodeId(1), Items::new(0)..Items::new(640_000))];
     let stats = Sim::run(ideal(2, 4), 1, |sim| {
         Job::over_nodes(&ranges)
@@ -211,8 +211,8 @@ fn dry_helpers_go_to_the_nearest_node_with_work() {
     assert!((0.4..0.6).contains(&(stats.local_chunks as f64 / stats.chunks as f64)), "{stats:?}");
 }
 
-/// Eight CPUs, seven of them with a neighbour that needs `neighbour_s` of CPU time; a job of
-/// `units` on all eight. Gives when the last neighbour ended, in seconds, and the job's stats.
+/// Runs a job of `units` on eight CPUs, of which seven have a neighbour that needs `neighbour_s` of
+/// CPU time. Returns the time at which the last neighbour ended, in seconds, and the job's stats.
 fn with_neighbours(helper_weight: u32, neighbour_s: f64, units: u64) -> (f64, Stats) {
     let mut machine = ideal(1, 8);
     machine.helper_weight = helper_weight;
@@ -235,21 +235,21 @@ fn with_neighbours(helper_weight: u32, neighbour_s: f64, units: u64) -> (f64, St
 #[test]
 fn neighbours_lose_little_to_helpers_of_the_lowest_weight() {
     let alone_s = 1.0;
-    let (polite_s, _) = with_neighbours(ktask::sim::LOWEST_WEIGHT, alone_s, 16_000_000);
-    let (rude_s, _) = with_neighbours(NORMAL_WEIGHT, alone_s, 16_000_000);
-    println!("neighbours: alone {alone_s} s, lowest weight {polite_s} s, same weight {rude_s} s");
-    assert!(polite_s < alone_s * 1.03, "{polite_s}");
-    assert!(rude_s > alone_s * 1.5, "{rude_s}");
+    let (lowest_s, _) = with_neighbours(ktask::sim::LOWEST_WEIGHT, alone_s, 16_000_000);
+    let (equal_s, _) = with_neighbours(NORMAL_WEIGHT, alone_s, 16_000_000);
+    println!("neighbours: alone {alone_s} s, lowest weight {lowest_s} s, equal weight {equal_s} s");
+    assert!(lowest_s < alone_s * 1.03, "{lowest_s}");
+    assert!(equal_s > alone_s * 1.5, "{equal_s}");
 }
 
 #[test]
-fn waiting_caller_lends_its_weight_to_one_after_the_other() {
-    // The caller is done while the others are at various points of a chunk each.
+fn waiting_caller_lends_its_weight_to_one_helper_after_the_other() {
+    // The caller ends while each helper is at another point of a chunk.
     for units in (2_000_000..4_000_000).step_by(130_000) {
         let (_, stats) = with_neighbours(ktask::sim::LOWEST_WEIGHT, 60.0, units);
-        // A helper at the lowest weight takes 69 times as long as alone for a chunk; with the
-        // caller's weight, as its neighbour has, twice. So it is seven times twice a chunk
-        // at most, one helper after the other.
+        // For a chunk, a helper at the lowest weight takes 69 times as long as alone. At the caller's
+        // weight, which its neighbour also has, it takes twice as long. Seven helpers, one after
+        // the other, take at most seven times that.
         let chunk_ns = 10_000.0 / RATE * 1e9;
         assert!((stats.spread_ns as f64) < 7.0 * 2.0 * chunk_ns * 1.05, "{stats:?}");
     }
@@ -257,7 +257,7 @@ fn waiting_caller_lends_its_weight_to_one_after_the_other() {
 
 #[test]
 fn governor_follows_the_memory() {
-    // Memory for eight threads; from a third of the job on, for three.
+    // The memory serves eight threads, and after a third of the job three.
     let rate = RATE;
     let capacity = Capacity::new(rate, 8.0 * rate, 8.0 * rate, 64);
     let mut machine = Machine::new(1, Node { cpus: 64, rate, capacity });
@@ -275,6 +275,6 @@ fn governor_follows_the_memory() {
     let last = stats.trail.steps().last().unwrap();
     assert!(last.at_ns > 300_000_000, "{stats:?}");
     assert!((2..=4).contains(&last.next_threads), "{stats:?}");
-    // Few threads, little CPU time: 64 of them would have used 64 CPUs' worth.
+    // Few threads use little CPU time: 64 threads would have used the time of 64 CPUs.
     assert!(stats.cpu_ns < stats.wall_ns * 12, "{stats:?}");
 }

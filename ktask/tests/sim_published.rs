@@ -1,24 +1,24 @@
-//! Published measurements of ktask and padata, reproduced on simulated machines from two
-//! or three rates each; and the governor against every fixed thread count there.
+//! Published measurements of ktask and padata, reproduced on simulated machines from two or three
+//! rates each. The governor is compared with every fixed thread count on these machines.
 
 use ktask::sim::{Capacity, LOWEST_WEIGHT, Machine, Node, Sim};
 use ktask::{Job, NodeId, NodeRange, Pages, Platform, Profile, Stats, Tuning};
 
-/// A published table: seconds by threads, and what is needed to simulate it.
+/// A published table of seconds by threads, and the parameters of its simulation.
 struct Published {
     name: &'static str,
     machine: Machine,
     /// Work, in units of which one thread does `rate` per second.
     units: u64,
-    /// Seconds that no thread count changes: what the measurement has around the job.
+    /// Seconds that do not depend on the thread count: the time that was measured around the job.
     outside_s: f64,
     rows: Vec<(usize, f64)>,
-    /// Largest thread count that a job may have there.
+    /// Largest thread count of a job on this machine.
     max_threads: usize,
 }
 
-/// One node of `cpus` CPUs, on which one thread does a million units per second, and all
-/// together `peak` and, with `full_at` of them, `full` times as much.
+/// Describes a node of `cpus` CPUs, on which one thread does a million units per second. Several
+/// threads do up to `peak` times as much, and `full_at` threads do `full` times as much.
 fn machine(cpus: usize, peak: f64, full: f64, full_at: usize) -> Machine {
     let rate = 1e6;
     let capacity = Capacity::new(rate, peak * rate, full * rate, full_at);
@@ -28,7 +28,7 @@ fn machine(cpus: usize, peak: f64, full: f64, full_at: usize) -> Machine {
     machine
 }
 
-/// Milliseconds as seconds.
+/// Converts milliseconds to seconds.
 const fn ms<const N: usize>(rows: [(usize, f64); N]) -> [(usize, f64); N] {
     let mut rows = rows;
     let mut row = 0;
@@ -48,7 +48,7 @@ fn published() -> Vec<Published> {
         outside_s,
         rows: rows.to_vec(),
     };
-    // Where a table has only one row beside the base, it gives one rate, the peak.
+    // A table with only one row beside the base gives one rate, the peak.
     let one_rate = |name, threads: usize, base_s: f64, s: f64| {
         let peak = base_s / s;
         let machine = machine(threads, peak, peak, threads);
@@ -219,7 +219,7 @@ fn published() -> Vec<Published> {
 }
 
 impl Published {
-    /// Seconds that the job takes with `threads`, or with as many as the governor likes.
+    /// Returns the seconds that the job takes with `threads`, or with the governor.
     fn simulate(&self, threads: Option<usize>) -> (f64, Stats) {
         let stats = Sim::run(self.machine.clone(), 7, |sim| {
             let job = Job::new(Pages::new(0)..Pages::new(self.units))
@@ -241,7 +241,8 @@ impl Published {
     }
 }
 
-/// Whether `s` and the speedup over `base_s` are within a tenth of what was published.
+/// Returns whether the time `s` and the speedup over `base` are within a tenth of the published
+/// values.
 fn is_close(name: &str, threads: usize, base: (f64, f64), s: f64, published_s: f64) -> bool {
     let (speedup, published) = (base.0 / s, base.1 / published_s);
     let (off, speedup_off) = (s / published_s - 1.0, speedup / published - 1.0);
@@ -269,9 +270,11 @@ fn tables_are_reproduced_within_a_tenth() {
     assert!(off.is_empty(), "{off:?}");
 }
 
-/// Clearing 1 GiB pages one after the other, each a job on the page's node; the caller stays
-/// on the first. Eight nodes of 128 GiB; rates in GiB per second: 2.5 of a thread, 0.735
-/// of that on another node's memory, 25.3 of a node.
+/// Returns the seconds for clearing `gib` pages of 1 GiB one after the other. Each page is a job on
+/// the page's node; the caller stays on the first node.
+///
+/// The machine has eight nodes of 128 GiB. A thread clears 2.5 GiB per second, 0.735 of that on
+/// another node's memory; a node's memory takes 25.3 GiB per second.
 fn clear_pages(gib: u64, threads: Option<usize>) -> f64 {
     const MIB: u64 = 1024;
     let rate = 2.5 * MIB as f64;
@@ -282,7 +285,7 @@ fn clear_pages(gib: u64, threads: Option<usize>) -> f64 {
     let tuning = Tuning::new();
     Sim::run(machine, 1, |sim| {
         let started_ns = sim.now_ns();
-        // Every eighth page, for the time of the test; the time is multiplied.
+        // To shorten the test, only every eighth page is cleared, and the time is multiplied.
         for page in (0..gib).step_by(8) {
             let pages = Pages::new(0)..Pages::new(MIB);
             let node = [NodeRange::new(NodeId((page / 128) as u32), pages)];
@@ -319,7 +322,7 @@ fn local_helpers_make_the_speedup_more_than_linear() {
             }
             assert!(threads == 1 || threads == 16 || base.0 / s > threads as f64);
         }
-        // One job per page is too short to measure much in; it is learned once.
+        // A job per page is too short for several measurements; the count is learned once.
         let governed_s = clear_pages(gib, None);
         let best_s = clear_pages(gib, Some(16));
         println!("clear {gib} GiB: governor {governed_s:.3} s, 16 threads {best_s:.3} s");
@@ -331,7 +334,7 @@ fn local_helpers_make_the_speedup_more_than_linear() {
 #[test]
 fn governor_is_near_the_best_fixed_count_where_no_fixed_count_is() {
     let counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 36, 48, 52, 64, 96, 128, 144, 192];
-    // For each count, how much slower than the best it is on its worst machine.
+    // For each count, its slowdown against the best count on its worst machine.
     let mut worst = counts.map(|count| (count, 0.0_f64));
     for table in published() {
         let times = counts.map(|count| table.simulate(Some(count.min(table.max_threads))).0);

@@ -1,4 +1,4 @@
-//! What a platform that traces is told: every job and chunk once, by who does it, in order.
+//! The calls to a platform that traces: every job and chunk once, on its thread, in order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,33 +11,33 @@ use ktask::{
 };
 
 #[derive(Clone, Debug, PartialEq)]
-enum Told {
+enum Call {
     JobBegins(TracedJob),
     JobEnds(TracedEnding, Box<Stats>),
     ChunkBegins(TracedChunk),
     ChunkEnds(TracedChunk, bool),
 }
 
-/// Threads made as they are needed, and everything that is told.
+/// A platform that makes a thread per helper and records its trace calls.
 #[derive(Clone)]
 struct Tracer {
-    told: Arc<Mutex<Vec<(u64, ThreadId, Told)>>>,
+    calls: Arc<Mutex<Vec<(u64, ThreadId, Call)>>>,
     jobs: Arc<AtomicU64>,
-    wants: bool,
+    accepts_jobs: bool,
     epoch: Instant,
 }
 
 impl Tracer {
-    fn new(wants: bool) -> Self {
-        Self { told: Arc::default(), jobs: Arc::default(), wants, epoch: Instant::now() }
+    fn new(accepts_jobs: bool) -> Self {
+        Self { calls: Arc::default(), jobs: Arc::default(), accepts_jobs, epoch: Instant::now() }
     }
 
-    fn push(&self, trace_id: u64, told: Told) {
-        self.told.lock().unwrap().push((trace_id, thread::current().id(), told));
+    fn push(&self, trace_id: u64, call: Call) {
+        self.calls.lock().unwrap().push((trace_id, thread::current().id(), call));
     }
 
-    fn told(&self) -> Vec<(u64, ThreadId, Told)> {
-        self.told.lock().unwrap().clone()
+    fn calls(&self) -> Vec<(u64, ThreadId, Call)> {
+        self.calls.lock().unwrap().clone()
     }
 }
 
@@ -67,21 +67,21 @@ impl Platform for Tracer {
         Ok(HelperId(0))
     }
     fn job_begins(&self, job: &TracedJob) -> u64 {
-        if !self.wants {
+        if !self.accepts_jobs {
             return 0;
         }
         let trace_id = 10 + self.jobs.fetch_add(1, Ordering::SeqCst);
-        self.push(trace_id, Told::JobBegins(*job));
+        self.push(trace_id, Call::JobBegins(*job));
         trace_id
     }
     fn job_ends(&self, trace_id: u64, ending: TracedEnding, stats: &Stats) {
-        self.push(trace_id, Told::JobEnds(ending, Box::new(*stats)));
+        self.push(trace_id, Call::JobEnds(ending, Box::new(*stats)));
     }
     fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
-        self.push(trace_id, Told::ChunkBegins(chunk));
+        self.push(trace_id, Call::ChunkBegins(chunk));
     }
     fn chunk_ends(&self, trace_id: u64, chunk: TracedChunk, is_done: bool) {
-        self.push(trace_id, Told::ChunkEnds(chunk, is_done));
+        self.push(trace_id, Call::ChunkEnds(chunk, is_done));
     }
 }
 
@@ -90,50 +90,51 @@ fn job(threads: usize) -> Job<'static, Items> {
 }
 
 #[test]
-fn a_job_is_told_with_all_its_chunks() {
+fn job_is_traced_with_all_its_chunks() {
     for threads in [1, 2, 4] {
         let tracer = Tracer::new(true);
         let stats = job(threads).run(&tracer, |_| Ok::<(), ()>(())).unwrap();
-        let told = tracer.told();
-        assert!(told.iter().all(|(trace_id, ..)| *trace_id == 10));
-        let (first, last) = (&told[0].2, &told[told.len() - 1].2);
+        let calls = tracer.calls();
+        assert!(calls.iter().all(|(trace_id, ..)| *trace_id == 10));
+        let (first, last) = (&calls[0].2, &calls[calls.len() - 1].2);
         assert!(
-            matches!(first, Told::JobBegins(TracedJob { name: "test", start: 5, units: 1000, .. })),
+            matches!(first, Call::JobBegins(TracedJob { name: "test", start: 5, units: 1000, .. })),
             "{first:?}"
         );
-        assert_eq!(*last, Told::JobEnds(TracedEnding::Complete, Box::new(stats)));
-        // Each unit is in one chunk, which begins and ends on one thread with nothing of it in between.
+        assert_eq!(*last, Call::JobEnds(TracedEnding::Complete, Box::new(stats)));
+        // Each unit is in one chunk. A chunk begins and ends on the same thread, with no other call of
+        // this thread in between.
         let mut units = Vec::new();
-        let mut at_work = std::collections::HashMap::new();
-        for (_, thread, told) in &told {
-            match told {
-                Told::ChunkBegins(chunk) => {
-                    assert_eq!(at_work.insert(*thread, *chunk), None);
+        let mut in_progress = std::collections::HashMap::new();
+        for (_, thread, call) in &calls {
+            match call {
+                Call::ChunkBegins(chunk) => {
+                    assert_eq!(in_progress.insert(*thread, *chunk), None);
                     assert!(chunk.worker < threads);
                     units.extend(chunk.start..chunk.end);
                 }
-                Told::ChunkEnds(chunk, is_done) => {
-                    assert_eq!((at_work.remove(thread), *is_done), (Some(*chunk), true));
+                Call::ChunkEnds(chunk, is_done) => {
+                    assert_eq!((in_progress.remove(thread), *is_done), (Some(*chunk), true));
                 }
-                _ => assert!(at_work.is_empty()),
+                _ => assert!(in_progress.is_empty()),
             }
         }
         units.sort_unstable();
         assert!(units.into_iter().eq(5..1005), "{threads} threads");
-        let chunks = told.iter().filter(|(.., told)| matches!(told, Told::ChunkBegins(_))).count();
+        let chunks = calls.iter().filter(|(.., call)| matches!(call, Call::ChunkBegins(_))).count();
         assert_eq!(chunks as u64, stats.chunks);
     }
 }
 
 #[test]
-fn who_does_not_want_to_be_told_is_not() {
+fn platform_that_declines_a_job_gets_no_more_calls() {
     let tracer = Tracer::new(false);
     job(2).run(&tracer, |_| Ok::<(), ()>(())).unwrap();
-    assert_eq!(tracer.told(), []);
+    assert_eq!(tracer.calls(), []);
 }
 
 #[test]
-fn failures_and_cancelling_are_told_and_the_undo_is_not() {
+fn failure_and_cancellation_are_traced_and_the_undo_is_not() {
     for threads in [1, 3] {
         let tracer = Tracer::new(true);
         let undo = |_| {};
@@ -141,23 +142,23 @@ fn failures_and_cancelling_are_told_and_the_undo_is_not() {
         let failed =
             failing.run(&tracer, |chunk| if chunk.indices().contains(&500) { Err(()) } else { Ok(()) });
         let stats = failed.unwrap_err().stats;
-        let told = tracer.told();
-        assert_eq!(told[told.len() - 1].2, Told::JobEnds(TracedEnding::Failed, Box::new(stats)));
-        let begun = told.iter().filter(|(.., told)| matches!(told, Told::ChunkBegins(_))).count();
+        let calls = tracer.calls();
+        assert_eq!(calls[calls.len() - 1].2, Call::JobEnds(TracedEnding::Failed, Box::new(stats)));
+        let begun = calls.iter().filter(|(.., call)| matches!(call, Call::ChunkBegins(_))).count();
         assert_eq!(begun as u64, stats.chunks, "{threads} threads");
         let failed: Vec<_> =
-            told.iter().filter(|(.., told)| matches!(told, Told::ChunkEnds(_, false))).collect();
+            calls.iter().filter(|(.., call)| matches!(call, Call::ChunkEnds(_, false))).collect();
         assert_eq!(failed.len(), 1);
     }
     let tracer = Tracer::new(true);
     let token = CancelToken::new();
     token.cancel();
     let stats = job(1).cancel(&token).run(&tracer, |_| Ok::<(), ()>(())).unwrap_err().stats;
-    assert_eq!(tracer.told()[1].2, Told::JobEnds(TracedEnding::Cancelled, Box::new(stats)));
+    assert_eq!(tracer.calls()[1].2, Call::JobEnds(TracedEnding::Cancelled, Box::new(stats)));
 }
 
 #[test]
-fn nested_jobs_have_numbers_of_their_own() {
+fn nested_jobs_have_different_trace_numbers() {
     let tracer = Tracer::new(true);
     let outer = Job::new(Items::new(0)..Items::new(2)).threads_exact(1);
     let ran = outer.run(&tracer, |chunk| {
@@ -165,7 +166,7 @@ fn nested_jobs_have_numbers_of_their_own() {
         inner.run(&tracer, |_| Ok::<(), ()>(())).map(drop).map_err(drop)
     });
     assert!(ran.is_ok());
-    let ids: Vec<u64> = tracer.told().iter().map(|(trace_id, ..)| *trace_id).collect();
-    // The outer one's chunk lies around the inner job.
+    let ids: Vec<u64> = tracer.calls().iter().map(|(trace_id, ..)| *trace_id).collect();
+    // The inner job runs inside the chunk of the outer job.
     assert_eq!(ids, [10, 10, 11, 11, 11, 11, 10, 10]);
 }

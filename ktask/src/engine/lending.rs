@@ -10,8 +10,8 @@ use crate::sync::{AtomicUsize, Ordering};
 ///
 /// No end of a helper is missed: store then load. The helper marks its slot done, then loads
 /// `borrower`; the caller stores `borrower`, then loads the state of the slot. All four accesses
-/// are SeqCst, so either the helper sees that it is the borrower and wakes the caller, or the
-/// caller sees that the helper has ended.
+/// are SeqCst, so one sees the other: the helper sees that it is the borrower and wakes the
+/// caller, or the caller sees that the helper has ended.
 pub(super) struct Lending<P: Platform> {
     caller: P::Thread,
     /// Slot of the helper; 0, which is the caller's own slot, for none.

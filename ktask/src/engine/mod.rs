@@ -3,10 +3,15 @@
 //! The engine does not know the client's types: units are numbers, the thread function is a
 //! [`Body`]. It is therefore compiled once per platform, not once per job.
 //!
-//! Files, bottom up: `plan` (what is run), `worker_slot` (a record per worker), `failed` (chunks
-//! that failed), `run` (state that the workers of a job share), `worker`, `team`, `governor`
-//! and `wait` (what workers and the caller do), `solo` and `parallel` (a job on one thread and
-//! on several), `launch` (chooses between the two), `undo`, `execute`.
+//! | file, bottom up | holds |
+//! |---|---|
+//! | `plan`, `thread_limit` | what is run, and the limit on its threads |
+//! | `worker_slot`, `failed`, `storage` | a record per worker, the chunks that failed, tables on the stack |
+//! | `lending`, `run` | the state that the workers of a job share |
+//! | `tracing`, `worker` | a worker's part of a job |
+//! | `team`, `governor`, `wait` | how the caller starts helpers, chooses their number, waits for them |
+//! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
+//! | `undo`, `execute` | what follows a failed job, and the entry point |
 
 mod execute;
 mod failed;
@@ -19,7 +24,7 @@ mod run;
 mod solo;
 mod storage;
 mod team;
-mod thread_count;
+mod thread_limit;
 mod tracing;
 mod undo;
 mod wait;
@@ -28,4 +33,4 @@ mod worker_slot;
 
 pub(crate) use execute::execute;
 pub(crate) use plan::{Body, ChunkLoop, Ending, Plan};
-pub(crate) use thread_count::ThreadLimit;
+pub(crate) use thread_limit::ThreadLimit;

@@ -12,6 +12,9 @@ use crate::platform::{HelperContext, Platform};
 use crate::raw;
 
 /// Runs `plan` on the calling thread and up to `slots.len() - 1` helpers.
+///
+/// Never inlined: an undo should not have this frame on its caller's stack.
+#[inline(never)]
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,

@@ -1,6 +1,6 @@
 //! A checked job without the client's types, and how it ended.
 
-use super::thread_count::ThreadLimit;
+use super::thread_limit::ThreadLimit;
 use crate::chunk::{Lineage, RawChunk};
 use crate::platform::Platform;
 use crate::tuning::Tuning;
@@ -72,7 +72,7 @@ impl Outcome {
 }
 
 impl Plan<'_> {
-    /// Returns the length that all chunks have at least, but for the last of a range.
+    /// Returns the smallest length of a chunk; the last chunk of a range may be shorter.
     pub(super) fn smallest_chunk(&self) -> u64 {
         self.min_chunk.max(self.align)
     }

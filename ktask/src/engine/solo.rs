@@ -13,6 +13,9 @@ use crate::{Stats, TracedChunk, unwind};
 const CHUNKS_PER_STOPPABLE_RANGE: u64 = 64;
 
 /// Runs the whole of `plan` on the calling thread. Returns the chunk that failed too, if any.
+///
+/// Never inlined: a job on several threads should not have this frame on its caller's stack.
+#[inline(never)]
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,

@@ -3,8 +3,8 @@
 use crate::TracedChunk;
 use crate::platform::Platform;
 
-/// Calls `run_chunk`, which runs `chunk`, and reports its begin and end to `platform` if the job
-/// is traced.
+/// Calls `run_chunk`, which runs `chunk`. If the job is traced, reports start and end of the chunk
+/// to `platform`.
 #[inline]
 pub(super) fn traced<P: Platform>(
     platform: &P,

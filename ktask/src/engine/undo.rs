@@ -8,7 +8,7 @@ use super::failed::Failed;
 use super::launch::launch;
 use super::plan::{Body, ChunkLoop, Outcome, Plan};
 use super::storage;
-use super::thread_count::ThreadLimit;
+use super::thread_limit::ThreadLimit;
 use crate::chunk::RawChunk;
 use crate::cursor::Cursor;
 use crate::platform::Platform;

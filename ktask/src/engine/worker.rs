@@ -125,7 +125,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
 
 /// Chooses the length of a worker's chunks.
 ///
-/// Chunks begin at the minimum and follow the time they take, so their length fits the speed of
+/// The length begins at the minimum and follows the time that chunks take. So it fits the speed of
 /// this worker and the cost of this part of the range. A slow thread gets short chunks.
 struct ChunkSizer {
     /// Length of the next chunk, in units.

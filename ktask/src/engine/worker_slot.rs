@@ -6,9 +6,9 @@ use crate::{HelperId, NodeId};
 
 /// The record of one worker. Slot 0 belongs to the caller.
 ///
-/// The caller moves `state` from `FREE` or `DONE` to `OUT` and from `OUT` to `FREE`; the one
-/// helper that has the slot moves it from `OUT` to `DONE`. The caller writes `permit` and
-/// `helper`, before and after it hands out the task. The worker writes the other fields.
+/// The caller moves `state` from `FREE` or `DONE` to `OUT`, and from `OUT` to `FREE`. Only the helper
+/// that has the slot moves it from `OUT` to `DONE`. The caller writes `permit` before it hands out
+/// the task, and `helper` after. The worker writes the other fields.
 #[derive(Default)]
 pub(super) struct WorkerSlot {
     state: AtomicU32,

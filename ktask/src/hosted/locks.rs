@@ -1,4 +1,4 @@
-//! A mutex that knows about jobs.
+//! A mutex that reports deadlocks between jobs and locks.
 
 use core::cell::Cell;
 use core::ops::{Deref, DerefMut};
@@ -18,18 +18,17 @@ pub(super) fn replace_context(context: HelperContext) -> HelperContext {
     CONTEXT.replace(context)
 }
 
-/// Returns the classes of the locks that the calling thread holds, or that a caller holds that
-/// waits for this thread. A job that the thread starts must take neither.
+/// Returns the classes of locks that a job of the calling thread must not take: locks that the
+/// thread holds, and locks that the waiting callers of its current job hold.
 pub(super) fn held() -> LockSet {
     HELD.get().union(CONTEXT.get().caller_locks)
 }
 
-/// A mutex with a class, which reports the deadlock that jobs add to the usual ones: a
-/// thread that holds a lock starts a job and waits for it, and the job's thread
-/// function waits for that lock.
+/// A mutex with a lock class, which reports the deadlock that jobs make possible.
 ///
-/// The class of lockdep's `lockdep_map` for work items is the model; here one bit per class
-/// travels with each helper, so the report comes at the first try, on whichever thread it is.
+/// In this deadlock, a thread that holds a lock starts a job and waits for it, and the job's thread
+/// function waits for the lock. The model is lockdep's `lockdep_map` for work items. Here each
+/// helper gets one bit per class, so the first attempt is reported, on any thread.
 #[derive(Debug)]
 pub struct OrderedMutex<T> {
     class: u32,
@@ -44,24 +43,24 @@ pub struct OrderedMutexGuard<'m, T> {
 }
 
 impl<T> OrderedMutex<T> {
-    /// A mutex of class number `class`, 0 to 63; others are not watched.
+    /// Makes a mutex of lock class `class`, 0 to 63. A mutex of another class is not checked.
     #[must_use]
     pub const fn new(class: u32, value: T) -> Self {
         Self { class, mutex: Mutex::new(value) }
     }
 
-    /// The class alone, for [`Job::takes_locks`](crate::Job::takes_locks).
+    /// Returns the set of this mutex' class alone, for [`Job::takes_locks`](crate::Job::takes_locks).
     #[must_use]
     pub const fn classes(&self) -> LockSet {
         LockSet::EMPTY.with(self.class)
     }
 
-    /// Waits for the mutex. A panic of an earlier holder is none of ours.
+    /// Waits for the mutex and takes it. A panic of an earlier holder is ignored.
     ///
     /// # Panics
     ///
-    /// Where it would wait forever: the calling thread, or a caller of the job that it
-    /// helps, holds a lock of this class.
+    /// If it would wait forever: the calling thread, or a caller of the job that it helps, holds a
+    /// lock of this class.
     pub fn lock(&self) -> OrderedMutexGuard<'_, T> {
         let before = HELD.get();
         assert!(
@@ -71,7 +70,7 @@ impl<T> OrderedMutex<T> {
         );
         assert!(
             !CONTEXT.get().caller_locks.contains(self.class),
-            "lock class {}: held by the caller of this job, who waits for this thread; \
+            "lock class {}: held by the caller of this job, which waits for this thread; \
              must be released before the job is started",
             self.class
         );
@@ -97,7 +96,7 @@ impl<T> DerefMut for OrderedMutexGuard<'_, T> {
 
 impl<T> Drop for OrderedMutexGuard<'_, T> {
     fn drop(&mut self) {
-        // Guards may go in any order; a class is held once at most.
+        // Guards may be dropped in any order; a thread holds a class at most once.
         HELD.set(HELD.get().without(self.class));
     }
 }

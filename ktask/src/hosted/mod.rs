@@ -1,4 +1,4 @@
-//! Jobs in an ordinary program: helpers are threads of a pool.
+//! A platform for programs: helpers are standard threads of a pool.
 //!
 //! ```
 //! use ktask::{Items, Job, hosted::Hosted};
@@ -28,15 +28,15 @@ pub use locks::{OrderedMutex, OrderedMutexGuard};
 use pool::Pool;
 
 std::thread_local! {
-    /// The node that this thread says it is on.
+    /// The node of this thread.
     static NODE: Cell<NodeId> = const { Cell::new(NodeId(0)) };
 }
 
-/// A pool of threads as a [`Platform`]. Cheap to clone; the threads end with the last clone.
+/// A [`Platform`] on a pool of threads. It is cheap to clone; the threads end with the last clone.
 ///
-/// CPUs are those that the operating system gives to the process (its CPU mask and
-/// quota included), unless the builder says otherwise. Standard threads have no priorities, so
-/// helpers run at the weight of every other thread and lending weight does nothing.
+/// Its CPUs are those that the operating system gives to the process, CPU mask and quota included,
+/// unless the builder sets a number. Standard threads have no priorities: helpers run at the weight
+/// of every other thread, and lending weight has no effect.
 #[derive(Clone, Debug)]
 pub struct Hosted {
     inner: Arc<Inner>,
@@ -54,7 +54,7 @@ struct Inner {
     epoch: Instant,
 }
 
-/// Makes a [`Hosted`] that differs from the default.
+/// The settings of a [`Hosted`] that is to be made.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Builder {
@@ -67,15 +67,15 @@ pub struct Builder {
 }
 
 impl Hosted {
-    /// A pool with a thread per CPU of the process.
+    /// Makes a pool with a thread per CPU of the process.
     ///
-    /// Threads that the operating system refuses to start are done without.
+    /// If the operating system refuses to start a thread, the pool has fewer threads.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A pool to be described.
+    /// Returns the default settings, to be changed.
     pub fn builder() -> Builder {
         Builder {
             cpus: None,
@@ -87,13 +87,13 @@ impl Hosted {
         }
     }
 
-    /// Declares that the calling thread runs on `node`. Pool threads are spread over the
-    /// nodes in turn.
+    /// Declares that the calling thread runs on `node`. Pool threads are distributed over the nodes
+    /// in turn.
     pub fn set_current_node(&self, node: NodeId) {
         NODE.set(node);
     }
 
-    /// Helpers that wait for a thread.
+    /// Returns the number of helpers that wait for a thread.
     #[must_use]
     pub fn queued_helpers(&self) -> usize {
         self.inner.pool.queued()
@@ -107,43 +107,44 @@ impl Default for Hosted {
 }
 
 impl Builder {
-    /// Says that there are so many CPUs, at least 1.
+    /// Sets the number of CPUs, at least 1.
     pub fn cpus(mut self, cpus: usize) -> Self {
         self.cpus = Some(cpus.max(1));
         self
     }
 
-    /// Threads of the pool; as many as CPUs by default. 0 makes every job run alone.
+    /// Sets the number of pool threads; the default is the number of CPUs. With 0, every job runs on
+    /// its caller alone.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Says that there are so many nodes, at least 1, with the CPUs spread evenly.
+    /// Sets the number of nodes, at least 1. The CPUs are distributed evenly.
     pub fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes.max(1);
         self
     }
 
-    /// What [`Platform::max_threads`] answers.
+    /// Sets the value of [`Platform::max_threads`].
     pub fn max_threads(mut self, max_threads: usize) -> Self {
         self.max_threads = max_threads;
         self
     }
 
-    /// Share of the CPUs that helpers may occupy; more than 100 is taken as 100.
+    /// Sets the share of the CPUs that helpers may occupy; more than 100 is taken as 100.
     pub fn budget_percent(mut self, percent: u32) -> Self {
         self.budget_percent = percent.min(100);
         self
     }
 
-    /// What [`Platform::enabled`] answers.
+    /// Sets the value of [`Platform::enabled`].
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
         self
     }
 
-    /// Starts the threads.
+    /// Makes the platform and starts its threads.
     #[must_use]
     pub fn build(self) -> Hosted {
         let cpus = self.cpus.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
@@ -183,10 +184,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.pool.close();
         for thread in self.threads.drain(..) {
-            // A helper that lets go of the last clone cannot wait for itself; it is
-            // about to end anyway.
+            // A helper that drops the last clone cannot join itself; it is about to end anyway.
             if thread.thread().id() != thread::current().id() {
-                // Pool threads catch what their tasks throw, so there is nothing to hand on.
+                // Tasks catch the panics of their chunks, so there is no panic to pass on.
                 let _ = thread.join();
             }
         }

@@ -1,4 +1,4 @@
-//! The threads that helpers are borrowed from, and the queue in front of them.
+//! The queue of helper tasks, and the loop of the threads that run them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::{HelperId, HelperTask, NodeId, Platform};
 
-/// How long a thread without work looks for some before it sleeps: about what waking
-/// it would cost.
-const LOOK_OUT: Duration = Duration::from_micros(20);
+/// Time for which a thread without work polls before it sleeps: about the cost of a wake-up.
+const POLL_TIME: Duration = Duration::from_micros(20);
 
 /// A queue of helper tasks with room for as many as there are threads.
 #[derive(Debug)]
 pub(super) struct Pool<P: Platform> {
     queue: Mutex<Queue<P>>,
     filled: Condvar,
-    /// Tasks in the queue: a hint for threads that look out for one without the lock.
+    /// Number of tasks in the queue, for polling without the lock.
     queued: AtomicUsize,
     closed: AtomicBool,
     capacity: usize,
@@ -48,7 +47,7 @@ impl<P: Platform> Pool<P> {
         }
     }
 
-    /// Puts a task in the queue, or gives it back when there is no room.
+    /// Queues a task, or gives it back if the queue is full.
     pub(super) fn push(&self, task: HelperTask<P>, node: Option<NodeId>) -> Result<HelperId, HelperTask<P>> {
         let mut queue = self.lock();
         if queue.tasks.len() >= self.capacity {
@@ -66,12 +65,12 @@ impl<P: Platform> Pool<P> {
         Ok(id)
     }
 
-    /// Takes one task back.
+    /// Takes the task of `helper` out of the queue.
     pub(super) fn take(&self, helper: HelperId) -> Option<HelperTask<P>> {
         self.take_first(|queued| queued.id == helper)
     }
 
-    /// Takes the oldest task of a family.
+    /// Takes the oldest task of a family out of the queue.
     pub(super) fn take_of_family(&self, family: u64) -> Option<HelperTask<P>> {
         self.take_first(|queued| queued.task.family() == family)
     }
@@ -80,14 +79,14 @@ impl<P: Platform> Pool<P> {
         self.lock().tasks.len()
     }
 
-    /// Runs tasks until the pool is closed; those meant for `node` first.
+    /// Runs tasks until the pool is closed, tasks for `node` first.
     pub(super) fn serve(&self, node: NodeId) {
         while let Some(task) = self.next(node) {
             task.run();
         }
     }
 
-    /// Has all threads end when they are done with what they run; what is queued is dropped.
+    /// Closes the pool: drops the queued tasks, and ends each thread after its current task.
     pub(super) fn close(&self) {
         let mut queue = self.lock();
         self.closed.store(true, Ordering::SeqCst);
@@ -99,7 +98,7 @@ impl<P: Platform> Pool<P> {
     }
 
     fn next(&self, node: NodeId) -> Option<HelperTask<P>> {
-        let until = Instant::now() + LOOK_OUT;
+        let until = Instant::now() + POLL_TIME;
         while self.queued.load(Ordering::SeqCst) == 0
             && !self.closed.load(Ordering::SeqCst)
             && Instant::now() < until
@@ -120,6 +119,7 @@ impl<P: Platform> Pool<P> {
         }
     }
 
+    /// Removes the first task for `node`, or else the first task.
     fn remove_for(&self, queue: &mut Queue<P>, node: NodeId) -> Option<HelperTask<P>> {
         let own = queue.tasks.iter().position(|queued| queued.node == Some(node));
         let queued = queue.tasks.remove(own.unwrap_or(0))?;
@@ -128,7 +128,7 @@ impl<P: Platform> Pool<P> {
     }
 
     fn take_first(&self, wanted: impl Fn(&Queued<P>) -> bool) -> Option<HelperTask<P>> {
-        // Most callers that wait find the queue empty, and are told so without the lock.
+        // Most waiting callers find the queue empty, and do not need the lock to see it.
         if self.queued.load(Ordering::SeqCst) == 0 {
             return None;
         }
@@ -143,7 +143,7 @@ impl<P: Platform> Pool<P> {
         self.queued.store(queue.tasks.len(), Ordering::SeqCst);
     }
 
-    /// The queue is sound at every point where a panic could leave it.
+    /// Locks the queue. It is consistent at every point where a panic could leave it.
     fn lock(&self) -> MutexGuard<'_, Queue<P>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

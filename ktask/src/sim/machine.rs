@@ -1,36 +1,36 @@
-//! What is simulated.
+//! The description of a machine to simulate.
 
 use std::vec::Vec;
 
-/// How many units per second the memory of a node gives to so many threads together.
+/// The memory throughput of a node, in units per second, by number of threads.
 ///
-/// Three figures, as published tables suggest: it is the threads' own rate until `peak`, and
-/// from there goes in a straight line to `full` at `full_at` threads: up where hardware
-/// threads of one core still find gaps, down where crowding costs.
+/// Published tables suggest three figures. Up to `peak`, the throughput is the sum of the threads'
+/// rates. From there it changes linearly to `full` at `full_at` threads. It rises where hardware
+/// threads of one core use each other's gaps, and falls where contention costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Capacity {
-    /// Units per second where threads begin to get in each other's way.
+    /// Units per second at which threads begin to hinder each other.
     pub peak: f64,
-    /// Threads at which `peak` is reached.
+    /// Number of threads that reach `peak`.
     pub peak_at: f64,
     /// Units per second with `full_at` threads and more.
     pub full: f64,
-    /// See `full`.
+    /// Number of threads that reach `full`.
     pub full_at: f64,
 }
 
 impl Capacity {
-    /// Memory that is never the limit.
+    /// The capacity of memory that is never the limit.
     pub const IDEAL: Self =
         Self { peak: f64::INFINITY, peak_at: f64::INFINITY, full: f64::INFINITY, full_at: f64::INFINITY };
 
-    /// Memory that gives `peak` to threads of `rate` each, and `full` to `full_at` of them.
+    /// Makes a capacity of `peak` for threads of `rate` each, and of `full` for `full_at` threads.
     #[must_use]
     pub fn new(rate: f64, peak: f64, full: f64, full_at: usize) -> Self {
         Self { peak, peak_at: peak / rate, full, full_at: (full_at as f64).max(peak / rate + 1.0) }
     }
 
-    /// What `threads` get together, at most.
+    /// Returns the most that `threads` threads get together, in units per second.
     #[must_use]
     pub fn of(&self, threads: usize) -> f64 {
         let threads = threads as f64;
@@ -39,30 +39,30 @@ impl Capacity {
         } else if threads >= self.full_at {
             self.full
         } else {
-            let way = (threads - self.peak_at) / (self.full_at - self.peak_at);
-            self.peak + (self.full - self.peak) * way
+            let fraction = (threads - self.peak_at) / (self.full_at - self.peak_at);
+            self.peak + (self.full - self.peak) * fraction
         }
     }
 }
 
-/// A machine to simulate. Times are virtual.
+/// The description of a machine to simulate. All times are virtual.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Its nodes, with at least one CPU on the first.
+    /// Nodes, with at least one CPU on the first.
     pub nodes: Vec<Node>,
-    /// What of its rate a thread keeps on another node's memory.
+    /// Factor on a thread's rate for another node's memory.
     pub remote_factor: f64,
-    /// From `start_helper` to the helper's first instruction, in nanoseconds.
+    /// Time from `start_helper` to the helper's first instruction, in nanoseconds.
     pub helper_start_ns: u64,
-    /// Up to so much later, at random.
+    /// Largest random addition to `helper_start_ns`, in nanoseconds.
     pub helper_jitter_ns: u64,
-    /// What starting a helper costs its caller, in nanoseconds.
+    /// Time that starting a helper takes its caller, in nanoseconds.
     pub start_cost_ns: u64,
-    /// What claiming a chunk costs, in nanoseconds.
+    /// Time that claiming a chunk takes, in nanoseconds.
     pub chunk_cost_ns: u64,
-    /// Of so many helpers started, one at random never runs; 0 for none.
+    /// One helper in this many is lost, at random; 0 if none is lost.
     pub lose_one_in: u32,
-    /// Speeds of single CPUs that differ from the others': number and factor.
+    /// CPUs with another speed than the rest: CPU number and factor.
     pub cpu_speeds: Vec<(usize, f64)>,
     /// Other users of the CPUs.
     pub neighbours: Vec<Neighbour>,
@@ -70,55 +70,56 @@ pub struct Machine {
     pub traffic: Vec<Traffic>,
     /// Weight of a helper; that of ordinary threads is [`NORMAL_WEIGHT`].
     pub helper_weight: u32,
-    /// What `Platform::max_threads` answers.
+    /// Value of `Platform::max_threads`.
     pub max_threads: usize,
     /// Share of the CPUs that helpers may occupy, in percent.
     pub budget_percent: u32,
 }
 
-/// Scheduling weight of an ordinary thread: nice 0 of the usual scale.
+/// The scheduling weight of an ordinary thread: nice 0 of the usual scale.
 pub const NORMAL_WEIGHT: u32 = 1024;
 
-/// Lowest scheduling weight: nice 19 of the usual scale.
+/// The lowest scheduling weight: nice 19 of the usual scale.
 pub const LOWEST_WEIGHT: u32 = 15;
 
-/// CPUs and memory of one node.
+/// The CPUs and the memory of one node.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
-    /// CPUs.
+    /// Number of CPUs.
     pub cpus: usize,
-    /// Units per second of one thread on local memory.
+    /// Rate of one thread on local memory, in units per second.
     pub rate: f64,
-    /// Units per second of the memory.
+    /// Throughput of the memory.
     pub capacity: Capacity,
 }
 
-/// A thread that has a CPU of its own when ktask lets it.
+/// A thread outside the job that shares a CPU with the job's worker there.
 #[derive(Clone, Copy, Debug)]
 pub struct Neighbour {
-    /// Which CPU.
+    /// The CPU that it runs on.
     pub cpu: usize,
-    /// Its scheduling weight.
+    /// Scheduling weight.
     pub weight: u32,
     /// CPU time that it needs, in nanoseconds.
     pub work_ns: u64,
 }
 
-/// A share of a node's bandwidth that is somebody else's for some time.
+/// A share of a node's bandwidth that other users of the memory take for some time.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
-    /// Which node.
+    /// Index of the node.
     pub node: usize,
-    /// From when, in nanoseconds.
+    /// Time from which it is taken, in nanoseconds.
     pub from_ns: u64,
-    /// Until when, in nanoseconds.
+    /// Time until which it is taken, in nanoseconds.
     pub until_ns: u64,
-    /// What it takes of the bandwidth, 0 to 1.
+    /// Share of the bandwidth, 0 to 1.
     pub share: f64,
 }
 
 impl Machine {
-    /// A machine of equal nodes, without neighbours, whose helpers start after 5 microseconds.
+    /// Describes a machine of `nodes` equal nodes, without neighbours, whose helpers start after 5
+    /// microseconds.
     #[must_use]
     pub fn new(nodes: usize, node: Node) -> Self {
         Self {
@@ -138,13 +139,13 @@ impl Machine {
         }
     }
 
-    /// CPUs in all.
+    /// Returns the number of CPUs of all nodes.
     #[must_use]
     pub fn cpus(&self) -> usize {
         self.nodes.iter().map(|node| node.cpus).sum()
     }
 
-    /// The node of CPU number `cpu`.
+    /// Returns the node of CPU number `cpu`.
     pub(super) fn node_of(&self, cpu: usize) -> usize {
         let mut first = 0;
         for (index, node) in self.nodes.iter().enumerate() {
@@ -156,6 +157,7 @@ impl Machine {
         self.nodes.len() - 1
     }
 
+    /// Returns the speed factor of CPU number `cpu`.
     pub(super) fn speed_of(&self, cpu: usize) -> f64 {
         self.cpu_speeds.iter().find(|(number, _)| *number == cpu).map_or(1.0, |(_, speed)| *speed)
     }

@@ -1,8 +1,8 @@
-//! Jobs on machines that one does not have: virtual time, any number of CPUs.
+//! A platform that simulates machines in virtual time, with any number of CPUs.
 //!
-//! The same engine as everywhere runs here, on threads that take turns; only what
-//! [`Sim::work`] costs and when helpers start is made up, from a [`Machine`]. Runs are
-//! reproducible to the nanosecond: everything follows from the machine and a seed.
+//! The engine is the same as on all platforms. It runs on several threads, one at a time. The
+//! duration of [`Sim::work`] and the start times of helpers follow from a [`Machine`]. Runs are
+//! reproducible to the nanosecond: they depend only on the machine and a seed.
 //!
 //! ```
 //! use ktask::sim::{Capacity, Machine, Node, Sim};
@@ -44,11 +44,11 @@ use crate::{Budget, HelperId, HelperTask, NodeId, Placement, Platform};
 pub use machine::{Capacity, LOWEST_WEIGHT, Machine, NORMAL_WEIGHT, Neighbour, Node, Traffic};
 use world::{Status, World};
 
-/// Room for a simulated thread's stack, in bytes: the engine's frames and a test's closure.
+/// Stack of a simulated thread, in bytes: room for the engine's frames and a test's closure.
 const STACK_BYTES: usize = 512 << 10;
 
 std::thread_local! {
-    /// The simulated CPU that this thread is.
+    /// The simulated CPU that this thread stands for.
     static CPU: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -67,7 +67,7 @@ struct Shared {
     ended: AtomicBool,
 }
 
-/// What a simulated thread waits at for its turn.
+/// A gate at which a simulated thread waits until it may run.
 #[derive(Default)]
 struct Gate {
     open: AtomicBool,
@@ -75,15 +75,15 @@ struct Gate {
 }
 
 impl Sim {
-    /// Calls `f` on CPU 0 of `machine`, with a handle to it; returns what it returned, once
+    /// Calls `f` on CPU 0 of `machine`, with a handle to the machine. Returns the result of `f`, once
     /// all threads of the simulation have ended.
     ///
     /// # Panics
     ///
-    /// Where the simulated machine cannot go on because every thread waits to be woken.
+    /// If every thread of the simulated machine waits to be woken.
     pub fn run<R>(machine: Machine, seed: u64, f: impl FnOnce(&Self) -> R) -> R {
         let budget = Budget::new();
-        // More than all makes no difference.
+        // A share above 100 percent is taken as 100.
         let _ = budget.set_percent(machine.budget_percent.min(100));
         let cpus = machine.cpus().max(1);
         let sim = Self {
@@ -104,7 +104,7 @@ impl Sim {
                 let sim = &sim;
                 let spawned = thread::Builder::new()
                     .stack_size(STACK_BYTES)
-                    .spawn_scoped(scope, move || sim.be_a_cpu(cpu));
+                    .spawn_scoped(scope, move || sim.cpu_main(cpu));
                 match spawned {
                     Ok(handle) => {
                         sim.shared.gates[cpu].thread.get_or_init(|| handle.thread().clone());
@@ -112,12 +112,13 @@ impl Sim {
                     Err(error) => panic!("thread for simulated CPU {cpu}: {error}"),
                 }
             }
-            let _end = EndOfWorld { sim: &sim, outer };
+            let _end = EndSimulation { sim: &sim, outer };
             f(&sim)
         })
     }
 
-    /// Works on `units` of the memory of `node`, or of the thread's own: takes virtual time.
+    /// Works on `units` of the memory of `node`, by default the calling thread's node. It takes
+    /// virtual time.
     pub fn work(&self, units: u64, node: Option<NodeId>) {
         let cpu = CPU.get();
         let mut world = self.world();
@@ -127,7 +128,7 @@ impl Sim {
         self.switch(world);
     }
 
-    /// Does nothing for so long.
+    /// Sleeps for `ns` nanoseconds of virtual time.
     pub fn sleep_ns(&self, ns: u64) {
         let cpu = CPU.get();
         let mut world = self.world();
@@ -137,22 +138,23 @@ impl Sim {
         self.switch(world);
     }
 
-    /// When the neighbour on `cpu` was done, in nanoseconds; lets time pass until all are.
+    /// Runs the clock until all neighbours have ended. Returns the time at which the neighbour on
+    /// `cpu` ended, in nanoseconds.
     #[must_use]
     pub fn neighbour_ended_ns(&self, cpu: usize) -> Option<u64> {
         let mut world = self.world();
-        world.let_neighbours_end();
+        world.run_until_neighbours_end();
         world.neighbour_ended_ns(cpu)
     }
 
-    /// CPU time that helpers have charged to the thread on `cpu`, in nanoseconds.
+    /// Returns the CPU time that helpers have charged to the thread on `cpu`, in nanoseconds.
     #[must_use]
     pub fn charged_ns(&self, cpu: usize) -> u64 {
         self.world().cpus[cpu].charged_ns
     }
 
-    /// The main function of the thread that is CPU number `cpu`.
-    fn be_a_cpu(&self, cpu: usize) {
+    /// Runs tasks as CPU number `cpu`, until the simulation ends.
+    fn cpu_main(&self, cpu: usize) {
         CPU.set(cpu);
         loop {
             self.shared.gates[cpu].wait();
@@ -166,20 +168,21 @@ impl Sim {
             let mut world = self.world();
             world.cpus[cpu].status = Status::Idle;
             world.cpus[cpu].helper = None;
-            self.pass_on(world);
+            self.run_next(world);
         }
     }
 
-    /// Lets the next thread run, and returns when it is the calling one's turn again.
+    /// Lets the next thread run, and returns when the calling thread may run again.
     fn switch(&self, world: MutexGuard<'_, World<Self>>) {
-        if self.pass_on(world) != Some(CPU.get()) {
+        if self.run_next(world) != Some(CPU.get()) {
             self.shared.gates[CPU.get()].wait();
         }
         assert!(!self.world().stuck, "simulated machine stuck: every thread waits to be woken");
     }
 
-    /// Opens the next thread's gate, unless that is the calling thread itself.
-    fn pass_on(&self, mut world: MutexGuard<'_, World<Self>>) -> Option<usize> {
+    /// Opens the gate of the thread that runs next, unless it is the calling thread. Returns that
+    /// thread.
+    fn run_next(&self, mut world: MutexGuard<'_, World<Self>>) -> Option<usize> {
         let own = CPU.get();
         let next = world.next_thread();
         match next {
@@ -203,13 +206,13 @@ impl Sim {
     }
 }
 
-/// Ends the simulation's threads, also when the closure panics.
-struct EndOfWorld<'s> {
+/// Ends the simulation's threads when dropped, also when the closure panics.
+struct EndSimulation<'s> {
     sim: &'s Sim,
     outer: usize,
 }
 
-impl Drop for EndOfWorld<'_> {
+impl Drop for EndSimulation<'_> {
     fn drop(&mut self) {
         CPU.set(self.outer);
         self.sim.shared.ended.store(true, Ordering::SeqCst);
@@ -288,21 +291,21 @@ impl Platform for Sim {
         world.next_helper += 1;
         let lose_one_in = u64::from(world.machine.lose_one_in);
         if lose_one_in != 0 && world.random_below(lose_one_in) == 0 {
-            // Dropped without the lock: a task that goes wakes its caller.
+            // Dropped without the lock: dropping a task wakes its caller, which takes the lock.
             drop(world);
             drop(task);
             return Ok(id);
         }
         let jitter_ns = world.machine.helper_jitter_ns;
-        let late_ns = if jitter_ns == 0 { 0 } else { world.random_below(jitter_ns) };
-        let at_ns = world.now_ns + world.machine.helper_start_ns + late_ns;
+        let delay_ns = if jitter_ns == 0 { 0 } else { world.random_below(jitter_ns) };
+        let at_ns = world.now_ns + world.machine.helper_start_ns + delay_ns;
         let weight = world.machine.helper_weight;
-        let slot = &mut world.cpus[cpu];
-        slot.status = Status::Starting;
-        slot.helper = Some(id);
-        slot.task = Some(Box::new(task));
-        slot.weight = weight;
-        slot.token = false;
+        let starting = &mut world.cpus[cpu];
+        starting.status = Status::Starting;
+        starting.helper = Some(id);
+        starting.task = Some(Box::new(task));
+        starting.weight = weight;
+        starting.token = false;
         world.set_timer(cpu, at_ns);
         let cost_ns = world.machine.start_cost_ns;
         drop(world);

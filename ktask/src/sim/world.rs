@@ -1,8 +1,9 @@
-//! The simulated machine's state and its clock.
+//! The state of the simulated machine, and its clock.
 //!
-//! One thread of this process per simulated CPU that is used, one of them running at a time. It
-//! runs in no virtual time at all until it works, parks or ends; then the next event in
-//! virtual time says who runs next. Ties go by number, so a run is the same every time.
+//! Each simulated CPU is a thread of this process, and one of them runs at a time. It takes no
+//! virtual time until it works, parks or ends. Then the next event in virtual time determines which
+//! thread runs next. Of several events at the same time the lowest number comes first, so all runs
+//! are the same.
 
 use std::boxed::Box;
 use std::collections::{BTreeSet, VecDeque};
@@ -12,20 +13,20 @@ use super::flow::Flow;
 use super::machine::{Machine, NORMAL_WEIGHT};
 use crate::{HelperId, HelperTask, Platform};
 
-/// Everything that the virtual time moves.
+/// The state of the simulated machine.
 pub(super) struct World<P: Platform> {
     pub(super) machine: Machine,
     pub(super) now_ns: u64,
-    /// CPUs, each with the one thread that may run there.
+    /// CPUs, each with the thread that runs there.
     pub(super) cpus: Vec<Cpu<P>>,
-    /// Threads that can run at this moment of virtual time.
+    /// Threads that can run now.
     pub(super) ready: VecDeque<usize>,
-    /// Threads that wake at a time.
+    /// Wake-up times of threads.
     timers: BTreeSet<(u64, usize)>,
     flows: Vec<Flow>,
     random: u64,
     pub(super) next_helper: u64,
-    /// Nothing can happen any more: some thread waits for a wake-up that was lost.
+    /// Whether no thread can run any more: a thread waits for a wake-up that was lost.
     pub(super) stuck: bool,
 }
 
@@ -34,45 +35,54 @@ pub(super) struct Cpu<P: Platform> {
     pub(super) node: usize,
     speed: f64,
     pub(super) status: Status,
-    /// An `unpark` that came before its `park`.
+    /// Whether an `unpark` came before its `park`.
     pub(super) token: bool,
     pub(super) weight: u32,
     /// CPU time that the thread has used, in seconds.
     used_s: f64,
     pub(super) charged_ns: u64,
-    /// The helper that runs or will run here.
+    /// The helper that runs or starts here.
     pub(super) helper: Option<HelperId>,
     pub(super) task: Option<Box<HelperTask<P>>>,
     neighbour: Option<NeighbourState>,
     timer_ns: Option<u64>,
 }
 
-/// What a CPU's thread does.
+/// The state of a CPU's thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Status {
-    /// There is none.
+    /// The CPU has no helper.
     Idle,
-    /// A task is on its way.
+    /// A helper was started and does not run yet.
     Starting,
-    /// Runs now or is in the ready queue.
+    /// The thread runs now or is in the ready queue.
     Running,
+    /// The thread waits for an `unpark` or its wake-up time.
     Parked,
-    /// Works on a node's memory.
+    /// The thread works on a node's memory.
     Working(Work),
 }
 
+/// Work in progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Work {
+    /// The node whose memory the thread works on.
     node: usize,
+    /// The key of the work in the node's `Flow`.
     key: u64,
+    /// Rate with the whole CPU and without contention for memory, in units per second.
     rate: f64,
+    /// Time up to which the work is in the thread's CPU time.
     since_ns: u64,
 }
 
+/// The progress of a neighbour.
 #[derive(Clone, Copy)]
 struct NeighbourState {
     weight: f64,
+    /// CPU time that it still needs, in seconds.
     left_s: f64,
+    /// Time at which `left_s` was computed.
     at_ns: u64,
     ended_ns: Option<u64>,
 }
@@ -88,14 +98,14 @@ impl<P: Platform> World<P> {
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             flows,
-            // Odd, as the generator wants it.
+            // Odd, as the generator requires.
             random: seed << 1 | 1,
             next_helper: 0,
             stuck: false,
         }
     }
 
-    /// A number below `below`, which is not 0.
+    /// Returns a pseudo-random number below `below`, which is not 0.
     pub(super) fn random_below(&mut self, below: u64) -> u64 {
         // Marsaglia's xorshift, multiplied.
         self.random ^= self.random << 13;
@@ -104,17 +114,17 @@ impl<P: Platform> World<P> {
         (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % below
     }
 
-    /// CPU time of the thread on `cpu`, in nanoseconds.
+    /// Returns the CPU time of the thread on `cpu`, in nanoseconds.
     pub(super) fn used_ns(&self, cpu: usize) -> u64 {
         (self.cpus[cpu].used_s * 1e9) as u64
     }
 
-    /// When the neighbour on `cpu` was done, if there is one and it was.
+    /// Returns the time at which the neighbour on `cpu` ended, if it has.
     pub(super) fn neighbour_ended_ns(&self, cpu: usize) -> Option<u64> {
         self.cpus.get(cpu)?.neighbour?.ended_ns
     }
 
-    /// Lets the thread on `cpu` sleep until `at_ns`, in whatever status it is.
+    /// Sets the wake-up time of the thread on `cpu`. Its status stays.
     pub(super) fn set_timer(&mut self, cpu: usize, at_ns: u64) {
         self.clear_timer(cpu);
         self.cpus[cpu].timer_ns = Some(at_ns);
@@ -127,7 +137,7 @@ impl<P: Platform> World<P> {
         }
     }
 
-    /// The thread on `cpu` works on `units` of the memory of `node`.
+    /// Starts work of the thread on `cpu` on `units` of the memory of `node`.
     pub(super) fn start_work(&mut self, cpu: usize, node: usize, units: f64) {
         self.account_neighbour(cpu);
         let remote = if self.cpus[cpu].node == node { 1.0 } else { self.machine.remote_factor };
@@ -146,12 +156,13 @@ impl<P: Platform> World<P> {
         self.ready.push_back(cpu);
     }
 
-    /// Gives the thread on `cpu` another weight, whatever it is at.
+    /// Sets the weight of the thread on `cpu`, in any status.
     pub(super) fn set_weight(&mut self, cpu: usize, weight: u32) {
-        self.rearrange(cpu, |this| this.cpus[cpu].weight = weight);
+        self.change_speed(cpu, |this| this.cpus[cpu].weight = weight);
     }
 
-    /// Who runs next; moves the time if nobody can run now. `None`: nobody ever will.
+    /// Returns the thread that runs next, after advancing the time if none can run now. `None` if no
+    /// thread can ever run.
     pub(super) fn next_thread(&mut self) -> Option<usize> {
         loop {
             if let Some(cpu) = self.ready.pop_front() {
@@ -163,20 +174,20 @@ impl<P: Platform> World<P> {
             let traffic = self.next_traffic_ns();
             let own = timer.into_iter().chain(ends).min()?;
             self.now_ns = neighbours.chain(traffic).chain([own]).min()?.max(self.now_ns);
-            self.happen();
+            self.handle_events();
         }
     }
 
-    /// Runs the clock until every neighbour is done.
-    pub(super) fn let_neighbours_end(&mut self) {
+    /// Runs the clock until every neighbour has ended.
+    pub(super) fn run_until_neighbours_end(&mut self) {
         while let Some(at_ns) = (0..self.cpus.len()).filter_map(|cpu| self.neighbour_end_ns(cpu)).min() {
             self.now_ns = at_ns.max(self.now_ns);
             self.neighbours_end();
         }
     }
 
-    /// All that is due now.
-    fn happen(&mut self) {
+    /// Handles all events that are due now.
+    fn handle_events(&mut self) {
         self.apply_traffic();
         self.neighbours_end();
         for node in 0..self.flows.len() {
@@ -194,7 +205,7 @@ impl<P: Platform> World<P> {
         }
     }
 
-    /// Adds the time since the work on `cpu` began, or was last added, to its thread's account.
+    /// Adds the time since the work on `cpu` began, or was last added, to its thread's CPU time.
     fn account(&mut self, cpu: usize) {
         let share = self.cpus[cpu].share_of_thread();
         let now_ns = self.now_ns;
@@ -205,8 +216,8 @@ impl<P: Platform> World<P> {
         }
     }
 
-    /// Changes what decides the speed of the thread on `cpu`, with its work in progress.
-    fn rearrange(&mut self, cpu: usize, change: impl FnOnce(&mut Self)) {
+    /// Applies a change that affects the speed of the thread on `cpu`, also to work in progress.
+    fn change_speed(&mut self, cpu: usize, change: impl FnOnce(&mut Self)) {
         self.account(cpu);
         self.account_neighbour(cpu);
         let Status::Working(work) = self.cpus[cpu].status else { return change(self) };
@@ -217,7 +228,7 @@ impl<P: Platform> World<P> {
         self.cpus[cpu].status = Status::Working(Work { key, ..work });
     }
 
-    /// Counts what the neighbour on `cpu` has done until now.
+    /// Subtracts the time that the neighbour on `cpu` has run from the time that it needs.
     fn account_neighbour(&mut self, cpu: usize) {
         let share = self.cpus[cpu].share_of_neighbour();
         let now_ns = self.now_ns;
@@ -237,7 +248,7 @@ impl<P: Platform> World<P> {
         for cpu in 0..self.cpus.len() {
             if self.neighbour_end_ns(cpu).is_some_and(|end_ns| end_ns <= self.now_ns) {
                 let now_ns = self.now_ns;
-                self.rearrange(cpu, |this| {
+                self.change_speed(cpu, |this| {
                     if let Some(neighbour) = &mut this.cpus[cpu].neighbour {
                         neighbour.ended_ns = Some(now_ns);
                     }
@@ -261,7 +272,7 @@ impl<P: Platform> World<P> {
                     one.node == node && one.from_ns <= self.now_ns && self.now_ns < one.until_ns
                 });
             let taken: f64 = here.map(|one| one.share).sum();
-            self.flows[node].set_left_over(self.now_ns, (1.0 - taken).max(0.01));
+            self.flows[node].set_available(self.now_ns, (1.0 - taken).max(0.01));
         }
     }
 }
@@ -289,13 +300,13 @@ impl<P: Platform> Cpu<P> {
         }
     }
 
-    /// The part of the CPU's time that its thread gets when it works.
+    /// Returns the share of the CPU's time that its thread gets when it works.
     fn share_of_thread(&self) -> f64 {
         let own = f64::from(self.weight);
         own / (own + self.neighbour_weight())
     }
 
-    /// The part that the neighbour gets now.
+    /// Returns the share that the neighbour gets now.
     fn share_of_neighbour(&self) -> f64 {
         match self.status {
             Status::Working(_) => 1.0 - self.share_of_thread(),

@@ -1,4 +1,4 @@
-//! Shared by the test files.
+//! Helpers of several test files.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,10 +32,10 @@ impl Seen {
     }
 }
 
-/// Units that a simulated thread does per second, where nothing else is said.
+/// The default rate of a simulated thread, in units per second.
 pub const RATE: f64 = 1e6;
 
-/// `nodes` nodes of `cpus` CPUs each, memory never the limit.
+/// Describes a machine of `nodes` nodes with `cpus` CPUs each, whose memory is never the limit.
 pub fn ideal(nodes: usize, cpus: usize) -> Machine {
     Machine::new(nodes, Node { cpus, rate: RATE, capacity: Capacity::IDEAL })
 }

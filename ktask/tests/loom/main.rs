@@ -1,7 +1,7 @@
-//! The crate's own sources, compiled against a model checker's atomics, and models of what
-//! they must do in every order of events (within the bound on preemptions).
+//! The crate's sources, compiled with a model checker's atomics, and models of what must hold in
+//! every order of events (within the bound on preemptions).
 //!
-//! The modules below are the files of `src`, with another `sync`: what is checked is what ships,
+//! The modules below are the files of `src`, with another `sync`. So the shipped code is checked,
 //! and a plain `cargo test` checks it, without compiler flags or a second build.
 #![allow(missing_docs, dead_code, reason = "modules of src, documented and used there")]
 
@@ -47,7 +47,7 @@ mod models;
 mod scheduler;
 mod sync;
 
-// What `src/lib.rs` exports, under the same names.
+// The exports of `src/lib.rs` that the sources use.
 pub use budget::Budget;
 pub use cancel::CancelToken;
 pub use chunk::Chunk;
@@ -61,7 +61,7 @@ pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use tuning::Tuning;
 pub use unit::{Items, Unit};
 
-/// Small, because each slot is a handful of modelled atomics.
+/// Small, because each slot has several modelled atomics.
 pub const MAX_WORKERS: usize = 3;
 
 /// As in the crate.

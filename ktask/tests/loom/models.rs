@@ -1,4 +1,4 @@
-//! What must hold in every order of events.
+//! Properties that must hold in every order of events.
 
 use loom::cell::Cell;
 use loom::sync::Arc;
@@ -10,8 +10,7 @@ use crate::raw::{self, Lock};
 use crate::scheduler::{self, Fate, Scheduler};
 use crate::{Cause, Chunk, Items, Job};
 
-/// Explores a model, with at most `preemptions` points per run where a thread is
-/// interrupted that could go on.
+/// Explores a model with at most `preemptions` preemptions per run.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -19,12 +18,12 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// One cell per unit, written by whoever the unit is handed to: a unit handed out twice
-/// is a race that fails the model, a unit left out is seen at the end.
+/// One cell per unit, written by the worker that gets the unit. A unit that is handed out twice is
+/// a race, which fails the model; a unit that is left out is found at the end.
 struct Units(Vec<Cell<u32>>);
 
-// SAFETY: not to be relied on: the cells are the checker's own, which fails the model when two
-// accesses to one of them are not ordered.
+// SAFETY: the cells belong to the model checker, which fails the model when two accesses to a cell
+// are unordered. So no run with a race goes on.
 unsafe impl Sync for Units {}
 
 impl Units {
@@ -45,8 +44,8 @@ impl Units {
     }
 }
 
-/// A whole job over `units` units with helpers of these fates: each unit once, everything that
-/// helpers wrote is visible, the borrowed frame is not left early, nobody waits forever.
+/// Models a job over `units` units with helpers of these fates. Each unit is handed out once, all
+/// writes of helpers are visible, the borrowed frame is not left early, no thread waits forever.
 fn whole_job(units: u64, fates: &'static [Fate], preemptions: usize) {
     explore(preemptions, move || {
         let platform = Scheduler::new(fates);
@@ -176,7 +175,7 @@ fn failing_chunk_is_left_and_completed_ones_are_undone() {
             })
             .unwrap_err();
         assert_eq!(error.cause, Cause::Failed { error: "unit 1", start: 1, end: 2 });
-        // Whatever was completed, and nothing else.
+        // Exactly the completed units.
         assert_eq!(done.times(), undone.times());
         assert_eq!(error.stats.units_undone, error.stats.units);
     });
@@ -226,8 +225,7 @@ fn walk_positions_follow_the_numbers() {
 
 #[test]
 fn nested_job_ends() {
-    // On a thread of its own for the stack: the checker's default is too small for jobs
-    // within jobs.
+    // On a separate thread: the checker's default stack is too small for nested jobs.
     explore(1, || scheduler::spawn(nested_job).join().unwrap());
 }
 

@@ -11,8 +11,8 @@ loom::thread_local! {
     static PARKER: Parker = Parker::default();
 }
 
-/// What a thread parks on. The checker's own `park` forgets an early wake-up when the thread
-/// blocks on something else in between, which a platform must not.
+/// The token that a thread parks on. The checker's `park` loses an early wake-up if the thread
+/// blocks for another reason in between, which a platform must not.
 #[derive(Clone, Default)]
 pub struct Parker {
     inner: Arc<(Mutex<bool>, Condvar)>,
@@ -35,14 +35,14 @@ impl Parker {
     }
 }
 
-/// Starts a thread with a stack for jobs within jobs.
+/// Starts a thread with a stack for nested jobs.
 pub fn spawn(f: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
-    // In words.
+    // The size is in words.
     let builder = thread::Builder::new().stack_size(0x8000);
     builder.spawn(f).unwrap()
 }
 
-/// What becomes of a helper that the platform accepted.
+/// What happens to a helper that was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// A thread runs it.
@@ -51,11 +51,11 @@ pub enum Fate {
     Lost,
     /// A thread runs it unless the caller takes it back first.
     Queued,
-    /// It is given back at once.
+    /// The platform gives it back at once.
     Refused,
 }
 
-/// The checker's threads as helpers, with a fate for each in turn.
+/// A platform whose helpers are the checker's threads, with a fate for each in turn.
 #[derive(Clone)]
 pub struct Scheduler {
     inner: Arc<Inner>,
@@ -75,7 +75,7 @@ struct State {
 
 struct Queued {
     id: HelperId,
-    /// In a cell of its own so that it can be taken out of the queue's entry.
+    /// In a cell, so that it can be taken out of the queue's entry.
     task: RefCell<Option<HelperTask<Scheduler>>>,
 }
 
@@ -84,7 +84,7 @@ impl Scheduler {
         Self { inner: Arc::new(Inner { fates, state: Mutex::new(State::default()) }) }
     }
 
-    /// How often weight was lent and taken back.
+    /// Returns how often weight was lent and returned.
     pub fn lent_and_returned(&self) -> (usize, usize) {
         let state = self.inner.state.lock().unwrap();
         let lent = state.lent.iter().filter(|(_, lend)| *lend).count();

@@ -1,9 +1,9 @@
-//! What the crate's `sync` offers, from the model checker.
+//! The items of the crate's `sync`, from the model checker.
 
 pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// See the crate's. Two accesses that are not ordered fail the model.
+/// As in the crate. Two unordered accesses fail the model.
 #[derive(Debug, Default)]
 pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
 
