@@ -1,6 +1,7 @@
 //! The machine that we really run on.
 
-use super::{Captured, System, remove_build_environment};
+use super::environment::remove_build_environment;
+use super::interface::{Captured, System};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
