@@ -3,7 +3,8 @@
 //! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, times a loop, and says pass, or fail where
 //! each turn of the loop takes longer than a translator would make it.
 
-use super::{Accel, Program};
+use super::accel::Accel;
+use super::program::Program;
 use protocol::exit::{PORT, Verdict};
 use std::io::Write;
 use std::process::{Command, Stdio};

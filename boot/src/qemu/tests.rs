@@ -1,6 +1,8 @@
 //! Machines as command lines.
 
 use super::*;
+use crate::size::Size;
+use std::path::Path;
 
 fn machine() -> Machine {
     Machine {
