@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::qemu::Accel;
-use crate::run::Hang;
+use crate::qemu::Machine;
+use crate::run::{Ending, Hang, Run};
 use crate::size::Size;
 use protocol::exit::Verdict;
-use protocol::record::{Addresses, Entry, Status};
+use protocol::record::{Addresses, Entry, Record, Status, Unit};
 use std::time::Duration;
 
 fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
