@@ -27,6 +27,7 @@ use protocol::exit::Verdict;
 
 /// Where every entry leads: on the boot CPU, interrupts off, first 4 GiB (or
 /// all) of physical memory mapped as `boot_info` says.
+#[unsafe(no_mangle)]
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     boot::console_and_traps();
     // SAFETY: once, on the boot CPU, which is alone.
