@@ -1,4 +1,4 @@
-//! The machine that we run on, behind a trait: what decides about set-up is tested against a made-up one.
+//! The host, behind a trait: tests of set-up use a fake one.
 
 mod environment;
 #[cfg(test)]

@@ -250,7 +250,7 @@ mod tests {
         let guest = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(guest.path(), probe::image_of(code)).unwrap();
         let machine = Machine {
-            qemu: crate::qemu::Program::unasked(qemu),
+            qemu: crate::qemu::Program::unchecked(qemu),
             kernel: guest.path().into(),
             cpus: 1,
             memory: Size::from_mib(64),

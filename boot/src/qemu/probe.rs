@@ -214,7 +214,7 @@ mod tests {
             eprintln!("no QEMU here: not run");
             return;
         };
-        let qemu = Program::unasked(qemu);
+        let qemu = Program::unchecked(qemu);
         assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), TIMEOUT), Ok(Speed::Translated));
         // No translator makes two thousand turns in no time.
         let speed = run_against(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), 0, TIMEOUT);

@@ -71,7 +71,7 @@ fn run_with(records: Vec<Record<String>>, ending: Ending) -> Run {
 
 fn machine(cpus: u32) -> Machine {
     Machine {
-        qemu: crate::qemu::Program::unasked("qemu-system-x86_64"),
+        qemu: crate::qemu::Program::unchecked("qemu-system-x86_64"),
         kernel: "k".into(),
         cpus,
         memory: Size::from_mib(1024),

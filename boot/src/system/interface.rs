@@ -1,41 +1,41 @@
-//! What set-up asks of the machine, as a trait.
+//! The trait through which set-up reads and changes the host.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What set-up needs to know about, and do to, the machine.
+/// The host, as set-up sees it.
 pub trait System {
-    /// An environment variable; `None` also when it is empty.
+    /// Returns an environment variable; `None` also if it is empty.
     fn var(&self, name: &str) -> Option<String>;
-    /// Whether there is a file at `path`.
+    /// Returns whether `path` is a file.
     fn is_file(&self, path: &Path) -> bool;
-    /// What a directory holds, sorted; nothing when it cannot be read.
+    /// Returns the sorted entries of a directory; none if it cannot be read.
     fn entries(&self, directory: &Path) -> Vec<PathBuf>;
-    /// Runs a program without input and returns what it printed.
+    /// Runs a program without input and returns its output.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// When the program cannot be started.
     fn capture(&self, program: &Path, arguments: &[&str]) -> io::Result<Captured>;
-    /// Runs a program whose output the user should see; returns whether it succeeded.
+    /// Runs a program with its output visible to the user; returns whether it succeeded.
     ///
     /// # Errors
     ///
-    /// When it cannot be started.
+    /// When the program cannot be started.
     fn perform(&self, program: &Path, arguments: &[&str]) -> io::Result<bool>;
-    /// Whether someone sits at a terminal and can answer.
+    /// Returns whether a user at a terminal can answer.
     fn is_interactive(&self) -> bool;
-    /// Asks a question that yes is the default answer to.
+    /// Asks a question whose default answer is yes.
     fn ask(&self, question: &str) -> bool;
-    /// Whether we may change the system.
+    /// Returns whether this process may change the system.
     fn is_root(&self) -> bool;
 
-    /// The first file called `program` in the directories of `PATH`.
+    /// Returns the first file called `program` in the directories of `PATH`.
     fn find_in_path(&self, program: &str) -> Option<PathBuf> {
         self.all_in_path(program).into_iter().next()
     }
 
-    /// Every file called `program` in the directories of `PATH`, in their order.
+    /// Returns every file called `program` in the directories of `PATH`, in their order.
     fn all_in_path(&self, program: &str) -> Vec<PathBuf> {
         let path = self.var("PATH").unwrap_or_default();
         std::env::split_paths(&path)
@@ -45,7 +45,7 @@ pub trait System {
     }
 }
 
-/// What a program printed, and whether it succeeded.
+/// Output and success of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {
     /// Whether the exit status was 0.
