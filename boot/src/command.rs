@@ -1,4 +1,4 @@
-//! What each command does.
+//! Execution of each command.
 
 use crate::cli::{AccelChoice, Cli, Command, Options};
 use crate::doctor::{self, Consent, Examination, What};
@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// The exit status of a program that was interrupted, as shells count: 128 and the number of the signal.
+/// Exit status of an interrupted program, by the shells' convention: 128 plus the number of the signal.
 pub const INTERRUPTED: u8 = 130;
 
-/// Does what the command line asks for, and returns the exit status. `interrupt` ends a running kernel.
+/// Executes the command line and returns the exit status. Setting `interrupt` ends a running kernel.
 ///
 /// # Errors
 ///
-/// When it cannot be done; how a kernel that ran has ended is no error here but a status.
+/// When the command cannot be executed. The end of a kernel that ran is a status, not an error.
 pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Result<u8, Failure> {
     let options = &cli.options;
     let named = options.qemu.as_deref();
@@ -33,12 +33,12 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             if *install {
                 doctor::provide(system, named, Consent::Given, &What::ALL)?;
             }
-            say(&doctor::render(system, &doctor::examine(system, named)?));
+            print(&doctor::render(system, &doctor::examine(system, named)?));
             Ok(0)
         }
         Some(Command::Build) => {
             let tools = doctor::provide(system, named, consent(options), &[What::Toolchain, What::Linker])?;
-            say(&build(&tools, options.profile)?.display().to_string());
+            print(&build(&tools, options.profile)?.display().to_string());
             Ok(0)
         }
         Some(Command::Clippy) => {
@@ -50,39 +50,39 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
         }
         Some(Command::Bench { suite }) => {
             let what = suite.as_ref().map_or("bench".into(), |suite| format!("bench:{suite}"));
-            run_kernel(&and_run(options, &what), Onlooker::Reads, system, interrupt)
+            run_kernel(&and_run(options, &what), User::Reads, system, interrupt)
         }
         Some(Command::Trace { output, from: Some(records) }) => {
-            say(&trace::export(&trace::read_records(records)?, &trace_path(output.as_deref()))?);
+            print(&trace::export(&trace::read_records(records)?, &trace_path(output.as_deref()))?);
             Ok(0)
         }
         Some(Command::Trace { output, from: None }) => {
             run_traced(&traced(options), &trace_path(output.as_deref()), system, interrupt)
         }
-        Some(Command::Shell) => run_kernel(&and_run(options, "shell"), Onlooker::Types, system, interrupt),
-        None => run_kernel(options, Onlooker::Reads, system, interrupt),
+        Some(Command::Shell) => run_kernel(&and_run(options, "shell"), User::Types, system, interrupt),
+        None => run_kernel(options, User::Reads, system, interrupt),
     }
 }
 
-/// What the one before the screen does.
+/// The user's part in a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Onlooker {
+enum User {
     /// Reads the log and the report.
     Reads,
     /// Talks with the shell.
     Types,
 }
 
-/// The same, with a kernel that runs `what`.
+/// Returns the options with `run=what` on the kernel's command line.
 fn and_run(options: &Options, what: &str) -> Options {
     let words = [options.append.clone().unwrap_or_default(), format!("run={what}")];
     Options { append: Some(words.join(" ").trim().into()), ..options.clone() }
 }
 
-/// Builds the kernel and boots it, or shows how.
+/// Builds and boots the kernel, or prints QEMU's command line.
 fn run_kernel(
     options: &Options,
-    onlooker: Onlooker,
+    onlooker: User,
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
@@ -96,28 +96,29 @@ fn run_traced(
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
-    let (status, run) = build_and_boot(options, Onlooker::Reads, system, interrupt)?;
+    let (status, run) = build_and_boot(options, User::Reads, system, interrupt)?;
     match run.map(|run| trace::export(&run.records, output)) {
         None => {}
-        Some(Ok(summary)) => say(&summary),
-        // Why the run ended early was told; that it left no trace is no news then.
+        Some(Ok(summary)) => print(&summary),
+        // The report already names the cause.
         Some(Err(failure)) if status == 0 => return Err(failure),
         Some(Err(failure)) => eprintln!("warning: {failure}"),
     }
     Ok(status)
 }
 
-/// Boots the kernel that was given, or else the one that is built. No run where it was only to be shown how.
+/// Boots the kernel that the options name, else builds and boots one. Returns no run if the options only ask for QEMU's
+/// command line.
 fn build_and_boot(
     options: &Options,
-    onlooker: Onlooker,
+    onlooker: User,
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<(u8, Option<Run>), Failure> {
     if options.print {
         let qemu = doctor::examine(system, options.qemu.as_deref())?.qemu;
-        let qemu = qemu.unwrap_or_else(|| Program::unasked(program::NAME));
-        say(&machine(options, qemu, kernel_path(options))?.shell_line());
+        let qemu = qemu.unwrap_or_else(|| Program::unchecked(program::NAME));
+        print(&machine(options, qemu, kernel_path(options))?.shell_line());
         return Ok((0, None));
     }
     let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
@@ -129,12 +130,12 @@ fn build_and_boot(
     boot(options, &tools, elf, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
 }
 
-/// Whether packages may be installed without asking.
+/// Returns whether packages may be installed without asking.
 fn consent(options: &Options) -> Consent {
     if options.yes { Consent::Given } else { Consent::ByRule }
 }
 
-/// The options of a run that is traced; what `--append` says counts more.
+/// Returns the options of a traced run; `--append` overrides the parameters added here.
 fn traced(options: &Options) -> Options {
     let words = format!("{TRACED} {}", options.append.as_deref().unwrap_or_default());
     Options { append: Some(words.trim().into()), ..options.clone() }
@@ -143,13 +144,13 @@ fn traced(options: &Options) -> Options {
 /// Room for all events of the default run.
 const TRACED: &str = "trace.enabled=on trace.buffer_events=65536";
 
-/// Where a trace goes.
+/// Returns the file for the trace.
 fn trace_path(output: Option<&Path>) -> PathBuf {
     output.map_or_else(|| output_directory().join("trace.json"), Path::to_path_buf)
 }
 
-/// Prints a line, or several. Standard output may be a pipe that nobody reads any more; that is no reason to panic.
-fn say(text: &str) {
+/// Prints text to standard output. A closed pipe there is no reason to panic.
+fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
@@ -161,7 +162,7 @@ fn kernel_path(options: &Options) -> PathBuf {
     options.kernel.clone().unwrap_or_else(|| kernel::elf_path(options.profile))
 }
 
-/// The machine that the options describe.
+/// Returns the machine that the options describe.
 fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine, Failure> {
     let cpus = options.smp.unwrap_or_else(|| report::host_cores().clamp(1, crate::list::CPUS_COMMON));
     if let Some(threads) = options.threads.as_ref().filter(|threads| threads.max() > cpus) {
@@ -185,7 +186,7 @@ fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine,
     })
 }
 
-/// What the user's choice of an accelerator comes to: only the translator counts instructions.
+/// Returns the accelerator to choose from: only the translator counts instructions.
 fn accel_choice(options: &Options) -> Result<AccelChoice, Failure> {
     let counts = options.qemu_args.iter().any(|argument| argument == "-icount");
     match options.accel {
@@ -197,19 +198,19 @@ fn accel_choice(options: &Options) -> Result<AccelChoice, Failure> {
     }
 }
 
-/// The kernel's command line: what options stand for first, so that `--append` can override it.
+/// Returns the kernel's command line. `--append` comes last, so that it overrides the other options.
 fn command_line(options: &Options) -> String {
     let threads = options.threads.as_ref().map(|threads| format!("timing.threads={threads}"));
     let words: Vec<_> = threads.into_iter().chain(options.append.clone()).collect();
     words.join(" ")
 }
 
-/// The main job: boot, follow, report. Returns the exit status and what was said.
+/// Does the main job: boot, follow, report. Returns the exit status and the run.
 fn boot(
     options: &Options,
     tools: &Examination,
     elf: PathBuf,
-    onlooker: Onlooker,
+    onlooker: User,
     interrupt: &AtomicBool,
 ) -> Result<(u8, Run), Failure> {
     if !elf.is_file() {
@@ -220,16 +221,16 @@ fn boot(
     announce(&machine, options);
     let limits = limits(options, onlooker);
     let run = match onlooker {
-        Onlooker::Reads => {
-            let mut show = Show::new(options.quiet);
-            run::run(&machine, limits, interrupt, &mut |line| show.line(line))?
+        User::Reads => {
+            let mut printer = LogPrinter::new(options.quiet);
+            run::run(&machine, limits, interrupt, &mut |line| printer.line(line))?
         }
-        Onlooker::Types => {
+        User::Types => {
             let raw = shell::RawMode::enter(std::io::stdin());
             if raw.is_some() {
                 eprintln!("{}", shell::WAY_OUT);
             }
-            // Until the guest has ended, however that comes about; then the terminal is the user's again.
+            // Returns once the guest has ended for any reason. Then the terminal is restored.
             run::converse(&machine, limits, interrupt, shell::console())?
         }
     };
@@ -237,13 +238,13 @@ fn boot(
     let report = Report::new(&run, &machine, report::host_cores(), symbols.as_ref());
     let paths = paths(options);
     let text = match onlooker {
-        Onlooker::Reads => report::render(&report, std::io::stdout().is_terminal()),
-        Onlooker::Types => report::render_ending(&report),
+        User::Reads => report::render(&report, std::io::stdout().is_terminal()),
+        User::Types => report::render_ending(&report),
     };
-    say(&format!("\n{text}\n"));
+    print(&format!("\n{text}\n"));
     let plots = report::write(&paths, &report, &run)?;
-    say(&format!("report: {}", paths.json.display()));
-    plots.iter().for_each(|plot| say(&format!("plot: {}", plot.display())));
+    print(&format!("report: {}", paths.json.display()));
+    plots.iter().for_each(|plot| print(&format!("plot: {}", plot.display())));
     let status = match run.ending {
         Ending::Interrupted => INTERRUPTED,
         _ => report.status,
@@ -261,10 +262,10 @@ fn announce(machine: &Machine, options: &Options) {
     }
 }
 
-fn limits(options: &Options, onlooker: Onlooker) -> Limits {
+fn limits(options: &Options, onlooker: User) -> Limits {
     let none = Limits { total: None, silence: None };
-    // Whoever types may think first.
-    let default = if onlooker == Onlooker::Types { none } else { Limits::default() };
+    // A user at the shell may pause.
+    let default = if onlooker == User::Types { none } else { Limits::default() };
     match (options.gdb, options.timeout) {
         (true, _) => none,
         (false, Some(seconds)) => Limits { total: Some(Duration::from_secs(seconds)), ..default },
@@ -280,13 +281,13 @@ fn paths(options: &Options) -> Paths {
     Paths::new(&output_directory(), options.json.as_deref(), options.serial.as_deref())
 }
 
-/// The kernel's log as it comes: all of it, or at a terminal just the latest line.
-struct Show {
+/// Prints the kernel's log as it arrives: every line, or with `--quiet` at a terminal the latest only.
+struct LogPrinter {
     bar: Option<ProgressBar>,
     quiet: bool,
 }
 
-impl Show {
+impl LogPrinter {
     fn new(quiet: bool) -> Self {
         let bar = (quiet && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{spinner} running ({elapsed}) {wide_msg}")
@@ -302,12 +303,12 @@ impl Show {
         match &self.bar {
             Some(bar) => bar.set_message(line.to_string()),
             None if self.quiet => {}
-            None => say(line),
+            None => print(line),
         }
     }
 }
 
-impl Drop for Show {
+impl Drop for LogPrinter {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -315,11 +316,11 @@ impl Drop for Show {
     }
 }
 
-/// What the tests in `tests/` boot: the kernel in `profile`, built if need be, and the emulator.
+/// Builds the kernel in `profile` and finds QEMU, for the tests in `tests/`. Returns the ELF file and the program.
 ///
 /// # Errors
 ///
-/// When something is missing or the kernel does not build.
+/// When a prerequisite is missing or the kernel does not build.
 pub fn prepare(system: &impl System, profile: Profile) -> Result<(PathBuf, Program), Failure> {
     let tools = doctor::provide(system, None, Consent::ByRule, &What::ALL)?;
     let elf = build(&tools, profile)?;

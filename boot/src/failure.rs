@@ -1,31 +1,31 @@
-//! Why the host command ends early.
+//! Reasons for which the host command ends early.
 
 use protocol::exit::HostStatus;
 use std::fmt;
 
-/// A reason to end, and the exit status that goes with it.
+/// A reason to end, with its exit status.
 ///
-/// The message says what is wrong, which value, and what would be right; it is shown after `error: `.
+/// The message states what is wrong, the value, and what would be right. It is printed after `error: `.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What the process exits with.
+    /// Exit status of the process.
     pub status: HostStatus,
-    /// What the user reads.
+    /// Message for the user.
     pub message: String,
 }
 
 impl Failure {
-    /// The command line makes no sense, or something that is needed is missing (status 2).
+    /// Reports a wrong command line or a missing prerequisite (status 2).
     pub fn usage(message: impl Into<String>) -> Self {
         Self { status: HostStatus::Usage, message: message.into() }
     }
 
-    /// The kernel could not be built, or a file not be written (status 1).
+    /// Reports a kernel that does not build, or a file that cannot be written (status 1).
     pub fn failed(message: impl Into<String>) -> Self {
         Self { status: HostStatus::Fail, message: message.into() }
     }
 
-    /// QEMU could not be started or spoken to (status 5).
+    /// Reports a QEMU that cannot be started or controlled (status 5).
     pub fn qemu(message: impl Into<String>) -> Self {
         Self { status: HostStatus::Qemu, message: message.into() }
     }

@@ -1,8 +1,8 @@
 //! Building the kernel.
 //!
-//! A nested cargo does it: the kernel wants a target, a profile and a toolchain of its own, while everything
-//! else in the workspace is ordinary host code. It has its own target directory, since the outer cargo holds the
-//! lock of the usual one, and an environment without what the outer cargo put there.
+//! A nested cargo builds it: the kernel needs a separate target, profile and toolchain, while the rest of the workspace is
+//! ordinary host code. The nested cargo has a separate target directory, because the outer cargo holds the lock of the default
+//! one. Its environment lacks the variables that the outer cargo sets.
 
 mod progress;
 
@@ -12,25 +12,25 @@ use crate::toolchain::Toolchain;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("this crate lies one level below the workspace root")
 }
 
-/// How the kernel is built: cargo's profile.
+/// Cargo's profile for the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
-    /// As it is meant to run
+    /// Optimised, for normal use
     #[default]
     Kernel,
-    /// With everything checked that can be: asserts, lock order, freed memory
+    /// Optimised, with all checks: asserts, lock order, freed memory
     KernelDebug,
 }
 
 impl Profile {
-    /// The profile's name, as cargo and its target directory know it.
+    /// Returns the profile's name, which is also the name of its folder in the target directory.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
@@ -39,7 +39,7 @@ impl Profile {
     }
 }
 
-/// Where the kernel's ELF file is after a build.
+/// Returns the path of the kernel's ELF file after a build.
 pub fn elf_path(profile: Profile) -> PathBuf {
     target_directory().join("x86_64-ktask").join(profile.name()).join("ktask-kernel")
 }
@@ -48,10 +48,10 @@ fn target_directory() -> PathBuf {
     workspace().join("target/kernel")
 }
 
-/// Builds the kernel in `profile` with `toolchain`, and returns where its ELF file is.
+/// Builds the kernel in `profile` with `toolchain`, and returns the path of its ELF file.
 ///
-/// At a terminal one line shows the progress; the compiler's messages appear when there is something to read.
-/// Elsewhere cargo's own lines pass through, on standard error.
+/// At a terminal, one line shows the progress, and the compiler's messages follow. Elsewhere cargo's output passes through to
+/// standard error.
 ///
 /// # Errors
 ///
@@ -64,18 +64,18 @@ pub fn build(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf, Failure
     }
 }
 
-/// Lints the kernel in `profile`, and what it is made of, with the `clippy` of `toolchain`; warnings are errors.
+/// Lints the kernel and its crates in `profile` with the `clippy` of `toolchain`; warnings are errors.
 ///
 /// # Errors
 ///
 /// When clippy cannot be started or finds something.
 pub fn lint(toolchain: &Toolchain, clippy: &Path, profile: Profile) -> Result<(), Failure> {
-    // Started by its own path: `cargo clippy` would look for it beside rustup's programs, and find that of another Rust.
+    // Started by its path: `cargo clippy` would find rustup's, which belongs to another version of Rust.
     let mut command = command(toolchain, clippy, "clippy", profile);
     command.env("CARGO", &toolchain.cargo).args(["--", "--deny", "warnings"]);
     match run(&mut command)? {
         true => Ok(()),
-        false => Err(Failure::failed("clippy finds fault with the kernel; its messages are above")),
+        false => Err(Failure::failed("clippy reports errors in the kernel; its messages are above")),
     }
 }
 
@@ -84,14 +84,14 @@ fn run(command: &mut Command) -> Result<bool, Failure> {
     progress::run(command).map_err(|error| Failure::failed(format!("cannot start {program}: {error}")))
 }
 
-/// The nested cargo, or a program that takes its arguments.
+/// Returns the command of the nested cargo, or of a `program` with the same arguments.
 fn command(toolchain: &Toolchain, program: &Path, subcommand: &str, profile: Profile) -> Command {
     let mut command = Command::new(program);
     remove_build_environment(&mut command);
     command
         .current_dir(workspace())
         .env("RUSTC", &toolchain.rustc)
-        // Unstable flags on a released compiler, as the Linux kernel does: a fixed compiler means fixed behaviour.
+        // Permits unstable flags on a released compiler, as the Linux kernel does. Such flags behave the same in every build.
         .env("RUSTC_BOOTSTRAP", "1")
         .args([subcommand, "--package", "ktask-kernel", "--profile", profile.name()])
         .args(["--target", "x86_64-ktask.json"])
@@ -108,7 +108,7 @@ mod tests {
     use crate::toolchain::Version;
 
     #[test]
-    fn the_nested_cargo_is_the_found_one_with_its_own_compiler_and_directory() {
+    fn nested_cargo_uses_its_own_compiler_and_directory() {
         let toolchain = Toolchain {
             cargo: "/opt/t/bin/cargo".into(),
             rustc: "/opt/t/bin/rustc".into(),
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_has_a_file_of_its_own() {
+    fn each_profile_has_a_separate_file() {
         assert!(elf_path(Profile::Kernel).ends_with("x86_64-ktask/kernel/ktask-kernel"));
         assert!(elf_path(Profile::KernelDebug).ends_with("x86_64-ktask/kernel-debug/ktask-kernel"));
     }
 
     #[test]
-    fn the_workspace_holds_the_kernels_target() {
+    fn workspace_has_the_kernel_target() {
         assert!(workspace().join("x86_64-ktask.json").is_file());
     }
 }

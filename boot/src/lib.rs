@@ -1,9 +1,9 @@
-//! The host side of ktask: what `cargo run` does, as a library that the tests use as well.
+//! The host side of ktask: what `cargo run` does, as a library that the boot tests use too.
 //!
-//! Top-down: [`command`] does what [`cli`] read. [`doctor`] finds, or installs, what is needed, a [`toolchain`]
-//! among it; [`kernel`] builds; [`qemu`] is the machine, [`run`] boots and follows it, [`shell`] lets someone type; [`report`]
-//! makes tables and files of what it said and a [`trace`] for viewers, with the names that [`symbols`] has for addresses.
-//! [`system`] is the computer that all this runs on.
+//! Top-down: [`cli`] parses the command line and [`command`] executes it. [`doctor`] finds or installs the prerequisites, the
+//! [`toolchain`] among them. [`kernel`] builds the kernel. [`qemu`] is the emulated machine; [`run`] boots it and follows its
+//! output; [`shell`] connects the user's terminal to it. [`report`] turns the output into tables and files, [`trace`] into a
+//! trace for viewers; [`symbols`] names addresses. [`system`] is the host.
 
 #![deny(unsafe_code)]
 

@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// The most CPUs that the kernel uses. QEMU says itself how many a machine of its version can have.
+/// Largest number of CPUs that the kernel uses. QEMU itself refuses machines with more CPUs than its version supports.
 pub const CPUS_MAX: u32 = 512;
 
-/// The most CPUs of a machine whose interrupt controllers have identifiers of eight bits: every QEMU has so many.
+/// Largest number of CPUs with APIC ids of eight bits, which every version of QEMU supports.
 pub const CPUS_COMMON: u32 = 255;
 
-/// Thread counts, in the order given, each once.
+/// Thread counts without duplicates, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadCounts(Vec<u32>);
 
 impl ThreadCounts {
-    /// Reads counts and ranges `first-last` with commas between them.
+    /// Parses counts and ranges `first-last`, separated by commas.
     ///
     /// # Errors
     ///
-    /// A message when a part is no number, is outside of 1 to [`CPUS_MAX`], runs backwards or comes twice.
+    /// A message when a part is not a number, is outside of 1 to [`CPUS_MAX`], is a descending range or a duplicate.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut counts = Vec::new();
         for part in text.split(',') {
@@ -36,7 +36,7 @@ impl ThreadCounts {
         Ok(Self(counts))
     }
 
-    /// The largest count.
+    /// Returns the largest count.
     pub fn max(&self) -> u32 {
         self.0.iter().copied().max().unwrap_or(1)
     }
@@ -50,7 +50,7 @@ fn count(digits: &str, whole: &str) -> Result<u32, String> {
     }
     match digits.parse() {
         Ok(count @ 1..=CPUS_MAX) => Ok(count),
-        _ => Err(format!("{digits} threads are out of range; 1 to {CPUS_MAX} are possible")),
+        _ => Err(format!("{digits} threads are out of range; the range is 1 to {CPUS_MAX}")),
     }
 }
 
@@ -75,15 +75,15 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn wrong_lists_are_refused() {
         for (text, message) in [
             ("", "'' in '' is not a thread count; write a list as in 1,2,4 or 1-4"),
             ("1,,2", "'' in '1,,2' is not a thread count; write a list as in 1,2,4 or 1-4"),
             ("one", "'one' in 'one' is not a thread count; write a list as in 1,2,4 or 1-4"),
             ("1, 2", "' 2' in '1, 2' is not a thread count; write a list as in 1,2,4 or 1-4"),
-            ("0", "0 threads are out of range; 1 to 512 are possible"),
-            ("513", "513 threads are out of range; 1 to 512 are possible"),
-            ("99999999999", "99999999999 threads are out of range; 1 to 512 are possible"),
+            ("0", "0 threads are out of range; the range is 1 to 512"),
+            ("513", "513 threads are out of range; the range is 1 to 512"),
+            ("99999999999", "99999999999 threads are out of range; the range is 1 to 512"),
             ("4-2", "'4-2' runs backwards; write 2-4"),
             ("1,2,1", "1 comes twice in '1,2,1'"),
             ("1-2-3", "'2-3' in '1-2-3' is not a thread count; write a list as in 1,2,4 or 1-4"),
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_parser_panic(text in "[0-9,\\-a-z]{0,12}") {
+        fn parser_never_panics(text in "[0-9,\\-a-z]{0,12}") {
             let _ = ThreadCounts::parse(&text);
         }
     }

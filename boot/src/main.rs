@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(Stop::Show(help)) => {
-            // A reader that has gone is no failure.
+            // A closed standard output is no failure.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -20,14 +20,14 @@ fn main() -> ExitCode {
     };
     let interrupt = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupt);
-    // Relaxed: the flag carries no data, and is looked at every tenth of a second. Without a handler the process ends
+    // Relaxed: the flag carries no data and is polled every tenth of a second. Without a handler, Ctrl-C ends the process
     // at once, and QEMU with it.
     if let Err(error) = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)) {
         eprintln!("warning: Ctrl-C will end this without a report: {error}");
     }
     match execute(&cli, &Real, &interrupt) {
         Ok(status) => ExitCode::from(status),
-        // What Ctrl-C ended did not fail.
+        // An interrupted command did not fail.
         Err(_) if interrupt.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         Err(failure) => fail(&failure),
     }

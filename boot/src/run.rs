@@ -4,13 +4,13 @@ mod hang;
 mod listen;
 
 pub use hang::Hang;
+pub use listen::{Console, Output};
 
 use crate::failure::Failure;
 use crate::qemu::{Child, Machine, Shutdown};
 use listen::{Event, Gate, Source};
 use protocol::exit::{HostStatus, Verdict};
 use protocol::record::{Record, parse_line};
-use std::process::ChildStdin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -94,19 +94,6 @@ impl Ending {
             Self::Interrupted => "interrupted".into(),
         }
     }
-}
-
-/// Sees bytes as they come.
-pub type Output = Box<dyn FnMut(&[u8]) + Send>;
-
-/// The other end of the guest's first serial port, for runs in which someone types.
-pub struct Console {
-    /// Sees what the port sends as it comes, also lines that are not finished.
-    pub output: Output,
-    /// Gets what the port receives, on a thread of its own.
-    pub input: Box<dyn FnOnce(ChildStdin) + Send>,
-    /// Set to end the run.
-    pub left: Arc<AtomicBool>,
 }
 
 /// What disturbs a run, once.

@@ -5,31 +5,32 @@ use std::fmt;
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
-    /// How many.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
-/// Each suffix and what it stands for, largest first.
+/// Suffixes and their values, largest first.
 const SUFFIXES: [(char, u64); 4] = [('T', 1 << 40), ('G', 1 << 30), ('M', 1 << 20), ('K', 1 << 10)];
 
 impl Size {
-    /// A size of `mib` MiB.
+    /// Returns a size of `mib` MiB.
     pub const fn from_mib(mib: u64) -> Self {
         Self { bytes: mib << 20 }
     }
 
-    /// How many whole MiB that is.
+    /// Returns the number of whole MiB.
     pub const fn mib(self) -> u64 {
         self.bytes >> 20
     }
 
-    /// Reads a whole number, with `K`, `M`, `G` or `T` after it (powers of 1024, upper or lower case) or without.
+    /// Parses a whole number with an optional suffix `K`, `M`, `G` or `T` (powers of 1024, upper or lower case).
     ///
     /// # Errors
     ///
-    /// A message when `text` is anything else, or more bytes than 64 bits can count.
+    /// A message when `text` has another form, or the number of bytes exceeds 64 bits.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is not a size; write a whole number with K, M, G or T, as in 512M");
+        let refusal =
+            || format!("'{text}' is not a size; write a whole number with K, M, G or T, as in 512M");
         let suffix = text.chars().last().map(|last| last.to_ascii_uppercase());
         let found = SUFFIXES.iter().find(|(name, _)| Some(*name) == suffix);
         let (digits, unit_bytes) = match found {
@@ -37,7 +38,7 @@ impl Size {
             None => (text, 1),
         };
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong());
+            return Err(refusal());
         }
         let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit_bytes));
         bytes.map(|bytes| Self { bytes }).ok_or_else(|| format!("'{text}' is more than 64 bits can count"))
@@ -45,7 +46,7 @@ impl Size {
 }
 
 impl fmt::Display for Size {
-    /// With the largest suffix that leaves a whole number.
+    /// Writes the size with the largest suffix that leaves a whole number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact =
             |(_, unit_bytes): &&(char, u64)| self.bytes != 0 && self.bytes.is_multiple_of(*unit_bytes);
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_the_value_and_what_would_be_right() {
+    fn wrong_sizes_are_refused_with_the_value_and_an_example() {
         for text in ["", "M", "-1", "+1", "1.5G", "1 G", "G1", "0x10", "1GB", "1MiB", "½G", "1é", "1_000"] {
             let message = Size::parse(text).unwrap_err();
             assert!(message.contains(&format!("'{text}'")) && message.contains("512M"), "{message}");
@@ -89,13 +90,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_back(bytes: u64, zeros in 0_u32..64) {
+        fn printed_sizes_parse_to_themselves(bytes: u64, zeros in 0_u32..64) {
             let size = Size { bytes: bytes << zeros };
             prop_assert_eq!(Size::parse(&size.to_string()), Ok(size));
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+        fn parser_never_panics(text in any::<String>()) {
             let _ = Size::parse(&text);
         }
     }

@@ -1,21 +1,21 @@
-//! From a code address to a function and a line, by what the kernel's ELF file holds.
+//! Names of code addresses: function and line, from the kernel's ELF file.
 
 use object::{Object, ObjectSection, SectionKind};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-/// What an ELF file tells of its code.
+/// Symbols and line tables of an ELF file.
 pub struct Symbols {
     loader: addr2line::Loader,
-    /// Where code is. The debug information also describes functions that the linker dropped, at address 0.
+    /// Address ranges of code. The debug information also describes functions that the linker dropped, at address 0.
     code: Vec<Range<u64>>,
 }
 
-/// One function at an address; an address in inlined code has several, innermost first.
+/// A function at an address. An address in inlined code has several frames, innermost first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The function's name as it stands in the source.
+    /// The function's name in the source.
     pub function: String,
     /// `file:line`, where the file's debug information covers the address.
     pub location: Option<String>,
@@ -31,11 +31,11 @@ impl fmt::Display for Frame {
 }
 
 impl Symbols {
-    /// Reads an ELF file.
+    /// Loads an ELF file.
     ///
     /// # Errors
     ///
-    /// A message when it cannot be read.
+    /// A message when the file cannot be read.
     pub fn load(elf: &Path) -> Result<Self, String> {
         let loader = addr2line::Loader::new(elf)
             .map_err(|error| format!("no symbols: cannot read {}: {error}", elf.display()))?;
@@ -46,7 +46,7 @@ impl Symbols {
         Ok(Self { loader, code })
     }
 
-    /// The functions at `address`; none outside of the file's code.
+    /// Returns the functions at `address`; none outside of the file's code.
     pub fn frames(&self, address: u64) -> Vec<Frame> {
         let mut frames = Vec::new();
         if !self.code.iter().any(|section| section.contains(&address)) {
@@ -64,8 +64,8 @@ impl Symbols {
                 frames.push(Frame { function: without_hash(&function), location });
             }
         }
-        // Line tables know functions by their last name only; the symbol table has the whole path, of the function that
-        // the code lies in: the outermost.
+        // Line tables have only the last part of a function's path. The symbol table has the whole path, but only of the
+        // outermost function.
         if let Some(name) = self.loader.find_symbol(address) {
             let function = format!("{:#}", rustc_demangle::demangle(name));
             match frames.last_mut() {
@@ -76,11 +76,11 @@ impl Symbols {
         frames
     }
 
-    /// A backtrace as lines, one per function.
+    /// Formats a backtrace, one line per function.
     ///
-    /// All addresses but the first are return addresses; `first_is_exact` says that the first is the instruction
-    /// itself, as after a fault. A return address may belong to the line, or even the function, after the
-    /// call, so the byte before it is looked up.
+    /// All addresses but the first are return addresses. `first_is_exact` says that the first is the address of an
+    /// instruction, as after a fault. A return address may belong to the line, or even the function, after the call.
+    /// Therefore the byte before it is looked up.
     pub fn backtrace(&self, addresses: &[u64], first_is_exact: bool) -> Vec<String> {
         let mut lines = Vec::new();
         for (index, &address) in addresses.iter().enumerate() {
@@ -100,7 +100,7 @@ impl Symbols {
     }
 }
 
-/// A path without what comes before the workspace, a dependency's name and version, or the library.
+/// Removes the part of a path before the workspace, before a dependency's name and version, or before the library.
 fn shorten(file: &str) -> &str {
     let workspace = crate::kernel::workspace().to_str().unwrap_or_default();
     if let Some(rest) = file.strip_prefix(workspace) {
@@ -115,7 +115,7 @@ fn shorten(file: &str) -> &str {
     }
 }
 
-/// `name::h0123456789abcdef` without the hash.
+/// Removes the hash from `name::h0123456789abcdef`.
 fn without_hash(name: &str) -> String {
     match name.rsplit_once("::h") {
         Some((rest, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
@@ -124,7 +124,7 @@ fn without_hash(name: &str) -> String {
     .to_string()
 }
 
-/// The names of the in-kernel tests in an ELF file, sorted.
+/// Returns the sorted names of the in-kernel tests in an ELF file.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ fn with_file<T>(elf: &Path, read: impl FnOnce(&object::File<'_>) -> Result<T, St
 mod tests {
     use super::*;
 
-    /// A function of this test program, whose address and line are known to it.
+    /// A function of this test program with a known line.
     #[inline(never)]
     fn landmark() -> u32 {
         std::hint::black_box(line!() - 2)
@@ -163,7 +163,7 @@ mod tests {
         Symbols::load(&std::env::current_exe().unwrap()).unwrap()
     }
 
-    /// Where the file says `landmark` is; at run time it is elsewhere, as programs are relocated.
+    /// Returns the address of `landmark` in the file. At run time the program is relocated.
     fn landmark_address() -> u64 {
         use object::ObjectSymbol;
         let data = std::fs::read(std::env::current_exe().unwrap()).unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_becomes_function_and_line() {
+    fn address_becomes_function_and_line() {
         let line = landmark();
         let frames = this_program().frames(landmark_address());
         let outermost = frames.last().unwrap();
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn return_addresses_are_looked_up_one_byte_before() {
-        // The function's first byte, taken for a return address, belongs to whatever lies before the function.
+        // The function's first byte as a return address belongs to the code before the function.
         let symbols = this_program();
         let address = landmark_address();
         assert!(symbols.backtrace(&[address], true).join("\n").contains("landmark"));
@@ -197,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_address_is_shown_as_it_is() {
+    fn unknown_address_is_printed_unchanged() {
         assert_eq!(this_program().frames(0), []);
         assert_eq!(this_program().backtrace(&[0x10], true), ["  0: 0x0000000000000010 ?"]);
     }
 
     #[test]
-    fn what_is_no_elf_file_is_an_error() {
+    fn other_files_than_elf_are_errors() {
         let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/symbols.rs"));
         assert!(Symbols::load(source).is_err());
         assert!(test_names(source).unwrap_err().contains("is not an ELF file"));
@@ -211,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_the_section_holds_no_tests() {
+    fn program_without_the_section_has_no_tests() {
         assert_eq!(test_names(&std::env::current_exe().unwrap()), Ok(Vec::new()));
     }
 
     #[test]
-    fn paths_begin_where_they_tell_something() {
+    fn paths_are_shortened() {
         let below_workspace = format!("{}/kernel/src/main.rs", crate::kernel::workspace().display());
         for (file, short) in [
             (below_workspace.as_str(), "kernel/src/main.rs"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_go() {
+    fn hashes_are_removed() {
         assert_eq!(without_hash("a::b::h0123456789abcdef"), "a::b");
         assert_eq!(without_hash("a::b::hello"), "a::b::hello");
     }

@@ -1,8 +1,8 @@
-//! The kernel's Rust toolchain: one that is new enough and holds the source of the core library.
+//! The kernel's Rust toolchain: new enough, and with the source of the core library.
 //!
-//! The kernel's target is our own, so `core` and `alloc` are built from source. Host crates need none
-//! of this. Looked for, in this order: what `KTASK_TOOLCHAIN` names, rustup's toolchains, `PATH`,
-//! `/usr/bin`. The system's packages come after that: see [`crate::doctor`].
+//! `core` and `alloc` are built from source for the kernel's custom target. Host crates need no such toolchain. The search
+//! goes through `KTASK_TOOLCHAIN`, rustup's toolchains, `PATH` and `/usr/bin`, in this order. If it fails, [`crate::doctor`]
+//! looks for packages.
 
 mod version;
 
@@ -13,30 +13,30 @@ use crate::system::System;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The oldest compiler that builds the kernel's target description as it is.
+/// The oldest compiler that accepts the kernel's target description.
 pub const MINIMUM: Version = Version { major: 1, minor: 96 };
 
 /// The variable that names a toolchain: a sysroot, its `bin` directory, or a `rustc`.
 pub const VARIABLE: &str = "KTASK_TOOLCHAIN";
 
-/// Where a sysroot keeps the source that `-Zbuild-std` builds.
+/// Folder of a sysroot with the source for `-Zbuild-std`.
 const LIBRARY: &str = "lib/rustlib/src/rust/library";
 
 /// A toolchain that can build the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
-    /// Its cargo.
+    /// Cargo.
     pub cargo: PathBuf,
-    /// Its compiler.
+    /// The compiler.
     pub rustc: PathBuf,
     /// The compiler's version.
     pub version: Version,
-    /// The directory that holds all of it.
+    /// The directory that contains the toolchain.
     pub sysroot: PathBuf,
 }
 
 impl Toolchain {
-    /// Its linter as a program of its own, if it has one.
+    /// Returns the path of `cargo-clippy`, if the toolchain has it.
     pub fn clippy(&self, system: &impl System) -> Option<PathBuf> {
         let program = |name: &str| self.cargo.with_file_name(name);
         let is_whole = system.is_file(&program("cargo-clippy")) && system.is_file(&program("clippy-driver"));
@@ -44,12 +44,12 @@ impl Toolchain {
     }
 }
 
-/// A toolchain that was looked at and cannot build the kernel.
+/// A toolchain that cannot build the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The compiler.
     pub rustc: PathBuf,
-    /// Why not.
+    /// The reason.
     pub reason: String,
 }
 
@@ -59,24 +59,24 @@ impl fmt::Display for Rejected {
     }
 }
 
-/// What a search brought.
+/// Result of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// The first usable toolchain.
     pub found: Option<Toolchain>,
-    /// Those before it that are not usable.
+    /// Unusable toolchains that the search met before.
     pub rejected: Vec<Rejected>,
 }
 
-/// Looks for a toolchain; stops at the first that is usable.
+/// Looks for a toolchain; stops at the first usable one.
 ///
 /// # Errors
 ///
-/// When `KTASK_TOOLCHAIN` is set and what it names is not usable: a wish is not to be passed over in silence.
+/// When `KTASK_TOOLCHAIN` names an unusable toolchain: the user's choice is not ignored silently.
 pub fn search(system: &impl System) -> Result<Search, Failure> {
-    if let Some(wish) = system.var(VARIABLE) {
-        let toolchain = wished(system, Path::new(&wish))
-            .map_err(|reason| Failure::usage(format!("{VARIABLE}={wish} is not usable: {reason}")))?;
+    if let Some(path) = system.var(VARIABLE) {
+        let toolchain = named(system, Path::new(&path))
+            .map_err(|reason| Failure::usage(format!("{VARIABLE}={path} is not usable: {reason}")))?;
         return Ok(Search { found: Some(toolchain), rejected: Vec::new() });
     }
     let mut search = Search::default();
@@ -92,8 +92,8 @@ pub fn search(system: &impl System) -> Result<Search, Failure> {
     Ok(search)
 }
 
-/// The toolchain that the user asked for by name.
-fn wished(system: &impl System, path: &Path) -> Result<Toolchain, String> {
+/// Inspects the toolchain that `KTASK_TOOLCHAIN` names.
+fn named(system: &impl System, path: &Path) -> Result<Toolchain, String> {
     let places = [path.join("bin/rustc"), path.join("rustc"), path.to_path_buf()];
     let rustc = places.iter().find(|place| system.is_file(place)).ok_or_else(|| {
         "no rustc there; name a sysroot (the directory with bin/rustc), a directory with rustc and cargo, or a rustc"
@@ -102,7 +102,7 @@ fn wished(system: &impl System, path: &Path) -> Result<Toolchain, String> {
     inspect(system, rustc)
 }
 
-/// Every compiler on this machine, best first, each once.
+/// Returns every compiler on this machine without duplicates, best first.
 fn candidates(system: &impl System) -> Vec<PathBuf> {
     let mut candidates = rustup_compilers(system);
     candidates.extend(system.all_in_path("rustc"));
@@ -116,7 +116,7 @@ fn candidates(system: &impl System) -> Vec<PathBuf> {
     unique
 }
 
-/// The compilers of rustup's toolchains that have the library source: the version we pin first, then stable ones.
+/// Returns the compilers of rustup's toolchains that have the library source: the pinned version first, then stable ones.
 fn rustup_compilers(system: &impl System) -> Vec<PathBuf> {
     let home = system.var("RUSTUP_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(Path::new(&system.var("HOME")?).join(".rustup")));
@@ -126,7 +126,7 @@ fn rustup_compilers(system: &impl System) -> Vec<PathBuf> {
     let mut toolchains: Vec<_> = system
         .entries(&home.join("toolchains"))
         .into_iter()
-        // A glance at the disk is cheap; asking every compiler for its version is not.
+        // Checking for a file is cheap; running every compiler for its version is not.
         .filter(|sysroot| system.is_file(&source_file(sysroot)))
         .collect();
     toolchains.sort_by_key(|sysroot| {
@@ -141,37 +141,38 @@ fn rustup_compilers(system: &impl System) -> Vec<PathBuf> {
     toolchains.into_iter().map(|sysroot| sysroot.join("bin/rustc")).collect()
 }
 
-/// A file that is there if the library's source is.
+/// Returns a file that exists if the library's source does.
 fn source_file(sysroot: &Path) -> PathBuf {
     sysroot.join(LIBRARY).join("core/src/lib.rs")
 }
 
-/// Looks at one compiler; the error says why it cannot build the kernel.
+/// Inspects one compiler; the error says why it cannot build the kernel.
 fn inspect(system: &impl System, rustc: &Path) -> Result<Toolchain, String> {
-    let ask = |argument: &[&str]| -> Result<String, String> {
+    let capture = |argument: &[&str]| -> Result<String, String> {
         let answer =
             system.capture(rustc, argument).map_err(|error| format!("cannot be started: {error}"))?;
         match answer.success {
             true => Ok(answer.stdout),
-            false => {
-                Err(format!("does not work: {}", answer.stderr.lines().next().unwrap_or("it says nothing")))
-            }
+            false => Err(format!(
+                "does not work: {}",
+                answer.stderr.lines().next().unwrap_or("it prints no message")
+            )),
         }
     };
-    let about = ask(&["-vV"])?;
+    let about = capture(&["-vV"])?;
     let version = Version::of_rustc(&about)
         .ok_or_else(|| format!("names no version: {:?}", about.lines().next().unwrap_or_default()))?;
     if version < MINIMUM {
         return Err(format!("is version {version}, {MINIMUM} or later is needed"));
     }
-    let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
+    let sysroot = PathBuf::from(capture(&["--print", "sysroot"])?.trim());
     if !system.is_file(&source_file(&sysroot)) {
         return Err(format!(
             "version {version}, but {} is missing (rust-src)",
             sysroot.join(LIBRARY).display()
         ));
     }
-    // What was asked may be rustup's proxy, which chooses anew in every directory: take the real ones.
+    // `rustc` may be rustup's proxy, which selects a toolchain by the current directory. Return the real programs.
     let bin = sysroot.join("bin");
     let beside = rustc.parent().map(Path::to_path_buf).unwrap_or_default();
     let (rustc, cargo) = [bin, beside]

@@ -1,10 +1,11 @@
 //! A trace of what every CPU did, from records to a file that trace viewers read.
 //!
-//! [`collect`] puts the records of a run together; [`timeline`] works out who ran where, and when;
+//! [`collect`] puts the records of a run together; [`timeline`] turns them into the [`mark`]s of each CPU over time;
 //! [`chrome`] writes that as Chrome's trace event format, which Perfetto reads too.
 
 pub mod chrome;
 pub mod collect;
+pub mod mark;
 pub mod timeline;
 
 use crate::failure::Failure;

@@ -25,6 +25,7 @@ use protocol::exit::Verdict;
 
 /// Boots the kernel. Every entry calls it on the boot CPU, with interrupts off. At least the first 4 GiB of physical memory
 /// are mapped, as `boot_info` says.
+#[unsafe(no_mangle)]
 fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     boot::console_and_traps();
     // SAFETY: called once, while the boot CPU is alone (invariant 17).

@@ -91,6 +91,7 @@ mod error;
 #[cfg(feature = "std")]
 pub mod hosted;
 mod job;
+mod limits;
 mod node;
 mod platform;
 mod raw;
@@ -110,6 +111,7 @@ pub use cancel::CancelToken;
 pub use chunk::Chunk;
 pub use error::{Cause, Invalid, JobError};
 pub use job::{Job, Profile, RUNTIME_THREADS};
+pub use limits::{MAX_NODE_RANGES, MAX_WORKERS};
 pub use node::{NodeId, NodeRange};
 pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
 pub use raw::HelperTask;
@@ -117,9 +119,3 @@ pub use stats::{Stats, Step, Trail};
 pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use tuning::Tuning;
 pub use unit::{Bytes, HugePages, Items, Pages, Unit};
-
-/// The largest number of threads of one job, its caller included.
-pub const MAX_WORKERS: usize = 1024;
-
-/// The largest number of node ranges of one job.
-pub const MAX_NODE_RANGES: usize = 64;

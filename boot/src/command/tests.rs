@@ -8,7 +8,7 @@ fn options(arguments: &[&str]) -> Options {
 }
 
 fn machine_of(arguments: &[&str]) -> Machine {
-    machine(&options(&[&["--accel", "tcg"], arguments].concat()), Program::unasked("qemu"), "elf".into())
+    machine(&options(&[&["--accel", "tcg"], arguments].concat()), Program::unchecked("qemu"), "elf".into())
         .unwrap()
 }
 
@@ -48,7 +48,7 @@ fn the_kernels_command_line_ends_with_what_the_user_appends() {
 fn more_threads_than_cpus_make_no_sense() {
     let count = (report::host_cores() + 1).to_string();
     let options = options(&["--threads", &count, "--accel", "tcg"]);
-    let failure = machine(&options, Program::unasked("qemu"), "elf".into()).unwrap_err();
+    let failure = machine(&options, Program::unchecked("qemu"), "elf".into()).unwrap_err();
     assert_eq!(failure.status, protocol::exit::HostStatus::Usage);
 }
 

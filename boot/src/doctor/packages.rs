@@ -1,6 +1,6 @@
 //! The system's packages: which ones bring what is missing.
 
-use super::What;
+use super::needs::What;
 use crate::system::System;
 use crate::toolchain::{MINIMUM, Toolchain, Version};
 use std::path::Path;
@@ -53,6 +53,12 @@ impl Plan {
             }
             Self::ByHand(commands) => commands.clone(),
         }
+    }
+
+    /// The commands, indented, one a line.
+    pub(super) fn indented_commands(&self) -> String {
+        let lines: Vec<_> = self.commands().iter().map(|command| format!("    {command}")).collect();
+        lines.join("\n")
     }
 }
 

@@ -1,7 +1,7 @@
 //! The examination, for people.
 
+use super::needs::{Examination, State, What};
 use super::packages::plan;
-use super::{Examination, State, What};
 use crate::system::System;
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -22,9 +22,9 @@ pub fn render(system: &impl System, examination: &Examination) -> String {
     if missing.is_empty() {
         return format!("{table}\nnothing is missing");
     }
-    let commands = plan(system, &missing, examination.toolchain.as_ref(), false).commands();
+    let commands = plan(system, &missing, examination.toolchain.as_ref(), false).indented_commands();
     format!(
         "{table}\nto install what is missing, run `cargo run -- doctor --install` as root, or:\n{}",
-        super::indent(&commands)
+        commands
     )
 }

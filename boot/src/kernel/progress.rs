@@ -1,4 +1,4 @@
-//! One line that shows how far cargo has come.
+//! Progress of cargo, in one line.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, BufRead, BufReader, IsTerminal};
@@ -34,7 +34,7 @@ pub(super) fn run(command: &mut Command) -> io::Result<bool> {
     Ok(success)
 }
 
-/// Whether a line of cargo only says what it is doing.
+/// Returns whether a line of cargo names a step rather than a message.
 fn is_step(line: &str) -> bool {
     const STEPS: [&str; 11] = [
         "Compiling",
@@ -57,7 +57,7 @@ mod tests {
     use super::is_step;
 
     #[test]
-    fn steps_are_told_from_messages() {
+    fn steps_differ_from_messages() {
         assert!(is_step("   Compiling core v0.0.0 (/usr/lib/rustlib)"));
         assert!(is_step("    Finished `kernel` profile [optimized] target(s) in 1.2s"));
         assert!(!is_step("error[E0425]: cannot find value `x`"));

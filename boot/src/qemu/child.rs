@@ -1,7 +1,7 @@
 //! QEMU as a process of ours: it ends when we do.
 
-use super::qmp::Control;
-use super::{Machine, Wiring};
+use super::machine::{Machine, Wiring};
+use super::qmp::{Control, CpuState, Shutdown};
 use crate::failure::Failure;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    pub(super) control: Option<Control>,
+    control: Option<Control>,
     /// Holds the named pipe and the socket; removed with us.
     _directory: TempDir,
 }
@@ -126,6 +126,20 @@ impl Child {
         let status = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
         // The name, in parentheses, may hold anything.
         status.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']))
+    }
+
+    /// Why the machine went off. To be asked when QEMU has ended; one that ended by the exit device tells nothing.
+    pub fn shutdown(&mut self) -> Option<Shutdown> {
+        self.control.as_mut()?.shutdown()
+    }
+
+    /// Stops the guest and asks where every CPU stands.
+    ///
+    /// # Errors
+    ///
+    /// A message when QEMU does not answer.
+    pub fn cpu_states(&mut self) -> Result<Vec<CpuState>, String> {
+        self.control.as_mut().ok_or("QEMU's control channel is closed")?.cpu_states()
     }
 
     /// Ends QEMU now.
@@ -236,7 +250,7 @@ mod tests {
         let guest = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(guest.path(), probe::image_of(code)).unwrap();
         let machine = Machine {
-            qemu: crate::qemu::Program::unasked(qemu),
+            qemu: crate::qemu::Program::unchecked(qemu),
             kernel: guest.path().into(),
             cpus: 1,
             memory: Size::from_mib(64),

@@ -3,7 +3,8 @@
 //! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, times a loop, and says pass, or fail where
 //! each turn of the loop takes longer than a translator would make it.
 
-use super::{Accel, Program};
+use super::accel::Accel;
+use super::program::Program;
 use protocol::exit::{PORT, Verdict};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -213,7 +214,7 @@ mod tests {
             eprintln!("no QEMU here: not run");
             return;
         };
-        let qemu = Program::unasked(qemu);
+        let qemu = Program::unchecked(qemu);
         assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), TIMEOUT), Ok(Speed::Translated));
         // No translator makes two thousand turns in no time.
         let speed = run_against(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), 0, TIMEOUT);

@@ -1,55 +1,55 @@
-//! The emulator's program: where it is, whether it works, and where its firmware images lie.
+//! QEMU's program: its path, its version and its firmware images.
 
 use crate::failure::Failure;
 use crate::system::System;
 use std::path::{Path, PathBuf};
 
-/// QEMU's program for our machine, as `PATH` knows it.
+/// Name of QEMU's program in `PATH`.
 pub const NAME: &str = "qemu-system-x86_64";
 
 /// The option that names a program.
 const OPTION: &str = "--qemu";
 
-/// The variable that names a program where no option does.
+/// The variable that names a program if the option does not.
 pub const VARIABLE: &str = "KTASK_QEMU";
 
-/// Where an unpacked package keeps firmware images, from the folder that holds `usr`.
+/// Folders with firmware images in an unpacked package.
 const DATA: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
 
-/// A QEMU that says its version.
+/// A QEMU program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The program.
+    /// Path of the program.
     pub path: PathBuf,
-    /// Folders with firmware images that the program does not know of itself.
+    /// Folders with firmware images that the program would not find.
     pub data: Vec<PathBuf>,
-    /// What the program says of its version, `10.0.2 (Debian ...)`; empty where nobody asked.
+    /// The program's version, such as `10.0.2 (Debian ...)`; empty if it is unknown.
     pub version: String,
 }
 
 impl Program {
-    /// A program that nobody asked for its version.
-    pub fn unasked(path: impl Into<PathBuf>) -> Self {
+    /// Returns a program of unknown version.
+    pub fn unchecked(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), data: Vec::new(), version: String::new() }
     }
 
-    /// The arguments that come before all others.
+    /// Returns the arguments that come before all others.
     pub fn arguments(&self) -> impl Iterator<Item = String> {
         self.data.iter().flat_map(|folder| ["-L".to_string(), folder.to_string_lossy().into_owned()])
     }
 
-    /// The first number of the version.
+    /// Returns the first number of the version.
     pub fn major(&self) -> Option<u32> {
         self.version.split('.').next()?.parse().ok()
     }
 }
 
-/// Finds the program: the one that `option` names, else the variable's, else the first in `PATH`. `Ok(Err(reasons))` where
-/// none was named and `PATH` has none that works.
+/// Finds the program that `option` names, else the variable's, else the first in `PATH`. Returns `Ok(Err(reasons))` if none is
+/// named and `PATH` has no working one.
 ///
 /// # Errors
 ///
-/// When the named program is not usable: the message says by what it was named, and why not.
+/// When the named program is not usable: the message has the option or variable, and the reason.
 pub fn find(system: &impl System, option: Option<&Path>) -> Result<Result<Program, Vec<String>>, Failure> {
     let variable = || system.var(VARIABLE).map(|path| (format!("{VARIABLE}={path}"), PathBuf::from(path)));
     let named = option.map(|path| (format!("{OPTION} {}", path.display()), path.to_path_buf()));
@@ -64,7 +64,7 @@ pub fn find(system: &impl System, option: Option<&Path>) -> Result<Result<Progra
     Ok(inspect(system, &path).map_err(|reason| vec![format!("{}: {reason}", path.display())]))
 }
 
-/// Looks at one program; the error says why it is not usable.
+/// Inspects one program; the error says why it is not usable.
 ///
 /// # Errors
 ///
@@ -73,29 +73,29 @@ pub fn inspect(system: &impl System, path: &Path) -> Result<Program, String> {
     if !system.is_file(path) {
         return Err(format!("no such file; name the program {NAME} itself"));
     }
-    // A name without a slash would be looked for elsewhere when it is started.
+    // Starting a name without a slash would search `PATH`.
     let path = &std::path::absolute(path).map_err(|error| format!("has no absolute path: {error}"))?;
     let answer =
         system.capture(path, &["--version"]).map_err(|error| format!("cannot be started: {error}"))?;
     if !answer.success {
-        let line = answer.stderr.lines().next().unwrap_or("it says nothing");
+        let line = answer.stderr.lines().next().unwrap_or("it prints no message");
         return Err(format!("does not work: {line}"));
     }
     let line = answer.stdout.lines().next().unwrap_or_default();
     let version = line
         .strip_prefix("QEMU emulator version ")
-        .ok_or_else(|| format!("is no QEMU: asked for its version it says {line:?}"))?;
+        .ok_or_else(|| format!("is no QEMU: with --version it prints {line:?}"))?;
     Ok(Program { path: path.into(), data: data_folders(system, path), version: version.to_string() })
 }
 
-/// The firmware images beside a program that was unpacked and not installed: `usr/share` beside `usr/bin`.
+/// Returns the folders with firmware images of an unpacked program: `usr/share` beside `usr/bin`.
 fn data_folders(system: &impl System, path: &Path) -> Vec<PathBuf> {
     let Some(root) =
         path.parent().filter(|bin| bin.ends_with("usr/bin")).and_then(|bin| bin.ancestors().nth(2))
     else {
         return Vec::new();
     };
-    // An installed program knows its folders.
+    // An installed program finds its folders.
     if root == Path::new("/") {
         return Vec::new();
     }
@@ -111,7 +111,7 @@ mod tests {
 
     const UNPACKED: &str = "/opt/q/usr/bin/qemu-system-x86_64";
 
-    /// A system with QEMU 7.2 in `PATH` and an unpacked QEMU 10.
+    /// Returns a system with QEMU 7.2 in `PATH` and an unpacked QEMU 10.
     fn system() -> Fake {
         let fake = Fake::with_path("/usr/bin");
         for (path, version) in [("/usr/bin/qemu-system-x86_64", "7.2.22 (Debian)"), (UNPACKED, "10.0.2 (x)")]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_option_wins_over_the_variable_and_that_over_the_path() {
+    fn option_wins_over_variable_and_variable_over_path() {
         let mut fake = system();
         let found = |fake: &Fake, option: Option<&str>| find(fake, option.map(Path::new)).unwrap().unwrap();
         assert_eq!(found(&fake, None).path, Path::new("/usr/bin/qemu-system-x86_64"));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unpacked_program_gets_the_folders_beside_it_and_an_installed_one_none() {
+    fn unpacked_program_gets_the_folders_beside_it_and_an_installed_one_none() {
         let fake = system();
         let program = inspect(&fake, Path::new(UNPACKED)).unwrap();
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
         );
         let installed = inspect(&fake, Path::new("/usr/bin/qemu-system-x86_64")).unwrap();
         assert_eq!(installed.arguments().count(), 0);
-        // No folders beside it, or it lies elsewhere: nothing is made up.
+        // No folders beside it, or another location: no arguments.
         for path in ["/x/usr/bin/qemu-system-x86_64", "/opt/q/qemu-system-x86_64"] {
             fake.file(path);
             fake.says(&format!("{path} --version"), "QEMU emulator version 9.1.0\n");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_program_that_is_not_usable_is_refused_with_its_name_and_the_reason() {
+    fn unusable_named_program_is_refused_with_its_name_and_the_reason() {
         let mut fake = system();
         let message = refusal(&fake, Some("/nowhere/qemu"));
         assert!(message.starts_with("--qemu /nowhere/qemu is not usable: no such file"), "{message}");
@@ -174,14 +174,14 @@ mod tests {
         fake.says("/bin/echo --version", "echo (GNU coreutils) 9.1\n");
         let message = refusal(&fake, Some("/bin/echo"));
         assert!(message.contains("is no QEMU") && message.contains("coreutils"), "{message}");
-        // The variable is a wish as well: what PATH holds is not taken in its place.
+        // The variable is the user's choice too: the program in PATH does not replace it.
         fake.vars.insert(VARIABLE.into(), "/nowhere".into());
         let message = refusal(&fake, None);
         assert!(message.starts_with("KTASK_QEMU=/nowhere is not usable: no such file"), "{message}");
     }
 
     #[test]
-    fn a_program_in_the_path_that_does_not_work_is_no_failure_but_a_reason() {
+    fn broken_program_in_the_path_is_a_reason_and_no_failure() {
         let fake = Fake::with_path("/usr/bin");
         assert_eq!(find(&fake, None).unwrap(), Err(Vec::new()));
         fake.file("/usr/bin/qemu-system-x86_64");

@@ -1,6 +1,5 @@
 //! QEMU's control channel: where every virtual CPU stands when nothing moves any more.
 
-use super::Child;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -33,30 +32,6 @@ pub enum Shutdown {
     Other,
 }
 
-impl Child {
-    /// Why the machine went off. To be asked when QEMU has ended; one that ended by the exit device tells nothing.
-    pub fn shutdown(&mut self) -> Option<Shutdown> {
-        self.control.as_mut()?.shutdown()
-    }
-
-    /// Stops the guest and asks where every CPU stands.
-    ///
-    /// # Errors
-    ///
-    /// A message when QEMU does not answer.
-    pub fn cpu_states(&mut self) -> Result<Vec<CpuState>, String> {
-        let control = self.control.as_mut().ok_or("QEMU's control channel is closed")?;
-        let mut ask =
-            |command: Value| control.ask(command).map_err(|error| format!("QEMU does not answer: {error}"));
-        // So that all registers are of the same moment.
-        ask(json!({"execute": "stop"}))?;
-        let arguments = json!({"command-line": "info registers -a"});
-        let registers = ask(json!({"execute": "human-monitor-command", "arguments": arguments}))?;
-        let states = parse_registers(registers.as_str().unwrap_or_default());
-        if states.is_empty() { Err("QEMU names no registers".to_string()) } else { Ok(states) }
-    }
-}
-
 /// A conversation in the QEMU Machine Protocol.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -82,8 +57,20 @@ impl Control {
         Ok(Self { stream, lines, sent: 0 })
     }
 
+    /// Stops the guest and returns where every CPU stands.
+    pub(super) fn cpu_states(&mut self) -> Result<Vec<CpuState>, String> {
+        let mut ask =
+            |command: Value| self.ask(command).map_err(|error| format!("QEMU does not answer: {error}"));
+        // So that all registers are of the same moment.
+        ask(json!({"execute": "stop"}))?;
+        let arguments = json!({"command-line": "info registers -a"});
+        let registers = ask(json!({"execute": "human-monitor-command", "arguments": arguments}))?;
+        let states = parse_registers(registers.as_str().unwrap_or_default());
+        if states.is_empty() { Err("QEMU names no registers".to_string()) } else { Ok(states) }
+    }
+
     /// Reads to the end; returns the reason of the last shutdown that was told.
-    fn shutdown(&mut self) -> Option<Shutdown> {
+    pub(super) fn shutdown(&mut self) -> Option<Shutdown> {
         let mut told = None;
         let mut line = String::new();
         while self.lines.read_line(&mut line).is_ok_and(|count| count > 0) {

@@ -1,10 +1,12 @@
 //! Machines as command lines.
 
 use super::*;
+use crate::size::Size;
+use std::path::Path;
 
 fn machine() -> Machine {
     Machine {
-        qemu: Program::unasked("/usr/bin/qemu-system-x86_64"),
+        qemu: Program::unchecked("/usr/bin/qemu-system-x86_64"),
         kernel: "/k/ktask-kernel".into(),
         cpus: 4,
         memory: Size::from_mib(1024),
@@ -55,7 +57,7 @@ fn counted_instructions_mean_one_thread_and_a_model_without_x2apic() {
 
 #[test]
 fn folders_of_an_unpacked_qemu_come_first() {
-    let qemu = Program { data: vec!["/q/share".into()], ..Program::unasked("/q/qemu") };
+    let qemu = Program { data: vec!["/q/share".into()], ..Program::unchecked("/q/qemu") };
     let arguments = Machine { qemu, ..machine() }.arguments(Wiring::Terminal);
     assert_eq!(arguments[..2], ["-L", "/q/share"]);
 }

@@ -1,6 +1,7 @@
 //! The report as files.
 
-use super::{Plot, Report, plots};
+use super::plots::{Plot, plots};
+use super::summary::Report;
 use crate::failure::Failure;
 use crate::run::Run;
 use std::path::{Path, PathBuf};

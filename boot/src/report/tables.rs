@@ -1,10 +1,11 @@
 //! The report for people.
 
 use super::format::{bar, byte_rate, duration, page_rate};
-use super::{JobRow, Phase, Report, unit_name};
+use super::jobs::JobRow;
+use super::summary::{Phase, Report};
 use crate::size::Size;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use protocol::record::Record;
+use protocol::record::{Record, Unit};
 
 /// How wide the longest bar is.
 const BAR_CELLS: usize = 16;
@@ -191,6 +192,15 @@ fn align(table: &mut Table, columns: std::ops::Range<usize>) {
 fn list(label: &str, lines: &[String]) -> String {
     let lines: Vec<_> = lines.iter().map(|line| format!("{label}: {line}")).collect();
     lines.join("\n")
+}
+
+/// The name of a unit in the plural.
+fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Page4K => "4K",
+        Unit::Page2M => "2M",
+        Unit::Page1G => "1G",
+    }
 }
 
 #[cfg(test)]

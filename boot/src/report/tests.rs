@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::qemu::Accel;
-use crate::run::Hang;
+use crate::qemu::Machine;
+use crate::run::{Ending, Hang, Run};
 use crate::size::Size;
 use protocol::exit::Verdict;
-use protocol::record::{Addresses, Entry, Status};
+use protocol::record::{Addresses, Entry, Record, Status, Unit};
 use std::time::Duration;
 
 fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
@@ -70,7 +71,7 @@ fn run_with(records: Vec<Record<String>>, ending: Ending) -> Run {
 
 fn machine(cpus: u32) -> Machine {
     Machine {
-        qemu: crate::qemu::Program::unasked("qemu-system-x86_64"),
+        qemu: crate::qemu::Program::unchecked("qemu-system-x86_64"),
         kernel: "k".into(),
         cpus,
         memory: Size::from_mib(1024),

@@ -1,12 +1,25 @@
 //! Threads that turn what QEMU says into lines with a time.
 
-use super::Console;
 use crate::qemu::Channels;
 use std::io::{BufRead, BufReader, Read};
+use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// Sees bytes as they come.
+pub type Output = Box<dyn FnMut(&[u8]) + Send>;
+
+/// The other end of the guest's first serial port, for runs in which someone types.
+pub struct Console {
+    /// Sees what the port sends as it comes, also lines that are not finished.
+    pub output: Output,
+    /// Gets what the port receives, on a thread of its own.
+    pub input: Box<dyn FnOnce(ChildStdin) + Send>,
+    /// Set to end the run.
+    pub left: Arc<AtomicBool>,
+}
 
 /// Which channel a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
     Machine {
-        qemu: Program::unasked(qemu),
+        qemu: Program::unchecked(qemu),
         kernel,
         cpus: 2,
         memory: Size::from_mib(64),

@@ -1,13 +1,13 @@
-//! A clean environment for a cargo inside a cargo.
+//! A clean environment for a nested cargo.
 
 use std::process::Command;
 
-/// Variables that say how the *user* reaches the network and the package cache: a nested cargo needs them too.
+/// Variables that configure the network and the package cache. The user sets them; a nested cargo needs them.
 const KEPT: [&str; 6] =
     ["CARGO_HOME", "CARGO_BUILD_JOBS", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_"];
 
-/// Variables that the outer cargo, rustup or a build script's environment leaves behind. Each would make
-/// the nested build use the outer compiler, its flags, its job server or its libraries.
+/// Variables that the outer cargo, rustup or a build script sets. Each would make the nested build use the outer compiler, its
+/// flags, its job server or its libraries.
 const REMOVED: [&str; 11] = [
     "CARGO",
     "RUSTFLAGS",
@@ -22,7 +22,7 @@ const REMOVED: [&str; 11] = [
     "HOST",
 ];
 
-/// Whether a nested cargo must not see the variable `name`.
+/// Returns whether a nested cargo must not see the variable `name`.
 fn is_removed(name: &str) -> bool {
     if KEPT.iter().any(|kept| name.starts_with(kept)) {
         return false;
@@ -30,7 +30,7 @@ fn is_removed(name: &str) -> bool {
     REMOVED.contains(&name) || name.starts_with("CARGO_") || name.starts_with("RUSTC") || name == "RUSTDOC"
 }
 
-/// Takes everything out of `command`'s environment that an outer cargo or rustup put there.
+/// Removes the variables of an outer cargo or rustup from `command`'s environment.
 pub fn remove_build_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(is_removed) {
@@ -44,7 +44,7 @@ mod tests {
     use super::is_removed;
 
     #[test]
-    fn the_outer_build_does_not_leak_in() {
+    fn variables_of_the_outer_build_are_removed() {
         for name in [
             "CARGO",
             "CARGO_MANIFEST_DIR",
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_network_and_cache_settings_stay() {
+    fn network_and_cache_settings_stay() {
         for name in [
             "PATH",
             "HOME",

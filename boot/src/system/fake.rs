@@ -1,4 +1,4 @@
-//! A made-up machine for tests: files, variables, and what each program would say.
+//! A fake system for tests: files, variables, and the output of each program.
 
 use super::{Captured, System};
 use std::cell::{Cell, RefCell};
@@ -6,25 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A machine that holds what a test puts on it.
+/// A system with the files, variables and programs that a test adds.
 #[derive(Default)]
 pub(crate) struct Fake {
     pub(crate) vars: BTreeMap<String, String>,
     pub(crate) files: RefCell<BTreeSet<PathBuf>>,
-    /// `program argument...` to its answer; a program that is not here cannot be started.
+    /// Results by `program argument...`; other programs cannot be started.
     pub(crate) answers: RefCell<BTreeMap<String, Captured>>,
-    /// What a `perform`ed command line changes.
+    /// Effects of command lines that `perform` runs.
     pub(crate) effects: BTreeMap<String, Effect>,
-    /// Every `perform`ed command line, in order.
+    /// Command lines that `perform` ran, in order.
     pub(crate) performed: RefCell<Vec<String>>,
     pub(crate) interactive: bool,
     pub(crate) root: bool,
-    /// What the user answers, and how often that was asked for.
+    /// The user's answer, and the number of questions.
     pub(crate) answer: bool,
     pub(crate) questions: Cell<u32>,
 }
 
-/// What running a command does to the made-up machine.
+/// Effect of a command on the fake system.
 #[derive(Clone, Default)]
 pub(crate) struct Effect {
     pub(crate) success: bool,
@@ -43,7 +43,7 @@ impl Fake {
         self.files.borrow_mut().insert(path.into());
     }
 
-    /// Lets `command_line` print `stdout` and succeed.
+    /// Makes `command_line` print `stdout` and succeed.
     pub(crate) fn says(&self, command_line: &str, stdout: &str) {
         let captured = Captured { success: true, stdout: stdout.into(), stderr: String::new() };
         self.answers.borrow_mut().insert(command_line.into(), captured);

@@ -1,11 +1,12 @@
-//! The machine that we really run on.
+//! The real host.
 
-use super::{Captured, System, remove_build_environment};
+use super::environment::remove_build_environment;
+use super::interface::{Captured, System};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The real machine.
+/// The real host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Real;
 
@@ -32,7 +33,7 @@ impl System for Real {
         remove_build_environment(&mut command);
         let output = command
             .args(arguments)
-            // Messages are read by us: they must be the ones we know. And a look must not start a download.
+            // Messages are parsed, so they must not be translated. Inspecting a toolchain must not start a download.
             .env("LC_ALL", "C")
             .env("RUSTUP_AUTO_INSTALL", "0")
             .stdin(Stdio::null())
@@ -49,7 +50,7 @@ impl System for Real {
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null())
-            // Standard output belongs to our own results.
+            // Standard output is for the command's results.
             .stdout(io::stderr())
             .status()?;
         Ok(status.success())
@@ -65,7 +66,7 @@ impl System for Real {
         if io::stderr().flush().is_err() || io::stdin().read_line(&mut answer).is_err() {
             return false;
         }
-        // An empty line is a yes; the end of the input is not an answer.
+        // An empty line means yes; the end of the input is no answer.
         answer.ends_with('\n') && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes")
     }
 

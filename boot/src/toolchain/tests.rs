@@ -1,9 +1,9 @@
-//! The search, on made-up machines.
+//! The search, on fake systems.
 
 use super::*;
 use crate::system::fake::Fake;
 
-/// Puts a toolchain on the machine.
+/// Adds a toolchain to the system.
 pub(crate) fn install(fake: &Fake, sysroot: &str, release: &str, has_source: bool) {
     let rustc = format!("{sysroot}/bin/rustc");
     fake.file(&rustc);
@@ -36,7 +36,7 @@ fn rustup_comes_before_path_and_the_pinned_version_before_others() {
 }
 
 #[test]
-fn old_ones_and_those_without_source_are_passed_over_with_a_reason() {
+fn old_toolchains_and_toolchains_without_source_are_rejected_with_a_reason() {
     let fake = Fake::with_path("/opt/old/bin:/opt/bare/bin:/opt/broken/bin:/opt/good/bin");
     install(&fake, "/opt/old", "1.85.0", true);
     install(&fake, "/opt/bare", "1.97.0", false);
@@ -54,7 +54,7 @@ fn old_ones_and_those_without_source_are_passed_over_with_a_reason() {
 }
 
 #[test]
-fn a_rustup_proxy_is_replaced_by_what_it_stands_for() {
+fn rustup_proxy_is_replaced_by_the_real_compiler() {
     let fake = Fake::with_path("/home/u/.cargo/bin");
     install(&fake, "/opt/real", "1.96.1", true);
     for name in ["rustc", "cargo"] {
@@ -68,7 +68,7 @@ fn a_rustup_proxy_is_replaced_by_what_it_stands_for() {
 }
 
 #[test]
-fn the_variable_wins_in_each_of_its_forms() {
+fn variable_wins_in_each_form() {
     for wish in ["/opt/wish", "/opt/wish/bin", "/opt/wish/bin/rustc"] {
         let mut fake = Fake::with_path("/usr/bin");
         install(&fake, "/usr", "1.96.0", true);
@@ -79,7 +79,7 @@ fn the_variable_wins_in_each_of_its_forms() {
 }
 
 #[test]
-fn an_unusable_wish_is_an_error_even_if_another_toolchain_would_do() {
+fn unusable_named_toolchain_is_an_error_even_if_another_is_usable() {
     let mut fake = Fake::with_path("/usr/bin");
     install(&fake, "/usr", "1.96.0", true);
     install(&fake, "/opt/old", "1.80.0", true);
@@ -95,6 +95,6 @@ fn an_unusable_wish_is_an_error_even_if_another_toolchain_would_do() {
 }
 
 #[test]
-fn an_empty_machine_has_none() {
+fn empty_system_has_no_toolchain() {
     assert_eq!(search(&Fake::default()).unwrap(), Search::default());
 }

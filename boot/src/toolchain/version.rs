@@ -1,8 +1,8 @@
-//! Compiler versions, as far as we compare them.
+//! Compiler versions.
 
 use std::fmt;
 
-/// A version of Rust: the third number never decides anything here.
+/// A version of Rust, without its third number, which is never compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// The first number.
@@ -12,7 +12,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// Reads `1.96.0`, `1.97.0-nightly`, or a Debian version such as `1.96.0+dfsg1-1~deb12u2`; an epoch is skipped.
+    /// Parses `1.96.0`, `1.97.0-nightly`, or a Debian version such as `1.96.0+dfsg1-1~deb12u2`; skips an epoch.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.split_once(':').map_or(text, |(_epoch, rest)| rest);
@@ -21,7 +21,7 @@ impl Version {
         Some(Self { major: next()?, minor: next()? })
     }
 
-    /// The version in what `rustc -vV` prints.
+    /// Returns the version in the output of `rustc -vV`.
     pub fn of_rustc(verbose: &str) -> Option<Self> {
         verbose.lines().find_map(|line| Self::parse(line.strip_prefix("release:")?))
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_compilers_and_packages() {
+    fn versions_of_compilers_and_packages_parse() {
         let expect = |minor| Some(Version { major: 1, minor });
         assert_eq!(Version::parse("1.96.0"), expect(96));
         assert_eq!(Version::parse("1.97.0-nightly"), expect(97));

@@ -1,7 +1,8 @@
 //! Chrome's trace event format: one JSON object with an array of events, written one by one.
 
 use super::collect::Trace;
-use super::timeline::{Argument, Kind, Mark, Slice, walk};
+use super::mark::{Argument, Kind, Mark, Slice};
+use super::timeline::walk;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};

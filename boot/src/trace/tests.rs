@@ -1,6 +1,7 @@
 //! From records to the file: one small run, word for word; then what can be wrong with a trace.
 
-use super::timeline::{Kind, Mark, Slice, walk};
+use super::mark::{Kind, Mark, Slice};
+use super::timeline::walk;
 use super::*;
 use ::trace::event::name_events;
 use ::trace::wire::{Batch, TEXT_MAX_BYTES};

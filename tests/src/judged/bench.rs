@@ -1,6 +1,6 @@
 //! Benchmarks that also find out what must not happen.
 
-use super::{Scenario, ensure};
+use super::scenario::{Scenario, ensure};
 use crate::lab::{Lab, expect_verdict};
 use crate::shape::SMP4;
 use libtest_mimic::Failed;

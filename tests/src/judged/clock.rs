@@ -1,6 +1,6 @@
 //! Where the clock's rate comes from, and CPUs whose counters are off: what is known is used, what is wrong is told.
 
-use super::{Scenario, ensure, ensure_warning, warnings};
+use super::scenario::{Scenario, cpus, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{COUNTED, SMP1, SMP2, SMP4, Shape};
 use libtest_mimic::Failed;
@@ -107,7 +107,7 @@ fn pit(lab: &Lab) -> Result<(), Failed> {
 fn ahead(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP4, "run=none fault.tsc_offset=2")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let counts = super::cpus(&evidence)?;
+    let counts = cpus(&evidence)?;
     ensure(&evidence, counts == (4, 4), format_args!("found and online are {counts:?}, not (4, 4)"))?;
     // A machine that has the register for it corrects the counter, and says so.
     let is_corrected = evidence.run.log.iter().any(|line| line.contains("are corrected, cpu 2 most"));

@@ -1,7 +1,7 @@
 //! Serial ports whose readers stop, and reports that are disturbed: the kernel goes on, tells what is lost, and ends with
 //! its verdict.
 
-use super::{Scenario, ensure};
+use super::scenario::{Scenario, ensure};
 use crate::lab::{Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, Shape};
 use ktask_boot::qemu::Wiring;

@@ -1,7 +1,7 @@
 //! Where time is instructions. The tests of shares of time skip when the host takes CPUs away; here it cannot, so here
 //! they have to pass.
 
-use super::{Scenario, ensure, ensure_all_pass};
+use super::scenario::{Scenario, ensure, ensure_all_pass};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{COUNTED, Shape};
 use libtest_mimic::Failed;

@@ -1,6 +1,6 @@
 //! Machines and kernels with faults: what is lost is told, what is left goes on, and nothing ends in silence.
 
-use super::{Scenario, cpus, ensure, ensure_warning, warnings};
+use super::scenario::{Scenario, cpus, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, SMP4, Shape};
 use ktask_boot::run::{Ending, Limits};

@@ -3,7 +3,7 @@
 //!
 //! Each of the [`CASES`] is a change to a sound handover. To add a case, add a line there.
 
-use super::{cpus, ensure, warnings};
+use super::scenario::{cpus, ensure, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP2, Shape};
 use crate::standin::start_info::{Kind, range};

@@ -1,6 +1,6 @@
 //! Tables of memory nodes that lie, given to the firmware by QEMU: a warning, and a working machine.
 
-use super::{Scenario, ensure, ensure_warning, warnings};
+use super::scenario::{Scenario, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP4, Shape};
 use libtest_mimic::Failed;

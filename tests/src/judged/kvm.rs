@@ -3,7 +3,7 @@
 //! Some hosts let KVM only interpret kernel code, and not all of it: with the features that such a KVM does not know
 //! switched off, few tests run there, slowly. Where KVM is real they take no time.
 
-use super::{cpus, ensure, ensure_all_pass};
+use super::scenario::{cpus, ensure, ensure_all_pass};
 use crate::lab::Lab;
 use crate::shape::{SMP2, Shape};
 use ktask_boot::qemu::Accel;

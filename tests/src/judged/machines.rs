@@ -1,6 +1,6 @@
 //! Machines at the edges: many CPUs with jobs of their default sizes, CPUs that lack what most have, and little memory.
 
-use super::{Scenario, cpus, ensure, ensure_all_pass, warnings};
+use super::scenario::{Scenario, cpus, ensure, ensure_all_pass, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, SMP4, Shape};
 use libtest_mimic::Failed;

@@ -1,6 +1,6 @@
 //! Memory: nodes, late initialisation, huge pages that are not to be had, and very much of it.
 
-use super::{Scenario, ensure, ensure_all_pass, ensure_warning, warnings};
+use super::scenario::{Scenario, ensure, ensure_all_pass, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP2, SPARSE_6G, SPARSE_256G, Shape, UNEVEN_NODES};
 use libtest_mimic::Failed;

@@ -1,7 +1,7 @@
 //! Locks, threads and memory used as they must not be: a debug build says so at once, by the invariant that was broken and
 //! with the places that matter, whether any harm was done this time or not.
 
-use super::{ensure, ensure_warning};
+use super::scenario::{ensure, ensure_warning};
 use crate::lab::{Lab, expect_verdict};
 use crate::shape::{DEBUG_SMP2, SMP2};
 use libtest_mimic::{Failed, Trial};

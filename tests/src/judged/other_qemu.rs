@@ -1,7 +1,8 @@
 //! What needs a QEMU newer than most systems have, or is to hold on both: counted machines, and more CPUs than identifiers of
 //! eight bits can name.
 
-use super::{Scenario, counted, cpus, ensure, timing, warnings};
+use super::scenario::{Scenario, cpus, ensure, warnings};
+use super::{counted, timing};
 use crate::lab::{Lab, expect_verdict};
 use crate::shape::{SMP2, Shape};
 use libtest_mimic::{Completion, Failed, Trial};

@@ -1,6 +1,6 @@
 //! The kernel's command line: what is wrong is told and changes nothing, what is right has its effect.
 
-use super::{Scenario, ensure, ensure_warning, warnings};
+use super::scenario::{Scenario, cpus, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP2, SMP4};
 use libtest_mimic::Failed;
@@ -32,7 +32,7 @@ fn bad_value(lab: &Lab) -> Result<(), Failed> {
     ensure_warning(&evidence, &["ktask.max_threads", "99999", "512"])?;
     ensure_warning(&evidence, &["smp.max_cpus", "banana", "1", "512"])?;
     ensure_warning(&evidence, &["ktask.enabled", "maybe", "on", "off"])?;
-    let counts = super::cpus(&evidence)?;
+    let counts = cpus(&evidence)?;
     ensure(&evidence, counts == (2, 2), "a bad value changed how many CPUs start")
 }
 
@@ -46,7 +46,7 @@ fn good(lab: &Lab) -> Result<(), Failed> {
 fn max_cpus(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP4, "smp.max_cpus=2 run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let counts = super::cpus(&evidence)?;
+    let counts = cpus(&evidence)?;
     let is_right = counts == (4, 2);
     ensure(&evidence, is_right, format_args!("CPUs found and online are {counts:?}, not 4 and 2"))?;
     let warnings = warnings(&evidence);

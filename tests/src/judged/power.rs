@@ -1,7 +1,7 @@
 //! How machines go off, and what their power button does.
 
 use super::faults::NO_ACPI;
-use super::{Scenario, ensure, ensure_all_pass, ensure_warning};
+use super::scenario::{Scenario, ensure, ensure_all_pass, ensure_warning};
 use crate::dialogue::Dialogue;
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::monitor::Monitor;

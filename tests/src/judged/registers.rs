@@ -1,6 +1,6 @@
 //! What the kernel establishes on every CPU, and what it leaves alone.
 
-use super::{Scenario, cpus, ensure, ensure_all_pass, ensure_warning, warnings};
+use super::scenario::{Scenario, cpus, ensure, ensure_all_pass, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::monitor::Monitor;
 use crate::shape::{SMP2, SMP4, Shape};

@@ -1,6 +1,6 @@
 //! The shell, as one who types and reads sees it.
 
-use super::{Scenario, ensure, ensure_warning};
+use super::scenario::{Scenario, ensure, ensure_warning};
 use crate::dialogue::Dialogue;
 use crate::lab::{Lab, expect_verdict};
 use crate::shape::{DEBUG_SMP4, SMP1, SMP2, SMP4, Shape};

@@ -1,6 +1,6 @@
 //! What the timing run says: complete, and not impossible. How fast a machine is, no test can know.
 
-use super::{Scenario, ensure};
+use super::scenario::{Scenario, ensure};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, SMP4, Shape};
 use ktask_boot::report::JobRow;

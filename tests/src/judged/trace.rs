@@ -4,7 +4,7 @@
 mod format;
 mod rules;
 
-use super::{Scenario, ensure, warnings};
+use super::scenario::{Scenario, ensure, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, SMP4, Shape};
 use ktask_boot::trace::chrome;

@@ -32,10 +32,7 @@ pub use entity::{Entity, LONGEST_RUN_NS, SHORTEST_SLICE_NS, SLICE_NS, SchedClass
 pub use fair::{Entities, FairQueue, PreemptReason};
 pub use heap::{Heap, HeapNode, HeapNodes};
 pub use list::{Links, List, Tid};
-pub use mask::{CpuMask, SharedCpuMask};
+pub use mask::{CpuMask, MAX_CPUS, SharedCpuMask};
 pub use park::{ParkDecision, ParkState, UnparkAction};
 pub use quota::{Bandwidth, Quota, QuotaError, RuntimeSlice};
 pub use weight::{Nice, Weight};
-
-/// CPUs that a [`CpuMask`] can hold.
-pub const MAX_CPUS: usize = 512;

@@ -4,7 +4,8 @@ use core::fmt;
 use core::ops::{BitAnd, BitOr, Not};
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use crate::MAX_CPUS;
+/// CPUs that a [`CpuMask`] can hold.
+pub const MAX_CPUS: usize = 512;
 
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = MAX_CPUS / WORD_BITS;

@@ -17,6 +17,12 @@ use super::tsc;
 
 core::arch::global_asm!(include_str!("boot.s"));
 
+// SAFETY: `main.rs` defines it with this signature; it is called by its symbol, as the layers above are not imported here.
+unsafe extern "Rust" {
+    /// The boot, where every entry leads.
+    safe fn kernel_main(boot_info: &'static mut BootInfo) -> !;
+}
+
 /// Bytes of the stack that `kernel_main` starts on.
 const BOOT_STACK_BYTES: usize = 128 << 10;
 /// Most bytes of the command line that are copied from the loader.
@@ -116,7 +122,7 @@ extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
     super::trap::load();
     let info = read_physical::<StartInfo>(start_info).filter(|info| info.magic == START_INFO_MAGIC);
     CMDLINE.call_once(|| info.map_or_else(CommandLine::default, |info| copy_cmdline(info.cmdline)));
-    crate::kernel_main(boot_info(info))
+    kernel_main(boot_info(info))
 }
 
 /// Builds the `BootInfo`. Without a start info it has no memory, which `kernel_main` reports.

@@ -1,0 +1,155 @@
+//! The machine that QEMU emulates, as a command line.
+
+use super::accel::Accel;
+use super::program::Program;
+use crate::size::Size;
+use std::path::{Path, PathBuf};
+
+/// A machine, and the kernel that it boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The emulator.
+    pub qemu: Program,
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+    /// Virtual CPUs, 1 to [`CPUS_MAX`](crate::list::CPUS_MAX).
+    pub cpus: u32,
+    /// Memory of all nodes together.
+    pub memory: Size,
+    /// Memory nodes; 1 means that the firmware tells of none.
+    pub nodes: u32,
+    /// What runs the guest's code.
+    pub accel: Accel,
+    /// The CPU model; `None` is [`Accel::default_cpu`].
+    pub cpu_model: Option<String>,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// Whether to wait for a debugger.
+    pub debugger: bool,
+    /// Whether the machine has the device by which the kernel tells its verdict.
+    pub exit_device: bool,
+    /// More arguments for QEMU, passed as they are.
+    pub extra: Vec<String>,
+}
+
+/// Where the guest's serial ports and QEMU's own control channel go.
+#[derive(Clone, Copy, Debug)]
+pub enum Wiring<'a> {
+    /// To a person: the log on the terminal, no records, no control channel.
+    Terminal,
+    /// To us: the log through standard output, records through a named pipe, control through a socket that we listen on.
+    Channels {
+        /// The pipe for the second serial port.
+        records: &'a Path,
+        /// The socket for the control channel (QMP).
+        control: &'a Path,
+    },
+}
+
+impl Machine {
+    /// QEMU's arguments, without the program's name.
+    pub fn arguments(&self, wiring: Wiring<'_>) -> Vec<String> {
+        let mut arguments: Vec<_> = self.qemu.arguments().collect();
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_string()));
+        // No default devices: each costs firmware time, and the kernel drives none of them.
+        add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        // Instructions can only be counted with all virtual CPUs on one host thread.
+        let accel = if self.counts() { "tcg,thread=single" } else { self.accel.argument() };
+        add(&["-machine", "q35", "-accel", accel]);
+        add(&["-cpu", self.cpu()]);
+        add(&["-smp", &self.smp(), "-m", &format!("{}M", self.memory.mib())]);
+        let nodes = self.node_arguments();
+        add(&nodes.iter().map(String::as_str).collect::<Vec<_>>());
+        if self.exit_device {
+            add(&[
+                "-device",
+                &format!("isa-debug-exit,id=debug-exit,iobase={:#x},iosize=0x04", protocol::exit::PORT),
+            ]);
+        }
+        match wiring {
+            Wiring::Terminal => add(&["-serial", "mon:stdio", "-serial", "null"]),
+            Wiring::Channels { records, control } => {
+                add(&["-chardev", "stdio,id=log,signal=off", "-serial", "chardev:log"]);
+                add(&["-chardev", &channel("file,id=records", records), "-serial", "chardev:records"]);
+                let control = channel("socket,id=control", control);
+                add(&["-chardev", &control, "-mon", "chardev=control,mode=control"]);
+            }
+        }
+        if self.debugger {
+            add(&["-gdb", "tcp::1234", "-S"]);
+        }
+        add(&["-kernel", &self.kernel.to_string_lossy()]);
+        if !self.command_line.is_empty() {
+            add(&["-append", &self.command_line]);
+        }
+        arguments.extend(self.extra.iter().cloned());
+        arguments
+    }
+
+    /// The CPU model that was asked for, or the default.
+    pub fn cpu(&self) -> &str {
+        self.cpu_model.as_deref().unwrap_or(self.accel.default_cpu(self.counts()))
+    }
+
+    /// Whether time is instructions.
+    fn counts(&self) -> bool {
+        self.accel == Accel::Tcg && self.extra.iter().any(|word| word == "-icount")
+    }
+
+    /// The whole command as one can paste it into a shell.
+    pub fn shell_line(&self) -> String {
+        let mut words = vec![quote(&self.qemu.path.to_string_lossy())];
+        words.extend(self.arguments(Wiring::Terminal).iter().map(|word| quote(word)));
+        words.join(" ")
+    }
+
+    /// One socket per node where that comes out even, so that no node is split over two.
+    fn smp(&self) -> String {
+        let (cpus, nodes) = (self.cpus, self.nodes);
+        match nodes > 1 && cpus.is_multiple_of(nodes) {
+            true => format!("{cpus},sockets={nodes},cores={},threads=1", cpus / nodes),
+            false => cpus.to_string(),
+        }
+    }
+
+    /// Memory and CPUs dealt out to the nodes; the first nodes get what does not divide.
+    fn node_arguments(&self) -> Vec<String> {
+        if self.nodes <= 1 {
+            return Vec::new();
+        }
+        let mut arguments = Vec::new();
+        let mut first_cpu = 0;
+        for node in 0..self.nodes {
+            let mib = share(self.memory.mib(), u64::from(self.nodes), u64::from(node));
+            let cpus = share(u64::from(self.cpus), u64::from(self.nodes), u64::from(node));
+            let mut description = format!("node,nodeid={node},memdev=memory{node}");
+            if cpus > 0 {
+                description += &format!(",cpus={first_cpu}-{}", first_cpu + cpus - 1);
+            }
+            first_cpu += cpus;
+            arguments.push("-object".to_string());
+            arguments.push(format!("memory-backend-ram,id=memory{node},size={mib}M"));
+            arguments.extend(["-numa".to_string(), description]);
+        }
+        arguments
+    }
+}
+
+/// The share of part `index` when `total` is dealt out to `parts`.
+fn share(total: u64, parts: u64, index: u64) -> u64 {
+    total / parts + u64::from(index < total % parts)
+}
+
+/// A character device at a path. QEMU wants a comma doubled that is not its own.
+fn channel(device: &str, path: &Path) -> String {
+    format!("{device},path={}", path.to_string_lossy().replace(',', ",,"))
+}
+
+/// Quotes a word for a POSIX shell, where it needs that.
+fn quote(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=,.:/+@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

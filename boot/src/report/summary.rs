@@ -1,0 +1,197 @@
+//! What a run comes to, as one value.
+
+use super::jobs::{JobRow, rows};
+use crate::qemu::Machine;
+use crate::run::{Ending, Run};
+use crate::symbols::Symbols;
+use protocol::record::Record;
+use serde::Serialize;
+
+/// The version of the report file's shape. It grows when a field goes or changes its meaning, not when one is added.
+const FORMAT: u32 = 1;
+
+/// What a run comes to. Serialised, it is the report file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The version of this shape.
+    pub format: u32,
+    /// The exit status of the host command: 0 pass, 1 fail, 3 panic, 4 hang, 5 QEMU failed.
+    pub status: u8,
+    /// How the run ended, in words.
+    pub ending: String,
+    /// The machine that was emulated.
+    pub machine: MachineFacts,
+    /// What the host's clock says.
+    pub host: HostFacts,
+    /// What the kernel said about itself and its machine.
+    pub boot: Option<Record<String>>,
+    /// Parts of the boot and what each took.
+    pub phases: Vec<Phase>,
+    /// The timed jobs: one row per job and thread count.
+    pub jobs: Vec<JobRow>,
+    /// Ways to clear memory, and which one is used.
+    pub zero_methods: Vec<ZeroMethod>,
+    /// What was wrong and lived with: the kernel's warnings, then our own.
+    pub warnings: Vec<String>,
+    /// A panic or fault, and where every CPU stood in a hang.
+    pub trouble: Vec<String>,
+    /// What one has to know to read the numbers.
+    pub notes: Vec<String>,
+}
+
+/// The machine that was emulated.
+#[derive(Clone, Debug, Serialize)]
+pub struct MachineFacts {
+    /// The whole command, for a shell.
+    pub command: String,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Memory nodes.
+    pub nodes: u32,
+    /// `kvm` or `tcg`.
+    pub accel: &'static str,
+    /// The CPU model.
+    pub cpu_model: String,
+}
+
+/// What the host's clock says.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostFacts {
+    /// CPUs that the host has for us.
+    pub cores: u32,
+    /// From QEMU's start to the kernel's first line.
+    pub first_line_ns: Option<u64>,
+    /// From QEMU's start to its end.
+    pub total_ns: u64,
+}
+
+/// A part of the boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Phase {
+    /// Its name; `a/b` is a part of `a`.
+    pub name: String,
+    /// How long it took.
+    pub ns: u64,
+}
+
+/// A way to clear memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ZeroMethod {
+    /// Its name.
+    pub method: String,
+    /// Its speed on one CPU.
+    pub bytes_per_s: u64,
+    /// Whether it is the one in use.
+    pub chosen: bool,
+}
+
+/// How many CPUs the host has for us.
+pub fn host_cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
+impl Report {
+    /// Sums up a run.
+    pub fn new(run: &Run, machine: &Machine, cores: u32, symbols: Option<&Symbols>) -> Self {
+        let ns = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let mut report = Self {
+            format: FORMAT,
+            status: run.ending.status().code(),
+            ending: run.ending.describe(),
+            machine: MachineFacts {
+                command: machine.shell_line(),
+                cpus: machine.cpus,
+                memory_bytes: machine.memory.bytes,
+                nodes: machine.nodes,
+                accel: machine.accel.name(),
+                cpu_model: machine.cpu().into(),
+            },
+            host: HostFacts { cores, first_line_ns: run.first_line.map(ns), total_ns: ns(run.total) },
+            boot: run.records.iter().find(|record| matches!(record, Record::Boot { .. })).cloned(),
+            phases: Vec::new(),
+            jobs: rows(&run.records),
+            zero_methods: Vec::new(),
+            warnings: Vec::new(),
+            trouble: Vec::new(),
+            notes: Vec::new(),
+        };
+        for record in &run.records {
+            report.take(record, symbols);
+        }
+        if let Ending::Hang(hang) = &run.ending {
+            report.trouble.extend(hang.lines(symbols));
+        }
+        report.warnings.extend(run.damaged.iter().map(|why| format!("record port: {why}")));
+        report.warnings.extend(run.messages.lines().map(|line| format!("QEMU: {line}")));
+        report.notes = report.notes();
+        report
+    }
+
+    fn take(&mut self, record: &Record<String>, symbols: Option<&Symbols>) {
+        match record {
+            Record::Phase { name, ns, .. } => self.phases.push(Phase { name: name.clone(), ns: *ns }),
+            Record::ZeroMethod { method, bytes_per_s, chosen, .. } => self.zero_methods.push(ZeroMethod {
+                method: method.clone(),
+                bytes_per_s: *bytes_per_s,
+                chosen: *chosen,
+            }),
+            Record::Warning { what, .. } => self.warnings.push(what.clone()),
+            Record::Panic { cpu, thread, message, location, backtrace, .. } => {
+                self.stopped("panic", *cpu, thread, message, location);
+                self.trouble.extend(trace(symbols, backtrace.as_slice(), false));
+            }
+            Record::Fault { cpu, thread, message, location, backtrace, .. } => {
+                self.stopped("fault", *cpu, thread, message, location);
+                self.trouble.extend(trace(symbols, backtrace.as_slice(), true));
+            }
+            Record::End { reason, .. } if !reason.is_empty() => self.ending += &format!(": {reason}"),
+            Record::End { .. }
+            | Record::Boot { .. }
+            | Record::Job { .. }
+            | Record::Bench { .. }
+            | Record::Thread { .. }
+            | Record::Cpu { .. }
+            | Record::Command { .. }
+            | Record::TraceName { .. }
+            | Record::Trace { .. } => {}
+        }
+    }
+
+    fn stopped(&mut self, what: &str, cpu: u32, thread: &str, message: &str, location: &str) {
+        let place = if location.is_empty() { String::new() } else { format!(", at {location}") };
+        self.trouble.push(format!("{what} on cpu {cpu} in thread {thread}: {message}{place}"));
+    }
+
+    /// What one has to know to read the numbers.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let (cpus, cores) = (self.machine.cpus, self.host.cores);
+        if self.jobs.is_empty() {
+            return notes;
+        }
+        if cpus > cores {
+            notes.push(format!(
+                "{cpus} virtual CPUs share {cores} of the host: more than {cores} threads cannot be faster here"
+            ));
+        }
+        if self.jobs.iter().all(|row| row.threads == 1) {
+            notes.push("one thread only: there is no speedup to show".into());
+        }
+        if self.machine.accel == "tcg" {
+            notes.push(
+                "QEMU translates the guest's code: times compare with each other, not with hardware".into(),
+            );
+        }
+        notes
+    }
+}
+
+/// A backtrace by name, or as bare addresses when there are no symbols.
+fn trace(symbols: Option<&Symbols>, addresses: &[u64], first_is_exact: bool) -> Vec<String> {
+    match symbols {
+        Some(symbols) => symbols.backtrace(addresses, first_is_exact),
+        None => addresses.iter().map(|address| format!("{address:#018x} ?")).collect(),
+    }
+}
