@@ -1,5 +1,18 @@
 //! The x86_64 machine: instructions, registers and interrupt controllers. This layer does not know threads, memory policy
 //! or jobs. Those layers register the functions that it calls ([`trap::Hooks`]).
+//!
+//! | topic | files |
+//! |---|---|
+//! | entry of the boot CPU, of the other CPUs | `boot.s`, [`pvh`]; `trampoline.s`, [`smp`] |
+//! | state of a CPU | [`percpu`], [`segments`], [`cpu`], [`cpu_registers`], [`simd`], [`machine_check`] |
+//! | interrupts and exceptions | `trap.s`, [`trap`], [`trap_frame`], [`vector`], [`irq`], [`early_report`] |
+//! | interrupt controllers | [`apic`], [`ipi`], [`ioapic`], [`nmi_timer`] |
+//! | locks | [`spin_lock`], [`lock_class`], `lock_order` |
+//! | memory | [`paging`], [`rights`], [`image`], [`tlb`], [`clear`] |
+//! | time | [`tsc`], [`tsc_sync`], [`calibrate`] |
+//! | threads | [`context`] |
+//! | trace | [`tracepoint`] |
+//! | end of the machine | [`exit`], [`acpi_registers`] |
 
 pub mod acpi_registers;
 pub mod apic;
