@@ -45,8 +45,8 @@ pub unsafe fn prepare(stack_top: u64, entry: Entry, argument: usize) -> StackPoi
     StackPointer(saved_sp)
 }
 
-/// The first instructions of a new thread. Pops the argument and the entry, which [`prepare`] stored above the word that
-/// `switch` pops. The passed value is in `rax`, where `switch` has it.
+/// Calls the entry of a new thread: its first instructions. Pops the argument and the entry, which [`prepare`] stored above
+/// the word that `switch` pops. The passed value is in `rax`, where `switch` has it.
 #[unsafe(naked)]
 extern "C" fn thread_start() {
     // After the pops, rsp is stack_top - 16: aligned to 16, as the ABI requires before a call.

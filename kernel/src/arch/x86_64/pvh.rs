@@ -114,7 +114,7 @@ fn read_physical<T: Copy>(address: u64) -> Option<T> {
     Some(unsafe { ((PHYS_MAP_BASE + address) as *const T).read_unaligned() })
 }
 
-/// The first Rust function. The entry code calls it once, on the boot stack.
+/// Starts the kernel: the first Rust function. The entry code calls it once, on the boot stack.
 #[unsafe(no_mangle)]
 extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
     tsc::set_origin(entry_tsc);

@@ -249,6 +249,8 @@ fn abandon_if_missing(page: &TrampolinePage, cpu: &percpu::PerCpu, timeout_ns: u
     }
 }
 
+/// Fills the trampoline page and publishes it.
+///
 /// # Safety
 /// As for [`start_others`].
 unsafe fn prepare_trampoline(start_up: &mut StartUp<'_>) -> Result<&'static TrampolinePage, &'static str> {
@@ -306,7 +308,7 @@ fn start_up_tables(start_up: &mut StartUp<'_>) -> Result<u32, &'static str> {
     u32::try_from(tables.root()).map_err(|_| NO_FRAME)
 }
 
-/// The first Rust code of a CPU that starts, on its idle stack, with interrupts off.
+/// Sets up a CPU that starts: its first Rust function, on its idle stack, with interrupts off.
 extern "C" fn ap_entry(slot: usize) -> ! {
     let Some(page) = PAGE.get() else { cpu::halt_forever() };
     // Claim: fails if the boot CPU has closed the slot.

@@ -33,7 +33,8 @@ impl Reading {
         attempts.min_by_key(|reading| reading.gap).expect("there are eight attempts")
     }
 
-    /// Not inlined, so that all readings run the same code: emulators are slow at the first execution of code.
+    /// Reads all counters once. Not inlined, so that all readings run the same code: emulators are slow at the first
+    /// execution of code.
     #[inline(never)]
     fn take_once(reference: &mut dyn Reference, apic: Option<LocalApic>) -> Self {
         let before = tsc::ticks();
