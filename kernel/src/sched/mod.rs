@@ -10,6 +10,7 @@
 //! * [`resched`]: what changes which thread should run.
 //! * [`switch`]: the one function that switches threads.
 //! * [`park`]: how threads block, wake each other and end.
+//! * [`reap`](mod@reap): dead threads, to be freed.
 //! * [`preempt`]: when the current thread leaves its CPU without blocking.
 //! * [`affinity`]: which CPUs a thread may run on.
 //! * [`idle`]: the idle thread of each CPU.
@@ -42,6 +43,7 @@ mod place;
 pub mod pool;
 mod preempt;
 mod queue;
+mod reap;
 mod resched;
 pub mod snapshot;
 mod spawn;
@@ -64,9 +66,10 @@ pub use idle::{idle_forever, start_cpu};
 pub use park::debug_assert_may_block;
 pub use park::{park, unpark};
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
+pub use reap::reap;
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
-pub use table::{name_while_stopped, reap, thread_count};
+pub use table::{name_while_stopped, thread_count};
 pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
 
 use crate::arch::tsc;

@@ -12,6 +12,7 @@ use trace::Named;
 use super::group::Group;
 use super::park::exit_current;
 use super::place::{self, EnqueueReason};
+use super::reap::reap;
 use super::resched::make_runnable;
 use super::switch::finish_switch;
 use super::table::{self, MAX_THREADS};
@@ -143,7 +144,7 @@ impl<'a> Spawn<'a> {
 
     /// Starts the thread.
     pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
-        table::reap();
+        reap();
         let stack = Stack::new(self.stack_size).ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;

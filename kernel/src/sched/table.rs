@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
-use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, List, Tid};
+use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
 
 use super::thread::Thread;
 use crate::arch::lock_class::LockClass;
@@ -37,32 +37,8 @@ pub(super) fn enter(make: impl FnOnce(Tid) -> Thread) -> Option<Arc<Thread>> {
     Some(thread)
 }
 
-/// Ended threads whose stacks no CPU uses any more.
-static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::DEAD_THREADS, List::new());
-
-/// Hands over `thread`, which has ended and left its stack, to be [reaped](reap).
-pub(super) fn push_dead(thread: &Thread) {
-    DEAD.lock().push_back(&RunLinks, thread.tid());
-}
-
-/// Whether there is a thread to [reap].
-pub(super) fn has_dead() -> bool {
-    !DEAD.lock().is_empty()
-}
-
-/// Frees threads that have ended.
-pub fn reap() {
-    loop {
-        let dead = DEAD.lock().pop_front(&RunLinks);
-        match dead {
-            Some(tid) => forget(tid),
-            None => return,
-        }
-    }
-}
-
 /// Gives up the table's hold on an ended thread that no CPU runs on any more.
-fn forget(tid: Tid) {
+pub(super) fn forget(tid: Tid) {
     let thread = {
         let _nobody_looks = LEAVING.lock();
         TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst)
