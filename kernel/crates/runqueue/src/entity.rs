@@ -49,7 +49,7 @@ pub struct Entity {
     pub(crate) sleep_clock_at_detach_ns: AtomicU64,
     own_weight: AtomicU32,
     /// The least weight of the thread, while others wait for it; 0: no thread does.
-    lent_weight: AtomicU32,
+    donated_weight: AtomicU32,
     is_idle_class: AtomicBool,
     /// The settings above have changed, and are not applied yet.
     pub(crate) has_changed: AtomicBool,
@@ -70,7 +70,7 @@ impl Entity {
             vruntime_offset_ns: AtomicI64::new(NEWCOMER_DEBIT_NS as i64),
             sleep_clock_at_detach_ns: AtomicU64::new(0),
             own_weight: AtomicU32::new(Weight::UNIT.get()),
-            lent_weight: AtomicU32::new(0),
+            donated_weight: AtomicU32::new(0),
             is_idle_class: AtomicBool::new(false),
             has_changed: AtomicBool::new(false),
             applied_weight: AtomicU32::new(Weight::UNIT.get()),
@@ -105,14 +105,14 @@ impl Entity {
 
     /// Lets the thread run at `level` at least, which is the donation of threads that wait for it; with `None`, at its own.
     pub fn set_donated_level(&self, level: Option<Nice>) {
-        self.lent_weight.store(level.map_or(0, |level| level.weight().get()), Relaxed);
+        self.donated_weight.store(level.map_or(0, |level| level.weight().get()), Relaxed);
         self.note_change();
     }
 
     /// Returns the level at which the thread runs, with donations; `None` in the idle class.
     #[must_use]
     pub fn level(&self) -> Option<Nice> {
-        let lent = Weight::clamped(self.lent_weight.load(Relaxed));
+        let lent = Weight::clamped(self.donated_weight.load(Relaxed));
         // The heavier, which is the smaller number.
         self.nice().into_iter().chain(Nice::of_weight(lent)).min()
     }
@@ -126,7 +126,7 @@ impl Entity {
     #[inline]
     #[must_use]
     pub fn weight(&self) -> Weight {
-        Weight::clamped(self.own_weight.load(Relaxed).max(self.lent_weight.load(Relaxed)))
+        Weight::clamped(self.own_weight.load(Relaxed).max(self.donated_weight.load(Relaxed)))
     }
 
     /// Returns the nice level last set, without donations; `None` for the idle class.
@@ -142,7 +142,7 @@ impl Entity {
     #[inline]
     #[must_use]
     pub fn class(&self) -> SchedClass {
-        let is_idle = self.is_idle_class.load(Relaxed) && self.lent_weight.load(Relaxed) == 0;
+        let is_idle = self.is_idle_class.load(Relaxed) && self.donated_weight.load(Relaxed) == 0;
         if is_idle { SchedClass::Idle } else { SchedClass::Fair }
     }
 
