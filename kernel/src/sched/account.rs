@@ -1,17 +1,16 @@
-//! What threads and groups have had: clocks that run while these do, and counters.
+//! CPU time and other counts of threads and groups.
 //!
-//! Relaxed throughout unless said otherwise: each word is written by one CPU at a time, ordered by `on_cpu`
-//! (invariant 3) and the run queues' locks (invariant 4); others read it for reports.
+//! Relaxed throughout unless said otherwise: each word is written by one CPU at a time, ordered by `on_cpu` (invariant 3)
+//! and the run queues' locks (invariant 4); others read it for reports.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 use crate::arch::tsc;
 
-/// CPU time that goes on while the clock runs.
+/// A clock of CPU time, which needs no store to be right while it runs.
 ///
-/// Stopped, the word is the time used; while it runs, with [`RUNS`], the time at which it would have been started had it
-/// run without a break. One word, so that a reader on another CPU never sees half a change; and nothing has to be
-/// written for it to be right at any time.
+/// While the clock is stopped, the word is the time used. While it runs, the word is [`RUNS`] and the time at which a clock
+/// that never stopped would have been started. One word, so that a reader on another CPU never sees half a change.
 #[derive(Debug)]
 pub(super) struct RunClock(AtomicU64);
 
@@ -26,27 +25,27 @@ impl RunClock {
         Self(AtomicU64::new(0))
     }
 
-    /// Lets the stopped clock run. One writer at a time.
+    /// Starts the stopped clock. One writer at a time.
     #[inline(always)]
     pub(super) fn start(&self, now_ns: u64) {
-        // Another CPU's time, on which it was stopped, may be ahead of ours; all that was used never is.
+        // The CPU that stopped it may be ahead of this one; the time used never is.
         self.0.store(now_ns.saturating_sub(self.0.load(Relaxed)) | RUNS, Relaxed);
     }
 
     /// Stops the running clock, on the CPU that started it. One writer at a time.
     #[inline(always)]
     pub(super) fn stop(&self, now_ns: u64) {
-        // `now_ns` is not before the start, on one CPU: what is left of the difference is the flag, which goes.
+        // On one CPU `now_ns` is not before the start. The difference still has the flag, which is cleared.
         self.0.store(now_ns.wrapping_sub(self.0.load(Relaxed)) ^ RUNS, Relaxed);
     }
 
-    /// Whether the clock runs, at this moment.
+    /// Whether the clock runs at this moment.
     pub(super) fn is_running(&self) -> bool {
         self.0.load(SeqCst) & RUNS != 0
     }
 
-    /// The time used up to now. Asked about a clock that another CPU is just about to stop, it may be ahead by as long as
-    /// that takes, and less the next time.
+    /// Returns the time used up to now. For a clock that another CPU is about to stop the answer may be ahead by as long as
+    /// that takes, and smaller the next time.
     pub(super) fn read(&self) -> u64 {
         loop {
             let word = self.0.load(SeqCst);
@@ -54,7 +53,7 @@ impl RunClock {
                 return word;
             }
             let now_ns = tsc::now_ns();
-            // The same before and after: it ran all the while, and the time was read in between.
+            // The same before and after: the clock ran all the while, and the time was read in between.
             if self.0.load(SeqCst) == word {
                 return now_ns.saturating_sub(word & !RUNS);
             }
@@ -68,16 +67,16 @@ pub(super) fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
 }
 
-/// What a thread has had so far.
+/// What a thread has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// CPU time, in nanoseconds.
     pub cpu_time_ns: u64,
-    /// Time that it waited in run queues, in nanoseconds.
+    /// Time in run queues, in nanoseconds.
     pub run_delay_ns: u64,
-    /// Times that a CPU switched to it.
+    /// Number of switches to it.
     pub switches: u64,
-    /// Times that it ran on another CPU than before.
+    /// Number of times that it ran on another CPU than before.
     pub migrations: u64,
 }
 
@@ -88,7 +87,7 @@ pub(super) struct Account {
     queued_at_ns: AtomicU64,
     switches: AtomicU64,
     migrations: AtomicU64,
-    /// The CPU that it ran on last.
+    /// The CPU that it ran on last, or [`NO_CPU`].
     ran_on: AtomicUsize,
 }
 
@@ -104,7 +103,7 @@ impl Account {
         }
     }
 
-    /// The thread, which waited, runs from now on.
+    /// Counts a switch to the thread, which was queued until now.
     #[inline(always)]
     pub(super) fn note_running(&self, now_ns: u64) {
         self.cpu_time.start(now_ns);
@@ -118,19 +117,19 @@ impl Account {
         self.ran_on.load(Relaxed) == cpu
     }
 
-    /// The thread runs on CPU number `cpu`, and did not before.
+    /// Counts a migration to CPU number `cpu`.
     pub(super) fn note_cpu(&self, cpu: usize) {
         add(&self.migrations, u64::from(self.ran_on.load(Relaxed) != NO_CPU));
         self.ran_on.store(cpu, Relaxed);
     }
 
-    /// The thread waits from now on.
+    /// Starts the run delay: the thread is queued from now on.
     #[inline(always)]
     pub(super) fn note_queued(&self, now_ns: u64) {
         self.queued_at_ns.store(now_ns, Relaxed);
     }
 
-    /// All of it up to now, of a thread which waits for a CPU if `is_queued` says so.
+    /// Returns all of it up to now, with the current run delay if the thread `is_queued`.
     pub(super) fn usage(&self, is_queued: &AtomicBool) -> Usage {
         Usage {
             cpu_time_ns: self.cpu_time.read(),
@@ -147,7 +146,7 @@ impl Account {
                 return run_delay_ns;
             }
             let delay_ns = tsc::now_ns().saturating_sub(self.queued_at_ns.load(SeqCst));
-            // The same before and after: the wait is not counted yet, or it has begun meanwhile.
+            // The same before and after: the current delay is not counted yet, or has begun meanwhile.
             if is_queued.load(SeqCst) && self.run_delay_ns.load(SeqCst) == run_delay_ns {
                 return run_delay_ns + delay_ns;
             }

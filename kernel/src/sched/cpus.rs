@@ -1,4 +1,4 @@
-//! What the scheduler keeps for each CPU, and how other CPUs see it.
+//! The scheduler data of each CPU, and how other CPUs see it.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -14,7 +14,7 @@ use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::vector;
 
-/// One CPU's part of the scheduler.
+/// The scheduler data of one CPU.
 #[repr(align(128))]
 pub(super) struct Cpu {
     pub(super) queue: IrqSpinLock<FairQueue>,
@@ -74,22 +74,22 @@ static ACTIVE: SharedCpuMask = SharedCpuMask::new(CpuMask::EMPTY);
 /// Number of active CPUs that run their idle thread: spares busy CPUs a search when there is none.
 static IDLE_COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Gives a CPU its part of the scheduler, before it takes an interrupt.
+/// Gives a CPU its scheduler data, before it takes an interrupt.
 pub fn attach(block: &PerCpu) {
     block.set_sched(core::ptr::from_ref(&CPUS[block.id().index()]).cast());
 }
 
-/// Returns the part of CPU number `cpu`.
+/// Returns the scheduler data of CPU number `cpu`.
 #[inline]
 pub(super) fn get(cpu: usize) -> &'static Cpu {
     &CPUS[cpu]
 }
 
-/// Returns the calling CPU's part. Interrupts must be off, or the answer may be stale.
+/// Returns the calling CPU's scheduler data. Interrupts must be off, or the answer may be stale.
 #[inline(always)]
 pub(super) fn here() -> (&'static Cpu, CpuId) {
     let cpu = percpu::this_cpu_sched().cast::<Cpu>();
-    debug_assert!(!cpu.is_null(), "this cpu has no part of the scheduler yet");
+    debug_assert!(!cpu.is_null(), "this cpu has no scheduler data yet");
     // SAFETY: only `attach` sets the pointer, to an element of a static of this type, before the CPU takes its first
     // interrupt and runs its first thread (invariant 21).
     (unsafe { &*cpu }, percpu::this_cpu_id())

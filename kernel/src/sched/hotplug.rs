@@ -1,9 +1,8 @@
-//! CPUs that go and come back while the machine runs.
+//! CPUs that go offline and come back while the machine runs.
 //!
-//! A CPU that goes keeps its block, its tables and its idle thread, and halts with interrupts
-//! on. Nothing is given to it any more, and what it had moves: waiting and running threads by the same way as
-//! after a change of affinity, deadlines to the CPU of whoever sent it away. A thread that may run on
-//! that CPU alone runs anywhere until it comes back.
+//! An offline CPU keeps its block, its tables and its idle thread, and halts with interrupts on. It takes no threads any
+//! more. What it had moves: queued and running threads in the same way as after a change of affinity, deadlines to the
+//! CPU of the caller of [`offline`]. A thread that may run on that CPU alone runs anywhere until it comes back.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -18,12 +17,12 @@ use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{tlb, tracepoint};
 
-/// Why a CPU could not be sent away or brought back.
+/// Why a CPU could not be taken offline or brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HotplugError {
     /// There is no CPU of this number, or it never started.
     NoSuchCpu(usize),
-    /// It is offline already, or online.
+    /// It is in that state already.
     NothingToDo(usize),
     /// No other CPU is online.
     LastCpu(usize),
@@ -39,10 +38,10 @@ impl fmt::Display for HotplugError {
     }
 }
 
-/// Called when a CPU begins to go, and when one has come back.
+/// Called when a CPU begins to go offline, and when one has come back.
 static LISTENER: Once<fn()> = Once::new();
 
-/// Has `listener` called when a CPU begins to go, and when one has come back. For one listener: the watchdog.
+/// Has `listener` called when a CPU begins to go offline, and when one has come back. There is one listener: the watchdog.
 pub fn notify_of_changes(listener: fn()) {
     LISTENER.call_once(|| listener);
 }
@@ -53,7 +52,7 @@ fn notify() {
     }
 }
 
-/// One change at a time.
+/// Whether a change is under way: there is one at a time.
 static CHANGING: AtomicBool = AtomicBool::new(false);
 
 struct Change;
@@ -78,7 +77,7 @@ fn started(cpu: usize) -> Result<&'static percpu::PerCpu, HotplugError> {
     block.ok_or(HotplugError::NoSuchCpu(cpu))
 }
 
-/// Sends CPU number `cpu` away; returns when nothing of what it had is left there.
+/// Takes CPU number `cpu` offline; returns when no thread and no deadline is left there.
 pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     let _change = Change::begin();
     let block = started(cpu)?;
@@ -89,13 +88,14 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
         return Err(HotplugError::LastCpu(cpu));
     }
     tracepoint::event(EventClass::Hotplug, || Event::CpuOffline { cpu: cpu as u16 });
-    let part = cpus::get(cpu);
+    let target = cpus::get(cpu);
     cpus::set_inactive(cpu);
-    // Not before: it may be about to say so of the time before it came back last. Now that would be true.
-    part.is_quiesced.store(false, SeqCst);
+    // Clear only after deactivation: a delayed `is_quiesced` store from the previous offline would be wrong while the CPU is
+    // active, but is correct now.
+    target.is_quiesced.store(false, SeqCst);
     pool::update_limits();
     notify();
-    // It sends away what waits there, then what runs: us, perhaps.
+    // It evicts what is queued there, then the running thread: perhaps the calling one.
     kick_affinity_check(cpu);
     loop {
         {
@@ -105,12 +105,11 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
                 timer::move_all(cpu, here);
             }
         }
-        // Once it is back in its idle loop and nothing waits there, nobody is left to set a deadline. Who chose it
-        // before it was closed tells it so after having queued a thread there, and it sends that on.
-        // (That it counts as idle says too little: it does on the way from its last thread, and when it has taken a late
-        // one out of its queue.)
-        let has_looked = !part.has_misplaced.load(SeqCst);
-        if part.is_quiesced.load(SeqCst) && has_looked && part.nr_queued() == 0 && timer::is_empty(cpu) {
+        // Once the CPU is back in its idle loop with an empty queue, no thread there can set a deadline. A waker that chose
+        // it while it was active kicks it after queueing a thread there; the CPU then sends that thread on. (That it counts
+        // as idle is not enough: it does so on the way from its last thread, and after taking a late one out of its queue.)
+        let has_looked = !target.has_misplaced.load(SeqCst);
+        if target.is_quiesced.load(SeqCst) && has_looked && target.nr_queued() == 0 && timer::is_empty(cpu) {
             // Not before: while it runs threads it has to flush its TLB, and to stop for a panic.
             block.set_offline();
             cpus::forget_idle();
@@ -120,7 +119,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     }
 }
 
-/// Brings CPU number `cpu` back.
+/// Brings CPU number `cpu` back online.
 pub fn online(cpu: usize) -> Result<(), HotplugError> {
     let _change = Change::begin();
     let block = started(cpu)?;
@@ -129,13 +128,13 @@ pub fn online(cpu: usize) -> Result<(), HotplugError> {
     }
     tracepoint::event(EventClass::Hotplug, || Event::CpuOnline { cpu: cpu as u16 });
     block.set_online();
-    // Flushes what was unmapped while the CPU was offline. Later flushes reach it as requests. So before it runs a thread.
+    // Before the CPU runs a thread: it flushes what was unmapped while it was offline. Later flushes reach it as requests.
     tlb::flush_everywhere();
     cpus::count_idle_again();
     cpus::set_active(cpu);
     pool::update_limits();
     notify();
-    // It looks for work; threads that belong to it alone are misplaced where they are now.
+    // The CPU looks for threads. Those that may run on it alone are misplaced where they are now.
     for other in cpus::active().iter() {
         kick_affinity_check(other);
     }

@@ -6,10 +6,10 @@ use trace::{Event, EventClass, Why};
 
 use super::cpus::{self, Cpu, here};
 use super::place;
+use super::reap::{has_dead, reap};
 use super::resched::evict_misplaced;
 use super::spawn;
 use super::switch::switch_to;
-use super::table;
 use super::thread::Thread;
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
@@ -41,9 +41,9 @@ pub fn idle_forever() -> ! {
             cpu.note_busy(next);
             switch_to(cpu, id, next, Why::Idle, tsc::now_ns());
             x86_64::instructions::interrupts::enable();
-        } else if is_active && table::has_dead() {
+        } else if is_active && has_dead() {
             x86_64::instructions::interrupts::enable();
-            table::reap();
+            reap();
         } else if is_active && zero_pool::wants_page() {
             // One page at a time: a thread that is woken meanwhile waits for no more than that.
             x86_64::instructions::interrupts::enable();

@@ -1,31 +1,29 @@
 //! Kernel threads: per-CPU run queues, preemption, blocking, sleeping.
 //!
-//! * [`thread`]: what a thread is.
-//! * [`table`]: all threads, by number.
-//! * [`spawn`]: how threads begin and end.
-//! * [`account`]: what a thread has had.
-//! * [`cpus`]: what each CPU has, its run queue first of all.
-//! * [`queue`]: a CPU's run queue, locked.
+//! The files, each of which imports only files above it:
+//!
+//! * [`account`]: CPU time and counts of threads and groups; [`group`]: groups and their quotas.
+//! * `thread_locks` and `completion`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
+//! * [`timer_queue`]: the deadlines of one CPU. [`cpus`]: the scheduler data of each CPU. [`queue`]: its run queue, locked.
+//! * [`timer`]: the one-shot timers.
 //! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
+//! * [`reap`](mod@reap): dead threads, to be freed.
 //! * [`resched`]: what changes which thread should run.
 //! * [`switch`]: the one function that switches threads.
-//! * [`park`]: how threads block, wake each other and end.
+//! * [`park`](mod@park): how threads block, wake each other and end.
 //! * [`preempt`]: when the current thread leaves its CPU without blocking.
 //! * [`affinity`]: which CPUs a thread may run on.
-//! * [`idle`]: the idle thread of each CPU.
-//! * [`group`]: what threads use and may use together.
-//! * [`held`]: checks of the mutexes that a thread holds, in debug builds. `thread_locks` is the part in its record.
-//! * [`donation`]: weight that a waiting thread gives to the thread it waits for.
-//! * [`hotplug`]: CPUs that go and come back.
-//! * [`wait`]: wait queues, completions and semaphores, built on park and unpark. `completion` is the part in its record.
-//! * [`mutex`]: a lock that is waited for asleep, with an owner who is lent weight.
-//! * [`snapshot`]: threads and CPUs as a listing shows them.
-//! * [`timer_queue`] and [`timer`]: deadlines, and the one-shot timer behind them.
-//! * [`pool`]: threads that wait for work to be handed to them.
+//! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle`]: the idle thread of each CPU.
+//! * [`wait`]: wait queues, completions and semaphores, built on park and unpark.
+//! * [`held`]: checks of the mutexes that a thread holds, in debug builds.
+//! * [`donation`]: weight that a waiting thread gives to the thread that it waits for.
+//! * [`mutex`]: a lock whose waiters sleep, and donate their weight to its owner.
+//! * [`pool`]: worker threads, which run the work items of others.
+//! * [`hotplug`]: CPUs that go offline and come back.
+//! * [`snapshot`](mod@snapshot): threads and CPUs as a listing shows them.
 //!
-//! A thread is on at most one CPU (invariant 3); a run queue is only touched
-//! under its lock, with interrupts off (invariant 4). Nothing here allocates but
-//! spawning.
+//! A thread is on at most one CPU (invariant 3). A run queue is only touched under its lock, with interrupts off
+//! (invariant 4). Only spawning allocates.
 
 mod account;
 mod affinity;
@@ -42,6 +40,7 @@ mod place;
 pub mod pool;
 mod preempt;
 mod queue;
+mod reap;
 mod resched;
 pub mod snapshot;
 mod spawn;
@@ -64,25 +63,26 @@ pub use idle::{idle_forever, start_cpu};
 pub use park::debug_assert_may_block;
 pub use park::{park, unpark};
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
+pub use reap::reap;
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
-pub use table::{name_while_stopped, reap, thread_count};
+pub use table::{name_while_stopped, thread_count};
 pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
 
 use crate::arch::tsc;
 
-/// Switches from one thread to another on CPU number `cpu` so far.
+/// Returns the number of switches from one thread to another on CPU number `cpu`.
 pub fn switches_of(cpu: usize) -> u64 {
     cpus::get(cpu).switches()
 }
 
-/// Times that it was decided who runs on on CPU number `cpu`: switches, and slices after which the running thread was let
-/// run on. While threads wait there, these go on, whoever wins.
+/// Returns the number of decisions which thread runs next on CPU number `cpu`: switches, and slices after which the current
+/// thread kept the CPU. While threads are queued there, the number grows, whatever the decisions are.
 pub fn sched_decisions(cpu: usize) -> u64 {
     cpus::get(cpu).sched_decisions()
 }
 
-/// Threads that wait for CPU number `cpu`.
+/// Returns the number of threads that are queued on CPU number `cpu`.
 pub fn queue_length(cpu: usize) -> u32 {
     cpus::get(cpu).nr_queued()
 }
@@ -92,7 +92,7 @@ pub fn is_idle(cpu: usize) -> bool {
     cpus::load_of(cpu).is_some_and(runqueue::Load::is_idle)
 }
 
-/// Returns once every thread that has ended has left its stack and was freed.
+/// Waits until every ended thread has left its stack and is freed.
 pub fn reap_all_exited() {
     while table::ended_count() > 0 {
         reap();

@@ -1,8 +1,7 @@
 //! Threads and CPUs as a listing shows them.
 //!
-//! Nothing is stopped and no lock is held from one thread to the next, so the reports are not of one
-//! moment: a thread may have moved on before the next one is looked at. A report keeps its
-//! thread's record from being freed, no more.
+//! Nothing is stopped, and no lock is held from one thread to the next. So the reports are not of one moment: a thread may
+//! have changed before the next one is read. A report only keeps its thread's record from being freed.
 
 use alloc::collections::TryReserveError;
 use alloc::sync::Arc;
@@ -26,11 +25,11 @@ use crate::platform::nodes;
 pub enum ThreadState {
     /// A CPU runs it.
     Running,
-    /// It waits for a CPU.
+    /// It is queued.
     Ready,
-    /// It waits for a time, or for something until then.
+    /// It is blocked until a deadline at the latest.
     Sleeping,
-    /// It waits to be woken.
+    /// It is blocked until it is woken.
     Blocked,
     /// Its group has used up its quota.
     Throttled,
@@ -51,11 +50,11 @@ impl fmt::Display for ThreadState {
     }
 }
 
-/// One thread.
+/// The report about one thread.
 #[derive(Debug, Clone)]
 pub struct ThreadReport {
     thread: Arc<Thread>,
-    /// What it does.
+    /// What it is doing.
     pub state: ThreadState,
     /// The CPU that runs it, ran it last, or has it in its queue.
     pub cpu: usize,
@@ -63,13 +62,13 @@ pub struct ThreadReport {
     pub node: usize,
     /// The memory node whose CPUs it prefers, if any.
     pub preferred_node: Option<usize>,
-    /// Its nice level; `None`: it runs only when nothing else wants to.
+    /// Its nice level; `None`: it is in the idle class.
     pub nice: Option<Nice>,
-    /// Its weight now, with what others lend it.
+    /// Its weight now, with donations.
     pub weight: Weight,
     /// CPUs that it may run on.
     pub allowed: CpuMask,
-    /// What it has had.
+    /// What it has used.
     pub usage: Usage,
 }
 
@@ -89,29 +88,29 @@ impl ThreadReport {
         }
     }
 
-    /// The thread.
+    /// Returns the thread.
     pub fn thread(&self) -> &Arc<Thread> {
         &self.thread
     }
 
-    /// Its number.
+    /// Returns its number.
     pub fn tid(&self) -> Tid {
         self.thread.tid()
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         self.thread.name()
     }
 
-    /// The group that it is accounted to.
+    /// Returns the group that it belongs to.
     pub fn group(&self) -> &Arc<Group> {
         self.thread.group()
     }
 }
 
 fn state_of(thread: &Thread) -> ThreadState {
-    // Each of these may change between two looks: the answer was true at some time during the call.
+    // Each of these may change meanwhile: the answer was true at some time during the call.
     if thread.has_ended() {
         ThreadState::Ended
     } else if thread.is_running() {
@@ -127,7 +126,7 @@ fn state_of(thread: &Thread) -> ThreadState {
     }
 }
 
-/// One CPU.
+/// The report about one CPU.
 #[derive(Debug, Clone)]
 pub struct CpuReport {
     /// Its number.
@@ -136,13 +135,13 @@ pub struct CpuReport {
     pub node: usize,
     /// Whether it takes threads.
     pub is_online: bool,
-    /// The thread that it runs, its idle thread if it has nothing to do; `None`: it never started.
+    /// The thread that it runs, perhaps its idle thread; `None`: it never started.
     pub running: Option<Arc<Thread>>,
-    /// Threads that wait for it.
+    /// Threads in its queue.
     pub nr_queued: u32,
-    /// What these and the running one weigh; the idle thread counts nothing.
+    /// Weight of these and the running one; 0 for the idle thread.
     pub weight: u32,
-    /// Time for which it had nothing to do, in nanoseconds.
+    /// Time for which it ran its idle thread, in nanoseconds.
     pub idle_ns: u64,
     /// Switches from one thread to another.
     pub switches: u64,
@@ -153,17 +152,17 @@ pub struct CpuReport {
 impl CpuReport {
     fn of(block: &PerCpu) -> Self {
         let cpu = block.id().index();
-        let part = cpus::get(cpu);
+        let data = cpus::get(cpu);
         Self {
             cpu,
             node: nodes::of_cpu(block.id()),
             is_online: cpus::is_active(cpu),
             running: table::current_on(block),
-            nr_queued: part.nr_queued(),
-            weight: part.weight(),
-            idle_ns: if part.has_started() { part.idle_thread().cpu_time_ns() } else { 0 },
-            switches: part.switches(),
-            // Relaxed: a figure.
+            nr_queued: data.nr_queued(),
+            weight: data.weight(),
+            idle_ns: if data.has_started() { data.idle_thread().cpu_time_ns() } else { 0 },
+            switches: data.switches(),
+            // Relaxed: only shown.
             interrupts: block.interrupt_count.load(Relaxed),
         }
     }
@@ -174,20 +173,20 @@ impl CpuReport {
     }
 }
 
-/// Every thread there is, by number, idle threads among them. Takes no memory.
+/// Reports every thread, by number, idle threads included. Takes no memory.
 pub fn threads() -> impl Iterator<Item = ThreadReport> {
     (0..table::MAX_THREADS).filter_map(table::at).map(ThreadReport::of)
 }
 
-/// Every CPU that was found, by number. Takes no memory.
+/// Reports every CPU that was found, by number. Takes no memory.
 pub fn cpu_reports() -> impl Iterator<Item = CpuReport> {
     percpu::all().map(CpuReport::of)
 }
 
-/// All threads and CPUs.
+/// The reports about all threads and CPUs.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// When it was begun, on the clock of [`tsc::now_ns`].
+    /// When it was started, on the clock of [`tsc::now_ns`].
     pub taken_ns: u64,
     /// Threads by number.
     pub threads: Vec<ThreadReport>,
@@ -195,7 +194,7 @@ pub struct Snapshot {
     pub cpus: Vec<CpuReport>,
 }
 
-/// Reports of all threads and CPUs; an error when there is no memory for them.
+/// Reports all threads and CPUs; an error when there is no memory for the reports.
 pub fn snapshot() -> Result<Snapshot, TryReserveError> {
     let taken_ns = tsc::now_ns();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Threads begin, end and are waited for.
+//! How threads begin, end and are joined.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,6 +12,7 @@ use trace::Named;
 use super::group::Group;
 use super::park::exit_current;
 use super::place::{self, EnqueueReason};
+use super::reap::reap;
 use super::resched::make_runnable;
 use super::switch::finish_switch;
 use super::table::{self, MAX_THREADS};
@@ -24,11 +25,11 @@ use crate::mm::stacks::{Stack, StackSize};
 /// Why a thread could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpawnError {
-    /// [`MAX_THREADS`] exist.
+    /// There are [`MAX_THREADS`] already.
     TooManyThreads,
-    /// No memory for a stack.
+    /// There is no memory for a stack.
     NoStack,
-    /// The set of allowed CPUs has no CPU that is online.
+    /// None of the allowed CPUs is online.
     NoSuchCpu,
 }
 
@@ -42,18 +43,17 @@ impl fmt::Display for SpawnError {
     }
 }
 
-/// A running or ended thread that can be waited for. Dropped, the thread goes
-/// on by itself.
+/// A running or ended thread that can be joined. If the handle is dropped, the thread goes on by itself.
 #[derive(Clone)]
 pub struct JoinHandle {
     thread: Arc<Thread>,
 }
 
 impl JoinHandle {
-    /// Blocks until the thread has ended. Clones may be joined as well, at any time: they return at once then.
+    /// Blocks until the thread has ended. Clones may be joined as well, at any time.
     ///
     /// # Panics
-    /// In debug builds, when the calling thread is the one: it would wait for itself.
+    /// In debug builds, when the calling thread joins itself: it would wait for ever (invariant 27).
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn join(self) {
         debug_assert!(
@@ -64,7 +64,7 @@ impl JoinHandle {
         self.thread.ended.wait();
     }
 
-    /// The thread.
+    /// Returns the thread.
     pub fn thread(&self) -> &Arc<Thread> {
         &self.thread
     }
@@ -84,7 +84,7 @@ pub fn spawn_on(
     Spawn::new(name).on(allowed).start(entry)
 }
 
-/// A thread to be started: what it is allowed, and how much it counts.
+/// A thread to be started: where it may run, and with which weight.
 #[derive(Debug, Clone, Copy)]
 pub struct Spawn<'a> {
     name: &'a str,
@@ -110,40 +110,40 @@ impl<'a> Spawn<'a> {
         }
     }
 
-    /// Only on the CPUs of `allowed`.
+    /// Restricts the thread to the CPUs of `allowed`.
     pub const fn on(self, allowed: CpuMask) -> Self {
         Self { allowed, ..self }
     }
 
-    /// With the weight of `nice`.
+    /// Gives the thread the weight of `nice`.
     pub const fn nice(self, nice: Nice) -> Self {
         Self { nice, ..self }
     }
 
-    /// Only when no other thread wants to run.
+    /// Puts the thread into the idle class: it runs only when no other thread is runnable.
     pub const fn idle_class(self) -> Self {
         Self { is_idle_class: true, ..self }
     }
 
-    /// Rather on the CPUs of memory node `node` than on others.
+    /// Has the thread prefer the CPUs of memory node `node`.
     pub const fn node(self, node: usize) -> Self {
         Self { node: Some(node), ..self }
     }
 
-    /// In `group`, not its creator's.
+    /// Puts the thread into `group` instead of its creator's.
     #[inline]
     pub const fn group(self, group: &'a Arc<Group>) -> Self {
         Self { group: Some(group), ..self }
     }
 
-    /// With a stack of `stack_size`.
+    /// Gives the thread a stack of `stack_size`.
     pub const fn stack_size(self, stack_size: StackSize) -> Self {
         Self { stack_size, ..self }
     }
 
     /// Starts the thread.
     pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
-        table::reap();
+        reap();
         let stack = Stack::new(self.stack_size).ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
@@ -171,7 +171,7 @@ impl<'a> Spawn<'a> {
     }
 }
 
-/// Where every thread begins.
+/// Runs a new thread's entry function, then ends the thread.
 extern "C" fn thread_main(thread: usize, prev_and_state: usize) -> ! {
     finish_switch(prev_and_state);
     x86_64::instructions::interrupts::enable();
@@ -181,17 +181,17 @@ extern "C" fn thread_main(thread: usize, prev_and_state: usize) -> ! {
     if let Some(entry) = entry {
         entry();
     }
-    // Before anybody knows that it has ended: see `table::ended_count`.
+    // Before the end is published: a thread that has seen it finds this one counted (`table::ended_count`).
     table::note_ended();
     thread.ended.complete();
-    // No preemption from here on: a thread that has ended must not be put into a run queue again, for whoever
-    // switches away from it takes it for one to be freed.
+    // No preemption from here on: a switch away from an ended thread leaves it to be
+    // freed, so it must not be queued again.
     x86_64::instructions::interrupts::disable();
     thread.has_ended.store(true, SeqCst);
     exit_current()
 }
 
-/// Makes the code that runs on this CPU its idle thread.
+/// Makes the code that runs on this CPU its idle thread, and returns its number.
 pub(super) fn adopt_idle(cpu: CpuId) -> Tid {
     let name = alloc::format!("idle/{cpu}");
     let (number, group) = (cpu.index(), Group::of_idle_threads());

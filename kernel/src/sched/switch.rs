@@ -15,8 +15,8 @@ use trace::{Event, EventClass, Why};
 
 use super::cpus::{self, Cpu, here};
 use super::place::{self, EnqueueReason};
+use super::reap::push_dead;
 use super::resched::{make_runnable, return_runtime, take_runtime};
-use super::table;
 use super::thread::{self, Thread};
 use super::timer;
 use crate::arch::percpu::{self, CpuId};
@@ -133,7 +133,7 @@ pub(super) fn finish_switch(prev_and_state: usize) {
 fn finish_switch_slowly(prev: &Thread, state: usize) {
     if state == PrevState::Dead as usize {
         prev.leave_cpu();
-        table::push_dead(prev);
+        push_dead(prev);
     } else if state == PrevState::Migrating as usize {
         prev.leave_cpu();
         make_runnable(prev, EnqueueReason::Moved);

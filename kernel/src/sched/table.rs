@@ -1,24 +1,24 @@
-//! The table of threads: they go by number in all queues.
+//! The table of threads. Queues hold threads by number.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
-use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, List, Tid};
+use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
 
 use super::thread::Thread;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::arch::spin_lock::IrqSpinLock;
 
-/// Most threads at a time, idle threads among them.
+/// Most threads at a time, idle threads included.
 pub const MAX_THREADS: usize = 8192;
 
-/// Threads by number. A non-null entry holds one count of the thread's `Arc`,
-/// given up when the thread has ended and left its stack.
+/// Threads by number. A non-null entry holds one count of the thread's `Arc`, given up when the thread has ended and left
+/// its stack.
 static TABLE: [AtomicPtr<Thread>; MAX_THREADS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_THREADS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// Threads that have ended and are still in the table.
+/// Number of threads that have ended and are still in the table.
 static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Where the search for a free number starts.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -37,52 +37,27 @@ pub(super) fn enter(make: impl FnOnce(Tid) -> Thread) -> Option<Arc<Thread>> {
     Some(thread)
 }
 
-/// Ended threads whose stacks no CPU uses any more.
-static DEAD: IrqSpinLock<List> = IrqSpinLock::of(LockClass::DEAD_THREADS, List::new());
-
-/// Hands over `thread`, which has ended and left its stack, to be [reaped](reap).
-pub(super) fn push_dead(thread: &Thread) {
-    DEAD.lock().push_back(&RunLinks, thread.tid());
-}
-
-/// Whether there is a thread to [reap].
-pub(super) fn has_dead() -> bool {
-    !DEAD.lock().is_empty()
-}
-
-/// Frees threads that have ended.
-pub fn reap() {
-    loop {
-        let dead = DEAD.lock().pop_front(&RunLinks);
-        match dead {
-            Some(tid) => forget(tid),
-            None => return,
-        }
-    }
-}
-
 /// Gives up the table's hold on an ended thread that no CPU runs on any more.
-fn forget(tid: Tid) {
+pub(super) fn forget(tid: Tid) {
     let thread = {
-        let _nobody_looks = LEAVING.lock();
+        let _no_reader = LEAVING.lock();
         TABLE[tid.index()].swap(core::ptr::null_mut(), SeqCst)
     };
     COUNT.fetch_sub(1, SeqCst);
     // SAFETY: `enter` put the count of one `Arc` there, and the swap took it out exactly once.
     let thread = unsafe { Arc::from_raw(thread.cast_const()) };
-    // Now, whoever still keeps the record, and perhaps under a lock inside of which no stack can be given back.
+    // Now, although others may still hold the record: they may drop it under a lock inside of which no stack can be freed.
     drop(thread.take_stack());
     drop(thread);
     ENDED_COUNT.fetch_sub(1, SeqCst);
 }
 
-/// The calling thread has done what it had to, and is about to leave its stack.
+/// Counts the calling thread, which has run its entry function, as ended.
 pub(super) fn note_ended() {
     ENDED_COUNT.fetch_add(1, SeqCst);
 }
 
-/// The thread numbered `tid`, which must be in a queue or run: such threads are
-/// in the table.
+/// Returns the thread numbered `tid`, which must be queued or running: such threads are in the table.
 #[inline]
 pub(super) fn get(tid: Tid) -> &'static Thread {
     let thread = TABLE[tid.index()].load(SeqCst);
@@ -91,24 +66,24 @@ pub(super) fn get(tid: Tid) -> &'static Thread {
     unsafe { &*thread }
 }
 
-/// Held while a thread's record leaves the table, and while somebody finds one there who has no other hold on it.
+/// Held while a thread's record leaves the table, and while a record is looked up by a caller that does not keep it alive.
 static LEAVING: IrqSpinLock<()> = IrqSpinLock::of(LockClass::LEAVING_THREADS, ());
 
-/// The thread numbered `index`, if there is one.
+/// Returns the thread numbered `index`, if there is one.
 pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
-    let _nobody_leaves = LEAVING.lock();
+    let _no_removal = LEAVING.lock();
     let thread = TABLE.get(index)?.load(SeqCst);
     // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count:
     // that stays until `forget` takes the pointer out, which waits for the lock.
     (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.arc())
 }
 
-/// The thread that the CPU of `block` runs; `None` if it runs none yet.
+/// Returns the thread that the CPU of `block` runs; `None` if it runs none yet.
 pub(super) fn current_on(block: &percpu::PerCpu) -> Option<Arc<Thread>> {
-    let _nobody_leaves = LEAVING.lock();
+    let _no_removal = LEAVING.lock();
     let thread = block.current().cast::<Thread>();
-    // SAFETY: a CPU's current thread is in the table, and whoever is to take it out after it has ended (it is not
-    // the current one then) waits for the lock.
+    // SAFETY: a CPU's current thread is in the table. It is taken out only after it has ended, when it is not the current
+    // one, by a CPU that waits for the lock.
     (!thread.is_null()).then(|| unsafe { &*thread }.arc())
 }
 
@@ -117,28 +92,28 @@ fn placeholder() -> *mut Thread {
     core::ptr::dangling_mut()
 }
 
-/// Threads that exist, idle ones among them.
+/// Returns the number of threads, idle ones included.
 pub fn thread_count() -> usize {
     COUNT.load(SeqCst)
 }
 
-/// Threads that have ended and were not freed yet.
+/// Returns the number of threads that have ended and are not freed yet.
 pub fn ended_count() -> usize {
     ENDED_COUNT.load(SeqCst)
 }
 
-/// The name of the thread numbered `tid`, if there is one: for telling what a broken machine did.
+/// Returns the name of the thread numbered `tid`, if there is one: for reports about a broken machine.
 ///
 /// # Safety
 /// Every other CPU is stopped for good, and the calling one frees no threads any more.
 pub unsafe fn name_while_stopped(tid: u32) -> Option<&'static str> {
     let thread = TABLE.get(tid as usize)?.load(SeqCst);
-    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count;
-    // by the caller's promise nobody takes it out any more. One who was stopped while at it has emptied the entry first.
+    // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count. By the
+    // caller's promise no CPU takes it out any more. A CPU that was stopped while doing so had emptied the entry first.
     (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.name())
 }
 
-/// Links of the list of ended threads.
+/// Links of the list of dead threads.
 pub(super) struct RunLinks;
 /// Links of wait queues.
 pub(super) struct WaitLinks;

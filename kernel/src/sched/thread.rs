@@ -24,49 +24,49 @@ use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tsc;
 use crate::mm::stacks::Stack;
 
-/// A kernel thread. First what every switch touches: where a part begins the record, its address costs nothing.
+/// A kernel thread. What every switch touches comes first: a field at the beginning of the record needs no offset.
 #[repr(C)]
 pub struct Thread {
-    /// Its claim on CPU time, and its place in a run queue.
+    /// Its weight and virtual runtime, and its place in a run queue.
     pub(super) entity: Entity,
     pub(super) account: Account,
     tid: Tid,
     name: String,
-    /// A CPU's idle thread, which runs on the stack that the CPU started on.
+    /// Whether it is a CPU's idle thread, which runs on the stack that the CPU started on.
     is_idle: bool,
-    /// Its stack, for as long as it needs one.
+    /// Its stack, as long as it needs one.
     stack: IrqSpinLock<Option<Stack>>,
-    /// Lowest address of that; 0 for an idle thread.
+    /// Lowest address of the stack; 0 for an idle thread.
     stack_bottom: u64,
-    /// Where the thread stopped. Written by the CPU that switches away from it, read by the one that switches to
+    /// Stack pointer of the stopped thread. Written by the CPU that switches away from it, read by the CPU that switches to
     /// it; `on_cpu` orders the two.
     saved_sp: UnsafeCell<StackPointer>,
     pub(super) park: ParkState,
-    /// Some CPU runs on this thread's stack, or has not quite left it.
+    /// A CPU runs on this thread's stack, or has not left it yet.
     pub(super) on_cpu: AtomicBool,
     /// The CPU that runs it, ran it last, or has it in its run queue.
     pub(super) cpu: AtomicUsize,
     /// CPUs that it may run on.
     pub(super) allowed: SharedCpuMask,
-    /// The memory node whose CPUs it prefers, or [`NO_NODE`]. Relaxed: a wish.
+    /// The memory node whose CPUs it prefers, or [`NO_NODE`]. Relaxed: a preference.
     preferred_node: AtomicUsize,
     /// Its place in a timer queue, by deadline.
     timer_node: HeapNode,
     /// The CPU in whose timer queue it is, or [`NO_CPU`]; changed under that queue's lock.
     pub(super) timer_cpu: AtomicUsize,
-    /// It is in a run queue, that of `cpu`; changed under that queue's lock.
+    /// Whether it is in the run queue of `cpu`; changed under that queue's lock.
     pub(super) is_queued: AtomicBool,
-    /// It waits, in a timer queue, for its group's next period.
+    /// Whether it waits, in a timer queue, for its group's next period.
     pub(super) is_throttled: AtomicBool,
     group: Arc<Group>,
     /// Mutexes that it holds, in debug builds.
     #[cfg(debug_assertions)]
     pub(super) locks: ThreadLocks,
-    /// For a worker: at whose expense it works.
+    /// For a worker: the group that is charged for its work.
     charge_target: ChargeTarget,
-    /// To whom it lends weight while it waits.
+    /// The thread that it donates its weight to while it waits.
     pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
-    /// What those lend it that wait for it.
+    /// What threads that wait for it donate to it.
     pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
@@ -87,7 +87,7 @@ impl fmt::Debug for Thread {
     }
 }
 
-/// No memory node is preferred to others.
+/// No memory node is preferred.
 const NO_NODE: usize = usize::MAX;
 
 impl Thread {
@@ -131,8 +131,8 @@ impl Thread {
         }
     }
 
-    /// The thread as something to keep. It has to be in the table, as those are that run or are in a queue, until this
-    /// has returned.
+    /// Returns an `Arc` of the thread. The thread has to be in the table until this has returned, as running and queued
+    /// threads are.
     pub(super) fn arc(&self) -> Arc<Self> {
         let thread: *const Self = self;
         // SAFETY: every thread lives in an `Arc`, of which the table holds a count while the thread runs or is queued.
@@ -142,13 +142,13 @@ impl Thread {
         }
     }
 
-    /// The thread's number, unique among living threads.
+    /// Returns the thread's number, unique among living threads.
     #[inline]
     pub fn tid(&self) -> Tid {
         self.tid
     }
 
-    /// The thread's name.
+    /// Returns the thread's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -159,50 +159,49 @@ impl Thread {
         self.is_idle
     }
 
-    /// Lowest address of its stack; 0 for an idle thread.
+    /// Returns the lowest address of its stack; 0 for an idle thread.
     pub fn stack_bottom(&self) -> u64 {
         self.stack_bottom
     }
 
-    /// The stack of a thread that has left it for good. What is left of the thread may be dropped anywhere: that takes no lock
-    /// but the heap's.
+    /// Takes the stack of a dead thread. What is left of the thread may be dropped anywhere: that takes no lock but the heap's.
     pub(super) fn take_stack(&self) -> Option<Stack> {
         self.stack.lock().take()
     }
 
-    /// The group that it is accounted to.
+    /// Returns the group that the thread belongs to.
     #[inline]
     pub fn group(&self) -> &Arc<Group> {
         &self.group
     }
 
-    /// The group at whose expense it runs: its own, or, for a worker, that of whoever asked for the work.
+    /// Returns the group that is charged for what the thread does: its own, or, for a worker, that of the submitter.
     pub fn charged_group(&self) -> Arc<Group> {
         self.charge_target.group().unwrap_or_else(|| self.group.clone())
     }
 
-    /// The calling thread works at the expense of `group` from now on, or of its own. What it has used for the last one is
-    /// paid for.
+    /// Charges what the calling thread does from now on to `group`, or to its own group, after flushing what it has used for
+    /// the last one.
     pub(super) fn charge_to(&self, group: Option<Arc<Group>>) {
         self.charge_target.change(group, &self.group, self.cpu_time_ns());
     }
 
-    /// Has the group for which the calling thread works pay for what was used up to now.
+    /// Charges what the calling thread has used up to now to the group that it works for.
     pub fn flush_charges(&self) {
         self.charge_target.flush_charges(&self.group, self.cpu_time_ns());
     }
 
-    /// The level at which the thread runs now, with what those lend it that wait for it; none in the idle class.
+    /// Returns the level at which the thread runs now, with donations; `None` in the idle class.
     pub fn level(&self) -> Option<Nice> {
         self.entity.level()
     }
 
-    /// CPUs that the thread may run on.
+    /// Returns the CPUs that the thread may run on.
     pub fn allowed(&self) -> CpuMask {
         self.allowed.load()
     }
 
-    /// The memory node whose CPUs it prefers, if any.
+    /// Returns the memory node whose CPUs it prefers, if any.
     pub fn preferred_node(&self) -> Option<usize> {
         Some(self.preferred_node.load(Relaxed)).filter(|node| *node != NO_NODE)
     }
@@ -211,41 +210,41 @@ impl Thread {
         self.preferred_node.store(node.unwrap_or(NO_NODE), Relaxed);
     }
 
-    /// CPU time that the thread has used up to now, in nanoseconds. Asked about a thread that another CPU is just
-    /// about to stop, it may be ahead by as long as that takes, and less the next time.
+    /// Returns the CPU time that the thread has used up to now, in nanoseconds. For a thread that another CPU is about to
+    /// stop the answer may be ahead by as long as that takes, and smaller the next time.
     pub fn cpu_time_ns(&self) -> u64 {
         self.account.cpu_time.read()
     }
 
-    /// What the thread has had so far, up to now.
+    /// Returns what the thread has used up to now.
     pub fn usage(&self) -> Usage {
         self.account.usage(&self.is_queued)
     }
 
-    /// Whether a CPU runs it, at this moment.
+    /// Whether a CPU runs it at this moment.
     pub(super) fn is_running(&self) -> bool {
         self.account.cpu_time.is_running()
     }
 
-    /// The running CPU is about to switch to the thread.
+    /// Marks the thread as running, before the calling CPU switches to it.
     #[inline(always)]
     pub(super) fn enter_cpu(&self) {
-        // Acquire pairs with the release by the CPU that ran it last, in `leave_cpu`: its stack is as that one left it.
+        // Acquire pairs with the store by the CPU that ran it last, in `leave_cpu`: the stack is as that CPU left it.
         let was_on_cpu = self.on_cpu.load(Acquire);
         assert!(!was_on_cpu, "thread {} ({}) would run on two cpus at once", self.tid, self.name);
-        // Relaxed: nobody else has the thread (invariant 4), and others learn of it through the lock of the queue
-        // or the park state that it goes through next.
+        // Relaxed: no other CPU has the thread (invariant 4), and others learn of it through the queue's lock or the park
+        // state that it goes through next.
         self.on_cpu.store(true, Relaxed);
     }
 
-    /// The running CPU has left the thread's stack.
+    /// Marks the thread as stopped, after the calling CPU has left its stack.
     #[inline(always)]
     pub(super) fn leave_cpu(&self) {
-        // SeqCst: `finish_switch` says why.
+        // SeqCst: see `finish_switch`.
         self.on_cpu.store(false, SeqCst);
     }
 
-    /// Whether it has ended and no CPU runs on its stack any more: nothing of it changes from here on.
+    /// Whether it has ended and no CPU uses its stack any more: the record does not change from here on.
     pub fn has_left(&self) -> bool {
         self.has_ended() && !self.on_cpu.load(SeqCst)
     }
@@ -259,23 +258,23 @@ impl Thread {
         self.saved_sp.get()
     }
 
-    /// It has ended, and runs no code of its own any more.
+    /// Whether it has ended, and runs no code of its client any more.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(SeqCst)
     }
 }
 
-/// The running thread.
+/// Returns the current thread.
 #[inline]
 pub fn current() -> &'static Thread {
     let thread = percpu::current().cast::<Thread>();
     debug_assert!(!thread.is_null(), "no thread runs here yet");
-    // SAFETY: the scheduler set the pointer to a thread that the table keeps while it runs. The `'static` is not
-    // quite true: it holds for as long as this thread runs, and nobody else sees it.
+    // SAFETY: the scheduler set the pointer to a thread that the table keeps while it runs. The `'static` is not quite true:
+    // the reference is valid as long as this thread runs, and no other thread gets it.
     unsafe { &*thread }
 }
 
-/// The running thread's name, also where none runs yet: for panics.
+/// Returns the current thread's name, also where none runs yet: for panics.
 pub fn current_name() -> &'static str {
     if !percpu::is_active() || percpu::current().is_null() {
         return "boot";
@@ -283,20 +282,20 @@ pub fn current_name() -> &'static str {
     current().name()
 }
 
-/// The name of the thread that another CPU runs.
+/// Returns the name of the thread that another CPU runs.
 ///
 /// # Safety
-/// That CPU does not switch threads meanwhile: it is stopped, or stuck.
+/// That CPU does not switch threads meanwhile: it is stopped, or hangs.
 pub unsafe fn name_of_current_on(cpu: &percpu::PerCpu) -> &'static str {
     let thread = cpu.current().cast::<Thread>();
     if thread.is_null() {
         return "boot";
     }
-    // SAFETY: a CPU's current thread is in the table for as long as it is the current one, which the caller promises.
+    // SAFETY: a CPU's current thread is in the table as long as it is the current one, which the caller promises.
     unsafe { (*thread).name() }
 }
 
-/// The running thread as something to keep.
+/// Returns an `Arc` of the current thread.
 pub fn current_arc() -> Arc<Thread> {
     current().arc()
 }

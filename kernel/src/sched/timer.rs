@@ -1,5 +1,5 @@
-//! Deadlines, and the one-shot timer of each CPU. A CPU with nothing to wait
-//! for has its timer off: no tick.
+//! The one-shot timer of each CPU, and the sleepers that it wakes. A CPU without deadline or slice end has its timer off:
+//! there is no tick.
 
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
@@ -13,12 +13,12 @@ use super::timer_queue::NEVER;
 use crate::arch::percpu::CpuId;
 use crate::arch::{apic, tsc};
 
-/// In [`Thread::timer_cpu`]: on the way from one CPU's queue to another's.
+/// In [`Thread::timer_cpu`]: on the way from one timer queue to another.
 const MOVING: usize = NO_CPU - 1;
-/// The furthest deadline: 146 years from now is never. (Keys of one heap are within 2^63 of each other.)
+/// The furthest deadline, 146 years from now, stands for never. (Keys of one heap are within 2^63 of each other.)
 const FURTHEST_NS: u64 = 1 << 62;
 
-/// Has the running CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
+/// Has the calling CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
 pub fn add(thread: &Thread, deadline_ns: u64) {
     let (cpu, id) = here();
     let timers = &cpu.timers;
@@ -31,16 +31,16 @@ pub fn add(thread: &Thread, deadline_ns: u64) {
     program(cpu);
 }
 
-/// Takes the calling `thread`'s deadline back, if it has not passed.
+/// Removes the calling `thread`'s deadline, if it has not passed.
 pub fn remove(thread: &Thread) {
     loop {
-        // Only the thread itself sets a deadline; others clear it, or move it to another CPU.
+        // Only the thread itself sets a deadline; CPUs clear it, or move it to another queue.
         let cpu = thread.timer_cpu.load(SeqCst);
         if cpu == NO_CPU {
             return;
         }
         if cpu == MOVING {
-            // Another CPU has it in its hands, interrupts off: it lets go at once.
+            // Another CPU moves it, with interrupts off: that is done at once.
             core::hint::spin_loop();
             continue;
         }
@@ -55,11 +55,11 @@ pub fn remove(thread: &Thread) {
     }
 }
 
-/// Calls `wake` for every thread that sleeps and whose deadline with the running CPU `cpu` has passed; it has to
-/// queue them. The timer is off then, until it is [programmed](program). Allocates nothing.
+/// Calls `wake` for each sleeping thread whose deadline on the calling CPU `cpu` has passed; `wake` queues the thread. The
+/// timer is off then, until it is [programmed](program). Allocates nothing.
 pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
     let timers = &cpu.timers;
-    // Relaxed, here and below: this CPU's own.
+    // Relaxed, here and below: only this CPU uses it.
     timers.armed_ns.store(NEVER, Relaxed);
     let now_ns = tsc::now_ns();
     loop {
@@ -72,8 +72,8 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         };
         sleepers.remove(&TimerNodes, tid);
         let thread = table::get(tid);
-        // A throttled thread is not in `park`. What its group has used too much may take up another period: then it
-        // must not even begin to run, a late timer would give it what it may not have.
+        // A throttled thread is not in `park`. Its group's overrun may use up another period too. Then the thread must not
+        // even begin to run: a late timer would let it run beyond the quota.
         let is_throttled = thread.is_throttled.load(SeqCst);
         if is_throttled && thread.group().is_used_up(now_ns) {
             thread.timer_node().set_key(thread.group().throttle(now_ns));
@@ -82,9 +82,9 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         }
         thread.is_throttled.store(false, SeqCst);
         let wakes = is_throttled || thread.park.cancel_park() == UnparkAction::Wake;
-        // Last: a thread that finds this gone may end at once. One that sleeps cannot: it is ours to wake.
+        // Last: an awake thread that finds this cleared may end at once. A sleeping one cannot: only this CPU wakes it.
         thread.timer_cpu.store(NO_CPU, SeqCst);
-        // Waking takes a run queue's lock, which comes before this one.
+        // Waking takes a run queue's lock, which comes before this one in the lock order.
         drop(sleepers);
         if wakes {
             wake(thread);
@@ -92,7 +92,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
     }
 }
 
-/// Moves every deadline of CPU number `from` to the running CPU `to`. Interrupts are off.
+/// Moves every deadline of CPU number `from` to the calling CPU `to`. Interrupts are off.
 pub fn move_all(from: usize, to: CpuId) {
     loop {
         let timers = &cpus::get(from).timers;
@@ -101,7 +101,7 @@ pub fn move_all(from: usize, to: CpuId) {
             timers.publish_earliest(&sleepers);
             break;
         };
-        // The thread lives meanwhile: it does not come out of `remove` before `timer_cpu` is another.
+        // The thread lives meanwhile: it does not return from `remove` while `timer_cpu` is `MOVING`.
         let thread = table::get(tid);
         thread.timer_cpu.store(MOVING, SeqCst);
         drop(sleepers);
@@ -114,22 +114,21 @@ pub fn move_all(from: usize, to: CpuId) {
     program(cpus::get(to.index()));
 }
 
-/// Whether no deadline waits with CPU number `cpu`.
+/// Whether CPU number `cpu` has no deadline.
 pub fn is_empty(cpu: usize) -> bool {
     cpus::get(cpu).timers.sleepers.lock().is_empty()
 }
 
-/// Sets the timer of `cpu`, the running one, to what it has to do next. Interrupts are
-/// off.
+/// Sets the timer of `cpu`, the calling one, to its next deadline or slice end. Interrupts are off.
 pub fn program(cpu: &Cpu) {
     let timers = &cpu.timers;
     fire_by(cpu, timers.earliest_ns.load(SeqCst).min(cpu.next_resched_ns()));
 }
 
-/// Has the timer of `cpu`, the running one, fire at `deadline_ns` at the latest. Interrupts are off.
+/// Has the timer of `cpu`, the calling one, fire at `deadline_ns` at the latest. Interrupts are off.
 #[inline(always)]
 pub fn fire_by(cpu: &Cpu, deadline_ns: u64) {
-    // An interrupt that comes early finds nothing to do and sets the timer anew: cheaper than setting it now.
+    // An interrupt that comes too early finds nothing to do and sets the timer again: cheaper than setting it later now.
     if deadline_ns < cpu.timers.armed_ns.load(Relaxed) {
         arm(cpu, deadline_ns);
     }

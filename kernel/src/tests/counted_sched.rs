@@ -1,5 +1,5 @@
-//! What switching costs in instructions, where time is counted in them: see [`super::counted`]. A suite of its own,
-//! for a boot of its own: a thousand threads leave memory in other pieces than they found it.
+//! The cost of switches in instructions, where time is counted in them: see [`super::counted`]. A separate suite, for a
+//! separate boot: a thousand threads leave memory more fragmented than before.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use crate::debug::ktest::Stopped;
 use crate::sched::{self, JoinHandle};
 use crate::{check, kernel_tests, skip_if};
 
-/// Instructions of one switch among `threads` threads, where a thousand take `ticks`.
+/// Returns the instructions of one switch among `threads` threads, where a thousand instructions take `ticks`.
 fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
     match ticks_per_switch(threads, 20_000) {
         Ok(cost) => Ok(cost * 1000 / ticks),
@@ -26,7 +26,7 @@ kernel_tests! { "counted_sched":
     /// No thread of equal weight waits longer than the slices of the others.
     fn a_thread_waits_at_most_the_slices_of_the_others() {
         const THREADS: u64 = 5;
-        /// What switches, timer interrupts and this thread, which sleeps, take of it.
+        /// Time for switches, timer interrupts and this thread, which sleeps.
         const AROUND_NS: u64 = 500_000;
         skip_if!(ticks_per_thousand().is_none_or(|ticks| ticks == 0), "time is not counted here");
         let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -49,11 +49,11 @@ kernel_tests! { "counted_sched":
         threads.into_iter().for_each(JoinHandle::join);
         let (longest_ns, most_ns) = (longest.load(SeqCst), (THREADS - 1) * SLICE_NS + AROUND_NS);
         log::info!("the longest wait of {THREADS} threads: {longest_ns} ns");
-        check!(longest_ns <= most_ns, "{longest_ns} ns, at most {most_ns} would be right");
-        check!(longest_ns >= SLICE_NS, "{longest_ns} ns: they did not take turns by slices");
+        check!(longest_ns <= most_ns, "{longest_ns} ns, should be at most {most_ns}");
+        check!(longest_ns >= SLICE_NS, "{longest_ns} ns, should be at least a slice");
     }
 
-    /// One way, everything from the call in one thread to the return of the call in the other, and the loop around it.
+    /// One way: all from the call in one thread to the return of the call in the other, and the loop around it.
     fn a_switch_costs_at_most_250_instructions() {
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
@@ -62,7 +62,7 @@ kernel_tests! { "counted_sched":
         check!(instructions <= 250, "{instructions} instructions");
     }
 
-    /// Each fourfold number of threads adds as much as the one before: no faster than the logarithm, that is.
+    /// Each step to four times the threads adds as much as the step before: the cost grows no faster than the logarithm.
     fn a_switch_among_many_costs_the_logarithm() {
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");

@@ -1,4 +1,4 @@
-//! Threads: they start, move, block, are woken, preempted, joined and freed.
+//! Threads start, migrate, block, are woken, preempted, joined and freed.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,7 +31,7 @@ fn online() -> Vec<usize> {
 
 kernel_tests! { "sched":
     fn threads_run_and_are_joined() {
-        // As many stacks at once, if none has ended before the last begins.
+        // Memory for all stacks at once, in case no thread has ended before the last one begins.
         needs_mib(16)?;
         let sum = Arc::new(AtomicU64::new(0));
         let threads: Vec<_> = (0..64u64)
@@ -54,7 +54,7 @@ kernel_tests! { "sched":
             for _ in 0..50 {
                 if let Ok(thread) = sched::spawn("test/short", || {}) {
                     thread.join();
-                    // Its stack is the next one's, not one more.
+                    // The next thread reuses this one's stack.
                     sched::reap_all_exited();
                 }
             }
@@ -85,7 +85,7 @@ kernel_tests! { "sched":
         check!(result.err() == Some(SpawnError::NoSuchCpu));
     }
 
-    /// Two threads on one CPU, one of which never gives it away.
+    /// Two threads share a CPU, and one of them never blocks or yields.
     fn a_spinning_thread_is_preempted() {
         let stop = Arc::new(AtomicBool::new(false));
         let spinner_stop = stop.clone();
@@ -103,10 +103,10 @@ kernel_tests! { "sched":
         check!(progressed == Some(true));
     }
 
-    fn idle_cpus_fetch_waiting_threads() {
+    fn idle_cpus_steal_threads() {
         let cpus = online();
         skip_if!(cpus.len() < 2, "needs two cpus");
-        // More threads than CPUs, each spinning until all CPUs have been seen: one CPU alone would never end.
+        // More threads than CPUs. Each spins until every CPU was seen: on one CPU alone they would never end.
         let seen: Arc<Vec<AtomicBool>> = Arc::new(cpus.iter().map(|_| AtomicBool::new(false)).collect());
         let threads: Vec<_> = (0..2 * cpus.len())
             .map(|_| {
@@ -128,7 +128,7 @@ kernel_tests! { "sched":
         check!(missing.is_none(), "no thread was ever seen on cpu {missing:?}");
     }
 
-    /// Ping-pong between threads on different CPUs: a lost wake-up hangs it.
+    /// Threads on different CPUs wake each other in turn: a lost wake-up hangs the test.
     fn no_wake_up_is_lost() {
         const ROUNDS: u64 = 2000;
         struct Table {
@@ -162,7 +162,7 @@ kernel_tests! { "sched":
             .map(|_| {
                 let gate = gate.clone();
                 sched::spawn("test/gate", move || {
-                    // Takes one of the tickets that are out.
+                    // Takes a ticket.
                     gate.queue.wait_until(|| {
                         gate.open.fetch_update(SeqCst, SeqCst, |open| open.checked_sub(1)).is_ok()
                     });
@@ -173,7 +173,7 @@ kernel_tests! { "sched":
         for expected in 1..=4 {
             gate.open.fetch_add(1, SeqCst);
             gate.queue.wake_one();
-            // Whoever takes the ticket found it before it slept, or was woken for it: nobody else is.
+            // The thread that takes the ticket found it before it slept, or was woken for it. No other thread is woken.
             while gate.passed.load(SeqCst) < expected {
                 sched::yield_now();
             }
@@ -184,7 +184,7 @@ kernel_tests! { "sched":
         }
     }
 
-    fn a_completion_lets_all_go() {
+    fn a_completion_wakes_all() {
         let done = Arc::new(Completion::new());
         let waiters: Vec<_> = (0..8)
             .map(|_| {
@@ -202,7 +202,7 @@ kernel_tests! { "sched":
 
     fn an_unpark_before_the_park_is_remembered() {
         sched::unpark(sched::current());
-        // Without the token this would be for ever.
+        // Without the token this would never return.
         sched::park(None);
     }
 
@@ -233,10 +233,10 @@ kernel_tests! { "sched":
         }
     }
 
-    fn cpu_time_is_counted_for_who_used_it() {
+    fn cpu_time_is_counted_for_its_user() {
         let spin_ns = 30_000_000;
         let used = on_cpu(0, move || {
-            // Once at least without the host taking the CPU on the way into the sleep or out of it.
+            // At least one sleep at whose beginning and end the host does not steal the CPU.
             let sleep = |_| {
                 let start = sched::current().cpu_time_ns();
                 sched::sleep_ns(spin_ns);

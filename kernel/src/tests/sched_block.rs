@@ -27,8 +27,8 @@ fn last_cpu() -> CpuMask {
 }
 
 kernel_tests! { "sched":
-    /// Locks hold threads, of owners and of who is lent to: one may be the last to know a thread that has ended.
-    fn an_ended_thread_is_forgotten_anywhere() {
+    /// The last holder of an ended thread's record may drop it under any lock, as mutexes hold owners and donees.
+    fn an_ended_thread_is_freed_anywhere() {
         static LOCK: IrqSpinLock<Option<Arc<Thread>>> = IrqSpinLock::of(LockClass::MUTEX_STATE, None);
         let ended = started(sched::spawn("test/ended", || ()))?;
         *LOCK.lock() = Some(ended.thread().clone());
@@ -38,10 +38,10 @@ kernel_tests! { "sched":
         let count = last.as_ref().map_or(0, Arc::strong_count);
         *last = None;
         drop(last);
-        check!(count == 1, "{count} others know it");
+        check!(count == 1, "{count} others hold it");
     }
 
-    /// Read, give the CPU away, write: without the lock, counts get lost.
+    /// Read, yield, write: without the lock, counts get lost.
     fn a_mutex_excludes() {
         const ROUNDS: u64 = 300;
         let count = Arc::new(Mutex::new(0u64));
@@ -62,7 +62,7 @@ kernel_tests! { "sched":
         check!(count == 6 * ROUNDS, "{count} of {}", 6 * ROUNDS);
     }
 
-    fn a_mutex_that_is_held_is_not_to_be_had() {
+    fn a_held_mutex_is_not_available() {
         let mutex = Arc::new(Mutex::new(()));
         let held = mutex.lock();
         check!(mutex.try_lock().is_none());
@@ -73,15 +73,15 @@ kernel_tests! { "sched":
             let result = other.lock_until(tsc::now_ns() + 2_000_000);
             slot.store(matches!(result, Err(TimedOut)), SeqCst);
         }))?.join();
-        check!(timed_out.load(SeqCst), "it was to be had twice");
+        check!(timed_out.load(SeqCst), "it had two owners");
         drop(held);
-        check!(mutex.lock_until(tsc::now_ns() + 1_000_000_000).is_ok(), "who gave up still waits for it");
+        check!(mutex.lock_until(tsc::now_ns() + 1_000_000_000).is_ok(), "the thread that gave up still waits for it");
         check!(mutex.try_lock().is_some());
     }
 
-    /// A light thread holds the lock, a load keeps it from running, a heavy one waits: the
-    /// light one has to be lent the weight to get on.
-    fn who_holds_a_mutex_is_lent_weight() {
+    /// A light thread holds the lock, a load keeps it from running, a heavy thread waits: without a donation, the light one
+    /// makes no progress.
+    fn the_owner_of_a_mutex_gets_donations() {
         let mutex = Arc::new(Mutex::new(()));
         let (holds, wanted_ns) = (Arc::new(AtomicBool::new(false)), 60_000_000);
         let (lock, told) = (mutex.clone(), holds.clone());
@@ -104,19 +104,19 @@ kernel_tests! { "sched":
         let load_ns = load.threads()[0].thread().cpu_time_ns() - before_ns;
         let elapsed_ns = tsc::now_ns() - start_ns;
         holder.join();
-        // With its own weight, the holder would have to leave the load 68 times its own time. With what it is lent they take
-        // turns, and who waited is the next one when it lets go.
+        // With its own weight, the holder would leave the load 68 times its own time. With the donation they take turns, and
+        // the waiter is next once the lock is released.
         let most_ns = if is_counted() { wanted_ns + 4 * SLICE_NS } else { 20 * wanted_ns };
         load.skip_if_stolen(elapsed_ns)?;
         check!(load_ns < most_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
     }
 
-    /// Of several that wait the heaviest counts, and one that gives up leaves what the others lend; down a row of
-    /// mutexes, too, each owner of which waits for the next.
-    fn who_gives_up_takes_back_what_it_lent_alone() {
+    /// Of several waiters the heaviest counts, and one that gives up leaves the donations of the others. So it is along an
+    /// inheritance chain, where each owner of a mutex waits for the next one.
+    fn a_waiter_that_gives_up_withdraws_only_its_donation() {
         let (first, second) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
         let (go, holding) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        // Holds the second, of the idle class.
+        // Holds the second mutex, in the idle class.
         let end = {
             let (second, go, holding) = (second.clone(), go.clone(), holding.clone());
             started(Spawn::new("test/end").idle_class().start(move || {
@@ -126,7 +126,7 @@ kernel_tests! { "sched":
             }))?
         };
         holding.acquire();
-        // Holds the first, and waits for the second.
+        // Holds the first mutex, and waits for the second.
         let middle = {
             let (first, second, holding) = (first.clone(), second.clone(), holding.clone());
             started(Spawn::new("test/middle").nice(Nice::MAX).start(move || {
@@ -136,7 +136,7 @@ kernel_tests! { "sched":
             }))?
         };
         holding.acquire();
-        // Two that wait for the first: one of default weight, and a heavy one that gives up.
+        // Two threads wait for the first mutex: one of default weight, and a heavy one that gives up.
         let patient = {
             let first = first.clone();
             started(Spawn::new("test/patient").start(move || drop(first.lock())))?
@@ -157,7 +157,7 @@ kernel_tests! { "sched":
         seen.store(true, SeqCst);
         hasty.join();
         let one_left = comes_to((Some(Nice::DEFAULT), Some(Nice::DEFAULT)));
-        // A new level of who waits is passed on.
+        // A waiter's new level is passed on.
         let heavier = Nice::new(-7).unwrap_or_default();
         sched::set_nice(patient.thread(), heavier);
         let renewed = comes_to((Some(heavier), Some(heavier)));
@@ -169,7 +169,7 @@ kernel_tests! { "sched":
         check!(levels() == (Some(Nice::MAX), None), "{:?} in the end", levels());
     }
 
-    /// Joining is waiting for the end: as many may do it as like, as late as they like.
+    /// Any number of threads may join one, at any time.
     fn a_thread_may_be_joined_twice() {
         let go = Arc::new(Semaphore::new(0));
         let wanted = go.clone();
@@ -187,7 +187,7 @@ kernel_tests! { "sched":
         permits.acquire();
         check!(permits.try_acquire());
         check!(!permits.try_acquire(), "three of two");
-        check!(!permits.acquire_until(tsc::now_ns() + 1_000_000), "three of two, by waiting");
+        check!(!permits.acquire_until(tsc::now_ns() + 1_000_000), "three of two, after waiting");
         let waiting = permits.clone();
         let waiter = started(sched::spawn("test/permit", move || waiting.acquire()))?;
         permits.release();
@@ -202,7 +202,7 @@ kernel_tests! { "sched":
         check!(!queue.wait_until_deadline(|| false, start_ns + 3_000_000));
         check!(tsc::now_ns() >= start_ns + 3_000_000, "too early");
         check!(queue.wait_until_deadline(|| true, 0));
-        // Nobody is left in the queue: waking finds none.
+        // No thread is left in the queue: waking finds none.
         queue.wake_all();
     }
 }

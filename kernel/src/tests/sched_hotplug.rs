@@ -1,4 +1,4 @@
-//! CPUs that go and come back under load.
+//! CPUs that go offline and come back under load.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ fn must<T>(result: Result<T, HotplugError>) -> Result<T, Stopped> {
     result.map_err(|error| Stopped::Failed(alloc::format!("{error}")))
 }
 
-fn last_goes_and_comes_back(check: impl FnOnce(usize) -> TestResult) -> TestResult {
+fn with_last_offline(check: impl FnOnce(usize) -> TestResult) -> TestResult {
     let last = cpus().last().copied().unwrap_or(0);
     must(offline(last))?;
     let result = check(last);
@@ -35,14 +35,14 @@ fn last_goes_and_comes_back(check: impl FnOnce(usize) -> TestResult) -> TestResu
 }
 
 kernel_tests! { "sched":
-    fn a_cpu_that_goes_leaves_nothing_behind() {
+    fn an_offline_cpu_leaves_nothing_behind() {
         skip_if!(cpus().len() < 2, "needs two cpus");
         let last = cpus().last().copied().unwrap_or(0);
         let mut spinners = Spinners::new();
         for _ in 0..3 * cpus().len() {
             spinners.start(Spawn::new("test/spread"))?;
         }
-        // One that belongs to that CPU alone, and one that sleeps there.
+        // One thread that may run on that CPU alone, and one that sleeps there.
         spinners.start(Spawn::new("test/bound").on(CpuMask::single(last)))?;
         let woke_ns = Arc::new(AtomicU64::new(0));
         let slot = woke_ns.clone();
@@ -55,10 +55,10 @@ kernel_tests! { "sched":
         let before = cpus().len();
         let bound = || spinners.threads().last().map_or(0, |thread| thread.thread().usage().migrations);
         let away = core::cell::Cell::new(0);
-        last_goes_and_comes_back(|last| {
+        with_last_offline(|last| {
             check!(percpu::online_count() == before - 1 && cpus().len() == before - 1);
             let switches = sched::switches_of(last);
-            // However long a busy host lets a CPU stand: everybody gets a turn.
+            // Every thread runs, however long a busy host stops a CPU.
             let read = || spinners.threads().iter().map(|thread| thread.thread().usage().switches).collect::<Vec<_>>();
             let before = read();
             let waiting = || read().iter().zip(&before).filter(|(now, before)| now == before).count();
@@ -69,24 +69,24 @@ kernel_tests! { "sched":
             check!(woke_ns.load(SeqCst) > 0);
             Ok(())
         })?;
-        // The bound one went elsewhere and comes home, and others come along.
+        // The bound thread migrated and comes back, and other threads run there too.
         let switches = sched::switches_of(last);
-        check!(within_20_s(|| bound() > away.get()), "the bound thread did not come home");
+        check!(within_20_s(|| bound() > away.get()), "the bound thread did not come back");
         check!(within_20_s(|| sched::switches_of(last) >= switches + 4), "nothing runs on cpu {last} again");
     }
 
-    /// Whoever goes: one watches from the first CPU that is left, the other from any other.
-    fn who_watches_moves_along() {
+    /// Whichever CPU goes offline: one watchdog runs on the first CPU that is left, the other on any other.
+    fn watchdogs_move_with_the_cpus() {
         let all = cpus();
         skip_if!(all.len() < 3, "needs three cpus");
         let mask_of = |name: &str| snapshot::threads().find(|report| report.name() == name).map(|report| report.allowed);
-        skip_if!(mask_of("watchdog/0").is_none() || mask_of("watchdog/1").is_none(), "nobody watches");
+        skip_if!(mask_of("watchdog/0").is_none() || mask_of("watchdog/1").is_none(), "there are no watchdogs");
         let every: CpuMask = percpu::all().map(|cpu| cpu.id().index()).collect();
         let are_placed = || {
             let first = CpuMask::single(cpus()[0]);
             mask_of("watchdog/0") == Some(first) && mask_of("watchdog/1") == Some(every.without(first))
         };
-        // Long before they would look of themselves.
+        // Long before their next look.
         let soon = || within(2_000_000_000, are_placed);
         for cpu in [all[0], all[all.len() - 1]] {
             must(offline(cpu))?;
@@ -97,11 +97,11 @@ kernel_tests! { "sched":
         }
     }
 
-    /// Who looks for an idle CPU finds none that is away.
-    fn a_cpu_that_is_away_does_not_count_as_idle() {
+    /// The count of idle CPUs does not include offline ones.
+    fn an_offline_cpu_does_not_count_as_idle() {
         skip_if!(cpus().len() < 2, "needs two cpus");
         sched::reap_all_exited();
-        // The calling thread keeps one busy, the others are left alone: at most of many looks they idle.
+        // The calling thread keeps one CPU busy; the others have nothing to do, and idle at most looks.
         let mostly_idle = |wanted: usize| {
             let is_right = |_: &u32| {
                 let look_ns = tsc::now_ns();
@@ -112,7 +112,7 @@ kernel_tests! { "sched":
             };
             (0..1000).filter(is_right).count() > 900
         };
-        let come_to_idle = |wanted: usize| {
+        let expect_idle = |wanted: usize| {
             let mut patience = Patience::new(5_000_000_000);
             while !mostly_idle(wanted) {
                 check!(patience.lasts(), "{} cpus idle, not {wanted}", sched::idle_count());
@@ -120,13 +120,13 @@ kernel_tests! { "sched":
             Ok(())
         };
         let others = cpus().len() - 1;
-        come_to_idle(others)?;
-        last_goes_and_comes_back(|_| come_to_idle(others - 1))?;
-        come_to_idle(others)?;
+        expect_idle(others)?;
+        with_last_offline(|_| expect_idle(others - 1))?;
+        expect_idle(others)?;
     }
 
-    /// A job that runs when a CPU leaves still does every unit once.
-    fn a_job_survives_cpus_that_go() {
+    /// A job that runs while a CPU goes offline still does every unit once.
+    fn a_job_survives_cpus_that_go_offline() {
         skip_if!(cpus().len() < 2, "needs two cpus");
         const CHANGES: u64 = 20;
         let changes = Arc::new(AtomicU64::new(0));
@@ -147,13 +147,13 @@ kernel_tests! { "sched":
         });
         let caller = caller.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         while changes.load(SeqCst) < CHANGES {
-            last_goes_and_comes_back(|_| Ok(()))?;
+            with_last_offline(|_| Ok(()))?;
             changes.fetch_add(1, SeqCst);
         }
         caller.join();
     }
 
-    fn cpus_that_cannot_go_are_told() {
+    fn impossible_changes_are_errors() {
         let all = cpus();
         check!(offline(runqueue::MAX_CPUS) == Err(HotplugError::NoSuchCpu(runqueue::MAX_CPUS)));
         check!(online(all[0]) == Err(HotplugError::NothingToDo(all[0])));
@@ -168,7 +168,7 @@ kernel_tests! { "sched":
         check!(alone == Err(HotplugError::LastCpu(all[0])), "{alone:?}");
     }
 
-    /// Several CPUs come and go at random under jobs over all nodes and items of all pools: every unit and item is done
+    /// CPUs go offline and come back at random under jobs over all nodes and items of all pools. Every unit and item is done
     /// once, sleepers wake, and all CPUs are back in the end.
     fn jobs_and_pools_survive_random_changes() {
         const UNITS: u64 = 3000;
@@ -201,12 +201,12 @@ kernel_tests! { "sched":
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            // The first stays: the one that is left alone cannot go.
+            // The first CPU stays: the last one online cannot go offline.
             let cpu = all[1 + random as usize % (all.len() - 1)];
             must(if sched::online_cpus().contains(cpu) { offline(cpu) } else { online(cpu) })?;
-            let there = cpus().len();
-            (changes, fewest) = (changes + 1, fewest.min(there));
-            check!(percpu::online_count() == there && Kernel.online_cpus() == there, "jobs see {} cpus of {there}", Kernel.online_cpus());
+            let left = cpus().len();
+            (changes, fewest) = (changes + 1, fewest.min(left));
+            check!(percpu::online_count() == left && Kernel.online_cpus() == left, "jobs see {} cpus of {left}", Kernel.online_cpus());
             sched::yield_now();
         }
         for cpu in all.iter().filter(|cpu| !sched::online_cpus().contains(**cpu)) {
@@ -217,7 +217,7 @@ kernel_tests! { "sched":
         }
         check!(wrong.load(SeqCst) == 0, "{} units, items or sleeps were not done once", wrong.load(SeqCst));
         check!(fewest < all.len() && cpus() == all);
-        // What is bound to a node's CPUs is at home again.
+        // An item that is bound to a node's CPUs runs there again.
         for node in 0..nodes::nodes().len() {
             let home = *nodes::cpus_of(node) & sched::online_cpus();
             let Some(pool) = pool::of_node(node, &CpuMask::ALL).filter(|_| !home.is_empty()) else { continue };
@@ -231,7 +231,7 @@ kernel_tests! { "sched":
     }
 }
 
-/// Runs a job of `units`, an equal part for each node; how many were not done once.
+/// Runs a job of `units`, an equal part for each node, and returns how many were not done once.
 fn job_over_nodes(units: u64) -> u64 {
     let seen: Vec<AtomicU8> = (0..units).map(|_| AtomicU8::new(0)).collect();
     let count = nodes::nodes().len() as u64;
@@ -249,7 +249,7 @@ fn job_over_nodes(units: u64) -> u64 {
     not_once + u64::from(result.is_err())
 }
 
-/// Has all pools do `items` together; how many were not done once.
+/// Has all pools do `items` together, and returns how many were not done once.
 fn items_of_all_pools(items: usize) -> u64 {
     let seen: Arc<Vec<AtomicU8>> = Arc::new((0..items).map(|_| AtomicU8::new(0)).collect());
     let submit = |number: usize| {
@@ -266,7 +266,7 @@ fn items_of_all_pools(items: usize) -> u64 {
     seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64
 }
 
-/// Sleeps `times` times; how often it was woken early.
+/// Sleeps `times` times, and returns how often it was woken early.
 fn naps(times: u64) -> u64 {
     let nap = |number: u64| {
         let (start_ns, ns) = (tsc::now_ns(), 100_000 * (number % 7 + 1));

@@ -13,13 +13,13 @@ use crate::sched::snapshot::{self, ThreadState};
 use crate::sched::{self, JoinHandle, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
-/// Nodes with a CPU that is online.
+/// Returns the nodes with an online CPU.
 fn nodes_with_cpus() -> Vec<usize> {
     let has_cpu = |node: &usize| !(*nodes::cpus_of(*node) & sched::online_cpus()).is_empty();
     (0..nodes::nodes().len()).filter(has_cpu).collect()
 }
 
-/// A thread that sleeps until it is woken, again and again, and says on which node it then is.
+/// A thread that sleeps until it is woken, again and again, and then records its node.
 struct Sleeper {
     thread: JoinHandle,
     seen: Arc<AtomicUsize>,
@@ -48,14 +48,14 @@ impl Sleeper {
         self.seen.load(SeqCst) != NOT_YET && report.is_some_and(|report| report.state == ThreadState::Blocked)
     }
 
-    /// Wakes it `times` times, if it `needs_room` when a CPU of `node` is free; how often it was on `node` then. The calling
-    /// thread looks on from other nodes: it takes the room itself otherwise, of a node that has one CPU all of it.
+    /// Wakes the thread `times` times, if it `needs_room` only when a CPU of `node` is idle, and returns how often it ran on
+    /// `node`. The calling thread runs on other nodes meanwhile: it could keep the only CPU of `node` busy itself.
     fn times_on(&self, node: usize, times: usize, needs_room: bool) -> Result<usize, Stopped> {
         let _elsewhere = Elsewhere::than(nodes::cpus_of(node))?;
         let mut there = 0;
         for _ in 0..times {
             let mut patience = Patience::new(20_000_000_000);
-            // It can only be at home where a CPU is free to have it: the host may have taken that one's time.
+            // The thread can only run on `node` if a CPU is idle there; the host may have delayed that CPU.
             let has_room = || !needs_room || nodes::cpus_of(node).iter_from(0).any(sched::is_idle);
             while !self.is_asleep() || !has_room() {
                 check!(patience.lasts(), "a woken thread does not run");
@@ -63,7 +63,7 @@ impl Sleeper {
             }
             there += usize::from(self.seen.swap(NOT_YET, SeqCst) == node);
             sched::unpark(self.thread.thread());
-            // Not asleep: where this CPU is the only one awake, to be woken would take as long again.
+            // Without sleeping: if this is the only CPU that is awake, waking this thread would take as long again.
             while self.seen.load(SeqCst) == NOT_YET {
                 check!(patience.lasts(), "a woken thread does not run");
                 sched::yield_now();
@@ -110,33 +110,33 @@ kernel_tests! { "sched":
         skip_if!(nodes.len() < 2, "needs two nodes with cpus");
         for node in &nodes {
             let sleeper = Sleeper::start(Spawn::new("test/home").node(*node))?;
-            // Now and then somebody else runs on all of its CPUs.
+            // Not always: other threads may run on all CPUs of the node.
             let there = sleeper.times_on(*node, TIMES, true)?;
             check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}");
             let report = snapshot::threads().find(|report| report.tid() == sleeper.thread.thread().tid());
             check!(report.is_some_and(|report| report.preferred_node == Some(*node)));
         }
-        // Sent from node to node.
+        // The preference changes from node to node.
         let sleeper = Sleeper::start(Spawn::new("test/nomad"))?;
         for node in nodes.iter().rev().chain(&nodes) {
             sched::set_node_preference(sleeper.thread.thread(), Some(*node));
             sleeper.times_on(*node, 1, false)?;
             let there = sleeper.times_on(*node, TIMES, true)?;
-            check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}, where it was sent");
+            check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times on node {node}, which it now prefers");
         }
-        // Left alone it stays where it is.
+        // Without a preference the thread stays where it is.
         let last = nodes.last().copied().unwrap_or(0);
         sched::set_node_preference(sleeper.thread.thread(), None);
         let there = sleeper.times_on(last, TIMES, false)?;
         check!(there >= TIMES * 3 / 4, "{there} of {TIMES} times still on node {last}");
     }
 
-    /// A wish is no order: where the node's CPUs are taken, or there are none, the thread runs elsewhere at once.
-    fn a_preferred_node_without_room_is_no_reason_to_wait() {
+    /// If the preferred node's CPUs are busy, or it has none, the thread runs elsewhere at once.
+    fn a_thread_does_not_wait_for_its_preferred_node() {
         let nodes = nodes_with_cpus();
         skip_if!(nodes.len() < 2, "needs two nodes with cpus");
         let elsewhere = sched::online_cpus().without(*nodes::cpus_of(nodes[1]));
-        skip_if!(elsewhere.count() < 2, "needs a cpu of another node, and one to look on from");
+        skip_if!(elsewhere.count() < 2, "needs two cpus of other nodes");
         let mut spinners = super::spinners::Spinners::new();
         for cpu in (*nodes::cpus_of(nodes[1]) & sched::online_cpus()).iter() {
             spinners.start(Spawn::new("test/load").on(CpuMask::single(cpu)))?;

@@ -1,4 +1,4 @@
-//! CPU time: who gets how much, where, and who is told.
+//! CPU time: how threads and groups share it, on which CPUs, and how it is charged.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use crate::sched::group::Group;
 use crate::sched::{self, AffinityError, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
-/// Fails when one of `used` is off its share by more than `percent` of it and what the host took.
+/// Fails when one of `used` is off its share by more than `percent` of it and the stolen time.
 fn check_shares(used: &[u64], weights: &[u64], percent: u64, stolen_ns: u64) -> TestResult {
     let is_fair = |(used, share): (u64, u64)| used.abs_diff(share) <= share * percent / 100 + stolen_ns;
     let are_fair = with_shares(used, weights).all(is_fair);
@@ -33,9 +33,9 @@ fn nice(level: i8) -> Nice {
     Nice::new(level).unwrap_or_default()
 }
 
-/// A quota that a group can have.
+/// Makes a quota that is valid.
 pub(super) fn a_quota(quota_ns: u64, period_ns: u64) -> Quota {
-    Quota::new(quota_ns, period_ns).expect("a quota that a group can have")
+    Quota::new(quota_ns, period_ns).expect("a valid quota")
 }
 
 kernel_tests! { "sched":
@@ -45,7 +45,7 @@ kernel_tests! { "sched":
             spinners.start(Spawn::new("test/equal").on(last_cpu()))?;
         }
         let used = spinners.measure(400_000_000)?;
-        // A slice more or less is 5 % of a share; twice that for a machine whose CPUs are borrowed.
+        // A slice more or less is 5 % of a share; twice that, as the host shares its CPUs.
         check_shares(&used, &[1; 4], 10, spinners.stolen_ns())?;
     }
 
@@ -62,7 +62,7 @@ kernel_tests! { "sched":
     fn the_idle_class_waits_for_all_others() {
         let mut idle = Spinners::new();
         idle.start(Spawn::new("test/idle").on(last_cpu()).idle_class())?;
-        check!(within_20_s(|| idle.threads()[0].thread().cpu_time_ns() > 0), "not even alone it ran");
+        check!(within_20_s(|| idle.threads()[0].thread().cpu_time_ns() > 0), "it does not run even when alone");
         let mut busy = Spinners::new();
         busy.start(Spawn::new("test/busy").on(last_cpu()).nice(Nice::MAX))?;
         while busy.threads()[0].thread().cpu_time_ns() == 0 {
@@ -87,17 +87,17 @@ kernel_tests! { "sched":
         for _ in 0..2 * cpus {
             spinners.start(Spawn::new("test/spread"))?;
         }
-        // Let the balance settle; all start from one CPU.
+        // Time for the balance: all threads start on one CPU.
         spinners.measure(100_000_000)?;
         let used = spinners.measure(400_000_000)?;
         let weights = alloc::vec![1; used.len()];
         let error = worst_error_percent(&used, &weights);
-        // This thread, and whatever the host does to the CPUs, take their part; one CPU with three threads where
-        // another has one would be 33 % off and more.
+        // This thread and the host take a part of the CPUs. Three threads on one CPU and one on another would be 33 % off
+        // or more.
         check!(error <= 25, "{error} % off: {used:?} ns");
     }
 
-    /// Running, waiting and sleeping threads all go where they are sent.
+    /// Running, queued and sleeping threads all migrate.
     fn affinity_changes_move_threads() {
         let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
         skip_if!(cpus.len() < 2, "needs two cpus");
@@ -122,7 +122,7 @@ kernel_tests! { "sched":
                 }
                 within_20_s(|| seen.load(SeqCst) == target);
                 let cpu = seen.load(SeqCst);
-                check!(cpu == target, "{} is on cpu {cpu}, was sent {name} to cpu {target}", thread.thread().name());
+                check!(cpu == target, "{} is on cpu {cpu}, should be {name} on cpu {target}", thread.thread().name());
             }
         }
         stop.store(true, SeqCst);
@@ -140,26 +140,26 @@ kernel_tests! { "sched":
         });
         let result = sched::set_affinity(sched::current(), &before);
         check!(result.is_ok());
-        check!(moved, "not on the cpu that was asked for");
+        check!(moved, "not on the requested cpu");
     }
 
     fn affinity_to_no_cpu_is_an_error() {
         let result = sched::set_affinity(sched::current(), &CpuMask::EMPTY);
         check!(result == Err(AffinityError::NoSuchCpu(CpuMask::EMPTY)));
         let last = CpuMask::single(runqueue::MAX_CPUS - 1);
-        skip_if!(percpu::online_count() == runqueue::MAX_CPUS, "every cpu there can be is there");
+        skip_if!(percpu::online_count() == runqueue::MAX_CPUS, "all cpu numbers are in use");
         check!(sched::set_affinity(sched::current(), &last) == Err(AffinityError::NoSuchCpu(last)));
     }
 
-    fn waiting_and_switches_are_counted() {
+    fn run_delay_and_switches_are_counted() {
         let mut spinners = Spinners::new();
         for _ in 0..2 {
             spinners.start(Spawn::new("test/counted").on(last_cpu()))?;
         }
         let usage = || spinners.threads()[0].thread().usage();
-        // They take turns: each of the first one's turns but the first comes after a slice of the other's.
+        // The threads take turns: each run of the first thread but the first one comes after a slice of the other.
         let start_ns = tsc::now_ns();
-        // About as long the one as the other, if the host has not taken the CPU from one of them just now.
+        // Run delay and CPU time are about equal, unless the host stole the CPU from one of them just now.
         let are_even = |one_ns: u64, other_ns: u64| one_ns.min(other_ns) * 10 >= (one_ns + other_ns) * 3;
         let mut patience = Patience::new(20_000_000_000);
         while patience.lasts() {
@@ -169,41 +169,41 @@ kernel_tests! { "sched":
             }
             sched::sleep_ns(5_000_000);
         }
-        // The time first: who looks may be kept from looking for a while, by the host too.
+        // The time is read first: this thread may be delayed between the two, also by the host.
         let (elapsed_ns, usage) = (tsc::now_ns() - start_ns, usage());
         check!(usage.switches >= 10, "{usage:?} after 20 s");
-        // It ran or waited all the while; who looked on took some of it, perhaps.
+        // It ran or was queued all the time, except when this thread ran on its CPU.
         let whole_ns = usage.run_delay_ns + usage.cpu_time_ns;
         check!(whole_ns * 20 >= elapsed_ns * 19, "{usage:?} in {elapsed_ns} ns");
-        // What the host took was one thread's time or the other's.
+        // The host stole time from one thread or the other.
         spinners.skip_if_stolen(elapsed_ns)?;
-        check!(are_even(usage.run_delay_ns, usage.cpu_time_ns), "{usage:?} after 10 turns of two, and more for 20 s");
+        check!(are_even(usage.run_delay_ns, usage.cpu_time_ns), "{usage:?} after 10 slices of two threads, and for 20 s more");
         check!(usage.migrations == 0, "{usage:?} bound to one cpu");
     }
 
-    /// Who had a CPU to itself for long has not used up its share of what comes.
+    /// A thread that had a CPU to itself for long has not used up its later share.
     fn having_run_alone_is_no_debt() {
         let mut spinners = Spinners::new();
         spinners.start(Spawn::new("test/alone").on(last_cpu()))?;
         spinners.measure(500_000_000)?;
         spinners.start(Spawn::new("test/late").on(last_cpu()))?;
         let used = spinners.measure(300_000_000)?;
-        check!(used[0] >= 60_000_000, "{used:?} ns: the one that was there first is kept waiting");
+        check!(used[0] >= 60_000_000, "{used:?} ns: the first thread has to wait");
     }
 
-    fn lent_weight_is_used_and_taken_back() {
+    fn donated_weight_is_used_and_withdrawn() {
         let mut spinners = Spinners::new();
         spinners.start(Spawn::new("test/load").on(last_cpu()))?;
         spinners.start(Spawn::new("test/light").on(last_cpu()).nice(Nice::MAX))?;
         spinners.measure(50_000_000)?;
         sched::donate_weight(spinners.threads()[1].thread());
-        let lent = spinners.measure(200_000_000)?;
+        let donated = spinners.measure(200_000_000)?;
         sched::withdraw_donation();
         spinners.measure(50_000_000)?;
         let after = spinners.measure(400_000_000)?;
-        // Lent, it is half; a slice of a few tens more or less.
-        check!(lent[1] * 100 >= 30 * (lent[0] + lent[1]), "with lent weight: {lent:?} ns");
-        check!(after[1] * 100 <= 6 * (after[0] + after[1]), "taken back: {after:?} ns");
+        // With the donation it is half, up to one slice of a few tens.
+        check!(donated[1] * 100 >= 30 * (donated[0] + donated[1]), "with the donation: {donated:?} ns");
+        check!(after[1] * 100 <= 6 * (after[0] + after[1]), "withdrawn: {after:?} ns");
     }
 
     fn a_new_weight_counts_at_once() {
@@ -231,9 +231,9 @@ kernel_tests! { "sched":
             spinners.skip_if_stolen(elapsed_ns)?;
             let usage = group.usage();
             let allowed_ns = elapsed_ns / 5;
-            // The last period may have been used up already, and one CPU may run on while another looks.
+            // The last period may be used up already, and a CPU may run on while this one looks.
             check!(usage.cpu_time_ns <= allowed_ns + allowed_ns / 4 + 20_000_000, "{usage:?} in {elapsed_ns} ns");
-            // CPUs that the host takes while nobody may use them are missed by nobody: once more, then.
+            // The host may steal CPUs while the threads are throttled, which costs them nothing: measure again.
             if usage.cpu_time_ns >= seen_ns / 5 / 2 && usage.throttled >= 5 {
                 break;
             }
@@ -241,7 +241,7 @@ kernel_tests! { "sched":
         }
     }
 
-    /// To run for no longer than a timer takes does not help.
+    /// Runs that are shorter than a timer's delay do not evade the quota.
     fn short_bursts_keep_to_the_quota() {
         const BURST_NS: u64 = 60_000;
         let group = Group::new("test", Some(a_quota(5_000_000, 50_000_000)));
@@ -256,7 +256,7 @@ kernel_tests! { "sched":
                     core::hint::spin_loop();
                 }
                 sched::sleep_ns(10_000);
-                // What is more than a burst, and going to sleep and waking up, is the host's doing.
+                // More than a burst, a sleep and a wake-up: the host stole the rest.
                 let used_ns = sched::current().cpu_time_ns();
                 slot.fetch_add((used_ns - before_ns).saturating_sub(3 * BURST_NS), SeqCst);
                 before_ns = used_ns;
@@ -264,7 +264,7 @@ kernel_tests! { "sched":
         });
         let bursts = bursts.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         let start_ns = tsc::now_ns();
-        // Fewer than there are periods: the host may take the CPU while the thread may not run.
+        // Fewer than there are periods: the host may steal the CPU while the thread is throttled.
         let mut patience = Patience::new(20_000_000_000);
         while group.usage().throttled < 5 && patience.lasts() {
             sched::sleep_ns(600_000_000);
@@ -278,8 +278,8 @@ kernel_tests! { "sched":
         check!(usage.throttled >= 5, "{usage:?}");
     }
 
-    /// The group that asked pays for its helpers, and its quota and mask bind them.
-    fn helpers_are_charged_to_who_asked() {
+    /// The caller's group is charged for its helpers; its quota and the caller's affinity bind them.
+    fn helpers_are_charged_to_the_caller() {
         skip_if!(percpu::online_count() < 2, "needs two cpus");
         skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
         skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");

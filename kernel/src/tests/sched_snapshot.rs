@@ -1,4 +1,4 @@
-//! Reports of threads and CPUs are true, also while threads come and go.
+//! Reports of threads and CPUs are true, also while threads start and end.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,13 +24,13 @@ fn report_of(thread: &Thread) -> Option<ThreadReport> {
     snapshot::threads().find(|report| core::ptr::eq(&**report.thread(), thread))
 }
 
-/// Waits until `thread` is said to be in `state`; false after 20 s.
+/// Waits until `thread` is reported to be in `state`; false after 20 s.
 pub(super) fn gets_into(thread: &Thread, state: ThreadState) -> bool {
     within_20_s(|| report_of(thread).is_some_and(|report| report.state == state))
 }
 
 kernel_tests! { "sched":
-    fn a_snapshot_tells_what_threads_do() {
+    fn a_snapshot_reports_what_threads_do() {
         let here = sched::current();
         let Some(report) = report_of(here) else { return Err(Stopped::Failed("this thread is not listed".into())) };
         check!(report.state == ThreadState::Running && report.tid() == here.tid(), "{report:?}");
@@ -43,7 +43,7 @@ kernel_tests! { "sched":
         spinners.start(Spawn::new("test/light").on(last).nice(Nice::MAX))?;
         spinners.start(Spawn::new("test/idle").on(last).idle_class())?;
         let [heavy, light, idle] = spinners.threads() else { return Err(Stopped::Failed("no spinners".into())) };
-        // On a machine with one CPU, whoever looks runs.
+        // On a machine with one CPU the reporting thread is the running one.
         let busy = if percpu::online_count() > 1 { ThreadState::Running } else { ThreadState::Ready };
         check!(gets_into(heavy.thread(), busy));
         check!(gets_into(light.thread(), ThreadState::Ready));
@@ -54,7 +54,7 @@ kernel_tests! { "sched":
         check!(cpu.cpu == light.cpu && cpu.node == light.node, "{cpu:?}, {light:?}");
         check!(cpu.nr_queued >= 2 && cpu.weight > 1024, "{cpu:?} with three spinners");
         check!(report_of(idle.thread()).is_some_and(|idle| idle.nice.is_none() && idle.state == ThreadState::Ready));
-        // Who waits has waited up to now, not up to when it was queued.
+        // The run delay of a queued thread grows all the time.
         let run_delay_ns = || idle.thread().usage().run_delay_ns;
         let before_ns = run_delay_ns();
         sched::sleep_ns(20_000_000);
@@ -85,7 +85,7 @@ kernel_tests! { "sched":
         check!(gets_into(limited.threads()[0].thread(), ThreadState::Throttled));
     }
 
-    fn a_snapshot_tells_what_cpus_do() {
+    fn a_snapshot_reports_what_cpus_do() {
         let Ok(before) = sched::snapshot() else { return Err(Stopped::Failed("no memory".into())) };
         check!(before.cpus.len() == percpu::cpu_count());
         sched::sleep_ns(20_000_000);
@@ -103,15 +103,15 @@ kernel_tests! { "sched":
         }
         check!(mine == 1, "this thread runs on {mine} cpus");
         let sum = |pick: fn(&snapshot::CpuReport) -> u64, cpus: &[snapshot::CpuReport]| cpus.iter().map(pick).sum::<u64>();
-        // This thread slept: its CPU switched, took the timer's interrupt, and idled or had something else to run.
+        // This thread slept: its CPU switched, took the timer's interrupt, and idled or ran another thread.
         check!(sum(|cpu| cpu.switches, &after.cpus) > sum(|cpu| cpu.switches, &before.cpus));
         check!(sum(|cpu| cpu.interrupts, &after.cpus) > sum(|cpu| cpu.interrupts, &before.cpus));
         let idle_ns = sum(|cpu| cpu.idle_ns, &after.cpus) - sum(|cpu| cpu.idle_ns, &before.cpus);
         check!(idle_ns >= 1_000_000, "{idle_ns} ns idle in 20 ms of sleep");
     }
 
-    /// Threads begin and end all the while: none that was freed is touched, and those that stay are always listed.
-    fn snapshots_are_right_while_threads_come_and_go() {
+    /// Threads start and end all the time. No freed thread is touched, and those that stay are always listed.
+    fn snapshots_are_right_while_threads_start_and_end() {
         let stop = Arc::new(AtomicBool::new(false));
         let spawners: Vec<_> = (0..2)
             .map(|_| {

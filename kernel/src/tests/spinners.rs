@@ -1,4 +1,4 @@
-//! Load for tests, and what the host takes of it.
+//! Load for tests, and the CPU time that the host steals from it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,25 +9,25 @@ use crate::debug::ktest::Stopped;
 use crate::sched::{self, JoinHandle, Spawn};
 use crate::skip_if;
 
-/// Threads that spin until they are told to stop, and notice when the host takes a CPU away: time that the guest's
-/// clock counts for whoever ran just then.
+/// Threads that spin until they are stopped, and notice when the host steals a CPU: the guest's clock counts that time for
+/// the thread that ran just then.
 pub struct Spinners {
     stop: Arc<AtomicBool>,
     stolen_ns: Arc<AtomicU64>,
     threads: Vec<JoinHandle>,
-    /// CPU time of each thread when it looked last.
+    /// CPU time of each thread at its last look.
     seen_ns: Vec<Arc<AtomicU64>>,
-    /// By what the last measurement was judged.
+    /// Stolen time of the last measurement.
     judged_ns: AtomicU64,
 }
 
-/// A turn of the spinning loop takes less than a microsecond, also under emulation: what takes so much CPU time is
-/// the host's doing.
+/// A turn of the spinning loop takes less than a microsecond, also under emulation. One that takes so much CPU time was
+/// interrupted by the host.
 const STOLEN_FROM_NS: u64 = 1_000_000;
-/// More of a measurement than this, and it says nothing.
+/// The largest stolen part of a measurement that still says something.
 pub const MOST_STOLEN_PERCENT: u64 = 2;
 
-/// Notices when the host takes the CPU of a thread that looks again and again.
+/// Notices when the host steals the CPU of a thread that looks again and again.
 pub struct Watch {
     /// The time before `used_ns` was read.
     before_ns: u64,
@@ -37,16 +37,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of the calling thread.
+    /// Watches the calling thread.
     pub fn start() -> Self {
         Self { before_ns: tsc::now_ns(), used_ns: sched::current().cpu_time_ns(), after_ns: tsc::now_ns() }
     }
 
-    /// What the host took since the thread looked last.
+    /// Returns the time that the host stole since the last look.
     pub fn stolen_ns(&mut self) -> u64 {
         let before = core::mem::replace(self, Self::start());
-        // Both jump when the host took the CPU; only the first when this kernel gave it to another thread.
-        // The times around both looks: the host may take the CPU in the middle of a look, too.
+        // Elapsed time and CPU time both jump when the host stole the CPU; only elapsed time does when this kernel gave the
+        // CPU to another thread. The times are those around both looks: the host may steal the CPU in the middle of one.
         let elapsed_ns = self.after_ns - before.before_ns;
         let gap_ns = elapsed_ns.min(self.used_ns.saturating_sub(before.used_ns));
         if gap_ns >= STOLEN_FROM_NS { gap_ns } else { 0 }
@@ -54,7 +54,7 @@ impl Watch {
 }
 
 impl Spinners {
-    /// None yet.
+    /// Makes a load without threads.
     pub fn new() -> Self {
         Self {
             stop: Arc::new(AtomicBool::new(false)),
@@ -65,7 +65,7 @@ impl Spinners {
         }
     }
 
-    /// One more, as `spawn` says.
+    /// Starts a thread with the settings of `spawn`.
     pub fn start(&mut self, spawn: Spawn<'_>) -> Result<(), Stopped> {
         let (stop, stolen_ns) = (self.stop.clone(), self.stolen_ns.clone());
         let seen_ns = Arc::new(AtomicU64::new(0));
@@ -87,14 +87,14 @@ impl Spinners {
         Ok(())
     }
 
-    /// The threads, in the order in which they were started.
+    /// Returns the threads, in the order in which they were started.
     pub fn threads(&self) -> &[JoinHandle] {
         &self.threads
     }
 
-    /// CPU time that each of them uses in the next `ns` nanoseconds. The test is skipped when the host took the
-    /// CPUs away for much of it: then the numbers are the host's. (One scenario counts instructions instead of
-    /// time; there nothing is ever taken, and nothing skipped.)
+    /// Returns the CPU time that each thread uses in the next `ns` nanoseconds. Skips the test when the host stole much of
+    /// that time: then the numbers say nothing about this kernel. (One scenario counts instructions instead of time; there
+    /// nothing is ever stolen or skipped.)
     pub fn measure(&self, ns: u64) -> Result<Vec<u64>, Stopped> {
         let read = || self.threads.iter().map(|thread| thread.thread().cpu_time_ns()).collect::<Vec<_>>();
         self.stolen_ns.store(0, SeqCst);
@@ -105,25 +105,25 @@ impl Spinners {
         Ok(used)
     }
 
-    /// What the host took of the CPUs during the last measurement.
+    /// Returns the time that the host stole during the last measurement.
     pub fn stolen_ns(&self) -> u64 {
         self.judged_ns.load(SeqCst)
     }
 
     fn stolen_so_far_ns(&self) -> u64 {
-        // What it took of a thread that has not run again, or not looked yet.
+        // Time stolen from a thread that has not run again, or not looked yet.
         let unnoticed_ns = |(thread, seen_ns): (&JoinHandle, &Arc<AtomicU64>)| {
             let before_ns = seen_ns.load(SeqCst);
             let gap_ns = thread.thread().cpu_time_ns().saturating_sub(before_ns);
-            // One that looks meanwhile is there.
-            let is_away = before_ns > 0 && gap_ns >= STOLEN_FROM_NS && seen_ns.load(SeqCst) == before_ns;
-            if is_away { gap_ns } else { 0 }
+            // A thread that looks meanwhile is running.
+            let is_stolen = before_ns > 0 && gap_ns >= STOLEN_FROM_NS && seen_ns.load(SeqCst) == before_ns;
+            if is_stolen { gap_ns } else { 0 }
         };
         let unnoticed_ns: u64 = self.threads.iter().zip(&self.seen_ns).map(unnoticed_ns).sum();
         self.stolen_ns.load(SeqCst) + unnoticed_ns
     }
 
-    /// Skips the test when the host took the CPUs away for much of the last `ns` nanoseconds.
+    /// Skips the test when the host stole much of the last `ns` nanoseconds.
     pub fn skip_if_stolen(&self, ns: u64) -> Result<(), Stopped> {
         let stolen_ns = self.stolen_so_far_ns();
         self.judged_ns.store(stolen_ns, SeqCst);
@@ -141,13 +141,13 @@ impl Drop for Spinners {
     }
 }
 
-/// By how many percent of its share is the worst of `used` off, where shares are in proportion to `weights`?
+/// Returns the largest error of `used`, in percent of a share, where shares are in proportion to `weights`.
 pub fn worst_error_percent(used: &[u64], weights: &[u64]) -> u64 {
     let error = |(used, share): (u64, u64)| used.abs_diff(share) * 100 / share.max(1);
     with_shares(used, weights).map(error).max().unwrap_or(0)
 }
 
-/// Each of `used`, and its share of the sum by `weights`.
+/// Pairs each of `used` with its share of the sum by `weights`.
 pub fn with_shares(used: &[u64], weights: &[u64]) -> impl Iterator<Item = (u64, u64)> {
     let (total, weight): (u64, u64) = (used.iter().sum(), weights.iter().sum());
     used.iter().zip(weights).map(move |(used, part)| (*used, total * part / weight))

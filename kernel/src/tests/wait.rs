@@ -1,4 +1,4 @@
-//! What suites wait for, and what they compare before and after.
+//! Helpers that wait, for all suites, and the page count that they compare before and after.
 
 use frames::PAGE_SIZE;
 
@@ -7,15 +7,15 @@ use crate::debug::ktest::{Stopped, TestResult};
 use crate::mm::{descriptors, permanent};
 use crate::sched;
 
-/// Skips the test on a machine with less memory than `mib`: by what the machine has, not by what is free, so that
-/// memory that was lost makes no test skip.
+/// Skips the test on a machine with less than `mib` MiB of memory. Free memory does not count: a leak must not make a test
+/// skip.
 pub(super) fn needs_mib(mib: u64) -> TestResult {
     let has_mib = (descriptors::layout().described_pages() * PAGE_SIZE).div_ceil(1 << 20);
     if has_mib < mib { Err(Stopped::Skipped("needs a machine with more memory")) } else { Ok(()) }
 }
 
-/// What a test waits at most for what should come at once. Time is counted by looks: a machine that was stopped for a while
-/// has looked once in that time, which counts for [`LOOK_MOST_NS`](Self::LOOK_MOST_NS) at most.
+/// How long a test waits for an event that should come at once. Time is counted by looks: each counts for
+/// [`LOOK_MOST_NS`](Self::LOOK_MOST_NS) at most, also if the machine was stopped meanwhile.
 pub(super) struct Patience {
     left_ns: u64,
     looked_ns: u64,
@@ -24,12 +24,12 @@ pub(super) struct Patience {
 impl Patience {
     const LOOK_MOST_NS: u64 = 1_000_000_000;
 
-    /// Lasts for `ns`.
+    /// Makes a patience of `ns`.
     pub(super) fn new(ns: u64) -> Self {
         Self { left_ns: ns, looked_ns: tsc::now_ns() }
     }
 
-    /// To be asked at each look: whether it is worth another one.
+    /// Counts a look, and says whether another one is worth it.
     pub(super) fn lasts(&mut self) -> bool {
         let now_ns = tsc::now_ns();
         let looked_ns = core::mem::replace(&mut self.looked_ns, now_ns);
@@ -38,7 +38,7 @@ impl Patience {
     }
 }
 
-/// Sleeps for `ns`; returns how much of that was seen to pass: a machine that was stopped meanwhile has not run as long.
+/// Sleeps for `ns`, and returns the time counted by looks: less, if the machine was stopped meanwhile.
 pub(super) fn sleep_and_see(ns: u64) -> u64 {
     const LOOK_NS: u64 = 5_000_000;
     let (start_ns, mut looked_ns, mut seen_ns) = (tsc::now_ns(), tsc::now_ns(), 0);
@@ -67,8 +67,8 @@ pub(super) fn within(ns: u64, condition: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Page frames that nobody holds or that the kernel keeps for good: the same after whatever gives back what it takes,
-/// though a job has a worker made, with a stack, where the ones that there are happen to be busy.
+/// Returns the number of free and permanent pages. Work that leaks nothing does not change it, although any job may create a
+/// worker, with a stack, when all workers are busy.
 pub(super) fn free_or_permanent_pages() -> u64 {
     loop {
         match permanent::free_or_permanent_pages() {

@@ -1,8 +1,7 @@
-//! Where threads run: pure functions over a snapshot of the CPUs' loads.
+//! On which CPU threads run: pure functions over the CPUs' loads.
 //!
-//! Loads are read without locks and may be stale when the answer is used. That
-//! costs a worse choice, never correctness: the caller takes the chosen CPU's
-//! lock and finds out.
+//! Loads are read without locks and may be stale when the answer is used. That makes the choice worse, never wrong: the
+//! caller takes the chosen CPU's lock and finds out.
 
 use crate::mask::CpuMask;
 
@@ -18,16 +17,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// Nothing runs, nothing waits.
+    /// The load of an idle CPU.
     pub const IDLE: Self = Self { nr_queued: 0, running: false, weight: 0 };
 
-    /// Whether a thread put here would run at once.
+    /// Whether a thread that is queued here would run at once.
     #[must_use]
     pub const fn is_idle(self) -> bool {
         !self.running && self.nr_queued == 0
     }
 
-    /// Whether the only thread is one that was given to an idle CPU just now, which will run it at once.
+    /// Whether the only thread was given to the idle CPU just now, which will run it at once.
     const fn is_waking(self) -> bool {
         !self.running && self.nr_queued == 1
     }
@@ -35,13 +34,12 @@ impl Load {
 
 /// Chooses the CPU for a thread that wakes up.
 ///
-/// `last` is where it ran last (any CPU for a new thread), `allowed` its
-/// affinity, `near` the CPUs of the node it prefers, or of the one that `last` is on, `loads` the load of a CPU
-/// or `None` when that is offline. In this order: `last` if it is idle and near, for its
-/// caches are warm; the next idle CPU that is near; an idle one that is not; the least loaded CPU, near ones before
-/// others; always `last` before others and
-/// then the next after it. Searching from `last` on spreads wakers that look at
-/// the same moment.
+/// `last` is the CPU that it ran on last (any CPU for a new thread), `allowed` its affinity, `near` the CPUs of the node
+/// that it prefers, or of the node of `last`. `loads` returns the load of a CPU, or `None` when the CPU is offline.
+///
+/// In this order: `last` if it is idle and near, as its caches are warm; the next idle CPU that is near; an idle CPU that is
+/// not; the least loaded CPU, near ones before others. Among equals `last` comes first, then the next after it. Searching
+/// from `last` on spreads wakers that look at the same moment.
 ///
 /// `None` when no allowed CPU is online.
 #[must_use]
@@ -51,7 +49,7 @@ pub fn choose_cpu(
     near: &CpuMask,
     loads: impl Fn(usize) -> Option<Load>,
 ) -> Option<usize> {
-    // Idle or not, load, near or not: smaller is better.
+    // (Busy, weight, far): smaller is better.
     let mut best: Option<((bool, u32, bool), usize)> = None;
     for cpu in allowed.iter_from(last) {
         let Some(load) = loads(cpu) else { continue };
@@ -67,13 +65,13 @@ pub fn choose_cpu(
     best.map(|(_, cpu)| cpu)
 }
 
-/// Chooses the CPU that `thief`, which has nothing to run, takes a waiting
-/// thread from: of those among `candidates` on which threads wait, one of the thief's node, `near`, before
-/// others, then the one with the most weight, the next after `thief` among equals. A thread that an idle CPU of another
-/// node was woken for is left to that one: it is at home there, and does not wait for long. (On its own node it runs sooner
-/// on a CPU that is awake than on one that comes out of its halt.)
+/// Chooses the CPU among `candidates` that `thief`, which has nothing to run, steals a queued thread from.
 ///
-/// `None` when nothing waits that may be had. `thief` itself is never the answer.
+/// CPUs of the thief's node, `near`, come before others; then the CPU with the most weight; among equals the next after
+/// `thief`. A thread for which an idle CPU of another node was woken is left to that CPU: it is at home there, and does not
+/// wait for long. (On the thief's own node it runs sooner on a CPU that is awake than on one that leaves its halt.)
+///
+/// `None` when no thread can be stolen. `thief` itself is never the answer.
 #[must_use]
 pub fn steal_from(
     thief: usize,
@@ -93,10 +91,11 @@ pub fn steal_from(
     best.map(|(_, cpu)| cpu)
 }
 
-/// Chooses the CPU that `from` should give a waiting thread to, and the weight
-/// that thread must stay below for the move to even things out: the difference
-/// of the two loads. A less loaded CPU of its own node, `near`, before others, then the least loaded. `None` when
-/// `from` has nothing to give, or nobody is less loaded.
+/// Chooses the CPU that `from` should give a queued thread to, and the difference of the two loads: the thread must weigh
+/// less for the move to even things out.
+///
+/// A less loaded CPU of the node of `from`, `near`, comes before others; then the least loaded. `None` when no thread is
+/// queued on `from`, or no CPU is less loaded.
 #[must_use]
 pub fn push_to(
     from: usize,

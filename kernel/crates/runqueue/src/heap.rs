@@ -1,12 +1,11 @@
 //! A priority queue of threads that allocates nothing.
 //!
-//! A leftist heap whose links live in the threads: the thread with the smallest
-//! key first, and putting in, taking the first and taking any out each in
-//! O(log n) however the threads came; among equal keys, the one that came first. Used for run queues (key: virtual runtime)
-//! and for timers (key: deadline).
+//! A leftist heap whose links live in the threads. The thread with the smallest key comes first; among equal keys, the one
+//! that was pushed first. Pushing, popping and removing any thread each take O(log n), whatever the order of pushes. Used
+//! for run queues (key: virtual runtime) and for timers (key: deadline).
 //!
-//! Keys are compared by wrapping difference, so a clock that overflows is no
-//! matter as long as all keys of one heap are within 2^63 of each other.
+//! Keys are compared by wrapping difference: a clock may overflow, as long as all keys of one heap are within 2^63 of each
+//! other.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -21,9 +20,9 @@ pub struct HeapNode {
     left: AtomicU32,
     right: AtomicU32,
     parent: AtomicU32,
-    /// Steps along right links to where one is missing, plus 1.
+    /// Number of nodes on the path along right links.
     rank: AtomicU32,
-    /// When the thread came, to tell equal keys apart.
+    /// Order of pushes, to compare equal keys.
     ticket: AtomicU32,
 }
 
@@ -41,14 +40,14 @@ impl HeapNode {
         }
     }
 
-    /// The key.
+    /// Returns the key.
     #[inline]
     #[must_use]
     pub fn key(&self) -> u64 {
         self.key.load(Relaxed)
     }
 
-    /// Sets the key; not while the thread is in a heap.
+    /// Sets the key. The thread must not be in a heap.
     #[inline]
     pub fn set_key(&self, key: u64) {
         self.key.store(key, Relaxed);
@@ -84,7 +83,7 @@ impl HeapNode {
         self.parent.store(Tid::to_raw(parent), Relaxed);
     }
 
-    /// Whether the node is as one in no heap is left.
+    /// Whether the node is in the state of a node that is in no heap.
     fn is_outside(&self) -> bool {
         (self.left(), self.right(), self.parent()) == (None, None, None) && self.rank.load(Relaxed) == 1
     }
@@ -104,10 +103,9 @@ impl Default for HeapNode {
     }
 }
 
-/// Where the nodes of one kind of heap are kept. A thread has one node for
-/// each kind of heap that it can be in at one time.
+/// Where the nodes of one kind of heap are kept. A thread has one node for each kind of heap that it can be in at one time.
 pub trait HeapNodes {
-    /// The node of `tid`.
+    /// Returns the node of `tid`.
     fn node(&self, tid: Tid) -> &HeapNode;
 }
 
@@ -118,13 +116,13 @@ pub const fn is_before(a: u64, b: u64) -> bool {
     (a.wrapping_sub(b) as i64) < 0
 }
 
-/// The heap itself: a few words. Every call on one heap takes the same
-/// [`HeapNodes`]; a thread is in at most one heap of a kind.
+/// The heap itself: a few words. Every call on one heap takes the same [`HeapNodes`]; a thread is in at most one heap of a
+/// kind.
 #[derive(Debug, Default)]
 pub struct Heap {
     root: Option<Tid>,
     len: usize,
-    /// The next thread's ticket.
+    /// The ticket of the next push.
     ticket: u32,
 }
 
@@ -135,44 +133,43 @@ impl Heap {
         Self { root: None, len: 0, ticket: 0 }
     }
 
-    /// Number of threads in it.
+    /// Returns the number of threads.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no thread is in it.
+    /// Whether the heap is empty.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.root.is_none()
     }
 
-    /// A thread with the smallest key, which stays.
+    /// Returns the first thread, which stays.
     #[inline]
     #[must_use]
     pub const fn first(&self) -> Option<Tid> {
         self.root
     }
 
-    /// The smallest key.
+    /// Returns the smallest key.
     #[inline]
     #[must_use]
     pub fn first_key(&self, nodes: &impl HeapNodes) -> Option<u64> {
         self.root.map(|tid| nodes.node(tid).key())
     }
 
-    /// Puts in `tid`, which is in no heap of this kind, under the key of its
-    /// node. O(log n).
+    /// Pushes `tid`, which is in no heap of this kind, with the key of its node. O(log n).
     #[inline]
     pub fn push(&mut self, nodes: &impl HeapNodes, tid: Tid) {
         self.enter(nodes, (tid, nodes.node(tid)));
         self.len += 1;
     }
 
-    /// Takes out a thread with the smallest key and puts in `tid`, whose node is `node` and which is in no heap of this
-    /// kind; `None`, and nothing done, when the heap is empty. O(log n), and next to nothing for one thread.
+    /// Pops the first thread and pushes `tid`, whose node is `node` and which is in no heap of this kind. Does nothing, and
+    /// returns `None`, when the heap is empty. O(log n), and next to nothing for one thread.
     #[inline(always)]
     pub fn replace_first(&mut self, nodes: &impl HeapNodes, tid: Tid, node: &HeapNode) -> Option<Tid> {
         let first = self.root?;
@@ -186,7 +183,7 @@ impl Heap {
         Some(first)
     }
 
-    /// What is left of the heap without its first, whose left child is `left`.
+    /// Returns the root of the heap without its first thread, whose left child is `left`.
     #[inline(never)]
     fn heir_of_first(&self, nodes: &impl HeapNodes, first: &HeapNode, left: Tid) -> Option<Tid> {
         let heir = merge(nodes, (left, nodes.node(left)), first.right());
@@ -195,7 +192,7 @@ impl Heap {
         Some(heir)
     }
 
-    /// Puts in `tid`, but for the count.
+    /// Pushes `tid` without counting it.
     #[inline(always)]
     fn enter(&mut self, nodes: &impl HeapNodes, (tid, node): Placed<'_>) {
         debug_assert!(node.is_outside(), "thread {tid} is in a heap already, should be in none");
@@ -207,7 +204,7 @@ impl Heap {
         }
     }
 
-    /// Takes out a thread with the smallest key. O(log n).
+    /// Pops the first thread. O(log n).
     #[inline]
     pub fn pop(&mut self, nodes: &impl HeapNodes) -> Option<Tid> {
         let tid = self.root?;
@@ -215,7 +212,7 @@ impl Heap {
         Some(tid)
     }
 
-    /// Takes out `tid`, which is in this heap. O(log n).
+    /// Removes `tid`, which is in this heap. O(log n).
     #[inline]
     pub fn remove(&mut self, nodes: &impl HeapNodes, tid: Tid) {
         let node = nodes.node(tid);
@@ -243,8 +240,7 @@ impl Heap {
         }
     }
 
-    /// The first thread that `wanted` accepts, looking at `most` of them, from
-    /// the smallest keys on though not in their strict order.
+    /// Returns the first of up to `most` threads that `wanted` accepts. Visits small keys early, though not in strict order.
     pub fn find(
         &self,
         nodes: &impl HeapNodes,
@@ -263,7 +259,7 @@ impl Heap {
     }
 }
 
-/// The thread after `tid` in the order parent, left, right.
+/// Returns the thread after `tid` in the order parent, left, right.
 fn following(nodes: &impl HeapNodes, tid: Tid) -> Option<Tid> {
     let node = nodes.node(tid);
     if let Some(child) = node.left().or(node.right()) {
@@ -282,8 +278,8 @@ fn following(nodes: &impl HeapNodes, tid: Tid) -> Option<Tid> {
 /// A thread and its node, looked up once.
 type Placed<'a> = (Tid, &'a HeapNode);
 
-/// Makes one heap of two. The right spines, which are the short ones, are
-/// merged like sorted lists; then ranks are put right from the bottom up.
+/// Merges two heaps. The right spines, which are the short ones, are merged like sorted lists; then ranks are updated from
+/// the bottom up.
 #[inline(always)]
 fn merge(nodes: &impl HeapNodes, a: Placed<'_>, b: Option<Tid>) -> Tid {
     match b {
@@ -299,14 +295,14 @@ fn merge_two<'a>(nodes: &'a impl HeapNodes, a: Placed<'a>, b: Placed<'a>) -> Tid
     while let Some(right) = at.1.right() {
         let right = (right, nodes.node(right));
         at = if goes_first(other.1, right.1) {
-            hang_right(at, other);
+            link_right(at, other);
             core::mem::replace(&mut other, right)
         } else {
             right
         };
     }
-    hang_right(at, other);
-    // The rank of what hangs on the right is known on the way up.
+    link_right(at, other);
+    // The rank of the right child is known on the way up.
     let mut right = other;
     while at.0 != root.0 {
         repair(nodes, at.1, right);
@@ -318,7 +314,7 @@ fn merge_two<'a>(nodes: &'a impl HeapNodes, a: Placed<'a>, b: Placed<'a>) -> Tid
     root.0
 }
 
-/// Puts `new`, which has no children, into the heap of `root`; returns the root.
+/// Inserts `new`, which has no children, into the heap of `root`, and returns the new root.
 #[inline(never)]
 fn insert<'a>(nodes: &'a impl HeapNodes, root: Tid, new: Placed<'a>) -> Tid {
     let mut at = (root, nodes.node(root));
@@ -339,7 +335,7 @@ fn insert<'a>(nodes: &'a impl HeapNodes, root: Tid, new: Placed<'a>) -> Tid {
         new.1.set_left(Some(below.0));
         below.1.set_parent(Some(new.0));
     }
-    hang_right(at, new);
+    link_right(at, new);
     repair_until_unchanged(nodes, at.0);
     root
 }
@@ -353,12 +349,13 @@ fn goes_first(a: &HeapNode, b: &HeapNode) -> bool {
 }
 
 #[inline(always)]
-fn hang_right(above: Placed<'_>, below: Placed<'_>) {
+fn link_right(above: Placed<'_>, below: Placed<'_>) {
     above.1.set_right(Some(below.0));
     below.1.set_parent(Some(above.0));
 }
 
-/// Puts the deeper child of `node` left, and its rank right, where `right` hangs on the right; whether the rank changed.
+/// Makes the deeper child of `node`, whose right child is `right`, the left one, updates its rank, and says whether the rank
+/// changed.
 #[inline(always)]
 fn repair(nodes: &impl HeapNodes, node: &HeapNode, right: Placed<'_>) -> bool {
     let right_rank = right.1.rank.load(Relaxed);
@@ -376,7 +373,7 @@ fn repair(nodes: &impl HeapNodes, node: &HeapNode, right: Placed<'_>) -> bool {
     old != new
 }
 
-/// Puts the ranks right from `from` upwards, one of whose children has changed.
+/// Updates the ranks from `from`, one of whose children has changed, upwards.
 #[inline]
 fn repair_until_unchanged(nodes: &impl HeapNodes, from: Tid) {
     let mut dirty = Some(from);

@@ -1,13 +1,12 @@
-//! The scheduler's policy in safe code: queues of threads, where a thread
-//! goes, and the state machine of a thread that blocks.
+//! The scheduler's policy in safe code: queues of threads, the CPU that a thread
+//! goes to, and the state machine of a thread that blocks.
 //!
 //! * [`fair`]: the run queue, weighted fair by virtual runtime; [`entity`]: its threads; [`weight`]: their weights.
 //! * [`heap`] and [`list`]: queues by key and by age of thread numbers whose links
 //!   live in the threads, so that queueing a thread never allocates.
-//! * [`balance`]: which CPU a woken thread runs on, and whom an idle CPU
-//!   relieves.
+//! * [`balance`]: which CPU a woken thread runs on, and from which CPU an idle one steals.
 //! * [`mask`]: sets of CPUs.
-//! * [`quota`]: how much a group of threads may use.
+//! * [`quota`]: how much CPU time a group of threads may use.
 //! * [`park`]: how a thread goes to sleep without missing its wake-up.
 //!
 //! No unsafe code, no allocation. With `--cfg loom` the park state is built on

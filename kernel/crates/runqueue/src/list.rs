@@ -1,23 +1,22 @@
 //! A FIFO list of threads that allocates nothing.
 //!
-//! Each thread holds one number per list it may be in: its successor there.
-//! The list itself is three words. Who may call what is the owner's matter: a
-//! list and the links of its members are under one lock, or belong to one CPU.
+//! Each thread holds one number for each list that it may be in: its successor there. The list itself is three words. The
+//! owner serializes access: a list and the links of its members are under one lock, or belong to one CPU.
 
 use core::fmt;
 use core::num::NonZeroU32;
 
 /// The number of a thread; `u32::MAX` is never one.
 ///
-/// Kept as one more than the number: `Option<Tid>` is one word then, which links and roots are.
+/// Stored as one more than the number, so that `Option<Tid>`, of which links and roots consist, is one word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tid(NonZeroU32);
 
 impl Tid {
-    /// How [`to_raw`](Self::to_raw) writes "no thread".
+    /// The value of [`to_raw`](Self::to_raw) for no thread.
     pub const NONE_RAW: u32 = u32::MAX;
 
-    /// The thread with this number; `None` for [`NONE_RAW`](Self::NONE_RAW).
+    /// Makes the number of a thread; `None` for [`NONE_RAW`](Self::NONE_RAW).
     #[inline]
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
@@ -27,21 +26,21 @@ impl Tid {
         }
     }
 
-    /// The number.
+    /// Returns the number.
     #[inline]
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0.get().wrapping_sub(1)
     }
 
-    /// The number as an index into a table of threads.
+    /// Returns the number as an index into a table of threads.
     #[inline]
     #[must_use]
     pub const fn index(self) -> usize {
         self.get() as usize
     }
 
-    /// Writes a link into one `u32`; [`new`](Self::new) reads it back.
+    /// Encodes a link as one `u32`; [`new`](Self::new) decodes it.
     #[inline]
     #[must_use]
     pub const fn to_raw(link: Option<Self>) -> u32 {
@@ -66,12 +65,10 @@ impl fmt::Display for Tid {
 
 /// Where the links of one kind of list are kept: one `u32` per thread.
 ///
-/// A thread has as many links as there are lists it can be in at one time; each
-/// kind of list goes with its own implementation. Relaxed atomics are enough
-/// for the links, since whatever guards the list orders the accesses.
+/// A thread has as many links as there are lists that it can be in at one time; each kind of list has its own
+/// implementation. Relaxed atomics are enough for the links: whatever guards the list orders the accesses.
 pub trait Links {
-    /// The thread after `tid`; `None` for the last one and for a thread in no
-    /// list.
+    /// Returns the thread after `tid`; `None` for the last thread and for a thread in no list.
     fn next(&self, tid: Tid) -> Option<Tid>;
 
     /// Sets the thread after `tid`.
@@ -80,8 +77,8 @@ pub trait Links {
 
 /// A singly linked FIFO list of threads: a wait queue.
 ///
-/// Every call on one list takes the same [`Links`]. A thread is in at most one
-/// list of a kind; debug builds check that where it costs O(1).
+/// Every call on one list takes the same [`Links`]. A thread is in at most one list of a kind; debug builds check that where
+/// it costs O(1).
 #[derive(Debug)]
 pub struct List {
     head: Option<Tid>,
@@ -97,21 +94,21 @@ impl List {
         Self { head: None, tail: None, len: 0 }
     }
 
-    /// Number of threads in the list.
+    /// Returns the number of threads in the list.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no thread is in the list.
+    /// Whether the list is empty.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The first thread, which stays.
+    /// Returns the first thread, which stays.
     #[inline]
     #[must_use]
     pub const fn front(&self) -> Option<Tid> {
@@ -130,7 +127,7 @@ impl List {
         self.len += 1;
     }
 
-    /// Puts `tid`, which is in no list of this kind, first. O(1).
+    /// Prepends `tid`, which is in no list of this kind. O(1).
     pub fn push_front(&mut self, links: &impl Links, tid: Tid) {
         self.debug_check_outside(links, tid);
         links.set_next(tid, self.head);
@@ -141,14 +138,14 @@ impl List {
         self.len += 1;
     }
 
-    /// Takes the first thread out. O(1).
+    /// Removes the first thread. O(1).
     pub fn pop_front(&mut self, links: &impl Links) -> Option<Tid> {
         let tid = self.head?;
         self.unlink(links, None, tid);
         Some(tid)
     }
 
-    /// Takes the first thread out that `wanted` says yes to. O(n).
+    /// Removes the first thread that `wanted` accepts. O(n).
     pub fn pop_first_where(
         &mut self,
         links: &impl Links,
@@ -167,7 +164,7 @@ impl List {
         None
     }
 
-    /// Takes `tid` out; false when it is not in this list. O(n).
+    /// Removes `tid`; false when it is not in this list. O(n).
     pub fn remove(&mut self, links: &impl Links, tid: Tid) -> bool {
         self.pop_first_where(links, |other| other == tid).is_some()
     }
@@ -178,12 +175,12 @@ impl List {
         self.iter(links).any(|other| other == tid)
     }
 
-    /// The threads in order.
+    /// Iterates over the threads in order.
     pub fn iter(&self, links: &impl Links) -> impl Iterator<Item = Tid> {
         core::iter::successors(self.head, move |&tid| links.next(tid))
     }
 
-    /// Takes out `tid`, which follows `before` or is first.
+    /// Removes `tid`, which follows `before` or is first.
     fn unlink(&mut self, links: &impl Links, before: Option<Tid>, tid: Tid) {
         let after = links.next(tid);
         match before {
@@ -197,8 +194,8 @@ impl List {
         self.len -= 1;
     }
 
-    /// A member has a successor or is some list's last; of the lasts only this
-    /// list's own is known.
+    /// Panics, in debug builds, if `tid` is in this list, or elsewhere with a successor. (The last thread of another list is
+    /// not recognised.)
     fn debug_check_outside(&self, links: &impl Links, tid: Tid) {
         debug_assert!(
             links.next(tid).is_none() && self.tail != Some(tid),

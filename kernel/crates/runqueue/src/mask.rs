@@ -19,13 +19,13 @@ pub struct CpuMask {
 }
 
 impl CpuMask {
-    /// No CPU.
+    /// The empty set.
     pub const EMPTY: Self = Self { words: [0; WORDS] };
 
-    /// Every CPU that there can be.
+    /// The set of all CPUs that there can be.
     pub const ALL: Self = Self { words: [u64::MAX; WORDS] };
 
-    /// CPUs `0..count`; all there can be when `count` is larger.
+    /// Returns the set of CPUs `0..count`; of all that there can be when `count` is larger.
     #[must_use]
     pub const fn first_n(count: usize) -> Self {
         let mut mask = Self::EMPTY;
@@ -38,7 +38,7 @@ impl CpuMask {
         mask
     }
 
-    /// The set of one CPU; empty when `cpu` is out of range.
+    /// Returns the set of one CPU; empty when `cpu` is out of range.
     #[must_use]
     pub const fn single(cpu: usize) -> Self {
         let mut mask = Self::EMPTY;
@@ -55,7 +55,7 @@ impl CpuMask {
         absent
     }
 
-    /// Takes `cpu` out; false when it was not in the set.
+    /// Removes `cpu`; false when it was not in the set.
     pub const fn remove(&mut self, cpu: usize) -> bool {
         let present = self.contains(cpu);
         if present {
@@ -71,25 +71,25 @@ impl CpuMask {
         cpu < MAX_CPUS && self.words[cpu / WORD_BITS] & (1 << (cpu % WORD_BITS)) != 0
     }
 
-    /// Number of CPUs in the set.
+    /// Returns the number of CPUs in the set.
     #[must_use]
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Whether no CPU is in the set.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::EMPTY
     }
 
-    /// The lowest CPU in the set.
+    /// Returns the lowest CPU in the set.
     #[must_use]
     pub fn first(&self) -> Option<usize> {
         self.iter().next()
     }
 
-    /// CPUs in this set and not in `other`.
+    /// Returns the CPUs that are in this set and not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         self & !other
@@ -101,7 +101,7 @@ impl CpuMask {
         *self & *other == *other
     }
 
-    /// The CPUs in ascending order.
+    /// Iterates over the CPUs in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
         let mut rest = *self;
         core::iter::from_fn(move || {
@@ -112,7 +112,7 @@ impl CpuMask {
         })
     }
 
-    /// The CPUs in ascending order from `start`, then those below it.
+    /// Iterates over the CPUs in ascending order from `start`, then over those below it.
     pub fn iter_from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
         let below = *self & Self::first_n(start);
         self.without(below).iter().chain(below.iter())
@@ -153,7 +153,7 @@ impl Not for CpuMask {
 }
 
 impl FromIterator<usize> for CpuMask {
-    /// Numbers that are out of range are left out.
+    /// Collects CPU numbers; those out of range are left out.
     fn from_iter<I: IntoIterator<Item = usize>>(cpus: I) -> Self {
         let mut mask = Self::EMPTY;
         for cpu in cpus {
@@ -188,18 +188,17 @@ impl fmt::Debug for CpuMask {
     }
 }
 
-/// A set of CPUs that several may look at while one changes it.
+/// A set of CPUs with one writer at a time and many readers.
 ///
-/// A reader may see a change half done: some CPUs as before, some as after. Who must not
-/// act on that looks at the CPU it cares about again after it has made itself visible
-/// to the one who changes the set. SeqCst, so that this works.
+/// A reader may see half of a change: some CPUs as before, some as after. A reader that must not act on that first makes
+/// itself visible to the writer, then loads the CPU in question again (store then load). SeqCst, so that this works.
 #[derive(Debug)]
 pub struct SharedCpuMask {
     words: [AtomicU64; WORDS],
 }
 
 impl SharedCpuMask {
-    /// A set that starts as `mask`.
+    /// Makes a set that starts as `mask`.
     #[must_use]
     pub const fn new(mask: CpuMask) -> Self {
         let mut words = [const { AtomicU64::new(0) }; WORDS];
@@ -211,7 +210,7 @@ impl SharedCpuMask {
         Self { words }
     }
 
-    /// The set, word by word.
+    /// Loads the set, word by word.
     #[inline]
     #[must_use]
     pub fn load(&self) -> CpuMask {
@@ -222,7 +221,7 @@ impl SharedCpuMask {
         CpuMask { words }
     }
 
-    /// Makes it `mask`, word by word.
+    /// Stores `mask`, word by word.
     pub fn store(&self, mask: &CpuMask) {
         for (shared, word) in self.words.iter().zip(mask.words) {
             shared.store(word, SeqCst);
@@ -243,7 +242,7 @@ impl SharedCpuMask {
         }
     }
 
-    /// Takes `cpu` out.
+    /// Removes `cpu`; ignored when out of range.
     pub fn remove(&self, cpu: usize) {
         if cpu < MAX_CPUS {
             self.words[cpu / WORD_BITS].fetch_and(!(1 << (cpu % WORD_BITS)), SeqCst);

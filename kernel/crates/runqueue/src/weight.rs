@@ -1,8 +1,8 @@
-//! Weights: how much of a CPU a thread gets beside others.
+//! Nice levels and weights: how much of a CPU a thread gets beside others.
 
 use core::fmt;
 
-/// A thread's claim on CPU time, from -20 (most) to 19 (least).
+/// A nice level: a thread's claim on CPU time, from -20 (most) to 19 (least).
 ///
 /// One step is about 10 % of a CPU between two threads that compete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,34 +16,34 @@ const WEIGHTS: [u32; 40] = [
 ];
 
 impl Nice {
-    /// The largest weight.
+    /// The level of the largest weight.
     pub const MIN: Self = Self(-20);
-    /// The smallest weight.
+    /// The level of the smallest weight.
     pub const MAX: Self = Self(19);
-    /// What threads get that ask for nothing.
+    /// The level of threads for which none was set.
     pub const DEFAULT: Self = Self(0);
 
-    /// The level `level`; `None` outside -20 to 19.
+    /// Makes a level of a number; `None` outside -20 to 19.
     #[must_use]
     pub const fn new(level: i8) -> Option<Self> {
         if level >= -20 && level <= 19 { Some(Self(level)) } else { None }
     }
 
-    /// The level whose weight is `weight`; `None` when there is none.
+    /// Returns the level whose weight is `weight`; `None` when there is none.
     #[must_use]
     pub fn of_weight(weight: Weight) -> Option<Self> {
         let index = WEIGHTS.iter().position(|level| *level == weight.get())?;
         Self::new(index as i8 - 20)
     }
 
-    /// The level as a number.
+    /// Returns the level as a number.
     #[inline]
     #[must_use]
     pub const fn get(self) -> i8 {
         self.0
     }
 
-    /// The weight that goes with it.
+    /// Returns the weight of the level.
     #[inline]
     #[must_use]
     pub const fn weight(self) -> Weight {
@@ -62,14 +62,14 @@ impl fmt::Display for Nice {
 pub struct Weight(u32);
 
 impl Weight {
-    /// Of a thread of [`Nice::DEFAULT`]; for it, virtual time is real time.
+    /// The weight of [`Nice::DEFAULT`], for which virtual time is real time.
     pub const UNIT: Self = Nice::DEFAULT.weight();
-    /// Of threads that run only when nothing else wants to, among themselves.
+    /// The weight of threads of the idle class, among themselves.
     pub const IDLE: Self = Self(3);
-    /// The most that one thread can come to, with all that was lent to it.
+    /// The largest weight of a thread, with all donations.
     pub const MOST: Self = Self(1 << 24);
 
-    /// A weight of `raw`, within 1 and [`MOST`](Self::MOST).
+    /// Returns a weight of `raw`, clamped to between 1 and [`MOST`](Self::MOST).
     #[inline]
     #[must_use]
     pub const fn clamped(raw: u32) -> Self {
@@ -82,14 +82,14 @@ impl Weight {
         }
     }
 
-    /// The number.
+    /// Returns the number.
     #[inline]
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// Virtual time that `real_ns` of running counts for: slower for the heavy.
+    /// Returns the virtual time that `real_ns` of running counts for: less for larger weights.
     #[inline]
     #[must_use]
     pub const fn virtual_ns(self, real_ns: u64) -> u64 {

@@ -18,7 +18,7 @@ fn masks_print_as_lists() {
 }
 
 #[test]
-fn cpus_that_cannot_be_are_in_no_mask() {
+fn cpus_out_of_range_are_in_no_mask() {
     let mut mask = CpuMask::single(MAX_CPUS);
     assert!(mask.is_empty());
     assert!(!mask.insert(usize::MAX) && !mask.remove(MAX_CPUS) && !mask.contains(MAX_CPUS));
@@ -28,11 +28,11 @@ fn cpus_that_cannot_be_are_in_no_mask() {
 
 const IDLE: Load = Load::IDLE;
 const BUSY: Load = queue(0);
-/// A CPU that runs a thread of default weight while as many others wait.
+/// The load of a CPU that runs a thread of default weight, with `nr_queued` others in its queue.
 const fn queue(nr_queued: u32) -> Load {
     Load { nr_queued, running: true, weight: 1024 * (nr_queued + 1) }
 }
-/// A CPU on which a helper runs, at the lowest weight.
+/// The load of a CPU that runs a helper, at the lowest weight.
 const HELPING: Load = Load { nr_queued: 0, running: true, weight: 15 };
 
 fn choose(last: usize, loads: &[Load]) -> Option<usize> {
@@ -94,7 +94,7 @@ fn affinity_binds_even_when_others_are_idle() {
 }
 
 #[test]
-fn an_idle_cpu_relieves_the_longest_queue() {
+fn an_idle_cpu_steals_from_the_longest_queue() {
     let steal = |thief, loads: &[Load]| {
         steal_from(thief, &CpuMask::ALL, &CpuMask::ALL, |cpu| loads.get(cpu).copied())
     };
@@ -135,7 +135,7 @@ fn any_load() -> impl Strategy<Value = Option<Load>> {
     )
 }
 
-/// How far `cpu` comes after `start`, going around.
+/// Returns how far `cpu` comes after `start`, with wrap-around.
 fn distance(start: usize, cpu: usize) -> usize {
     (cpu + MAX_CPUS - start) % MAX_CPUS
 }
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn the_chosen_cpu_is_the_best_there_is(
+    fn the_chosen_cpu_is_the_best(
         loads in prop::collection::vec(any_load(), CPUS),
         allowed in prop::collection::btree_set(0..CPUS + 3, 0..CPUS),
         near in prop::collection::btree_set(0..CPUS, 0..CPUS),
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn the_relieved_cpu_has_most_to_give(
+    fn the_victim_has_most_to_give(
         loads in prop::collection::vec(any_load(), CPUS),
         candidates in prop::collection::btree_set(0..CPUS + 3, 0..CPUS),
         near in prop::collection::btree_set(0..CPUS, 0..CPUS),

@@ -1,5 +1,4 @@
-//! The fair queue: shares follow weights, nobody starves, nobody gains by
-//! sleeping or moving.
+//! The fair queue: shares follow weights, no thread starves, and none gains by sleeping or migrating.
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
@@ -24,7 +23,7 @@ fn nice(level: i8) -> Nice {
     Nice::new(level).unwrap()
 }
 
-/// One CPU on which threads take turns; a thread's CPU time by its number.
+/// One CPU with its run queue, and the CPU time of each thread by number.
 struct Cpu {
     threads: Threads,
     queue: FairQueue,
@@ -49,20 +48,20 @@ impl Cpu {
         }
     }
 
-    /// A new thread comes.
+    /// Queues a new thread.
     fn arrive(&mut self, number: usize) {
         self.queue.attach(self.threads.entity(tid(number)), self.now_ns);
         self.queue.push(&self.threads, tid(number));
         self.queued_at_ns[number] = self.now_ns;
     }
 
-    /// A thread that was here and blocked wakes up.
+    /// Wakes a thread that blocked here.
     fn wake(&mut self, number: usize) {
         self.queue.wake(self.threads.entity(tid(number)), self.now_ns);
         self.arrive(number);
     }
 
-    /// The running thread, if any, runs for `ns`; then the scheduler decides.
+    /// Lets the running thread, if any, run for `ns`; then picks the next.
     fn run(&mut self, ns: u64) {
         self.now_ns += ns;
         let next = match self.running {
@@ -91,7 +90,7 @@ impl Cpu {
         self.queue.charge_and_pick_next(&self.threads, running, entity, self.now_ns, PreemptReason::SliceOver)
     }
 
-    /// The running thread runs for `ns`, then blocks; its number.
+    /// Lets the running thread run for `ns`, then blocks it; returns its number.
     fn run_and_block(&mut self, ns: u64) -> usize {
         let running = self.running.unwrap();
         self.used_ns[running.index()] += ns;
@@ -99,7 +98,7 @@ impl Cpu {
         self.block_running()
     }
 
-    /// `ns` pass, for which the running thread is charged as far as others wait.
+    /// Lets `ns` pass, and charges the running thread for them if others wait.
     fn charge_running(&mut self, ns: u64) {
         let entity = self.threads.entity(self.running.unwrap());
         self.now_ns += ns;
@@ -179,8 +178,8 @@ fn equal_threads_share_equally_and_wait_n_minus_1_slices() {
 }
 
 proptest! {
-    /// Full slices: n - 1 of them. A waiting thread's clock stands at k. Slices that may be shorter leave the others up to a
-    /// slice behind k, and each stops at most a slice beyond it: twice as much.
+    /// With full slices a thread waits for n - 1 of them, while its vruntime stays at k. If slices may be shorter, the others
+    /// are up to a slice behind k, and each stops at most a slice beyond it: twice as much.
     #[test]
     fn no_thread_waits_longer_than_the_slices_of_the_others(
         threads in 2..20_usize,
@@ -191,7 +190,7 @@ proptest! {
             (0..threads).for_each(|number| cpu.arrive(number));
             cpu.run(0);
             slices.into_iter().for_each(|ns| cpu.run(ns));
-            // Those that still wait count too.
+            // Threads that still wait count too.
             let waits = (0..threads).filter(|number| cpu.running != Some(tid(*number)));
             let now = waits.map(|number| cpu.now_ns - cpu.queued_at_ns[number]).max().unwrap_or(0);
             let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0).max(now);
@@ -199,21 +198,21 @@ proptest! {
         }
     }
 
-    /// Turns that end a bit late, or early for a thread that wakes up: whoever is behind has the rest of its slice, no more.
+    /// Slices that end a bit late, or early for a thread that wakes up: a preempted thread gets the remainder, no more.
     #[test]
-    fn jitter_does_not_shuffle_turns(
+    fn jitter_does_not_change_the_order(
         threads in 2..20_usize,
         turns in prop::collection::vec((1..=2 * SLICE_NS, 0..40_000_u64), 1..400),
     ) {
         const LATE_NS: u64 = 40_000;
-        // The rest of a slice may be too short to switch for.
+        // The remainder of a slice may be too short to switch for.
         const LONGEST_NS: u64 = SLICE_NS + SHORTEST_SLICE_NS + LATE_NS;
         let mut cpu = Cpu::new((0..threads).map(|_| Entity::new()).collect());
         (0..threads).for_each(|number| cpu.arrive(number));
         cpu.run(0);
         for (ns, late_ns) in turns {
             let slice_left_ns = cpu.threads.entity(cpu.running.unwrap()).slice_left_ns();
-            // A thread that wakes up has its interrupt at once, the timer is late.
+            // The interrupt of a waking thread comes at once, the timer is late.
             cpu.run(if ns < slice_left_ns { ns } else { slice_left_ns + late_ns });
         }
         let longest_ns = cpu.longest_wait_ns.iter().copied().max().unwrap_or(0);
@@ -233,7 +232,7 @@ proptest! {
         let vruntimes: Vec<_> = levels.iter().enumerate().map(|(number, level)| {
             nice(*level).weight().virtual_ns(cpu.used_ns[number])
         }).collect();
-        // No clock is further from another than the longest slice is long for the lighter of the two.
+        // Two vruntimes differ by at most the longest slice in virtual time of the lighter thread.
         for (number, level) in levels.iter().enumerate() {
             let share = cpu.now_ns as f64 * f64::from(nice(*level).weight().get()) / total_weight as f64;
             let error = (cpu.used_ns[number] as f64 - share).abs();
@@ -241,9 +240,9 @@ proptest! {
         }
     }
 
-    /// The short way from one thread to the next comes to the same as its three steps.
+    /// The single step from one thread to the next has the same effect as its three parts.
     #[test]
-    fn taking_turns_is_charging_popping_and_pushing(
+    fn picking_next_is_charging_popping_and_pushing(
         levels in prop::collection::vec(-20..=20_i8, 2..12),
         steps in prop::collection::vec((0..3 * SLICE_NS, 0..3_u8, prop::option::weighted(0.1, (0..12_usize, -20..=19_i8))), 1..200),
     ) {
@@ -259,7 +258,7 @@ proptest! {
         for (ran_ns, why, change) in steps {
             let why = [PreemptReason::SliceOver, PreemptReason::WakeUp, PreemptReason::Yield][usize::from(why)];
             let running = short.running.unwrap();
-            // Settings that change meanwhile count from the next charge on.
+            // Settings that change meanwhile apply from the next charge on.
             if let Some((number, level)) = change {
                 for cpu in [&short, &long] {
                     cpu.threads.0[number % levels.len()].set_nice(nice(level));
@@ -282,7 +281,7 @@ proptest! {
             short.running = next.or(short.running);
         }
         let rest = |mut cpu: Cpu| std::iter::from_fn(move || cpu.queue.pop(&cpu.threads)).collect::<Vec<_>>();
-        // The smallest vruntime, which only joining shows.
+        // The smallest vruntime, which only attaching shows.
         let min_vruntime = |cpu: &mut Cpu| {
             let newcomer = Entity::new();
             cpu.queue.attach(&newcomer, now_ns);
@@ -308,7 +307,7 @@ proptest! {
                     queue.push(&threads, tid(number));
                     queued[number] = Some(u64::from(nice(level).weight().get()));
                 }
-                // Changes while a thread is queued count once it is queued anew.
+                // Changes while a thread is queued apply once it is queued again.
                 (1, Some(_)) => {
                     entity.set_nice(nice(level));
                     queue.requeue(&threads, tid(number));
@@ -358,15 +357,15 @@ fn the_idle_class_gets_what_is_left() {
         cpu.run(SLICE_NS);
     }
     assert_eq!(cpu.used_ns[1], 101 * SLICE_NS, "not beside another");
-    // Lent weight lifts it out of the class: whoever waits for it is not held up for ever.
-    cpu.threads.entity(tid(1)).set_lent(Some(Nice::DEFAULT));
+    // A donation lifts the thread out of the class: its waiter is not held up for ever.
+    cpu.threads.entity(tid(1)).set_donated_level(Some(Nice::DEFAULT));
     assert_eq!(cpu.threads.entity(tid(1)).class(), SchedClass::Fair);
     cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..100 {
         cpu.run(SLICE_NS);
     }
     assert!(cpu.used_ns[1] > 130 * SLICE_NS, "{:?}", cpu.used_ns);
-    cpu.threads.entity(tid(1)).set_lent(None);
+    cpu.threads.entity(tid(1)).set_donated_level(None);
     assert_eq!(cpu.threads.entity(tid(1)).class(), SchedClass::Idle);
 }
 
@@ -452,7 +451,7 @@ fn share_beside_a_relay(runners: usize, run_ns: u64) -> f64 {
 }
 
 #[test]
-fn threads_that_wake_each_other_do_not_starve_who_never_sleeps() {
+fn threads_that_wake_each_other_do_not_starve_one_that_never_sleeps() {
     for (runners, run_ns) in [(2, 10_000), (2, SLICE_NS), (8, 50_000), (8, SLICE_NS / 2)] {
         let share = share_beside_a_relay(runners, run_ns);
         let fair = 1.0 / (runners as f64 + 1.0);
@@ -461,7 +460,7 @@ fn threads_that_wake_each_other_do_not_starve_who_never_sleeps() {
 }
 
 #[test]
-fn who_starts_threads_gains_nothing_by_it() {
+fn starting_threads_gains_nothing() {
     // Thread 0 always wants to run; thread 1 starts thread 2, again and again, and waits for its end.
     const TURN_NS: u64 = 20_000;
     let mut cpu = Cpu::new(vec![Entity::new(), Entity::new(), Entity::new()]);
@@ -484,7 +483,7 @@ fn who_starts_threads_gains_nothing_by_it() {
         cpu.run(0);
     }
     let share = cpu.used_ns[0] as f64 / cpu.now_ns as f64;
-    assert!(share >= 0.5, "{share} for who runs on");
+    assert!(share >= 0.5, "{share} for the thread that runs on");
     assert!(children >= 100, "only {children} were started");
 }
 
@@ -505,14 +504,14 @@ fn sleep_pays_debts_as_fast_as_others_are_served() {
         cpu.threads.entity(tid(debtor)).vruntime_ns() as i64 - smallest as i64
     };
     let slice_ns = SLICE_NS as i64;
-    assert_eq!(debt_after(2, |_| ()), 10 * slice_ns, "no time, no pay");
+    assert_eq!(debt_after(2, |_| ()), 10 * slice_ns, "no time passed");
     let debt_ns = debt_after(2, |cpu| (0..8).for_each(|_| cpu.run(SLICE_NS)));
     assert_eq!(debt_ns, 6 * slice_ns, "two others had four slices each");
     assert_eq!(debt_after(1, |cpu| cpu.now_ns += 3 * SLICE_NS), 7 * slice_ns, "no thread waited meanwhile");
     assert_eq!(
         debt_after(1, |cpu| cpu.now_ns += 100 * SLICE_NS),
         -slice_ns / 2,
-        "what is too much is credit, a bit"
+        "the rest is a bounded credit"
     );
 }
 
@@ -523,7 +522,7 @@ fn uncontended_time_is_free() {
     cpu.arrive(0);
     cpu.run(0);
     let before_ns = vruntime_ns(&cpu);
-    // Alone, charged or not: free. The thread that comes is attached after two slices, and waits for another.
+    // Alone for two slices, charged or not: free. Then another thread waits for a slice.
     cpu.charge_running(SLICE_NS);
     cpu.now_ns += SLICE_NS;
     cpu.arrive(1);
@@ -575,11 +574,11 @@ fn a_cpu_whose_clock_is_behind_charges_nothing_twice() {
 }
 
 #[test]
-fn who_is_alone_owes_nothing() {
+fn a_thread_that_is_alone_owes_nothing() {
     let mut cpu = Cpu::new(vec![of_nice(19), Entity::new(), Entity::new()]);
     cpu.arrive(0);
     cpu.run(0);
-    // 280 ms of its own time, while somebody waits.
+    // 280 ms of its own virtual time, while another thread waits.
     cpu.arrive(1);
     cpu.charge_running(SLICE_NS);
     let next = cpu.queue.pop(&cpu.threads).unwrap();
@@ -650,7 +649,7 @@ fn yielding_lets_equals_go_first_and_not_those_far_ahead() {
 }
 
 #[test]
-fn lent_weight_counts_at_once() {
+fn donated_weight_counts_at_once() {
     let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
     (0..2).for_each(|number| cpu.arrive(number));
     cpu.run(0);
@@ -664,14 +663,14 @@ fn lent_weight_counts_at_once() {
         cpu.run(SLICE_NS);
     }
     assert_eq!(cpu.used_ns[1], before_ns);
-    cpu.threads.entity(tid(1)).set_lent(Some(Nice::DEFAULT));
+    cpu.threads.entity(tid(1)).set_donated_level(Some(Nice::DEFAULT));
     cpu.queue.requeue(&cpu.threads, tid(1));
     for _ in 0..10 {
         cpu.run(SLICE_NS);
     }
     let got_ns = cpu.used_ns[1] - before_ns;
     assert!(got_ns >= 4 * SLICE_NS, "{got_ns} ns of {} ns at the load's weight", 10 * SLICE_NS);
-    cpu.threads.entity(tid(1)).set_lent(None);
+    cpu.threads.entity(tid(1)).set_donated_level(None);
     if cpu.running == Some(tid(0)) {
         cpu.queue.requeue(&cpu.threads, tid(1));
     }

@@ -61,7 +61,7 @@ proptest! {
     ) {
         let table = Table::new(THREADS);
         let mut heap = Heap::new();
-        // Key, time of arrival, number.
+        // Key, order of pushes, number.
         let mut model: BTreeSet<(u64, usize, u32)> = BTreeSet::new();
         for (time, step) in steps.into_iter().enumerate() {
             let held = |number| model.iter().find(|(.., other)| *other == number).copied();
@@ -111,10 +111,10 @@ fn a_search_is_bounded() {
     assert_eq!(heap.find(&table, 1, |_| true), Some(tid(0)), "from the smallest on");
 }
 
-/// In which order keys come.
-type Arrival = (&'static str, fn(u64) -> u64);
+/// An order of keys.
+type KeyOrder = (&'static str, fn(u64) -> u64);
 
-const ARRIVALS: &[Arrival] = &[
+const KEY_ORDERS: &[KeyOrder] = &[
     ("ascending", |time| time),
     ("descending", |time| u64::MAX / 2 - time),
     ("equal", |_| 7),
@@ -122,8 +122,8 @@ const ARRIVALS: &[Arrival] = &[
     ("overtaking", |time| time + time * 7919 % 1009),
 ];
 
-/// Node accesses of the worst single operation among `threads` threads that come, take turns as those of a run queue
-/// do, and go, with keys as `key` says for each arrival.
+/// Returns the node accesses of the worst single operation among `threads` threads that are pushed, replaced as in a run
+/// queue, and popped, with the key that `key` returns for each push.
 fn worst_operation(threads: u32, key: fn(u64) -> u64) -> u64 {
     let (table, mut heap) = (Table::new(threads), Heap::new());
     let (mut worst, mut time) = (0, 0);
@@ -149,7 +149,7 @@ fn worst_operation(threads: u32, key: fn(u64) -> u64) -> u64 {
         });
         operate(&mut |key| table.push(&mut heap, first.unwrap().get(), key));
     }
-    // In an order that is nobody's: the number of threads is a power of two.
+    // In an arbitrary order: the number of threads is a power of two.
     for left in 0..threads {
         operate(&mut |_| heap.remove(&table, tid(left * 31 % threads)));
     }
@@ -159,11 +159,11 @@ fn worst_operation(threads: u32, key: fn(u64) -> u64) -> u64 {
 
 #[test]
 fn no_operation_takes_more_than_the_logarithm() {
-    for (arrival, key) in ARRIVALS {
+    for (order, key) in KEY_ORDERS {
         for threads in [2, 16, 128, 1024, 8192] {
             let (worst, log) = (worst_operation(threads, *key), u64::from(threads.ilog2()) + 1);
             // A merge touches at most two spines of log n nodes, each a handful of times.
-            assert!(worst <= 8 * log, "{worst} accesses for {threads} threads, keys {arrival}, log {log}");
+            assert!(worst <= 8 * log, "{worst} accesses for {threads} threads, keys {order}, log {log}");
         }
     }
 }

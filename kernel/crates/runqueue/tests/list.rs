@@ -66,7 +66,7 @@ fn the_first_thread_that_is_wanted_is_taken() {
     assert_eq!(queue.pop_first_where(&links, |tid| tid.get() % 2 == 1), Some(tid(1)));
     assert_eq!(queue.pop_first_where(&links, |tid| tid.get() == 5), Some(tid(5)));
     assert_eq!(queue.pop_first_where(&links, |_| false), None);
-    // The last one went: what is queued now has to come after 4.
+    // The last thread was removed: the next one queued has to come after 4.
     queue.push_back(&links, tid(1));
     assert_eq!(queue.iter(&links).collect::<Vec<_>>(), [0, 2, 3, 4, 1].map(tid));
 }
@@ -74,7 +74,7 @@ fn the_first_thread_that_is_wanted_is_taken() {
 #[test]
 #[cfg(debug_assertions)]
 fn queueing_a_thread_twice_is_noticed() {
-    // Only member, first, middle, last: each has its own trace.
+    // The only member, the first, a middle one and the last: each has different links.
     for (members, twice) in [(1, 0), (3, 0), (3, 1), (3, 2)] {
         for front in [false, true] {
             let result = std::panic::catch_unwind(|| {
@@ -156,7 +156,7 @@ proptest! {
                 prop_assert_eq!(&members, model);
             }
         }
-        // A thread in no list has no link left, so it can be queued anew.
+        // A thread in no list has no link left, so it can be queued again.
         for number in 0..THREADS {
             if !models.iter().any(|model| model.contains(&number)) {
                 prop_assert_eq!(links.next(tid(number)), None);

@@ -40,8 +40,7 @@ impl Thread {
         })
     }
 
-    /// Makes condition `which` true and wakes the thread; returns whether this
-    /// caller was the one to queue it.
+    /// Makes condition `which` true and wakes the thread; returns whether this caller had to queue it.
     fn satisfy(&self, which: usize) -> bool {
         self.conditions[which].store(1, Relaxed);
         self.obey(self.park.unpark())
@@ -58,7 +57,7 @@ impl Thread {
         wake
     }
 
-    /// What switching away and being dispatched again comes to. Loom reports a
+    /// Stands for switching away and being dispatched again. Loom reports a
     /// deadlock when no wake-up comes.
     fn sleep(&self) {
         let mut queued = self.queued.lock().unwrap();
@@ -136,7 +135,7 @@ fn a_deadline_and_a_waker_end_one_sleep_once() {
         }
         let timer_woke = timer.join().unwrap();
         let waker_woke = waker.join().unwrap();
-        // Only who ends the sleep queues the thread.
+        // Only the caller that ends the sleep queues the thread.
         assert_eq!(u32::from(timer_woke) + u32::from(waker_woke), u32::from(slept));
         // The wake-up was used for this sleep, or is kept for the next: the
         // deadline neither eats it nor leaves one of its own.
@@ -155,9 +154,9 @@ fn a_thread_that_changes_its_mind_is_not_left_in_a_queue() {
         });
         if sleeper.park.prepare_park() == ParkDecision::Sleep {
             match sleeper.park.cancel_park() {
-                // It was faster than the waker: it just goes on.
+                // The thread was faster than the waker, and just continues.
                 UnparkAction::Wake => {}
-                // The waker queues it: it has to leave the CPU once.
+                // The waker queues the thread, which has to leave the CPU once.
                 UnparkAction::Nothing => sleeper.sleep(),
             }
         }
@@ -168,7 +167,7 @@ fn a_thread_that_changes_its_mind_is_not_left_in_a_queue() {
 }
 
 #[test]
-fn what_a_thread_did_before_it_slept_is_seen_by_who_wakes_it() {
+fn a_waker_sees_what_the_thread_did_before_it_slept() {
     model(|| {
         let sleeper = Thread::new();
         let waker = thread::spawn({

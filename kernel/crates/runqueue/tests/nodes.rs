@@ -1,4 +1,4 @@
-//! Machines of random nodes: threads find idle CPUs, queues even out, and what can stay on its node does.
+//! Machines of random nodes: threads find idle CPUs, queues even out, and threads stay on their node if they can.
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ impl Machine {
         self.far_moves += usize::from(self.node_of[from] != self.node_of[to]);
     }
 
-    /// The first CPU that can gives away one thread if that evens things out, as the kernel's balance does.
+    /// Has the first CPU that can give away one thread, if that evens things out, as the kernel's balance does.
     fn balance_one(&mut self) -> bool {
         for cpu in 0..self.threads.len() {
             let mut candidates = CpuMask::ALL;
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn threads_leave_their_node_only_if_nobody_there_has_less(mut machine in any_machine()) {
+    fn threads_leave_their_node_only_if_no_cpu_there_has_less(mut machine in any_machine()) {
         loop {
             let before = (machine.threads.clone(), machine.far_moves);
             if !machine.balance_one() {
@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_idles_beside_a_queue(mut machine in any_machine()) {
+    fn no_cpu_idles_beside_a_queue(mut machine in any_machine()) {
         let mut rounds = 0;
         while machine.steal() {
             rounds += 1;
@@ -107,7 +107,7 @@ proptest! {
         prop_assert!(!(idle && waiting), "{:?}", machine.threads);
     }
 
-    /// Threads that wake up, some far from home: home if there is room, anywhere idle else.
+    /// Waking threads, some of which ran on another node, go to their node if a CPU is idle there, else to any idle CPU.
     #[test]
     fn threads_come_home(machine in any_machine(), home in 0..4_usize, last in 0..24_usize) {
         let home_mask: CpuMask = (0..machine.node_of.len()).filter(|cpu| machine.node_of[*cpu] == home).collect();

@@ -1,4 +1,4 @@
-//! A group's bandwidth: all CPUs together keep within it, whatever they do and when.
+//! A group's bandwidth: all CPUs together stay within it, whatever they do and when.
 
 use proptest::prelude::*;
 use runqueue::quota::MIN_RUNTIME_SLICE_NS;
@@ -7,7 +7,7 @@ use runqueue::{Bandwidth, MAX_CPUS, Quota, QuotaError, RuntimeSlice, SLICE_NS};
 const MS: u64 = 1_000_000;
 
 #[test]
-fn what_no_group_could_keep_is_refused() {
+fn impossible_quotas_are_errors() {
     assert_eq!(Quota::new(0, 10 * MS), Err(QuotaError::Time(0)));
     assert_eq!(
         Quota::new(MIN_RUNTIME_SLICE_NS - 1, 10 * MS),
@@ -24,13 +24,13 @@ fn what_no_group_could_keep_is_refused() {
 }
 
 #[test]
-fn many_at_once_share_what_there_is() {
+fn many_cpus_share_what_is_left() {
     let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
     let slices: Vec<RuntimeSlice> = (0..64).map(|_| bandwidth.take(5 * MS)).collect();
     let total_ns: u64 = slices.iter().map(|slice| slice.len_ns).sum();
     assert!(total_ns <= 10 * MS, "{total_ns}");
     assert!(slices.iter().filter(|slice| slice.len_ns > 0).count() >= 5, "{slices:?}");
-    // Who got nothing is to stop at once, and nothing is given back by it.
+    // A CPU that got nothing has to stop at once, and returns nothing.
     let none = slices.last().copied().unwrap();
     assert_eq!((none.len_ns, none.end_ns()), (0, 5 * MS));
     let left_ns = bandwidth.left_ns(5 * MS);
@@ -39,7 +39,7 @@ fn many_at_once_share_what_there_is() {
 }
 
 #[test]
-fn what_is_not_used_is_given_back_in_its_own_period() {
+fn unused_runtime_is_returned_in_its_own_period() {
     let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
     let slice = bandwidth.take(MS);
     assert_eq!(slice.len_ns, SLICE_NS);
@@ -48,7 +48,7 @@ fn what_is_not_used_is_given_back_in_its_own_period() {
     let slice = bandwidth.take(MS);
     bandwidth.return_runtime(slice, 2 * MS);
     assert_eq!(bandwidth.left_ns(2 * MS), 9 * MS);
-    // Up to the end of the period, or a bit more: the next one has all of its own, not more.
+    // A slice ends with the period, or a bit later. The next period has exactly its own quota.
     assert_eq!(bandwidth.take(98 * MS).end_ns(), 100 * MS);
     let slice = bandwidth.take(100 * MS - 1);
     assert_eq!(slice.len_ns, MIN_RUNTIME_SLICE_NS);
@@ -58,22 +58,22 @@ fn what_is_not_used_is_given_back_in_its_own_period() {
 }
 
 #[test]
-fn who_finds_nothing_looks_again_when_some_may_have_come_back() {
+fn a_throttled_thread_looks_again_when_some_may_be_returned() {
     let mut bandwidth = Bandwidth::new(Quota::new(MIN_RUNTIME_SLICE_NS, 100 * MS).unwrap());
     let slice = bandwidth.take(MS);
     assert_eq!((slice.len_ns, bandwidth.left_ns(MS)), (MIN_RUNTIME_SLICE_NS, 0));
     assert_eq!(bandwidth.next_look_ns(MS), MS + SLICE_NS);
     assert_eq!(bandwidth.next_look_ns(99 * MS), 100 * MS);
-    // Nothing of it comes back.
+    // Nothing of it is returned.
     bandwidth.return_runtime(slice, MS + MIN_RUNTIME_SLICE_NS);
     assert_eq!(bandwidth.next_look_ns(2 * MS), 100 * MS);
-    // A small quota is not all taken by the first.
+    // The first CPU does not take all of a small quota.
     let mut bandwidth = Bandwidth::new(Quota::new(4 * MS, 100 * MS).unwrap());
     assert_eq!([(); 3].map(|()| bandwidth.take(MS).len_ns), [2 * MS, 2 * MS / 3, 4 * MS / 12]);
 }
 
 #[test]
-fn what_was_used_beyond_the_quota_is_missing_later() {
+fn an_overrun_is_deducted_later() {
     let mut bandwidth = Bandwidth::new(Quota::new(10 * MS, 100 * MS).unwrap());
     bandwidth.charge(25 * MS, 50 * MS);
     assert_eq!(bandwidth.left_ns(50 * MS), 0);
@@ -83,7 +83,7 @@ fn what_was_used_beyond_the_quota_is_missing_later() {
 }
 
 proptest! {
-    /// CPUs run for as long as they may, or less, or until a late interrupt; sleep; and come again.
+    /// CPUs run for their slice, or less, or until a late interrupt; sleep; and run again.
     #[test]
     fn all_cpus_together_keep_within_it(
         quota_us in 100_u64..40_000,
@@ -94,10 +94,10 @@ proptest! {
         prop_assume!(quota.is_ok());
         let quota = quota.unwrap();
         let mut bandwidth = Bandwidth::new(quota);
-        // For each CPU: the slice that it has, and until when it runs; else until when it sleeps.
+        // For each CPU: its slice, and until when it runs; else until when it sleeps.
         let mut running: [Option<(RuntimeSlice, u64)>; 8] = [None; 8];
         let (mut now_ns, mut ran_ns, mut late_ns) = (0, 0, 0);
-        // What was run in each period, and how much of that late.
+        // CPU time in each period, and the late part of it.
         let mut periods = std::collections::BTreeMap::<u64, (u64, u64)>::new();
         let mut note = |slice: RuntimeSlice, end_ns: u64| {
             let late_from_ns = slice.taken_at_ns + slice.len_ns;
@@ -111,7 +111,7 @@ proptest! {
             }
         };
         for (cpu, what, run_us, pause_us) in steps {
-            // The next CPU whose time is up, before anything later.
+            // The next CPU whose time is up comes before later events.
             now_ns += pause_us * 1000;
             while let Some(ended) = (0..8).filter(|cpu| running[*cpu].is_some_and(|(_, end_ns)| end_ns <= now_ns))
                 .min_by_key(|cpu| running[*cpu].unwrap().1)
@@ -144,20 +144,20 @@ proptest! {
             let most_ns = quota.quota_ns() + late_ns + 8 * MIN_RUNTIME_SLICE_NS;
             prop_assert!(ran_ns <= most_ns, "{ran_ns} of {most_ns} in period {number}, {late_ns} late");
         }
-        // Late ones are made up for, as far as there was time for that; nothing else is over the quota.
+        // Overruns are deducted later, as far as there was time for that; nothing else is over the quota.
         let granted_ns = quota.quota_ns() * (now_ns / quota.period_ns() + 1);
         prop_assert!(ran_ns <= granted_ns + late_ns, "{ran_ns} of {granted_ns}, {late_ns} late");
     }
 }
 
-/// A machine that is stopped for a minute while a thread of the group runs: the group owes no minute for that.
+/// A group does not owe a minute after the machine was stopped for a minute while one of its threads ran.
 #[test]
 fn time_for_which_the_machine_was_stopped_is_not_used() {
     const MINUTE: u64 = 60_000 * MS;
     let mut bandwidth = Bandwidth::new(Quota::new(2 * MS, 10 * MS).unwrap());
     let slice = bandwidth.take(0);
     bandwidth.return_runtime(slice, MINUTE);
-    // A period at most is owed: five of them pay for it.
+    // At most a period is charged, which five later periods pay for.
     assert!(bandwidth.left_ns(MINUTE + 60 * MS) > 0, "{bandwidth:?}");
     // A helper that was stopped is charged for a second: 2 ms in each of 500 periods.
     bandwidth.charge(MINUTE, 2 * MINUTE);
