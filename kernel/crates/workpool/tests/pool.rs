@@ -325,7 +325,7 @@ proptest! {
             }
             prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && running == 0);
         }
-        // The last steps were long enough for everything to be done, and everybody to be retired who is not kept.
+        // The last steps are long enough to run every item and to retire every surplus worker.
         prop_assert_eq!(done.len(), submitted);
         prop_assert_eq!(pool.queued(), 0);
         prop_assert_eq!(pool.alive(), threads.asleep.len());
