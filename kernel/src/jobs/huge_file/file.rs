@@ -1,12 +1,9 @@
-//! A file of huge pages: what a program would map and live on. Pages come from
-//! the pool, by `fallocate` in parallel or one by one as they are touched; they
-//! are zeroed, and mapped by page-table entries of their own size.
+//! A file of huge pages, as a program would map it. Pages come from the pool, by `fallocate` in parallel or by page fault.
+//! They are zeroed, and mapped by page-table entries of their own size.
 //!
-//! Each page has a slot, which is its lock ([`waiting::page_slot`]): whoever turns it from
-//! empty to busy provides the page, whoever turns it from a page to busy takes it
-//! away. So two faults meet only if they are for the same page. (In the seed all
-//! of them meet on one table of mutexes.) The page-table entry belongs to who
-//! holds the slot (invariant 22).
+//! Each page has a slot, which is its lock ([`waiting::page_slot`]). The holder of the slot provides or removes the page, and
+//! owns the page-table entry (invariant 22). So two faults contend only for the same page. (In the seed all faults contend
+//! for one table of mutexes.)
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -106,8 +103,7 @@ impl HugeFile {
         self.slots.get(index as usize)?.page().map(Pfn)
     }
 
-    /// Provides zeroed pages for a range in bytes where there are none, on
-    /// `threads` threads (`None`: as many as help).
+    /// Provides the missing pages of a range in bytes, zeroed, on `threads` threads (`None`: as many as are useful).
     pub fn fallocate(
         &self,
         offset: u64,
@@ -246,7 +242,7 @@ impl HugeFile {
         }
     }
 
-    /// Provides a zeroed page at `index`, mapped; false if there was one.
+    /// Provides a zeroed, mapped page at `index`. Returns false if there was one.
     pub(super) fn provide(&self, index: u64) -> Result<bool, FileError> {
         let waiting = waiting_for(index).machine();
         self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))
