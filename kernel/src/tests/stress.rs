@@ -401,7 +401,7 @@ fn faults() -> Result<(), String> {
                     file.punch_hole(index * bytes, bytes).map_err(|error| format!("{error}"))?;
                     continue;
                 }
-                // Each thread has words of its own in every page.
+                // Each thread has its own word in every page.
                 let word = (file.base() + index * bytes) as usize + 64 * (number + 1);
                 let mark = (number as u64) << 32 | index;
                 // SAFETY: the file is mapped there, or the page fault provides a page of zeros. The word is within the page,
