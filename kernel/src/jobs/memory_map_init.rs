@@ -146,8 +146,8 @@ impl Shadow {
             }
         };
         // SAFETY:
-        // 1. We own the memory (invariant 12). It is large enough, page-aligned and mapped: by the physical map (invariant
-        //    11), or by the file, which has all its pages and frees none while `self` exists.
+        // 1. We own the memory (invariant 12). It is large enough, page-aligned and mapped. A block is mapped by the
+        //    physical map (invariant 11). A file is mapped itself: it has all its pages and frees none while `self` exists.
         // 2. With `&mut self` no earlier slice is alive while the memory is cleared.
         // 3. Zeroed memory is a valid array of descriptors (they are atomics; zero reads as hole).
         unsafe { core::slice::from_raw_parts(start, self.len_pages as usize) }

@@ -192,8 +192,8 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
     });
 }
 
-/// Returns whether as many pages are free as before, with a tolerance of less than one page of `size`: workers and their
-/// stacks come and go meanwhile.
+/// Returns whether as many pages are free as before. Tolerates less than one page of `size`: workers and their stacks come
+/// and go meanwhile.
 fn is_all_returned(free_before: u64, size: HugeSize) -> bool {
     free_before.abs_diff(stats::free_pages()) < order_pages(size.order())
 }
