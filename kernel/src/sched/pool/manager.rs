@@ -54,7 +54,7 @@ fn missing_worker(pool: &Pool) -> Option<usize> {
         let thread = pool.threads[*worker].lock();
         thread.as_ref().is_some_and(|thread| thread.park.is_parked())
     };
-    let blocked = if state.is_short() { state.busy().filter(is_blocked).count() } else { 0 };
+    let blocked = if state.should_count_blocked() { state.busy().filter(is_blocked).count() } else { 0 };
     state.start(blocked)
 }
 
