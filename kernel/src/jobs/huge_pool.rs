@@ -62,7 +62,7 @@ pub struct Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { wanted, total, before, after } = self;
-        write!(f, "{total} of {wanted} wanted; there were {before}; there are {after}")
+        write!(f, "{total} of {wanted} wanted; before: {before}; now: {after}")
     }
 }
 

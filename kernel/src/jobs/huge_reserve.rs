@@ -12,7 +12,7 @@ use crate::mm::zero;
 
 /// Why a reservation failed. All pages that it had taken were freed.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
+#[expect(clippy::large_enum_variant, reason = "rare, and a box would need memory when none is left")]
 pub enum ReserveError {
     /// No memory for the table of pages.
     NoTable,
@@ -91,7 +91,7 @@ impl core::fmt::Display for ReserveError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NoTable => write!(f, "no memory for the table of pages"),
-            Self::Job(error) => write!(f, "{error}; what was taken is given back"),
+            Self::Job(error) => write!(f, "{error}; all pages were released"),
         }
     }
 }

@@ -138,7 +138,7 @@ kernel_tests! { "pools":
                 pool::wait(&**item, *generation);
             }
             check!(done.load(SeqCst) == 50);
-            check!(worker_threads() == 0, "there are workers after all");
+            check!(worker_threads() == 0, "a worker exists");
             for pool in pool::all() {
                 pool.flush();
             }

@@ -44,14 +44,16 @@ impl fmt::Display for FileError {
             Self::BeyondEnd { end, file_end } => {
                 write!(
                     f,
-                    "the range ends at {end:#x}, should not be empty and end at {file_end:#x} or before"
+                    "the range ends at {end:#x}; it should not be empty, and end at {file_end:#x} or before"
                 )
             }
             Self::NoPage => write!(f, "no huge page is left in the pool"),
             Self::NotMapped(error) => error.fmt(f),
             Self::MapFault => write!(f, "a mapping failed, as fault.map wanted"),
             Self::NoMemory => write!(f, "no memory for the tables of a huge-page file"),
-            Self::NoWindow => write!(f, "there are {WINDOWS_PER_SIZE} such files already, the most"),
+            Self::NoWindow => {
+                write!(f, "{WINDOWS_PER_SIZE} files of this page size exist already, the maximum")
+            }
         }
     }
 }
@@ -67,7 +69,7 @@ pub enum OnError {
 
 /// Why the pages of a range were not all provided.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
+#[expect(clippy::large_enum_variant, reason = "rare, and a box would need memory when none is left")]
 pub enum FallocateError {
     /// The range is invalid; nothing was done.
     Range(FileError),
@@ -87,7 +89,7 @@ impl fmt::Display for FallocateError {
         match self {
             Self::Range(error) => error.fmt(f),
             Self::Page { job, before, after } => {
-                write!(f, "{job}; there were {before}; there are {after}")
+                write!(f, "{job}; before: {before}; now: {after}")
             }
         }
     }
