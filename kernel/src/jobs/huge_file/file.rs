@@ -188,7 +188,7 @@ impl HugeFile {
     }
 
     /// Returns whether the file has every page, no page twice, each mapped in its place, and every byte is zero.
-    pub fn is_clean_and_whole(&self) -> bool {
+    pub fn is_zeroed_and_complete(&self) -> bool {
         let unit = self.size.bytes();
         let checked = job(0..self.slots.len() as u64).name("verify").run(&Kernel, |chunk| {
             let is_good = chunk.indices().all(|index| {

@@ -283,7 +283,7 @@ fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Ru
     // SAFETY: the file owns the pages (invariant 12) until the loop has ended, and no other code has the file.
     let stats = unsafe { store_loop::clear(blocks, order, threads) };
     let stats = stats.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
-    let ok = file.is_clean_and_whole();
+    let ok = file.is_zeroed_and_complete();
     file.punch_hole(0, len_bytes).ok()?;
     Some(Run { stats, units: stats.units, ok })
 }
@@ -299,7 +299,7 @@ fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run
     file.punch_hole(0, len_bytes).ok()?;
     tlb::flush_everywhere();
     let stats = allocate(Some(threads))?;
-    let ok = file.is_clean_and_whole();
+    let ok = file.is_zeroed_and_complete();
     file.punch_hole(0, len_bytes).ok()?;
     Some(Run { stats, units: stats.units, ok })
 }
