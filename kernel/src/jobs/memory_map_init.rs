@@ -164,7 +164,7 @@ impl ShadowMemory {
             |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
         resize(size, pool(total_before + len_bytes / size.bytes())).ok()?;
         let file = HugeFile::new(size, len_bytes).ok();
-        let file = file.filter(|file| file.fallocate(0, len_bytes, OnError::GiveBack, None).is_ok());
+        let file = file.filter(|file| file.fallocate(0, len_bytes, OnError::Release, None).is_ok());
         if file.is_none() {
             warn_of_pool(resize(size, pool(total_before)));
         }

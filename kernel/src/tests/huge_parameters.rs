@@ -117,7 +117,7 @@ kernel_tests! { "huge":
         let saved = Saved::now();
         apply(4, 4)?;
         let file = file(4)?;
-        check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());
+        check!(file.fallocate(0, 4 * UNIT, OnError::Release, None).is_ok());
         apply(1, 4)?;
         check!(file.punch_hole(0, UNIT).is_ok() && pool(SIZE).total() == 3);
         apply(3, 3)?;

@@ -62,7 +62,7 @@ impl fmt::Display for FileError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// They return to the pool: all or nothing.
-    GiveBack,
+    Release,
     /// The file keeps them.
     Keep,
 }

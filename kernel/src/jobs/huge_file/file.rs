@@ -130,7 +130,7 @@ impl HugeFile {
         let before = huge_pool::pool(self.size).count();
         let job = job(range.clone()).name("fallocate");
         let job = match on_error {
-            OnError::GiveBack => job.undo(&undo),
+            OnError::Release => job.undo(&undo),
             OnError::Keep => job,
         };
         let job = match threads {
@@ -146,7 +146,7 @@ impl HugeFile {
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        if on_error == OnError::GiveBack {
+                        if on_error == OnError::Release {
                             undo_part(chunk.indices());
                         }
                         return Err(error);

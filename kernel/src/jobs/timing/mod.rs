@@ -273,7 +273,7 @@ fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usiz
 
 /// Dirties all pages of the file, then times clearing them by the bare loop.
 fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
-    let filled = file.fallocate(0, len_bytes, OnError::GiveBack, None);
+    let filled = file.fallocate(0, len_bytes, OnError::Release, None);
     filled.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
     file.poison();
     let order = HugeSize::Size2M.order();
@@ -291,7 +291,7 @@ fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Ru
 /// Dirties all pages of the file and returns them to the pool, then times allocating them.
 fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
     let allocate = |threads| {
-        let result = file.fallocate(0, len_bytes, OnError::GiveBack, threads);
+        let result = file.fallocate(0, len_bytes, OnError::Release, threads);
         result.inspect_err(|error| warning(format_args!("fallocate: {error}"))).ok()
     };
     allocate(None)?;
