@@ -81,14 +81,14 @@ fn wake_latency() -> Result<(), &'static str> {
     let [from, to, ..] = cpus[..] else { return Err("needs two cpus") };
     let target = percpu::CpuId::new(to).map(percpu::get).ok_or("the cpu is gone")?;
     let woken = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
-    let told = woken.clone();
+    let shared = woken.clone();
     let sleeper = start(Spawn::new("bench/sleeper").on(CpuMask::single(to)), move || {
         for round in 1..=ROUNDS {
             // The round number tells a wake-up from a spurious return of `park`.
-            while told.0.load(SeqCst) < round {
+            while shared.0.load(SeqCst) < round {
                 sched::park(None);
             }
-            told.1.store(tsc::ticks(), SeqCst);
+            shared.1.store(tsc::ticks(), SeqCst);
         }
     })?;
     let sleeping = sleeper.thread().clone();

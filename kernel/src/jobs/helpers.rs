@@ -1,7 +1,7 @@
-//! ktask's helpers as work items of the worker pools.
+//! The helpers of ktask, as work items of the worker pools.
 //!
-//! A fixed number of slots, each an item with room for one task: starting a helper takes a free slot, and no
-//! memory. A helper's number is its slot and the slot's generation, so it never comes back.
+//! There is a fixed number of slots, each an item with room for one task. Starting a helper takes a free slot and
+//! allocates nothing. A helper's number consists of its slot and the generation of that slot, so it is never reused.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -21,46 +21,45 @@ use crate::arch::spin_lock::IrqSpinLock;
 use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, Thread};
 
-/// Helpers that there can be at a time, at work or waiting: so many for each CPU, and at least [`LEAST_SLOTS`].
-const SLOTS_FOR_EACH_CPU: usize = 4;
-const LEAST_SLOTS: usize = 32;
-/// Bits of a helper's number that name the slot; the generation is above them.
+/// Helpers of each CPU that can exist at a time, running or queued; in total at least [`MIN_SLOTS`].
+const SLOTS_PER_CPU: usize = 4;
+const MIN_SLOTS: usize = 32;
+/// Bits of a helper's number that are the slot; the generation is above them.
 const SLOT_BITS: u32 = 12;
-const _: () =
-    assert!(SLOTS_FOR_EACH_CPU * percpu::MAX_CPUS <= 1 << SLOT_BITS && LEAST_SLOTS <= 1 << SLOT_BITS);
+const _: () = assert!(SLOTS_PER_CPU * percpu::MAX_CPUS <= 1 << SLOT_BITS && MIN_SLOTS <= 1 << SLOT_BITS);
 
-/// One helper at a time.
+/// A slot for one helper.
 struct HelperSlot {
     number: usize,
     work: Work,
     task: IrqSpinLock<Option<HelperTask<Kernel>>>,
-    /// Of the task; in the slot for the search by family.
+    /// The family of the task, for the search by family.
     family: AtomicU64,
 }
 
 struct HelperSlots {
     all: Box<[Arc<HelperSlot>]>,
-    /// Numbers of slots without a task; never grows beyond the room made at the start.
+    /// Numbers of the free slots. Never grows beyond its initial capacity.
     free: IrqSpinLock<Vec<usize>>,
 }
 
 static SLOTS: Once<HelperSlots> = Once::new();
 
-/// Makes the slots. Once, after the CPUs were started.
+/// Creates the slots. Called once, after the CPUs were started.
 pub fn init() {
-    let count = (SLOTS_FOR_EACH_CPU * percpu::cpu_count()).max(LEAST_SLOTS);
+    let count = (SLOTS_PER_CPU * percpu::cpu_count()).max(MIN_SLOTS);
     let slot = |number| {
         let (task, family) = (IrqSpinLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
         Arc::new(HelperSlot { number, work: Work::new(), task, family })
     };
-    // The first slot is the first to be used, and the last one that was used is the next: it is in the caches.
+    // The slot freed last is used next, because it is in the CPU caches. At first that is slot 0.
     SLOTS.call_once(|| HelperSlots {
         all: (0..count).map(slot).collect(),
         free: IrqSpinLock::of(LockClass::HELPER_SLOT, (0..count).rev().collect()),
     });
 }
 
-/// Helpers that are at work, or wait for a worker.
+/// Returns the number of helpers that are running or queued.
 pub fn in_use() -> usize {
     SLOTS.get().map_or(0, |slots| slots.all.len() - slots.free.lock().len())
 }
@@ -96,14 +95,14 @@ impl HelperSlot {
     }
 }
 
-/// The slot and generation that `helper` names.
-fn named(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Generation)> {
+/// Returns the slot and the generation of `helper`.
+fn slot_and_generation(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Generation)> {
     let slot = SLOTS.get()?.all.get(helper.0 as usize & ((1 << SLOT_BITS) - 1))?;
     Some((slot, Generation::new(helper.0 >> SLOT_BITS)))
 }
 
-/// Hands `task` to a worker of the lowest weight, on the CPUs that the calling thread may use; gives it back when
-/// there are no pools, or too many helpers already.
+/// Submits `task` to a pool, with the lowest weight, on the CPUs that the calling thread may use. Returns `task` if there
+/// are no pools or no free slot.
 pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId, HelperTask<Kernel>> {
     let allowed = sched::current().allowed();
     let pool = match placement.node {
@@ -117,22 +116,22 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
     *slot.task.lock() = Some(task);
     match pool.submit(slot.clone(), WorkAttrs::new().nice(Nice::MAX).on(allowed)) {
         Ok(generation) => Ok(HelperId(generation.number() << SLOT_BITS | number as u64)),
-        Err(error) => unreachable!("a free slot is submitted: {error}"),
+        Err(error) => unreachable!("a free slot was submitted: {error}"),
     }
 }
 
-/// Takes back a helper that has not begun.
+/// Cancels a helper that has not begun, and returns its task.
 pub fn cancel(helper: HelperId) -> Option<HelperTask<Kernel>> {
-    let (slot, generation) = named(helper)?;
+    let (slot, generation) = slot_and_generation(helper)?;
     if pool::cancel(&**slot, generation) { slot.take_task() } else { None }
 }
 
-/// The slot that `item` is, if it is one.
+/// Returns `item` as a slot, if it is one.
 fn slot_of(item: &dyn Item) -> Option<&HelperSlot> {
     (item as &dyn Any).downcast_ref()
 }
 
-/// Takes a helper of `family` that has not begun.
+/// Cancels a queued helper of `family`, and returns its task.
 pub fn take_queued(family: u64) -> Option<HelperTask<Kernel>> {
     let is_wanted = |item: &dyn Item| slot_of(item).is_some_and(|slot| slot.family.load(SeqCst) == family);
     pool::all().iter().find_map(|pool| {
@@ -141,8 +140,8 @@ pub fn take_queued(family: u64) -> Option<HelperTask<Kernel>> {
     })
 }
 
-/// The worker that `helper` is at work on.
+/// Returns the worker that is running `helper`.
 pub fn worker_of(helper: HelperId) -> Option<Arc<Thread>> {
-    let (slot, generation) = named(helper)?;
+    let (slot, generation) = slot_and_generation(helper)?;
     pool::worker_of(&**slot, generation)
 }

@@ -1,5 +1,4 @@
-//! Making the pools of huge pages as large as somebody wants them, in parallel:
-//! at boot by parameter, later by `sysctl`.
+//! The `huge-pool` job: resizes the pools of huge pages in parallel, at boot by parameter and later by `sysctl`.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -17,62 +16,62 @@ use crate::mm::huge_pool::{self, HugePool, PoolCount};
 use crate::mm::pages;
 use crate::platform::nodes;
 
-/// Least pages in one chunk: taking one is a tenth of a microsecond, waking a helper up to a hundred.
+/// Minimum pages in a chunk: taking one costs a tenth of a microsecond, waking a helper up to a hundred.
 const MIN_CHUNK: u64 = 4096;
 
-/// How often a pool that is to grow wholly or not at all is tried to, while others take pages.
+/// Number of attempts at an all-or-nothing growth while other threads take pages.
 const ATTEMPTS: usize = 3;
 
-/// How a pool is to be changed.
+/// A requested size of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
     /// Pages that it should have.
     pub wanted: u64,
-    /// From where.
+    /// The nodes to take pages from.
     pub policy: NodePolicy,
-    /// Not to grow at all rather than not to its full size.
+    /// Whether the pool must not grow unless it reaches its full size.
     pub all_or_nothing: bool,
-    /// Threads to do it; `None`: as many as help.
+    /// Number of threads; `None`: as many as are useful.
     pub threads: Option<usize>,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub struct Resized {
-    /// Pages of the pool now.
+    /// Pages in the pool now.
     pub total: u64,
-    /// Where there were how many before and after, if not enough.
+    /// The pages before and after by node, if there were not enough.
     pub shortage: Option<Shortage>,
-    /// The job's account, if the pool grew.
+    /// The job's statistics, if the pool grew.
     pub stats: Stats,
 }
 
-/// There were not as many pages as wanted.
+/// Fewer pages were available than wanted.
 #[derive(Debug)]
 pub struct Shortage {
     /// Pages that the pool should have.
     pub wanted: u64,
     /// Pages that it has.
     pub total: u64,
-    /// What there was.
+    /// The pages before.
     pub before: PoolCount,
-    /// What there is.
+    /// The pages afterwards.
     pub after: PoolCount,
 }
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { wanted, total, before, after } = self;
-        write!(f, "{total} of {wanted} wanted; there were {before}; there are {after}")
+        write!(f, "{total} of {wanted} wanted; before: {before}; now: {after}")
     }
 }
 
 /// Why a pool was not changed.
 #[derive(Debug)]
 pub enum ResizeError {
-    /// Somebody else is changing a pool.
+    /// Another thread is changing a pool.
     Busy,
-    /// All or nothing was asked for; nothing was taken.
+    /// The request was all-or-nothing; no page was taken.
     Short(Shortage),
 }
 
@@ -85,14 +84,14 @@ impl fmt::Display for ResizeError {
     }
 }
 
-/// Makes both pools what the `huge.*` parameters say; false when there was
-/// nothing to do. What is wrong is warned of.
+/// Resizes both pools as the `huge.*` parameters say. Returns false if there was nothing to do. Logs shortages and errors as
+/// warnings.
 pub fn apply_parameters() -> bool {
     let mut had_work = false;
-    // The larger pages first: what they need is scarcer.
+    // The larger pages first: contiguous memory for them is scarcer.
     for (size, wanted) in [(HugeSize::Size1G, HUGE_1G.get()), (HugeSize::Size2M, HUGE_2M.get())] {
         let pool = huge_pool::pool(size);
-        // A pool may be too large for a while because its pages are in use: then that is to be wanted again.
+        // A pool that is too large because its pages are in use has another wanted size, which has to be set again.
         if pool.total() == wanted && pool.wanted() == wanted {
             continue;
         }
@@ -101,7 +100,7 @@ pub fn apply_parameters() -> bool {
             Ok(Resized { total, shortage: None, .. }) if total > wanted => {
                 let more = total - wanted;
                 log::info!(
-                    "huge pages: {total} of {size} in the pool; {more} in use leave it when they are given back"
+                    "huge pages: {total} of {size} in the pool; {more} in use leave it when they are returned"
                 );
             }
             Ok(Resized { total, shortage: None, .. }) => {
@@ -114,7 +113,7 @@ pub fn apply_parameters() -> bool {
     had_work
 }
 
-/// A pool of `wanted` pages, by the other `huge.*` parameters.
+/// Returns a request for `wanted` pages with the other `huge.*` parameters.
 pub fn request(wanted: u64) -> Request {
     let mut buffer = [0; params::TEXT_CAPACITY];
     let policy = match node_policy::parse(HUGE_POLICY.get(&mut buffer)) {
@@ -126,8 +125,7 @@ pub fn request(wanted: u64) -> Request {
     Request { wanted, policy, all_or_nothing: HUGE_ALL_OR_NOTHING.get(), threads: None }
 }
 
-/// Changes the pool of `size`. Pages in use stay in it until they are given
-/// back.
+/// Resizes the pool of `size`. Pages in use stay in it until they are returned.
 pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> {
     static IS_BUSY: AtomicBool = AtomicBool::new(false);
     if IS_BUSY.swap(true, SeqCst) {
@@ -146,9 +144,8 @@ pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> 
     result
 }
 
-/// Gives free pages back that are not wanted, from the node that has most of
-/// them first. Pages may be given back to the pool meanwhile: until there are
-/// none.
+/// Frees surplus pages, from the node with the most free ones first. Repeats while other threads return surplus pages to the
+/// pool.
 fn shrink(pool: &HugePool) {
     let mut by_free: Vec<(u64, usize)> =
         pool.count().nodes.iter().enumerate().map(|(node, count)| (count.pool_free, node)).collect();
@@ -159,7 +156,7 @@ fn shrink(pool: &HugePool) {
 
 fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
     let wanted_before = pool.wanted();
-    // Some of what a failed attempt took may be in use since: then that stays.
+    // Recomputed for each attempt: pages of a failed attempt stay in the pool if they are in use by now.
     let missing = || request.wanted.saturating_sub(pool.total());
     let (mut found, mut shares) = share(pool, missing(), request.policy);
     let before = pool.count();
@@ -169,7 +166,7 @@ fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
         if found < missing() && request.all_or_nothing {
             break;
         }
-        // Before the pages come: one that is given back meanwhile has a place.
+        // Before pages are taken: a page that is returned meanwhile must stay in the pool.
         pool.set_wanted(request.wanted);
         if let Ok(stats) = take_shares(pool, &shares, request) {
             let total = pool.total();
@@ -177,7 +174,7 @@ fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
             return Ok(Resized { total, shortage, stats });
         }
         pool.set_wanted(wanted_before);
-        // All was given back. If somebody else took pages meanwhile, other nodes may still have them.
+        // All pages were freed again. If other threads took pages meanwhile, other nodes may still have some.
         let counted = shares;
         (found, shares) = share(pool, missing(), request.policy);
         if shares == counted {
@@ -187,7 +184,7 @@ fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
     Err(ResizeError::Short(shortage(pool.total())))
 }
 
-/// What to take from each node, and the sum: `missing`, or all there is after caches were emptied for it.
+/// Returns what to take from each node, and the sum: `missing`, or all that is available once the caches were drained.
 fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
     let count = || -> (u64, Vec<u64>) {
         let available: Vec<u64> = pool.count().nodes.iter().map(|node| node.allocator).collect();
@@ -204,11 +201,11 @@ fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
     }
 }
 
-/// A node had fewer pages than were counted a moment ago.
+/// A node had fewer pages than counted before.
 #[derive(Debug)]
 struct Fewer;
 
-/// Takes its share from each node, by that node's CPUs where they are free.
+/// Takes its share from each node, on that node's CPUs if they are idle.
 fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stats, JobError<Fewer>> {
     const { assert!(firmware::nodes::MAX_NODES <= MAX_NODE_RANGES) };
     let mut ranges = Vec::new();

@@ -1,5 +1,5 @@
-//! Reserving huge pages, cleared, in parallel: the seed's fallocate for huge
-//! pages, without the file.
+//! The `huge-reserve` job: reserves and clears huge pages in parallel. The original is the seed's `fallocate` for huge pages,
+//! here without the file.
 
 use core::convert::Infallible;
 
@@ -10,13 +10,13 @@ use super::platform::Kernel;
 use crate::mm::huge::{HugeSize, NoHugePage, Reservation};
 use crate::mm::zero;
 
-/// Why a reservation was not made. What it had taken is given back.
+/// Why a reservation failed. All pages that it had taken were freed.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
+#[expect(clippy::large_enum_variant, reason = "rare, and a box would need memory when none is left")]
 pub enum ReserveError {
     /// No memory for the table of pages.
     NoTable,
-    /// Some page could not be had.
+    /// A page was not available.
     Job(JobError<NoHugePage>),
 }
 
@@ -24,8 +24,7 @@ fn job(count: u64) -> Job<'static, HugePages> {
     Job::new(HugePages::new(0)..HugePages::new(count)).profile(Profile::Boot)
 }
 
-/// Reserves `count` pages, all or none, on `threads` threads (`None`: as many as
-/// help).
+/// Reserves `count` pages, all or none, on `threads` threads (`None`: as many as are useful).
 pub fn reserve(
     size: HugeSize,
     count: u64,
@@ -65,8 +64,8 @@ pub fn poison(reservation: &Reservation) {
         job(reservation.len()).name("poison").run(&Kernel, |chunk| {
             for index in chunk.indices() {
                 if let Some(page) = reservation.page(index) {
-                    // SAFETY: the reservation owns the page (invariant 12); nobody else looks at it while it is being
-                    // filled, and no other chunk has this index (invariant 5).
+                    // SAFETY: the reservation owns the page (invariant 12), and no other chunk has this index
+                    // (invariant 5). So no other thread accesses the page meanwhile.
                     unsafe { zero::poison_frames(page, pages) };
                 }
             }
@@ -75,13 +74,12 @@ pub fn poison(reservation: &Reservation) {
     filled.expect("poisoning cannot fail");
 }
 
-/// Whether the reservation is full, holds no page twice, and every byte is
-/// zero.
+/// Returns whether the reservation is full, holds no page twice, and every byte is zero.
 pub fn verify(reservation: &Reservation) -> bool {
     let pages = order_pages(reservation.size().order());
     let checked = job(reservation.len()).name("verify").run(&Kernel, |chunk| {
         let all_zero = (chunk.indices()).all(|index| {
-            // SAFETY: the reservation owns the page, and nobody writes to it.
+            // SAFETY: the reservation owns the page (invariant 12), and no thread writes to it.
             reservation.page(index).is_some_and(|page| unsafe { zero::is_zero(page, pages) })
         });
         if all_zero { Ok(()) } else { Err(()) }
@@ -93,7 +91,7 @@ impl core::fmt::Display for ReserveError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NoTable => write!(f, "no memory for the table of pages"),
-            Self::Job(error) => write!(f, "{error}; what was taken is given back"),
+            Self::Job(error) => write!(f, "{error}; all pages were released"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Memory map init: a descriptor for every page, in parallel. The seed's
-//! "deferred struct page init".
+//! The `memory-map-init` job: initialises a descriptor for every page, in parallel. The original is the seed's "deferred
+//! struct page init".
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,9 +18,8 @@ use crate::mm::layout::{Layout, SECTION_PAGES};
 use crate::mm::zones::ZoneSet;
 use crate::mm::{huge_pool, mem_map, pages, zero};
 
-/// Initialises the descriptors of all sections that are not, and frees into
-/// `zones` what is free, on `threads` threads (`None`: as many as help), each
-/// on the memory of its node first.
+/// Initialises the descriptors of all uninitialised sections, and frees their free pages into `zones`. Runs on `threads`
+/// threads (`None`: as many as are useful), each on the memory of its node first.
 fn run(
     layout: &Layout,
     zones: &ZoneSet<'_>,
@@ -33,7 +32,7 @@ fn run(
     };
     let ranges: Vec<NodeRange<Pages>> = progress.runs().iter().map(range).collect();
     let mut total = Stats::default();
-    // More ranges than one job takes come only with interleaved nodes.
+    // Only interleaved nodes have more ranges than one job takes.
     for ranges in ranges.chunks(MAX_NODE_RANGES) {
         let job = Job::over_nodes(ranges)
             .name("memory-map-init")
@@ -60,8 +59,7 @@ fn run(
     Ok(total)
 }
 
-/// The second step of the boot's initialisation: everything that the first
-/// left. What cannot be done now is done when it is needed.
+/// Initialises the sections that boot has left: the second step of boot. If it fails, the rest is initialised on demand.
 pub fn run_deferred() -> Stats {
     let progress = descriptors::progress();
     if progress.unfinished() == 0 {
@@ -74,34 +72,33 @@ pub fn run_deferred() -> Stats {
     })
 }
 
-/// A second set of descriptors for the whole machine, to time the job on warm
-/// memory as often as wanted: the real one is in use.
+/// A second set of descriptors for the whole machine. The job can be timed on it any number of times, on warm memory; the
+/// real set is in use.
 pub struct Shadow {
     memory: ShadowMemory,
     len_pages: u64,
 }
 
-/// What a shadow is written to.
+/// The memory of a shadow.
 enum ShadowMemory {
     /// A block from the page allocator.
     Block(Pfn, u8),
-    /// A file of huge pages, for what no block is large enough for; and how many
-    /// pages the pool had before.
+    /// A file of huge pages, if no block is large enough, and the size of the pool before.
     File(Arc<HugeFile>, u64),
 }
 
-/// What a timed run did.
+/// The result of a timed run.
 pub struct ShadowRun {
-    /// The job's own account.
+    /// The job's statistics.
     pub stats: Stats,
-    /// Whether every descriptor was right afterwards.
+    /// Whether every descriptor was correct afterwards.
     pub ok: bool,
-    /// Descriptors written.
+    /// Number of descriptors written.
     pub units: u64,
 }
 
 impl Shadow {
-    /// Takes memory for it; `None` when there is not enough.
+    /// Allocates a shadow. Returns `None` if there is not enough memory.
     pub fn new() -> Option<Self> {
         let len_pages = descriptors::layout().end().0;
         let bytes = len_pages * size_of::<PageDesc>() as u64;
@@ -110,8 +107,7 @@ impl Shadow {
         Some(Self { memory: block.or_else(|| ShadowMemory::in_file(bytes))?, len_pages })
     }
 
-    /// Runs the whole job, initialisation and freeing, on `threads` threads,
-    /// and checks every descriptor.
+    /// Runs the whole job, initialisation and freeing, on `threads` threads, and checks every descriptor.
     pub fn run(&mut self, threads: usize) -> Result<ShadowRun, JobError<SectionError>> {
         let layout = descriptors::layout();
         let zones = ZoneSet::new(layout, self.cleared());
@@ -122,8 +118,8 @@ impl Shadow {
         Ok(ShadowRun { stats, ok, units: layout.described_pages() })
     }
 
-    /// Runs the job to its first error, then once more; says whether the first
-    /// run failed and whether every descriptor was right in the end.
+    /// Runs the job until its first error, then once more. Returns whether the first run failed, and whether every descriptor
+    /// was correct in the end.
     pub fn run_twice(&mut self) -> (bool, bool) {
         let layout = descriptors::layout();
         let zones = ZoneSet::new(layout, self.cleared());
@@ -135,44 +131,44 @@ impl Shadow {
         (has_failed, ok && is_fresh(layout, &zones))
     }
 
-    /// The descriptors, as if no one had ever written them.
+    /// Returns the descriptors, cleared as if they had never been written.
     fn cleared(&mut self) -> &[PageDesc] {
         let start = match &self.memory {
             ShadowMemory::Block(block, order) => {
-                // SAFETY: the block is ours (invariant 12), and `&mut self` keeps an earlier slice from being alive.
+                // SAFETY: we own the block (invariant 12), and with `&mut self` no earlier slice is alive.
                 unsafe { zero::zero_frames(*block, frames::order_pages(*order)) };
                 mem_map::virt(*block).cast::<PageDesc>()
             }
             ShadowMemory::File(file, _) => {
-                // SAFETY: as above: nobody else knows the file.
+                // SAFETY: only `self` has the file, and with `&mut self` no earlier slice is alive.
                 unsafe { file.clear() };
                 file.base() as *mut PageDesc
             }
         };
         // SAFETY:
-        // 1. The memory is ours, large enough, page-aligned and mapped, by the physical map (invariant 11) or by the
-        //    file, which has all its pages and gives none away while `self` lives.
-        // 2. `&mut self` keeps an earlier slice from being alive while the memory is cleared.
+        // 1. We own the memory (invariant 12). It is large enough, page-aligned and mapped. A block is mapped by the
+        //    physical map (invariant 11). A file is mapped itself: it has all its pages and frees none while `self` exists.
+        // 2. With `&mut self` no earlier slice is alive while the memory is cleared.
         // 3. Zeroed memory is a valid array of descriptors (they are atomics; zero reads as hole).
         unsafe { core::slice::from_raw_parts(start, self.len_pages as usize) }
     }
 }
 
 impl ShadowMemory {
-    /// A file of `bytes` or a bit more, with all its pages.
+    /// Creates a file of at least `bytes`, with all its pages.
     fn in_file(bytes: u64) -> Option<Self> {
         let size = HugeSize::Size2M;
         let len_bytes = bytes.next_multiple_of(size.bytes());
-        let had = huge_pool::pool(size).total();
+        let total_before = huge_pool::pool(size).total();
         let pool =
             |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
-        resize(size, pool(had + len_bytes / size.bytes())).ok()?;
+        resize(size, pool(total_before + len_bytes / size.bytes())).ok()?;
         let file = HugeFile::new(size, len_bytes).ok();
-        let file = file.filter(|file| file.fallocate(0, len_bytes, OnError::GiveBack, None).is_ok());
+        let file = file.filter(|file| file.fallocate(0, len_bytes, OnError::Release, None).is_ok());
         if file.is_none() {
-            warn_of_pool(resize(size, pool(had)));
+            warn_of_pool(resize(size, pool(total_before)));
         }
-        Some(Self::File(file?, had))
+        Some(Self::File(file?, total_before))
     }
 }
 
@@ -182,8 +178,7 @@ fn warn_of_pool(resized: Result<Resized, ResizeError>) {
     }
 }
 
-/// Checks every descriptor against the layout, for zones from which nothing
-/// was allocated.
+/// Returns whether every descriptor agrees with the layout. Nothing was allocated from `zones`.
 fn is_fresh(layout: &Layout, zones: &ZoneSet<'_>) -> bool {
     let mut described = 0;
     let mut free = 0;
@@ -202,9 +197,9 @@ impl Drop for Shadow {
     fn drop(&mut self) {
         match &self.memory {
             ShadowMemory::Block(block, order) => pages::free(*block, *order),
-            ShadowMemory::File(_, had) => {
-                // The file's pages leave the pool when they come back to it.
-                let wanted = *had;
+            ShadowMemory::File(_, total_before) => {
+                // The file's pages leave the pool when they return to it.
+                let wanted = *total_before;
                 let request =
                     Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
                 warn_of_pool(resize(HugeSize::Size2M, request));

@@ -1,5 +1,4 @@
-//! The kernel's clients of ktask, one file each, and what ktask needs of the
-//! kernel ([`platform`]).
+//! The kernel's clients of ktask, one file each, and what ktask needs of the kernel ([`platform`], [`helpers`]).
 
 pub mod helpers;
 pub mod huge_file;

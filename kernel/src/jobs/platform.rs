@@ -1,4 +1,4 @@
-//! `impl ktask::Platform for Kernel`: threads, time and helpers for jobs.
+//! The kernel as the platform of ktask: threads, time and helpers for jobs.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -18,22 +18,22 @@ use crate::debug::backtrace::frame_pointer;
 use crate::platform::nodes;
 use crate::sched::{self, Thread};
 
-/// Helpers asked for so far, for fault injection.
-static HELPERS_ASKED: AtomicU64 = AtomicU64::new(0);
+/// Attempts to start a helper, for fault injection.
+static HELPER_ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
-/// Jobs that were traced so far.
+/// Number of traced jobs.
 static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
 
-/// Most threads for a job that the running thread calls, by the room that is
-/// left on its stack: the tables of a larger job would overflow it.
+/// Returns the maximum number of threads for a job of the calling thread. The job's tables are on the thread's stack, and
+/// must not overflow it.
 fn threads_by_stack() -> usize {
-    /// Threads whose tables fit on every thread's stack.
+    /// Number of threads whose tables fit on any stack.
     const FEW: usize = 128;
-    /// Bytes that the tables of a job on more threads take, when it fails and is undone (measured: 181 KiB), and what
-    /// its thread functions need.
-    const ROOM_FOR_MANY: u64 = 216 << 10;
-    let room = frame_pointer().saturating_sub(sched::current().stack_bottom());
-    if room < ROOM_FOR_MANY { FEW } else { ktask::MAX_WORKERS }
+    /// Bytes for the tables of a job on more threads, when it fails and is undone (measured: 181 KiB), and for its thread
+    /// functions.
+    const STACK_FOR_MANY: u64 = 216 << 10;
+    let free = frame_pointer().saturating_sub(sched::current().stack_bottom());
+    if free < STACK_FOR_MANY { FEW } else { ktask::MAX_WORKERS }
 }
 
 impl Platform for Kernel {
@@ -83,8 +83,8 @@ impl Platform for Kernel {
         task: HelperTask<Self>,
         placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>> {
-        let asked = HELPERS_ASKED.fetch_add(1, SeqCst) + 1;
-        if FAULT_HELPER_SPAWN.get().is_some_and(|first| asked >= first) {
+        let attempt = HELPER_ATTEMPTS.fetch_add(1, SeqCst) + 1;
+        if FAULT_HELPER_SPAWN.get().is_some_and(|first| attempt >= first) {
             return Err(task);
         }
         helpers::start(task, placement)
@@ -106,8 +106,8 @@ impl Platform for Kernel {
     }
 
     fn charge(&self, _caller: &Arc<Thread>, _cpu_ns: u64) {
-        // Up to now, by the worker's own book: a task that is run while its thread waits in another one is in both
-        // their times. Whoever runs a task on a thread of its own pays for it anyway.
+        // The worker's own account is charged up to now. `cpu_ns` is not used: the time of a task that runs while its thread
+        // waits in another task is contained in both their times. A caller that runs a task itself is charged anyway.
         sched::current().flush_charges();
     }
 
@@ -115,7 +115,7 @@ impl Platform for Kernel {
         if !tracepoint::is_on(EventClass::Job) && !tracepoint::is_on(EventClass::Chunk) {
             return 0;
         }
-        // Never 0, which is a job that is not traced.
+        // Never 0: that is the id of a job that is not traced.
         let number = JOBS_TRACED.fetch_add(1, SeqCst) % (ID_END - 1) + 1;
         tracepoint::name(Named::Job, number, job.name);
         let (start, units) = (job.start, job.units);
@@ -155,7 +155,7 @@ impl Platform for Kernel {
     }
 
     /// # Panics
-    /// Where a job must not be run: it may have to wait for its helpers.
+    /// Where a thread must not block: the job may have to wait for its helpers.
     #[cfg(debug_assertions)]
     fn held_locks(&self) -> LockSet {
         sched::debug_assert_may_block("a job is run");

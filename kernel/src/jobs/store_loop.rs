@@ -1,5 +1,5 @@
-//! The bare store loop: blocks cleared by so many threads, each bound to a CPU
-//! and with a fixed share, no job around them. It is what `fallocate` is measured by.
+//! The bare store loop, with which `fallocate` is compared. A number of threads clear blocks without a job: each is bound to
+//! a CPU and has a fixed share.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,27 +14,27 @@ use crate::mm::zero;
 use crate::sched::wait::WaitQueue;
 use crate::sched::{self, SpawnError};
 
-/// How long a thread looks for the others before it sleeps until they are there: longer than they take where each has a
-/// CPU of the host, and short where hundreds share a few.
-const LOOK_NS: u64 = 300_000;
+/// Time for which a thread spins for the others at the start, before it blocks. Longer than they take where each has a CPU of
+/// the host, and short where hundreds share a few.
+const SPIN_NS: u64 = 300_000;
 
-/// Blocks to clear, and the threads that are to do it.
+/// The blocks to clear, and the threads that clear them.
 struct Loop {
     blocks: Vec<Pfn>,
     len_pages: u64,
-    /// Threads that have not come to the start.
+    /// Threads that have not reached the start.
     missing: AtomicUsize,
-    /// Those that have come and sleep.
+    /// Threads that are blocked at the start.
     waiting: WaitQueue,
-    /// Start and end of each thread's part.
+    /// Start and end of each thread's share.
     times_ns: Vec<spin::Once<(u64, u64)>>,
 }
 
-/// Clears blocks of `order` on `threads` CPUs, the first that are online; says
-/// what that took from the start of the first thread to the end of the last.
+/// Clears blocks of `order` on the first `threads` online CPUs. Returns the time from the start of the first thread to the
+/// end of the last.
 ///
 /// # Safety
-/// The blocks are the caller's alone (invariant 12).
+/// The caller owns the blocks (invariant 12).
 pub unsafe fn clear(blocks: Vec<Pfn>, order: u8, threads: usize) -> Result<Stats, SpawnError> {
     let cpus: Vec<usize> =
         percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).take(threads).collect();
@@ -49,13 +49,13 @@ pub unsafe fn clear(blocks: Vec<Pfn>, order: u8, threads: usize) -> Result<Stats
     let mut failed = None;
     for (part, cpu) in cpus.iter().enumerate() {
         let own = shared.clone();
-        // SAFETY: the blocks are the caller's, who waits below; no other thread has this part of them.
+        // SAFETY: the caller owns the blocks, and waits below. No other thread has this part of them.
         match sched::spawn_on(CpuMask::single(*cpu), "store-loop", move || unsafe { own.run(part) }) {
             Ok(thread) => started.push(thread),
             Err(error) => {
                 failed = Some(error);
-                // Those that have started are not to wait for it.
-                shared.has_come();
+                // The threads that have started must not wait for this one.
+                shared.arrive();
             }
         }
     }
@@ -64,30 +64,30 @@ pub unsafe fn clear(blocks: Vec<Pfn>, order: u8, threads: usize) -> Result<Stats
 }
 
 impl Loop {
-    /// One thread has come to the start, or never will.
-    fn has_come(&self) {
+    /// Counts a thread that has reached the start, or never will.
+    fn arrive(&self) {
         if self.missing.fetch_sub(1, SeqCst) == 1 {
             self.waiting.wake_all();
         }
     }
 
-    /// Clears part number `part`, once all threads are there.
+    /// Clears part number `part`, once all threads have reached the start.
     ///
     /// # Safety
-    /// The blocks are the caller's, and nobody else has this part.
+    /// The caller owns the blocks, and no other thread has this part.
     unsafe fn run(&self, part: usize) {
-        self.has_come();
-        let all_are_there = || self.missing.load(SeqCst) == 0;
-        // Each on a CPU of its own and about to come: a wake-up would count as clearing.
-        let look_until_ns = tsc::now_ns() + LOOK_NS;
-        while !all_are_there() && tsc::now_ns() < look_until_ns {
+        self.arrive();
+        let have_all_arrived = || self.missing.load(SeqCst) == 0;
+        // The others are about to arrive. Blocking at once would count their wake-up as clearing.
+        let spin_until_ns = tsc::now_ns() + SPIN_NS;
+        while !have_all_arrived() && tsc::now_ns() < spin_until_ns {
             cpu::relax();
         }
-        self.waiting.wait_until(all_are_there);
+        self.waiting.wait_until(have_all_arrived);
         let start_ns = tsc::now_ns();
         let share = |part: usize| part * self.blocks.len() / self.times_ns.len();
         for block in &self.blocks[share(part)..share(part + 1)] {
-            // SAFETY: the caller's (invariant 12), and in this part alone.
+            // SAFETY: the caller owns the block (invariant 12), and it is in no other part.
             unsafe { zero::zero_frames(*block, self.len_pages) };
         }
         self.times_ns[part].call_once(|| (start_ns, tsc::now_ns()));

@@ -1,5 +1,5 @@
-//! Clearing a range of page frames, in parallel. The seed's
-//! `clear_gigantic_page`, for any range.
+//! The `zero-pages` job: clears a range of page frames in parallel. The original is `clear_gigantic_page` of the seed, here
+//! for any range.
 
 use alloc::vec::Vec;
 use core::convert::Infallible;
@@ -10,20 +10,19 @@ use ktask::{Job, JobError, Pages, Profile, Stats};
 use super::platform::Kernel;
 use crate::mm::{pages, zero};
 
-/// Order of the blocks that the range is made of: 2 MiB, the least that the
-/// job may be asked for, and long enough for the clearing instructions.
+/// Order of the range's blocks: 2 MiB, the smallest range that the job accepts, and long enough for the clearing
+/// instructions.
 const BLOCK_ORDER: u8 = 9;
-/// Least pages in one chunk: 1 MiB, some hundred microseconds.
+/// Minimum pages in a chunk: 1 MiB, some hundred microseconds.
 const MIN_CHUNK_PAGES: u64 = 256;
 
-/// Page frames that read as one range of pages, 0 to [`len_pages`](Self::len_pages).
+/// Blocks of page frames, addressed as one range of pages from 0 to [`len_pages`](Self::len_pages).
 pub struct PageRange {
     blocks: Vec<Pfn>,
 }
 
 impl PageRange {
-    /// Takes `bytes` of memory, rounded down to whole blocks; `None` when there
-    /// is not so much.
+    /// Allocates `bytes` of memory, rounded down to whole blocks. Returns `None` if there is not enough.
     pub fn new(bytes: u64) -> Option<Self> {
         let count = bytes / (order_pages(BLOCK_ORDER) * PAGE_SIZE);
         let mut range = Self { blocks: Vec::new() };
@@ -34,12 +33,12 @@ impl PageRange {
         (count > 0).then_some(range)
     }
 
-    /// Number of pages.
+    /// Returns the number of pages.
     pub fn len_pages(&self) -> u64 {
         self.blocks.len() as u64 * order_pages(BLOCK_ORDER)
     }
 
-    /// Calls `work` with the runs of frames that make up pages `start..end`.
+    /// Calls `work` with each contiguous run of frames of the pages `start..end`.
     fn for_runs(&self, start: Pages, end: Pages, mut work: impl FnMut(Pfn, u64)) {
         let block_pages = order_pages(BLOCK_ORDER);
         let mut at = start.get();
@@ -62,8 +61,8 @@ impl PageRange {
         let this = &*self;
         self.job().name("zero-pages").threads_exact(threads).run(&Kernel, |chunk| {
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
-                // SAFETY: the frames are this range's, which `&mut self` makes ours alone; no other chunk has them
-                // (invariants 5 and 12).
+                // SAFETY: the range owns the frames (invariant 12), and `&mut self` excludes other users. No other chunk has
+                // them (invariant 5).
                 unsafe { zero::zero_frames(first, len_pages) }
             });
             Ok(())
@@ -83,7 +82,7 @@ impl PageRange {
         filled.expect("poisoning cannot fail");
     }
 
-    /// Whether every byte is zero.
+    /// Returns whether every byte is zero.
     pub fn is_zero(&mut self) -> bool {
         let this = &*self;
         let checked = self.job().name("verify").run(&Kernel, |chunk| {

@@ -24,14 +24,18 @@ struct NodePool {
     clearing: AtomicU64,
     /// No page can be spared, or none could when the pool last asked. Idle CPUs
     /// ask again after the next request for a pre-zeroed page.
-    is_short: AtomicBool,
+    should_count_blocked: AtomicBool,
 }
 
 static POOLS: [NodePool; MAX_NODES] = [const { NodePool::new() }; MAX_NODES];
 
 impl NodePool {
     const fn new() -> Self {
-        Self { zeroed: PageStack::new(), clearing: AtomicU64::new(0), is_short: AtomicBool::new(false) }
+        Self {
+            zeroed: PageStack::new(),
+            clearing: AtomicU64::new(0),
+            should_count_blocked: AtomicBool::new(false),
+        }
     }
 
     /// Whether there is room beside what `clearing` CPUs are about to add.
@@ -45,7 +49,7 @@ impl NodePool {
         while self.zeroed.len() > limit {
             let Some(page) = self.zeroed.pop() else { break };
             // Idle CPUs are not to take it again at once: somebody is short of memory.
-            self.is_short.store(true, SeqCst);
+            self.should_count_blocked.store(true, SeqCst);
             return_uncounted(page);
             found = true;
         }
@@ -72,7 +76,7 @@ fn return_uncounted(page: Pfn) {
 /// `None` when the pool is empty.
 pub fn take() -> Option<Pfn> {
     let pool = &POOLS[nodes::current()];
-    pool.is_short.store(false, SeqCst);
+    pool.should_count_blocked.store(false, SeqCst);
     let page = pool.zeroed.pop()?;
     page_cache::count_alloc(1);
     if cfg!(debug_assertions) {
@@ -89,7 +93,8 @@ pub fn take() -> Option<Pfn> {
 /// Whether the pool of this CPU's node has room, and memory to fill it with.
 pub fn wants_page() -> bool {
     let pool = &POOLS[nodes::current()];
-    pool.has_room(pool.clearing.load(SeqCst), ZERO_POOL_PAGES.get()) && !pool.is_short.load(SeqCst)
+    pool.has_room(pool.clearing.load(SeqCst), ZERO_POOL_PAGES.get())
+        && !pool.should_count_blocked.load(SeqCst)
 }
 
 /// Clears one page for the pool of this CPU's node, if there is room and memory
@@ -108,7 +113,7 @@ pub fn add_page() {
                 unsafe { zero::zero_frames(page, 1) };
                 pool.zeroed.push(page);
             }
-            None => pool.is_short.store(true, SeqCst),
+            None => pool.should_count_blocked.store(true, SeqCst),
         }
         tracepoint::event(EventClass::Pool, || Event::PoolFillEnd { filled: page.is_some() });
     }

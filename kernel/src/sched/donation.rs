@@ -1,4 +1,4 @@
-//! Weight that a thread lends to the one that it waits for. How it goes from one to the next is [`waiting::donation`].
+//! Weight donation between the kernel's threads. The inheritance chain is in [`waiting::donation`].
 
 use alloc::sync::Arc;
 
@@ -37,18 +37,18 @@ impl Donors for KernelThreads {
     }
 }
 
-/// Lets `thread` run at the calling thread's level, if that is heavier, until [`withdraw_donation`]; and whomever `thread`
-/// itself lends to. One at a time: what was lent before is taken back.
+/// Makes the calling thread donate its weight to `thread`, and down the inheritance chain, until [`withdraw_donation`].
+/// `thread` runs at the donor's level if that is heavier. An earlier donation of the calling thread ends.
 pub fn donate_weight(thread: &Arc<Thread>) {
     donation::donate(&KernelThreads, &thread::current_arc(), Some(thread));
 }
 
-/// Takes back what the calling thread has lent.
+/// Ends the donation of the calling thread.
 pub fn withdraw_donation() {
     donation::donate(&KernelThreads, &thread::current_arc(), None);
 }
 
-/// Changes `thread`'s claim on CPU time, and that of whom it waits for.
+/// Sets the nice level of `thread`, and updates its inheritance chain.
 pub fn set_nice(thread: &Thread, nice: Nice) {
     thread.entity.set_nice(nice);
     reweigh(thread);

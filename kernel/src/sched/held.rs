@@ -44,8 +44,8 @@ impl MutexDebug {
     /// Checks the lock order before the calling thread waits for the mutex.
     ///
     /// # Panics
-    /// In debug builds, when the thread would wait for itself or for a caller that waits for it, or when the mutex is
-    /// taken against the lock order.
+    /// In debug builds, when the thread would wait for itself, or for a caller that waits for it. Also when it takes the mutex
+    /// against the lock order.
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) fn before_lock(&self) {

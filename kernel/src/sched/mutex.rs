@@ -1,11 +1,8 @@
-//! A lock that is waited for asleep.
+//! A mutex: waiting threads block.
 //!
-//! It knows its owner. Who waits lends the owner its weight, so that a light
-//! thread that holds the lock is not kept from letting go of it by those of
-//! middle weight; and an owner that itself waits passes on what it is lent. The
-//! lock is handed over to the thread that has waited longest: nobody starves,
-//! and a wake-up cannot be lost to a thread that comes by. How it is handed over is
-//! [`waiting::handover`].
+//! It knows its owner. A waiting thread donates its weight to the owner, so threads of middle weight cannot delay a light
+//! owner that a heavy thread waits for. An owner that itself waits passes on what it receives. On release, the mutex is
+//! handed to the thread that has waited longest; see [`waiting::handover`].
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
@@ -43,22 +40,23 @@ impl Owners for KernelThreads {
     }
 }
 
-/// A lock around a `T`, for threads only: never in interrupts, never with interrupts off.
+/// A mutex around a `T`, for threads with interrupts on.
 pub struct Mutex<T> {
     debug: MutexDebug,
     state: IrqSpinLock<HandOver<Arc<Thread>>>,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `value` is only reached through a guard, and there is one guard at a time: whoever `owner` names has it.
+// SAFETY: `value` is only reached through a guard. There is one guard at a time: that of the thread in `owner`. `T: Send`
+// allows one thread after the other to access it.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
-/// The time was up before the lock was to be had.
+/// The deadline passed before the mutex was available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedOut;
 
 impl<T> Mutex<T> {
-    /// An open lock around `value`.
+    /// Creates a free mutex around `value`.
     #[cfg_attr(debug_assertions, track_caller)]
     pub const fn new(value: T) -> Self {
         Self {
@@ -68,17 +66,17 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Waits for the lock.
+    /// Waits for the mutex.
     ///
     /// # Panics
-    /// When the calling thread has it already: it would wait for itself.
+    /// When the calling thread is the owner already: it would wait for itself.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let guard = self.lock_by(None);
-        guard.expect("waiting without a deadline ends with the lock")
+        guard.expect("a wait without a deadline ends with the mutex")
     }
 
-    /// Waits for the lock until `deadline_ns` on the clock of [`now_ns`](crate::arch::tsc::now_ns).
+    /// Waits for the mutex until `deadline_ns` on the clock of [`now_ns`](crate::arch::tsc::now_ns).
     ///
     /// # Panics
     /// As [`lock`](Self::lock).
@@ -88,7 +86,7 @@ impl<T> Mutex<T> {
         guard.ok_or(TimedOut)
     }
 
-    /// The lock, if nobody has it.
+    /// Takes the mutex if it is free.
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         debug_assert_may_block("a thread takes a mutex");
@@ -108,7 +106,7 @@ impl<T> Mutex<T> {
         Some(self.guard())
     }
 
-    /// The calling thread is the owner.
+    /// Returns the guard. The calling thread is the owner.
     #[cfg_attr(debug_assertions, track_caller)]
     fn guard(&self) -> MutexGuard<'_, T> {
         self.debug.after_lock();
@@ -121,8 +119,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Access to what a [`Mutex`] protects; dropped, the next one has it. Not `Send`: the
-/// thread that took the lock lets go of it.
+/// Access to the value of a [`Mutex`], which is released when the guard is dropped. Not `Send`: the thread that took the
+/// mutex releases it.
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     not_send: PhantomData<*const ()>,
@@ -131,7 +129,7 @@ pub struct MutexGuard<'a, T> {
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: the guard's thread is the owner, nobody else has a guard, and the borrow is no longer than the guard's.
+        // SAFETY: the guard's thread is the owner, no other thread has a guard, and the borrow is no longer than the guard's.
         unsafe { &*self.mutex.value.get() }
     }
 }

@@ -162,7 +162,7 @@ kernel_tests! { "huge":
         let pool = Pool::of(8)?;
         for threads in 1..=percpu::online_count().min(4) {
             let file = file(8)?;
-            check!(file.fallocate(0, 8 * UNIT, OnError::GiveBack, Some(threads)).is_ok());
+            check!(file.fallocate(0, 8 * UNIT, OnError::Release, Some(threads)).is_ok());
             check!(file.held() == 8);
             let mut held: Vec<Pfn> = (0..8).filter_map(|index| file.page(index)).collect();
             for (index, page) in (0..).zip(&held) {
@@ -185,7 +185,7 @@ kernel_tests! { "huge":
     fn holes_are_unmapped_everywhere_and_come_back_zeroed() {
         let pool = Pool::of(4)?;
         let file = file(4)?;
-        check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());
+        check!(file.fallocate(0, 4 * UNIT, OnError::Release, None).is_ok());
         // Every CPU has the translations.
         (0..4).for_each(|index| write_ends(&file, index, 7));
         let on_all = |work: fn(&HugeFile)| {
@@ -345,7 +345,7 @@ kernel_tests! { "huge":
     fn any_failure_gives_back_or_keeps() {
         let pool = Pool::of(6)?;
         for (fault, nth) in [&FAULT_ALLOC, &FAULT_MAP].into_iter().flat_map(|fault| (1..=6).map(move |nth| (fault, nth))) {
-            for on_error in [OnError::GiveBack, OnError::Keep] {
+            for on_error in [OnError::Release, OnError::Keep] {
                 let file = file(6)?;
                 // One page is there already; it stays, whatever happens.
                 check!(file.fallocate(2 * UNIT, UNIT, OnError::Keep, Some(1)).is_ok());
@@ -359,7 +359,7 @@ kernel_tests! { "huge":
                 let held = file.held();
                 let expected = match (nth < 6, on_error) {
                     (false, _) => held == 6,
-                    (true, OnError::GiveBack) => held == 1,
+                    (true, OnError::Release) => held == 1,
                     (true, OnError::Keep) => (1..6).contains(&held),
                 };
                 check!(expected, "{} {nth} {on_error:?}: {held} pages held", fault.name());

@@ -100,7 +100,7 @@ kernel_tests! { "huge1g":
         skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
         check!(set(1, true).is_ok());
         let file = file(3)?;
-        check!(file.fallocate(UNIT, UNIT, OnError::GiveBack, None).is_ok_and(|stats| stats.units == 1));
+        check!(file.fallocate(UNIT, UNIT, OnError::Release, None).is_ok_and(|stats| stats.units == 1));
         check!(file.held() == 1 && is_mapped(&file, 1) && !is_mapped(&file, 0));
         check!(first_wrong(&file, 1, 0).is_none(), "not zero at {:x?}", first_wrong(&file, 1, 0));
         write(&file, 1, 7);
@@ -113,7 +113,7 @@ kernel_tests! { "huge1g":
         check!(found == 0 && file.held() == 1 && is_mapped(&file, 2));
         check!(first_wrong(&file, 2, 0).is_none(), "not zero at {:x?}", first_wrong(&file, 2, 0));
         let is_none_left = |result| matches!(result, Err(FallocateError::Page { .. }));
-        check!(is_none_left(file.fallocate(0, UNIT, OnError::GiveBack, None)), "a page from an empty pool");
+        check!(is_none_left(file.fallocate(0, UNIT, OnError::Release, None)), "a page from an empty pool");
         check!(file.truncate(UNIT).is_ok() && file.held() == 0 && !is_mapped(&file, 2));
         let range = |result: Result<_, FallocateError>| match result {
             Err(FallocateError::Range(error)) => Some(error),
@@ -135,11 +135,11 @@ kernel_tests! { "huge1g":
         check!(set(1, true).is_ok());
         let file = file(2)?;
         for (fault, nth, on_error, held) in [
-            (&FAULT_MAP, "1", OnError::GiveBack, 0),
+            (&FAULT_MAP, "1", OnError::Release, 0),
             // The pool has one page.
-            (&FAULT_ALLOC, "none", OnError::GiveBack, 0),
+            (&FAULT_ALLOC, "none", OnError::Release, 0),
             (&FAULT_ALLOC, "none", OnError::Keep, 1),
-            (&FAULT_ALLOC, "1", OnError::GiveBack, 1),
+            (&FAULT_ALLOC, "1", OnError::Release, 1),
         ] {
             pages::restart_fault_count();
             huge_file::restart_fault_count();

@@ -117,7 +117,7 @@ kernel_tests! { "huge":
         let saved = Saved::now();
         apply(4, 4)?;
         let file = file(4)?;
-        check!(file.fallocate(0, 4 * UNIT, OnError::GiveBack, None).is_ok());
+        check!(file.fallocate(0, 4 * UNIT, OnError::Release, None).is_ok());
         apply(1, 4)?;
         check!(file.punch_hole(0, UNIT).is_ok() && pool(SIZE).total() == 3);
         apply(3, 3)?;
@@ -162,8 +162,8 @@ kernel_tests! { "huge":
         match resize(SIZE, request(wanted)) {
             Err(error @ ResizeError::Short(_)) => {
                 let text = alloc::format!("{error}");
-                let start = alloc::format!("0 of {wanted} wanted; there were pages of 2 MiB: node 0 0 free of 0 in the pool, ");
-                check!(text.starts_with(&start) && text.contains("; there are pages of 2 MiB: node 0 "), "{text}");
+                let start = alloc::format!("0 of {wanted} wanted; before: pages of 2 MiB: node 0 0 free of 0 in the pool, ");
+                check!(text.starts_with(&start) && text.contains("; now: pages of 2 MiB: node 0 "), "{text}");
             }
             other => check!(false, "{:?}", other.map(|resized| resized.total)),
         }

@@ -1,4 +1,4 @@
-//! The kernel's own jobs: right results, and nothing lost when they fail.
+//! The kernel's own jobs: correct results, and no lost page when they fail.
 
 use frames::PAGE_SIZE;
 use params::Param;
@@ -18,13 +18,13 @@ fn failed<T>(message: &str) -> Result<T, Stopped> {
     Err(Stopped::Failed(message.into()))
 }
 
-/// What is wrong when a test gets no memory: nothing, if a pool of huge pages has it.
+/// Reports that a test got no memory. The test is skipped if a pool of huge pages has the memory.
 fn no_memory<T>(what: &'static str) -> Result<T, Stopped> {
     if huge_pool::pool(HugeSize::Size2M).total() > 0 { Err(Stopped::Skipped(what)) } else { failed(what) }
 }
 
 kernel_tests! { "jobs":
-    fn memory_map_init_is_right_on_any_number_of_threads() {
+    fn memory_map_init_is_correct_on_any_number_of_threads() {
         needs_mib(16)?;
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         for threads in 1..=percpu::online_count() {
@@ -33,9 +33,8 @@ kernel_tests! { "jobs":
         }
     }
 
-    /// The nth section fails, for every n: the job ends, nothing is half done, and
-    /// a second run does the rest.
-    fn any_failing_section_can_be_done_later() {
+    /// The nth section fails, for every n. The job ends, no section is half initialised, and a second run finishes.
+    fn any_failing_section_can_be_initialised_later() {
         needs_mib(16)?;
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         let sections: u64 = descriptors::progress().runs().iter().map(|(run, _)| run.end - run.start).sum();
@@ -44,7 +43,7 @@ kernel_tests! { "jobs":
             check!(FAULT_SECTION.set(&alloc::format!("{nth}")).is_ok());
             let (has_failed, ok) = shadow.run_twice();
             check!(FAULT_SECTION.set("none").is_ok());
-            check!(has_failed, "section {nth} failed and nobody noticed");
+            check!(has_failed, "section {nth} failed without an error");
             check!(ok, "descriptors are wrong after section {nth} failed");
         }
     }
@@ -60,7 +59,7 @@ kernel_tests! { "jobs":
         }
     }
 
-    fn huge_pages_are_zero_and_come_back() {
+    fn huge_pages_are_zero_and_are_returned() {
         needs_mib(40)?;
         let free_before = free_or_permanent_pages();
         for threads in 1..=percpu::online_count() {
@@ -78,7 +77,7 @@ kernel_tests! { "jobs":
     fn more_huge_pages_than_there_are_is_refused_and_nothing_is_lost() {
         let free_before = free_or_permanent_pages();
         let too_many = free_before * PAGE_SIZE / HugeSize::Size2M.bytes() + 1;
-        // Allocation fails long before that many are cleared: take almost all memory away first.
+        // Almost all memory is allocated first: so the reservation fails before it clears many pages.
         let mut hoard = alloc::vec::Vec::new();
         while stats::free_pages() > 8 * 512 {
             match pages::alloc(9) {
@@ -95,8 +94,8 @@ kernel_tests! { "jobs":
         check!(pages::verify().is_ok());
     }
 
-    /// The nth page cannot be had, for every n.
-    fn any_failing_allocation_leaves_nothing_behind() {
+    /// The nth allocation fails, for every n.
+    fn any_failing_allocation_loses_no_page() {
         needs_mib(36)?;
         let free_before = free_or_permanent_pages();
         if huge_reserve::reserve(HugeSize::Size2M, 6, None).is_err() {
@@ -107,7 +106,7 @@ kernel_tests! { "jobs":
             check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
             let result = huge_reserve::reserve(HugeSize::Size2M, 6, None);
             check!(FAULT_ALLOC.set("none").is_ok());
-            check!(result.is_err(), "allocation {nth} failed and nobody noticed");
+            check!(result.is_err(), "allocation {nth} failed without an error");
             check!(free_or_permanent_pages() == free_before, "pages were lost when allocation {nth} failed");
         }
         check!(huge_reserve::reserve(HugeSize::Size2M, 6, None).is_ok());

@@ -10,15 +10,15 @@ use crate::jobs::helpers;
 use crate::jobs::platform::Kernel;
 use crate::{check, kernel_tests, sched};
 
-/// Waits until all helpers are back from the last job.
-fn quiet() {
+/// Waits until no helper of an earlier job is in use.
+fn wait_for_helpers() {
     while helpers::in_use() > 0 {
         sched::yield_now();
     }
 }
 
 kernel_tests! { "ktask":
-    /// A counter for each unit: none is 0, none is 2.
+    /// Counts for each unit how often it was done.
     fn every_unit_exactly_once() {
         for (units, min_chunk, align) in [(1, 1, 1), (7, 1, 1), (1000, 3, 1), (4096, 16, 64), (99_991, 7, 10)] {
             for threads in 1..=2 * percpu::online_count() {
@@ -37,7 +37,7 @@ kernel_tests! { "ktask":
                 check!(wrong.is_none(), "{units} units, {threads} threads: unit {wrong:?} was not done once");
                 match stats {
                     Ok(stats) => {
-                        check!(stats.units == units, "{} of {units} units are said to be done", stats.units);
+                        check!(stats.units == units, "{} of {units} units are reported as done", stats.units);
                         check!(stats.threads_used <= threads);
                     }
                     Err(_) => check!(false, "{units} units, {threads} threads: the job failed"),
@@ -46,13 +46,13 @@ kernel_tests! { "ktask":
         }
     }
 
-    /// A job that is worth it has helpers on other CPUs.
-    fn helpers_really_help() {
+    /// A job has helpers on other CPUs.
+    fn helpers_run_beside_the_caller() {
         crate::skip_if!(percpu::online_count() < 2, "needs two cpus");
         crate::skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
         crate::skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");
-        quiet();
-        // Each of two chunks waits until the other has begun: one thread alone would wait for ever.
+        wait_for_helpers();
+        // Each of two chunks waits until the other has begun. One thread alone would wait for ever.
         let begun = AtomicUsize::new(0);
         let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
         let stats = job.run(&Kernel, |_| {
@@ -130,7 +130,7 @@ kernel_tests! { "ktask":
         for thread in threads.into_iter().flatten() {
             thread.join();
         }
-        // None is lost.
-        quiet();
+        // No helper is lost.
+        wait_for_helpers();
     }
 }

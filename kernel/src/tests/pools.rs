@@ -1,4 +1,4 @@
-//! Worker pools: everything handed over is done once, and as it was asked for.
+//! Worker pools: every item runs once, with its attributes.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -29,11 +29,11 @@ pub(super) fn must<T>(result: Result<T, SubmitError>) -> Result<T, Stopped> {
     result.map_err(|error| Stopped::Failed(alloc::format!("{error}")))
 }
 
-/// Keeps workers busy until it is opened.
+/// Items that keep workers busy until the gate is opened.
 pub(super) struct Gate {
-    /// Items that have begun.
+    /// The number of items that have begun.
     pub(super) begun: AtomicUsize,
-    /// They end once it is complete.
+    /// The items end when this is complete.
     pub(super) open: Completion,
 }
 
@@ -60,7 +60,7 @@ impl Gate {
 }
 
 kernel_tests! { "pools":
-    fn every_item_is_done_once() {
+    fn every_item_runs_once() {
         const ITEMS: usize = 500;
         let counts: Arc<Vec<AtomicUsize>> = Arc::new((0..ITEMS).map(|_| AtomicUsize::new(0)).collect());
         let items = (0..ITEMS).map(|number| {
@@ -73,7 +73,7 @@ kernel_tests! { "pools":
             pool::wait(&**item, *generation);
         }
         let wrong = counts.iter().position(|count| count.load(SeqCst) != 1);
-        check!(wrong.is_none(), "item {wrong:?} was not done once");
+        check!(wrong.is_none(), "item {wrong:?} did not run once");
     }
 
     fn an_item_is_queued_once_at_a_time_and_then_again() {
@@ -82,8 +82,8 @@ kernel_tests! { "pools":
         let (item, generation) = gate.submit(pool, WorkAttrs::new())?;
         check!(pool.submit(item.clone(), WorkAttrs::new()) == Err(SubmitError::Busy));
         check!(gate.has_begun(1));
-        check!(pool.submit(item.clone(), WorkAttrs::new()) == Err(SubmitError::Busy), "while it is worked at");
-        check!(!pool::cancel(&*item, generation), "a worker is at it");
+        check!(pool.submit(item.clone(), WorkAttrs::new()) == Err(SubmitError::Busy), "while it is running");
+        check!(!pool::cancel(&*item, generation), "a worker is running it");
         gate.open.complete();
         pool::wait(&*item, generation);
         let again = must(pool.submit(item.clone(), WorkAttrs::new()))?;
@@ -92,8 +92,8 @@ kernel_tests! { "pools":
         check!(gate.begun.load(SeqCst) == 2);
     }
 
-    /// Owners queue and cancel all the time: each generation is either done or cancelled, and every one is over.
-    fn cancelling_races_with_work() {
+    /// Owners queue and cancel continuously. Each generation is done or cancelled, and is over in the end.
+    fn cancelling_races_with_running() {
         struct Tally { work: Work, done: AtomicU64 }
         impl Item for Tally {
             fn work(&self) -> &Work { &self.work }
@@ -102,7 +102,7 @@ kernel_tests! { "pools":
         let pool = unbound()?;
         let owners: Vec<_> = (0..4u64).map(|number| {
             let wrong = Arc::new(AtomicU64::new(u64::MAX));
-            let told = wrong.clone();
+            let result = wrong.clone();
             let owner = sched::spawn("test/owner", move || {
                 let item = Arc::new(Tally { work: Work::new(), done: AtomicU64::new(0) });
                 let handle: Arc<dyn Item> = item.clone();
@@ -119,7 +119,7 @@ kernel_tests! { "pools":
                     cancelled += u64::from(pool::cancel(&*handle, generation));
                     pool::wait(&*handle, generation);
                 }
-                told.store(GENERATIONS.abs_diff(cancelled + item.done.load(SeqCst)), SeqCst);
+                result.store(GENERATIONS.abs_diff(cancelled + item.done.load(SeqCst)), SeqCst);
             });
             (owner, wrong)
         }).collect();
@@ -129,22 +129,22 @@ kernel_tests! { "pools":
         }
     }
 
-    fn a_flush_waits_for_what_was_queued_before() {
+    fn a_flush_waits_for_earlier_items() {
         let pool = unbound()?;
         let gate = Gate::new();
         let first = gate.submit(pool, WorkAttrs::new())?;
         let second = gate.submit(pool, WorkAttrs::new())?;
         check!(gate.has_begun(2));
         let flushed = Arc::new(AtomicBool::new(false));
-        let told = flushed.clone();
+        let is_flushed = flushed.clone();
         let flusher = sched::spawn("test/flusher", move || {
             pool.flush();
-            told.store(true, SeqCst);
+            is_flushed.store(true, SeqCst);
         });
         let flusher = flusher.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        // Nothing else that it does blocks.
+        // The flusher blocks in the flush and nowhere else.
         let waits = gets_into(flusher.thread(), ThreadState::Blocked);
-        // What comes later, and stays, is not waited for.
+        // The flush does not wait for a later item.
         let later = Gate::new();
         let last = later.submit(pool, WorkAttrs::new())?;
         let is_early = flushed.load(SeqCst);
@@ -154,13 +154,13 @@ kernel_tests! { "pools":
         for (item, generation) in [first, second, last] {
             pool::wait(&*item, generation);
         }
-        check!(waits && !is_early, "flushed, and two items are not done");
+        check!(waits && !is_early, "flushed while two items were running");
         check!(result, "not flushed");
         flusher.join();
     }
 
-    /// An item runs at its own weight, on CPUs that it may use, and at the expense of who asked.
-    fn an_item_is_done_as_asked() {
+    /// An item runs with its own weight, on the CPUs that it allows.
+    fn an_item_runs_with_its_attributes() {
         struct Seen { nice: Option<Nice>, cpu: usize, allowed: CpuMask }
         for cpu in sched::online_cpus().iter() {
             for level in [Nice::MAX, Nice::DEFAULT, Nice::MIN] {
@@ -174,12 +174,12 @@ kernel_tests! { "pools":
                     *slot.lock() = Some(Seen { nice, cpu: percpu::this_cpu().id().index(), allowed: me.allowed() });
                 }))?;
                 pool::wait(&*item, generation);
-                let Some(seen) = seen.lock().take() else { return failed("it was not done") };
+                let Some(seen) = seen.lock().take() else { return failed("it did not run") };
                 check!(seen.nice == Some(level), "nice {:?}, asked for {level}", seen.nice);
                 check!(seen.cpu == cpu && seen.allowed == CpuMask::single(cpu), "on cpu {} of {}", seen.cpu, seen.allowed);
             }
         }
-        // The next one is not bound by what the last one wanted.
+        // The next item is not bound to the CPUs of the last one.
         let allowed = Arc::new(crate::arch::spin_lock::IrqSpinLock::new(CpuMask::EMPTY));
         let slot = allowed.clone();
         let pool = unbound()?;
@@ -188,13 +188,13 @@ kernel_tests! { "pools":
         check!(*allowed.lock() == CpuMask::ALL, "{}", *allowed.lock());
     }
 
-    fn node_pools_work_on_their_nodes() {
+    fn node_pools_run_on_their_nodes() {
         skip_if!(nodes::nodes().len() < 2, "needs two nodes");
         for node in 0..nodes::nodes().len() {
             let cpus = *nodes::cpus_of(node) & sched::online_cpus();
             let Some(pool) = pool::of_node(node, &CpuMask::ALL) else { return failed("there are no pools") };
             if cpus.is_empty() {
-                check!(pool.name() == "any", "node {node} has no cpu, and a pool");
+                check!(pool.name() == "any", "node {node} has a pool, but no cpu");
                 continue;
             }
             check!(pool.cpus() == *nodes::cpus_of(node));
@@ -209,7 +209,7 @@ kernel_tests! { "pools":
                 pool::wait(&**item, *generation);
             }
             check!(elsewhere.load(SeqCst) == 0, "{} of 50 ran on other nodes than {node}", elsewhere.load(SeqCst));
-            // Who may not use the node's CPUs gets others.
+            // A caller that may not use the node's CPUs gets the pool of all CPUs.
             let others = sched::online_cpus().without(cpus);
             check!(pool::of_node(node, &others).is_some_and(|pool| pool.name() == "any"));
         }

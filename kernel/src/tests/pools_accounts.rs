@@ -1,4 +1,4 @@
-//! Who pays for what pools do, and how heavy it is.
+//! Charges and weights of the items that pools run.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,10 +20,10 @@ use crate::sched::pool::{self, WorkAttrs};
 use crate::sched::{self, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
-/// CPU time that [`spin`] takes, and more.
+/// CPU time that [`spin`] uses at least.
 const SPIN_NS: u64 = 10_000_000;
 
-/// Uses CPU time, and adds how much to `used_ns`.
+/// Uses CPU time, and adds the amount to `used_ns`.
 fn spin(used_ns: &AtomicU64) {
     let start_ns = sched::current().cpu_time_ns();
     let ran_ns = || sched::current().cpu_time_ns() - start_ns;
@@ -33,8 +33,8 @@ fn spin(used_ns: &AtomicU64) {
     used_ns.fetch_add(ran_ns(), SeqCst);
 }
 
-/// Has a worker call `call`, and waits for it.
-fn ask(call: impl Fn() + Send + Sync + 'static) {
+/// Makes a worker call `call`, and waits for the end.
+fn run_in_pool(call: impl Fn() + Send + Sync + 'static) {
     if let Some(pool) = pool::unbound()
         && let Ok((item, generation)) = pool::submit_fn(pool, WorkAttrs::new(), call)
     {
@@ -47,7 +47,7 @@ fn jobs_have_helpers() -> bool {
 }
 
 kernel_tests! { "pools":
-    /// A heavy item is done soon although the CPU is busy, for its worker has its weight from the wake-up on.
+    /// A heavy item runs soon on a busy CPU: its worker has the weight of the item from the wake-up on.
     fn weight_counts_from_the_wake_up_on() {
         let last = CpuMask::single(sched::online_cpus().iter().last().unwrap_or(0));
         let mut spinners = Spinners::new();
@@ -83,31 +83,31 @@ kernel_tests! { "pools":
         check!(used_ns[1] >= 150_000_000, "the heaviest used {} of 200 ms", used_ns[1]);
     }
 
-    /// The group that asked pays for the whole item, and for what that asks for in turn.
-    fn who_asks_pays_for_what_that_asks_for() {
+    /// The submitting group is charged for the item, and for the items that the item submits.
+    fn the_submitting_group_is_charged_for_nested_items() {
         let group = Group::new("test", None);
         let used_ns = Arc::new(AtomicU64::new(0));
         let inner = used_ns.clone();
         let nested = move || {
             spin(&inner);
             let innermost = inner.clone();
-            ask(move || spin(&innermost));
+            run_in_pool(move || spin(&innermost));
         };
-        let asker = Spawn::new("test/asker").group(&group).start(move || ask(nested));
-        asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
+        let submitter = Spawn::new("test/submitter").group(&group).start(move || run_in_pool(nested));
+        submitter.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
         let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
-        check!(used_ns >= 2 * SPIN_NS, "not both were done");
+        check!(used_ns >= 2 * SPIN_NS, "not both ran");
         check!(usage.helped_ns >= used_ns, "{usage:?}, {used_ns} ns of work");
     }
 
-    /// What a group has had is what its threads used and what others used for it, to the nanosecond; and for helpers not
-    /// much more than their work.
+    /// The time of a group is that of its threads and that of workers charged to it, to the nanosecond. Helpers are charged
+    /// little more than their work.
     fn accounts_add_up() {
         let group = Group::new("test", None);
         let used_ns = Arc::new(AtomicU64::new(0));
         let (by_item, by_helper) = (used_ns.clone(), used_ns.clone());
-        let asker = Spawn::new("test/asker").group(&group).start(move || {
-            ask(move || spin(&by_item));
+        let submitter = Spawn::new("test/submitter").group(&group).start(move || {
+            run_in_pool(move || spin(&by_item));
             let caller = sched::current_arc();
             let has_begun = AtomicBool::new(false);
             let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
@@ -117,29 +117,29 @@ kernel_tests! { "pools":
                     sched::unpark(&caller);
                     spin(&by_helper);
                 }
-                // The other chunk is for the helper. (Without helpers, by parameter, this would be for ever.)
+                // The helper takes the other chunk. (If parameters exclude helpers, none would come.)
                 while jobs_have_helpers() && !has_begun.load(SeqCst) {
                     sched::park(None);
                 }
                 Ok::<(), ()>(())
             });
         });
-        let asker = asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        let thread = asker.thread().clone();
-        asker.join();
-        // Its last steps are charged when it leaves its CPU.
+        let submitter = submitter.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let thread = submitter.thread().clone();
+        submitter.join();
+        // The last time of the thread is charged when it leaves its CPU.
         sched::reap_all_exited();
         let (usage, used_ns) = (group.usage(), used_ns.load(SeqCst));
         let own_ns = thread.cpu_time_ns();
         check!(usage.cpu_time_ns == own_ns + usage.helped_ns, "{usage:?}, the thread itself used {own_ns} ns");
         check!(usage.helped_ns >= used_ns, "{usage:?}, {used_ns} ns of work");
-        check!(used_ns >= SPIN_NS * if jobs_have_helpers() { 2 } else { 1 }, "not both were done");
-        // Elsewhere the host may take the CPU away just between the work and the end.
+        check!(used_ns >= SPIN_NS * if jobs_have_helpers() { 2 } else { 1 }, "not both ran");
+        // Without counted time the host may stop the CPU between the work and the end of the charge.
         let is_exact = usage.helped_ns <= used_ns + 100_000;
         check!(is_exact || !counted::is_counted(), "{usage:?}, {used_ns} ns of work");
     }
 
-    /// Helpers' time counts against the quota of who asked, in the end.
+    /// In the end, the time of helpers counts against the quota of the caller's group.
     fn a_quota_holds_with_helpers() {
         skip_if!(percpu::online_count() < 2 || !jobs_have_helpers(), "no helpers here");
         let quota = a_quota(30_000_000, 20_000_000);
@@ -149,7 +149,7 @@ kernel_tests! { "pools":
         let stolen_ns = Arc::new(AtomicU64::new(0));
         let stolen = stolen_ns.clone();
         let start_ns = tsc::now_ns();
-        let asker = Spawn::new("test/asker").group(&group).start(move || {
+        let submitter = Spawn::new("test/submitter").group(&group).start(move || {
             while !stopping.load(SeqCst) {
                 let job = Job::new(Items::new(0)..Items::new(40)).profile(Profile::Boot);
                 let _ = job.run(&Kernel, |chunk| {
@@ -166,18 +166,18 @@ kernel_tests! { "pools":
                 });
             }
         });
-        let asker = asker.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let submitter = submitter.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         sched::sleep_ns(600_000_000);
         stop.store(true, SeqCst);
-        asker.join();
+        submitter.join();
         sched::reap_all_exited();
         let (usage, elapsed_ns) = (group.usage(), tsc::now_ns() - start_ns);
-        // In whole periods, and one more; and what the last job used beyond: at most all that it had to do.
+        // All periods and one more, and what the last job used beyond: at most all its work.
         let allowed_ns = (elapsed_ns / quota.period_ns() + 2) * quota.quota_ns() + 40 * 200_000;
-        // A turn of the loop during which the host had the CPU counts as used: a tenth for that.
+        // A loop iteration during which the host stopped the CPU counts as used: a tenth for that.
         let (used_ns, stolen_ns) = (usage.cpu_time_ns, stolen_ns.load(SeqCst));
         skip_if!(stolen_ns * 100 > elapsed_ns * MOST_STOLEN_PERCENT, "the host took the cpus away");
         check!(used_ns <= allowed_ns + allowed_ns / 10, "{usage:?} in {elapsed_ns} ns, {allowed_ns} ns allowed");
-        check!(usage.helped_ns > 0, "{usage:?}: nobody helped");
+        check!(usage.helped_ns > 0, "{usage:?}: no helper ran");
     }
 }

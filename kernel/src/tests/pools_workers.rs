@@ -1,4 +1,4 @@
-//! The pools' workers: as many as there is work for, made on demand, retired when they idle.
+//! The workers of the pools: started on demand, as many as the items need, retired when they stay idle.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use crate::sched::pool::{self, WorkAttrs};
 use crate::sched::{self, Spawn, snapshot};
 use crate::{check, kernel_tests, skip_if};
 
-/// Threads that work in any pool.
+/// Returns the number of worker threads of all pools.
 fn worker_threads() -> usize {
     let is_worker = |name: &str| {
         pool::all()
@@ -27,7 +27,7 @@ fn worker_threads() -> usize {
     snapshot::threads().filter(|report| is_worker(report.name())).count()
 }
 
-/// Runs `check` with other parameters, which are as before afterwards.
+/// Runs `check` with other parameters, and then restores the defaults.
 fn with(values: &[(&dyn Param, &str)], check: impl FnOnce() -> TestResult) -> TestResult {
     for (param, value) in values {
         if param.set(value).is_err() {
@@ -61,7 +61,7 @@ kernel_tests! { "pools":
     }
 
     /// Items that only compute get no more workers than there are CPUs.
-    fn busy_workers_are_not() {
+    fn busy_workers_are_not_replaced() {
         let pool = unbound()?;
         let cpus = percpu::online_count();
         let (stop, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -75,9 +75,9 @@ kernel_tests! { "pools":
                 }
             }))
         }).collect::<Result<_, _>>()?;
-        let there = pool.workers().0.max(cpus);
+        let allowed = pool.workers().0.max(cpus);
         let some = within_20_s(|| begun.load(SeqCst) >= cpus);
-        // The manager has looked a few times by then.
+        // Long enough for a few looks of the manager.
         sched::sleep_ns(100_000_000);
         let (workers, _) = pool.workers();
         stop.store(true, SeqCst);
@@ -85,11 +85,11 @@ kernel_tests! { "pools":
             pool::wait(&**item, *generation);
         }
         check!(some, "{} items have begun on {cpus} cpus", begun.load(SeqCst));
-        check!(workers <= there, "{workers} workers for {cpus} cpus");
+        check!(workers <= allowed, "{workers} workers for {cpus} cpus");
         check!(begun.load(SeqCst) == 3 * cpus);
     }
 
-    fn idle_workers_go_and_leave_no_memory_behind() {
+    fn idle_workers_are_retired_and_free_their_memory() {
         with(&[(&POOL_IDLE_MS, "20"), (&POOL_KEEP_WORKERS, "0")], || {
             let round = || -> Result<(usize, u64), Stopped> {
                 let gate = Gate::new();
@@ -112,7 +112,7 @@ kernel_tests! { "pools":
             round()?;
             let before = round()?;
             let (_, free_after) = round()?;
-            // The manager may have been kept from letting go of the one that it told last.
+            // The manager may not have dropped its handle of the last retired worker yet.
             let heap = || crate::mm::heap::usage().0;
             check!(within_20_s(|| heap() <= before.0), "heap grew from {} to {} bytes", before.0, heap());
             check!(free_after == before.1, "free pages went from {} to {free_after}", before.1);
@@ -120,8 +120,8 @@ kernel_tests! { "pools":
         })?;
     }
 
-    /// Not one worker can be made: everything is done all the same.
-    fn without_workers_the_manager_does_it() {
+    /// No worker can be started, and all items run all the same.
+    fn without_workers_the_manager_runs_the_items() {
         with(&[(&POOL_IDLE_MS, "1"), (&POOL_KEEP_WORKERS, "0")], || {
             let (item, generation) = must(pool::submit_fn(unbound()?, WorkAttrs::new(), || {}))?;
             pool::wait(&*item, generation);
@@ -138,7 +138,7 @@ kernel_tests! { "pools":
                 pool::wait(&**item, *generation);
             }
             check!(done.load(SeqCst) == 50);
-            check!(worker_threads() == 0, "there are workers after all");
+            check!(worker_threads() == 0, "a worker exists");
             for pool in pool::all() {
                 pool.flush();
             }
@@ -146,14 +146,14 @@ kernel_tests! { "pools":
         })?;
     }
 
-    /// A worker that has worked on one CPU does not wait for that one when the next item may run elsewhere.
-    fn the_last_items_cpus_hold_nobody() {
+    /// A worker that ran an item on one CPU does not wait for that CPU if the next item may run elsewhere.
+    fn the_next_item_does_not_wait_for_the_cpus_of_the_last() {
         let last = sched::online_cpus().iter().last().unwrap_or(0);
         skip_if!(last == 0, "needs two cpus");
         let pool = unbound()?;
         let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().on(CpuMask::single(last)), || ()))?;
         pool::wait(&*item, generation);
-        // It rests, the one that is called next.
+        // The worker is parked, and is the next to be called.
         check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
         let mut spinners = Spinners::new();
         spinners.start(Spawn::new("test/load").nice(Nice::MIN).on(CpuMask::single(last)))?;
@@ -163,6 +163,6 @@ kernel_tests! { "pools":
         pool::wait(&*item, generation);
         let ns = tsc::now_ns() - start_ns;
         spinners.skip_if_stolen(400_000_000)?;
-        check!(ns < 500_000_000, "it took {} ms behind the load on cpu {last}", ns / 1_000_000);
+        check!(ns < 500_000_000, "it took {} ms beside the load on cpu {last}", ns / 1_000_000);
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that threads do to each other, much of it at once. Short: what it is for shows in many boots
+//! Stress: all operations of threads on each other, many at once. Each run is short. Its purpose is to run in many boots
 //! (`cargo soak`), on more virtual CPUs than the host has.
 
 use alloc::boxed::Box;
@@ -29,8 +29,8 @@ use crate::sched::mutex::Mutex;
 use crate::sched::wait::{Completion, Semaphore, WaitQueue};
 use crate::sched::{self, JoinHandle, Spawn, SpawnError, Thread};
 
-/// A kind of stress: an error says what went wrong. Returns by itself, after some hundred milliseconds at most on a
-/// machine of which the host has enough.
+/// A kind of stress. Returns an error that says what went wrong. Ends by itself, after some hundred milliseconds at most on a
+/// host with enough CPUs.
 type Stressor = fn() -> Result<(), String>;
 
 /// All kinds of stress.
@@ -46,10 +46,10 @@ const ALL: [(&str, Stressor); 9] = [
     ("faults", faults),
 ];
 
-/// A stress that is not over after this has lost something: it takes less than a hundredth.
+/// Time after which a stressor has lost a wake-up or the like. A stressor takes less than a hundredth of it.
 const LOST_NS: u64 = 60_000_000_000;
 
-/// Numbers that look random, the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -69,7 +69,7 @@ fn text(error: SpawnError) -> String {
     format!("{error}")
 }
 
-/// Runs `work` in `count` threads, which get their numbers; the first error of them.
+/// Runs `work` in `count` threads with their numbers. Returns the threads, or the first error.
 fn crowd(
     count: usize,
     spawn: Spawn<'_>,
@@ -100,31 +100,31 @@ fn crowd(
     }
 }
 
-/// Threads in pairs, each waking the other in turn; a wake-up that is lost ends it for good.
+/// Threads in pairs, which wake each other alternately. A lost wake-up blocks a pair for ever.
 fn wakes() -> Result<(), String> {
     const PAIRS: usize = 12;
-    const TURNS: u64 = 60;
+    const ROUNDS: u64 = 60;
     struct Pair {
-        turn: AtomicU64,
+        moves: AtomicU64,
         players: [Once<Arc<Thread>>; 2],
     }
-    let new = |_| Pair { turn: AtomicU64::new(0), players: [Once::new(), Once::new()] };
+    let new = |_| Pair { moves: AtomicU64::new(0), players: [Once::new(), Once::new()] };
     let pairs: Arc<[Pair]> = (0..PAIRS).map(new).collect();
     crowd(2 * PAIRS, Spawn::new("stress/player"), move |number| {
         let (pair, player) = (&pairs[number / 2], number % 2);
         pair.players[player].call_once(sched::current_arc);
         let mut random = Random::new(number);
-        for turn in 0..TURNS {
-            let mine = 2 * turn + player as u64;
-            while pair.turn.load(SeqCst) != mine {
-                // Now and then with a deadline that comes about when the other does.
+        for round in 0..ROUNDS {
+            let mine = 2 * round + player as u64;
+            while pair.moves.load(SeqCst) != mine {
+                // Sometimes with a deadline that passes about when the other thread wakes this one.
                 let deadline_ns = (random.below(3) == 0).then(|| tsc::now_ns() + random.below(200_000));
                 sched::park(deadline_ns);
             }
-            pair.turn.store(mine + 1, SeqCst);
+            pair.moves.store(mine + 1, SeqCst);
             match pair.players[1 - player].get() {
                 Some(other) => _ = sched::unpark(other),
-                // Not there yet: it looks at the turn before it parks.
+                // The other thread has not started. It loads `moves` before it parks.
                 None => sched::yield_now(),
             }
         }
@@ -133,7 +133,7 @@ fn wakes() -> Result<(), String> {
     Ok(())
 }
 
-/// Sleeps of all lengths, and waiting for what comes just before or just after the deadline.
+/// Sleeps of all lengths, and waits whose condition becomes true just before or just after the deadline.
 fn deadlines() -> Result<(), String> {
     let gate = Arc::new((WaitQueue::new(), AtomicBool::new(false)));
     let opener = gate.clone();
@@ -161,7 +161,7 @@ fn deadlines() -> Result<(), String> {
                 let start_ns = tsc::now_ns();
                 sched::sleep_ns(ns);
                 if tsc::now_ns() < start_ns + ns {
-                    return Err(format!("a sleep of {ns} ns was over before"));
+                    return Err(format!("a sleep of {ns} ns ended early"));
                 }
             }
         }
@@ -172,7 +172,7 @@ fn deadlines() -> Result<(), String> {
     result.map(|_| ())
 }
 
-/// A mutex, and a semaphore of three permits inside and around it.
+/// A mutex inside a semaphore of three permits.
 fn locks() -> Result<(), String> {
     const THREADS: usize = 8;
     const ROUNDS: u64 = 60;
@@ -223,7 +223,7 @@ fn locks() -> Result<(), String> {
     Ok(())
 }
 
-/// Threads that start threads, join some of them and leave the others to themselves.
+/// Threads that start threads, and join some of them.
 fn churn() -> Result<(), String> {
     const PARENTS: usize = 4;
     const CHILDREN: usize = 25;
@@ -248,14 +248,14 @@ fn churn() -> Result<(), String> {
     wait_until("every child has run", || ran.load(SeqCst) == PARENTS * CHILDREN)
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) -> Result<(), String> {
-    match within(LOST_NS, is_so) {
+fn wait_until(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
+    match within(LOST_NS, condition) {
         true => Ok(()),
-        false => Err(format!("never came: {what}")),
+        false => Err(format!("timed out: {what}")),
     }
 }
 
-/// Threads that send themselves and each other from CPU to CPU, running, waiting and sleeping.
+/// Threads that move themselves and each other between CPUs while they run, wait and sleep.
 fn affinity() -> Result<(), String> {
     const THREADS: usize = 8;
     let all: Arc<[Once<Arc<Thread>>]> = (0..THREADS).map(|_| Once::new()).collect();
@@ -269,7 +269,7 @@ fn affinity() -> Result<(), String> {
                 _ => CpuMask::single(cpus[random.below(cpus.len() as u64) as usize]),
             };
             let target = random.below(THREADS as u64) as usize;
-            // A CPU may have gone offline since: an error then, and no harm.
+            // A CPU may have gone offline since: that is an error without consequences.
             match all[target].get() {
                 Some(other) => drop(sched::set_affinity(other, &mask)),
                 None => drop(sched::set_affinity(sched::current(), &mask)),
@@ -285,7 +285,7 @@ fn affinity() -> Result<(), String> {
     Ok(())
 }
 
-/// A group that may use a part of the time, whose threads sleep and run; what it has used is what they have.
+/// A group with a quota, whose threads sleep and run. The time of the group is that of its threads.
 fn quota() -> Result<(), String> {
     let group = Group::new("stress", Some(a_quota(4_000_000, 8_000_000)));
     let free = Group::new("stress/free", None);
@@ -301,8 +301,8 @@ fn quota() -> Result<(), String> {
             }
             Ok(())
         })?;
-        // A thread is done before it has left its CPU: until then its clock runs.
-        wait_until("the group's clock stands", || {
+        // A thread ends before it has left its CPU. Until then it is charged.
+        wait_until("the group is charged no more", || {
             let before = group.usage().cpu_time_ns;
             threads.iter().all(|thread| thread.has_left()) && group.usage().cpu_time_ns == before
         })?;
@@ -314,11 +314,11 @@ fn quota() -> Result<(), String> {
     Ok(())
 }
 
-/// A job runs while the last CPUs go and come back; every unit is done once.
+/// A job that runs while CPUs go offline and online. Every unit is done once.
 fn hotplug() -> Result<(), String> {
     const UNITS: usize = 1000;
     let over = Arc::new(AtomicBool::new(false));
-    let told = over.clone();
+    let has_ended = over.clone();
     let caller = sched::spawn("stress/caller", move || {
         for _ in 0..6 {
             let seen: Vec<AtomicU8> = (0..UNITS).map(|_| AtomicU8::new(0)).collect();
@@ -332,7 +332,7 @@ fn hotplug() -> Result<(), String> {
             });
             assert!(seen.iter().all(|count| count.load(SeqCst) == 1), "a unit was not done once");
         }
-        told.store(true, SeqCst);
+        has_ended.store(true, SeqCst);
     });
     let caller = caller.map_err(text)?;
     let mut changes = 0;
@@ -351,7 +351,7 @@ fn change(result: Result<(), HotplugError>) -> Result<(), String> {
     result.map_err(|error| format!("{error}"))
 }
 
-/// Blocks of pages taken and given back by all CPUs; nobody else writes to what one holds.
+/// Blocks of pages that all CPUs allocate and free. No other thread writes to an allocated block.
 fn pages_of_all_sizes() -> Result<(), String> {
     let cpus = percpu::online_count();
     crowd(2 * cpus, Spawn::new("stress/pages"), |number| {
@@ -365,14 +365,14 @@ fn pages_of_all_sizes() -> Result<(), String> {
                 unsafe { mem_map::virt(pfn).cast::<u64>().write_volatile(mark) };
                 held.push((pfn, order, mark));
             }
-            let must_give = held.len() > 20 || round == 149;
-            while !held.is_empty() && (must_give || random.below(2) == 0) {
+            let must_free = held.len() > 20 || round == 149;
+            while !held.is_empty() && (must_free || random.below(2) == 0) {
                 let (pfn, order, mark) = held.swap_remove(random.below(held.len() as u64) as usize);
                 // SAFETY: as above.
                 let found = unsafe { mem_map::virt(pfn).cast::<u64>().read_volatile() };
                 pages::free(pfn, order);
                 if found != mark {
-                    return Err(format!("a page of {mark:#x} held {found:#x}: two had it"));
+                    return Err(format!("a page of {mark:#x} held {found:#x}: it has two owners"));
                 }
             }
         }
@@ -381,7 +381,7 @@ fn pages_of_all_sizes() -> Result<(), String> {
     Ok(())
 }
 
-/// Threads that touch a file of huge pages at once, each page by several of them, while others punch holes.
+/// Threads that access a file of huge pages at once, each page by several of them, while others punch holes.
 fn faults() -> Result<(), String> {
     const PAGES: u64 = 4;
     const SIZE: HugeSize = HugeSize::Size2M;
@@ -393,7 +393,7 @@ fn faults() -> Result<(), String> {
     let there = (resized.total - before.min(resized.total)).min(PAGES);
     if there > 0 {
         let file = HugeFile::new(SIZE, there * bytes).map_err(|error| format!("{error}"))?;
-        crowd(6, Spawn::new("stress/toucher"), move |number| {
+        crowd(6, Spawn::new("stress/accessor"), move |number| {
             let mut random = Random::new(number);
             for _ in 0..12 {
                 let index = random.below(there);
@@ -401,11 +401,11 @@ fn faults() -> Result<(), String> {
                     file.punch_hole(index * bytes, bytes).map_err(|error| format!("{error}"))?;
                     continue;
                 }
-                // Each thread has words of its own in every page.
+                // Each thread has its own word in every page.
                 let word = (file.base() + index * bytes) as usize + 64 * (number + 1);
                 let mark = (number as u64) << 32 | index;
-                // SAFETY: the file is mapped there or the page fault provides a page of zeros; the word is within it,
-                // aligned, and no other thread's.
+                // SAFETY: the file is mapped there, or the page fault provides a page of zeros. The word is within the page,
+                // aligned, and accessed by no other thread.
                 let found = unsafe {
                     let found = (word as *const u64).read_volatile();
                     (word as *mut u64).write_volatile(mark);
@@ -422,8 +422,8 @@ fn faults() -> Result<(), String> {
     Ok(())
 }
 
-/// Runs `stressors`, all at once. One that does not come back ends the run with what every thread waits for and,
-/// by the panic, where every CPU stands.
+/// Runs all `stressors` at once. If one does not end, prints the state of every thread and panics, which reports where every
+/// CPU is.
 fn run(stressors: &'static [(&'static str, Stressor)]) -> TestResult {
     let done = Arc::new((WaitQueue::new(), AtomicUsize::new(0)));
     let failures = Arc::new(Mutex::new(Vec::new()));
@@ -478,7 +478,7 @@ kernel_tests! { "stress":
         run(&ALL)?;
     }
 
-    /// As many CPUs as there are, all coming for one completion while it completes.
+    /// Threads that wait for a completion while it completes.
     fn completions_race() {
         for round in 0..40 {
             let completion = Arc::new(Completion::new());

@@ -46,7 +46,7 @@ fn failing_section(lab: &Lab) -> Result<(), Failed> {
 
 fn too_many_huge_pages(lab: &Lab) -> Result<(), Failed> {
     let evidence = passes(lab, &UNEVEN_NODES, "huge.2m=400 huge.policy=bind:0,1 run=none")?;
-    ensure_warning(&evidence, &["of 400 wanted", "there were", "node 0 0 free of 0", "node 1", "there are"])
+    ensure_warning(&evidence, &["of 400 wanted", "before:", "node 0 0 free of 0", "node 1", "now:"])
 }
 
 fn all_or_nothing(lab: &Lab) -> Result<(), Failed> {

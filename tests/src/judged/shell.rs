@@ -95,7 +95,7 @@ fn huge_pools(lab: &Lab) -> Result<(), Failed> {
         check_parts(&shell.fails("huge release 2m 3")?, &["has 2 pages", "3 cannot be released"])?;
 
         // More than there is: all or nothing, then what there is; either way how much, and on which node.
-        let parts = &["of 9999 wanted", "there were", "node 0", "node 1", "outside", "there are"];
+        let parts = &["of 9999 wanted", "before:", "node 0", "node 1", "outside", "now:"];
         shell.works("sysctl huge.all_or_nothing=on")?;
         check_parts(&shell.fails("sysctl huge.2m=9999")?, parts)?;
         let pools = shell.works("huge")?;

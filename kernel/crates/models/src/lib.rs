@@ -1,20 +1,20 @@
 //! Runs the loom models of a crate within an ordinary `cargo test`.
 //!
-//! The models need the crate built with `--cfg loom`, which is another build of everything: a test of the crate calls [`run`],
-//! which has a cargo of its own do that.
+//! The models need a build of the crate with `--cfg loom`, which rebuilds everything. A test of the crate calls [`run`], which
+//! starts another cargo for that build.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the test `loom` of `package`, whose manifest is in `manifest_dir`, by a cargo of its own: a target directory
-/// below `scratch_dir`, and none of what the outer cargo put into the environment.
+/// Runs the test `loom` of `package`, whose manifest is in `manifest_dir`, in another cargo. That cargo has a target directory
+/// below `scratch_dir`, and no variables that the outer cargo has set.
 ///
 /// # Panics
-/// When a model fails, or there is none.
+/// When a model fails, or if there is no model.
 pub fn run(package: &str, manifest_dir: &str, scratch_dir: &str) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     for (name, _) in std::env::vars_os() {
-        if is_cargos(&name.to_string_lossy()) {
+        if is_set_by_cargo(&name.to_string_lossy()) {
             cargo.env_remove(name);
         }
     }
@@ -27,16 +27,16 @@ pub fn run(package: &str, manifest_dir: &str, scratch_dir: &str) {
         .env("RUSTFLAGS", "--cfg loom")
         .output()
         .expect("cargo runs");
-    let said =
+    let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("test result: ok.") && !said.contains("ok. 0 passed"), "models should run: {said}");
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("test result: ok.") && !text.contains("ok. 0 passed"), "models should run: {text}");
 }
 
-/// Whether a variable comes from the outer cargo. Those that say where cargo
-/// and its packages are come from the user and stay.
-fn is_cargos(name: &str) -> bool {
-    const USERS: [&str; 9] = [
+/// Returns whether the outer cargo has set the variable. Variables that say where cargo and its packages are come from the
+/// user, and stay.
+fn is_set_by_cargo(name: &str) -> bool {
+    const OF_USER: [&str; 9] = [
         "CARGO_HOME",
         "CARGO_HTTP_",
         "CARGO_NET_",
@@ -48,5 +48,5 @@ fn is_cargos(name: &str) -> bool {
         "RUST_BACKTRACE",
     ];
     let of_cargo = name.starts_with("CARGO") || name.starts_with("RUST");
-    of_cargo && !USERS.iter().any(|users| name.starts_with(users)) || name == "LD_LIBRARY_PATH"
+    of_cargo && !OF_USER.iter().any(|prefix| name.starts_with(prefix)) || name == "LD_LIBRARY_PATH"
 }

@@ -1,6 +1,6 @@
 //! Weight donation: a waiting thread gives its weight to the thread that it waits for (priority inheritance for
-//! weights). Without it, a heavy thread waits for a light one, and the light one waits for the CPU behind threads that
-//! the heavy one would have preceded.
+//! weights). Without it, a heavy thread waits for a light one. The light one waits for the CPU behind threads that the
+//! heavy one would precede.
 //!
 //! A thread donates to one *donee* at a time, and may receive from many *donors*. It runs at the level of its heaviest
 //! donor, if that is heavier than its own level. A donee that itself waits passes on what it receives: that forms an

@@ -50,8 +50,8 @@ impl Donors for TestThreads {
     }
 }
 
-/// Returns the level of `thread` if threads donate as `to` says: the heaviest of its own level and those of all threads
-/// that wait for it, directly or not.
+/// Returns the level of `thread` if threads donate as `to` says. It is the heaviest of its own level and the levels of all
+/// direct and indirect donors.
 fn expected(own: &[Option<Nice>; COUNT], to: &[Option<usize>; COUNT], thread: usize) -> Option<Nice> {
     let waits_for_it = |mut from: usize| {
         (0..COUNT).any(|_| match to[from] {

@@ -297,7 +297,7 @@ impl<H: Link> Pool<H> {
 
     /// Returns whether the manager should count the blocked workers.
     #[must_use]
-    pub fn is_short(&self) -> bool {
+    pub fn should_count_blocked(&self) -> bool {
         self.lacks_workers() && self.alive >= self.active()
     }
 

@@ -90,7 +90,7 @@ fn workers_are_started_on_demand_and_more_when_they_block() {
     for worker in 0..3 {
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
     }
-    assert!(pool.is_short());
+    assert!(pool.should_count_blocked());
     assert_eq!(pool.start(0), None, "all are busy");
     assert_eq!(pool.next_look_ns(0, 10 * MS), Some(10 * MS), "they may block");
     assert_eq!(pool.submit(item(0)), WakeAction::None, "the manager looks anyway");
@@ -325,7 +325,7 @@ proptest! {
             }
             prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && running == 0);
         }
-        // The last steps were long enough for everything to be done, and everybody to be retired who is not kept.
+        // The last steps are long enough to run every item and to retire every surplus worker.
         prop_assert_eq!(done.len(), submitted);
         prop_assert_eq!(pool.queued(), 0);
         prop_assert_eq!(pool.alive(), threads.asleep.len());

@@ -1,4 +1,4 @@
-//! What can be wrong with a file of huge pages, and what is asked for then.
+//! Errors of files of huge pages.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use super::window::WINDOWS_PER_SIZE;
 use crate::arch::paging::MapError;
 use crate::mm::huge_pool::PoolCount;
 
-/// Why something cannot be done with a file.
+/// Why an operation on a file failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileError {
     /// An offset or a length is not a multiple of the page size.
@@ -29,11 +29,11 @@ pub enum FileError {
     NoPage,
     /// A page could not be mapped.
     NotMapped(MapError),
-    /// As `fault.map` wanted.
+    /// Injected by `fault.map`.
     MapFault,
     /// No memory for the file's own tables.
     NoMemory,
-    /// All windows of the address space for pages of this size are taken.
+    /// All address-space windows for this page size are in use.
     NoWindow,
 }
 
@@ -44,36 +44,38 @@ impl fmt::Display for FileError {
             Self::BeyondEnd { end, file_end } => {
                 write!(
                     f,
-                    "the range ends at {end:#x}, should not be empty and end at {file_end:#x} or before"
+                    "the range ends at {end:#x}; it should not be empty, and end at {file_end:#x} or before"
                 )
             }
             Self::NoPage => write!(f, "no huge page is left in the pool"),
             Self::NotMapped(error) => error.fmt(f),
             Self::MapFault => write!(f, "a mapping failed, as fault.map wanted"),
             Self::NoMemory => write!(f, "no memory for the tables of a huge-page file"),
-            Self::NoWindow => write!(f, "there are {WINDOWS_PER_SIZE} such files already, the most"),
+            Self::NoWindow => {
+                write!(f, "{WINDOWS_PER_SIZE} files of this page size exist already, the maximum")
+            }
         }
     }
 }
 
-/// What to do with the pages that a failed [`HugeFile::fallocate`](super::HugeFile::fallocate) has taken.
+/// What happens to the pages that a failed [`HugeFile::fallocate`](super::HugeFile::fallocate) has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
-    /// Give them back: all or nothing.
-    GiveBack,
-    /// Keep them: the file has what there was.
+    /// They return to the pool: all or nothing.
+    Release,
+    /// The file keeps them.
     Keep,
 }
 
 /// Why the pages of a range were not all provided.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would want memory when there is none")]
+#[expect(clippy::large_enum_variant, reason = "rare, and a box would need memory when none is left")]
 pub enum FallocateError {
-    /// The range is none of the file's; nothing was done.
+    /// The range is invalid; nothing was done.
     Range(FileError),
     /// A page could not be provided.
     Page {
-        /// Why, and what was done until then.
+        /// The error, and what was done before it.
         job: JobError<FileError>,
         /// The pool before.
         before: PoolCount,
@@ -87,7 +89,7 @@ impl fmt::Display for FallocateError {
         match self {
             Self::Range(error) => error.fmt(f),
             Self::Page { job, before, after } => {
-                write!(f, "{job}; there were {before}; there are {after}")
+                write!(f, "{job}; before: {before}; now: {after}")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Pages that come as they are touched.
+//! Pages that are provided on first access.
 
 use trace::{Event, EventClass};
 use x86_64::instructions::interrupts;
@@ -11,21 +11,21 @@ use crate::arch::tracepoint;
 use crate::arch::trap_frame::TrapFrame;
 use crate::mm::huge_pool;
 
-/// The hook for page faults: provides the page, if the address is a file's.
-/// False: the fault is nobody's, or the page is not to be had.
+/// Handles page faults: provides the page if the address is in a file. Returns false if the address is in no file, or if the
+/// page is not available.
 pub fn page_fault(frame: &TrapFrame) -> bool {
     const PRESENT: u64 = 1 << 0;
     let address = Cr2::read_raw();
     let files = HUGE_FILES_BASE..HUGE_FILES_BASE + WINDOWS as u64 * WINDOW_BYTES;
-    // Who cannot be interrupted cannot wait for a page either.
+    // Code that runs with interrupts off must not wait for a page.
     if frame.error_code & PRESENT != 0 || !files.contains(&address) || !frame.was_interruptible() {
         return false;
     }
     tracepoint::event_irqs_off(EventClass::Fault, || Event::PageFault { address });
     interrupts::enable();
-    let is_mended = provide_at(address - HUGE_FILES_BASE);
+    let is_provided = provide_at(address - HUGE_FILES_BASE);
     interrupts::disable();
-    is_mended
+    is_provided
 }
 
 fn provide_at(offset: u64) -> bool {

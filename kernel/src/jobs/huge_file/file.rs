@@ -1,12 +1,9 @@
-//! A file of huge pages: what a program would map and live on. Pages come from
-//! the pool, by `fallocate` in parallel or one by one as they are touched; they
-//! are zeroed, and mapped by page-table entries of their own size.
+//! A file of huge pages, as a program would map it. Pages come from the pool, by `fallocate` in parallel or by page fault.
+//! They are zeroed, and mapped by page-table entries of their own size.
 //!
-//! Each page has a slot, which is its lock ([`waiting::page_slot`]): whoever turns it from
-//! empty to busy provides the page, whoever turns it from a page to busy takes it
-//! away. So two faults meet only if they are for the same page. (In the seed all
-//! of them meet on one table of mutexes.) The page-table entry belongs to who
-//! holds the slot (invariant 22).
+//! Each page has a slot, which is its lock ([`waiting::page_slot`]). The holder of the slot provides or removes the page, and
+//! owns the page-table entry (invariant 22). So two faults contend only for the same page. (In the seed all faults contend
+//! for one table of mutexes.)
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -30,7 +27,7 @@ use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, permanent, space, zero};
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Pages that are taken away with one flush of all CPUs' translations.
+/// Pages that are removed with one TLB flush on all CPUs.
 const RELEASE_BATCH: usize = 64;
 
 struct Window {
@@ -42,25 +39,24 @@ static WINDOW_TABLE: [Window; WINDOWS] = [const {
     Window { is_taken: AtomicBool::new(false), file: IrqSpinLock::of(LockClass::FILES, Weak::new()) }
 }; WINDOWS];
 
-/// Who waits for a slot that is busy, by slot number. A queue may be shared:
-/// those woken for nothing look again.
+/// Threads that wait for a busy slot, by slot number. Slots share queues: a thread that is woken for another slot waits again.
 static WAITING: [WaitQueue; 64] = [const { WaitQueue::new() }; 64];
 
-/// Mappings so far, for fault injection.
+/// Number of mappings, for fault injection.
 static MAPPINGS: AtomicU64 = AtomicU64::new(0);
 
-/// A file of huge pages. Dropped, it gives them all back.
+/// A file of huge pages. On drop, all pages return to the pool.
 pub struct HugeFile {
     pub(super) size: HugeSize,
     window: usize,
     pub(super) slots: Vec<PageSlot>,
     tables: Vec<LeafTable>,
-    /// Pages from here on are not to be had.
+    /// Index from which on no page is provided.
     end: AtomicU64,
 }
 
 impl HugeFile {
-    /// An empty file that can have up to `len_bytes`.
+    /// Creates an empty file of up to `len_bytes`.
     pub fn new(size: HugeSize, len_bytes: u64) -> Result<Arc<Self>, FileError> {
         let unit = size.bytes();
         if !len_bytes.is_multiple_of(unit) {
@@ -74,7 +70,7 @@ impl HugeFile {
         slots.try_reserve_exact(count as usize).map_err(|_| FileError::NoMemory)?;
         slots.resize_with(count as usize, PageSlot::new);
         let window = take_window(size).ok_or(FileError::NoWindow)?;
-        // From here on the file gives the window back, whatever happens.
+        // From here on, dropping the file releases the window.
         let mut file = Self { size, window, slots, tables: Vec::new(), end: AtomicU64::new(count) };
         let per_table = LeafTable::ENTRIES * unit;
         for virt in (file.base()..file.base() + len_bytes).step_by(per_table as usize) {
@@ -91,25 +87,23 @@ impl HugeFile {
         Ok(file)
     }
 
-    /// Virtual address of its first byte. The file can be read and written from
-    /// here on, wherever it has pages or the pool has; elsewhere such an access
-    /// is fatal.
+    /// Returns the virtual address of the first byte. An access is valid where the file has a page, or where the pool can
+    /// provide one. Any other access is fatal.
     pub fn base(&self) -> u64 {
         HUGE_FILES_BASE + self.window as u64 * WINDOW_BYTES
     }
 
-    /// Pages that it has.
+    /// Returns the number of pages in the file.
     pub fn held(&self) -> u64 {
         self.slots.iter().filter_map(PageSlot::page).count() as u64
     }
 
-    /// The page at position `index`.
+    /// Returns the page at position `index`.
     pub fn page(&self, index: u64) -> Option<Pfn> {
         self.slots.get(index as usize)?.page().map(Pfn)
     }
 
-    /// Provides zeroed pages for a range in bytes where there are none, on
-    /// `threads` threads (`None`: as many as help).
+    /// Provides the missing pages of a range in bytes, zeroed, on `threads` threads (`None`: as many as are useful).
     pub fn fallocate(
         &self,
         offset: u64,
@@ -118,7 +112,7 @@ impl HugeFile {
         threads: Option<usize>,
     ) -> Result<Stats, FallocateError> {
         let range = self.index_range(offset, len_bytes).map_err(FallocateError::Range)?;
-        // Which pages this call provides: only those may be given back.
+        // The pages that this call provides, as bits: on failure only those are released.
         let mut provided: Vec<AtomicU64> = Vec::new();
         let words = (range.end - range.start).div_ceil(64) as usize;
         provided.try_reserve_exact(words).map_err(|_| FallocateError::Range(FileError::NoMemory))?;
@@ -136,7 +130,7 @@ impl HugeFile {
         let before = huge_pool::pool(self.size).count();
         let job = job(range.clone()).name("fallocate");
         let job = match on_error {
-            OnError::GiveBack => job.undo(&undo),
+            OnError::Release => job.undo(&undo),
             OnError::Keep => job,
         };
         let job = match threads {
@@ -152,7 +146,7 @@ impl HugeFile {
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        if on_error == OnError::GiveBack {
+                        if on_error == OnError::Release {
                             undo_part(chunk.indices());
                         }
                         return Err(error);
@@ -164,12 +158,12 @@ impl HugeFile {
         result.map_err(|job| FallocateError::Page { job, before, after: huge_pool::pool(self.size).count() })
     }
 
-    /// Fills all its pages with a pattern that is not zero.
+    /// Fills all pages with a pattern that is not zero.
     pub fn poison(&self) {
         let poisoned: Result<Stats, JobError<core::convert::Infallible>> =
             job(0..self.slots.len() as u64).name("poison").run(&Kernel, |chunk| {
                 for page in chunk.indices().filter_map(|index| self.page(index)) {
-                    // SAFETY: the file owns the page (invariant 12); what its users see there is up to them.
+                    // SAFETY: the file owns the page (invariant 12). Its users must expect any content.
                     unsafe { zero::poison_frames(page, order_pages(self.size.order())) };
                 }
                 Ok(())
@@ -177,15 +171,15 @@ impl HugeFile {
         poisoned.expect("poisoning cannot fail");
     }
 
-    /// Clears all its pages.
+    /// Clears all pages.
     ///
     /// # Safety
-    /// Nobody has a reference into the file.
+    /// No reference into the file exists.
     pub unsafe fn clear(&self) {
         let cleared: Result<Stats, JobError<core::convert::Infallible>> =
             job(0..self.slots.len() as u64).name("clear").run(&Kernel, |chunk| {
                 for page in chunk.indices().filter_map(|index| self.page(index)) {
-                    // SAFETY: the file owns the page (invariant 12), and the caller promises that nobody looks.
+                    // SAFETY: the file owns the page (invariant 12), and the caller promises that no reference exists.
                     unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
                 }
                 Ok(())
@@ -193,16 +187,15 @@ impl HugeFile {
         cleared.expect("clearing cannot fail");
     }
 
-    /// Whether it has every page, no page twice, each mapped in its place, and
-    /// every byte is zero.
-    pub fn is_clean_and_whole(&self) -> bool {
+    /// Returns whether the file has every page, no page twice, each mapped in its place, and every byte is zero.
+    pub fn is_zeroed_and_complete(&self) -> bool {
         let unit = self.size.bytes();
         let checked = job(0..self.slots.len() as u64).name("verify").run(&Kernel, |chunk| {
             let is_good = chunk.indices().all(|index| {
                 let virt = self.base() + index * unit;
                 self.page(index).is_some_and(|page| {
                     let mapped = space::with_tables(|tables| tables.translate(virt));
-                    // SAFETY: the file owns the page, and its users leave it alone meanwhile.
+                    // SAFETY: the file owns the page (invariant 12), and its users do not write to it meanwhile.
                     mapped == Some(page.address())
                         && unsafe { zero::is_zero(page, order_pages(self.size.order())) }
                 })
@@ -214,14 +207,14 @@ impl HugeFile {
         checked.is_ok() && pages.windows(2).all(|pair| pair[0] != pair[1])
     }
 
-    /// Gives the pages of a range in bytes back; what was in them is gone.
+    /// Returns the pages of a range in bytes to the pool. Their content is lost.
     pub fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), FileError> {
         let range = self.index_range(offset, len_bytes)?;
         self.release_in_parallel(range);
         Ok(())
     }
 
-    /// Makes the file end at `len_bytes`, and gives back what lies beyond.
+    /// Ends the file at `len_bytes`, and returns the pages beyond to the pool.
     pub fn truncate(&self, len_bytes: u64) -> Result<(), FileError> {
         let unit = self.size.bytes();
         let file_end = self.slots.len() as u64;
@@ -231,7 +224,7 @@ impl HugeFile {
         if len_bytes / unit > file_end {
             return Err(FileError::BeyondEnd { end: len_bytes, file_end: file_end * unit });
         }
-        // First the end: a page that is provided meanwhile is either seen below or not provided.
+        // The end first: a concurrent fault then either provides a page that is released below, or none.
         self.end.store(len_bytes / unit, SeqCst);
         self.release_in_parallel(len_bytes / unit..file_end);
         Ok(())
@@ -249,14 +242,13 @@ impl HugeFile {
         }
     }
 
-    /// Provides a zeroed page at `index`, mapped; false if there was one.
+    /// Provides a zeroed, mapped page at `index`. Returns false if there was one.
     pub(super) fn provide(&self, index: u64) -> Result<bool, FileError> {
         let waiting = waiting_for(index).machine();
         self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))
     }
 
-    /// Takes, clears and maps a page for the slot at `index`, which the caller
-    /// holds.
+    /// Takes, clears and maps a page for the slot at `index`, which the caller holds.
     fn make_page(&self, index: u64) -> Result<Pfn, FileError> {
         if index >= self.end.load(SeqCst) {
             let unit = self.size.bytes();
@@ -285,7 +277,7 @@ impl HugeFile {
         (table, (index % LeafTable::ENTRIES) as usize)
     }
 
-    /// Gives back the pages at `indices`, ascending, where there are any.
+    /// Returns the pages at `indices`, which are ascending, to the pool. Skips empty slots.
     fn release(&self, indices: impl Iterator<Item = u64>) {
         let mut batch = [(0, Pfn(0)); RELEASE_BATCH];
         let mut len = 0;
@@ -295,7 +287,7 @@ impl HugeFile {
                 match slot.hold_page() {
                     Ok(page) => break Some(Pfn(page)),
                     Err(Found::Busy) => {
-                        // Not while others may be waiting for what we hold.
+                        // Other threads may wait for the slots of the batch: release them before waiting.
                         self.finish_release(&batch[..len]);
                         len = 0;
                         slot.wait(waiting_for(index).machine(), threads());
@@ -316,8 +308,8 @@ impl HugeFile {
         self.finish_release(&batch[..len]);
     }
 
-    /// The second half of taking pages away: their entries are empty and their
-    /// slots held; once no CPU can reach the pages any more, they go back.
+    /// Finishes the removal of pages whose entries are empty and whose slots are held. Flushes all CPUs, so that none can reach
+    /// the pages, and then returns them to the pool.
     fn finish_release(&self, batch: &[(u64, Pfn)]) {
         if batch.is_empty() {
             return;
@@ -335,7 +327,7 @@ impl HugeFile {
             self.release(chunk.indices());
             Ok(())
         });
-        released.expect("giving back cannot fail");
+        released.expect("releasing cannot fail");
     }
 }
 
@@ -348,7 +340,7 @@ impl Drop for HugeFile {
     }
 }
 
-/// Who waits for slot number `index`.
+/// Returns the queue of threads that wait for slot number `index`.
 fn waiting_for(index: u64) -> &'static WaitQueue {
     &WAITING[index as usize % WAITING.len()]
 }
@@ -370,7 +362,7 @@ fn take_window(size: HugeSize) -> Option<usize> {
     windows.into_iter().find(|window| !WINDOW_TABLE[*window].is_taken.swap(true, SeqCst))
 }
 
-/// Has `fault.map` count from here.
+/// Restarts the count of mappings for `fault.map`.
 pub fn restart_fault_count() {
     MAPPINGS.store(0, SeqCst);
 }

@@ -1,5 +1,4 @@
-//! The timing run: each job on 1, 2, ... threads, over warm memory, every
-//! result verified outside the timed section.
+//! The timing run: each job on 1, 2, ... threads, over warm memory. Every result is verified outside the timed section.
 
 use alloc::vec::Vec;
 
@@ -25,24 +24,24 @@ use crate::mm::huge::HugeSize;
 use crate::mm::stats;
 use crate::platform::nodes;
 
-/// Share of the free memory that a job may take, so that the machine lives on.
+/// Share of the free memory that a job may take. The rest keeps the machine running.
 const MOST_OF_FREE_PERCENT: u64 = 75;
-/// Pages that go to the pool and back, where there are so many.
+/// Pages that are moved to the pool and back, if there are as many.
 const HUGE_POOL_PAGES: u64 = 512;
-/// The bare store loop's rows.
+/// The name of the rows of the bare store loop.
 const STORE_LOOP: &str = "store-loop";
 
-/// What one run of a job came to.
+/// The result of one run of a job.
 struct Run {
     stats: Stats,
     units: u64,
     ok: bool,
 }
 
-/// The jobs, by the names that [`run`] takes.
+/// The names of the jobs, as [`run`] accepts them.
 pub const JOBS: &[&str] = &["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate"];
 
-/// Times all jobs, or one of [`JOBS`], and prints the table. False if a result was wrong.
+/// Times all jobs, or one of [`JOBS`], and prints the table. Returns false if a result was wrong.
 pub fn run(only: Option<&str>) -> bool {
     let mut rows = Vec::new();
     for job in JOBS.iter().filter(|job| only.is_none_or(|only| only == **job)) {
@@ -62,9 +61,8 @@ pub fn run(only: Option<&str>) -> bool {
     rows.iter().all(|row| row.ok)
 }
 
-/// The thread counts to time: what `timing.threads` says, else powers of two
-/// and the number of CPUs. Counts that the machine or `ktask.max_threads`
-/// does not allow are left out.
+/// Returns the thread counts to time: those of `timing.threads`, else powers of two and the number of CPUs. Skips counts
+/// that the machine or `ktask.max_threads` does not allow.
 fn thread_counts() -> Vec<usize> {
     let cpus = percpu::online_count();
     let limit = match KTASK_MAX_THREADS.get() {
@@ -86,9 +84,8 @@ fn thread_counts() -> Vec<usize> {
     counts
 }
 
-/// Runs a job several times for each thread count; keeps the run of median
-/// time, which counts as verified only if all were. `None` from `run` skips
-/// what is left.
+/// Runs a job several times for each thread count, and keeps the run of median time. It counts as verified only if all runs
+/// were. `None` from `run` ends the timing of the job.
 fn time(
     rows: &mut Vec<Row>,
     job: &'static str,
@@ -96,7 +93,7 @@ fn time(
     mut run: impl FnMut(usize) -> Option<Run>,
 ) {
     for threads in thread_counts() {
-        // Once for nothing: code and data that were never used before are slow, most of all under emulation.
+        // An untimed run first: the first use of code and data is slow, most of all under emulation.
         if run(threads).is_none() {
             return;
         }
@@ -138,13 +135,12 @@ fn time_memory_map_init(rows: &mut Vec<Row>) {
     });
 }
 
-/// How much memory a job may work on, in whole units of `unit_bytes`; 0 when
-/// there is not enough for one.
+/// Returns how much memory a job may use, in whole units of `unit_bytes`; 0 if there is not enough for one.
 fn bytes_for(job: &str, unit_bytes: u64) -> u64 {
     most_of(TIMING_BYTES.get_bytes(), job, unit_bytes)
 }
 
-/// `wanted` bytes, or as many as can be spared, in whole units.
+/// Returns `wanted` bytes, or as many as are available, in whole units.
 fn most_of(wanted: u64, job: &str, unit_bytes: u64) -> u64 {
     let free = stats::free_pages() * frames::PAGE_SIZE;
     let most = free / 100 * MOST_OF_FREE_PERCENT;
@@ -157,7 +153,7 @@ fn most_of(wanted: u64, job: &str, unit_bytes: u64) -> u64 {
 fn time_zero_pages(rows: &mut Vec<Row>) {
     let bytes = bytes_for("zero-pages", frames::PAGE_SIZE);
     let Some(mut range) = PageRange::new(bytes) else {
-        warning(format_args!("zero-pages is skipped: {} MiB of memory cannot be had", bytes >> 20));
+        warning(format_args!("zero-pages is skipped: {} MiB of memory are not available", bytes >> 20));
         return;
     };
     time(rows, "zero-pages", (Unit::Page4K, frames::PAGE_SIZE), |threads| {
@@ -173,7 +169,7 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
     if count == 0 || !has_one {
         match size {
             HugeSize::Size2M => warning(format_args!("huge-reserve is skipped: no free huge page of {size}")),
-            // Small machines have none; nothing is wrong with that.
+            // Small machines have none: that is no error.
             HugeSize::Size1G => {
                 log::info!("huge-reserve: no free huge page of {size}, or timing.bytes is less")
             }
@@ -192,17 +188,17 @@ fn time_huge_reserve(rows: &mut Vec<Row>, size: HugeSize) {
                 warning(format_args!("huge-reserve: {count} pages of {unit} on {threads} threads: {error}"));
             })
             .ok();
-        run.map(|run| Run { ok: run.ok && is_all_back(free_before, size), ..run })
+        run.map(|run| Run { ok: run.ok && is_all_returned(free_before, size), ..run })
     });
 }
 
-/// Whether as many pages are free as before, up to what is less than one page of `size`: workers come and go meanwhile, with
-/// their stacks.
-fn is_all_back(free_before: u64, size: HugeSize) -> bool {
+/// Returns whether as many pages are free as before. Tolerates less than one page of `size`: workers and their stacks come
+/// and go meanwhile.
+fn is_all_returned(free_before: u64, size: HugeSize) -> bool {
     free_before.abs_diff(stats::free_pages()) < order_pages(size.order())
 }
 
-/// Moving huge pages into the pool and back, as they are: 1 GiB, for none of it is touched.
+/// Times moving huge pages into the pool and back. The job takes 1 GiB, because it touches none of it.
 fn time_huge_pool(rows: &mut Vec<Row>) {
     let size = HugeSize::Size2M;
     let count = most_of(HUGE_POOL_PAGES * size.bytes(), "huge-pool", size.bytes()) / size.bytes();
@@ -216,7 +212,7 @@ fn time_huge_pool(rows: &mut Vec<Row>) {
         if let Err(error) = &resized {
             warning(format_args!("huge-pool: {error}"));
         }
-        let ok = held == count && emptied.is_ok() && is_all_back(free_before, size);
+        let ok = held == count && emptied.is_ok() && is_all_returned(free_before, size);
         let mut stats = resized.ok()?.stats;
         stats.wall_ns = wall_ns;
         Some(Run { stats, units: count, ok })
@@ -227,10 +223,9 @@ fn whole_pool(wanted: u64, threads: Option<usize>) -> Request {
     Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads }
 }
 
-/// `fallocate` of a file of huge pages from the pool, and the bare store loop over
-/// the same pages, by turns. Both start with no CPU having a translation of these pages, as `fallocate` does where it takes
-/// pages that somebody gave back: left over from the last pass, they made the loop alone a tenth faster (emulators keep one
-/// for each 4 KiB).
+/// Times `fallocate` of a file of huge pages from the pool, and the bare store loop over the same pages, alternately. Both
+/// start without TLB entries for these pages, as `fallocate` does when it takes returned pages. Entries left from the last
+/// pass made the loop alone a tenth faster (emulators keep one for each 4 KiB).
 fn time_fallocate(rows: &mut Vec<Row>) {
     let size = HugeSize::Size2M;
     let count = bytes_for("fallocate", size.bytes()) / size.bytes();
@@ -251,12 +246,11 @@ fn time_fallocate(rows: &mut Vec<Row>) {
     }
 }
 
-/// Both rows of a number of threads, and what share of the store loop's speed
-/// `fallocate` reaches.
+/// Adds both rows for a number of threads, and reports the share of the store loop's speed that `fallocate` reaches.
 fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usize) {
     let run =
         || Some((store_loop_once(file, len_bytes, threads)?, fallocate_once(file, len_bytes, threads)?));
-    // Once for nothing, as in `time`.
+    // An untimed run first, as in `time`.
     if run().is_none() {
         return;
     }
@@ -277,28 +271,27 @@ fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usiz
     records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, of: "threads", value, unit: "permille" });
 }
 
-/// Has the file dirty all its pages, then clears them by the bare loop, timed.
+/// Dirties all pages of the file, then times clearing them by the bare loop.
 fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
-    let filled = file.fallocate(0, len_bytes, OnError::GiveBack, None);
+    let filled = file.fallocate(0, len_bytes, OnError::Release, None);
     filled.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
     file.poison();
     let order = HugeSize::Size2M.order();
     let blocks: Vec<Pfn> =
         (0..len_bytes / HugeSize::Size2M.bytes()).filter_map(|index| file.page(index)).collect();
     tlb::flush_everywhere();
-    // SAFETY: the pages are the file's (invariant 12), which nobody else knows, and stay its until the loop has ended.
+    // SAFETY: the file owns the pages (invariant 12) until the loop has ended, and no other code has the file.
     let stats = unsafe { store_loop::clear(blocks, order, threads) };
     let stats = stats.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
-    let ok = file.is_clean_and_whole();
+    let ok = file.is_zeroed_and_complete();
     file.punch_hole(0, len_bytes).ok()?;
     Some(Run { stats, units: stats.units, ok })
 }
 
-/// Has the file dirty all its pages and give them back, then allocates them,
-/// timed.
+/// Dirties all pages of the file and returns them to the pool, then times allocating them.
 fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
     let allocate = |threads| {
-        let result = file.fallocate(0, len_bytes, OnError::GiveBack, threads);
+        let result = file.fallocate(0, len_bytes, OnError::Release, threads);
         result.inspect_err(|error| warning(format_args!("fallocate: {error}"))).ok()
     };
     allocate(None)?;
@@ -306,12 +299,12 @@ fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run
     file.punch_hole(0, len_bytes).ok()?;
     tlb::flush_everywhere();
     let stats = allocate(Some(threads))?;
-    let ok = file.is_clean_and_whole();
+    let ok = file.is_zeroed_and_complete();
     file.punch_hole(0, len_bytes).ok()?;
     Some(Run { stats, units: stats.units, ok })
 }
 
-/// Makes the pages warm and dirty, then reserves them, timed.
+/// Warms and dirties the pages, then times reserving them.
 fn reserve_once(size: HugeSize, count: u64, threads: usize) -> Result<Run, ReserveError> {
     let (dirty, _) = huge_reserve::reserve(size, count, None)?;
     huge_reserve::poison(&dirty);

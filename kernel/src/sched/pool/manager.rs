@@ -54,7 +54,7 @@ fn missing_worker(pool: &Pool) -> Option<usize> {
         let thread = pool.threads[*worker].lock();
         thread.as_ref().is_some_and(|thread| thread.park.is_parked())
     };
-    let blocked = if state.is_short() { state.busy().filter(is_blocked).count() } else { 0 };
+    let blocked = if state.should_count_blocked() { state.busy().filter(is_blocked).count() } else { 0 };
     state.start(blocked)
 }
 
@@ -72,7 +72,7 @@ fn retire_idle(pool: &Pool) -> Option<Arc<Thread>> {
 fn run_in_place_of(pool: &'static Pool, worker: usize, error: SpawnError) -> bool {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
     if !HAS_WARNED.swap(true, SeqCst) {
-        warning(format_args!("no worker could be made for pool {}: {error}; work takes longer", pool.name()));
+        warning(format_args!("cannot start a worker for pool {}: {error}; work takes longer", pool.name()));
     }
     let mut state = pool.state.lock();
     if state.alive() > 1 {

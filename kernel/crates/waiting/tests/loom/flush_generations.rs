@@ -18,7 +18,7 @@ struct Machine {
     entry: AtomicUsize,
     page_is_free: AtomicBool,
     /// An interrupt for CPU 1 is pending.
-    is_asked: AtomicBool,
+    is_interrupt_pending: AtomicBool,
 }
 
 impl Machine {
@@ -27,7 +27,7 @@ impl Machine {
             generations: FlushGenerations::new(),
             entry: AtomicUsize::new(MAPPED),
             page_is_free: AtomicBool::new(false),
-            is_asked: AtomicBool::new(false),
+            is_interrupt_pending: AtomicBool::new(false),
         })
     }
 
@@ -40,11 +40,11 @@ impl Machine {
 
     /// CPU 1 takes the interrupt if it is pending.
     fn take_interrupt(&self, cached: &mut usize) -> bool {
-        let comes = self.is_asked.load(loom::sync::atomic::Ordering::Acquire);
-        if comes {
+        let is_pending = self.is_interrupt_pending.load(loom::sync::atomic::Ordering::Acquire);
+        if is_pending {
             self.generations.ack(1, || *cached = self.entry.load(Relaxed));
         }
-        comes
+        is_pending
     }
 
     /// CPU 0 removes the mapping, and has every CPU flush it.
@@ -52,7 +52,7 @@ impl Machine {
         self.entry.store(NOT_MAPPED, Relaxed);
         let generation = self.generations.request();
         self.generations.ack(0, || {});
-        self.is_asked.store(true, loom::sync::atomic::Ordering::Release);
+        self.is_interrupt_pending.store(true, loom::sync::atomic::Ordering::Release);
         // The kernel spins here; the executions that matter are those in which the acknowledgement is seen.
         for _ in 0..LOOKS {
             if self.generations.is_acked(1, generation) {

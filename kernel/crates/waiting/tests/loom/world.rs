@@ -1,5 +1,5 @@
-//! Threads and locks for the models: the park state of `runqueue` as in the kernel, a condition variable in place of the run
-//! queue, and a clock that another thread advances.
+//! Threads and locks for the models. The park state is that of `runqueue`, as in the kernel. A condition variable stands for
+//! the run queue, and another thread advances the clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
