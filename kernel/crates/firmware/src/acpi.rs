@@ -1,10 +1,8 @@
-//! Checks on ACPI tables as byte slices, before a parser walks them by pointer.
+//! Checks of ACPI tables as byte slices, before a parser walks them.
 //!
-//! Parsers that turn table addresses into structures believe the lengths they
-//! find: an entry of length 0 makes such a walk endless, a table shorter than
-//! its own header makes its length wrap. What passes here has neither. Layouts
-//! are those of the ACPI specification 6.5: 5.2.5.3 (RSDP), 5.2.6 (table
-//! header), 5.2.12 (MADT).
+//! A parser that trusts lengths walks for ever over an entry of length 0, and wraps on a table shorter than its header.
+//! These checks refuse both. Layouts are those of the ACPI specification 6.5: 5.2.5.3 (RSDP), 5.2.6 (table header),
+//! 5.2.12 (MADT).
 
 pub use crate::table_error::TableError;
 
@@ -16,7 +14,7 @@ pub(crate) const RSDP_V2_BYTES: usize = 36;
 const RSDP_V2_REVISION: u8 = 2;
 const RSDP_SIGNATURE: &[u8; 8] = b"RSD PTR ";
 
-/// Bytes of the header that every system description table begins with.
+/// Bytes of the header of every system description table.
 pub const SDT_HEADER_BYTES: usize = 36;
 
 /// Bytes of the MADT before its first entry.
@@ -24,25 +22,25 @@ const MADT_HEADER_BYTES: usize = 44;
 /// An entry's type and length.
 pub(crate) const ENTRY_HEADER_BYTES: u8 = 2;
 
-/// What a checked RSDP says.
+/// Content of a checked RSDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RsdpInfo {
-    /// 0 for ACPI 1.0, 2 since; some firmware says 1 and means 0.
+    /// 0 for ACPI 1.0, 2 for later ones; some firmware has 1 and means 0.
     pub revision: u8,
-    /// Physical address of the RSDT; 0 when there is none.
+    /// Physical address of the RSDT; 0 if there is none.
     pub rsdt: u32,
-    /// Physical address of the XSDT, where there is one.
+    /// Physical address of the XSDT, if there is one.
     pub xsdt: Option<u64>,
-    /// Bytes of the RSDP itself.
+    /// Bytes of the RSDP.
     pub length: u32,
 }
 
-/// What a checked table header says.
+/// Content of a checked table header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SdtInfo {
-    /// The table's name.
+    /// Signature: the table's name.
     pub signature: [u8; 4],
-    /// Bytes of the whole table, header included.
+    /// Bytes of the whole table with its header.
     pub length: u32,
     /// Revision of the table's layout.
     pub revision: u8,
@@ -50,12 +48,11 @@ pub struct SdtInfo {
 
 /// Checks a root system description pointer: signature, length, both checksums.
 ///
-/// Fields beyond those of ACPI 1.0 count from revision 2 on, as in ACPICA.
-/// `bytes` begins with the RSDP and may be longer; 36 bytes are enough for
-/// every revision, 20 below revision 2.
+/// Fields beyond ACPI 1.0 count from revision 2 on, as in ACPICA. `bytes` begins with the RSDP and may be longer; 36 bytes
+/// are enough for every revision, 20 below revision 2.
 ///
 /// # Errors
-/// Whatever is wrong first.
+/// The first error.
 pub fn check_rsdp(bytes: &[u8]) -> Result<RsdpInfo, TableError> {
     let v1 = fixed_part(bytes, RSDP_V1_BYTES)?;
     if v1[..8] != *RSDP_SIGNATURE {
@@ -67,7 +64,7 @@ pub fn check_rsdp(bytes: &[u8]) -> Result<RsdpInfo, TableError> {
     let (length, xsdt) = if revision < RSDP_V2_REVISION {
         (RSDP_V1_BYTES as u32, 0)
     } else {
-        // Whatever its length field says: firmware exists that leaves it at 20, or at 0, and ACPICA does not look at it.
+        // The length field is ignored, as in ACPICA: some firmware leaves it at 20 or 0.
         let v2 = fixed_part(bytes, RSDP_V2_BYTES)?;
         check_sum(v2)?;
         (RSDP_V2_BYTES as u32, u64::from_le_bytes(array_at(v2, 24)))
@@ -79,14 +76,12 @@ pub fn check_rsdp(bytes: &[u8]) -> Result<RsdpInfo, TableError> {
     Ok(RsdpInfo { revision, rsdt, xsdt, length })
 }
 
-/// Checks a system description table: signature (when one is expected),
-/// length and checksum.
+/// Checks a system description table: signature (if one is expected), length and checksum.
 ///
 /// `bytes` begins with the table and may be longer.
 ///
 /// # Errors
-/// Whatever is wrong first. [`TableError::LengthTooLarge`] says how many bytes
-/// to map for another try.
+/// The first error. [`TableError::LengthTooLarge`] has the number of bytes to map for another attempt.
 pub fn check_sdt(bytes: &[u8], expected_signature: Option<[u8; 4]>) -> Result<SdtInfo, TableError> {
     let header = fixed_part(bytes, SDT_HEADER_BYTES)?;
     let signature = array_at(header, 0);
@@ -100,23 +95,21 @@ pub fn check_sdt(bytes: &[u8], expected_signature: Option<[u8; 4]>) -> Result<Sd
     Ok(SdtInfo { signature, length, revision: header[8] })
 }
 
-/// Checks a multiple APIC description table and every entry's length, so that
-/// walking it ends, stays inside, and finds whole structures.
+/// Checks a multiple APIC description table and the length of every entry. A walk then ends, stays inside, and finds whole
+/// entries.
 ///
-/// `bytes` begins with the table and may be longer. Entries of unknown type are
-/// allowed; they need only a length that keeps the walk going.
+/// `bytes` begins with the table and may be longer. Entries of unknown type need only a non-zero length.
 ///
 /// # Errors
-/// Whatever is wrong first.
+/// The first error.
 pub fn check_madt(bytes: &[u8]) -> Result<(), TableError> {
     let length = check_sdt(bytes, Some(*b"APIC"))?.length;
     let table = sized_part(bytes, length, MADT_HEADER_BYTES)?;
     check_entries(table, MADT_HEADER_BYTES, least_madt_entry_bytes)
 }
 
-/// Checks the entries of `table` from `offset` to its end, each of which begins
-/// with a byte for its type and one for its length. `least_bytes` says how
-/// long an entry of a type is at least; 2 or more.
+/// Checks the entries of `table` from `offset` to its end. Each begins with a byte for its type and one for its length.
+/// `least_bytes` returns the least length of an entry of a type, 2 or more.
 pub(crate) fn check_entries(
     table: &[u8],
     mut offset: usize,
@@ -144,10 +137,9 @@ fn check_entry(table: &[u8], offset: usize, least_bytes: fn(u8) -> u8) -> Result
     Ok(usize::from(length))
 }
 
-/// Bytes that an entry of type `kind` has at least.
+/// Returns the least length of an entry of type `kind`.
 ///
-/// The SAPIC and GIC structures do not belong on x86, but a parser that knows
-/// them would read them whole, so they are held to their size as well.
+/// SAPIC and GIC structures do not belong on x86. They are checked too, as a parser that knows them would read them whole.
 const fn least_madt_entry_bytes(kind: u8) -> u8 {
     match kind {
         0x00 => 8,         // local APIC
@@ -170,12 +162,12 @@ const fn least_madt_entry_bytes(kind: u8) -> u8 {
     }
 }
 
-/// The first `needed` bytes.
+/// Returns the first `needed` bytes.
 fn fixed_part(bytes: &[u8], needed: usize) -> Result<&[u8], TableError> {
     bytes.get(..needed).ok_or(TableError::Truncated { available: bytes.len(), needed })
 }
 
-/// The first `length` bytes, `least` or more.
+/// Returns the first `length` bytes, which must be at least `least`.
 pub(crate) fn sized_part(bytes: &[u8], length: u32, least: usize) -> Result<&[u8], TableError> {
     if (length as usize) < least {
         return Err(TableError::LengthTooSmall { length, least: least as u32 });
@@ -190,7 +182,7 @@ fn check_sum(bytes: &[u8]) -> Result<(), TableError> {
     }
 }
 
-/// `N` bytes from `offset`. The callers have checked that they are there.
+/// Returns `N` bytes from `offset`. The caller has checked that they are there.
 pub(crate) fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[offset..offset + N]);

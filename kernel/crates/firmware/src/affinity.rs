@@ -1,8 +1,7 @@
-//! SRAT and SLIT: which CPU and which memory is where, and how far apart.
+//! SRAT and SLIT: proximity domains of CPUs and memory, and distances between domains.
 //!
-//! Layouts are those of the ACPI specification 6.5: 5.2.16 (SRAT), 5.2.17
-//! (SLIT). As with the other tables, everything is checked first, so that
-//! walking a table afterwards needs no checks and always ends.
+//! Layouts are those of the ACPI specification 6.5: 5.2.16 (SRAT), 5.2.17 (SLIT). A table is checked first, so that a walk
+//! needs no checks and always ends.
 
 use crate::acpi::{ENTRY_HEADER_BYTES, TableError, array_at, check_entries, check_sdt, sized_part, u32_at};
 
@@ -35,28 +34,28 @@ pub enum Affinity {
     Memory {
         /// Address of the first byte.
         start: u64,
-        /// How much; nothing says that it fits behind `start`.
+        /// Length in bytes; may reach beyond the last address.
         len_bytes: u64,
         /// The domain.
         domain: u32,
-        /// It may not be there yet.
+        /// Whether the memory may be plugged in later.
         hot_pluggable: bool,
     },
 }
 
-/// A system resource affinity table that was checked.
+/// A checked system resource affinity table.
 #[derive(Clone, Copy, Debug)]
 pub struct Srat<'a> {
     entries: &'a [u8],
-    /// Whether proximity domains have 32 bits; 8 in the first revision.
+    /// Whether proximity domains have 32 bits; they have 8 in the first revision.
     has_wide_domains: bool,
 }
 
 impl<'a> Srat<'a> {
-    /// Checks the table that `bytes` begins with, and every entry's length.
+    /// Checks the table at the start of `bytes`, and the length of every entry.
     ///
     /// # Errors
-    /// Whatever is wrong first.
+    /// The first error.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TableError> {
         let sdt = check_sdt(bytes, Some(*b"SRAT"))?;
         let table = sized_part(bytes, sdt.length, SRAT_HEADER_BYTES)?;
@@ -64,7 +63,7 @@ impl<'a> Srat<'a> {
         Ok(Self { entries: &table[SRAT_HEADER_BYTES..], has_wide_domains: sdt.revision >= 2 })
     }
 
-    /// The enabled entries about CPUs and memory, in the table's order.
+    /// Returns the enabled entries of CPUs and memory, in the table's order.
     pub fn entries(self) -> impl Iterator<Item = Affinity> + 'a {
         let mut rest = self.entries;
         core::iter::from_fn(move || {
@@ -75,7 +74,7 @@ impl<'a> Srat<'a> {
         .flatten()
     }
 
-    /// What an entry says; `None` when it is disabled or about something else.
+    /// Reads an entry; `None` if it is disabled or of another type.
     fn read(self, entry: &[u8]) -> Option<Affinity> {
         let (affinity, flags) = match entry[0] {
             KIND_APIC => {
@@ -120,7 +119,7 @@ const fn least_entry_bytes(kind: u8) -> u8 {
     }
 }
 
-/// A system locality distance table that was checked.
+/// A checked system locality distance table.
 #[derive(Clone, Copy, Debug)]
 pub struct Slit<'a> {
     localities: usize,
@@ -128,11 +127,10 @@ pub struct Slit<'a> {
 }
 
 impl<'a> Slit<'a> {
-    /// Checks the table that `bytes` begins with. One impossible distance and
-    /// none of them is believed.
+    /// Checks the table at the start of `bytes`. One impossible distance refuses the whole table.
     ///
     /// # Errors
-    /// Whatever is wrong first.
+    /// The first error.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TableError> {
         let length = check_sdt(bytes, Some(*b"SLIT"))?.length;
         let table = sized_part(bytes, length, SLIT_HEADER_BYTES)?;
@@ -154,13 +152,13 @@ impl<'a> Slit<'a> {
         Ok(slit)
     }
 
-    /// Number of localities; proximity domains below it have distances.
+    /// Returns the number of localities; proximity domains below it have distances.
     #[must_use]
     pub const fn localities(&self) -> usize {
         self.localities
     }
 
-    /// Distance between two proximity domains; 255 means out of reach.
+    /// Returns the distance of two proximity domains; 255 means unreachable.
     #[must_use]
     pub fn distance(&self, from: u32, to: u32) -> Option<u8> {
         let (from, to) = (from as usize, to as usize);

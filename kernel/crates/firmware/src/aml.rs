@@ -1,20 +1,20 @@
-//! What is read out of AML, the byte code of DSDT and SSDTs: sleep types and general-purpose events.
+//! Sleep types and general-purpose events in AML, the byte code of DSDT and SSDTs.
 //!
 //! The byte code is searched for definitions, not run. Layouts are those of the ACPI specification 6.5: 7.4.2 (`_S5_`),
 //! 20.2 (encoding).
 
 use crate::acpi::{SDT_HEADER_BYTES, check_sdt};
 
-/// The sleep types of `\_S5`, for PM1a and PM1b, from the first of `tables`
-/// (DSDT and SSDTs, each with its header) that defines the package.
+/// Returns the sleep types of `\_S5`, for PM1a and PM1b, from the first of `tables` (DSDT and SSDTs, each with its header)
+/// that defines the package.
 ///
-/// Damaged tables are passed over.
+/// Damaged tables are skipped.
 pub fn sleep_types<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> Option<(u8, u8)> {
     tables.into_iter().filter_map(definition_block).find_map(sleep_state_s5)
 }
 
-/// General-purpose events that a method `_Lxx` or `_Exx` of `tables` (DSDT and
-/// SSDTs, each with its header) is for, a bit each: those that can happen.
+/// Returns the general-purpose events for which `tables` (DSDT and SSDTs, each with its header) have a method `_Lxx` or
+/// `_Exx`: the events that can happen.
 pub fn gpe_methods<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> GpeSet {
     let mut set = GpeSet::default();
     for aml in tables.into_iter().filter_map(definition_block) {
@@ -29,7 +29,7 @@ pub fn gpe_methods<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> GpeSet {
     set
 }
 
-/// The AML of a sound DSDT or SSDT.
+/// Returns the AML of a sound DSDT or SSDT.
 fn definition_block(bytes: &[u8]) -> Option<&[u8]> {
     let info = check_sdt(bytes, None).ok()?;
     let is_definition_block = matches!(&info.signature, b"DSDT" | b"SSDT");
@@ -47,14 +47,14 @@ impl GpeSet {
         self.bytes[usize::from(event / 8)] |= 1 << (event % 8);
     }
 
-    /// The events 8 * `index` to 8 * `index` + 7, lowest bit first.
+    /// Returns the events 8 * `index` to 8 * `index` + 7, lowest bit first.
     #[must_use]
     pub fn byte(&self, index: u8) -> u8 {
         self.bytes.get(usize::from(index)).copied().unwrap_or(0)
     }
 }
 
-/// The number of the event that the method `_Lxx` or `_Exx` is for.
+/// Returns the number of the event that a method `_Lxx` or `_Exx` handles.
 fn gpe_of_name(name: &[u8]) -> Option<u8> {
     let &[b'_', b'L' | b'E', high, low] = name else { return None };
     let digit = |byte: u8| match byte {
@@ -65,7 +65,7 @@ fn gpe_of_name(name: &[u8]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// Whether the AML before a name makes it that of a method: `MethodOp PkgLength`, and a path if there is one.
+/// Returns whether the AML before a name makes it a method's: `MethodOp PkgLength`, and a path if there is one.
 fn is_method(before: &[u8]) -> bool {
     const METHOD_OP: u8 = 0x14;
     let before = before.strip_suffix(b"\\._GPE").or(before.strip_suffix(b"._GPE")).unwrap_or(before);
@@ -76,14 +76,11 @@ fn is_method(before: &[u8]) -> bool {
     })
 }
 
-/// Finds what to write to the sleep type fields of PM1a and PM1b to power off:
-/// the first two elements of the `\_S5` package.
+/// Finds the sleep types of PM1a and PM1b for power-off: the first two elements of the `\_S5` package.
 ///
-/// `dsdt` is the table's AML, with or without its header. The bytes are
-/// searched for the name's definition, as running AML for two numbers is not
-/// worth an interpreter; the search knows every encoding of an integer
-/// constant. `None` when there is no such package or a value is no 3-bit
-/// number.
+/// `dsdt` is the table's AML, with or without its header. The bytes are searched for the definition, as two numbers are not
+/// worth an interpreter. The search knows every encoding of an integer constant. Returns `None` if there is no such
+/// package or a value has more than 3 bits.
 #[must_use]
 pub fn sleep_state_s5(dsdt: &[u8]) -> Option<(u8, u8)> {
     const NAME: &[u8; 4] = b"_S5_";
@@ -93,14 +90,13 @@ pub fn sleep_state_s5(dsdt: &[u8]) -> Option<(u8, u8)> {
         .find_map(|(at, _)| sleep_package(&dsdt[at + NAME.len()..]))
 }
 
-/// Whether the AML before a name segment makes it a definition in the root.
+/// Returns whether the AML before a name segment makes it a definition in the root.
 fn is_named(before: &[u8]) -> bool {
     const NAME_OP: u8 = 0x08;
     matches!(before, [.., NAME_OP] | [.., NAME_OP, b'\\'])
 }
 
-/// Reads `DefPackage := 0x12 PkgLength NumElements element*` and makes sleep
-/// types of its first elements.
+/// Reads `DefPackage := 0x12 PkgLength NumElements element*` and returns its first elements as sleep types.
 fn sleep_package(aml: &[u8]) -> Option<(u8, u8)> {
     const PACKAGE_OP: u8 = 0x12;
     const SLEEP_TYPE_MAX: u64 = 7;
@@ -113,18 +109,17 @@ fn sleep_package(aml: &[u8]) -> Option<(u8, u8)> {
     let (a, b) = if element_count >= 2 {
         (first, integer(elements)?.0)
     } else {
-        // Both packed into one integer, as some firmware of the ACPI 1.0 days
-        // does.
+        // Some firmware of the time of ACPI 1.0 packs both into one integer.
         (first & 0xff, first >> 8)
     };
     let sleep_type = |value: u64| (value <= SLEEP_TYPE_MAX).then_some(value as u8);
     Some((sleep_type(a)?, sleep_type(b)?))
 }
 
-/// Cuts `aml` to the length that its leading PkgLength says, and off that.
+/// Returns the body of a package: `aml` without its leading PkgLength, cut to that length.
 ///
-/// The top two bits of the first byte say how many bytes follow it; they add 8
-/// bits each to its low 4, and alone it has 6 bits of its own.
+/// The top two bits of the first byte are the number of bytes that follow it. Without such bytes the length is the low
+/// 6 bits. With them, the low 4 bits are its low bits, and each byte adds 8.
 fn package_body(aml: &[u8]) -> Option<&[u8]> {
     let (&lead, rest) = aml.split_first()?;
     let extra_bytes = usize::from(lead >> 6);
@@ -137,7 +132,7 @@ fn package_body(aml: &[u8]) -> Option<&[u8]> {
     aml.get(1 + extra_bytes..length)
 }
 
-/// Reads an integer constant; returns it and what follows.
+/// Reads an integer constant. Returns it with the rest of `aml`.
 fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
     let (&op, rest) = aml.split_first()?;
     let bytes = match op {

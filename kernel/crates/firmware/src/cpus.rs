@@ -1,13 +1,11 @@
-//! Which CPUs to start, and under which index each is known.
+//! CPUs to start, and their indices.
 //!
-//! The MADT says which CPUs exist, but not reliably: firmware lists a CPU as
-//! both local APIC and local x2APIC, leaves slots for CPUs that are not
-//! plugged in, names ids that the interrupt controller cannot address, and does
-//! not promise that the boot CPU comes first.
+//! The MADT lists CPUs, but not reliably. Firmware lists a CPU as both local APIC and local x2APIC, leaves slots for CPUs
+//! that are not plugged in, names ids that the interrupt controller cannot address, and need not list the boot CPU first.
 
 use core::fmt;
 
-/// CPUs that a [`CpuList`] holds at most.
+/// Most CPUs in a [`CpuList`].
 pub const MAX_CPUS: usize = 512;
 
 /// APIC id that addresses all CPUs in xAPIC mode.
@@ -15,7 +13,7 @@ const XAPIC_BROADCAST: u32 = 0xff;
 /// APIC id that addresses all CPUs in x2APIC mode.
 const X2APIC_BROADCAST: u32 = 0xffff_ffff;
 
-/// How the kernel drives the local APICs.
+/// Mode of the local APICs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApicMode {
     /// By a register page; ids have 8 bits.
@@ -35,24 +33,22 @@ impl ApicMode {
     }
 }
 
-/// A CPU as a MADT entry of type 0 (local APIC) or 9 (local x2APIC) tells it,
-/// or a processor entry of the MP tables.
+/// A CPU: a MADT entry of type 0 (local APIC) or 9 (local x2APIC), or a processor entry of the MP tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MadtCpu {
     /// The local APIC's id.
     pub apic_id: u32,
     /// Flags bit 0: the CPU can be used.
     pub enabled: bool,
-    /// Flags bit 1: a CPU that is not enabled now may be later.
+    /// Flags bit 1: the CPU may be enabled later.
     pub online_capable: bool,
     /// Whether the entry is of type 9.
     pub x2apic: bool,
 }
 
-/// The CPUs to use, by APIC id. Index 0 is the boot CPU; the others follow in
-/// the order of the table.
+/// APIC ids of the CPUs to use. Index 0 is the boot CPU; the others follow in the table's order.
 ///
-/// About 2 KiB: mind the stack.
+/// About 2 KiB: large for a stack.
 #[derive(Clone)]
 pub struct CpuList {
     apic_ids: [u32; MAX_CPUS],
@@ -60,14 +56,14 @@ pub struct CpuList {
     found: usize,
 }
 
-/// What [`CpuList::collect`] left out, and why.
+/// What [`CpuList::collect`] left out, by reason.
 ///
 /// `Display` gives one line for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuReport {
-    /// Entries that came in.
+    /// Entries in the table.
     pub entries: usize,
-    /// CPUs that could be used: the boot CPU and each enabled one once.
+    /// Usable CPUs: the boot CPU and each enabled one, once.
     pub found: usize,
     /// CPUs in the list.
     pub listed: usize,
@@ -75,23 +71,22 @@ pub struct CpuReport {
     pub duplicates: usize,
     /// Entries that are neither enabled nor online-capable.
     pub disabled: usize,
-    /// Entries that are not enabled but may be later: empty sockets.
+    /// Entries that may be enabled later: empty sockets.
     pub hot_pluggable: usize,
     /// Enabled entries whose APIC id is a broadcast address.
     pub broadcast_ids: usize,
     /// Enabled entries whose APIC id the interrupt controller cannot address.
     pub unaddressable: usize,
-    /// CPUs that were left out because the caller wants no more.
+    /// CPUs over the caller's limit.
     pub not_wanted: usize,
-    /// CPUs that were left out because a list holds [`MAX_CPUS`].
+    /// CPUs over [`MAX_CPUS`].
     pub over_limit: usize,
-    /// Whether no enabled entry names the CPU that runs this: the table lies.
+    /// Whether no enabled entry names the running CPU, so that the table is wrong.
     pub boot_cpu_missing: bool,
 }
 
 impl CpuReport {
-    /// Whether the table is worth a warning. Disabled and hot-pluggable
-    /// entries and limits are in order.
+    /// Returns whether the table is worth a warning. Disabled and hot-pluggable entries and limits are not.
     #[must_use]
     pub const fn is_suspicious(&self) -> bool {
         self.duplicates > 0 || self.broadcast_ids > 0 || self.unaddressable > 0 || self.boot_cpu_missing
@@ -125,10 +120,9 @@ impl fmt::Display for CpuReport {
 impl CpuList {
     /// Makes the list from the table's `entries`.
     ///
-    /// `bsp_apic_id` is what the running CPU's own APIC says, of which `mode`
-    /// may leave 8 bits; that CPU is in the list at index 0 whatever the table
-    /// says. At most `wanted` CPUs are listed, 1 at least and [`MAX_CPUS`] at
-    /// most; the others are counted in [`found`](Self::found).
+    /// `bsp_apic_id` is the id that the running CPU's local APIC has, of which 8 bits count in [`ApicMode::XApic`]. That CPU is
+    /// at index 0, even if the table does not list it. At most `wanted` CPUs are listed (clamped to 1..=[`MAX_CPUS`]);
+    /// further ones are counted in [`found`](Self::found).
     pub fn collect(
         entries: impl IntoIterator<Item = MadtCpu>,
         bsp_apic_id: u32,
@@ -144,7 +138,7 @@ impl CpuList {
         let mut report = CpuReport { boot_cpu_missing: true, ..CpuReport::default() };
         for cpu in entries {
             report.entries += 1;
-            // The id of a disabled entry means nothing.
+            // The id of a disabled entry has no meaning.
             if !cpu.enabled {
                 if cpu.online_capable {
                     report.hot_pluggable += 1;
@@ -169,7 +163,7 @@ impl CpuList {
         list.found = list.len + report.over_limit;
         let wanted = wanted.clamp(1, MAX_CPUS);
         if list.len > wanted {
-            // Not this list's limit, then: more would not be used either.
+            // The caller's limit applies instead of the list's: a longer list would not be used either.
             report.not_wanted = list.found - wanted;
             report.over_limit = 0;
             list.len = wanted;
@@ -178,41 +172,39 @@ impl CpuList {
         (list, report)
     }
 
-    /// Number of CPUs that could be used; those over a limit are not in the
-    /// list.
+    /// Returns the number of usable CPUs, with those over a limit, which are not in the list.
     #[must_use]
     pub const fn found(&self) -> usize {
         self.found
     }
 
-    /// Number of CPUs, 1 or more.
+    /// Returns the number of CPUs in the list, 1 or more.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "the boot CPU is always there")]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// APIC ids by CPU index.
+    /// Returns the APIC ids by CPU index.
     #[must_use]
     pub fn apic_ids(&self) -> &[u32] {
         &self.apic_ids[..self.len]
     }
 
-    /// APIC id of the CPU with index `cpu`.
+    /// Returns the APIC id of the CPU with index `cpu`.
     #[must_use]
     pub fn apic_id(&self, cpu: usize) -> Option<u32> {
         self.apic_ids().get(cpu).copied()
     }
 
-    /// Index of the CPU with this APIC id.
+    /// Returns the index of the CPU with this APIC id.
     #[must_use]
     pub fn index_of(&self, apic_id: u32) -> Option<usize> {
         self.apic_ids().iter().position(|&id| id == apic_id)
     }
 }
 
-/// Whether the entry's id addresses every CPU instead of one. 0xff is an
-/// ordinary id where x2APIC entries are used.
+/// Returns whether the entry's id addresses all CPUs instead of one. 0xff is an ordinary id in x2APIC entries.
 fn is_broadcast(cpu: MadtCpu) -> bool {
     cpu.apic_id == X2APIC_BROADCAST || !cpu.x2apic && cpu.apic_id == XAPIC_BROADCAST
 }

@@ -1,8 +1,7 @@
-//! Physical memory for the time before the page allocator.
+//! Allocator of physical memory before the page allocator.
 //!
-//! The model is Linux's memblock: what is free is known as a list of ranges;
-//! what is in use is cut out of it and never comes back. When the page
-//! allocator stands, it takes over [`EarlyFrames::remaining`].
+//! The model is Linux's memblock: a list of free ranges, from which allocated memory is cut for good. The page allocator then
+//! takes over [`EarlyFrames::remaining`].
 
 use core::ops::Range;
 
@@ -10,13 +9,12 @@ use crate::PAGE_BYTES;
 use crate::memmap::{MAX_REGIONS, MemoryMap};
 use crate::ranges::RangeSet;
 
-/// Free ranges that [`EarlyFrames`] can tell apart: those of any map, and room
-/// for what is cut out.
+/// Most free ranges in [`EarlyFrames`]: those of any map, and some for ranges that allocations split.
 pub const MAX_FREE_RANGES: usize = MAX_REGIONS + 256;
 
 /// Allocator of physical memory during early boot. Nothing is freed.
 ///
-/// About 20 KiB: not for a kernel's stack.
+/// About 20 KiB: too large for a kernel's stack.
 #[derive(Clone)]
 pub struct EarlyFrames {
     free: RangeSet<MAX_FREE_RANGES>,
@@ -26,8 +24,8 @@ pub struct EarlyFrames {
 }
 
 impl EarlyFrames {
-    /// All usable memory of `map`, but for the page at address 0: its old
-    /// contents matter to real-mode code, and 0 reads as "none" elsewhere.
+    /// Returns an allocator of all usable memory of `map`, except the page at address 0: real-mode code needs its old content,
+    /// and other code reads 0 as "none".
     ///
     /// Allocations begin at or above `floor` bytes, unless they have to lie
     /// below it (see [`alloc`](Self::alloc)).
@@ -45,30 +43,27 @@ impl EarlyFrames {
     pub fn fill(&mut self, map: &MemoryMap, floor: u64) {
         self.free.clear();
         for range in map.usable() {
-            // The set has room for every region of a map.
+            // All regions of a map fit.
             self.free.push(range);
         }
         self.free.subtract(0..PAGE_BYTES);
         (self.floor, self.allocated_bytes, self.lost_bytes) = (floor, 0, 0);
     }
 
-    /// Takes `range` (bytes) out of what is free. Parts of it that are not
-    /// free already are no error.
+    /// Removes `range` (bytes) from the free memory; parts of it may be in use already.
     ///
-    /// When there is no room for the two parts that a range falls into, the
-    /// smaller one is lost: see [`lost_bytes`](Self::lost_bytes).
+    /// If a free range is split and both parts do not fit into the list, the smaller one is lost: see
+    /// [`lost_bytes`](Self::lost_bytes).
     pub fn reserve(&mut self, range: Range<u64>) {
         self.lost_bytes += self.free.subtract(range);
     }
 
-    /// Finds `len_bytes` of free memory and returns its address, a multiple of
-    /// `align`. The lowest place that fits is taken.
+    /// Allocates `len_bytes` at the lowest possible address that is a multiple of `align`, and returns the address.
     ///
-    /// The memory lies at or above the floor; with `below`, all of it lies
-    /// below that address, and a `below` at or under the floor makes the floor
-    /// not count (`Some(0x10_0000)` for real-mode code).
+    /// The memory lies at or above the floor. With `below`, all of it lies below that address; a `below` at or under the
+    /// floor overrides the floor (`Some(0x10_0000)` for real-mode code).
     ///
-    /// `None` when nothing fits, `len_bytes` is 0 or `align` is no power of two.
+    /// Returns `None` if no free range is large enough, `len_bytes` is 0, or `align` is not a power of two.
     #[must_use = "the memory is taken and cannot be given back"]
     pub fn alloc(&mut self, len_bytes: u64, align: u64, below: Option<u64>) -> Option<u64> {
         let ceiling = below.unwrap_or(u64::MAX);
@@ -76,8 +71,7 @@ impl EarlyFrames {
         self.alloc_within(len_bytes, align, floor..ceiling)
     }
 
-    /// As [`alloc`](Self::alloc), from the memory between two addresses; the
-    /// floor does not count.
+    /// Allocates as [`alloc`](Self::alloc), but `within` a range of addresses instead of above the floor.
     #[must_use = "the memory is taken and cannot be given back"]
     pub fn alloc_within(&mut self, len_bytes: u64, align: u64, within: Range<u64>) -> Option<u64> {
         if len_bytes == 0 || !align.is_power_of_two() {
@@ -93,7 +87,7 @@ impl EarlyFrames {
         Some(start)
     }
 
-    /// What is still free, in whole 4 KiB pages, sorted.
+    /// Returns the free memory in whole 4 KiB pages, sorted.
     pub fn remaining(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.free.iter().filter_map(|range| {
             let start = range.start.checked_next_multiple_of(PAGE_BYTES)?;
@@ -102,20 +96,19 @@ impl EarlyFrames {
         })
     }
 
-    /// Sum of [`remaining`](Self::remaining), in bytes.
+    /// Returns the sum of [`remaining`](Self::remaining) in bytes.
     #[must_use]
     pub fn remaining_bytes(&self) -> u64 {
         self.remaining().map(|range| range.end - range.start).sum()
     }
 
-    /// Bytes handed out by [`alloc`](Self::alloc).
+    /// Returns the number of allocated bytes.
     #[must_use]
     pub const fn allocated_bytes(&self) -> u64 {
         self.allocated_bytes
     }
 
-    /// Bytes that are free but out of reach because [`MAX_FREE_RANGES`] were
-    /// not enough.
+    /// Returns the number of free bytes that were lost because [`MAX_FREE_RANGES`] were not enough.
     #[must_use]
     pub const fn lost_bytes(&self) -> u64 {
         self.lost_bytes

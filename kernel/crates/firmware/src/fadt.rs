@@ -1,14 +1,11 @@
 //! The fixed ACPI description table (FADT): registers of the fixed hardware.
 //!
-//! Every table from ACPI 1.0 (116 bytes) to 6.5 (276 bytes) has the same
-//! layout; newer ones add fields at the end. A field that lies behind the
-//! table's end reads as zero, which means "not there" for each of them. A
-//! 64-bit field (`X_...`) wins over the 32-bit field of the same register where
-//! it is not zero and makes sense.
+//! All tables from ACPI 1.0 (116 bytes) to 6.5 (276 bytes) have the same layout; newer ones add fields at the end. A field
+//! beyond the table's end reads as zero, which means "absent" for each of them. A 64-bit field (`X_...`) wins over the
+//! 32-bit field of the same register if it is non-zero and valid.
 //!
-//! A field that makes no sense is refused alone; [`Refused`] names all that
-//! were. Layouts are those of the ACPI specification 6.5: 5.2.3.2 (generic
-//! address), 5.2.9 (FADT), 4.8.3 (fixed hardware registers).
+//! An invalid field is refused alone; [`Refused`] names all refused fields. Layouts are those of the ACPI specification
+//! 6.5: 5.2.3.2 (generic address), 5.2.9 (FADT), 4.8.3 (fixed hardware registers).
 
 mod refused;
 
@@ -40,9 +37,9 @@ const X_DSDT: usize = 140;
 const SLEEP_CONTROL_REG: usize = 244;
 const SLEEP_STATUS_REG: usize = 256;
 
-/// In [`FLAGS`]: the power button is no fixed hardware.
+/// In [`FLAGS`]: the power button is not fixed hardware.
 const PWR_BUTTON: u32 = 1 << 4;
-/// In [`FLAGS`]: the sleep button is no fixed hardware.
+/// In [`FLAGS`]: the sleep button is not fixed hardware.
 const SLP_BUTTON: u32 = 1 << 5;
 const TMR_VAL_EXT: u32 = 1 << 8;
 const RESET_REG_SUP: u32 = 1 << 10;
@@ -50,23 +47,22 @@ const HW_REDUCED_ACPI: u32 = 1 << 20;
 
 /// Bytes of the PM1 control register.
 const PM1_CONTROL_BYTES: u8 = 2;
-/// Bytes of a PM1 event block, status and enable, where the table does not say.
+/// Bytes of a PM1 event block, status and enable, if the table has no length.
 const PM1_EVENT_BYTES: u8 = 4;
 /// Most bytes of a PM1 status or enable register.
 const PM1_EVENT_MOST_BYTES: u8 = 4;
 
-/// Ports of devices that every PC has elsewhere: interrupt controllers, PIT, serial ports. Each ends before its second
-/// number.
+/// Ports of other devices of every PC: interrupt controllers, PIT, serial ports. The second number is the first port after
+/// them.
 const FOREIGN_PORTS: [(u64, u64); 5] =
     [(0x20, 0x22), (0x40, 0x44), (0xa0, 0xa2), (0x2f8, 0x300), (0x3f8, 0x400)];
 
-/// Status and enable registers: a bit of the first is set when something
-/// happens, the same bit of the second makes that an interrupt.
+/// Status and enable registers: an event sets a bit of the first; the same bit of the second makes it an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventBlock {
-    /// What happened; written ones clear.
+    /// Pending events; writing a one clears.
     pub status: Register,
-    /// What interrupts.
+    /// Enabled events.
     pub enable: Register,
 }
 
@@ -80,7 +76,7 @@ pub struct GpeBlock {
 }
 
 impl GpeBlock {
-    /// Status and enable registers number `index`, for eight events.
+    /// Returns the status and enable registers number `index`, for eight events.
     #[must_use]
     pub fn pair(&self, index: u8) -> EventBlock {
         let at =
@@ -89,7 +85,7 @@ impl GpeBlock {
     }
 }
 
-/// How ACPI mode is switched on: a value to write to a port.
+/// Command that switches ACPI mode on: a value to write to a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmiCommand {
     /// The port.
@@ -103,23 +99,21 @@ pub struct SmiCommand {
 pub struct PmTimer {
     /// Its register.
     pub register: Register,
-    /// Whether it counts 32 bits, not 24.
+    /// Whether it counts 32 bits instead of 24.
     pub is_32_bit: bool,
 }
 
-/// What a FADT says.
+/// Content of a FADT.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fadt {
-    /// Addresses of the DSDT: the 64-bit field's first, then the other's if it
-    /// differs.
+    /// Addresses of the DSDT: first the 64-bit field's, then the other's if it differs.
     pub dsdt: [Option<u64>; 2],
-    /// Whether there is no fixed hardware but for the PM timer, which
-    /// hypervisors have all the same; then only `dsdt`, `pm_timer`, `reset`,
-    /// `sleep_control` and `sleep_status` are told.
+    /// Whether there is no fixed hardware except the PM timer, which hypervisors have nevertheless. If so, only `dsdt`,
+    /// `pm_timer`, `reset`, `sleep_control` and `sleep_status` are set.
     pub is_hardware_reduced: bool,
     /// The system control interrupt, as an ISA interrupt's number.
     pub sci: Option<u16>,
-    /// How ACPI mode is switched on; `None` where it is always on.
+    /// Command that switches ACPI mode on; `None` if it is always on.
     pub smi: Option<SmiCommand>,
     /// Event blocks PM1a and PM1b.
     pub pm1_events: [Option<EventBlock>; 2],
@@ -133,16 +127,16 @@ pub struct Fadt {
     pub has_power_button: bool,
     /// Whether the sleep button is fixed hardware.
     pub has_sleep_button: bool,
-    /// The register that resets the machine, and the value that does.
+    /// Register and value that reset the machine.
     pub reset: Option<(Register, u8)>,
     /// The sleep control register of machines without fixed hardware.
     pub sleep_control: Option<Register>,
-    /// The sleep status register of the same.
+    /// The sleep status register of machines without fixed hardware.
     pub sleep_status: Option<Register>,
 }
 
-/// Reads a FADT of any revision. Registers that cannot be where the table says,
-/// by `map` among others, are left out and named.
+/// Reads a FADT of any revision. Registers that cannot be at their address, by `map` among others, are left out and named
+/// in [`Refused`].
 ///
 /// `bytes` begins with the table and may be longer.
 ///
@@ -183,7 +177,7 @@ impl Reader<'_> {
             sleep_control: self.generic_register(SLEEP_CONTROL_REG, 1, Field::SleepControl),
             sleep_status: self.generic_register(SLEEP_STATUS_REG, 1, Field::SleepStatus),
             pm_timer: self.register(&PM_TMR, 4).map(|register| PmTimer {
-                // A counter is read at once, or its parts are of different times.
+                // A counter is read in one access: parts would be of different times.
                 register: Register { access_bytes: 4, ..register },
                 is_32_bit: flags & TMR_VAL_EXT != 0,
             }),
@@ -225,8 +219,8 @@ impl Reader<'_> {
     }
 
     fn pm1_event(&mut self, block: &Block) -> Option<EventBlock> {
-        let told = self.bytes::<1>(PM1_EVT_LEN)[0];
-        let bytes = if told == 0 { PM1_EVENT_BYTES } else { told };
+        let length = self.bytes::<1>(PM1_EVT_LEN)[0];
+        let bytes = if length == 0 { PM1_EVENT_BYTES } else { length };
         let half = bytes / 2;
         if !half.is_power_of_two() || !bytes.is_multiple_of(2) || half == 1 || half > PM1_EVENT_MOST_BYTES {
             if self.u32(block.old) != 0 || self.u64(block.new + 4) != 0 {
@@ -258,7 +252,7 @@ impl Reader<'_> {
         self.possible(last, Field::Gpe0).map(|_| block)
     }
 
-    /// The register of `block`: by the 64-bit field, else by the 32-bit one.
+    /// Returns the register of `block`: by the 64-bit field, else by the 32-bit one.
     fn register(&mut self, block: &Block, bytes: u8) -> Option<Register> {
         self.generic_register(block.new, bytes, block.new_name).or_else(|| {
             let address = self.u32(block.old);
@@ -267,7 +261,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The register that the generic address at `offset` names.
+    /// Returns the register that the generic address at `offset` names.
     fn generic_register(&mut self, offset: usize, bytes: u8, name: Field) -> Option<Register> {
         let [space, _bit_width, bit_offset, access] = self.bytes::<4>(offset);
         let address = self.u64(offset + 4);
@@ -280,7 +274,7 @@ impl Reader<'_> {
             2 => Space::PciConfig,
             _ => return self.refuse(name),
         };
-        // 0 is "undefined": as a whole. 4 is 64 bits, more than any register here has.
+        // 0, "undefined", means the whole register. 4 means 64 bits, more than any register here has.
         let access_bytes = match access {
             0 | 4 => bytes,
             1..=3 => bytes.min(1 << (access - 1)),
@@ -292,7 +286,7 @@ impl Reader<'_> {
         self.possible(Register { space, address, bytes, access_bytes }, name)
     }
 
-    /// `register` if it can be where it is, and belongs to no other device.
+    /// Returns `register` if it can be at its address and belongs to no other device.
     fn possible(&mut self, register: Register, name: Field) -> Option<Register> {
         let end = register.address.saturating_add(register.bytes.into());
         let is_foreign = register.space == Space::Port
@@ -310,7 +304,7 @@ impl Reader<'_> {
         None
     }
 
-    /// `N` bytes at `offset`; zeros where the table has no such field.
+    /// Returns `N` bytes at `offset`; zeros beyond the table's end.
     fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
         if offset + N <= self.table.len() { array_at(self.table, offset) } else { [0; N] }
     }

@@ -17,7 +17,7 @@ const MEMORY_SPACE: u8 = 0;
 const REGISTERS_BYTES: u64 = 0x400;
 const REGISTERS_ALIGN: u64 = 8;
 
-/// Registers that cannot be where the table says.
+/// Error: registers cannot be at the address in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misplaced {
     /// The address space, a number of the ACPI specification; 0 is memory.

@@ -1,22 +1,19 @@
-//! The machine's I/O APICs, and where an interrupt of the old ISA bus arrives:
-//! at which I/O APIC, at which of its pins, and how it is signalled there.
+//! The machine's I/O APICs, and routes of ISA interrupts: I/O APIC, pin, and signalling.
 //!
-//! ISA interrupt *n* is global interrupt *n* unless the MADT has an override for
-//! it. Nothing of the answer is known to work: a driver has to see an interrupt
-//! come before it relies on one.
+//! ISA interrupt *n* is global interrupt *n* unless the MADT has an override for it. A route may be wrong: a driver must see
+//! an interrupt arrive before it relies on it.
 
 use core::fmt;
 
 use crate::memmap::MemoryMap;
 use crate::registers::may_be_at;
 
-/// I/O APICs that an [`Interrupts`] holds. Servers have one for each root
-/// bridge, a dozen or two.
+/// Most I/O APICs in an [`Interrupts`]. Servers have one for each root bridge, a dozen or two.
 pub const MAX_IO_APICS: usize = 64;
-/// Overrides that an [`Interrupts`] holds; the ISA bus has 16 interrupts.
+/// Most overrides in an [`Interrupts`]; the ISA bus has 16 interrupts.
 pub const MAX_OVERRIDES: usize = 64;
 
-/// An I/O APIC as a MADT entry of type 1 tells it.
+/// An I/O APIC: a MADT entry of type 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoApic {
     /// Physical address of its registers.
@@ -30,15 +27,15 @@ pub struct IoApic {
 pub struct Override {
     /// The bus; 0 is ISA.
     pub bus: u8,
-    /// The bus's number of the interrupt.
+    /// Number of the interrupt on the bus.
     pub irq: u8,
-    /// The global interrupt that it is.
+    /// Its global interrupt.
     pub gsi: u32,
     /// Polarity in bits 0 and 1, trigger mode in bits 2 and 3.
     pub flags: u16,
 }
 
-/// How an interrupt is signalled.
+/// Signalling of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal {
     /// Whether a low level means that there is an interrupt.
@@ -48,13 +45,13 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// What is usual on the ISA bus: rising edges.
+    /// Default of the ISA bus: rising edges.
     pub const ISA: Self = Self { is_active_low: false, is_level: false };
-    /// What is usual on the PCI bus, and for ACPI's own interrupt: low levels.
+    /// Default of the PCI bus and of ACPI's system control interrupt: low levels.
     pub const PCI: Self = Self { is_active_low: true, is_level: true };
 }
 
-/// Where an interrupt arrives.
+/// Route of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Physical address of the I/O APIC's registers.
@@ -67,7 +64,7 @@ pub struct Route {
     pub is_level: bool,
 }
 
-/// Why there is no route.
+/// Error: an interrupt has no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteError {
     /// No I/O APIC has a pin for the global interrupt.
@@ -77,12 +74,12 @@ pub enum RouteError {
         /// I/O APICs in the table.
         io_apics: usize,
     },
-    /// The I/O APIC's registers cannot be where the table says.
+    /// The I/O APIC's registers cannot be at the address in the table.
     BadAddress {
         /// The address in the table.
         address: u32,
     },
-    /// Flags that the specification reserves.
+    /// Reserved values of flags.
     BadFlags {
         /// The flags in the table.
         flags: u16,
@@ -111,16 +108,16 @@ impl fmt::Display for RouteError {
     }
 }
 
-/// Pins that an I/O APIC can have.
+/// Most pins of an I/O APIC.
 const MAX_PINS: u32 = 240;
-/// From the register that selects to the last byte of the one that is selected.
+/// Bytes from the select register to the end of the data register.
 const REGISTERS_BYTES: u64 = 0x14;
 const REGISTERS_ALIGN: u64 = 16;
 const BUS_ISA: u8 = 0;
 
-/// The machine's I/O APICs, and which interrupts arrive elsewhere than usual.
+/// The machine's I/O APICs and interrupt source overrides.
 ///
-/// About 2 KiB: mind the stack.
+/// About 2 KiB: large for a stack.
 #[derive(Clone, Debug)]
 pub struct Interrupts {
     io_apics: [KnownIoApic; MAX_IO_APICS],
@@ -133,12 +130,12 @@ pub struct Interrupts {
 #[derive(Clone, Copy, Debug)]
 struct KnownIoApic {
     io_apic: IoApic,
-    /// Whether its registers can be where the table says.
+    /// Whether its registers can be at the address in the table.
     is_sound: bool,
 }
 
 impl Interrupts {
-    /// No I/O APIC, no override.
+    /// No I/O APIC and no override.
     pub const NONE: Self = Self {
         io_apics: [KnownIoApic { io_apic: IoApic { address: 0, first_gsi: 0 }, is_sound: false };
             MAX_IO_APICS],
@@ -148,8 +145,7 @@ impl Interrupts {
         left_out: 0,
     };
 
-    /// Takes what a table lists. Entries that say what another said are passed
-    /// over; the first that do not fit are counted in
+    /// Collects a table's entries. Repeated entries are skipped; entries that do not fit are counted in
     /// [`left_out`](Self::left_out).
     pub fn collect(
         io_apics: impl IntoIterator<Item = IoApic>,
@@ -186,13 +182,13 @@ impl Interrupts {
         found
     }
 
-    /// The I/O APICs whose registers can be where the table says, in the
-    /// table's order. Two may have the same address.
+    /// Returns the I/O APICs whose registers can be at the address in the table, in the table's order. Two may have the same
+    /// address.
     pub fn io_apics(&self) -> impl Iterator<Item = IoApic> + '_ {
         self.known().iter().filter(|known| known.is_sound).map(|known| known.io_apic)
     }
 
-    /// As [`io_apics`](Self::io_apics), of two at one address the first alone.
+    /// Returns the first of the [`io_apics`](Self::io_apics) at each address.
     pub fn distinct_io_apics(&self) -> impl Iterator<Item = IoApic> + '_ {
         let is_first = |(index, io_apic): &(usize, IoApic)| {
             self.io_apics().take(*index).all(|earlier| earlier.address != io_apic.address)
@@ -200,23 +196,22 @@ impl Interrupts {
         self.io_apics().enumerate().filter(is_first).map(|(_, io_apic)| io_apic)
     }
 
-    /// The I/O APICs whose registers cannot be where the table says.
+    /// Returns the I/O APICs whose registers cannot be at the address in the table.
     pub fn misplaced(&self) -> impl Iterator<Item = IoApic> + '_ {
         self.known().iter().filter(|known| !known.is_sound).map(|known| known.io_apic)
     }
 
-    /// Entries that there was no room for.
+    /// Returns the number of entries that did not fit.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// Finds where ISA interrupt `irq` arrives. Of overrides that contradict
-    /// each other the first counts; what an override leaves to the bus is as
-    /// `usual`.
+    /// Returns the route of ISA interrupt `irq`. Of contradicting overrides the first counts. Signalling that an override
+    /// leaves to the bus is `usual`.
     ///
     /// # Errors
-    /// Whatever makes it impossible.
+    /// When there is no route.
     pub fn route_irq(&self, irq: u8, usual: Signal) -> Result<Route, RouteError> {
         let found = self.overrides().iter().find(|entry| entry.bus == BUS_ISA && entry.irq == irq);
         match found {
@@ -225,11 +220,11 @@ impl Interrupts {
         }
     }
 
-    /// Finds where ACPI's own interrupt arrives, by the number in the FADT: an
-    /// ISA interrupt, or a global one where there are no 8259 controllers.
+    /// Returns the route of ACPI's system control interrupt, by its number in the FADT: an ISA interrupt, or a global interrupt
+    /// on machines without 8259 controllers.
     ///
     /// # Errors
-    /// Whatever makes it impossible.
+    /// When there is no route.
     pub fn route_sci(&self, sci: u16) -> Result<Route, RouteError> {
         match u8::try_from(sci) {
             Ok(irq) => self.route_irq(irq, Signal::PCI),
@@ -237,10 +232,10 @@ impl Interrupts {
         }
     }
 
-    /// Finds where global interrupt `gsi` arrives.
+    /// Returns the route of global interrupt `gsi`.
     ///
     /// # Errors
-    /// Whatever makes it impossible.
+    /// When there is no route.
     pub fn route_gsi(&self, gsi: u32, signal: Signal) -> Result<Route, RouteError> {
         let pin_at =
             |known: &KnownIoApic| gsi.checked_sub(known.io_apic.first_gsi).filter(|pin| *pin < MAX_PINS);
@@ -265,7 +260,7 @@ impl Interrupts {
     }
 }
 
-/// How the signal is, by an override's flags; 0 means as `usual`.
+/// Returns the signalling by an override's flags; 0 means `usual`.
 fn signalling(flags: u16, usual: Signal) -> Result<Signal, RouteError> {
     let is_inverted = |bits: u16, usual: bool| match bits & 0b11 {
         0 => Some(usual),

@@ -1,25 +1,24 @@
-//! What firmware tells a kernel, checked before anything believes it.
+//! Checked readers of firmware's tables and memory maps.
 //!
-//! A memory map that overlaps, a table whose entry has length zero, a CPU that
-//! is listed twice: each of these ships in real machines. The functions here
-//! take bytes and numbers, never pointers, return what can be used together
-//! with a count of what was wrong, and their worst outcome is a smaller machine.
+//! Real machines ship memory maps that overlap, table entries of length zero, and CPUs that are listed twice. The functions
+//! here take bytes and numbers, never pointers. They return what is usable and a report of what was wrong. Their worst
+//! outcome is a smaller machine.
 //!
-//! * [`memmap`]: a raw memory map made sorted, disjoint and page-aligned.
-//! * [`early`]: the allocator of physical memory before the page allocator.
-//! * [`reach`]: which physical memory tables may be read from.
+//! * [`memmap`]: a memory map that is sorted, disjoint and page-aligned.
+//! * [`early`]: allocator of physical memory before the page allocator.
+//! * [`reach`]: physical memory from which tables may be read.
 //! * [`root`]: from the root pointer to every ACPI table.
-//! * [`acpi`]: bounds, lengths and checksums of ACPI tables.
+//! * [`acpi`]: checks of bounds, lengths and checksums of ACPI tables.
 //! * [`madt`], [`mp`]: CPUs, I/O APICs and interrupts, by ACPI or by the MP tables.
-//! * [`cpus`]: which of the CPUs to start, in which order.
-//! * [`topology`]: the whole machine, read from all tables in order; everything odd is a [`topology::Finding`].
+//! * [`cpus`]: CPUs to start, in order.
+//! * [`topology`]: the whole machine, read from all tables; each oddity is a [`topology::Finding`].
 //! * [`fadt`]: registers of the fixed hardware; [`aml`]: sleep types and general-purpose events.
-//! * [`fixed_hardware`]: how a machine is switched off and tells of its buttons, from FADT, DSDT and SSDTs.
-//! * [`hpet`]: where the HPET's registers are.
-//! * [`isa_irq`]: the I/O APICs, and where an interrupt of the ISA bus arrives.
-//! * [`registers`]: device registers that tables name, and where they can be.
+//! * [`fixed_hardware`]: power-off, buttons and other events, from FADT, DSDT and SSDTs.
+//! * [`hpet`]: location of the HPET's registers.
+//! * [`isa_irq`]: I/O APICs, and routes of ISA interrupts.
+//! * [`registers`]: device registers that tables name, and a check of their location.
 //! * [`affinity`]: SRAT and SLIT, entry by entry.
-//! * [`nodes`]: which memory nodes there are, and what belongs to each.
+//! * [`nodes`]: memory nodes, with the CPUs and memory of each.
 //!
 //! No unsafe code, no allocation, no dependencies.
 #![no_std]
@@ -46,5 +45,5 @@ pub mod topology;
 mod ranges;
 mod table_error;
 
-/// Bytes in the page that memory is counted in: 4 KiB.
+/// Bytes of a page: 4 KiB.
 pub const PAGE_BYTES: u64 = 4096;

@@ -1,8 +1,7 @@
-//! MADT: which CPUs, I/O APICs and interrupt overrides there are.
+//! MADT: CPUs, I/O APICs and interrupt source overrides.
 //!
-//! The layout is that of the ACPI specification 6.5, 5.2.12. As with the other
-//! tables, everything is checked first, so that walking the table afterwards
-//! needs no checks and always ends.
+//! The layout is that of the ACPI specification 6.5, 5.2.12. The table is checked first, so that a walk needs no checks and
+//! always ends.
 
 use crate::acpi::{TableError, array_at, check_madt, u32_at};
 use crate::cpus::MadtCpu;
@@ -19,24 +18,24 @@ const KIND_X2APIC: u8 = 9;
 const FLAG_ENABLED: u32 = 1 << 0;
 const FLAG_ONLINE_CAPABLE: u32 = 1 << 1;
 
-/// A multiple APIC description table that was checked.
+/// A checked multiple APIC description table.
 #[derive(Clone, Copy, Debug)]
 pub struct Madt<'a> {
     entries: &'a [u8],
 }
 
 impl<'a> Madt<'a> {
-    /// Checks the table that `bytes` begins with, and every entry's length.
+    /// Checks the table at the start of `bytes`, and the length of every entry.
     ///
     /// # Errors
-    /// Whatever is wrong first.
+    /// The first error.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TableError> {
         check_madt(bytes)?;
         let length = u32_at(bytes, 4) as usize;
         Ok(Self { entries: &bytes[HEADER_BYTES..length] })
     }
 
-    /// The CPUs, enabled or not, in the table's order.
+    /// Returns the CPUs, enabled or not, in the table's order.
     pub fn cpus(self) -> impl Iterator<Item = MadtCpu> + 'a {
         let cpu = |apic_id, flags: u32, x2apic| MadtCpu {
             apic_id,
@@ -51,14 +50,14 @@ impl<'a> Madt<'a> {
         })
     }
 
-    /// The I/O APICs, in the table's order.
+    /// Returns the I/O APICs in the table's order.
     pub fn io_apics(self) -> impl Iterator<Item = IoApic> + 'a {
         self.entries()
             .filter(|entry| entry[0] == KIND_IO_APIC)
             .map(|entry| IoApic { address: u32_at(entry, 4), first_gsi: u32_at(entry, 8) })
     }
 
-    /// The interrupt source overrides, in the table's order.
+    /// Returns the interrupt source overrides in the table's order.
     pub fn overrides(self) -> impl Iterator<Item = Override> + 'a {
         self.entries().filter(|entry| entry[0] == KIND_OVERRIDE).map(|entry| Override {
             bus: entry[2],
@@ -68,7 +67,7 @@ impl<'a> Madt<'a> {
         })
     }
 
-    /// Entries, each as long as its type needs.
+    /// Returns the entries, each as long as its type needs.
     fn entries(self) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.entries;
         core::iter::from_fn(move || {

@@ -1,10 +1,8 @@
-//! The firmware's memory map, made fit for use.
+//! The firmware's memory map, repaired.
 //!
-//! Firmware may hand over regions in any order, overlapping, with odd ends or
-//! beyond the CPU's physical addresses (Linux's `e820__update_table` exists for
-//! the same reason). [`MemoryMap::sanitise`] paints the regions one by one onto
-//! a sorted, disjoint list; where two meet, the more restrictive kind stays.
-//! What is in no region is not usable.
+//! Firmware may pass regions in any order, overlapping, with odd ends or beyond the CPU's physical addresses (Linux's
+//! `e820__update_table` exists for the same reason). [`MemoryMap::sanitise`] paints the regions one by one onto a sorted,
+//! disjoint list; where two overlap, the more restrictive kind stays. Memory in no region is not usable.
 
 mod region;
 mod report;
@@ -16,16 +14,15 @@ use core::ops::Range;
 
 use crate::PAGE_BYTES;
 
-/// Regions that a [`MemoryMap`] holds at most. A big server reports about 100;
-/// maps of 312 were seen.
+/// Most regions in a [`MemoryMap`]. A big server reports about 100; maps of 312 were seen.
 pub const MAX_REGIONS: usize = 1024;
 
-/// Physical address bits of the x86_64 architecture at most.
+/// Most physical address bits of the x86_64 architecture.
 const ARCH_PHYS_ADDR_BITS: u8 = 52;
 
 /// Sorted, disjoint, page-aligned regions; neighbours of one kind are merged.
 ///
-/// About 24 KiB: not for a kernel's stack.
+/// About 24 KiB: too large for a kernel's stack.
 #[derive(Clone)]
 pub struct MemoryMap {
     regions: [Region; MAX_REGIONS],
@@ -33,10 +30,10 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// A map of no regions: nothing is usable.
+    /// A map without regions: no memory is usable.
     pub const EMPTY: Self = Self { regions: [Region::EMPTY; MAX_REGIONS], len: 0 };
 
-    /// Makes a usable map of `input`, whatever it is.
+    /// Makes a valid map of any `input`.
     ///
     /// `phys_addr_bits` is the width of the CPU's physical addresses (CPUID
     /// leaf 0x8000_0008), clamped to 12..=52.
@@ -45,17 +42,16 @@ impl MemoryMap {
     /// * Where regions overlap, the more restrictive [`Kind`] stays.
     /// * Regions without length and inverted ones are ignored; what lies beyond
     ///   the physical address space is cut off.
-    /// * When more than [`MAX_REGIONS`] are needed, whichever costs least goes:
-    ///   the smallest usable region is dropped, or the two non-usable regions
-    ///   with the smallest gap between them become one. Memory that any input
-    ///   calls non-usable never becomes usable this way.
+    /// * When more than [`MAX_REGIONS`] are needed, the cheapest loss is taken: the smallest usable region is dropped, or
+    ///   the two non-usable regions with the smallest gap between them become one. Memory that any input calls non-usable
+    ///   never becomes usable this way.
     pub fn sanitise(input: impl IntoIterator<Item = Region>, phys_addr_bits: u8) -> (Self, MapReport) {
         let mut map = Self::EMPTY;
         let report = map.fill(input, phys_addr_bits);
         (map, report)
     }
 
-    /// As [`sanitise`](Self::sanitise), in place: what was in the map is gone.
+    /// Makes the map of `input` as [`sanitise`](Self::sanitise), in place of the old content.
     pub fn fill(&mut self, input: impl IntoIterator<Item = Region>, phys_addr_bits: u8) -> MapReport {
         let limit = 1_u64 << phys_addr_bits.clamp(12, ARCH_PHYS_ADDR_BITS);
         self.len = 0;
@@ -75,8 +71,7 @@ impl MemoryMap {
         report
     }
 
-    /// Makes `range` reserved, widened to whole pages. Returns the bytes of it
-    /// that were usable.
+    /// Makes `range` reserved, widened to whole pages. Returns how many of its bytes were usable.
     pub fn withhold(&mut self, range: Range<u64>) -> u64 {
         let mut report = MapReport::default();
         let region = Region { start: range.start, end: range.end, kind: Kind::Reserved };
@@ -84,17 +79,17 @@ impl MemoryMap {
         if let Some(region) = fit(region, 1 << ARCH_PHYS_ADDR_BITS, &mut report) {
             self.paint(region, &mut report);
         }
-        // A full map may have given up more.
+        // The difference of totals: a full map may have dropped more than the range.
         usable_before - self.total_usable_bytes()
     }
 
-    /// All regions, sorted.
+    /// Returns all regions, sorted.
     #[must_use]
     pub fn regions(&self) -> &[Region] {
         &self.regions[..self.len]
     }
 
-    /// The usable regions as byte ranges, sorted.
+    /// Returns the usable regions as byte ranges, sorted.
     pub fn usable(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.regions()
             .iter()
@@ -102,27 +97,26 @@ impl MemoryMap {
             .map(|region| region.start..region.end)
     }
 
-    /// Sum of all usable regions, in bytes.
+    /// Returns the number of usable bytes.
     #[must_use]
     pub fn total_usable_bytes(&self) -> u64 {
         self.usable().map(|range| range.end - range.start).sum()
     }
 
-    /// Address one past the last usable byte; 0 when nothing is usable.
+    /// Returns the address one past the last usable byte; 0 if no memory is usable.
     #[must_use]
     pub fn highest_usable_end(&self) -> u64 {
         self.usable().last().map_or(0, |range| range.end)
     }
 
-    /// Whether every byte of `range` is usable. Nothing usable is needed for
-    /// an empty range.
+    /// Returns whether every byte of `range` is usable; true for an empty range.
     #[must_use]
     pub fn contains(&self, range: Range<u64>) -> bool {
-        // Neighbours of one kind are merged, so one region has to hold it all.
+        // Neighbours of one kind are merged, so one region must hold the whole range.
         range.is_empty() || self.usable().any(|usable| usable.start <= range.start && range.end <= usable.end)
     }
 
-    /// The kind of the byte at `address`; `None` where no region lies.
+    /// Returns the kind of the byte at `address`; `None` if no region covers it.
     #[must_use]
     pub fn kind_at(&self, address: u64) -> Option<Kind> {
         let after = self.regions().partition_point(|region| region.end <= address);
@@ -130,14 +124,12 @@ impl MemoryMap {
         (region.start <= address).then_some(region.kind)
     }
 
-    /// Adds `region`: where something lies already, the more restrictive of
-    /// the two kinds stays.
+    /// Adds `region`; where another region overlaps, the more restrictive kind stays.
     fn paint(&mut self, region: Region, report: &mut MapReport) {
         let mut cursor = region.start;
         let mut overlapped = false;
         while cursor < region.end {
-            // Making room may move regions, so the place is looked up anew in
-            // every round.
+            // An insertion into a full map may move regions, so the index is searched again in each round.
             let at = self.regions().partition_point(|old| old.end <= cursor);
             let old = self.regions().get(at).copied();
             match old {
@@ -162,7 +154,7 @@ impl MemoryMap {
         }
     }
 
-    /// Gives `part` of the region at `at` another kind.
+    /// Changes the kind of `part` of the region at `at`.
     fn recolour(&mut self, at: usize, part: Range<u64>, kind: Kind, report: &mut MapReport) {
         let old = self.regions[at];
         self.remove(at);
@@ -176,8 +168,7 @@ impl MemoryMap {
         }
     }
 
-    /// Puts `piece`, which overlaps nothing, at index `at`; joins it with
-    /// neighbours of its kind that it touches.
+    /// Inserts `piece`, which overlaps no region, at index `at`; merges it with adjacent neighbours of its kind.
     fn insert(&mut self, at: usize, piece: Region, report: &mut MapReport) {
         let joins_left = at > 0 && {
             let left = self.regions[at - 1];
@@ -203,8 +194,7 @@ impl MemoryMap {
         }
     }
 
-    /// Makes room at the lowest cost, then inserts `piece`; or gives up
-    /// `piece` itself when that costs least.
+    /// Frees one entry at the lowest cost, then inserts `piece`; or drops `piece` if that costs least.
     fn insert_into_full(&mut self, piece: Region, report: &mut MapReport) {
         let smallest_usable = self
             .regions()
@@ -213,7 +203,7 @@ impl MemoryMap {
             .filter(|(_, region)| region.kind == Kind::Usable)
             .map(|(index, region)| (region.len_bytes(), index))
             .min();
-        // A gap that `piece` itself lies in is not one to close.
+        // A gap that holds `piece` cannot be closed.
         let closest_pair = self
             .regions()
             .windows(2)
@@ -245,8 +235,7 @@ impl MemoryMap {
         self.insert(place, piece, report);
     }
 
-    /// Makes the regions at `left` and `left + 1` one, of the more restrictive
-    /// kind, the gap included.
+    /// Merges the regions at `left` and `left + 1`, with the gap between them, to the more restrictive kind.
     fn fuse(&mut self, left: usize) {
         let right = self.regions[left + 1];
         let fused = &mut self.regions[left];
@@ -261,7 +250,7 @@ impl MemoryMap {
     }
 }
 
-/// Cuts `region` to whole pages below `limit`; `None` when nothing is left.
+/// Cuts `region` to whole pages below `limit`; `None` if it becomes empty.
 fn fit(region: Region, limit: u64, report: &mut MapReport) -> Option<Region> {
     let Region { start, end, kind } = region;
     if start > end {

@@ -1,9 +1,7 @@
-//! MP tables: what machines without ACPI say of their CPUs and interrupts.
+//! MP tables: CPUs and interrupts of machines without ACPI.
 //!
-//! Layouts are those of Intel's MultiProcessor Specification 1.4: 4.1 (floating
-//! pointer), 4.2 (configuration table header), 4.3 (entries), 5 (default
-//! configurations). They are the last resort: machines with a sound MADT never
-//! get here.
+//! Layouts are those of Intel's MultiProcessor Specification 1.4: 4.1 (floating pointer), 4.2 (configuration table header),
+//! 4.3 (entries), 5 (default configurations). They are the last resort: a sound MADT takes precedence.
 
 use core::fmt;
 
@@ -16,9 +14,9 @@ const POINTER_SIGNATURE: &[u8; 4] = b"_MP_";
 const POINTER_BYTES: usize = 16;
 const TABLE_SIGNATURE: &[u8; 4] = b"PCMP";
 const TABLE_HEADER_BYTES: usize = 44;
-/// Where the pointer may be, besides the EBDA and the end of base memory.
+/// Area of the pointer besides the EBDA and the end of base memory.
 const BIOS_AREA: core::ops::Range<u64> = 0xf_0000..0x10_0000;
-/// The last KiB of base memory where no BIOS says how much there is.
+/// Last KiB of base memory if no BIOS has written its size.
 const USUAL_BASE_END: core::ops::Range<u64> = 639 << 10..640 << 10;
 
 const KIND_PROCESSOR: u8 = 0;
@@ -31,46 +29,45 @@ const OTHER_BYTES: usize = 8;
 
 const FLAG_ENABLED: u8 = 1 << 0;
 const FLAG_BOOT_CPU: u8 = 1 << 1;
-/// An interrupt that carries a vector, unlike NMI, SMI and the 8259's.
+/// Type of interrupts with a vector, unlike NMI, SMI and the 8259's.
 const VECTORED: u8 = 0;
-/// As destination of an interrupt: all I/O APICs.
+/// Destination of an interrupt: all I/O APICs.
 const EVERY_IO_APIC: u8 = 0xff;
 
-/// Where the default configurations have their I/O APIC.
+/// Address of the I/O APIC in the default configurations.
 const DEFAULT_IO_APIC: u32 = 0xfec0_0000;
 /// The highest number of a default configuration.
 const LAST_DEFAULT: u8 = 7;
 
-/// Global interrupts between the first ones of two I/O APICs: MP tables number
-/// pins by I/O APIC, and none has as many.
+/// Distance of the first global interrupts of two I/O APICs: MP tables number pins by I/O APIC, and no I/O APIC has as many.
 const GSI_STRIDE: u32 = 256;
 
-/// What is wrong with MP tables.
+/// Error of MP tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MpError {
     /// No floating pointer was found.
     NoPointer,
-    /// The configuration table is where tables cannot be.
+    /// The configuration table's address is where no table can be.
     OutOfReach {
         /// Its physical address.
         address: u32,
     },
     /// The configuration table's signature is not `PCMP`.
     Signature {
-        /// What it is.
+        /// The signature found.
         found: [u8; 4],
     },
-    /// The length field is less than the header, or there are fewer bytes.
+    /// The length field is less than the header, or more than the available bytes.
     Length {
-        /// What the length field says.
+        /// Value of the length field.
         length: u16,
-        /// Bytes that are there.
+        /// Available bytes.
         available: usize,
     },
-    /// The bytes do not add up to 0.
+    /// A wrong checksum: the bytes do not add up to 0.
     Checksum {
-        /// What they add up to, modulo 256.
+        /// Their sum modulo 256.
         sum: u8,
     },
     /// A default configuration that the specification does not define.
@@ -78,16 +75,16 @@ pub enum MpError {
         /// Its number.
         number: u8,
     },
-    /// An entry of unknown type, so of unknown length.
+    /// An entry of unknown type, and so of unknown length.
     UnknownEntry {
-        /// Where in the table the entry begins.
+        /// Offset of the entry in the table.
         offset: usize,
         /// The entry's type.
         kind: u8,
     },
     /// The entries do not fit in the table.
     EntryBeyondTable {
-        /// Where in the table the entry begins.
+        /// Offset of the entry in the table.
         offset: usize,
     },
 }
@@ -122,23 +119,23 @@ impl fmt::Display for MpError {
 
 impl core::error::Error for MpError {}
 
-/// MP tables that were checked.
+/// Checked MP tables.
 #[derive(Clone, Copy, Debug)]
 pub enum MpTables<'a> {
-    /// One of the specification's configurations of two CPUs.
+    /// A default configuration of the specification, with two CPUs.
     Default,
-    /// What the configuration table says.
+    /// A configuration table.
     Table(ConfigTable<'a>),
 }
 
-/// A configuration table that was checked.
+/// A checked configuration table.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigTable<'a> {
     /// Whole entries of known types.
     entries: &'a [u8],
 }
 
-/// Where a floating pointer leads.
+/// Content of a floating pointer.
 enum Pointer {
     Table(u32),
     Default(u8),
@@ -148,8 +145,7 @@ impl<'a> MpTables<'a> {
     /// Finds the tables by the floating pointer, and checks them.
     ///
     /// # Errors
-    /// What is wrong with the first tables that a pointer leads to if none are
-    /// sound.
+    /// The error of the first tables to which a pointer leads, if none are sound.
     pub fn find(memory: impl PhysicalMemory<'a>) -> Result<Self, MpError> {
         let mut first_error = None;
         let areas = [ebda(memory), base_memory_end(memory), Some(USUAL_BASE_END), Some(BIOS_AREA)];
@@ -179,20 +175,19 @@ impl<'a> MpTables<'a> {
         ConfigTable::parse(bytes).map(Self::Table)
     }
 
-    /// The processors, in the table's order.
+    /// Returns the processors in the table's order.
     pub fn cpus(self) -> impl Iterator<Item = MadtCpu> + 'a {
         let default = [0, 1].map(|apic_id| cpu(apic_id, FLAG_ENABLED));
         self.default_or(default).chain(self.entries(KIND_PROCESSOR).map(|entry| cpu(entry[1], entry[3])))
     }
 
-    /// The APIC id of the processor that the table calls the boot CPU.
+    /// Returns the APIC id of the boot CPU by the table.
     #[must_use]
     pub fn boot_cpu(self) -> Option<u8> {
         self.entries(KIND_PROCESSOR).find(|entry| entry[3] & FLAG_BOOT_CPU != 0).map(|entry| entry[1])
     }
 
-    /// The I/O APICs that can be used, each with global interrupts that are
-    /// numbered for this kernel.
+    /// Returns the usable I/O APICs, with global interrupts in a numbering of this crate.
     pub fn io_apics(self) -> impl Iterator<Item = IoApic> + 'a {
         let default = [IoApic { address: DEFAULT_IO_APIC, first_gsi: 0 }];
         let listed = self
@@ -202,8 +197,7 @@ impl<'a> MpTables<'a> {
         self.default_or(default).chain(listed)
     }
 
-    /// Where interrupts of the ISA bus arrive, in terms of
-    /// [`io_apics`](Self::io_apics).
+    /// Returns the routes of ISA interrupts as overrides, with the global interrupts of [`io_apics`](Self::io_apics).
     pub fn overrides(self) -> impl Iterator<Item = Override> + 'a {
         self.entries(KIND_INTERRUPT).filter_map(move |entry| {
             let is_isa = entry[1] == VECTORED && self.is_isa(entry[4]);
@@ -220,13 +214,13 @@ impl<'a> MpTables<'a> {
         self.entries(KIND_IO_APIC).filter(|entry| entry[3] & FLAG_ENABLED != 0)
     }
 
-    /// Whether the bus with this id carries ISA interrupts.
+    /// Returns whether the bus with this id carries ISA interrupts.
     fn is_isa(self, bus: u8) -> bool {
         let is_named = |entry: &[u8]| matches!(&entry[2..8], b"ISA   " | b"EISA  ");
         self.entries(KIND_BUS).find(|entry| entry[1] == bus).is_some_and(is_named)
     }
 
-    /// Entries of one type, whole.
+    /// Returns the entries of one type, whole.
     fn entries(self, kind: u8) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = match self {
             Self::Default => &[],
@@ -240,7 +234,7 @@ impl<'a> MpTables<'a> {
         .filter(move |entry| entry[0] == kind)
     }
 
-    /// `default` for a default configuration, nothing for a table.
+    /// Returns `default` for a default configuration, nothing for a table.
     fn default_or<T, const N: usize>(self, default: [T; N]) -> impl Iterator<Item = T> {
         let count = if matches!(self, Self::Default) { N } else { 0 };
         default.into_iter().take(count)
@@ -248,12 +242,11 @@ impl<'a> MpTables<'a> {
 }
 
 impl<'a> ConfigTable<'a> {
-    /// Checks the configuration table that `bytes` begins with, and every entry.
-    /// Entries count up to the table's end, as in Linux: QEMU's firmware for
-    /// `microvm` promises none and has a dozen.
+    /// Checks the configuration table at the start of `bytes`, and every entry. Entries count up to the table's end, as in
+    /// Linux: QEMU's firmware for `microvm` announces none and has a dozen.
     ///
     /// # Errors
-    /// Whatever is wrong first.
+    /// The first error.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, MpError> {
         let available = bytes.len();
         let header = bytes.get(..TABLE_HEADER_BYTES).ok_or(MpError::Length { length: 0, available })?;
@@ -272,7 +265,7 @@ impl<'a> ConfigTable<'a> {
             match check_entry(table, end) {
                 Ok(bytes) => end += bytes,
                 Err(error) if seen < count => return Err(error),
-                // Filler behind the promised entries.
+                // Filler after the announced entries.
                 Err(_) => break,
             }
             seen += 1;
@@ -291,10 +284,10 @@ fn check_entry(table: &[u8], offset: usize) -> Result<usize, MpError> {
     Ok(bytes)
 }
 
-/// Reads a floating pointer; `None` when `bytes` are none.
+/// Reads a floating pointer; `None` if `bytes` are not one.
 fn parse_pointer(bytes: &[u8]) -> Option<Pointer> {
     let bytes = bytes.get(..POINTER_BYTES)?;
-    // The length is in units of 16 bytes, and there is one.
+    // The length, in units of 16 bytes, must be 1.
     let is_pointer = bytes[..4] == *POINTER_SIGNATURE && bytes[8] == 1 && check_sum(bytes).is_ok();
     let pointer = match (bytes[11], u32_at(bytes, 4)) {
         (0, 0) => return None,

@@ -1,10 +1,8 @@
-//! Memory nodes: what belongs together, made of SRAT and SLIT.
+//! Memory nodes, from SRAT and SLIT.
 //!
-//! The tables speak of proximity domains, any 32-bit numbers. A *node* is a
-//! domain that has a CPU of the machine's or usable memory, by a dense number
-//! in the order of the domains. The answer always covers the whole machine:
-//! memory that no entry mentions belongs to the node of the memory below it,
-//! CPUs that no entry mentions to node 0; no table at all means one node.
+//! The tables name proximity domains, any 32-bit numbers. A *node* is a domain with a CPU of the machine or usable memory;
+//! nodes have dense numbers in the order of the domains. Nodes cover the whole machine. Memory without an entry belongs to
+//! the node of the memory below it, CPUs without an entry to node 0. No table means one node.
 
 use core::fmt;
 use core::ops::Range;
@@ -13,11 +11,11 @@ use crate::affinity::{Affinity, LOCAL_DISTANCE, Slit, Srat};
 use crate::cpus::{CpuList, MAX_CPUS};
 use crate::memmap::MemoryMap;
 
-/// Nodes that a [`Nodes`] tells apart.
+/// Most nodes in a [`Nodes`].
 pub const MAX_NODES: usize = 64;
-/// Ranges of memory that a [`Nodes`] tells apart.
+/// Most ranges of memory in a [`Nodes`].
 pub const MAX_RANGES: usize = 256;
-/// Distance between two nodes where no table says another.
+/// Distance of two nodes without an entry in a table.
 pub const REMOTE_DISTANCE: u8 = 20;
 
 /// Memory of one node.
@@ -37,7 +35,7 @@ impl NodeMemory {
 
 /// The machine's memory nodes.
 ///
-/// About 11 KiB: mind the stack.
+/// About 11 KiB: large for a stack.
 #[derive(Clone)]
 pub struct Nodes {
     domains: [u32; MAX_NODES],
@@ -49,30 +47,29 @@ pub struct Nodes {
     distances: [[u8; MAX_NODES]; MAX_NODES],
 }
 
-/// What [`Nodes::collect`] found odd.
+/// Oddities that [`Nodes::collect`] found.
 ///
 /// `Display` gives one line for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodesReport {
-    /// Memory entries that overlap an earlier one of another domain; the
-    /// earlier one counts.
+    /// Memory entries that overlap an earlier one of another domain; the earlier entry counts.
     pub overlapping: usize,
-    /// Memory entries that reach beyond 64 bits.
+    /// Memory entries that reach beyond the last 64-bit address.
     pub bad_ranges: usize,
-    /// Memory entries that were left out because there are too many.
+    /// Memory entries over [`MAX_RANGES`], left out.
     pub ranges_over_limit: usize,
-    /// Domains that are part of node 0 because there are too many.
+    /// Domains over [`MAX_NODES`], made part of node 0.
     pub domains_over_limit: usize,
     /// CPUs that two entries put into different domains; the first counts.
     pub conflicting_cpus: usize,
-    /// CPUs that no entry mentions.
+    /// CPUs without an entry.
     pub unplaced_cpus: usize,
-    /// Bytes of usable memory that no entry mentions.
+    /// Bytes of usable memory without an entry.
     pub unplaced_bytes: u64,
 }
 
 impl NodesReport {
-    /// Whether the tables are worth a warning.
+    /// Returns whether the tables are worth a warning.
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
         *self != Self::default()
@@ -100,7 +97,7 @@ impl fmt::Display for NodesReport {
 }
 
 impl Nodes {
-    /// One node that has everything.
+    /// Returns one node with all CPUs and memory.
     #[must_use]
     pub const fn single() -> Self {
         let mut distances = [[REMOTE_DISTANCE; MAX_NODES]; MAX_NODES];
@@ -119,8 +116,7 @@ impl Nodes {
         }
     }
 
-    /// Makes nodes of the tables, for the memory of `map` and the CPUs of
-    /// `cpus`.
+    /// Makes nodes from the tables, for the memory of `map` and the CPUs of `cpus`.
     #[must_use]
     pub fn collect(
         srat: Srat<'_>,
@@ -139,42 +135,42 @@ impl Nodes {
         (nodes, report)
     }
 
-    /// Number of nodes, 1 or more.
+    /// Returns the number of nodes, 1 or more.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always a node")]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// The proximity domain that a node is.
+    /// Returns the proximity domain of a node.
     #[must_use]
     pub fn domain(&self, node: usize) -> Option<u32> {
         self.domains[..self.len].get(node).copied()
     }
 
-    /// Node of the CPU with index `cpu` in the CPU list.
+    /// Returns the node of the CPU with index `cpu` in the CPU list.
     #[must_use]
     pub fn node_of_cpu(&self, cpu: usize) -> usize {
         self.node_of_cpu.get(cpu).copied().unwrap_or(0).into()
     }
 
-    /// Node of the byte at `address`.
+    /// Returns the node of the byte at `address`.
     #[must_use]
     pub fn node_of_address(&self, address: u64) -> usize {
         let ranges = self.ranges();
         let after = ranges.partition_point(|range| range.start <= address);
-        // Below the first range: part of its node.
+        // Memory below the first range belongs to its node.
         ranges.get(after.saturating_sub(1)).map_or(0, |range| range.node.into())
     }
 
-    /// How far memory of node `to` is from CPUs of node `from`; 10 is local.
+    /// Returns the distance of memory of node `to` from CPUs of node `from`; 10 is local.
     #[must_use]
     pub fn distance(&self, from: usize, to: usize) -> u8 {
         let known = self.distances.get(from).and_then(|row| row.get(to));
         known.copied().unwrap_or(if from == to { LOCAL_DISTANCE } else { REMOTE_DISTANCE })
     }
 
-    /// Cuts `memory` (bytes) into parts of one node each, in order.
+    /// Splits `memory` (bytes) into parts of one node each, in order.
     pub fn split(&self, memory: Range<u64>) -> impl Iterator<Item = NodeMemory> + '_ {
         let mut start = memory.start;
         core::iter::from_fn(move || {
@@ -199,7 +195,7 @@ impl Nodes {
         self.domains[..self.len].iter().position(|known| *known == domain)
     }
 
-    /// Numbers the domains that have something of this machine.
+    /// Numbers the domains that have a CPU or usable memory of this machine.
     fn collect_domains(&mut self, srat: Srat<'_>, map: &MemoryMap, cpus: &CpuList, report: &mut NodesReport) {
         let mut len = 0;
         let mut last_left_out = None;
@@ -217,7 +213,7 @@ impl Nodes {
                 continue;
             }
             if len == MAX_NODES {
-                // Entries of a domain come together, so this counts domains nearly always.
+                // Entries of a domain are usually adjacent, so this counts domains, with few exceptions.
                 report.domains_over_limit += usize::from(last_left_out != Some(domain));
                 last_left_out = Some(domain);
                 continue;
@@ -245,7 +241,7 @@ impl Nodes {
         report.unplaced_bytes = map.usable().map(|memory| self.unplaced_bytes(memory)).sum();
     }
 
-    /// Adds `new` where nothing lies yet.
+    /// Adds the parts of `new` that no range covers yet.
     fn paint(&mut self, new: NodeMemory, report: &mut NodesReport) {
         let mut at = new.start;
         let mut overlapped = false;

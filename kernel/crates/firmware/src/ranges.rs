@@ -1,5 +1,4 @@
-//! A sorted list of disjoint ranges in fixed room: what [`crate::early`] keeps
-//! its free memory in.
+//! A sorted list of disjoint ranges, of fixed capacity: the free memory of [`crate::early`].
 
 use core::ops::Range;
 
@@ -19,8 +18,7 @@ impl<const N: usize> RangeSet<N> {
         self.len = 0;
     }
 
-    /// Adds `range`, which lies above all ranges in the set; false when it is
-    /// empty, does not lie above them, or there is no room.
+    /// Adds `range` above all ranges in the set. Returns false if it is empty, not above them, or does not fit.
     pub(crate) fn push(&mut self, range: Range<u64>) -> bool {
         let above = self.iter().last().is_none_or(|last| last.end <= range.start);
         if range.is_empty() || !above || self.len == N {
@@ -35,10 +33,9 @@ impl<const N: usize> RangeSet<N> {
         self.starts_ends[..self.len].iter().map(|&(start, end)| start..end)
     }
 
-    /// Takes `cut` out of the set.
+    /// Removes `cut` from the set.
     ///
-    /// Returns the bytes that were lost because a range fell in two and there
-    /// was no room for both parts: the smaller part goes.
+    /// Returns the number of lost bytes: if a range is split and both parts do not fit, the smaller part is dropped.
     pub(crate) fn subtract(&mut self, cut: Range<u64>) -> u64 {
         if cut.is_empty() {
             return 0;

@@ -1,22 +1,20 @@
 //! Physical memory that firmware tables may be read from.
 //!
-//! Loaders put tables into reserved memory, into usable memory, and into memory
-//! that the map does not list: Cloud Hypervisor's root pointer is at 0xa0000,
-//! in no entry of its map. The map therefore decides little. What a loader
-//! names, or a sound table leads to, is looked at; signature, length and
-//! checksum decide.
+//! Loaders put tables into reserved memory, into usable memory, and into memory that the map does not list: Cloud
+//! Hypervisor's root pointer is at 0xa0000, in no entry of its map. The map therefore excludes little. Signature, length and
+//! checksum decide about what a loader names or a sound table leads to.
 
 use core::ops::Range;
 
 use crate::memmap::{Kind, MemoryMap};
 
-/// Physical memory, to be read.
+/// Readable physical memory.
 pub trait PhysicalMemory<'a>: Copy {
-    /// Returns the `len_bytes` at `address`, or `None` where tables cannot be.
+    /// Returns the `len_bytes` at `address`, or `None` where no table can be.
     fn bytes(self, address: u64, len_bytes: u64) -> Option<&'a [u8]>;
 }
 
-/// Tables lie below: the loader's page tables map no more.
+/// End of the memory that may hold tables: the loader's page tables map no more.
 pub const LIMIT: u64 = 4 << 30;
 
 /// Registers of I/O APICs, HPET and local APICs, and the addresses of
@@ -24,9 +22,8 @@ pub const LIMIT: u64 = 4 << 30;
 /// undefined on hardware.
 const CHIPSET: Range<u64> = 0xfec0_0000..0xfef0_0000;
 
-/// Returns whether tables may be read from `range`: all of the first 4 GiB,
-/// usable or not, listed or not, but for address 0, memory that is known to be
-/// faulty, and chipset registers.
+/// Returns whether tables may be read from `range`: anywhere in the first 4 GiB, usable or not, listed or not, except
+/// address 0, faulty memory, and chipset registers.
 #[must_use]
 pub fn may_hold_tables(map: &MemoryMap, range: &Range<u64>) -> bool {
     let meets = |other: &Range<u64>| range.start < other.end && other.start < range.end;
@@ -39,12 +36,11 @@ pub fn may_hold_tables(map: &MemoryMap, range: &Range<u64>) -> bool {
     range.start != 0 && range.start < range.end && range.end <= LIMIT && !meets(&CHIPSET) && !is_faulty()
 }
 
-/// Returns the first KiB of the extended BIOS data area, if there is one: PC
-/// firmware may keep root pointers there.
+/// Returns the first KiB of the extended BIOS data area (EBDA), if there is one: PC firmware may keep root pointers there.
 pub(crate) fn ebda<'a>(memory: impl PhysicalMemory<'a>) -> Option<Range<u64>> {
     /// The BIOS data area's word for the segment of the extended one.
     const SEGMENT_WORD: u64 = 0x40e;
-    /// Below are interrupt vectors and the BIOS data area itself.
+    /// Interrupt vectors and the BIOS data area end here.
     const LOWEST: u64 = 0x500;
     const HIGHEST: u64 = 0xa_0000;
     let start = u64::from(u16_at(memory.bytes(SEGMENT_WORD, 2)?)) << 4;

@@ -1,9 +1,8 @@
 //! From the root pointer to every ACPI table.
 //!
-//! The rules are ACPICA's, for what real firmware needs them: revisions below 2
-//! have an RSDT alone, an XSDT address of 0 means the RSDT, null entries are
-//! passed over. Beyond them, a root table that is damaged gives way to the
-//! other, and a loader's root pointer that is wrong to the search.
+//! The rules are ACPICA's, which real firmware needs. Revisions below 2 have an RSDT alone, an XSDT address of 0 means the
+//! RSDT, and null entries are skipped. In addition, the other root table replaces a damaged one, and a search replaces a
+//! wrong root pointer of the loader.
 
 use core::fmt;
 
@@ -13,49 +12,49 @@ use crate::acpi::{
 };
 use crate::reach::{PhysicalMemory, ebda};
 
-/// Longer tables than this are not believed.
+/// Longest table that is accepted.
 const MAX_TABLE_BYTES: u32 = 1 << 20;
-/// Where PC firmware may keep the root pointer, besides the EBDA.
+/// Area besides the EBDA where PC firmware may keep the root pointer.
 const BIOS_AREA: core::ops::Range<u64> = 0xe_0000..0x10_0000;
-/// Root pointers lie at multiples of this.
+/// Alignment of root pointers.
 const SEARCH_STEP: usize = 16;
 
-/// Why a table cannot be used.
+/// Error: a table cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// Neither the loader nor a search found a root pointer.
     NoRootPointer,
-    /// A table's address is where tables cannot be.
+    /// A table's address is out of reach: no table can be there.
     OutOfReach {
-        /// Which.
+        /// The table.
         table: TableName,
         /// Its physical address.
         address: u64,
     },
     /// A table is damaged.
     Damaged {
-        /// Which.
+        /// The table.
         table: TableName,
-        /// How.
+        /// Its damage.
         error: TableError,
     },
-    /// A table that is needed is not there.
+    /// A table is missing.
     Missing(TableName),
-    /// Entries of a root table that lead to where tables cannot be.
+    /// Entries of a root table lead to where no table can be.
     Unreachable {
         /// The root table.
         table: TableName,
-        /// How many.
+        /// Number of these entries.
         count: usize,
     },
 }
 
-/// What a table is called in messages.
+/// Name of a table in messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TableName {
     /// The root pointer.
     RootPointer,
-    /// A table by its signature.
+    /// A table with this signature.
     Signature([u8; 4]),
 }
 
@@ -63,7 +62,7 @@ impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RootPointer => write!(f, "root pointer"),
-            // The names by which people know them.
+            // Their usual names.
             Self::Signature(signature) => match signature {
                 b"APIC" => write!(f, "MADT"),
                 b"FACP" => write!(f, "FADT"),
@@ -97,16 +96,16 @@ impl fmt::Display for Problem {
 
 impl core::error::Error for Problem {}
 
-/// What had to be put up with on the way to the root table.
+/// Problems on the way to the root table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RootReport {
-    /// Why the root pointer that the loader named is not used.
+    /// Problem of the loader's root pointer, which is not used.
     pub named: Option<Problem>,
-    /// Why the RSDT is used although there is an XSDT.
+    /// Problem of the XSDT, for which the RSDT is used.
     pub xsdt: Option<Problem>,
 }
 
-/// Every table that a sound root table leads to.
+/// All tables to which a sound root table leads.
 #[derive(Clone, Copy)]
 pub struct Tables<'a, M> {
     memory: M,
@@ -115,8 +114,8 @@ pub struct Tables<'a, M> {
     second: Option<Root<'a>>,
 }
 
-/// Entries of a root table that are looked at; real machines have some dozens. Each may lead to a table that is long,
-/// damaged, and summed up every time.
+/// Most entries of a root table that are read; real machines have some dozens. Bounded because each may lead to a long,
+/// damaged table, which is summed up each time.
 const MOST_ENTRIES: usize = 4096;
 
 /// A sound root table.
@@ -128,7 +127,7 @@ struct Root<'a> {
 }
 
 impl Root<'_> {
-    /// Addresses of the tables; null entries are passed over.
+    /// Returns the addresses of the tables, without null entries.
     fn addresses(&self) -> impl Iterator<Item = u64> + '_ {
         let address = |entry: &[u8]| entry.iter().rev().fold(0, |high, byte| high << 8 | u64::from(*byte));
         let entries = self.entries.chunks_exact(self.entry_bytes).take(MOST_ENTRIES);
@@ -137,12 +136,10 @@ impl Root<'_> {
 }
 
 impl<'a, M: PhysicalMemory<'a>> Tables<'a, M> {
-    /// Finds the tables: by the root pointer that the loader `named`, else by
-    /// the one that a search finds in the EBDA's first KiB or in the BIOS area.
+    /// Finds the tables: by the loader's root pointer `named`, else by a search in the EBDA's first KiB and the BIOS area.
     ///
     /// # Errors
-    /// What is wrong with the loader's root pointer, if it named one; else with
-    /// the first that was found.
+    /// The problem of the loader's root pointer, if it named one; else of the first that was found.
     pub fn find(memory: M, named: Option<u64>) -> Result<(Self, RootReport), Problem> {
         let by_name = named.map(|address| Self::from_rsdp(memory, address));
         let named_problem = match by_name {
@@ -188,12 +185,10 @@ impl<'a, M: PhysicalMemory<'a>> Tables<'a, M> {
         Ok((Self { memory, root, second }, RootReport { named: None, xsdt: xsdt_problem }))
     }
 
-    /// Returns the first sound table with this signature, whole. A table that is
-    /// only in the RSDT counts where the XSDT has none.
+    /// Returns the first sound table with this signature, whole. The RSDT's tables follow the XSDT's.
     ///
     /// # Errors
-    /// What is wrong with the first such table if none is sound, or
-    /// [`Problem::Missing`].
+    /// The problem of the first such table if none is sound, or [`Problem::Missing`].
     pub fn find_table(&self, signature: [u8; 4]) -> Result<&'a [u8], Problem> {
         let mut first_problem = None;
         for root in [Some(self.root), self.second].into_iter().flatten() {
@@ -210,12 +205,12 @@ impl<'a, M: PhysicalMemory<'a>> Tables<'a, M> {
         Err(first_problem.unwrap_or(Problem::Missing(TableName::Signature(signature))))
     }
 
-    /// All tables with this signature that are sound, in the root table's order.
+    /// Returns all sound tables with this signature, in the root table's order.
     pub fn all(&self, signature: [u8; 4]) -> impl Iterator<Item = &'a [u8]> + '_ {
         self.root.addresses().filter_map(move |address| self.table_if_signed(address, signature)?.ok())
     }
 
-    /// Says how many entries of the root table lead to where tables cannot be.
+    /// Returns a problem if entries of the root table lead to where no table can be.
     #[must_use]
     pub fn unreachable(&self) -> Option<Problem> {
         let is_out_of_reach = |address: &u64| self.memory.bytes(*address, SDT_HEADER_BYTES as u64).is_none();
@@ -229,10 +224,10 @@ impl<'a, M: PhysicalMemory<'a>> Tables<'a, M> {
     }
 }
 
-/// Returns the whole table at `address`, if it is sound and has this signature.
+/// Returns the whole table at `address` if it is sound and has this signature.
 ///
 /// # Errors
-/// Whatever is wrong first.
+/// The first error.
 pub fn read_table<'a>(
     memory: impl PhysicalMemory<'a>,
     address: u64,
@@ -250,7 +245,7 @@ pub fn read_table<'a>(
     if length > MAX_TABLE_BYTES {
         return Err(damaged(TableError::LengthTooLarge { length, available: MAX_TABLE_BYTES as usize }));
     }
-    // A length below the header's is told by the check.
+    // `check_sdt` refuses a length below the header's.
     let bytes = memory.bytes(address, u64::from(length).max(SDT_HEADER_BYTES as u64)).ok_or(out_of_reach)?;
     check_sdt(bytes, Some(signature)).map_err(damaged)?;
     Ok(bytes)
@@ -272,7 +267,7 @@ fn is_rsdp<'a>(memory: impl PhysicalMemory<'a>, address: u64) -> bool {
 
 fn read_rsdp<'a>(memory: impl PhysicalMemory<'a>, address: u64) -> Result<RsdpInfo, Problem> {
     let table = TableName::RootPointer;
-    // The pointer of ACPI 1.0 may be the last of what can be read.
+    // Readable memory may end right after a pointer of ACPI 1.0.
     let bytes = memory
         .bytes(address, RSDP_V2_BYTES as u64)
         .or_else(|| memory.bytes(address, RSDP_V1_BYTES as u64))

@@ -1,19 +1,19 @@
-//! What can be wrong with an ACPI table.
+//! Errors of ACPI tables.
 
 use core::fmt;
 
-/// What is wrong with a table. Lengths are in bytes.
+/// Error of a table. Lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TableError {
-    /// There are fewer bytes than the table's fixed part has.
+    /// Fewer bytes than the table's fixed part has.
     Truncated {
-        /// Bytes that are there.
+        /// Available bytes.
         available: usize,
-        /// Bytes that the fixed part needs.
+        /// Bytes of the fixed part.
         needed: usize,
     },
-    /// The signature is not the one that should be there.
+    /// A wrong signature.
     Signature {
         /// The first four bytes found.
         found: [u8; 4],
@@ -22,70 +22,68 @@ pub enum TableError {
     },
     /// The length field is less than the table's fixed part.
     LengthTooSmall {
-        /// What the length field says.
+        /// Value of the length field.
         length: u32,
-        /// The least it may say.
+        /// Its least value.
         least: u32,
     },
     /// The length field reaches beyond the bytes that are there.
     LengthTooLarge {
-        /// What the length field says.
+        /// Value of the length field.
         length: u32,
-        /// Bytes that are there.
+        /// Available bytes.
         available: usize,
     },
-    /// The bytes do not add up to 0.
+    /// A wrong checksum: the bytes do not add up to 0.
     Checksum {
-        /// What they add up to, modulo 256.
+        /// Their sum modulo 256.
         sum: u8,
     },
-    /// The table points to nothing.
+    /// The RSDP names neither RSDT nor XSDT.
     NoRootTable,
-    /// An entry of the table is shorter than entries of its type are, or than
-    /// an entry's own header.
+    /// An entry is shorter than its type requires, or than an entry's header.
     EntryTooShort {
-        /// Where in the table the entry begins.
+        /// Offset of the entry in the table.
         offset: usize,
         /// The entry's type.
         kind: u8,
-        /// What the entry's length field says.
+        /// Value of the entry's length field.
         length: u8,
-        /// The least that it may say.
+        /// Its least value.
         least: u8,
     },
     /// An entry reaches beyond the end of the table.
     EntryBeyondTable {
-        /// Where in the table the entry begins.
+        /// Offset of the entry in the table.
         offset: usize,
         /// The entry's type.
         kind: u8,
-        /// What the entry's length field says.
+        /// Value of the entry's length field.
         length: u8,
         /// Bytes from the entry's start to the end of the table.
         available: usize,
     },
-    /// A distance table is for more localities than it has bytes for.
+    /// A distance table has too few bytes for its localities.
     MatrixBeyondTable {
-        /// Localities that the table says it is for.
+        /// Number of localities by the table.
         localities: u64,
-        /// Bytes that are left for their distances.
+        /// Bytes for distances.
         available: usize,
     },
-    /// A distance that cannot be: 10 is what a locality is from itself, and
-    /// nothing else is as near.
+    /// An impossible distance: a locality's distance from itself is 10, every other is larger.
     Distance {
-        /// Locality from which.
+        /// First locality.
         from: usize,
-        /// Locality to which.
+        /// Second locality.
         to: usize,
-        /// What the table says.
+        /// Distance in the table.
         value: u8,
     },
-    /// The table ends in bytes that are too few for an entry's header.
+    /// The last bytes are too few for an entry's header.
     TrailingBytes {
-        /// Where in the table they begin.
+        /// Offset of these bytes in the table.
         offset: usize,
-        /// How many there are.
+        /// Number of these bytes.
         count: usize,
     },
 }

@@ -1,7 +1,7 @@
 //! The whole machine as its tables describe it.
 //!
-//! [`Topology::read`] takes every table in order. A damaged table costs what it would have said, no more. Everything odd
-//! is passed to the caller as a [`Finding`], whose `Display` is a line for the log.
+//! [`Topology::read`] reads all tables. A damaged table costs its content alone. Each oddity goes to the caller as a
+//! [`Finding`], whose `Display` is a line for the log.
 
 mod finding;
 
@@ -28,13 +28,13 @@ const NOT_USED: &str = "it is not used";
 const ONE_NODE: &str = "taking all memory for one node";
 const EQUALLY_FAR: &str = "taking all nodes for equally far apart";
 
-/// The machine.
+/// The machine, as the kernel uses it.
 pub struct Topology {
-    /// CPUs by APIC id; the boot CPU first.
+    /// CPUs to use, the boot CPU first.
     pub cpus: CpuList,
-    /// The I/O APICs, and where interrupts arrive.
+    /// I/O APICs and interrupt source overrides.
     pub interrupts: Interrupts,
-    /// How the first serial port's interrupt arrives.
+    /// Route of the first serial port's interrupt.
     pub serial: Option<Route>,
     /// Power-off, buttons and other events.
     pub fixed_hardware: Option<FixedHardware>,
@@ -42,18 +42,18 @@ pub struct Topology {
     pub pm_timer: Option<(u16, bool)>,
     /// Physical address of the HPET's registers.
     pub hpet: Option<u64>,
-    /// Memory nodes: which CPUs and which memory are near each other.
+    /// Memory nodes.
     pub nodes: Nodes,
 }
 
-/// What the reader cannot know from tables: the running CPU, and how many CPUs are wanted.
+/// The running CPU, and limits of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootCpu {
     /// APIC id of the running CPU.
     pub apic_id: u32,
-    /// How the kernel drives the local APICs.
+    /// Mode of the local APICs.
     pub mode: ApicMode,
-    /// CPUs to use at most.
+    /// Most CPUs to use.
     pub max_cpus: usize,
 }
 
@@ -217,7 +217,7 @@ impl<'a, M: PhysicalMemory<'a>> Reader<'_, M> {
         route.map_err(|error| self.report(Finding::NoSerialRoute(error))).ok()
     }
 
-    /// Finds the first sound table with this signature; reports a damaged one, with what is done `instead`.
+    /// Returns the first sound table with this signature. Reports a damaged one, with the consequence `instead`.
     fn optional(
         &mut self,
         tables: &Tables<'a, M>,

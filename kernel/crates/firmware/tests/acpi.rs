@@ -1,5 +1,4 @@
-//! ACPI checks: tables as QEMU 7.2 makes them, the same tables broken in every
-//! way that is known to hurt, and arbitrary bytes.
+//! Checks of ACPI tables: tables that QEMU 7.2 makes, the same tables with known kinds of damage, and arbitrary bytes.
 
 use firmware::acpi::{RsdpInfo, SDT_HEADER_BYTES, SdtInfo, TableError, check_madt, check_rsdp, check_sdt};
 use firmware::aml::sleep_state_s5;
@@ -25,7 +24,7 @@ const FIRST_ENTRY: usize = 44;
 /// The RSDP of the same machine, ACPI 1.0.
 const RSDP_V1: [u8; 20] = *b"RSD PTR \x03BOCHS \x00\x33\x1b\xfe\x03";
 
-/// What surrounds `_S5_` in the DSDT of the same machine.
+/// The bytes around `_S5_` in the DSDT of the same machine.
 const S5: [u8; 14] = *b"\x00\x00\x08_S5_\x12\x06\x04\x00\x00\x00\x00";
 
 /// Makes `table`'s length field and checksum right again.
@@ -35,14 +34,14 @@ fn seal(table: &mut [u8]) {
     fix_sum(table, 9);
 }
 
-/// Makes `bytes` add up to 0 by way of the byte at `at`.
+/// Sets the byte at `at` so that `bytes` add up to 0.
 fn fix_sum(bytes: &mut [u8], at: usize) {
     bytes[at] = 0;
     let sum = bytes.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
     bytes[at] = sum.wrapping_neg();
 }
 
-/// A MADT with these bytes as its entries.
+/// Returns a MADT with these bytes as its entries.
 fn madt_of(entries: &[u8]) -> Vec<u8> {
     let mut table = MADT[..FIRST_ENTRY].to_vec();
     table.extend_from_slice(entries);
@@ -85,9 +84,9 @@ fn an_rsdp_of_acpi_2_has_an_xsdt() {
     );
 }
 
-/// As ACPICA has it: the sum is over 36 bytes whatever the length field says.
+/// As in ACPICA, the sum is over 36 bytes for any length field.
 #[test]
-fn the_length_of_an_rsdp_means_nothing() {
+fn the_length_field_of_an_rsdp_is_ignored() {
     for length in [0, 20, 35, 37, u32::MAX] {
         let expected = RsdpInfo { revision: 2, rsdt: 1, xsdt: Some(1), length: 36 };
         assert_eq!(check_rsdp(&rsdp_v2(1, 1, length)), Ok(expected), "{length}");
@@ -233,7 +232,7 @@ fn sleep_types_are_read_in_every_encoding() {
 }
 
 #[test]
-fn a_name_that_is_no_definition_is_passed_over() {
+fn a_name_that_is_no_definition_is_skipped() {
     let mut aml = b"_S5_\x12\x06\x04\x01\x01\x00\x00".to_vec();
     assert_eq!(sleep_state_s5(&aml), None);
     aml.extend_from_slice(b"\x08\\_S5_\x12\x07\x04\x0a\x05\x0a\x05\x00");
@@ -241,7 +240,7 @@ fn a_name_that_is_no_definition_is_passed_over() {
 }
 
 #[test]
-fn a_sleep_package_that_is_broken_is_no_package() {
+fn a_broken_sleep_package_is_skipped() {
     for aml in [
         s5_of(&[0x02], 4, &[0x00, 0x00]),
         s5_of(&[0x00], 4, &[0x00, 0x00]),
@@ -258,9 +257,8 @@ fn a_sleep_package_that_is_broken_is_no_package() {
     }
 }
 
-/// Walks entries as a parser does that believes the lengths, and fails where
-/// such a parser would run away or read past the end.
-fn walk_believing(table: &[u8]) -> usize {
+/// Walks entries as a parser that trusts lengths; fails where that parser would not end or read past the end.
+fn walk_trusting(table: &[u8]) -> usize {
     let length = u32::from_le_bytes(table[4..8].try_into().unwrap()) as usize;
     let mut remaining = length.checked_sub(FIRST_ENTRY).expect("length wraps");
     let mut entries = 0;
@@ -278,7 +276,7 @@ fn walk_believing(table: &[u8]) -> usize {
 }
 
 #[test]
-fn qemus_madt_tells_cpus_io_apic_and_overrides() {
+fn qemus_madt_has_cpus_io_apic_and_overrides() {
     let madt = Madt::parse(&MADT).expect("it is sound");
     let cpu = |apic_id| MadtCpu { apic_id, enabled: true, online_capable: false, x2apic: false };
     assert_eq!(madt.cpus().collect::<Vec<_>>(), [cpu(0), cpu(1)]);
@@ -302,13 +300,13 @@ fn x2apic_entries_have_ids_of_32_bits() {
 
 #[test]
 fn the_walk_over_qemus_table_finds_its_entries() {
-    assert_eq!(walk_believing(&MADT), 9);
+    assert_eq!(walk_trusting(&MADT), 9);
 }
 
 proptest! {
     #[test]
     fn arbitrary_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        // What is asked is only that these return.
+        // The functions must return, with any result.
         let _ = check_rsdp(&bytes);
         let _ = check_sdt(&bytes, None);
         let _ = check_madt(&bytes);
@@ -326,7 +324,7 @@ proptest! {
         }
         seal(&mut table[..length]);
         if check_madt(&table).is_ok() {
-            walk_believing(&table);
+            walk_trusting(&table);
         }
     }
 
@@ -346,7 +344,7 @@ proptest! {
         bytes.truncate(bytes.len().saturating_sub(cut));
         let table = madt_of(&bytes);
         if check_madt(&table).is_ok() {
-            walk_believing(&table);
+            walk_trusting(&table);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The CPU list: the oddities of real tables, and any table against a model.
+//! The CPU list: oddities of real tables, and arbitrary tables against a model.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ const fn x2apic(apic_id: u32) -> MadtCpu {
     MadtCpu { x2apic: true, ..lapic(apic_id) }
 }
 
-/// The list for a kernel that uses x2APIC.
+/// Returns the list for a kernel that uses x2APIC.
 fn collect(
     entries: impl IntoIterator<Item = MadtCpu>,
     bsp_apic_id: u32,
@@ -55,7 +55,7 @@ fn a_cpu_listed_as_both_kinds_is_one() {
 }
 
 #[test]
-fn what_cannot_be_used_is_left_out_and_counted() {
+fn unusable_entries_are_left_out_and_counted() {
     let off = |cpu: MadtCpu| MadtCpu { enabled: false, ..cpu };
     let entries = [
         lapic(0),
@@ -103,7 +103,7 @@ fn a_disabled_entry_does_not_hide_an_enabled_one() {
 }
 
 #[test]
-fn there_are_never_more_than_fit() {
+fn a_full_list_counts_further_cpus() {
     let (list, report) = collect((0..1000).map(x2apic), 999, usize::MAX);
     assert_eq!(list.len(), MAX_CPUS);
     assert_eq!(report.over_limit, 1000 - MAX_CPUS);
@@ -113,7 +113,7 @@ fn there_are_never_more_than_fit() {
 }
 
 #[test]
-fn what_the_caller_does_not_want_is_found_all_the_same() {
+fn cpus_over_the_callers_limit_count_as_found() {
     let (list, report) = collect((0..1000).map(x2apic), 0, 2);
     assert_eq!((list.apic_ids(), list.found()), (&[0, 1][..], 1000));
     assert_eq!((report.not_wanted, report.over_limit), (998, 0));

@@ -1,4 +1,4 @@
-//! The early allocator against a model that keeps one flag per half KiB.
+//! The early allocator against a model with one flag for each half KiB.
 
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ fn a_ceiling_above_the_floor_keeps_the_floor() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn invalid_requests_are_refused() {
     let mut frames = EarlyFrames::new(&map_of_one(MIB..64 * MIB), 0);
     let before = frames.remaining_bytes();
     assert_eq!(frames.alloc(0, PAGE_BYTES, None), None, "no length");
@@ -62,7 +62,7 @@ fn nonsense_is_refused() {
 }
 
 #[test]
-fn what_remains_is_whole_pages() {
+fn remaining_memory_is_whole_pages() {
     let mut frames = EarlyFrames::new(&map_of_one(MIB..2 * MIB), 0);
     frames.reserve(MIB + 100..MIB + 200);
     frames.reserve(MIB + 0x3800..MIB + 0x5001);
@@ -71,7 +71,7 @@ fn what_remains_is_whole_pages() {
 }
 
 #[test]
-fn too_many_pieces_lose_memory_but_never_hand_it_out_twice() {
+fn too_many_ranges_lose_memory_but_never_allocate_it_twice() {
     let mut frames = EarlyFrames::new(&map_of_one(MIB..64 * MIB), 0);
     let holes = MAX_FREE_RANGES as u64 + 100;
     for hole in 0..holes {
@@ -112,7 +112,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The lowest free place, by trying each.
+/// Returns the lowest free place, by trying each.
 fn model_alloc(free: &[bool], from: usize, to: usize, grains: usize, align: usize) -> Option<usize> {
     (from..)
         .take_while(|start| start + grains <= to.min(free.len()))

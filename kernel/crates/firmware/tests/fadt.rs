@@ -1,5 +1,4 @@
-//! FADTs of every length, with fields that make no sense among others, and what
-//! DSDT and SSDTs say of sleep types and events.
+//! FADTs of every length, with valid and invalid fields, and sleep types and events in DSDT and SSDTs.
 
 use firmware::aml::{gpe_methods, sleep_types};
 use firmware::fadt::{EventBlock, Fadt, GpeBlock, PmTimer, SmiCommand, parse};
@@ -17,7 +16,7 @@ fn map() -> MemoryMap {
     MemoryMap::sanitise(regions, 40).0
 }
 
-/// Makes length and checksum right.
+/// Sets length and checksum.
 fn seal(mut table: Vec<u8>) -> Vec<u8> {
     let length = (table.len() as u32).to_le_bytes();
     table[4..8].copy_from_slice(&length);
@@ -27,19 +26,19 @@ fn seal(mut table: Vec<u8>) -> Vec<u8> {
     table
 }
 
-/// A table that is being written.
+/// A table under construction.
 #[derive(Clone)]
 struct Table(Vec<u8>);
 
 impl Table {
-    /// Nothing but zeros.
+    /// Returns a table of zeros.
     fn empty() -> Self {
         let mut bytes = vec![0; 276];
         bytes[..4].copy_from_slice(b"FACP");
         Self(bytes)
     }
 
-    /// The fixed hardware of QEMU's q35, by 32-bit fields alone.
+    /// Returns the fixed hardware of QEMU's q35, in 32-bit fields alone.
     fn q35() -> Self {
         Self::empty()
             .u32(40, 0x3ffe_0040)
@@ -79,7 +78,7 @@ impl Table {
         self.put(offset, &[space, 8, 0, access]).u64(offset + 4, address)
     }
 
-    /// Cut to `length` bytes, and what is read of it; the refused fields by name.
+    /// Parses the table, cut to `length` bytes. Returns the content, and the refused fields by name.
     fn read(&self, length: usize) -> (Fadt, Vec<&'static str>) {
         let (fadt, refused) = parse(&seal(self.0[..length].to_vec()), &map()).unwrap();
         assert_eq!(refused.is_empty(), refused.names().next().is_none());
@@ -110,7 +109,7 @@ fn q35() -> Fadt {
 }
 
 #[test]
-fn a_field_behind_the_end_is_not_there() {
+fn a_field_beyond_the_end_is_absent() {
     for length in [129, 132, 244, 268, 276] {
         assert_eq!(Table::q35().read(length), (q35(), vec![]), "{length} bytes");
     }
@@ -139,7 +138,7 @@ fn damaged_tables_are_refused() {
 }
 
 #[test]
-fn a_64_bit_field_wins_where_it_is_not_zero() {
+fn a_non_zero_64_bit_field_wins() {
     let new = Table::q35()
         .u64(140, 0x1_0000_0000)
         .generic(148, 1, 2, 0x700)
@@ -160,7 +159,7 @@ fn a_64_bit_field_wins_where_it_is_not_zero() {
         ..q35()
     };
     assert_eq!(new.read(276), (expected, vec![]));
-    // Only these fields, as some machines have it; no lengths either.
+    // These fields alone, without lengths, as on some machines.
     let only_new = new
         .u32(40, 0)
         .u32(56, 0)
@@ -177,17 +176,17 @@ fn a_64_bit_field_wins_where_it_is_not_zero() {
         ..expected
     };
     assert_eq!(only_new.read(276), (expected, vec![]));
-    // Both DSDT fields say the same.
+    // Both DSDT fields are equal.
     assert_eq!(Table::q35().u64(140, 0x3ffe_0040).read(276).0.dsdt, [Some(0x3ffe_0040), None]);
 }
 
 #[test]
-fn registers_in_memory_are_taken_where_there_is_no_memory() {
+fn registers_in_memory_must_be_outside_of_the_maps_memory() {
     let control = |address| Table::q35().generic(172, 0, 2, address).read(276);
     let (fadt, refused) = control(0xfed1_0004);
     assert_eq!(fadt.pm1_controls[0], Some(Register::new(Space::Memory, 0xfed1_0004, 2)));
     assert!(refused.is_empty());
-    // In usable memory, in the firmware's, over two pages, not aligned, at the end of everything: the old field counts.
+    // In usable memory, in the firmware's, across two pages, unaligned, at the last address: the old field counts.
     for address in [0x20_0000, 0x4000_0010, 0xfed1_0fff, 0xfed1_0005, u64::MAX] {
         assert_eq!(control(address), (q35(), vec!["X_PM1a_CNT_BLK"]), "{address:#x}");
     }
@@ -214,13 +213,13 @@ fn machines_without_fixed_hardware_have_sleep_registers() {
         ..Fadt::default()
     };
     assert_eq!(reduced.read(276), (expected, vec![]));
-    // Revision 5 of the table ends behind the sleep registers.
+    // Revision 5 of the table ends after the sleep registers.
     assert_eq!(reduced.read(268), (expected, vec![]));
     assert_eq!(reduced.read(255).0.sleep_control, None);
 }
 
 #[test]
-fn nonsense_is_refused_field_by_field() {
+fn invalid_fields_are_refused_one_by_one() {
     let q35 = q35();
     for (table, expected, name) in [
         // Unknown space, unknown access size, a bit offset, a port beyond the last.
@@ -265,7 +264,7 @@ fn events_are_pairs_of_bytes() {
     assert_eq!(block.pair(7), EventBlock { status: port(0x627, 1), enable: port(0x62f, 1) });
 }
 
-/// A definition block around `aml`.
+/// Returns a definition block around `aml`.
 fn block(signature: &[u8; 4], aml: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 36];
     bytes[..4].copy_from_slice(signature);

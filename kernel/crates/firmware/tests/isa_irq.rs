@@ -1,4 +1,4 @@
-//! Routes of ISA interrupts: usual tables, and tables that make no sense.
+//! Routes of ISA interrupts: usual and invalid tables.
 
 use firmware::isa_irq::{Interrupts, IoApic, MAX_IO_APICS, Override, Route, RouteError, Signal};
 use firmware::memmap::{Kind, MemoryMap, Region};
@@ -28,7 +28,7 @@ fn moved(gsi: u32, flags: u16) -> Override {
 }
 
 #[test]
-fn without_an_override_it_is_the_pin_of_the_same_number() {
+fn without_an_override_the_pin_has_the_same_number() {
     assert_eq!(route_with(&[IO_APIC], &[]), Ok(USUAL));
     let timer = Override { bus: 0, irq: 0, gsi: 2, flags: 0 };
     let other_bus = Override { bus: 1, ..moved(9, 0xf) };
@@ -36,7 +36,7 @@ fn without_an_override_it_is_the_pin_of_the_same_number() {
 }
 
 #[test]
-fn an_override_moves_it_and_says_how_it_is_signalled() {
+fn an_override_sets_pin_and_signalling() {
     let low_level = Route { pin: 20, is_active_low: true, is_level: true, ..USUAL };
     assert_eq!(route_with(&[IO_APIC], &[moved(20, 0xf)]), Ok(low_level));
     assert_eq!(route_with(&[IO_APIC], &[moved(20, 0x5)]), Ok(Route { pin: 20, ..USUAL }));
@@ -44,7 +44,7 @@ fn an_override_moves_it_and_says_how_it_is_signalled() {
 }
 
 #[test]
-fn the_io_apic_is_the_one_that_begins_last_before_the_interrupt() {
+fn the_io_apic_with_the_nearest_first_interrupt_is_chosen() {
     let second = IoApic { address: 0xfec0_1000, first_gsi: 24 };
     let third = IoApic { address: 0xfec0_2000, first_gsi: 48 };
     let route = route_with(&[third, IO_APIC, second], &[moved(30, 0)]);
@@ -52,7 +52,7 @@ fn the_io_apic_is_the_one_that_begins_last_before_the_interrupt() {
 }
 
 #[test]
-fn nonsense_is_named() {
+fn invalid_entries_are_named() {
     for (io_apics, overrides, error) in [
         (&[][..], &[][..], "none of 0 i/o apics has global interrupt 4"),
         (&[IoApic { first_gsi: 5, ..IO_APIC }], &[], "none of 1 i/o apics has global interrupt 4"),
@@ -88,7 +88,7 @@ fn nonsense_is_named() {
 }
 
 #[test]
-fn acpis_own_interrupt_is_a_low_level_unless_an_override_says_else() {
+fn the_sci_is_a_low_level_unless_an_override_changes_it() {
     let sci = Route { pin: 9, is_active_low: true, is_level: true, ..USUAL };
     assert_eq!(interrupts(&[IO_APIC], &[]).route_sci(9), Ok(sci));
     let entry = |flags| Override { bus: 0, irq: 9, gsi: 20, flags };
@@ -101,7 +101,7 @@ fn acpis_own_interrupt_is_a_low_level_unless_an_override_says_else() {
 }
 
 #[test]
-fn io_apics_in_memory_are_known_but_not_given_to_drivers() {
+fn io_apics_in_memory_are_known_but_misplaced() {
     let in_memory = IoApic { address: 0x20_0000, first_gsi: 24 };
     let found = interrupts(&[IO_APIC, in_memory, IO_APIC], &[]);
     assert_eq!(found.io_apics().collect::<Vec<_>>(), [IO_APIC]);
@@ -113,7 +113,7 @@ fn io_apics_in_memory_are_known_but_not_given_to_drivers() {
 }
 
 proptest! {
-    /// Whatever the table says, registers are never in memory, and the pin can be.
+    /// For any table, registers are never in memory, and the pin is possible.
     #[test]
     fn no_route_leads_into_memory(
         io_apics in prop::collection::vec((any::<u32>().prop_map(|address| address & !0xf), prop_oneof![0..30_u32, any::<u32>()]), 0..4),

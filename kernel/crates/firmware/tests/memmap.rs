@@ -1,5 +1,4 @@
-//! Memory maps: the repairs one by one, and any map against a model that looks
-//! at each page by itself.
+//! Memory maps: the repairs one by one, and arbitrary maps against a model that treats each page separately.
 
 use firmware::PAGE_BYTES;
 use firmware::memmap::{Kind, MAX_REGIONS, MapReport, MemoryMap, Region};
@@ -13,7 +12,7 @@ fn sanitise(input: &[Region]) -> (MemoryMap, MapReport) {
     MemoryMap::sanitise(input.iter().copied(), 46)
 }
 
-/// Regions of a PC with 256 MiB as QEMU's firmware reports them.
+/// Regions of a PC with 256 MiB, as QEMU's firmware reports them.
 const PC: [Region; 6] = [
     region(0, 0x9_fc00, Kind::Usable),
     region(0x9_fc00, 0xa_0000, Kind::Reserved),
@@ -104,7 +103,7 @@ fn the_more_restrictive_kind_stays_in_either_order() {
 }
 
 #[test]
-fn nothing_lies_beyond_the_physical_address_space() {
+fn no_region_lies_beyond_the_physical_address_space() {
     let everything = [region(0, u64::MAX, Kind::Usable)];
     for (bits, end) in [(36, 1 << 36), (52, 1 << 52), (64, 1 << 52), (0, 1 << 12)] {
         let (map, report) = MemoryMap::sanitise(everything, bits);
@@ -114,7 +113,7 @@ fn nothing_lies_beyond_the_physical_address_space() {
 }
 
 #[test]
-fn an_empty_map_has_nothing() {
+fn an_empty_map_has_no_memory() {
     let (map, report) = sanitise(&[]);
     assert!(map.regions().is_empty() && report.is_clean());
     assert_eq!((map.total_usable_bytes(), map.highest_usable_end()), (0, 0));
@@ -124,7 +123,7 @@ fn an_empty_map_has_nothing() {
 }
 
 #[test]
-fn a_full_map_gives_up_its_smallest_usable_regions() {
+fn a_full_map_drops_its_smallest_usable_regions() {
     let large = region(1 << 32, 1 << 33, Kind::Usable);
     let small = (0..1400).map(|i| region(i * 0x2000, i * 0x2000 + 0x1000, Kind::Usable));
     for input in
@@ -150,8 +149,7 @@ fn a_full_map_of_reserved_regions_still_takes_the_memory() {
     }
 }
 
-/// A map of 313 entries as one machine has it: small ones first, and all but
-/// 13 MiB of the memory behind the 256th.
+/// The map of a real machine, with 313 entries: small ones first, and all but 13 MiB of the memory after the 256th.
 #[test]
 fn a_long_map_keeps_every_entry() {
     let low = [region(0, 0x9_f000, Kind::Usable), region(0x10_0000, 0xcf_0000, Kind::Usable)];
@@ -172,7 +170,7 @@ fn a_long_map_keeps_every_entry() {
 }
 
 #[test]
-fn kinds_survive_the_way_through_e820_types() {
+fn kinds_convert_to_e820_types_and_back() {
     for kind in [Kind::Usable, Kind::AcpiReclaimable, Kind::AcpiNvs, Kind::Reserved, Kind::Bad] {
         assert_eq!(Kind::from_e820(kind.to_e820()), kind);
     }
@@ -182,7 +180,7 @@ fn kinds_survive_the_way_through_e820_types() {
 }
 
 #[test]
-fn what_is_withheld_is_usable_no_more() {
+fn withheld_memory_is_not_usable() {
     let (mut map, _) = sanitise(&PC);
     assert_eq!(map.withhold(0xfee0_0000..0xfee0_1000), 0, "no memory");
     assert_eq!(map.kind_at(0xfee0_0000), Some(Kind::Reserved));
@@ -195,7 +193,7 @@ fn what_is_withheld_is_usable_no_more() {
 }
 
 #[test]
-fn filling_again_forgets_what_was_there() {
+fn filling_again_drops_the_old_content() {
     let (mut map, _) = sanitise(&PC);
     let report = map.fill([region(0x1000, 0x2000, Kind::Usable)], 46);
     assert_eq!((map.regions(), report.input), (&[region(0x1000, 0x2000, Kind::Usable)][..], 1));
@@ -211,7 +209,7 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-/// An address in or a little beyond a space of `pages`; now and then anywhere.
+/// Returns an address in or a little beyond a space of `pages`; sometimes any address.
 fn any_address(pages: u64) -> impl Strategy<Value = u64> {
     let page = 0..pages + 4;
     prop_oneof![
@@ -228,7 +226,7 @@ fn any_region(pages: u64) -> impl Strategy<Value = Region> {
     })
 }
 
-/// What `page` should be: looks at the input alone, page by page.
+/// Returns the right kind of `page`, from the input alone.
 fn model_kind(input: &[Region], page: u64) -> Option<Kind> {
     let (first, end) = (page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
     input
@@ -255,7 +253,7 @@ fn check_shape(map: &MemoryMap, limit: u64) {
 
 proptest! {
     #[test]
-    fn every_page_is_what_the_model_says(input in prop::collection::vec(any_region(64), 0..24)) {
+    fn every_page_has_the_models_kind(input in prop::collection::vec(any_region(64), 0..24)) {
         let (map, report) = MemoryMap::sanitise(input.iter().copied(), 18);
         check_shape(&map, 64 * PAGE_BYTES);
         for page in 0..64 {
@@ -293,7 +291,7 @@ proptest! {
             match model {
                 Some(Kind::Usable) if kind != model => missing_bytes += PAGE_BYTES,
                 Some(Kind::Usable) => {}
-                // No gap becomes memory, and what is not memory stays known.
+                // No gap becomes usable, and non-usable memory stays listed.
                 None => prop_assert_ne!(kind, Some(Kind::Usable)),
                 Some(_) => prop_assert!(kind >= model, "page {}: {:?}", page, kind),
             }

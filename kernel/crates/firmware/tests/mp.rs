@@ -1,4 +1,4 @@
-//! MP tables: those of QEMU's firmware, tables broken in every way, any bytes.
+//! MP tables: those of QEMU's firmware, damaged tables, and arbitrary bytes.
 
 mod support;
 
@@ -53,8 +53,8 @@ fn table(entries: &[Vec<u8>]) -> Vec<u8> {
     table
 }
 
-/// As SeaBIOS makes it for two CPUs, shortened; the second CPU is the boot CPU
-/// here, and the serial port is not where one expects it.
+/// Returns a shortened table of SeaBIOS for two CPUs. Here the second CPU is the boot CPU, and the serial port has an unusual
+/// pin.
 fn usual() -> Vec<u8> {
     table(&[
         processor(0, 1),
@@ -85,7 +85,7 @@ const fn cpu(apic_id: u32, enabled: bool) -> MadtCpu {
 }
 
 #[test]
-fn usual_tables_tell_cpus_io_apics_and_routes() {
+fn usual_tables_have_cpus_io_apics_and_routes() {
     let machine = machine(POINTER, &usual());
     let tables = MpTables::find(&machine).expect("tables");
     assert_eq!(tables.cpus().collect::<Vec<_>>(), [cpu(0, true), cpu(1, true), cpu(2, false)]);
@@ -104,7 +104,7 @@ fn usual_tables_tell_cpus_io_apics_and_routes() {
 }
 
 #[test]
-fn pins_of_the_second_io_apic_are_its_own() {
+fn pins_of_the_second_io_apic_have_separate_interrupts() {
     let second = table(&[
         bus(3, b"ISA   "),
         io_apic(1, 1, 0xfec0_0000),
@@ -125,7 +125,7 @@ fn the_pointer_is_found_in_each_of_its_places() {
         (EBDA, true),
         (EBDA + 0x3f0, true),
         (EBDA + 0x400, false),
-        // The KiB before the one that ends at 640 KiB: the BIOS counts 639.
+        // The KiB that ends at 639 KiB: the BIOS counts 639.
         (0x9_fbf0, true),
         (0x9_f800, true),
         (0x9_f7f0, false),
@@ -174,7 +174,7 @@ fn entries_that_the_header_does_not_count_count() {
 }
 
 #[test]
-fn broken_pointers_are_passed_over() {
+fn broken_pointers_are_skipped() {
     let broken: [fn(&mut [u8; 16]); 3] =
         [|bytes| bytes[10] ^= 1, |bytes| bytes[0] = b'-', |bytes| (bytes[8], bytes[10]) = (2, bytes[10] - 1)];
     for breaks in broken {

@@ -1,5 +1,4 @@
-//! SRAT and SLIT: tables as QEMU 7.2 makes them, the same tables broken, and
-//! arbitrary bytes.
+//! SRAT and SLIT: tables that QEMU 7.2 makes, the same tables damaged, and arbitrary bytes.
 
 use firmware::acpi::TableError;
 use firmware::affinity::{Affinity, Slit, Srat};
@@ -37,7 +36,7 @@ const SLIT_TWO: [u8; 48] = [
 ];
 
 /// Of `-m 96M,slots=2,maxmem=1G`, node 0 with memory only, node 1 with both CPUs,
-/// node 2 with nothing but room for hot-plugged memory.
+/// node 2 with hot-pluggable memory alone.
 #[rustfmt::skip]
 const SRAT_THREE: [u8; 320] = [
     0x53, 0x52, 0x41, 0x54, 0x40, 0x01, 0x00, 0x00, 0x01, 0x28, 0x42, 0x4f, 0x43, 0x48, 0x53, 0x20,
@@ -64,7 +63,7 @@ const SRAT_THREE: [u8; 320] = [
 
 const SRAT_HEADER: usize = 48;
 
-/// Makes `table`'s length field and checksum right again.
+/// Sets the length field and checksum of `table`.
 fn seal(table: &mut [u8]) {
     let length = (table.len() as u32).to_le_bytes();
     table[4..8].copy_from_slice(&length);
@@ -128,7 +127,7 @@ fn nodes(srat: &[u8], slit: Option<&[u8]>, map: &MemoryMap, cpus: &CpuList) -> (
 const M: u64 = 1 << 20;
 
 #[test]
-fn qemus_tables_say_what_the_command_line_said() {
+fn qemus_tables_match_the_command_line() {
     let map = map_of(&[(0, 0x9_f000), (M, 96 * M)]);
     let (nodes, report) = nodes(&SRAT_TWO, Some(&SLIT_TWO), &map, &cpus(2));
     assert_eq!(report, NodesReport::default());
@@ -141,7 +140,7 @@ fn qemus_tables_say_what_the_command_line_said() {
 }
 
 #[test]
-fn a_node_without_anything_is_none() {
+fn a_domain_without_cpus_and_memory_is_no_node() {
     let map = map_of(&[(M, 96 * M)]);
     let entries: Vec<Affinity> = Srat::parse(&SRAT_THREE).expect("a good srat").entries().collect();
     let hot =
@@ -155,7 +154,7 @@ fn a_node_without_anything_is_none() {
 }
 
 #[test]
-fn domains_are_numbered_densely_and_gaps_belong_to_what_lies_below() {
+fn domains_are_numbered_densely_and_gaps_belong_to_the_node_below() {
     let srat = srat_of(&[
         memory(64 * M, 32 * M, 255, 1),
         memory(0, 32 * M, 0x1_0003, 1),
@@ -205,7 +204,7 @@ fn overlaps_conflicts_and_wild_ranges_are_counted() {
 }
 
 #[test]
-fn interleaved_nodes_are_told_apart() {
+fn interleaved_nodes_are_separate() {
     let entries: Vec<_> = (0..8).map(|part| memory(part * 4 * M, 4 * M, part as u32 % 2, 1)).collect();
     let (nodes, report) = nodes(&srat_of(&entries), None, &map_of(&[(0, 32 * M)]), &cpus(1));
     assert_eq!(report.unplaced_cpus, 1);
@@ -251,7 +250,7 @@ fn broken_tables_are_refused() {
     assert_eq!(Slit::parse(&slit_of(&[], 0)).map(|slit| slit.distance(0, 0)), Ok(None));
 }
 
-/// Entries that are whole, with fields that may say anything.
+/// Returns a whole entry with arbitrary fields.
 fn any_entry() -> impl Strategy<Value = Vec<u8>> {
     let place = prop_oneof![(0..300_u64).prop_map(|mib| mib * M), any::<u64>()];
     let length = prop_oneof![(0..64_u64).prop_map(|mib| mib * M), any::<u64>()];
@@ -270,8 +269,7 @@ fn any_entry() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever the table says: every byte of memory is in exactly one part, of a
-    /// node that exists, as `node_of_address` says it.
+    /// For any table, every byte of memory is in exactly one part, of an existing node, the one of `node_of_address`.
     #[test]
     fn memory_is_covered_exactly(entries in prop::collection::vec(any_entry(), 0..400), cpu_count in 1..6_u32) {
         let map = map_of(&[(0, 100 * M), (120 * M, 290 * M)]);
@@ -302,7 +300,7 @@ proptest! {
         }
     }
 
-    /// Two sane ranges never change place, whatever follows them in the table.
+    /// Two valid ranges keep their nodes, for any later entries of the table.
     #[test]
     fn the_first_entry_counts(entries in prop::collection::vec(any_entry(), 0..100)) {
         let mut all = vec![memory(0, 32 * M, 1, 1), memory(32 * M, 32 * M, 2, 1)];
@@ -313,8 +311,7 @@ proptest! {
         prop_assert_eq!((domain_at(1), domain_at(63)), (Some(1), Some(2)));
     }
 
-    /// Random bytes behind a sound header: an error or tables that can be walked,
-    /// never a panic, never an endless walk.
+    /// Random bytes after a sound header lead to an error or to tables that can be walked.
     #[test]
     fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
         let mut srat = SRAT_TWO[..SRAT_HEADER].to_vec();

@@ -1,5 +1,4 @@
-//! From the root pointer to the tables: what real firmware and loaders do, and
-//! any memory at all.
+//! From the root pointer to the tables: real firmware and loaders, and arbitrary memory.
 
 mod support;
 
@@ -46,14 +45,13 @@ fn narrow(addresses: &[u64]) -> Vec<u8> {
     addresses.iter().flat_map(|address| (*address as u32).to_le_bytes()).collect()
 }
 
-/// Where [`put_tables`] puts what.
+/// Addresses of the root tables by [`put_tables`].
 struct Placed {
     rsdt: u32,
     xsdt: u64,
 }
 
-/// Puts a MADT that only the RSDT has, an HPET table of both, and both root
-/// tables into memory from `at` on.
+/// Puts tables into memory from `at` on: a MADT that only the RSDT has, an HPET table of both, and both root tables.
 fn put_tables(machine: &mut Machine, at: u64) -> Placed {
     machine.put(at, &sdt(b"APIC", b"12345678"));
     machine.put(at + 0x100, &sdt(b"HPET", b"20 bytes of nothing."));
@@ -68,7 +66,7 @@ fn has_both(tables: &Tables<'_, &Machine>) -> bool {
 }
 
 #[test]
-fn the_rsdt_is_used_below_revision_2_and_where_there_is_no_xsdt() {
+fn the_rsdt_is_used_below_revision_2_and_without_an_xsdt() {
     for (revision, with_xsdt) in [(0, false), (1, false), (1, true), (2, false), (6, false)] {
         let mut machine = Machine::new();
         let placed = put_tables(&mut machine, TABLES);
@@ -90,7 +88,7 @@ fn revision_1_with_nothing_behind_the_20_bytes_is_acpi_1() {
 }
 
 #[test]
-fn a_damaged_or_unreachable_xsdt_gives_way_to_the_rsdt() {
+fn the_rsdt_replaces_a_damaged_or_unreachable_xsdt() {
     type Damage = fn(&mut Machine, u64);
     let damages: [(Damage, u64, &str); 4] = [
         (|machine, xsdt| machine.put(xsdt + 9, &[0x55]), 0, "XSDT: bytes add up to"),
@@ -107,7 +105,7 @@ fn a_damaged_or_unreachable_xsdt_gives_way_to_the_rsdt() {
         assert!(has_both(&tables), "{text}");
         assert!(report.xsdt.expect(text).to_string().starts_with(text), "{:?}", report.xsdt);
 
-        // Without an RSDT the XSDT's damage is the answer.
+        // Without an RSDT the XSDT's problem is the error.
         machine.put(TABLES + 0x400, &rsdp(2, 0, placed.xsdt + offset));
         let problem = Tables::find(&machine, Some(TABLES + 0x400)).err().expect("nothing sound");
         assert!(problem.to_string().starts_with(text), "{problem}");
@@ -115,7 +113,7 @@ fn a_damaged_or_unreachable_xsdt_gives_way_to_the_rsdt() {
 }
 
 #[test]
-fn what_only_the_rsdt_has_is_found_beside_a_sound_xsdt() {
+fn a_table_of_the_rsdt_alone_is_found_beside_a_sound_xsdt() {
     let mut machine = Machine::new();
     let placed = put_tables(&mut machine, TABLES);
     machine.put(TABLES + 0x400, &rsdp(2, placed.rsdt, placed.xsdt));
@@ -127,7 +125,7 @@ fn what_only_the_rsdt_has_is_found_beside_a_sound_xsdt() {
 /// Root pointer and tables from 0xa0000 on, in no entry of the map; then in
 /// usable memory, in a hole above 1 MiB, and right below 4 GiB.
 #[test]
-fn what_the_loader_names_is_looked_at_wherever_tables_can_be() {
+fn the_loaders_root_pointer_may_be_wherever_tables_can_be() {
     for at in [0xa_0000, 0x50_0000, 0x3000_0000, 0xffff_0000] {
         let mut machine = Machine::new();
         let placed = put_tables(&mut machine, at);
@@ -179,7 +177,7 @@ fn the_search_goes_through_the_ebda_then_the_bios_area() {
 }
 
 #[test]
-fn the_search_goes_on_behind_a_pointer_that_leads_nowhere() {
+fn the_search_continues_after_a_pointer_that_leads_nowhere() {
     let mut machine = Machine::new();
     let placed = put_tables(&mut machine, TABLES);
     machine.put(0xe_0000, &rsdp(2, 0, 1 << 50));
@@ -190,7 +188,7 @@ fn the_search_goes_on_behind_a_pointer_that_leads_nowhere() {
 }
 
 #[test]
-fn a_loaders_wrong_root_pointer_gives_way_to_the_search() {
+fn a_search_replaces_a_loaders_wrong_root_pointer() {
     let mut machine = Machine::new();
     let placed = put_tables(&mut machine, TABLES);
     let error = TableError::Signature { found: [0; 4], expected: *b"RSD " };
@@ -226,7 +224,7 @@ fn hundreds_of_entries_null_duplicate_and_wild_are_walked() {
 }
 
 #[test]
-fn a_table_that_is_damaged_is_told_if_no_other_is_sound() {
+fn a_damaged_table_is_reported_if_no_other_is_sound() {
     let mut machine = Machine::new();
     let placed = put_tables(&mut machine, TABLES);
     machine.put(TABLES + 9, &[0]);

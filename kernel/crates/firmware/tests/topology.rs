@@ -1,4 +1,4 @@
-//! The whole machine, from tables in memory: what is found, and what is reported.
+//! The whole machine, from tables in memory: results and findings.
 
 mod support;
 
@@ -12,7 +12,7 @@ const RSDP: u64 = TABLES + 0x8000;
 const DSDT: u64 = TABLES + 0x4000;
 const BOOT_CPU: BootCpu = BootCpu { apic_id: 0, mode: ApicMode::XApic, max_cpus: 8 };
 
-/// A sealed table.
+/// Returns a table with the right checksum.
 fn sdt(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
     let mut table = vec![0; 36];
     table[..4].copy_from_slice(signature);
@@ -24,7 +24,7 @@ fn sdt(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
     table
 }
 
-/// Two CPUs, an I/O APIC, and COM1's interrupt at pin 4 as usual.
+/// Returns a MADT with two CPUs and an I/O APIC; COM1's interrupt is at its usual pin, 4.
 fn madt() -> Vec<u8> {
     let mut body = vec![0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
     body.extend([0, 8, 0, 0, 1, 0, 0, 0, 0, 8, 1, 1, 1, 0, 0, 0]);
@@ -32,7 +32,7 @@ fn madt() -> Vec<u8> {
     sdt(b"APIC", &body)
 }
 
-/// The fixed hardware of QEMU's q35: SCI 9, PM1a at 0x600, a PM timer at `pm_timer`.
+/// Returns a FADT with the fixed hardware of QEMU's q35: SCI 9, PM1a at 0x600, a PM timer at `pm_timer`.
 fn fadt(pm_timer: u32) -> Vec<u8> {
     let mut body = vec![0; 276 - 36];
     let mut put = |offset: usize, value: u32| {
@@ -55,7 +55,7 @@ fn hpet(space: u8, address: u64) -> Vec<u8> {
     sdt(b"HPET", &body)
 }
 
-/// A machine with the usual DSDT and these tables.
+/// Returns a machine with a usual DSDT and these tables.
 fn machine(tables: &[Vec<u8>]) -> Machine {
     let mut machine = Machine::new();
     let mut addresses = Vec::new();
@@ -83,10 +83,10 @@ fn read(machine: &Machine, rsdp: Option<u64>, boot_cpu: BootCpu) -> (Topology, V
     (topology, findings)
 }
 
-/// The findings that matter at least as much as `Info`, as lines.
+/// Returns the lines of all findings except those for debugging.
 fn lines(findings: &[Finding]) -> Vec<String> {
-    let is_told = |finding: &&Finding| finding.severity() != Severity::Debug;
-    findings.iter().filter(is_told).map(ToString::to_string).collect()
+    let is_shown = |finding: &&Finding| finding.severity() != Severity::Debug;
+    findings.iter().filter(is_shown).map(ToString::to_string).collect()
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn an_hpet_in_memory_or_of_another_space_is_not_used() {
 }
 
 #[test]
-fn what_is_optional_is_told_for_debugging_only() {
+fn missing_optional_parts_are_for_debugging_only() {
     let mut machine = machine(&[madt(), fadt(0)]);
     machine.put(DSDT, &sdt(b"DSDT", b"no sleep state"));
     let (topology, findings) = read(&machine, Some(RSDP), BOOT_CPU);

@@ -1,4 +1,4 @@
-//! Fields of the FADT that make no sense.
+//! Invalid fields of the FADT.
 
 use core::fmt;
 
@@ -44,7 +44,7 @@ const FIELD_NAMES: [&str; 17] = [
     "SLEEP_STATUS_REG",
 ];
 
-/// Fields that make no sense. `Display` names them.
+/// Refused fields. `Display` names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     fields: u32,
@@ -55,13 +55,13 @@ impl Refused {
         self.fields |= 1 << field as u32;
     }
 
-    /// Whether there are none.
+    /// Returns whether no field was refused.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.fields == 0
     }
 
-    /// Their names.
+    /// Returns the names of the fields.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let fields = self.fields;
         FIELD_NAMES.iter().enumerate().filter(move |(bit, _)| fields & 1 << bit != 0).map(|(_, name)| *name)

@@ -1,22 +1,22 @@
-//! Regions of physical memory and what they may be used for.
+//! Regions of physical memory and their kinds.
 
-/// What a region of physical memory may be used for, least restrictive first.
+/// Kind of a region, least restrictive first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Free for the kernel.
+    /// Memory for the kernel.
     Usable,
-    /// ACPI tables: free once they have been read.
+    /// ACPI tables: usable once they have been read.
     AcpiReclaimable,
-    /// ACPI non-volatile storage: the firmware's for ever.
+    /// ACPI non-volatile storage: never usable.
     AcpiNvs,
-    /// Devices, firmware code, anything unknown.
+    /// Devices, firmware code, and unknown types.
     Reserved,
-    /// Memory that was found faulty.
+    /// Faulty memory.
     Bad,
 }
 
 impl Kind {
-    /// The kind that type `number` of the e820 interface stands for.
+    /// Returns the kind of e820 type `number`.
     #[must_use]
     pub const fn from_e820(number: u32) -> Self {
         match number {
@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    /// The kind that UEFI's memory type `number` stands for, when it is none of the types that loaders call usable.
+    /// Returns the kind of UEFI memory type `number`, of the types that loaders do not call usable.
     #[must_use]
     pub const fn from_uefi(number: u32) -> Self {
         match number {
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// The e820 interface's type for this kind.
+    /// Returns the e820 type of this kind.
     #[must_use]
     pub const fn to_e820(self) -> u32 {
         match self {
@@ -59,14 +59,14 @@ pub struct Region {
     pub start: u64,
     /// Address one past the last byte.
     pub end: u64,
-    /// What it may be used for.
+    /// Kind of the region.
     pub kind: Kind,
 }
 
 impl Region {
     pub(super) const EMPTY: Self = Self { start: 0, end: 0, kind: Kind::Usable };
 
-    /// Bytes in the region; 0 for an inverted one.
+    /// Returns the bytes of the region; 0 for an inverted one.
     #[must_use]
     pub const fn len_bytes(&self) -> u64 {
         self.end.saturating_sub(self.start)

@@ -1,52 +1,51 @@
-//! What was wrong with a memory map.
+//! Report of the repair of a memory map.
 
 use core::fmt;
 
-/// What [`MemoryMap::sanitise`](super::MemoryMap::sanitise) had to repair.
+/// Repairs by [`MemoryMap::sanitise`](super::MemoryMap::sanitise).
 ///
 /// `Display` gives one line for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MapReport {
-    /// Regions that came in.
+    /// Regions in the input.
     pub input: usize,
     /// Regions in the finished map.
     pub output: usize,
-    /// Regions that began before one that came earlier in the input.
+    /// Regions that begin before an earlier one of the input.
     pub unsorted: usize,
-    /// Regions that overlapped what was already in the map.
+    /// Regions that overlap an earlier one of the input.
     pub overlapping: usize,
     /// Regions with an end that is not a multiple of 4 KiB.
     pub unaligned: usize,
-    /// Regions of no length.
+    /// Empty regions.
     pub zero_length: usize,
     /// Regions whose end lies before their start; ignored.
     pub inverted: usize,
-    /// Regions that reached beyond the physical address space; cut.
+    /// Regions that reach beyond the physical address space; cut.
     pub clipped: usize,
-    /// Usable regions that were given up because the map was full.
+    /// Usable regions that were dropped because the map was full.
     pub dropped: usize,
-    /// Neighbouring non-usable regions that were made one, the gap between
-    /// them included, because the map was full.
+    /// Neighbouring non-usable regions that were merged with the gap between them because the map was full.
     pub fused: usize,
     /// Bytes of the regions in `dropped` and of the gaps in `fused`.
     pub lost_bytes: u64,
 }
 
 impl MapReport {
-    /// Whether the map came in as it should be.
+    /// Returns whether the input needed no repair.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.unsorted == 0 && self.unaligned == 0 && self.zero_length == 0 && !self.is_suspicious()
     }
 
-    /// Whether the map is worth a warning. Ends within a page are usual, and no specification promises an order; all
+    /// Returns whether the map is worth a warning. Ends within a page are usual, and no specification promises an order; all
     /// else is a firmware bug or a loss of memory.
     #[must_use]
     pub const fn is_suspicious(&self) -> bool {
         self.overlapping + self.inverted + self.clipped + self.dropped + self.fused > 0
     }
 
-    /// The report of two repairs, `later` being that of the finished map.
+    /// Returns the report of two repairs, of which `later` made the finished map.
     #[must_use]
     pub const fn then(self, later: Self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What is odd about a machine's tables, and how much it matters.
+//! Oddities of a machine's tables, and their severity.
 
 use core::fmt;
 
@@ -10,12 +10,12 @@ use crate::mp::MpError;
 use crate::nodes::NodesReport;
 use crate::root::Problem;
 
-/// How much a [`Finding`] matters.
+/// Severity of a [`Finding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Something is wrong or lost.
     Warning,
-    /// In order, and worth a line.
+    /// Nothing is wrong; worth a line.
     Info,
     /// For debugging.
     Debug,
@@ -30,7 +30,7 @@ pub enum CpuSource {
     MpTables,
 }
 
-/// What is odd about the tables, or worth a line. `Display` is that line.
+/// An oddity of the tables. `Display` is a line for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// The loader's root pointer is not used.
@@ -41,9 +41,9 @@ pub enum Finding {
     Unreachable(Problem),
     /// A table cannot be used.
     Unusable {
-        /// Why not.
+        /// Problem of the table.
         problem: Problem,
-        /// What is done instead.
+        /// Consequence, for the message.
         instead: &'static str,
     },
     /// The MP tables are used.
@@ -64,7 +64,7 @@ pub enum Finding {
     OddCpus {
         /// The tables with the list.
         source: CpuSource,
-        /// What is odd.
+        /// The oddities.
         report: CpuReport,
     },
     /// There are more CPUs than a [`CpuList`](crate::cpus::CpuList) holds.
@@ -83,7 +83,7 @@ pub enum Finding {
         /// Address of the first.
         first: u32,
     },
-    /// More I/O APICs and overrides than there is room for, by this many.
+    /// This many I/O APICs and overrides did not fit.
     TooManyInterrupts(usize),
     /// Fields of the FADT make no sense.
     RefusedFields(Refused),
@@ -107,13 +107,13 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Returns how much it matters.
+    /// Returns the severity.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            // A machine without ACPI, or without a MADT, is in order.
+            // A machine without ACPI or without a MADT is in order.
             Self::MpTables { problem: Problem::NoRootPointer | Problem::Missing(_), .. } => Severity::Info,
-            // Only a reader of the port misses its interrupt, and warns; the others are optional.
+            // Only a reader of the port needs its interrupt, and warns. The others are optional.
             Self::Cpus(_)
             | Self::NoSleepTypes
             | Self::NoSciRoute { .. }
@@ -135,7 +135,7 @@ impl fmt::Display for Finding {
             Self::Unusable { problem, instead } => write!(f, "acpi: {problem}; {instead}"),
             Self::MpTables { problem, cpus } => {
                 write!(f, "acpi: {problem}; using the mp tables, which name {cpus} cpu(s)")?;
-                // Why there may be fewer than are plugged in.
+                // The reason why fewer CPUs than plugged in may be listed.
                 if *cpus == 1 && self.severity() == Severity::Info {
                     write!(f, "; such tables may name only the first of a package")?;
                 }

@@ -5,8 +5,7 @@ use std::ops::Range;
 use firmware::memmap::{Kind, MemoryMap, Region};
 use firmware::reach::{PhysicalMemory, may_hold_tables};
 
-/// Physical memory in areas of 64 KiB that something was put into, zeros
-/// elsewhere, and the map that says where tables may be read.
+/// Physical memory and its map. Areas of 64 KiB hold what a test puts there; other memory reads as zeros.
 pub struct Machine {
     pub map: MemoryMap,
     areas: Vec<(u64, Vec<u8>)>,
@@ -16,7 +15,7 @@ const AREA: u64 = 1 << 16;
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 impl Machine {
-    /// A machine with 512 MiB, of which the last 2 are reserved.
+    /// Returns a machine with 512 MiB, of which the last 2 are reserved.
     pub fn new() -> Self {
         Self::with_map(&[
             (0..0x9_f000, Kind::Usable),
@@ -57,7 +56,7 @@ impl<'a> PhysicalMemory<'a> for &'a Machine {
     }
 }
 
-/// Makes `bytes` add up to 0 by way of the byte at `at`.
+/// Sets the byte at `at` so that `bytes` add up to 0.
 pub fn fix_sum(bytes: &mut [u8], at: usize) {
     bytes[at] = 0;
     let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
