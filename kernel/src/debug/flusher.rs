@@ -1,5 +1,5 @@
 //! The thread `console`: sends the lines that writers queued and did not send, because the port was busy and the writer
-//! must not wait, or had waited long enough.
+//! must not wait, or waited long enough.
 
 use alloc::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! The shell on the first serial port: `run=shell`.
 //!
-//! * [`input`]: bytes from the port, asleep until they come.
-//! * [`terminal`]: lines out of bytes, edited.
-//! * [`commands`]: what they do; the larger ones in rooms of their own.
+//! * [`input`]: reads bytes from the port.
+//! * [`terminal`]: edits lines.
+//! * [`commands`]: runs commands; the larger ones have modules.
 //!
-//! What is typed is parsed by the crate `shell`, which knows no hardware. A command that fails says
-//! so in one line and in a record, and the next one can be typed: nothing here ends the kernel but `poweroff`.
+//! The crate `shell` parses lines; it knows no hardware. A command that fails prints one line and writes a record, and the
+//! shell goes on. Only `poweroff` ends the machine.
 
 mod commands;
 mod cpus;
