@@ -1,4 +1,4 @@
-//! Faults on request, to show that the machine tells them apart.
+//! Fault injection: failures that the `fault.*` parameters ask for, so that tests see each one detected and reported.
 
 use alloc::string::ToString;
 
@@ -13,8 +13,8 @@ use crate::arch::{apic, smp, tsc};
 use crate::console::warning;
 use crate::sched;
 
-/// Does what the `fault.*` parameters that name a CPU ask for, on a thread
-/// bound to that CPU; waits for it.
+/// Injects the faults that the parameters ask for. A fault that names a CPU happens on a thread bound to that CPU, and
+/// this waits for the thread.
 pub fn inject() {
     on_cpu(&FAULT_PANIC_CPU, || panic!("fault.panic_cpu asked for this"));
     on_cpu(&FAULT_STACK_OVERFLOW, || {
@@ -26,21 +26,20 @@ pub fn inject() {
         spin()
     });
     on_cpu(&FAULT_HOG_CPU, || {
-        let cpu = crate::arch::percpu::this_cpu().id().index();
-        let waits = sched::spawn_on(CpuMask::single(cpu), "fault.hog_cpu/waits", spin);
-        crate::arch::apic::local().refuse_interrupts();
-        if waits.is_ok() {
+        let cpu = percpu::this_cpu().id().index();
+        let waiter = sched::spawn_on(CpuMask::single(cpu), "fault.hog_cpu/waits", spin);
+        apic::local().refuse_interrupts();
+        if waiter.is_ok() {
             spin()
         }
     });
     start_late_cpu();
 }
 
-/// Has a CPU that was given up start executing, and waits until it has found
-/// that it is not expected any more.
+/// Starts a CPU that the boot has given up, and waits until that CPU finds that it is not expected any more.
 fn start_late_cpu() {
     let Some(cpu) = FAULT_AP_LATE.get().and_then(|cpu| CpuId::new(cpu as usize)) else { return };
-    /// A start-up interrupt may be lost: after this it is sent again.
+    /// Time after which the start-up interrupt is sent again, because it may be lost.
     const RESEND_NS: u64 = 20_000_000;
     let block = percpu::get(cpu);
     let refused_before = smp::refused_count();
@@ -56,11 +55,11 @@ fn start_late_cpu() {
     log::info!("fault.ap_late: cpu {cpu} {}", if stays_out { "stays out" } else { "came back" });
 }
 
-/// Has the report of a failure fail, as `fault.report` says.
+/// Makes the report of a failure fail, as `fault.report` says.
 pub fn in_report() {
     match FAULT_REPORT.get() {
         "panic" => panic!("fault.report asked for this"),
-        // SAFETY: an undefined instruction raises an exception, which does not return.
+        // SAFETY: an undefined instruction raises an exception, whose handler does not return.
         "exception" => unsafe { core::arch::asm!("ud2", options(noreturn)) },
         "nmi" => {
             let (local, this) = (apic::local(), percpu::this_cpu().apic_id());
@@ -87,8 +86,7 @@ fn on_cpu(parameter: &'static OptionParam, fault: fn()) {
     }
 }
 
-/// Calls itself until the stack is full. The array is touched, so that no frame
-/// is optimised away.
+/// Recurses until the stack is full. It uses the array, so that the compiler keeps each frame.
 #[inline(never)]
 fn overflow(depth: u64) -> u64 {
     let frame = core::hint::black_box([depth; 64]);

@@ -1,4 +1,5 @@
-//! The thread that sends what writers had to leave: a port was busy, and they must not wait or did not have to any longer.
+//! The thread `console`: sends the lines that writers queued and did not send, because the port was busy and the writer
+//! must not wait, or waited long enough.
 
 use alloc::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::sched::{self, Spawn, Thread};
 
 static FLUSHER: Once<Arc<Thread>> = Once::new();
 
-/// Starts the thread; without it writers wait with interrupts off too.
+/// Starts the thread. Without it, writers with interrupts off wait as well.
 pub fn start() {
     match Spawn::new("console").start(flush_forever) {
         Ok(thread) => {
@@ -21,7 +22,7 @@ pub fn start() {
     }
 }
 
-/// Lines wait that nobody sends.
+/// Handles the interrupt that says that lines are queued: wakes the thread.
 pub fn interrupt() {
     if let Some(thread) = FLUSHER.get() {
         sched::unpark(thread);
@@ -31,14 +32,14 @@ pub fn interrupt() {
 fn flush_forever() {
     loop {
         match serial::flush_step() {
-            // What is written from now on wakes it up.
+            // The next queued line wakes the thread.
             None => {
                 console::report_lost();
                 sched::park(None);
             }
             Some(0) => {}
             Some(ns) => {
-                // A port that is stuck may stay so: the other one tells of it.
+                // The stuck port may stay stuck, so the other port reports its losses.
                 console::report_lost();
                 sched::park(Some(tsc::now_ns() + ns));
             }

@@ -1,8 +1,7 @@
-//! Tests inside the kernel: registered in a section of the image, run by
-//! `run=test[:PATTERN]`, told as KTAP.
+//! The framework of in-kernel tests. Tests register in a section of the image; `run=test[:PATTERN]` runs them and prints
+//! KTAP.
 //!
-//! The host lists them from the ELF file without booting: every test's full
-//! name is also in the section `.ktest.names`.
+//! Each test's full name is also in the section `.ktest.names`, so the host lists tests from the ELF file without booting.
 
 use alloc::string::String;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -15,26 +14,26 @@ use crate::console::print_line;
 
 /// Why a test did not pass.
 pub enum Stopped {
-    /// Something was wrong.
+    /// It failed, with this message.
     Failed(String),
-    /// This machine cannot run it.
+    /// This machine cannot run it, for this reason.
     Skipped(&'static str),
 }
 
-/// What a test says.
+/// The result of a test.
 pub type TestResult = Result<(), Stopped>;
 
-/// One test, as the linker collects them.
+/// One test, an element of the section `.ktest`.
 #[repr(C)]
 pub struct KernelTest {
     /// `suite::test`.
     pub name: &'static str,
-    /// The test.
+    /// The test function.
     pub run: fn() -> TestResult,
 }
 
-/// Registers tests. Each is a function from nothing to [`TestResult`], named
-/// `suite::test` after the suite given first.
+/// Registers tests. Each is a function without arguments that returns [`TestResult`]; its name is `suite::test`, with the
+/// suite given first.
 #[macro_export]
 macro_rules! kernel_tests {
     ($suite:literal: $($(#[$meta:meta])* fn $name:ident() $body:block)*) => {
@@ -79,7 +78,7 @@ macro_rules! check {
     };
 }
 
-/// Ends the test as one that this machine cannot run, if the condition holds.
+/// Skips the test, for the reason `why`, if the condition holds.
 #[macro_export]
 macro_rules! skip_if {
     ($condition:expr, $why:literal) => {
@@ -97,21 +96,21 @@ unsafe extern "C" {
 fn all() -> &'static [KernelTest] {
     let start = (&raw const __ktest_start).cast::<KernelTest>();
     let end = (&raw const __ktest_end).cast::<KernelTest>();
-    // SAFETY: the linker script puts all `KernelTest`s, aligned, and nothing else, between the symbols (invariant 8).
+    // SAFETY: the linker script places all `KernelTest`s, aligned, and nothing else between the symbols (invariant 8).
     unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) }
 }
 
-/// The names of all tests.
+/// Returns the names of all tests.
 pub fn names() -> impl Iterator<Item = &'static str> {
     all().iter().map(|test| test.name)
 }
 
-/// Number of the running test, from 1; 0: none. For the panic handler.
+/// Number of the running test in this run, from 1; 0: none. For the panic handler.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
+/// Index of the running test in [`all`].
 static CURRENT_INDEX: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs every test that `pattern` chooses; false if one failed, or none was
-/// chosen.
+/// Runs the tests that match `pattern`; returns false if a test failed, or if none matches.
 pub fn run(pattern: &str) -> bool {
     let chosen = || all().iter().enumerate().filter(|(_, test)| matches(pattern, test.name));
     let count = chosen().count();
@@ -146,8 +145,7 @@ fn report(number: usize, name: &str, outcome: Outcome<'_>, time_ns: Option<u64>)
     print_line(format_args!("{}", Line::Result { number: number as u32, name, outcome, time_ns }));
 }
 
-/// Tells that the running test, if one runs, failed by a panic. The machine
-/// ends after this.
+/// Reports the running test, if there is one, as failed by a panic. The machine ends after this.
 pub fn blame_current_test(message: &str) {
     let number = CURRENT.swap(0, SeqCst);
     if number > 0 {

@@ -1,4 +1,4 @@
-//! From commands to what they do.
+//! Dispatches parsed commands to the functions that run them.
 
 use shell::command::{ALL, Command, Spec, Usage};
 use shell::table::Table;
@@ -7,7 +7,7 @@ use super::output::{Outcome, print_table};
 use super::{cpus, huge, measure, memory, sysctl, threads, tracing};
 use crate::console::print_line;
 
-/// Does what `command` asks for; `poweroff` is its caller's.
+/// Runs `command`. The caller handles `poweroff`.
 pub fn run(command: Command<'_>) -> Outcome {
     match command {
         Command::Help(spec) => help(spec),

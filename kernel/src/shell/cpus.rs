@@ -1,4 +1,4 @@
-//! `cpus` and `uptime`: CPUs, and how busy they are.
+//! `cpus`, `offline`, `online` and `uptime`: CPUs and their load.
 
 use protocol::record::{Record, TEXT_MAX_BYTES, clip};
 use shell::table::Table;
@@ -10,7 +10,7 @@ use crate::mm::page_cache;
 use crate::sched::snapshot::{self, CpuReport};
 use crate::sched::{self, hotplug};
 
-/// Lists all CPUs, for people and for programs.
+/// Lists all CPUs, as a table and as records.
 pub fn list() {
     let t_ns = tsc::now_ns();
     let mut table = Table::new([
@@ -63,21 +63,21 @@ fn state(cpu: &CpuReport) -> &'static str {
     }
 }
 
-/// Sends a CPU away.
+/// Takes a CPU offline.
 pub fn offline(cpu: usize) -> Outcome {
     hotplug::offline(cpu).map_err(|error| alloc::format!("{error}"))?;
     print_line(format_args!("cpu {cpu} is offline; {} online", sched::online_cpus().count()));
     Ok(())
 }
 
-/// Brings a CPU back.
+/// Brings a CPU online.
 pub fn online(cpu: usize) -> Outcome {
     hotplug::online(cpu).map_err(|error| alloc::format!("{error}"))?;
     print_line(format_args!("cpu {cpu} is online; {} online", sched::online_cpus().count()));
     Ok(())
 }
 
-/// One line: how long, how busy.
+/// Prints the uptime and the idle share of all CPUs in one line.
 pub fn uptime() {
     let up_ns = tsc::now_ns();
     let (mut cpus, mut idle_ns) = (0, 0);
@@ -94,7 +94,7 @@ pub fn uptime() {
     ));
 }
 
-/// A part of a whole.
+/// A part of a whole, printed as a percentage.
 struct Percent(u64, u64);
 
 impl core::fmt::Display for Percent {

@@ -1,17 +1,17 @@
-//! `huge`: the pools of huge pages, and their sizes.
+//! `huge`, `reserve` and `release`: the pools of huge pages and their sizes.
 
 use params::Param;
 use params::registry::{HUGE_1G, HUGE_2M};
-use shell::command::HugeSize as Written;
+use shell::command::HugeSize as SizeArgument;
 use shell::table::Table;
 
 use super::output::{Outcome, print_table};
 use crate::console::print_line;
-use crate::jobs::huge_pool::{self as resizing, Resized};
+use crate::jobs::huge_pool::{Resized, request, resize as resize_pool};
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool;
 
-/// Lists what there is of each size on each node.
+/// Lists the pages of each size on each node.
 pub fn list() {
     let mut table = Table::new(["size", "node>", "pool>", "free>", "used>", "outside>"]);
     for size in [HugeSize::Size2M, HugeSize::Size1G] {
@@ -24,14 +24,14 @@ pub fn list() {
 }
 
 /// Moves `count` more pages into the pool.
-pub fn reserve(size: Written, count: u64) -> Outcome {
+pub fn reserve(size: SizeArgument, count: u64) -> Outcome {
     let size = size_of(size);
     let wanted = huge_pool::pool(size).total().saturating_add(count);
     resize_to(size, wanted)
 }
 
 /// Moves `count` pages out of the pool.
-pub fn release(size: Written, count: u64) -> Outcome {
+pub fn release(size: SizeArgument, count: u64) -> Outcome {
     let size = size_of(size);
     let total = huge_pool::pool(size).total();
     match total.checked_sub(count) {
@@ -40,10 +40,10 @@ pub fn release(size: Written, count: u64) -> Outcome {
     }
 }
 
-fn size_of(size: Written) -> HugeSize {
+fn size_of(size: SizeArgument) -> HugeSize {
     match size {
-        Written::Size2M => HugeSize::Size2M,
-        Written::Size1G => HugeSize::Size1G,
+        SizeArgument::Size2M => HugeSize::Size2M,
+        SizeArgument::Size1G => HugeSize::Size1G,
     }
 }
 
@@ -54,7 +54,7 @@ fn parameter(size: HugeSize) -> &'static params::U64Param {
     }
 }
 
-/// As a `sysctl` of the size's parameter would.
+/// Sets the size's parameter and resizes the pool, as `sysctl` would.
 fn resize_to(size: HugeSize, wanted: u64) -> Outcome {
     let param = parameter(size);
     set(param, wanted)?;
@@ -66,10 +66,10 @@ fn set(param: &'static params::U64Param, value: u64) -> Outcome {
     param.set(&text).map_err(|_| alloc::format!("{}", params::SetError::BadValue { param, value: &text }))
 }
 
-/// Makes the pool of `size` what its parameter now says. When there are fewer pages than wanted the parameter says in the
-/// end how many there are: nothing grows by itself later.
+/// Resizes the pool of `size` to `wanted` pages, which its parameter says already. If there are too few pages, sets the
+/// parameter to their number: no pool grows later on its own.
 pub fn resize(size: HugeSize, wanted: u64) -> Outcome {
-    let result = resizing::resize(size, resizing::request(wanted));
+    let result = resize_pool(size, request(wanted));
     let failure = match result {
         Ok(Resized { shortage: None, stats, .. }) => {
             let pool = huge_pool::pool(size);

@@ -1,8 +1,7 @@
-//! What is typed: the first serial port's other direction.
+//! Input from the first serial port.
 //!
-//! The port interrupts the boot CPU through an I/O APIC, and the reader sleeps until then. Whether the way that the
-//! firmware tells leads there is tried out before anybody relies on it; where it does not, the reader
-//! wakes up a hundred times a second to look.
+//! The port interrupts the boot CPU through an I/O APIC, and the reader sleeps until then. A trial shows whether the route
+//! that the firmware names works. If it does not, the reader polls the port a hundred times a second.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -14,10 +13,10 @@ use crate::platform::{devices, io_apics};
 use crate::power;
 use crate::sched::wait::WaitQueue;
 
-/// How often a port is looked at that does not interrupt: in a hundredth of a second a person types nothing, but a
-/// fast line fills the port's FIFO; what is lost is told.
+/// Interval of polling a port that does not interrupt. A person types less than a byte in that time. A fast line may
+/// overflow the port's FIFO; the loss is reported.
 const POLL_NS: u64 = 10_000_000;
-/// How long an interrupt may take that the port was asked for.
+/// Time that the trial waits for its interrupt.
 const TRIAL_NS: u64 = 100_000_000;
 
 static ARRIVED: WaitQueue = WaitQueue::new();
@@ -25,7 +24,7 @@ static ARRIVED: WaitQueue = WaitQueue::new();
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static IS_INTERRUPTING: AtomicBool = AtomicBool::new(false);
 
-/// Begins to keep what is typed; false when there is no port. Once, by the thread that will [`read`].
+/// Starts to buffer input; returns false if there is no port. Once, by the thread that will call [`read`].
 pub fn start() -> bool {
     if !console::input::start() {
         return false;
@@ -45,7 +44,7 @@ pub fn start() -> bool {
     true
 }
 
-/// Has the port interrupt the boot CPU, and sees it happen.
+/// Routes the port's interrupt to the boot CPU, and waits for one to come.
 fn redirect() -> Result<(), &'static str> {
     let route = devices::serial_route().ok_or("no way for its interrupt is known")?;
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
@@ -54,8 +53,8 @@ fn redirect() -> Result<(), &'static str> {
     io_apics::open(route, vector::SERIAL, apic_id)?;
     let before = INTERRUPTS.load(SeqCst);
     console::input::ask_for_interrupt();
-    let has_come = || INTERRUPTS.load(SeqCst) != before;
-    if ARRIVED.wait_until_deadline(has_come, tsc::now_ns() + TRIAL_NS) {
+    let is_received = || INTERRUPTS.load(SeqCst) != before;
+    if ARRIVED.wait_until_deadline(is_received, tsc::now_ns() + TRIAL_NS) {
         return Ok(());
     }
     console::input::disable_interrupts();
@@ -63,19 +62,19 @@ fn redirect() -> Result<(), &'static str> {
     Err("its interrupt does not come where the firmware says")
 }
 
-/// The port's interrupt.
+/// Handles the port's interrupt.
 pub fn interrupt() {
     console::input::interrupt();
     INTERRUPTS.fetch_add(1, SeqCst);
     ARRIVED.wake_all();
 }
 
-/// Has the reader look whether there is something for it.
+/// Wakes the reader, so that it checks for input and for the power button.
 pub fn wake() {
     ARRIVED.wake_all();
 }
 
-/// Reads what was typed into `buffer`; sleeps until there is something. 0: the power button was pressed.
+/// Reads input into `buffer`, and sleeps until there is some. Returns the number of bytes; 0: the power button was pressed.
 pub fn read(buffer: &mut [u8]) -> usize {
     loop {
         let is_polled = power::is_polled();
@@ -90,12 +89,12 @@ pub fn read(buffer: &mut [u8]) -> usize {
         if taken > 0 {
             return taken;
         }
-        let has_something = || console::input::is_waiting() || power::is_pressed();
+        let is_ready = || console::input::is_waiting() || power::is_pressed();
         if is_interrupting && !is_polled {
-            ARRIVED.wait_until(|| has_something() || power::is_polled());
+            ARRIVED.wait_until(|| is_ready() || power::is_polled());
         } else {
-            let looks_ns = tsc::now_ns() + POLL_NS;
-            ARRIVED.wait_until_deadline(has_something, looks_ns);
+            let next_poll_ns = tsc::now_ns() + POLL_NS;
+            ARRIVED.wait_until_deadline(is_ready, next_poll_ns);
         }
     }
 }

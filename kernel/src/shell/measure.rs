@@ -1,4 +1,4 @@
-//! `timing`, `test`, `bench`: what takes the whole machine, one at a time.
+//! `timing`, `test` and `bench`: commands that need the whole machine, one at a time.
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -7,10 +7,10 @@ use crate::bench;
 use crate::debug::ktest;
 use crate::jobs::{huge_pool, timing};
 
-/// Some thread is measuring or testing.
+/// Whether such a command runs.
 static IS_BUSY: AtomicBool = AtomicBool::new(false);
 
-/// The right to measure; given back when dropped.
+/// The right to run such a command, until it is dropped.
 struct ExclusiveGuard;
 
 impl ExclusiveGuard {
@@ -28,18 +28,18 @@ impl Drop for ExclusiveGuard {
     }
 }
 
-/// Times one job, or all. The jobs empty the pools of huge pages, which are then filled again.
+/// Times one job, or all jobs. The jobs empty the pools of huge pages; this refills them.
 pub fn timing(job: Option<&str>) -> Outcome {
     if let Some(job) = job.filter(|job| !timing::JOBS.contains(job)) {
         return Err(alloc::format!("there is no job `{job}`; there are {}", timing::JOBS.join(", ")));
     }
     let _guard = ExclusiveGuard::take()?;
-    let is_right = timing::run(job);
+    let is_correct = timing::run(job);
     huge_pool::apply_parameters();
-    if is_right { Ok(()) } else { Err("the result of a job was wrong".into()) }
+    if is_correct { Ok(()) } else { Err("the result of a job was wrong".into()) }
 }
 
-/// Runs the tests that `pattern` chooses.
+/// Runs the tests that match `pattern`.
 pub fn test(pattern: &str) -> Outcome {
     let _guard = ExclusiveGuard::take()?;
     match ktest::run(pattern) {
@@ -48,7 +48,7 @@ pub fn test(pattern: &str) -> Outcome {
     }
 }
 
-/// Runs the benchmarks that `pattern` chooses.
+/// Runs the benchmarks that match `pattern`.
 pub fn bench(pattern: &str) -> Outcome {
     let _guard = ExclusiveGuard::take()?;
     match bench::run(pattern) {

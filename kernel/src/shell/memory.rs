@@ -1,4 +1,4 @@
-//! `mem` and `verify`: what the page allocator has, and whether it is sound.
+//! `mem` and `verify`: the page allocator's contents and consistency.
 
 use frames::{MAX_ORDER, PAGE_SIZE, order_pages};
 use params::Bytes;
@@ -10,12 +10,12 @@ use crate::console::print_line;
 use crate::mm::{heap, mem_map, pages, permanent, stats, zero_pool};
 use crate::platform::nodes;
 
-/// Shows zones, free blocks, and what is kept at hand.
+/// Shows zones, free blocks and cached pages.
 pub fn show() {
     let mut zones = Table::new(["zone>", "node>", "pages>", "free>", "min>", "low>", "high>"]);
     let mut blocks = Table::new(["zone>", "block>", "free>", "MiB>"]);
     for (number, zone) in mem_map::zones().iter().enumerate() {
-        // One look: the lock is not held while anything is printed.
+        // One snapshot under the lock; printing is outside it.
         let (free_pages, free_blocks) = {
             let allocator = zone.allocator.lock();
             let free_blocks: [u64; frames::ORDERS] =
@@ -51,7 +51,7 @@ pub fn show() {
     print_line(format_args!("heap: {} KiB used, {} KiB free", heap_used >> 10, heap_free >> 10));
 }
 
-/// Checks everything that the allocator believes.
+/// Checks all lists, descriptors and counts of the allocator.
 pub fn verify() -> Outcome {
     let start_ns = tsc::now_ns();
     let census =

@@ -1,11 +1,11 @@
 //! The shell on the first serial port: `run=shell`.
 //!
-//! * [`input`]: bytes from the port, asleep until they come.
-//! * [`terminal`]: lines out of bytes, edited.
-//! * [`commands`]: what they do; the larger ones in rooms of their own.
+//! * [`input`]: reads bytes from the port.
+//! * [`terminal`]: edits lines.
+//! * [`commands`]: runs commands; the larger ones have modules.
 //!
-//! What is typed is parsed by the crate `shell`, which knows no hardware. A command that fails says
-//! so in one line and in a record, and the next one can be typed: nothing here ends the kernel but `poweroff`.
+//! The crate `shell` parses lines; it knows no hardware. A command that fails prints one line and writes a record, and the
+//! shell goes on. Only `poweroff` ends the machine.
 
 mod commands;
 mod cpus;
@@ -31,11 +31,10 @@ use crate::{power, sched};
 use output::Outcome;
 use terminal::{Terminal, Typed};
 
-/// Numbers of the commands in the background.
+/// Number of the last command in the background.
 static LAST_IN_BACKGROUND: AtomicU32 = AtomicU32::new(0);
 
-/// Reads commands and runs them until one of them, the end of the input or the power button ends the machine; returns its
-/// verdict.
+/// Reads commands and runs them until `poweroff`, the end of input or the power button; returns the machine's verdict.
 pub fn run() -> Result<(), &'static str> {
     if !input::start() {
         return Err("the shell needs the first serial port, and there is none");
@@ -48,21 +47,21 @@ pub fn run() -> Result<(), &'static str> {
             Typed::Line(line) => match parse(&line) {
                 Ok(None) => {}
                 Ok(Some(Parsed { command: Command::PowerOff { fail }, .. })) => {
-                    tell(&line, &Ok(()));
+                    report(&line, &Ok(()));
                     return if fail { Err("poweroff fail") } else { Ok(()) };
                 }
-                Ok(Some(Parsed { in_background: true, .. })) => tell(&line, &start_in_background(&line)),
-                Ok(Some(Parsed { command, .. })) => tell(&line, &commands::run(command)),
-                Err(problem) => tell(&line, &Err(alloc::format!("{problem}"))),
+                Ok(Some(Parsed { in_background: true, .. })) => report(&line, &start_in_background(&line)),
+                Ok(Some(Parsed { command, .. })) => report(&line, &commands::run(command)),
+                Err(problem) => report(&line, &Err(alloc::format!("{problem}"))),
             },
-            Typed::Refused(why) => tell("", &Err(why)),
+            Typed::Refused(why) => report("", &Err(why)),
             Typed::End | Typed::PowerButton => return Ok(()),
         }
     }
 }
 
-/// Tells people of a failure, and programs of either.
-fn tell(line: &str, outcome: &Outcome) {
+/// Prints a failure, and writes a record of success or failure.
+fn report(line: &str, outcome: &Outcome) {
     let message = outcome.as_ref().err().map_or("", |message| message);
     if !message.is_empty() {
         print_line(format_args!("error: {message}"));
@@ -75,18 +74,18 @@ fn tell(line: &str, outcome: &Outcome) {
     });
 }
 
-/// Runs a line on a thread of its own, which tells when it is done.
+/// Runs a line on a new thread, which reports the result.
 fn start_in_background(line: &str) -> Outcome {
     let number = LAST_IN_BACKGROUND.fetch_add(1, SeqCst) + 1;
     let name = alloc::format!("shell/{number}");
     let line = String::from(line.trim_end_matches('&').trim());
     print_line(format_args!("[{number}] {line}"));
     let work = move || {
-        // It was parsed before: what it asks for is a command.
+        // The line parsed before without error.
         let Ok(Some(Parsed { command, .. })) = parse(&line) else { return };
         let outcome = commands::run(command);
         print_line(format_args!("[{number}] {}: {line}", if outcome.is_ok() { "done" } else { "failed" }));
-        tell(&line, &outcome);
+        report(&line, &outcome);
     };
     sched::spawn(&name, work).map(drop).map_err(|error| alloc::format!("{name}: {error}"))
 }

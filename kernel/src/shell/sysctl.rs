@@ -1,4 +1,4 @@
-//! `sysctl`: the parameters of the command line, at run time.
+//! `sysctl`: shows and changes the command line's parameters at run time.
 
 use alloc::string::String;
 use core::fmt;
@@ -16,7 +16,7 @@ use crate::jobs::huge_file;
 use crate::mm::huge::HugeSize;
 use crate::mm::{pages, zero_pool};
 
-/// Shows the parameter of this name, or all whose names begin so.
+/// Shows the parameter called `prefix`, or all parameters whose names begin with it.
 pub fn show(prefix: &str) -> Outcome {
     if let Some(param) = cmdline::find(prefix) {
         let when = if is_at_boot_only(param) { "; read at boot only" } else { "" };
@@ -43,7 +43,7 @@ pub fn show(prefix: &str) -> Outcome {
     Ok(())
 }
 
-/// Changes a parameter, and what depends on it.
+/// Changes a parameter, and applies the change.
 pub fn set(name: &str, value: &str) -> Outcome {
     cmdline::change(name, value).map_err(|error| alloc::format!("{error}"))?;
     let is = |param: &dyn Param| param.name() == name;
@@ -56,17 +56,17 @@ pub fn set(name: &str, value: &str) -> Outcome {
     } else if is(&LOG_LEVEL) {
         console::set_level_from_parameters();
     } else if is(&FAULT_ALLOC) {
-        // They count from here, not from the end of the boot.
+        // Calls count from now on, not from the end of the boot.
         pages::restart_fault_count();
     } else if is(&FAULT_MAP) {
         huge_file::restart_fault_count();
     }
-    let param = cmdline::find(name).expect("it was changed, so it is there");
+    let param = cmdline::find(name).expect("a changed parameter exists");
     print_line(format_args!("{name}={}", text(|out| param.write_value(out))));
     Ok(())
 }
 
-/// What `write` writes.
+/// Returns the text that `write` writes.
 fn text(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.

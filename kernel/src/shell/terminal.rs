@@ -1,4 +1,4 @@
-//! A terminal, or a pipe, from which lines are read.
+//! Reads lines from a terminal or a pipe.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,25 +14,25 @@ use crate::console::{self, print_line, serial};
 use crate::debug::ktest;
 use crate::jobs::timing;
 
-// The whole line is shown.
+// The display shows the whole line.
 const _: () = assert!(PROMPT.len() + LINE_MAX_BYTES <= console::LINE_BYTES);
 
-/// How wide a list of candidates gets.
+/// Width of a list of candidates.
 const LIST_COLUMNS: usize = 78;
 
-/// What was typed.
+/// What the reader returns.
 pub enum Typed {
     /// A line.
     Line(String),
-    /// A line of which something is missing, and why.
+    /// A damaged line, which must not run, and why.
     Refused(String),
-    /// Nothing more comes.
+    /// The end of input.
     End,
     /// The power button was pressed.
     PowerButton,
 }
 
-/// The line that is being typed, and bytes that were not looked at yet.
+/// The line that is being edited, and received bytes that the editor has not seen yet.
 pub struct Terminal {
     editor: LineEditor,
     bytes: [u8; 64],
@@ -45,7 +45,7 @@ impl Terminal {
         Self { editor: LineEditor::new(), bytes: [0; 64], next: 0, len: 0 }
     }
 
-    /// Reads a line; sleeps while nothing is typed.
+    /// Reads a line; sleeps until there is input.
     pub fn read(&mut self) -> Typed {
         loop {
             let Some(byte) = self.next_byte() else {
@@ -83,7 +83,7 @@ impl Terminal {
         }
     }
 
-    /// The next byte; `None` when the power button was pressed.
+    /// Returns the next byte; `None`: the power button was pressed.
     fn next_byte(&mut self) -> Option<u8> {
         if self.next == self.len {
             self.show();
@@ -99,13 +99,13 @@ impl Terminal {
         serial::show_line(&text, PROMPT.len() + self.editor.cursor());
     }
 
-    /// Completes the word before the cursor, or lists what it could become.
+    /// Completes the word before the cursor, or lists the candidates.
     fn complete(&mut self) {
         let Some(Wanted { word_len, what }) = wanted(self.editor.before_cursor()) else { return };
         let candidates = candidates(what);
         let before = self.editor.before_cursor();
         let word = String::from(&before[before.len() - word_len..]);
-        // What follows a parameter's name may be a value.
+        // A value may follow a parameter's name directly.
         let then = if what == Argument::Parameter { "" } else { " " };
         let len_before = self.editor.line().len();
         let count = self.editor.complete(word_len, candidates.iter().copied(), then);
@@ -128,7 +128,7 @@ fn candidates(what: Argument) -> Vec<&'static str> {
     }
 }
 
-/// Prints words, several in a line.
+/// Prints words, several to a line.
 fn list<'a>(words: impl Iterator<Item = &'a str>) {
     let mut line = String::new();
     for word in words {

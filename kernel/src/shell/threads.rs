@@ -12,7 +12,7 @@ use crate::arch::tsc;
 use crate::console::records;
 use crate::sched::snapshot::{self, ThreadReport};
 
-/// Lists all threads, for people and for programs.
+/// Lists all threads, as a table and as records.
 pub fn list() {
     let t_ns = tsc::now_ns();
     let mut table = Table::new([
@@ -66,7 +66,7 @@ fn emit(t_ns: u64, thread: &ThreadReport) {
     });
 }
 
-/// A set of CPUs as people write it: `all`, `0-3,7`.
+/// Formats a set of CPUs: `all`, `0-3,7`.
 fn cpus(set: &CpuMask) -> String {
     if *set == CpuMask::ALL {
         return "all".into();

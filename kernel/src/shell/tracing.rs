@@ -1,4 +1,4 @@
-//! `trace`: what the CPUs did, recorded.
+//! `trace`: controls tracing.
 
 use params::TEXT_CAPACITY;
 use params::registry::TRACE_EVENTS;
@@ -9,7 +9,7 @@ use crate::arch::{percpu, tracepoint};
 use crate::console::print_line;
 use crate::debug::trace::{self, DumpStats};
 
-/// Tells whether events are recorded, and how many were.
+/// Shows whether tracing is on, and the number of events of each CPU.
 pub fn show() {
     let mut buffer = [0; TEXT_CAPACITY];
     print_line(format_args!(
@@ -39,7 +39,7 @@ pub fn stop() -> Outcome {
     }
 }
 
-/// Writes what was recorded to the record port.
+/// Writes the recorded events to the record port.
 pub fn dump() {
     let DumpStats { events, lost } = trace::dump();
     print_line(format_args!("{events} events written to the record port, {lost} were overwritten before"));

@@ -1,5 +1,5 @@
-//! What must not be done with locks, threads and memory, done on purpose: each
-//! ends a debug build by a panic that names the invariant. `fault.misuse` chooses.
+//! Deliberate misuse of locks, threads and memory; `fault.misuse` chooses. Each ends a debug build by a panic that names
+//! the invariant.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -22,7 +22,7 @@ use crate::sched::mutex::Mutex;
 use crate::sched::pool::{self, Item, Work, WorkAttrs};
 use crate::sched::{self, JoinHandle};
 
-/// Every kind of misuse, by its name in `fault.misuse`.
+/// All kinds of misuse, by their names in `fault.misuse`.
 const ALL: [(&str, fn()); 19] = [
     ("lock-order", lock_order),
     ("lock-rank", lock_rank),
@@ -45,7 +45,7 @@ const ALL: [(&str, fn()); 19] = [
     ("free-twice", free_twice),
 ];
 
-/// Does what `name` says, which is one of the parameter's choices.
+/// Commits the misuse called `name`, one of the parameter's choices.
 pub fn commit(name: &str) {
     if let Some((_, misuse)) = ALL.iter().find(|(known, _)| *known == name) {
         misuse();
@@ -55,7 +55,7 @@ pub fn commit(name: &str) {
 static FIRST: IrqSpinLock<u32> = IrqSpinLock::new(0);
 static SECOND: IrqSpinLock<u32> = IrqSpinLock::new(0);
 
-/// Two locks in the one order, then in the other. Nobody else takes them: it would go well a thousand times.
+/// Takes two locks in one order, then in the other. No other thread takes them, so no deadlock happens.
 fn lock_order() {
     let outer = FIRST.lock();
     drop(SECOND.lock());
@@ -65,7 +65,7 @@ fn lock_order() {
     drop(outer);
 }
 
-/// Against the documented order, which nobody has to have seen.
+/// Takes two locks against the documented order, with no earlier example of the right order.
 fn lock_rank() {
     let outer = IrqSpinLock::of(LockClass::ZONE, ());
     let inner = IrqSpinLock::of(LockClass::PAGE_CACHE, ());
@@ -78,10 +78,10 @@ fn lock_twice() {
     drop(FIRST.lock());
 }
 
-/// Lets a guard go where it must not. Guards are not `Send`, so it takes force.
+/// Makes a guard `Send`, which guards are not.
 struct Smuggled<T>(T);
 
-// SAFETY: none. That this is wrong is what the debug build is to find out.
+// SAFETY: none. This is wrong on purpose: the debug build has to find it.
 unsafe impl<T> Send for Smuggled<T> {}
 
 impl<T> Smuggled<T> {
@@ -90,31 +90,31 @@ impl<T> Smuggled<T> {
     }
 }
 
-/// A thread on the next CPU lets go of what this one has taken.
+/// Releases a lock on another CPU than the one that took it.
 fn unlock_elsewhere() {
     static PARCEL: AtomicPtr<Smuggled<crate::arch::spin_lock::IrqSpinLockGuard<'static, u32>>> =
         AtomicPtr::new(core::ptr::null_mut());
     let here = percpu::this_cpu().id().index();
     let Some(other) = sched::online_cpus().iter().find(|cpu| *cpu != here) else { return };
-    // Or this thread might be where it keeps the other from running.
+    // Bound to this CPU: on the other one, this thread would keep the spawned thread from running.
     if sched::set_affinity(sched::current(), &CpuMask::single(here)).is_err() {
         return;
     }
-    let is_there = Arc::new(AtomicBool::new(false));
-    let told = is_there.clone();
+    let is_running = Arc::new(AtomicBool::new(false));
+    let reports_running = is_running.clone();
     let thread = sched::spawn_on(CpuMask::single(other), "misuse/other", move || {
-        told.store(true, SeqCst);
+        reports_running.store(true, SeqCst);
         loop {
             let parcel = PARCEL.swap(core::ptr::null_mut(), SeqCst);
             if !parcel.is_null() {
-                // SAFETY: it came from `Box::into_raw` below, and the swap took it out once.
+                // SAFETY: `Box::into_raw` below made the pointer, and the swap takes it only once.
                 drop(unsafe { Box::from_raw(parcel) }.into_inner());
                 return;
             }
         }
     });
     let Ok(_thread) = thread else { return };
-    while !is_there.load(SeqCst) {
+    while !is_running.load(SeqCst) {
         sched::yield_now();
     }
     let parcel = Box::new(Smuggled(FIRST.lock()));
@@ -124,7 +124,7 @@ fn unlock_elsewhere() {
     }
 }
 
-/// Interrupts come back while a lock is held that is also taken in interrupts, perhaps.
+/// Enables interrupts while a lock is held that an interrupt handler might take.
 fn interrupts_on() {
     let guard = FIRST.lock();
     x86_64::instructions::interrupts::enable();
@@ -151,7 +151,7 @@ fn job_locked() {
     run_job(1, || {});
 }
 
-/// Runs a job of `threads` chunks that does `work` in each.
+/// Runs a job of `threads` chunks, with `work` in each.
 fn run_job(threads: u64, work: impl Fn() + Sync) {
     let job = Job::new(HugePages::new(0)..HugePages::new(threads)).threads_exact(threads as usize);
     let result = job.run(&Kernel, |_| {
@@ -178,7 +178,7 @@ fn mutex_twice() {
     drop(mutex.lock());
 }
 
-/// A guard is dropped by a thread that does not own the mutex.
+/// Releases a mutex on a thread that does not own it.
 fn mutex_stranger() {
     static MUTEX: Mutex<u32> = Mutex::new(0);
     let guard = Smuggled(MUTEX.lock());
@@ -188,7 +188,7 @@ fn mutex_stranger() {
     }
 }
 
-/// The caller of a job holds a mutex and waits for a helper, who wants it.
+/// Takes a mutex in a helper while the job's caller holds it and waits for the helper.
 fn mutex_of_caller() {
     let mutex = Mutex::new(());
     let _held = mutex.lock();
@@ -209,7 +209,7 @@ fn mutex_of_caller() {
 fn join_self() {
     static OWN: Mutex<Option<JoinHandle>> = Mutex::new(None);
     let mut own = OWN.lock();
-    let started = sched::spawn("misuse/narcissus", || {
+    let started = sched::spawn("misuse/self-joiner", || {
         let own = OWN.lock().take();
         if let Some(own) = own {
             own.join();
@@ -221,13 +221,13 @@ fn join_self() {
     handle.join();
 }
 
-/// An item that waits for its own generation. It is told which that is once it has begun.
+/// Makes a work item wait for its own generation, which it learns after it has started.
 fn wait_own_item() {
-    struct Narcissus {
+    struct SelfWaiter {
         work: Work,
         generation: Once<Generation>,
     }
-    impl Item for Narcissus {
+    impl Item for SelfWaiter {
         fn work(&self) -> &Work {
             &self.work
         }
@@ -236,7 +236,7 @@ fn wait_own_item() {
         }
     }
     let Some(unbound) = pool::unbound() else { return };
-    let item = Arc::new(Narcissus { work: Work::new(), generation: Once::new() });
+    let item = Arc::new(SelfWaiter { work: Work::new(), generation: Once::new() });
     let Ok(generation) = unbound.submit(item.clone(), WorkAttrs::new()) else { return };
     item.generation.call_once(|| generation);
     pool::wait(&*item, generation);
@@ -249,20 +249,20 @@ fn flush_own_pool() {
     }
 }
 
-/// Writes one byte of a page that was freed, then has that page allocated again.
+/// Writes one byte of a freed page, then allocates the page again.
 fn write_after_free() {
     const OFFSET: usize = 0x123;
     let Some(page) = pages::alloc(0) else { return };
     pages::free(page, 0);
-    // SAFETY: the address is mapped (invariant 11). That the page is not ours any more is what is to be found out.
+    // SAFETY: the address is mapped (invariant 11). The write breaks invariant 12 on purpose: the debug build has to find it.
     unsafe { mem_map::virt(page).add(OFFSET).write_volatile(0x5a) };
-    // The cache gives it back first; if a thread came in between, it is among the next.
+    // The cache returns this page first. If another thread allocates in between, it is among the next.
     for _ in 0..64 {
         let _kept = pages::alloc(0);
     }
 }
 
-/// Writes to a page after it was given to the pool of pre-zeroed pages.
+/// Writes to a page in the pool of pre-zeroed pages.
 fn write_prezeroed_page() {
     let node = nodes::current();
     while zero_pool::len(node) == 0 && ZERO_POOL_PAGES.get() > 0 {

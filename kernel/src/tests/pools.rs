@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice};
 
-use super::sched_snapshot::gets_into;
+use super::sched_snapshot::reaches_state;
 use super::wait::within_20_s;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
@@ -143,7 +143,7 @@ kernel_tests! { "pools":
         });
         let flusher = flusher.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         // The flusher blocks in the flush and nowhere else.
-        let waits = gets_into(flusher.thread(), ThreadState::Blocked);
+        let waits = reaches_state(flusher.thread(), ThreadState::Blocked);
         // The flush does not wait for a later item.
         let later = Gate::new();
         let last = later.submit(pool, WorkAttrs::new())?;

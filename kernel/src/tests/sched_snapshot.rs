@@ -1,4 +1,4 @@
-//! Reports of threads and CPUs are true, also while threads start and end.
+//! Reports of threads and CPUs are correct, also while threads start and end.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,13 +24,13 @@ fn report_of(thread: &Thread) -> Option<ThreadReport> {
     snapshot::threads().find(|report| core::ptr::eq(&**report.thread(), thread))
 }
 
-/// Waits until `thread` is reported to be in `state`; false after 20 s.
-pub(super) fn gets_into(thread: &Thread, state: ThreadState) -> bool {
+/// Waits until the report of `thread` says `state`; returns false after 20 s.
+pub(super) fn reaches_state(thread: &Thread, state: ThreadState) -> bool {
     within_20_s(|| report_of(thread).is_some_and(|report| report.state == state))
 }
 
 kernel_tests! { "sched":
-    fn a_snapshot_reports_what_threads_do() {
+    fn a_snapshot_reports_threads() {
         let here = sched::current();
         let Some(report) = report_of(here) else { return Err(Stopped::Failed("this thread is not listed".into())) };
         check!(report.state == ThreadState::Running && report.tid() == here.tid(), "{report:?}");
@@ -43,10 +43,10 @@ kernel_tests! { "sched":
         spinners.start(Spawn::new("test/light").on(last).nice(Nice::MAX))?;
         spinners.start(Spawn::new("test/idle").on(last).idle_class())?;
         let [heavy, light, idle] = spinners.threads() else { return Err(Stopped::Failed("no spinners".into())) };
-        // On a machine with one CPU the reporting thread is the running one.
+        // On a machine with one CPU, the thread that takes the snapshot runs.
         let busy = if percpu::online_count() > 1 { ThreadState::Running } else { ThreadState::Ready };
-        check!(gets_into(heavy.thread(), busy));
-        check!(gets_into(light.thread(), ThreadState::Ready));
+        check!(reaches_state(heavy.thread(), busy));
+        check!(reaches_state(light.thread(), ThreadState::Ready));
         let Some(light) = report_of(light.thread()) else { return Err(Stopped::Failed("not listed".into())) };
         check!(light.nice == Some(Nice::MAX) && light.weight == Nice::MAX.weight(), "{light:?}");
         check!(light.usage.migrations == 0 && last.contains(light.cpu), "{light:?}");
@@ -54,7 +54,7 @@ kernel_tests! { "sched":
         check!(cpu.cpu == light.cpu && cpu.node == light.node, "{cpu:?}, {light:?}");
         check!(cpu.nr_queued >= 2 && cpu.weight > 1024, "{cpu:?} with three spinners");
         check!(report_of(idle.thread()).is_some_and(|idle| idle.nice.is_none() && idle.state == ThreadState::Ready));
-        // The run delay of a queued thread grows all the time.
+        // The run delay includes the current wait up to now.
         let run_delay_ns = || idle.thread().usage().run_delay_ns;
         let before_ns = run_delay_ns();
         sched::sleep_ns(20_000_000);
@@ -65,16 +65,16 @@ kernel_tests! { "sched":
         let stopped = stop.clone();
         let sleeper =
             start(Spawn::new("test/sleeper"), move || while !stopped.load(SeqCst) { sched::sleep_ns(50_000_000) })?;
-        let sleeps = gets_into(sleeper.thread(), ThreadState::Sleeping);
+        let sleeps = reaches_state(sleeper.thread(), ThreadState::Sleeping);
         let stopped = stop.clone();
         let waiter = start(Spawn::new("test/waiter"), move || while !stopped.load(SeqCst) { sched::park(None) })?;
-        let blocks = gets_into(waiter.thread(), ThreadState::Blocked);
+        let blocks = reaches_state(waiter.thread(), ThreadState::Blocked);
         stop.store(true, SeqCst);
         sched::unpark(waiter.thread());
         sleeper.join();
         let ended = waiter.thread().clone();
         waiter.join();
-        check!(sleeps && blocks, "told to sleep: {sleeps}, told to block: {blocks}");
+        check!(sleeps && blocks, "reported as sleeping: {sleeps}, as blocked: {blocks}");
         sched::reap_all_exited();
         check!(report_of(&ended).is_none(), "a freed thread is listed");
 
@@ -82,10 +82,10 @@ kernel_tests! { "sched":
         let group = Group::new("test", Some(quota));
         let mut limited = Spinners::new();
         limited.start(Spawn::new("test/limited").group(&group))?;
-        check!(gets_into(limited.threads()[0].thread(), ThreadState::Throttled));
+        check!(reaches_state(limited.threads()[0].thread(), ThreadState::Throttled));
     }
 
-    fn a_snapshot_reports_what_cpus_do() {
+    fn a_snapshot_reports_cpus() {
         let Ok(before) = sched::snapshot() else { return Err(Stopped::Failed("no memory".into())) };
         check!(before.cpus.len() == percpu::cpu_count());
         sched::sleep_ns(20_000_000);
@@ -110,8 +110,8 @@ kernel_tests! { "sched":
         check!(idle_ns >= 1_000_000, "{idle_ns} ns idle in 20 ms of sleep");
     }
 
-    /// Threads start and end all the time. No freed thread is touched, and those that stay are always listed.
-    fn snapshots_are_right_while_threads_start_and_end() {
+    /// Threads start and end meanwhile. No snapshot touches a freed thread, and each lists every thread that stays.
+    fn snapshots_are_right_while_threads_come_and_go() {
         let stop = Arc::new(AtomicBool::new(false));
         let spawners: Vec<_> = (0..2)
             .map(|_| {

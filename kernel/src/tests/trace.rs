@@ -1,4 +1,4 @@
-//! Tracing: what happens is recorded, in order, whole, and once.
+//! Tracing: events are recorded in order, read whole, and dumped once.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -11,7 +11,7 @@ use crate::arch::{percpu, tracepoint};
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
 
-/// What CPU number `cpu` recorded from event `from` on.
+/// Returns the events of CPU number `cpu` from event `from` on.
 fn events_of(cpu: usize, from: u64) -> Vec<(u64, u32, Event)> {
     trace::last_events(cpu, tracepoint::recorded(cpu) - from).collect()
 }
@@ -20,13 +20,13 @@ fn online() -> Vec<usize> {
     percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect()
 }
 
-/// Whether times never go back.
+/// Returns whether times never go back.
 fn in_order(events: &[(u64, u32, Event)]) -> bool {
     events.is_sorted_by_key(|(ticks, ..)| *ticks)
 }
 
 kernel_tests! { "trace":
-    fn a_life_is_told_in_order() {
+    fn a_threads_life_is_recorded_in_order() {
         skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         let cpus = online();
         let target = cpus[cpus.len() - 1];
@@ -38,16 +38,16 @@ kernel_tests! { "trace":
         if let Ok(thread) = spawned {
             thread.join();
         }
-        // Who joins is woken before the thread has left its CPU.
+        // The thread wakes its joiner before it leaves its CPU.
         sched::reap_all_exited();
         check!(trace::stop());
         check!(!trace::stop());
-        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be had")) };
-        let told: Vec<_> = cpus.iter().zip(&from).map(|(cpu, from)| events_of(*cpu, *from)).collect();
-        for (cpu, events) in cpus.iter().zip(&told) {
+        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be started")) };
+        let recorded: Vec<_> = cpus.iter().zip(&from).map(|(cpu, from)| events_of(*cpu, *from)).collect();
+        for (cpu, events) in cpus.iter().zip(&recorded) {
             check!(in_order(events), "the events of cpu {cpu} are not in the order of time");
         }
-        let all = || told.iter().flatten();
+        let all = || recorded.iter().flatten();
         let at = |what: &dyn Fn(&Event) -> bool| all().find(|(.., event)| what(event)).map(|(ticks, ..)| *ticks);
         let named = at(&|event| matches!(event, Event::Name { what: Named::Thread, id, part: 0, bytes }
             if *id == tid && bytes == b"test/traced-life"));
@@ -57,17 +57,17 @@ kernel_tests! { "trace":
         let is_end = |event: &(u64, u32, Event)| {
             event.1 == tid && matches!(event.2, Event::Switch { why: Why::Ended, .. })
         };
-        let ended = told[here].iter().find(|event| is_end(event)).map(|(ticks, ..)| *ticks);
+        let ended = recorded[here].iter().find(|event| is_end(event)).map(|(ticks, ..)| *ticks);
         check!(named.is_some() && woken.is_some() && ran.is_some() && ended.is_some(),
-            "name {named:?}, wake-up {woken:?}, start {ran:?} and end {ended:?} should all be told");
+            "name {named:?}, wake-up {woken:?}, start {ran:?} and end {ended:?} should all be recorded");
         check!(named < woken && woken < ran && ran < ended, "{named:?} {woken:?} {ran:?} {ended:?}");
     }
 
-    /// Every CPU writes its ring over and over, its interrupts write in between, and all are read meanwhile: what is
-    /// read is whole and in order.
+    /// Every CPU overwrites its ring again and again, interrupts record in between, and a reader reads all rings: it sees
+    /// whole events in order.
     fn rings_are_read_while_they_are_written() {
         skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
-        // A ring for each CPU of as many events as it is to keep.
+        // Memory for each CPU's ring.
         needs_mib(24)?;
         static DONE: AtomicBool = AtomicBool::new(false);
         DONE.store(false, SeqCst);
@@ -90,7 +90,7 @@ kernel_tests! { "trace":
             for _ in 0..2 {
                 for cpu in online() {
                     let mut last = (0, None);
-                    // From the oldest on, which is overwritten just now.
+                    // The oldest events are being overwritten.
                     for (ticks, _, event) in trace::last_events(cpu, u64::MAX) {
                         assert!(ticks >= last.0, "cpu {cpu}: time goes back");
                         last.0 = ticks;
@@ -112,7 +112,7 @@ kernel_tests! { "trace":
         }
         let was_read = reader.map(|reader| reader.join()).is_ok();
         check!(trace::stop());
-        check!(was_read, "no thread could be had");
+        check!(was_read, "no thread could be started");
         for cpu in cpus {
             let kept = events_of(cpu, tracepoint::recorded(cpu).saturating_sub(rounds / 2));
             check!(in_order(&kept));
@@ -125,12 +125,12 @@ kernel_tests! { "trace":
                 })
                 .collect();
             let gap = numbers.windows(2).find(|pair| pair[1] != pair[0] + 1);
-            check!(gap.is_none(), "cpu {cpu}: {gap:?} stand side by side");
+            check!(gap.is_none(), "cpu {cpu}: {gap:?} are adjacent");
         }
     }
 
-    /// What was recorded is dumped or counted as lost, and not told again.
-    fn a_dump_tells_everything_once() {
+    /// A dump writes each event or counts it as lost, and a second dump does not repeat it.
+    fn a_dump_writes_every_event_once() {
         skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         check!(trace::start() == Ok(()));
         let before: u64 = online().iter().map(|cpu| tracepoint::recorded(*cpu)).sum();
@@ -140,13 +140,13 @@ kernel_tests! { "trace":
             }
         }
         trace::stop();
-        // Whoever was about to record something then has done so, and left its CPU.
+        // A thread that was recording an event at that time has finished, and has left its CPU.
         for cpu in online() {
             check!(super::sched::on_cpu(cpu, || ()).is_some(), "no thread on cpu {cpu}");
         }
         let recorded = online().iter().map(|cpu| tracepoint::recorded(*cpu)).sum::<u64>() - before;
         let stats = trace::dump();
-        // What was recorded between switching on and the first look is dumped too.
+        // The dump also has the events between `start` and `before`.
         check!(stats.events >= recorded && stats.lost == 0, "{recorded} recorded, {stats:?}");
         check!(trace::dump() == trace::DumpStats::default());
     }

@@ -61,7 +61,7 @@ const CASES: [Case; 19] = [
     case("mutex-twice", &["invariant 9", "is taken at", PLACE, "by its holder, which took it at", PLACE]),
     case("mutex-stranger", &["invariant 24", "misuse/stranger releases", "does not hold"]),
     case("mutex-of-caller", &["invariant 26", "is wanted at", PLACE, "by helper", "whose caller holds"]),
-    case("join-self", &["invariant 27", "misuse/narcissus joins itself"]),
+    case("join-self", &["invariant 27", "misuse/self-joiner joins itself"]),
     case("wait-own-item", &["invariant 27", "waits for the work item that it is running"]),
     case("flush-own-pool", &["invariant 27", "is running an item of pool any, and waits for all of them"]),
     case(

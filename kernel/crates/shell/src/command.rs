@@ -1,4 +1,4 @@
-//! Lines as commands.
+//! Commands, and the parser of lines.
 
 use core::fmt;
 use core::str::{FromStr, SplitAsciiWhitespace};
@@ -18,7 +18,7 @@ pub enum Argument {
     Bench,
     /// The name of a timed job.
     Job,
-    /// A number or the like: nothing to choose from.
+    /// A number or other free text, without candidates.
     Free,
 }
 
@@ -27,7 +27,7 @@ pub enum Argument {
 pub struct Spec {
     /// Its name.
     pub name: &'static str,
-    /// Its arguments as people write them; empty for none.
+    /// Its arguments, as `help` shows them; empty for none.
     pub usage: &'static str,
     /// What it does.
     pub help: &'static str,
@@ -37,7 +37,7 @@ pub struct Spec {
 
 const SIZES: &[&str] = &["2m", "1g"];
 
-/// Levels of the log, as `log.level` has them.
+/// Levels of the log, as in the parameter `log.level`.
 pub const LOG_LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every command.
@@ -45,7 +45,7 @@ pub const ALL: &[Spec] = &[
     Spec {
         name: "help",
         usage: "[COMMAND]",
-        help: "what there is, and what a command does",
+        help: "lists all commands, or shows one",
         arguments: &[Argument::Command],
     },
     Spec {
@@ -58,7 +58,7 @@ pub const ALL: &[Spec] = &[
     Spec {
         name: "cpus",
         usage: "[offline N|online N]",
-        help: "CPUs; sends one away, or brings it back",
+        help: "lists CPUs; takes one offline or online",
         arguments: &[Argument::Word(&["offline", "online"]), Argument::Free],
     },
     Spec { name: "mem", usage: "", help: "memory: nodes, free blocks, caches", arguments: &[] },
@@ -68,7 +68,12 @@ pub const ALL: &[Spec] = &[
         help: "pools of huge pages; moves N pages into one or out of it",
         arguments: &[Argument::Word(&["reserve", "release"]), Argument::Word(SIZES), Argument::Free],
     },
-    Spec { name: "verify", usage: "", help: "checks everything the page allocator believes", arguments: &[] },
+    Spec {
+        name: "verify",
+        usage: "",
+        help: "checks the page allocator's lists, descriptors and counts",
+        arguments: &[],
+    },
     Spec {
         name: "timing",
         usage: "[JOB]",
@@ -99,7 +104,7 @@ pub const ALL: &[Spec] = &[
         help: "least severe message that the console shows",
         arguments: &[Argument::Word(LOG_LEVELS)],
     },
-    Spec { name: "uptime", usage: "", help: "how long the machine runs, and how busy it is", arguments: &[] },
+    Spec { name: "uptime", usage: "", help: "time since boot, and how idle the CPUs are", arguments: &[] },
     Spec {
         name: "poweroff",
         usage: "[fail]",
@@ -108,7 +113,7 @@ pub const ALL: &[Spec] = &[
     },
 ];
 
-/// The command called `name`.
+/// Returns the command called `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Spec> {
     ALL.iter().find(|spec| spec.name == name)
@@ -123,45 +128,45 @@ pub enum HugeSize {
     Size1G,
 }
 
-/// What a line asks for.
+/// A parsed command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// All commands, or one.
+    /// Shows all commands, or one.
     Help(Option<&'static Spec>),
-    /// Parameters whose names begin so; all for the empty string.
+    /// Shows the parameters whose names begin with this; all for the empty string.
     Show(&'a str),
-    /// A new value.
+    /// Changes a parameter.
     Set {
         /// The parameter's name.
         name: &'a str,
-        /// The value.
+        /// Its new value.
         value: &'a str,
     },
-    /// Threads.
+    /// Lists threads.
     Threads,
-    /// CPUs.
+    /// Lists CPUs.
     Cpus,
-    /// Sends a CPU away.
+    /// Takes a CPU offline.
     Offline(usize),
-    /// Brings a CPU back.
+    /// Brings a CPU online.
     Online(usize),
-    /// Memory.
+    /// Shows memory.
     Memory,
-    /// Pools of huge pages.
+    /// Lists pools of huge pages.
     Huge,
-    /// More pages into a pool.
+    /// Moves pages into a pool.
     Reserve(HugeSize, u64),
-    /// Pages out of a pool.
+    /// Moves pages out of a pool.
     Release(HugeSize, u64),
     /// Checks the page allocator.
     Verify,
-    /// Times one job, or all.
+    /// Times one job, or all jobs.
     Timing(Option<&'a str>),
     /// Runs tests.
     Test(&'a str),
     /// Runs benchmarks.
     Bench(&'a str),
-    /// Tells whether and how much is traced.
+    /// Shows the state of tracing.
     Trace,
     /// Switches tracing on.
     TraceOn,
@@ -171,25 +176,25 @@ pub enum Command<'a> {
     TraceDump,
     /// Shows or sets the log level.
     Log(Option<&'a str>),
-    /// How long, how busy.
+    /// Shows uptime and idle time.
     Uptime,
     /// Ends the machine.
     PowerOff {
-        /// As a failed run.
+        /// The run counts as failed.
         fail: bool,
     },
 }
 
-/// A line that makes sense.
+/// A line without errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed<'a> {
-    /// What it asks for.
+    /// The command.
     pub command: Command<'a>,
-    /// With the next prompt at once: the line ended with `&`.
+    /// The line ended with `&`: the next prompt comes at once.
     pub in_background: bool,
 }
 
-/// Why a line makes no sense: what, which value, what would be right.
+/// Why a line cannot run: the error, the wrong value, and what is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem<'a> {
     /// There is no such command.
@@ -198,14 +203,14 @@ pub enum Problem<'a> {
     Missing(&'static Spec),
     /// There are more arguments than the command takes.
     Surplus(&'static Spec, &'a str),
-    /// An argument cannot be that.
+    /// An argument has a wrong value.
     Bad {
-        /// Of this command.
+        /// The command.
         spec: &'static Spec,
         /// The argument.
         value: &'a str,
-        /// What would be right.
-        right: &'static str,
+        /// What is allowed.
+        allowed: &'static str,
     },
     /// The command cannot run in the background.
     Foreground(&'static Spec),
@@ -219,8 +224,8 @@ impl fmt::Display for Problem<'_> {
             Self::Surplus(spec, word) => {
                 write!(f, "{}: `{word}` is one word too many; use {}", spec.name, Usage(spec))
             }
-            Self::Bad { spec, value, right } => {
-                write!(f, "{}: `{value}` is not {right}; use {}", spec.name, Usage(spec))
+            Self::Bad { spec, value, allowed } => {
+                write!(f, "{}: `{value}` is not {allowed}; use {}", spec.name, Usage(spec))
             }
             Self::Foreground(spec) => {
                 write!(f, "{} cannot run in the background; leave the `&` out", spec.name)
@@ -229,7 +234,7 @@ impl fmt::Display for Problem<'_> {
     }
 }
 
-/// How a command is written.
+/// A command with its arguments, as `help` shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage(pub &'static Spec);
 
@@ -241,10 +246,10 @@ impl fmt::Display for Usage {
     }
 }
 
-/// Reads a line. `None` for one that asks for nothing: blank, or a comment after `#`.
+/// Parses a line; returns `None` for a blank line and for a comment, which begins with `#`.
 ///
 /// # Errors
-/// What of it makes no sense.
+/// The first error of the line.
 pub fn parse(line: &str) -> Result<Option<Parsed<'_>>, Problem<'_>> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -258,7 +263,7 @@ pub fn parse(line: &str) -> Result<Option<Parsed<'_>>, Problem<'_>> {
     let name = words.next().unwrap_or("&");
     let spec = find(name).ok_or(Problem::Unknown(name))?;
     let mut words = Words { spec, words };
-    let command = read(&mut words)?;
+    let command = parse_command(&mut words)?;
     if let Some(surplus) = words.next() {
         return Err(Problem::Surplus(spec, surplus));
     }
@@ -268,7 +273,7 @@ pub fn parse(line: &str) -> Result<Option<Parsed<'_>>, Problem<'_>> {
     Ok(Some(Parsed { command, in_background }))
 }
 
-/// The arguments of a command.
+/// The remaining words of a line.
 struct Words<'a> {
     spec: &'static Spec,
     words: SplitAsciiWhitespace<'a>,
@@ -279,30 +284,30 @@ impl<'a> Words<'a> {
         self.words.next()
     }
 
-    fn needed(&mut self) -> Result<&'a str, Problem<'a>> {
+    fn required(&mut self) -> Result<&'a str, Problem<'a>> {
         self.next().ok_or(Problem::Missing(self.spec))
     }
 
-    /// A whole number.
+    /// Parses a whole number.
     fn number<N: FromStr>(&mut self) -> Result<N, Problem<'a>> {
-        let value = self.needed()?;
-        // `from_str` takes a plus sign, which nobody means.
+        let value = self.required()?;
+        // Digits only: `from_str` alone would accept a plus sign.
         let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
-        number.ok_or(Problem::Bad { spec: self.spec, value, right: "a whole number" })
+        number.ok_or(Problem::Bad { spec: self.spec, value, allowed: "a whole number" })
     }
 
     fn huge_size(&mut self) -> Result<HugeSize, Problem<'a>> {
-        match self.needed()? {
+        match self.required()? {
             "2m" => Ok(HugeSize::Size2M),
             "1g" => Ok(HugeSize::Size1G),
-            value => Err(Problem::Bad { spec: self.spec, value, right: "2m or 1g" }),
+            value => Err(Problem::Bad { spec: self.spec, value, allowed: "2m or 1g" }),
         }
     }
 }
 
-fn read<'a>(words: &mut Words<'a>) -> Result<Command<'a>, Problem<'a>> {
+fn parse_command<'a>(words: &mut Words<'a>) -> Result<Command<'a>, Problem<'a>> {
     let spec = words.spec;
-    let bad = |value, right| Problem::Bad { spec, value, right };
+    let bad = |value, allowed| Problem::Bad { spec, value, allowed };
     Ok(match spec.name {
         "help" => match words.next() {
             Some(name) => Command::Help(Some(find(name).ok_or(bad(name, "a command"))?)),
@@ -331,8 +336,8 @@ fn read<'a>(words: &mut Words<'a>) -> Result<Command<'a>, Problem<'a>> {
         },
         "verify" => Command::Verify,
         "timing" => Command::Timing(words.next()),
-        "test" => Command::Test(words.needed()?),
-        "bench" => Command::Bench(words.needed()?),
+        "test" => Command::Test(words.required()?),
+        "bench" => Command::Bench(words.required()?),
         "trace" => match words.next() {
             None => Command::Trace,
             Some("on") => Command::TraceOn,
@@ -347,6 +352,6 @@ fn read<'a>(words: &mut Words<'a>) -> Result<Command<'a>, Problem<'a>> {
             Some("fail") => Command::PowerOff { fail: true },
             Some(word) => return Err(bad(word, "fail")),
         },
-        name => unreachable!("command {name} is listed but not read"),
+        name => unreachable!("command {name} is listed but not parsed"),
     })
 }

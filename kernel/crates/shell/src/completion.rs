@@ -1,17 +1,17 @@
-//! What could come next.
+//! Finds out what kind of word the cursor is at.
 
 use crate::command::{Argument, find};
 
-/// The word before the cursor, and what it could become.
+/// The word before the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The word's length so far.
     pub word_len: usize,
-    /// What it is.
+    /// Its kind.
     pub what: Argument,
 }
 
-/// What the last word of `before_cursor` is; `None` where the command takes no such word.
+/// Returns the last word of `before_cursor`; `None` if the command has no argument there.
 #[must_use]
 pub fn wanted(before_cursor: &str) -> Option<Wanted> {
     let word_start = before_cursor.rfind(' ').map_or(0, |space| space + 1);

@@ -1,4 +1,4 @@
-//! A line that is being typed.
+//! The line editor.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -6,25 +6,25 @@ use core::fmt;
 
 use crate::keys::{Decoder, Key};
 
-/// The longest line that is taken.
+/// Length of the longest line.
 pub const LINE_MAX_BYTES: usize = 240;
-/// Lines that the arrow keys bring back.
+/// Lines in the history.
 pub const HISTORY_LINES: usize = 32;
 
-/// What a byte led to, beyond a change of the line.
+/// What the caller has to do after a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The line is done: [`LineEditor::take_line`].
+    /// Run the line: [`LineEditor::take_line`].
     Enter,
-    /// The line was given up.
+    /// The line was abandoned.
     Interrupt,
-    /// No more input comes.
+    /// Input has ended.
     EndOfInput,
-    /// A word is to be completed: [`LineEditor::complete`].
+    /// Complete a word: [`LineEditor::complete`].
     Tab,
 }
 
-/// Why a line is not run.
+/// Why a line must not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It is longer than [`LINE_MAX_BYTES`].
@@ -32,7 +32,7 @@ pub enum Refusal {
         /// Its length.
         len_bytes: usize,
     },
-    /// A byte of it is no printable ASCII.
+    /// One of its bytes is not printable ASCII.
     NoText {
         /// The first such byte.
         byte: u8,
@@ -52,49 +52,50 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The line, its cursor, and the lines before it.
+/// The line with its cursor, and the history.
 #[derive(Debug, Default)]
 pub struct LineEditor {
     keys: Decoder,
-    /// Printable ASCII, so that bytes are characters.
+    /// Printable ASCII, so each byte is a character.
     line: String,
     cursor: usize,
-    /// Bytes that found no room.
+    /// Bytes beyond the limit.
     surplus: usize,
+    /// The first byte that was not text.
     no_text: Option<u8>,
     history: VecDeque<String>,
-    /// How far back in the history the line is from; 0: it is new.
+    /// Position in the history, 1 for the last line; 0: the line is new.
     back: usize,
-    /// The new line, while another one is looked at.
+    /// The new line, while the editor shows a line of the history.
     draft: String,
 }
 
 impl LineEditor {
-    /// An empty line without history.
+    /// Returns an editor with an empty line and no history.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The line so far.
+    /// Returns the line.
     #[must_use]
     pub fn line(&self) -> &str {
         &self.line
     }
 
-    /// Where in it the cursor is.
+    /// Returns the position of the cursor in the line.
     #[must_use]
     pub const fn cursor(&self) -> usize {
         self.cursor
     }
 
-    /// The line up to the cursor.
+    /// Returns the line up to the cursor.
     #[must_use]
     pub fn before_cursor(&self) -> &str {
         &self.line[..self.cursor]
     }
 
-    /// Takes a byte from the wire.
+    /// Processes a received byte.
     pub fn feed(&mut self, byte: u8) -> Option<Event> {
         match self.keys.feed(byte)? {
             Key::Char(character) => self.insert(character),
@@ -104,13 +105,13 @@ impl LineEditor {
                 self.clear();
                 return Some(Event::Interrupt);
             }
-            // As in other shells: it ends the input only where no line is begun.
+            // As in other shells, ^D ends the input only on an empty line.
             Key::EndOfInput if self.is_untouched() => return Some(Event::EndOfInput),
             Key::EndOfInput | Key::Delete => self.delete(self.cursor, self.cursor + 1),
             Key::Backspace => self.delete(self.cursor.saturating_sub(1), self.cursor),
             Key::DeleteToStart => {
                 self.delete(0, self.cursor);
-                // The whole line is gone, and what was wrong with it.
+                // An empty line has no damage left.
                 if self.line.is_empty() {
                     self.clear();
                 }
@@ -131,10 +132,10 @@ impl LineEditor {
         None
     }
 
-    /// Takes the line out, for running it, and keeps it in the history.
+    /// Takes the line to run it, and adds it to the history.
     ///
     /// # Errors
-    /// It must not be run: a part of it was not taken.
+    /// A part of the line is missing, so it must not run.
     pub fn take_line(&mut self) -> Result<String, Refusal> {
         let len_bytes = self.line.len() + self.surplus;
         let refusal = match (self.no_text, self.surplus) {
@@ -154,16 +155,16 @@ impl LineEditor {
         Ok(line)
     }
 
-    /// Gives the line up.
+    /// Empties the line.
     pub fn clear(&mut self) {
         self.line.clear();
         self.draft.clear();
         (self.cursor, self.surplus, self.no_text, self.back) = (0, 0, None, 0);
     }
 
-    /// Completes the word of `word_len` bytes that ends at the cursor, as far as all of `candidates` agree; those
-    /// that do not begin with the word do not count. When there is only one, `then` follows it, if it does not
-    /// already. Returns how many there are.
+    /// Completes the word of `word_len` bytes before the cursor with the common prefix of all `candidates` that begin with
+    /// the word. After a single candidate it also inserts `then`, unless that is there already. Returns the number of
+    /// candidates.
     pub fn complete<'a>(
         &mut self,
         word_len: usize,
@@ -182,8 +183,8 @@ impl LineEditor {
             });
         }
         let rest = common.and_then(|common| common.strip_prefix(&*word)).unwrap_or_default();
-        let is_there = self.line[self.cursor..].starts_with(then);
-        let then = if count == 1 && !is_there { then } else { "" };
+        let has_then = self.line[self.cursor..].starts_with(then);
+        let then = if count == 1 && !has_then { then } else { "" };
         for character in rest.chars().chain(then.chars()) {
             self.insert(character);
         }
@@ -211,13 +212,13 @@ impl LineEditor {
         }
     }
 
-    /// Where the word before the cursor begins, spaces after it not counted.
+    /// Returns the start of the word before the cursor, without the spaces after it.
     fn word_start(&self) -> usize {
         let before = self.before_cursor().trim_end_matches(' ');
         before.rfind(' ').map_or(0, |space| space + 1)
     }
 
-    /// Goes to the line `back` lines ago; to the new one for 0. Stays where it is at either end.
+    /// Shows the line at position `back` of the history, 0 for the new line. Does nothing beyond either end.
     fn browse(&mut self, back: usize) {
         let line = match back.checked_sub(1) {
             Some(index) => match self.history.get(index) {
@@ -226,9 +227,9 @@ impl LineEditor {
             },
             None => core::mem::take(&mut self.draft),
         };
-        let left = core::mem::replace(&mut self.line, line);
+        let previous = core::mem::replace(&mut self.line, line);
         if self.back == 0 {
-            self.draft = left;
+            self.draft = previous;
         }
         self.back = back;
         self.cursor = self.line.len();
@@ -237,6 +238,6 @@ impl LineEditor {
 
 fn common_len(a: &str, b: &str) -> usize {
     let len = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-    // Candidates are ASCII, but nothing here depends on it.
+    // Candidates are ASCII, but this works for all text.
     a.floor_char_boundary(len)
 }

@@ -1,31 +1,30 @@
-//! Keys out of bytes: control characters, and the escape sequences of the keys that an editor needs.
+//! Decodes bytes into keys: control characters, and the escape sequences of the keys that an editor needs.
 //!
-//! Nothing of an escape sequence is text, however long it is: a sequence ends with its final byte, a string (of DCS, OSC and
-//! their like) with BEL or ST. But no sequence and no string outlives a line end: a cut one would
-//! swallow every line after it.
+//! No byte of an escape sequence is text, however long it is. A sequence ends with its final byte; a string (DCS, OSC and
+//! similar) ends with BEL or ST. A line end also ends both: a truncated one would swallow all following lines.
 
-/// Something that the editor can act on.
+/// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     /// A printable ASCII character.
     Char(char),
-    /// The line is done.
+    /// Ends the line.
     Enter,
     /// Deletes the character before the cursor.
     Backspace,
     /// Deletes the character under the cursor.
     Delete,
-    /// One to the left.
+    /// Moves left by one.
     Left,
-    /// One to the right.
+    /// Moves right by one.
     Right,
-    /// To the start of the line.
+    /// Moves to the start of the line.
     Home,
-    /// To the end of the line.
+    /// Moves to the end of the line.
     End,
-    /// The line before this one.
+    /// Shows the previous line of the history.
     Up,
-    /// The line after this one.
+    /// Shows the next line of the history.
     Down,
     /// Completes a word.
     Tab,
@@ -35,40 +34,41 @@ pub enum Key {
     DeleteToEnd,
     /// Deletes the word before the cursor (^W).
     DeleteWord,
-    /// Gives the line up (^C).
+    /// Abandons the line (^C).
     Interrupt,
-    /// No more input (^D).
+    /// Ends the input (^D).
     EndOfInput,
-    /// A key that the editor has no use for: an escape sequence.
+    /// An escape sequence that the editor does not use.
     Unused,
-    /// A byte that is neither text nor a key.
+    /// A byte that is neither text nor part of a key.
     NoText(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ground,
-    /// After a carriage return: a line feed or a NUL (telnet) behind it belongs to it.
+    /// After a carriage return: a following line feed or NUL (telnet) belongs to it.
     Return,
     /// After ESC.
     Escape,
     /// After ESC and intermediate bytes: one byte more.
     Designation,
-    /// In `ESC [`: its first parameter, and whether anything came yet.
+    /// In `ESC [`: its first parameter, and whether a byte followed already.
     Control {
         parameter: u8,
         is_begun: bool,
     },
     /// After `ESC [ [`: one byte more, a function key of the Linux console.
     Console,
-    /// In `ESC O`, which some terminals put parameters into.
+    /// In `ESC O`, which has parameters on some terminals.
     Single,
-    /// In a string; after ESC in one.
+    /// In a string.
     Text,
+    /// After ESC in a string.
     TextEscape,
 }
 
-/// Turns bytes into keys.
+/// Decodes bytes into keys.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     state: State,
@@ -81,13 +81,13 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that has seen nothing.
+    /// Returns a decoder between two keys.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: State::Ground }
     }
 
-    /// The key that `byte` completes, if it does.
+    /// Processes `byte`; returns the key that it completes, if any.
     pub fn feed(&mut self, byte: u8) -> Option<Key> {
         let before = core::mem::replace(&mut self.state, State::Ground);
         let (state, key) = step(before, byte);
@@ -96,7 +96,7 @@ impl Decoder {
     }
 }
 
-/// What `byte` leads to, and the key that it completes.
+/// Returns the state after `byte`, and the key that it completes, if any.
 fn step(state: State, byte: u8) -> (State, Option<Key>) {
     const ESCAPE: u8 = 0x1b;
     const BELL: u8 = 0x07;
@@ -110,12 +110,12 @@ fn step(state: State, byte: u8) -> (State, Option<Key>) {
         (_, b'\n') => ends_with(Key::Enter),
         // A string ends with BEL, or with ESC and a backslash.
         (State::Text | State::TextEscape, BELL) | (State::TextEscape, b'\\') => ends_with(Key::Unused),
-        // Terminals give a string up for CAN and SUB, people for ^C.
+        // CAN and SUB abort a string, as terminals do; so does ^C, for the user.
         (State::Text | State::TextEscape, CANCEL | SUBSTITUTE) => ends_with(Key::Unused),
         (State::Text | State::TextEscape, INTERRUPT) => ends_with(Key::Interrupt),
         (State::Text, ESCAPE) => (State::TextEscape, None),
         (State::Text, _) => (State::Text, None),
-        // An escape begins anew, also where it ends a string, and no other control character is ever part of a sequence.
+        // ESC always starts a new sequence. No other control character is part of a sequence.
         (_, ESCAPE) => (State::Escape, None),
         (_, 0..0x20 | 0x7f) => ends_with(control(byte)),
         (State::Escape | State::TextEscape, _) => escaped(byte),
@@ -136,7 +136,7 @@ fn step(state: State, byte: u8) -> (State, Option<Key>) {
     }
 }
 
-/// The byte after ESC.
+/// Returns the state after ESC and `byte`, and the key that it completes, if any.
 fn escaped(byte: u8) -> (State, Option<Key>) {
     match byte {
         b'[' => (State::Control { parameter: 0, is_begun: false }, None),
@@ -185,7 +185,7 @@ fn control(byte: u8) -> Key {
     }
 }
 
-/// `ESC [ n ~`.
+/// Returns the key of `ESC [ number ~`.
 fn numbered(number: u8) -> Key {
     match number {
         1 | 7 => Key::Home,
@@ -195,7 +195,7 @@ fn numbered(number: u8) -> Key {
     }
 }
 
-/// `ESC [ letter` and `ESC O letter`.
+/// Returns the key of `ESC [ letter` and `ESC O letter`.
 fn lettered(letter: u8) -> Key {
     match letter {
         b'A' => Key::Up,

@@ -1,6 +1,6 @@
-//! Bytes between who receives them and who reads them.
+//! Buffers received bytes for the reader.
 
-/// Up to `N` bytes, first in, first out.
+/// A queue of up to `N` bytes.
 #[derive(Debug)]
 pub struct Ring<const N: usize> {
     bytes: [u8; N],
@@ -15,26 +15,26 @@ impl<const N: usize> Default for Ring<N> {
 }
 
 impl<const N: usize> Ring<N> {
-    /// An empty ring.
+    /// Returns an empty ring.
     #[must_use]
     pub const fn new() -> Self {
         const { assert!(N > 0) };
         Self { bytes: [0; N], first: 0, len: 0 }
     }
 
-    /// Whether there is nothing to read.
+    /// Returns whether the ring is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether there is room for no other byte.
+    /// Returns whether the ring is full.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.len == N
     }
 
-    /// Adds a byte; false when there is no room for it.
+    /// Adds a byte; returns false if the ring is full.
     pub const fn push(&mut self, byte: u8) -> bool {
         if self.is_full() {
             return false;
@@ -44,7 +44,7 @@ impl<const N: usize> Ring<N> {
         true
     }
 
-    /// Takes the oldest bytes, as many as there are and `buffer` has room for; returns how many.
+    /// Moves the oldest bytes into `buffer`, as many as fit; returns their number.
     pub fn take_into(&mut self, buffer: &mut [u8]) -> usize {
         let slots = buffer.iter_mut();
         slots.map_while(|slot| self.pop().map(|byte| *slot = byte)).count()

@@ -1,19 +1,19 @@
-//! The one line of the terminal that is not finished: prompt and text, with the cursor somewhere in it.
+//! The terminal's unfinished line: prompt, text and cursor.
 //!
-//! Only printable characters, backspaces and line ends are ever sent: every terminal knows them, and a pipe
-//! is not littered with escape sequences. A line that is longer than the terminal is wide wraps; a cursor that is
-//! moved back over the wrap shows in the wrong place on terminals that do not back up over it.
+//! This sends only printable characters, backspaces and line ends. Every terminal knows them, and a pipe gets no escape
+//! sequences. A line that is wider than the terminal wraps. Terminals that do not move back over a wrap then show the
+//! cursor in the wrong place.
 
-/// What the terminal shows of a line of up to `N` bytes.
+/// A line of up to `N` bytes, as the terminal shows it.
 #[derive(Clone, Debug)]
 pub struct Screen<const N: usize> {
     shown: [u8; N],
     len: usize,
-    /// Where the terminal's cursor is.
+    /// Position of the terminal's cursor.
     cursor: usize,
 }
 
-/// As many of one byte as are sent at a time.
+/// Length of a run of equal bytes that is sent at once.
 const RUN: usize = 16;
 const BACKSPACES: [u8; RUN] = [8; RUN];
 const SPACES: [u8; RUN] = [b' '; RUN];
@@ -26,25 +26,25 @@ impl<const N: usize> Default for Screen<N> {
 }
 
 impl<const N: usize> Screen<N> {
-    /// An empty line.
+    /// Returns an empty line.
     #[must_use]
     pub const fn new() -> Self {
         Self { shown: [0; N], len: 0, cursor: 0 }
     }
 
-    /// Whether a line is begun.
+    /// Returns whether the line is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Forgets the line: the terminal has been taken over by somebody else.
+    /// Discards the line without output: another writer has taken over the terminal.
     pub const fn forget(&mut self) {
         (self.len, self.cursor) = (0, 0);
     }
 
-    /// Has the terminal show `text`, printable ASCII, with the cursor before its byte number `cursor`; sends as
-    /// little as is needed. What goes beyond `N` bytes is not shown.
+    /// Makes the terminal show the first `N` bytes of `text`, printable ASCII, with the cursor before byte number `cursor`.
+    /// Sends only the difference.
     pub fn show(&mut self, text: &[u8], cursor: usize, send: &mut dyn FnMut(&[u8])) {
         let text = &text[..text.len().min(N)];
         let cursor = cursor.min(text.len());
@@ -61,14 +61,14 @@ impl<const N: usize> Screen<N> {
         self.move_to(cursor, send);
     }
 
-    /// Ends the line: what comes next stands below it.
+    /// Ends the line; output continues below it.
     pub fn finish(&mut self, send: &mut dyn FnMut(&[u8])) {
         self.move_to(self.len, send);
         send(LINE_END);
         self.forget();
     }
 
-    /// Makes room for a line of somebody else's, which is sent next.
+    /// Makes room for another writer's line, which the caller sends next.
     pub fn step_aside(&self, send: &mut dyn FnMut(&[u8])) {
         if !self.is_empty() {
             send(LINE_END);

@@ -1,13 +1,13 @@
-//! Columns that line up.
+//! Tables with aligned columns.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Display, Write};
 
-/// Between two columns.
+/// Spaces between two columns.
 const GAP: usize = 2;
 
-/// Rows of text under headings. A column whose heading ends with `>` stands to the right, as numbers do.
+/// Rows of text under headings. A column whose heading ends with `>` is aligned to the right, as numbers are.
 #[derive(Debug)]
 pub struct Table<const COLUMNS: usize> {
     headings: [&'static str; COLUMNS],
@@ -16,7 +16,7 @@ pub struct Table<const COLUMNS: usize> {
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
-    /// A table without rows.
+    /// Returns a table without rows.
     #[must_use]
     pub fn new(headings: [&'static str; COLUMNS]) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         self.rows.push(cells.map(|cell| alloc::format!("{cell}")));
     }
 
-    /// Whether there are rows.
+    /// Returns whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

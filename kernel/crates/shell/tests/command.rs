@@ -1,4 +1,4 @@
-//! Lines as commands, completion, tables, and the ring.
+//! Parsing of lines, completion, tables, and the ring.
 
 use proptest::prelude::*;
 use shell::command::{ALL, Argument, Command, HugeSize, Parsed, parse};
@@ -36,14 +36,14 @@ fn commands() {
 }
 
 #[test]
-fn lines_that_ask_for_nothing() {
+fn blank_lines_and_comments_are_no_commands() {
     for line in ["", "   ", "# a comment", "  # ps"] {
         assert_eq!(parse(line), Ok(None), "{line:?}");
     }
 }
 
 #[test]
-fn problems_say_what_which_value_and_what_would_be_right() {
+fn errors_name_the_wrong_value_and_what_is_allowed() {
     for (line, problem) in [
         ("pss", "unknown command `pss`; `help` lists all there are"),
         ("&", "unknown command `&`; `help` lists all there are"),
@@ -69,16 +69,16 @@ fn problems_say_what_which_value_and_what_would_be_right() {
 }
 
 #[test]
-fn every_listed_command_is_read() {
+fn every_listed_command_is_parsed() {
     for spec in ALL {
-        // The parser panics on one that it does not know.
+        // The parser panics on a listed command that it does not know.
         let _ = parse(spec.name);
         assert!(!spec.help.is_empty() && !spec.help.ends_with('.'), "{}", spec.name);
     }
 }
 
 #[test]
-fn what_could_come_next() {
+fn completion_knows_the_kind_of_the_next_word() {
     let wanted = |line| wanted(line).map(|Wanted { word_len, what }| (word_len, what));
     assert_eq!(wanted(""), Some((0, Argument::Command)));
     assert_eq!(wanted("  sy"), Some((2, Argument::Command)));
@@ -92,7 +92,7 @@ fn what_could_come_next() {
 }
 
 #[test]
-fn columns_line_up() {
+fn columns_are_aligned() {
     let mut table = Table::new(["name", "size>", "what"]);
     table.row([&"a", &1, &"first"]);
     table.row([&"longer", &12345, &""]);
@@ -109,14 +109,14 @@ proptest! {
     }
 
     #[test]
-    fn words_of_the_language_in_any_order(line in prop::collection::vec(prop::sample::select(vec![
+    fn known_words_in_any_order(line in prop::collection::vec(prop::sample::select(vec![
         "help", "sysctl", "ps", "cpus", "huge", "test", "poweroff", "offline", "reserve", "2m", "1", "=", "&", "#", "a=b",
     ]), 0..6)) {
         let line = line.join(" ");
         let _ = parse(&line).map_err(|problem| problem.to_string());
     }
 
-    /// First in, first out, and never more than fits.
+    /// Compares the ring with a bounded queue.
     #[test]
     fn the_ring_is_a_bounded_queue(steps in prop::collection::vec(any::<Option<u8>>(), 0..200)) {
         let mut ring = Ring::<7>::new();

@@ -1,4 +1,4 @@
-//! Lines that are typed, by people and by everything else.
+//! The line editor, with input from people and with arbitrary bytes.
 
 use proptest::prelude::*;
 use shell::editor::{Event, HISTORY_LINES, LINE_MAX_BYTES, LineEditor, Refusal};
@@ -7,7 +7,7 @@ fn type_in(editor: &mut LineEditor, bytes: &[u8]) -> Vec<Event> {
     bytes.iter().filter_map(|byte| editor.feed(*byte)).collect()
 }
 
-/// What the line is after these bytes, with a bar for the cursor.
+/// Returns the line after `bytes`, with a bar for the cursor.
 fn edited(bytes: &[u8]) -> String {
     let mut editor = LineEditor::new();
     type_in(&mut editor, bytes);
@@ -47,13 +47,13 @@ fn input_ends_only_on_an_empty_line() {
     let mut editor = LineEditor::new();
     assert_eq!(type_in(&mut editor, b"a\x04"), []);
     assert_eq!(type_in(&mut editor, b"\x7f\x04"), [Event::EndOfInput]);
-    // Rubbish is a line begun: its end is told before the input's.
+    // A byte that is no text makes the line non-empty, so ^D does not end the input.
     let mut editor = LineEditor::new();
     assert_eq!(type_in(&mut editor, b"\xff\x04"), []);
 }
 
 #[test]
-fn the_arrows_bring_lines_back() {
+fn arrow_keys_browse_the_history() {
     let mut editor = LineEditor::new();
     for line in ["one", "two", "two", "  ", "three"] {
         run(&mut editor, line);
@@ -103,13 +103,13 @@ fn a_line_that_is_too_long_is_refused_whole_and_the_next_one_is_not() {
 }
 
 #[test]
-fn a_line_of_which_a_byte_is_no_text_is_refused() {
+fn a_line_with_a_byte_that_is_no_text_is_refused() {
     let mut editor = LineEditor::new();
     type_in(&mut editor, "pöweroff\n".as_bytes());
     let refusal = editor.take_line().unwrap_err();
     assert_eq!(refusal, Refusal::NoText { byte: 0xc3 });
     assert_eq!(refusal.to_string(), "line with byte 0xc3 is not run; only printable ascii is taken");
-    // Deleting the whole line, or giving it up, makes up for it.
+    // Deleting or abandoning the whole line repairs it.
     type_in(&mut editor, b"\xc3\x15");
     run(&mut editor, "ps");
     type_in(&mut editor, b"\xc3\x03");
@@ -117,7 +117,7 @@ fn a_line_of_which_a_byte_is_no_text_is_refused() {
 }
 
 #[test]
-fn words_are_completed_as_far_as_they_are_certain() {
+fn words_are_completed_to_the_common_prefix() {
     let names = ["huge.2m", "huge.1g", "huge.policy", "log.level"];
     let complete = |typed: &str, word_len| {
         let mut editor = LineEditor::new();
@@ -134,9 +134,9 @@ fn words_are_completed_as_far_as_they_are_certain() {
 }
 
 proptest! {
-    /// Nothing that comes over the wire panics, grows, or puts anything but printable ASCII into a line.
+    /// No received bytes make the editor panic or grow, and a line holds only printable ASCII.
     #[test]
-    fn rubbish_is_survived(bytes in prop::collection::vec(
+    fn arbitrary_bytes_are_harmless(bytes in prop::collection::vec(
         prop_oneof![
             4 => any::<u8>(),
             4 => 0x20_u8..0x7f,
@@ -159,9 +159,9 @@ proptest! {
         }
     }
 
-    /// A line is taken exactly as it was typed, or not at all.
+    /// A line is accepted exactly as it was typed, or refused.
     #[test]
-    fn no_line_is_changed_on_the_way(line in prop::collection::vec(prop_oneof![9 => 0x20_u8..0x7f, 1 => 0x80_u8..], 0..300)) {
+    fn no_line_is_altered(line in prop::collection::vec(prop_oneof![9 => 0x20_u8..0x7f, 1 => 0x80_u8..], 0..300)) {
         let mut editor = LineEditor::new();
         type_in(&mut editor, &line);
         match editor.take_line() {

@@ -1,4 +1,4 @@
-//! Keys out of bytes.
+//! Decoding of bytes into keys.
 
 use proptest::prelude::*;
 use shell::keys::{Decoder, Key};
@@ -35,7 +35,7 @@ fn keys_of_common_terminals() {
     }
 }
 
-/// Sequences of keys that the editor has no use for, and of terminals that answer.
+/// Sequences of keys that the editor does not use, and replies of terminals.
 const UNUSED: [&[u8]; 17] = [
     b"\x1b[[A",
     b"\x1b[[E",
@@ -57,13 +57,13 @@ const UNUSED: [&[u8]; 17] = [
 ];
 
 #[test]
-fn nothing_of_a_sequence_is_typed() {
+fn no_byte_of_a_sequence_is_text() {
     for sequence in UNUSED {
         let typed = [b"a", sequence, b"b"].concat();
         let expected = [Key::Char('a'), Key::Unused, Key::Char('b')];
         assert_eq!(keys(&typed), expected, "{}", sequence.escape_ascii());
     }
-    // With parameters they are the same keys.
+    // Parameters do not change the key.
     assert_eq!(keys(b"\x1bO1;5A"), [Key::Up]);
     assert_eq!(keys(b"\x1b[000000000000000000003~"), [Key::Delete]);
     assert_eq!(keys(b"\x1b]0;\x03x"), [Key::Interrupt, Key::Char('x')]);
@@ -71,7 +71,7 @@ fn nothing_of_a_sequence_is_typed() {
 }
 
 #[test]
-fn a_nul_belongs_to_a_carriage_return_alone() {
+fn a_nul_is_ignored_only_after_a_carriage_return() {
     assert_eq!(keys(b"\r\0x\r\0\r\n"), [Key::Enter, Key::Char('x'), Key::Enter, Key::Enter]);
     assert_eq!(keys(b"\0"), [Key::NoText(0)]);
     assert_eq!(keys(b"\r\0\0"), [Key::Enter, Key::NoText(0)]);
@@ -79,7 +79,7 @@ fn a_nul_belongs_to_a_carriage_return_alone() {
 }
 
 #[test]
-fn a_line_ends_once_however_it_ends() {
+fn each_kind_of_line_end_ends_one_line() {
     let line_ends = |bytes| keys(bytes).into_iter().filter(|key| *key == Key::Enter).count();
     assert_eq!(line_ends(b"a\rb\r"), 2);
     assert_eq!(line_ends(b"a\nb\n\n"), 3);
@@ -88,7 +88,7 @@ fn a_line_ends_once_however_it_ends() {
 }
 
 #[test]
-fn a_cut_sequence_takes_no_line_with_it() {
+fn a_truncated_sequence_swallows_no_line() {
     for cut in
         [&b"\x1b"[..], b"\x1b[", b"\x1b[1", b"\x1b[1;", b"\x1bO", b"\x1b\x1b[", b"\x1b]0;title", b"\x1bP"]
     {
@@ -99,7 +99,7 @@ fn a_cut_sequence_takes_no_line_with_it() {
 }
 
 proptest! {
-    /// Whatever came before, a line feed that follows no carriage return ends a line, and what follows is text.
+    /// After any bytes, a line feed that follows no carriage return ends the line, and the next bytes are text.
     #[test]
     fn every_line_is_seen(mut bytes: Vec<u8>) {
         bytes.extend(b"x\nok");
@@ -107,9 +107,9 @@ proptest! {
         prop_assert!(found.ends_with(&[Key::Enter, Key::Char('o'), Key::Char('k')]), "{:?}", found);
     }
 
-    /// A control sequence, whatever it holds, types nothing.
+    /// No control sequence yields text.
     #[test]
-    fn no_control_sequence_is_typed(
+    fn no_control_sequence_is_text(
         opening in prop::sample::select(vec!["\x1b[", "\x1bO"]),
         body in prop::collection::vec(0x20u8..0x40, 0..200),
         last in (0x40u8..0x7f).prop_filter("of the linux console", |last| *last != b'['),
@@ -121,9 +121,9 @@ proptest! {
         prop_assert_eq!(found[1], Key::Char('x'));
     }
 
-    /// Nor does a string, up to its end or the end of the line.
+    /// No string yields text, up to its end or the end of the line.
     #[test]
-    fn no_string_is_typed(
+    fn no_string_is_text(
         opening in prop::sample::select(b"PX]^_".to_vec()),
         body in prop::collection::vec(
             any::<u8>().prop_filter("an end", |byte| !b"\x03\x07\x18\x1a\x1b\n\r".contains(byte)), 0..200),
@@ -136,9 +136,9 @@ proptest! {
         prop_assert_eq!(found[1], Key::Char('x'));
     }
 
-    /// No byte becomes more than one key.
+    /// There are at most as many keys as bytes.
     #[test]
-    fn keys_are_not_made_up(bytes: Vec<u8>) {
+    fn a_byte_yields_at_most_one_key(bytes: Vec<u8>) {
         prop_assert!(keys(&bytes).len() <= bytes.len());
     }
 }

@@ -1,9 +1,9 @@
-//! What the terminal shows is what it should show.
+//! The terminal shows the line.
 
 use proptest::prelude::*;
 use shell::screen::Screen;
 
-/// A terminal that is wide enough: finished lines, and the one that is not.
+/// A terminal of unlimited width: finished lines, and the unfinished one.
 #[derive(Default)]
 struct Terminal {
     lines: Vec<String>,
@@ -49,7 +49,7 @@ fn an_appended_character_costs_one_byte() {
 }
 
 #[test]
-fn somebody_elses_line_stands_alone_and_the_unfinished_one_comes_back() {
+fn another_writers_line_stands_alone_and_the_unfinished_line_returns() {
     let mut screen = Screen::<80>::new();
     let mut terminal = Terminal::default();
     screen.step_aside(&mut |bytes| terminal.take(bytes));

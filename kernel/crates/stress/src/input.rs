@@ -1,13 +1,13 @@
-//! Random numbers, and ways to break bytes.
+//! Random numbers, and functions that break bytes.
 
-/// Source of everything that is random about one input.
+/// The random numbers of one input.
 #[derive(Clone, Debug)]
 pub struct Rng {
     state: u64,
 }
 
 impl Rng {
-    /// The source for input `number` of a run with `seed`.
+    /// Returns the random numbers of input `number` in a run with `seed`.
     #[must_use]
     pub const fn new(seed: u64, number: u64) -> Self {
         Self { state: seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
@@ -27,7 +27,7 @@ impl Rng {
         (((self.bits() >> 32) * end as u64) >> 32) as usize
     }
 
-    /// Returns whether an event of one in `times` happens.
+    /// Returns true once in `times` calls, on average.
     pub const fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -37,14 +37,13 @@ impl Rng {
         choices[self.below(choices.len())]
     }
 
-    /// Returns a byte, more often one at which something changes.
+    /// Returns a byte; half of the bytes are boundary values.
     pub const fn byte(&mut self) -> u8 {
         const EDGES: [u8; 12] = [0, 1, 2, 7, 8, 9, 0x7f, 0x80, 0xfe, 0xff, b' ', b'='];
         if self.one_in(2) { self.pick(&EDGES) } else { self.bits() as u8 }
     }
 
-    /// Breaks `bytes` in one to eight places; now and then cuts or repeats a
-    /// part.
+    /// Breaks `bytes` in one to eight places, some of the time by cutting or repeating a part.
     pub fn break_bytes(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(8) {
             if bytes.is_empty() {
@@ -72,8 +71,7 @@ impl Rng {
     }
 }
 
-/// Makes an ACPI table's length field and checksum right, so that a parser gets
-/// past them.
+/// Corrects an ACPI table's length field and checksum, so that a parser accepts them.
 pub fn seal_sdt(table: &mut [u8]) {
     const LENGTH: usize = 4;
     const CHECKSUM: usize = 9;
@@ -84,7 +82,7 @@ pub fn seal_sdt(table: &mut [u8]) {
     fix_sum(table, CHECKSUM);
 }
 
-/// Makes `bytes` add up to 0 by way of the byte at `at`, if there is one.
+/// Sets the byte at `at`, if there is one, so that `bytes` add up to 0.
 pub fn fix_sum(bytes: &mut [u8], at: usize) {
     if at < bytes.len() {
         bytes[at] = 0;
@@ -93,7 +91,7 @@ pub fn fix_sum(bytes: &mut [u8], at: usize) {
     }
 }
 
-/// An ACPI table of these bytes behind its header.
+/// Returns an ACPI table with a header and `body`.
 #[must_use]
 pub fn sdt(signature: &[u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
     let mut table = vec![0; 36];

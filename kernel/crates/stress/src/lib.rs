@@ -1,10 +1,9 @@
-//! Feeds the kernel's parsers with millions of broken inputs, on the host.
+//! Stress test of the kernel's parsers, on the host: millions of broken inputs.
 //!
-//! Everything that firmware, loader or terminal can send goes through a parser
-//! of `firmware`, `params` or `shell`. Each [`Target`](targets::Target) makes an
-//! input out of a number, by breaking a sound one, parses it, uses what was
-//! parsed to the end, and asserts what the kernel relies on. An input is made
-//! of the seed and its own number alone, so a failure can be repeated.
+//! All input from firmware, loader and terminal goes through a parser of `firmware`, `params` or `shell`. Each
+//! [`Target`](targets::Target) makes an input by breaking a valid one, parses it, uses the whole result, and asserts the
+//! properties on which the kernel relies. Only the seed and the input's number determine the input, so a failure can be
+//! repeated.
 //!
 //! ```text
 //! cargo run --release -p stress --example stress -- --inputs 10000000           # of each target

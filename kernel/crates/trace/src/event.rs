@@ -1,55 +1,55 @@
-//! What can happen, and how it is kept: three words per event, beside the time.
+//! Trace events, and their packed form: three words per event, beside the time.
 //!
 //! ```text
 //! word 0   bits 0..8 kind | 8..32 running thread | 32..56 id | 56..64 detail
-//! word 1   a number of the event's own
-//! word 2   bits 0..48 a number | 48..64 a small one
+//! word 1   number
+//! word 2   bits 0..48 amount | 48..64 small number
 //! ```
 //!
-//! Packing is a few shifts, and none at all for what is constant where it is called.
+//! Packing takes a few shifts; the compiler removes those of constant fields.
 
 use serde::{Deserialize, Serialize};
 
-/// One past the largest number of a thread or a job that an event can hold.
+/// One past the largest thread or job number that an event can hold.
 pub const ID_END: u32 = 1 << 24;
-/// One past the largest amount that an event can hold where a small number shares its word.
+/// One past the largest amount that an event can hold beside a small number.
 pub const AMOUNT_END: u64 = 1 << 48;
 /// Bytes of a name that one event holds.
 pub const NAME_PART_BYTES: usize = 16;
-/// Parts of a name that are kept: what is longer is cut.
+/// Most parts of a name; a longer name is truncated.
 pub const NAME_PARTS: usize = 4;
 
-/// Something that happened, on the CPU in whose ring it stands, while a thread ran that is kept beside it.
+/// An event of the CPU in whose ring it is; the packed form also has the thread that ran.
 ///
-/// Threads and jobs go by number (below [`ID_END`]), CPUs and memory nodes too.
+/// Threads and jobs are numbers below [`ID_END`]; CPUs and memory nodes are numbers too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// The CPU leaves the running thread for another.
+    /// The CPU switches from the running thread to another.
     Switch {
-        /// The other thread.
+        /// The thread that runs next.
         next: u32,
-        /// Why the running one leaves.
+        /// Why the running thread leaves the CPU.
         why: Why,
-        /// Threads that wait for this CPU, the one that leaves among them if it does.
+        /// Threads that wait for this CPU, the leaving one included if it does.
         waiting: u32,
     },
-    /// A thread is put into a run queue, new or after having slept.
+    /// A new or woken thread is put into a run queue.
     Wake {
         /// The thread.
         thread: u32,
-        /// The CPU whose queue it is.
+        /// The CPU of the queue.
         cpu: u16,
     },
-    /// A thread that waits for a CPU, or is on its way off one, goes to another's queue or is fetched.
+    /// A thread that waits for a CPU, or is leaving one, moves to another CPU's queue or is stolen.
     Migrate {
         /// The thread.
         thread: u32,
-        /// The CPU that it was at.
+        /// The old CPU.
         from: u16,
-        /// The CPU that it goes to.
+        /// The new CPU.
         to: u16,
     },
-    /// An interrupt is sent to another CPU.
+    /// This CPU sends an interrupt to another CPU.
     IpiSend {
         /// Its vector.
         vector: u8,
@@ -61,33 +61,33 @@ pub enum Event {
         /// Its vector.
         vector: u8,
     },
-    /// An interrupt handler is done. A switch to another thread may follow.
+    /// An interrupt handler ends. A switch to another thread may follow.
     InterruptExit {
         /// Its vector.
         vector: u8,
     },
-    /// The CPU has nothing to do and halts.
+    /// The idle CPU halts.
     HaltEnter,
-    /// It goes on.
+    /// The CPU leaves halt.
     HaltExit,
     /// The running thread starts a job.
     JobBegin {
-        /// The job, by a number that no other has before some 16 million more.
+        /// The job's number; numbers repeat after some 16 million jobs.
         job: u32,
         /// First unit of its range.
         start: u64,
-        /// How many units are to be done.
+        /// Number of units.
         units: u64,
     },
-    /// The job has ended; the same thread runs as at its start.
+    /// The job has ended, on the thread that started it.
     JobEnd {
         /// The job.
         job: u32,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
-        /// Chunks that were begun.
+        /// Chunks that were started.
         chunks: u64,
-        /// Threads that did at least one.
+        /// Threads that processed at least one chunk.
         threads: u16,
     },
     /// The running thread begins a chunk.
@@ -98,52 +98,52 @@ pub enum Event {
         worker: u16,
         /// First unit.
         start: u64,
-        /// How many.
+        /// Number of units.
         units: u64,
     },
-    /// The running thread has done the chunk that it began last, or failed.
+    /// The running thread ends its chunk.
     ChunkEnd {
         /// The job.
         job: u32,
-        /// Whether it was done.
+        /// Whether the chunk succeeded.
         ok: bool,
         /// First unit.
         start: u64,
     },
-    /// The idle CPU begins to clear a page for later.
+    /// The idle CPU begins to pre-zero a page.
     PoolFillBegin {
-        /// Its memory node.
+        /// The page's memory node.
         node: u16,
     },
-    /// And is done.
+    /// The idle CPU has pre-zeroed a page, or found none.
     PoolFillEnd {
-        /// Whether there was a page to be had.
+        /// Whether there was a page.
         filled: bool,
     },
-    /// The running thread touched memory that was not there.
+    /// The running thread accessed an unmapped address.
     PageFault {
         /// The address.
         address: u64,
     },
-    /// A CPU is sent away: no threads are given to it from here on.
+    /// A CPU begins to go offline: it gets no more threads.
     CpuOffline {
         /// The CPU.
         cpu: u16,
     },
-    /// A CPU is brought back.
+    /// A CPU comes online.
     CpuOnline {
         /// The CPU.
         cpu: u16,
     },
-    /// Part of the name of something that begins.
+    /// Part of the name of a thread or job that starts.
     Name {
         /// What is named.
         what: Named,
         /// Its number.
         id: u32,
-        /// Which part, from 0: bytes from `part` times [`NAME_PART_BYTES`] on.
+        /// The part's number, from 0: it begins at byte `part` times [`NAME_PART_BYTES`].
         part: u8,
-        /// The bytes, with zeros after the last.
+        /// The bytes, padded with zeros.
         bytes: [u8; NAME_PART_BYTES],
     },
 }
@@ -152,20 +152,20 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Why {
-    /// It waits for its next turn: it was preempted, or gave way.
+    /// It was preempted or yielded, and waits for its next slice.
     GaveWay,
-    /// It may not be here any more, and goes to another CPU.
+    /// Its affinity excludes this CPU now; it moves to another.
     Moves,
-    /// It waits for somebody to wake it.
+    /// It blocks until it is woken.
     Blocked,
     /// It has ended.
     Ended,
-    /// It is the CPU's idle thread, and there is something to do.
+    /// It is the CPU's idle thread, and another thread is ready.
     Idle,
 }
 
 impl Why {
-    /// In a word.
+    /// Returns the name in logs and traces.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -184,18 +184,18 @@ impl Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Outcome {
-    /// All was done.
+    /// All units were processed.
     Complete,
     /// A chunk failed.
     Failed,
-    /// Somebody wanted it to end.
+    /// It was cancelled.
     Cancelled,
-    /// Its time was over.
+    /// Its deadline passed.
     DeadlinePassed,
 }
 
 impl Outcome {
-    /// In a word.
+    /// Returns the name in logs and traces.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -209,7 +209,7 @@ impl Outcome {
     const ALL: [Self; 4] = [Self::Complete, Self::Failed, Self::Cancelled, Self::DeadlinePassed];
 }
 
-/// What has a name.
+/// What a name event names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Named {
@@ -219,40 +219,40 @@ pub enum Named {
     Job,
 }
 
-/// Kinds of events that are switched on and off together.
+/// Classes of events, which `trace.events` switches on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventClass {
-    /// Switches between threads.
+    /// Thread switches.
     Switch,
-    /// Threads that are woken or new.
+    /// Threads that start or are woken.
     Wake,
-    /// Threads that go from one CPU to another.
+    /// Threads that move between CPUs.
     Migrate,
     /// Interrupts sent to other CPUs.
     Ipi,
     /// Interrupt handlers.
     Interrupt,
-    /// CPUs that halt.
+    /// Halts of idle CPUs.
     Halt,
     /// Jobs.
     Job,
     /// Chunks of jobs.
     Chunk,
-    /// Pages cleared for later.
+    /// Pre-zeroed pages.
     Pool,
     /// Page faults.
     Fault,
-    /// CPUs that go and come back.
+    /// CPUs that go offline or come online.
     Hotplug,
 }
 
 impl EventClass {
-    /// Names of all classes, in the order of their bits.
+    /// Names of all classes, in bit order.
     pub const NAMES: [&str; 11] =
         ["switch", "wake", "migrate", "ipi", "interrupt", "halt", "job", "chunk", "pool", "fault", "hotplug"];
 
-    /// The class's bit in a mask of classes.
+    /// Returns the class's bit in a mask of classes.
     #[inline]
     #[must_use]
     pub const fn bit(self) -> u32 {
@@ -260,7 +260,7 @@ impl EventClass {
     }
 }
 
-/// The kind in word 0. 0 is none: memory that was never written.
+/// The kind in word 0. 0 is no kind: the cell was never written.
 mod kind {
     pub const SWITCH: u64 = 1;
     pub const WAKE: u64 = 2;
@@ -282,20 +282,20 @@ mod kind {
     pub const NAME: u64 = 18;
 }
 
-/// Word 0 but for the running thread.
+/// Returns word 0 without the running thread.
 const fn head(kind: u64, id: u32, detail: u8) -> u64 {
     kind | ((id % ID_END) as u64) << 32 | (detail as u64) << 56
 }
 
-/// Word 2.
+/// Returns word 2.
 const fn tail(amount: u64, small: u16) -> u64 {
     let amount = if amount < AMOUNT_END { amount } else { AMOUNT_END - 1 };
     amount | (small as u64) << 48
 }
 
 impl Event {
-    /// The event in three words, with the `thread` that ran. Numbers of threads and jobs lose what is beyond
-    /// [`ID_END`]; amounts end at [`AMOUNT_END`].
+    /// Packs the event and the running `thread` into three words. Thread and job numbers are taken modulo [`ID_END`];
+    /// amounts are capped below [`AMOUNT_END`].
     #[inline(always)]
     #[must_use]
     pub const fn pack(self, thread: u32) -> [u64; 3] {
@@ -377,7 +377,7 @@ impl Event {
     }
 }
 
-/// The events that tell the name of a thread or a job.
+/// Returns the events for the name of a thread or a job.
 pub fn name_events(what: Named, id: u32, name: &str) -> impl Iterator<Item = Event> + '_ {
     name.as_bytes().chunks(NAME_PART_BYTES).take(NAME_PARTS).enumerate().map(move |(part, text)| {
         let mut bytes = [0; NAME_PART_BYTES];

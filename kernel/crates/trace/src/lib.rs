@@ -1,13 +1,11 @@
-//! Tracing, but for what needs a machine: the events, the ring that each CPU
-//! keeps them in, and the form in which they travel to the host.
+//! The hardware-independent part of tracing: the events, each CPU's ring, and the encoding for the host.
 //!
-//! * [`event`]: what happened; packed into three words.
-//! * [`ring`]: the last so many events of one CPU, written without locks and
-//!   read while they are written.
+//! * [`event`]: an event, packed into three words.
+//! * [`ring`]: the last events of one CPU, written without locks and read while they are written.
 //! * [`wire`]: batches of events as text for records.
 //!
-//! No unsafe code; only decoding (feature `std`) allocates. With `--cfg loom` the ring is built
-//! on loom's atomics, so that its models run the very code the kernel runs.
+//! No unsafe code; only decoding (feature `std`) allocates. With `--cfg loom` the ring uses loom's atomics, so its models
+//! run the kernel's code.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The atomics: loom's when its models run, else the processor's.
+//! Atomics: loom's in its models, else those of `core`.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};

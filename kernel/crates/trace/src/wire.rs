@@ -1,8 +1,8 @@
-//! Events on their way to the host: batches that fit into a record.
+//! The encoding of events for the host: batches that fit into a record.
 //!
-//! An event is a tuple in postcard's encoding: nanoseconds since the one before it in the
-//! batch (the first: since kernel entry), the thread that ran, the [`Event`]. A batch is those one
-//! after the other, as base64 without padding. An event takes some ten characters.
+//! An event is a tuple in postcard's encoding: nanoseconds since the previous event of the batch (for the first: since
+//! kernel entry), the thread that ran, the [`Event`]. A batch is a sequence of events as base64 without padding. An event
+//! takes some ten characters.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::Event;
 
-/// Bytes that a batch holds.
+/// Size of a batch in bytes.
 pub const BATCH_MAX_BYTES: usize = 1350;
-/// Characters that a full batch becomes.
+/// Length of a full batch as text.
 pub const TEXT_MAX_BYTES: usize = BATCH_MAX_BYTES.div_ceil(3) * 4;
 
-/// An event, when it happened, and which thread ran.
+/// An event with its time and the running thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamped {
-    /// Nanoseconds; on the wire since the event before.
+    /// Nanoseconds since kernel entry; in a batch, since the previous event.
     pub ns: u64,
-    /// The thread.
+    /// The thread that ran.
     pub thread: u32,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// Events of one CPU in the order in which they happened, as many as fit.
+/// Encoded events of one CPU, in order.
 #[derive(Debug)]
 pub struct Batch {
     bytes: [u8; BATCH_MAX_BYTES],
@@ -35,19 +35,19 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch without events.
+    /// Returns an empty batch.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: [0; BATCH_MAX_BYTES], len_bytes: 0, last_ns: 0 }
     }
 
-    /// Whether no event is in it.
+    /// Returns whether the batch is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len_bytes == 0
     }
 
-    /// Adds an event, not earlier than the last; false when it has no room any more.
+    /// Adds an event, not earlier than the last; returns false if it does not fit.
     #[must_use]
     pub fn push(&mut self, stamped: &Stamped) -> bool {
         let relative = Stamped { ns: stamped.ns.saturating_sub(self.last_ns), ..*stamped };
@@ -61,7 +61,7 @@ impl Batch {
         }
     }
 
-    /// The batch as text, in `buffer`.
+    /// Writes the batch as text into `buffer`.
     #[must_use]
     pub fn to_text<'b>(&self, buffer: &'b mut [u8; TEXT_MAX_BYTES]) -> &'b str {
         let len = STANDARD_NO_PAD.encode_slice(&self.bytes[..self.len_bytes], buffer);
@@ -76,17 +76,17 @@ impl Default for Batch {
     }
 }
 
-/// A text that is no batch.
+/// Why a text is not a batch.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub enum DecodeError {
     /// It is not base64.
     Text(base64::DecodeError),
-    /// After so many whole events comes something that is none.
+    /// After some whole events, the bytes are not an event.
     Event {
-        /// Events before it.
+        /// Number of whole events.
         after: usize,
-        /// What is wrong with it.
+        /// The error.
         cause: postcard::Error,
     },
 }
@@ -104,11 +104,11 @@ impl std::fmt::Display for DecodeError {
 #[cfg(feature = "std")]
 impl std::error::Error for DecodeError {}
 
-/// The events of a batch.
+/// Decodes a batch.
 ///
 /// # Errors
 ///
-/// When `text` is not what [`Batch::to_text`] makes.
+/// `text` is not a result of [`Batch::to_text`].
 #[cfg(feature = "std")]
 pub fn decode(text: &str) -> Result<std::vec::Vec<Stamped>, DecodeError> {
     let bytes = STANDARD_NO_PAD.decode(text).map_err(DecodeError::Text)?;

@@ -1,5 +1,5 @@
-//! Models of the ring: loom runs each under every interleaving and every value
-//! that the memory model lets a Relaxed load see.
+//! Models of the ring. Loom runs each under all interleavings, and with all values that the memory model allows a Relaxed
+//! load to return.
 //!
 //! Needs `--cfg loom`; `ring.rs` runs them in an ordinary test run.
 #![cfg(loom)]
@@ -8,12 +8,12 @@ use loom::sync::Arc;
 use loom::thread;
 use trace::ring::{EventCell, Missing, Ring, WORDS};
 
-/// Words that show it when those of two events are mixed.
+/// Returns words that reveal a mix of two events.
 fn words(number: u64) -> [u64; WORDS] {
     core::array::from_fn(|at| (number + 1) * 16 + at as u64)
 }
 
-/// A ring that lives as long as its model.
+/// Returns a ring that is never freed.
 fn ring(cells: usize) -> Arc<Ring<'static>> {
     let cells: Vec<EventCell> = (0..cells).map(|_| EventCell::new()).collect();
     Arc::new(Ring::new(Vec::leak(cells)).unwrap())
@@ -25,7 +25,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
     builder.check(run);
 }
 
-/// What a reader gets is what was written under that number, or that it is not there.
+/// Checks that each number reads as the words written under it, or as missing.
 fn read_all(ring: &Ring<'_>, numbers: u64) {
     for number in 0..numbers {
         match ring.read(number) {
@@ -52,7 +52,7 @@ fn a_reader_never_sees_half_of_an_event() {
 }
 
 #[test]
-fn what_is_counted_as_written_is_there() {
+fn events_counted_as_written_are_readable() {
     model(|| {
         let ring = ring(2);
         let reader = {
@@ -62,7 +62,7 @@ fn what_is_counted_as_written_is_there() {
                 for number in ring.oldest()..written {
                     match ring.read(number) {
                         Ok(read) => assert_eq!(read, words(number)),
-                        // The last of three events takes the place of the first, and of no other.
+                        // The third event overwrites only the first.
                         Err(missing) => assert_eq!((number, missing), (0, Missing::Overwritten)),
                     }
                 }

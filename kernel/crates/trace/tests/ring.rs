@@ -1,5 +1,4 @@
-//! The ring: numbers and wrapping one by one, then under every interleaving through
-//! the loom models in `loom.rs`, then with real threads.
+//! The ring: numbers and wrapping in one thread, all interleavings by the loom models in `loom.rs`, and real threads.
 #![cfg(not(loom))]
 
 use std::collections::VecDeque;
@@ -13,7 +12,7 @@ fn cells(count: usize) -> Vec<EventCell> {
     (0..count).map(|_| EventCell::new()).collect()
 }
 
-/// Words that show it when those of two events are mixed.
+/// Returns words that reveal a mix of two events.
 fn words(number: u64) -> [u64; WORDS] {
     core::array::from_fn(|at| number * WORDS as u64 + at as u64)
 }
@@ -26,9 +25,9 @@ fn only_powers_of_two_make_a_ring() {
 }
 
 proptest! {
-    /// Against a queue that drops its first when it is full.
+    /// Compares the ring with a queue that drops its first element when full.
     #[test]
-    fn the_last_so_many_events_are_there(order in 0..6u32, count in 0..200u64) {
+    fn the_ring_holds_the_last_events(order in 0..6u32, count in 0..200u64) {
         let cells = cells(1 << order);
         let ring = Ring::new(&cells).unwrap();
         let mut model = VecDeque::new();
@@ -79,7 +78,7 @@ fn real_threads_see_whole_events_or_none() {
         });
         for number in 0..EVENTS {
             ring.push(words(number));
-            // So that the reader gets something to see, also where both share one core.
+            // Lets the reader run, also if both share one core.
             if number % 1000 == 0 {
                 thread::yield_now();
             }

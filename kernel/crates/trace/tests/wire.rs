@@ -1,4 +1,4 @@
-//! Batches: what goes in comes out, and rubbish is refused.
+//! Batches survive encoding, and arbitrary text is refused.
 #![cfg(not(loom))]
 
 mod common;
@@ -9,7 +9,7 @@ use trace::event::ID_END;
 use trace::wire::{Batch, DecodeError, TEXT_MAX_BYTES, decode};
 use trace::{Event, Stamped};
 
-/// All of `events` in as many batches as it takes.
+/// Encodes `events` into as many batches as needed.
 fn texts(events: &[Stamped]) -> Vec<String> {
     let mut texts = Vec::new();
     let mut batch = Batch::new();
@@ -39,7 +39,7 @@ fn any_stamped() -> impl Strategy<Value = Vec<Stamped>> {
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(events in any_stamped()) {
+    fn encoded_events_are_decoded(events in any_stamped()) {
         let texts = texts(&events);
         prop_assert!(texts.iter().all(|text| text.len() <= TEXT_MAX_BYTES));
         let back: Vec<Stamped> = texts.iter().flat_map(|text| decode(text).unwrap()).collect();
@@ -47,13 +47,13 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_refused_or_read_but_never_a_panic(text in "[A-Za-z0-9+/]{0,200}") {
+    fn arbitrary_text_never_panics(text in "[A-Za-z0-9+/]{0,200}") {
         let _ = decode(&text);
     }
 }
 
 #[test]
-fn a_damaged_batch_is_told() {
+fn a_damaged_batch_is_an_error() {
     assert!(matches!(decode("so*so"), Err(DecodeError::Text(_))));
     let event = Stamped { ns: 5, thread: 1, event: Event::PageFault { address: u64::MAX } };
     let whole = texts(&[event, event]).remove(0);
@@ -61,7 +61,7 @@ fn a_damaged_batch_is_told() {
     assert!(matches!(decode(cut), Err(DecodeError::Event { after: 1, .. })), "{:?}", decode(cut));
 }
 
-/// The encoding is what other programs read: it must not change by itself.
+/// Other programs read the encoding, so it must not change unnoticed.
 #[test]
 fn the_encoding_stays() {
     let switch = Event::Switch { next: 9, why: trace::Why::Blocked, waiting: 1 };

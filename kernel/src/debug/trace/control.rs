@@ -14,12 +14,12 @@ use crate::mm::pages;
 use crate::platform::nodes;
 use crate::sched::mutex::Mutex;
 
-/// What is common to switching on, switching off and dumping, which therefore happen one at a time.
+/// State of starting, stopping and dumping, which its lock serialises.
 pub(super) struct Control {
     is_on: bool,
     /// When tracing was last switched on, on the clock of [`tsc::now_ns`].
     pub(super) since_ns: u64,
-    /// For each CPU, the first event that was not dumped yet.
+    /// Number of the first event that is not dumped yet, for each CPU.
     pub(super) next: [u64; MAX_CPUS],
 }
 
@@ -29,9 +29,9 @@ pub(super) static CONTROL: Mutex<Control> =
 /// Why tracing could not be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartError {
-    /// It is on.
+    /// Tracing is on.
     AlreadyOn,
-    /// No CPU's ring could be had.
+    /// There is no memory for any CPU's ring.
     NoMemory,
 }
 
@@ -44,15 +44,14 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Switches tracing on, with the events that `trace.events` names. What was recorded before and not dumped is
-/// forgotten. The first time, each CPU gets a ring from its node's memory, for good.
+/// Switches tracing on, for the classes that `trace.events` names. Discards earlier events that are not dumped. The first
+/// start gives each CPU a ring from its node's memory, for good.
 pub fn start() -> Result<(), StartError> {
     let mut control = CONTROL.lock();
     if control.is_on {
         return Err(StartError::AlreadyOn);
     }
-    let with_ring = give_rings();
-    if with_ring == 0 {
+    if allocate_rings() == 0 {
         return Err(StartError::NoMemory);
     }
     control.next = core::array::from_fn(tracepoint::recorded);
@@ -64,7 +63,7 @@ pub fn start() -> Result<(), StartError> {
     Ok(())
 }
 
-/// Switches tracing off; what was recorded stays to be dumped. Says whether it was on.
+/// Switches tracing off; returns whether it was on. The recorded events can still be dumped.
 pub fn stop() -> bool {
     let mut control = CONTROL.lock();
     tracepoint::set_classes(0);
@@ -80,26 +79,26 @@ pub fn start_at_boot() {
     }
 }
 
-/// Gives a ring to each CPU that runs threads and has none; returns how many have one.
-fn give_rings() -> usize {
+/// Allocates a ring for each CPU that runs threads and has none; returns the number of CPUs with a ring.
+fn allocate_rings() -> usize {
     let wanted_events = TRACE_BUFFER_EVENTS.get().next_power_of_two();
-    // A CPU that has not run its idle thread yet could not say which thread runs.
+    // Before a CPU runs its idle thread, its events have no thread.
     for cpu in percpu::all().filter(|cpu| !cpu.current().is_null()) {
         if tracepoint::ring(cpu.id().index()).is_some() {
             continue;
         }
-        let made = core::iter::successors(Some(wanted_events), |events| Some(events / 2))
+        let new = core::iter::successors(Some(wanted_events), |events| Some(events / 2))
             .take_while(|events| *events >= CELLS_PER_PAGE.min(wanted_events))
             .find_map(|events| new_ring(nodes::of_cpu(cpu.id()), events));
-        let got_events = made.as_ref().map_or(0, Ring::capacity);
+        let got_events = new.as_ref().map_or(0, Ring::capacity);
         if got_events < wanted_events {
             warning(format_args!(
                 "trace: cpu {} has room for {got_events} events, not {wanted_events}: memory is short",
                 cpu.id()
             ));
         }
-        if let Some(made) = made {
-            tracepoint::set_ring(cpu.id(), made);
+        if let Some(ring) = new {
+            tracepoint::set_ring(cpu.id(), ring);
         }
     }
     percpu::all().filter(|cpu| tracepoint::ring(cpu.id().index()).is_some()).count()
@@ -107,17 +106,17 @@ fn give_rings() -> usize {
 
 const CELLS_PER_PAGE: u64 = PAGE_SIZE / size_of::<EventCell>() as u64;
 
-/// A ring for `events`, a power of two, near `node`.
+/// Allocates a ring for `events`, a power of two, near `node`.
 fn new_ring(node: usize, events: u64) -> Option<Ring<'static>> {
     let order = frames::order_for_pages(events.div_ceil(CELLS_PER_PAGE))?;
     let frames: Pfn = pages::alloc_near(node, order)?;
     let start = phys_to_virt(frames.address()) as *mut u8;
     let len_bytes = (order_pages(order) * PAGE_SIZE) as usize;
-    // SAFETY: the frames were just allocated, and are never freed; they are mapped (invariants 11 and 12).
+    // SAFETY: the frames were just allocated, so this code owns them (invariant 12); they are mapped (invariant 11).
     unsafe { start.write_bytes(0, len_bytes) };
     // SAFETY:
-    // 1. The memory is ours for ever, and holds `events` cells: `order` was chosen so.
-    // 2. It is aligned to a page, which is more than a cell wants.
+    // 1. The frames are never freed, and `order` was chosen so that they hold `events` cells.
+    // 2. Their alignment is a page, more than a cell needs.
     // 3. Zeros are valid cells (they are atomics).
     let cells = unsafe { core::slice::from_raw_parts(start.cast::<EventCell>(), events as usize) };
     Ring::new(cells)

@@ -11,17 +11,17 @@ use crate::arch::{tracepoint, tsc};
 use crate::console::records;
 use crate::sched;
 
-/// What a dump came to.
+/// The result of a dump.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DumpStats {
     /// Events that were written.
     pub events: u64,
-    /// Events that were overwritten before they could be.
+    /// Events that were overwritten before they could be written.
     pub lost: u64,
 }
 
-/// Writes what was recorded and not yet dumped as `trace` records, and the names of all threads that live as
-/// `trace-name` records. Tracing may be on or off; what is recorded after this was called is for the next dump.
+/// Writes the events that are not dumped yet as `trace` records, and the names of all live threads as `trace-name`
+/// records. Tracing may be on or off. Events that are recorded after this call are left to the next dump.
 pub fn dump() -> DumpStats {
     let mut control = CONTROL.lock();
     let ends = core::array::from_fn::<_, MAX_CPUS, _>(tracepoint::recorded);
@@ -38,7 +38,7 @@ pub fn dump() -> DumpStats {
     stats
 }
 
-/// Writes the events of CPU number `cpu` up to number `end`: at least one record, even if there are none.
+/// Writes the events of CPU number `cpu` below number `end`, in at least one record, even if there are none.
 fn dump_cpu(cpu: usize, ring: &Ring<'_>, end: u64, control: &mut Control, stats: &mut DumpStats) {
     let mut out =
         Output { cpu: cpu as u32, since_ns: control.since_ns, first: 0, lost: 0, batch: Batch::new() };
@@ -51,7 +51,7 @@ fn dump_cpu(cpu: usize, ring: &Ring<'_>, end: u64, control: &mut Control, stats:
                 stats.events += 1;
                 number += 1;
             }
-            // Nothing that we know: counted as lost, for it is not told.
+            // An unknown kind: it is not written, so it counts as lost.
             Ok(None) => {
                 out.lose(number, 1);
                 stats.lost += 1;
@@ -75,13 +75,13 @@ fn stamped(ring: &Ring<'_>, number: u64) -> Result<Option<Stamped>, Missing> {
     Ok(Event::unpack([head, middle, tail]).map(|(thread, event)| Stamped { ns, thread, event }))
 }
 
-/// Events of one CPU on their way into records.
+/// Collects events of one CPU into records.
 struct Output {
     cpu: u32,
     since_ns: u64,
     /// Number of the first event in the batch.
     first: u64,
-    /// Events that were lost just before it.
+    /// Events that were lost just before the batch.
     lost: u64,
     batch: Batch,
 }
@@ -95,7 +95,7 @@ impl Output {
         }
     }
 
-    /// `count` events from `number` on are not to be had.
+    /// Counts `count` events from `number` on as lost.
     fn lose(&mut self, number: u64, count: u64) {
         if !self.batch.is_empty() {
             self.flush(number);
@@ -104,7 +104,7 @@ impl Output {
         self.first = number + count;
     }
 
-    /// Writes the record of what there is; the next event is `number`.
+    /// Writes the batch as a record; the next event is `number`.
     fn flush(&mut self, number: u64) {
         let mut text = [0; wire::TEXT_MAX_BYTES];
         records::emit(&Record::Trace {
@@ -119,7 +119,7 @@ impl Output {
     }
 }
 
-/// At the end of a run: the trace, if there is one.
+/// Writes the trace at the end of a run, if tracing is on.
 pub fn finish() {
     if stop() {
         let DumpStats { events, lost } = dump();

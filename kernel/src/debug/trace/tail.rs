@@ -1,4 +1,4 @@
-//! The last events of each CPU, for the log of a machine that has stopped and for tests.
+//! The last events of each CPU: for the report of a failure, and for tests.
 
 use core::fmt;
 
@@ -8,8 +8,8 @@ use crate::arch::{percpu, tracepoint, tsc};
 use crate::console::print_line;
 use crate::sched;
 
-/// The last `count` events of CPU number `cpu` that are in its ring, oldest first: time in ticks of the TSC, thread,
-/// event. Takes no lock and no memory; what is overwritten meanwhile is left out.
+/// Returns the last `count` events of CPU number `cpu`, oldest first: time in TSC ticks, thread, event. Takes no lock and
+/// no memory, and skips events that are overwritten meanwhile.
 pub fn last_events(cpu: usize, count: u64) -> impl Iterator<Item = (u64, u32, Event)> {
     let ring = tracepoint::ring(cpu);
     let numbers = ring.map_or(0..0, |ring| {
@@ -23,18 +23,19 @@ pub fn last_events(cpu: usize, count: u64) -> impl Iterator<Item = (u64, u32, Ev
     })
 }
 
-/// Most events of one CPU that a broken machine tells, and of all CPUs together.
+/// Most events of one CPU in a report.
 const LAST_EVENTS: u64 = 16;
-const LAST_EVENTS_IN_ALL: u64 = 512;
+/// Most events of all CPUs in a report.
+const LAST_EVENTS_OF_ALL: u64 = 512;
 
-/// Writes the last events of each CPU to the log, if there are any. Takes no lock but the port's, and no memory:
-/// for the panic path.
+/// Prints the last events of each CPU, if there are any. Takes no lock but the port's, and no memory: the panic path calls
+/// it.
 ///
 /// # Safety
 /// Every other CPU is stopped for good.
 pub unsafe fn print_last_events() {
     let cpus = percpu::cpu_count() as u64;
-    let count = (LAST_EVENTS_IN_ALL / cpus).clamp(2, LAST_EVENTS);
+    let count = (LAST_EVENTS_OF_ALL / cpus).clamp(2, LAST_EVENTS);
     for cpu in 0..percpu::cpu_count() {
         let recorded = tracepoint::recorded(cpu);
         if recorded == 0 {
@@ -43,7 +44,7 @@ pub unsafe fn print_last_events() {
         print_line(format_args!("cpu {cpu}, the last of {recorded} trace events:"));
         for (ticks, thread, event) in last_events(cpu, count) {
             let ns = tsc::ns_at(ticks);
-            // SAFETY: passed on.
+            // SAFETY: the caller has stopped every other CPU for good.
             let thread = unsafe { StoppedThread::new(thread) };
             print_line(format_args!(
                 "    {:5}.{:09} {thread}: {}",
@@ -55,12 +56,12 @@ pub unsafe fn print_last_events() {
     }
 }
 
-/// A thread of a machine that has stopped.
+/// A thread's name, on a machine that has stopped.
 struct StoppedThread(u32);
 
 impl StoppedThread {
     /// # Safety
-    /// Every other CPU is stopped for good, as long as the value is used.
+    /// Every other CPU is stopped for good, while the value is in use.
     unsafe fn new(tid: u32) -> Self {
         Self(tid)
     }
@@ -68,7 +69,7 @@ impl StoppedThread {
 
 impl fmt::Display for StoppedThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: `new` was promised that the machine has stopped.
+        // SAFETY: the caller of `new` promised that every other CPU is stopped for good.
         match unsafe { sched::name_while_stopped(self.0) } {
             Some(name) => f.write_str(name),
             None => write!(f, "thread {}", self.0),
@@ -76,12 +77,12 @@ impl fmt::Display for StoppedThread {
     }
 }
 
-/// An event in words, on a machine that has stopped.
+/// Describes an event, on a machine that has stopped.
 struct Described(Event);
 
 impl fmt::Display for Described {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: made by `print_last_events` alone, whose caller has stopped the machine.
+        // SAFETY: only `print_last_events` makes this, and its caller has stopped every other CPU for good.
         let name = |tid| unsafe { StoppedThread::new(tid) };
         match self.0 {
             Event::Switch { next, why, waiting } => {
@@ -95,7 +96,7 @@ impl fmt::Display for Described {
             Event::InterruptEnter { vector } => write!(f, "interrupt {vector:#x}"),
             Event::InterruptExit { vector } => write!(f, "interrupt {vector:#x} done"),
             Event::HaltEnter => write!(f, "halts"),
-            Event::HaltExit => write!(f, "goes on"),
+            Event::HaltExit => write!(f, "leaves halt"),
             Event::JobBegin { job, start, units } => write!(f, "job {job}: {units} units from {start} on"),
             Event::JobEnd { job, outcome, chunks, threads } => {
                 write!(f, "job {job} {}, {chunks} chunks on {threads} threads", outcome.name())
@@ -106,8 +107,10 @@ impl fmt::Display for Described {
             Event::ChunkEnd { job, ok, start } => {
                 write!(f, "job {job}: units from {start} on {}", if ok { "done" } else { "failed" })
             }
-            Event::PoolFillBegin { node } => write!(f, "clears a page of node {node} for later"),
-            Event::PoolFillEnd { filled } => write!(f, "{}", if filled { "done" } else { "there is none" }),
+            Event::PoolFillBegin { node } => write!(f, "pre-zeroes a page of node {node}"),
+            Event::PoolFillEnd { filled } => {
+                write!(f, "{}", if filled { "page pre-zeroed" } else { "no page to pre-zero" })
+            }
             Event::PageFault { address } => write!(f, "page fault at {address:#x}"),
             Event::CpuOffline { cpu } => write!(f, "cpu {cpu} goes offline"),
             Event::CpuOnline { cpu } => write!(f, "cpu {cpu} comes online"),

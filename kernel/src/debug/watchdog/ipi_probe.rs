@@ -1,7 +1,7 @@
 //! The watchdog's probe on a machine with several CPUs: interrupts from a peer.
 //!
 //! * A thread on the first CPU pings every other CPU that is not idle, [`SAMPLES_PER_TIMEOUT`] times in the timeout.
-//!   A second thread, which never runs on the first CPU, pings that one. So a peer always finds a CPU that is locked up.
+//!   A second thread never runs on the first CPU, and pings it. So a peer always finds a CPU that is locked up.
 //! * An idle CPU gets no ping.
 //! * Both threads take a sample at once when a CPU begins to go offline or has come back, and then choose their CPUs
 //!   anew. A CPU that goes is watched until it runs no thread any more.

@@ -1,4 +1,4 @@
-//! MADT to CPU list and routes, SRAT and SLIT to nodes, AML to sleep types.
+//! From MADT to CPU list and routes, from SRAT and SLIT to nodes, from AML to sleep types.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use firmware::registers::Space;
 
 use crate::input::{Rng, sdt, seal_sdt};
 
-/// A machine's map: memory, and registers above it.
+/// A machine's memory map: memory, and registers above it.
 pub static MAP: LazyLock<MemoryMap> = LazyLock::new(|| {
     let region = |start, end, kind| Region { start, end, kind };
     let regions = [
@@ -50,7 +50,7 @@ static SOUND_MADT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     sdt(b"APIC", 3, &body)
 });
 
-/// Any MADT: an error, or a walk that ends and lists that hold.
+/// Parses any MADT: the result is an error, or a walk that ends and valid lists.
 pub fn madt(rng: &mut Rng) -> bool {
     let mut table = SOUND_MADT.clone();
     rng.break_bytes(&mut table);
@@ -68,8 +68,8 @@ fn cpu(apic_id: u32, flags: u32, x2apic: bool) -> MadtCpu {
     MadtCpu { apic_id, enabled: flags & 1 != 0, online_capable: flags & 2 != 0, x2apic }
 }
 
-/// Whatever the entries are: the boot CPU first, each CPU once, none that the
-/// interrupt controller cannot address, and each entry counted once.
+/// Checks the CPU list of any entries: the boot CPU first, each CPU once, none that the interrupt controller cannot
+/// address, and each entry counted once.
 pub fn check_cpus(rng: &mut Rng, cpus: impl Iterator<Item = MadtCpu>, boot_cpu: u32) {
     let mode = rng.pick(&[ApicMode::XApic, ApicMode::X2Apic]);
     let wanted = rng.pick(&[1, 2, 3, MAX_CPUS, usize::MAX]);
@@ -88,7 +88,7 @@ pub fn check_cpus(rng: &mut Rng, cpus: impl Iterator<Item = MadtCpu>, boot_cpu: 
     assert_eq!(list.found(), ids.len() + report.not_wanted + report.over_limit);
 }
 
-/// Whatever the entries are: no registers in memory, no pin that cannot be.
+/// Checks the interrupt routes of any entries: no registers in memory, no pin out of range.
 pub fn check_interrupts(
     io_apics: impl Iterator<Item = IoApic>,
     overrides: impl Iterator<Item = Override>,
@@ -140,7 +140,7 @@ static SOUND_SLIT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     sdt(b"SLIT", 1, &body)
 });
 
-/// Any SRAT and SLIT: errors, or nodes that cover the machine.
+/// Parses any SRAT and SLIT: the result is errors, or nodes that cover the machine.
 pub fn nodes(rng: &mut Rng) -> bool {
     let (mut srat, mut slit) = (SOUND_SRAT.clone(), SOUND_SLIT.clone());
     rng.break_bytes(&mut srat);
@@ -202,7 +202,7 @@ static SOUND_FADT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     sdt(b"FACP", 6, &table[36..])
 });
 
-/// Any FADT: an error, or registers that are not in memory.
+/// Parses any FADT: the result is an error, or registers outside memory.
 pub fn fixed_hardware(rng: &mut Rng) -> bool {
     let mut table = SOUND_FADT.clone();
     rng.break_bytes(&mut table);
@@ -228,7 +228,7 @@ pub fn fixed_hardware(rng: &mut Rng) -> bool {
     true
 }
 
-/// Any AML: no sleep types, or two of 3 bits.
+/// Parses any AML: the result is no sleep types, or two of 3 bits.
 pub fn sleep_state(rng: &mut Rng) -> bool {
     const AML: &[u8] = b"\x10\x08\\_SB_\x08_S4_\x12\x06\x04\x00\x08\\_S5_\x12\x0a\x04\x0a\x05\x0b\x05\x00\x00\x00\x14\x08_S3_\xa4\x01";
     let mut aml = AML.to_vec();

@@ -1,4 +1,4 @@
-//! Any bytes as the kernel's command line.
+//! Arbitrary bytes as the kernel's command line.
 
 use std::fmt::Write as _;
 
@@ -10,8 +10,8 @@ use crate::input::Rng;
 const VALUES: [&[u8]; 9] =
     [b"1", b"2M", b"on", b"none", b"1,2,4", b"18446744073709551616", b"-1", b"", b"test:a"];
 
-/// Any line: words are applied or refused, warnings are few, printable, and
-/// each parameter has a value that it takes.
+/// Parses any line. Words are applied or refused, warnings are few and printable, and each parameter has an allowed
+/// value.
 pub fn run(rng: &mut Rng) -> bool {
     let mut line = Vec::new();
     for _ in 0..rng.below(6) {
@@ -43,7 +43,7 @@ pub fn run(rng: &mut Rng) -> bool {
     outcome.set > 0
 }
 
-/// What is written, judged without being kept.
+/// Checks written text without storing it.
 #[derive(Default)]
 struct Printed {
     bytes: usize,

@@ -1,4 +1,4 @@
-//! Any memory map, to frames that are handed out.
+//! From any memory map to allocated frames.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,7 @@ const KINDS: [Kind; 7] = [
     Kind::Bad,
 ];
 
-/// What is too large to be made anew for every input.
+/// Buffers that are too large to allocate for every input.
 struct Scratch {
     input: Vec<Region>,
     map: MemoryMap,
@@ -31,8 +31,8 @@ thread_local! {
     };
 }
 
-/// Any map: sorted, disjoint, whole pages, and never usable where an entry says
-/// otherwise or none says so.
+/// Repairs any map: the result is sorted, disjoint, of whole pages, and usable only where an entry says so and none
+/// contradicts it.
 pub fn run(rng: &mut Rng) -> bool {
     SCRATCH.with_borrow_mut(|scratch| run_in(scratch, rng))
 }
@@ -40,7 +40,7 @@ pub fn run(rng: &mut Rng) -> bool {
 fn run_in(scratch: &mut Scratch, rng: &mut Rng) -> bool {
     let Scratch { input, map, frames } = scratch;
     input.clear();
-    // Now and then more than a map holds.
+    // Sometimes more entries than a map holds.
     let is_long = rng.one_in(20_000);
     let (count, pages) = if is_long { (MAX_REGIONS * 2, 8192) } else { (rng.below(12), 64) };
     for _ in 0..count {
@@ -63,7 +63,7 @@ fn run_in(scratch: &mut Scratch, rng: &mut Rng) -> bool {
         let overlaps = |usable: &std::ops::Range<u64>| usable.start < region.end && region.start < usable.end;
         assert!(!map.usable().any(|usable| overlaps(&usable)), "{region:?} became usable");
     }
-    // Checked in full where it is cheap.
+    // A full check only where it is cheap.
     if !is_long {
         for usable in map.usable() {
             assert!(is_covered(usable.start, usable.end, input), "{usable:x?} is no entry's");
@@ -82,7 +82,7 @@ fn any_region(rng: &mut Rng, pages: usize) -> Region {
         _ => (rng.below(pages) as u64) << 12,
     };
     let (a, b, kind) = (address(rng), address(rng), rng.pick(&KINDS));
-    // Inverted ones are rare, but there.
+    // Inverted regions are rare.
     if rng.one_in(16) {
         Region { start: a, end: b, kind }
     } else {
@@ -90,7 +90,7 @@ fn any_region(rng: &mut Rng, pages: usize) -> Region {
     }
 }
 
-/// Whether usable entries cover all from `start` to `end`.
+/// Returns whether usable entries cover the range from `start` to `end`.
 fn is_covered(start: u64, end: u64, input: &[Region]) -> bool {
     let mut at = start;
     while at < end {
@@ -101,7 +101,7 @@ fn is_covered(start: u64, end: u64, input: &[Region]) -> bool {
     true
 }
 
-/// Frames are usable memory, each handed out once, none of what was reserved.
+/// Checks that frames are usable memory, each allocated once, and none reserved.
 fn check_frames(rng: &mut Rng, map: &MemoryMap, frames: &mut EarlyFrames) {
     frames.fill(map, PAGE_BYTES);
     let reserved = (rng.below(64) as u64) << 12;

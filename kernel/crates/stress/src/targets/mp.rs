@@ -1,4 +1,4 @@
-//! MP tables to CPU list and routes.
+//! From MP tables to CPU list and routes.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use firmware::mp::{ConfigTable, MpTables};
 use super::acpi::{check_cpus, check_interrupts};
 use crate::input::{Rng, fix_sum};
 
-/// A sound table of two CPUs.
+/// Returns a valid table of two CPUs.
 pub static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut table = vec![0; 44];
     table[..4].copy_from_slice(b"PCMP");
@@ -26,7 +26,7 @@ pub static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     table
 });
 
-/// Makes the length field and the checksum right.
+/// Corrects the length field and the checksum.
 pub fn seal(table: &mut [u8]) {
     let length = (table.len() as u16).to_le_bytes();
     if let Some(field) = table.get_mut(4..6) {
@@ -35,7 +35,7 @@ pub fn seal(table: &mut [u8]) {
     fix_sum(table, 7);
 }
 
-/// Any configuration table: an error, or a walk that ends and lists that hold.
+/// Parses any configuration table: the result is an error, or a walk that ends and valid lists.
 pub fn run(rng: &mut Rng) -> bool {
     let mut table = SOUND.clone();
     rng.break_bytes(&mut table);
@@ -47,7 +47,7 @@ pub fn run(rng: &mut Rng) -> bool {
     true
 }
 
-/// What holds of any tables.
+/// Checks the properties of any tables.
 pub fn check(rng: &mut Rng, tables: MpTables<'_>) {
     let boot_cpu = tables.boot_cpu().unwrap_or(0).into();
     check_cpus(rng, tables.cpus(), boot_cpu);

@@ -1,4 +1,4 @@
-//! Memory with a root pointer somewhere, to whole tables.
+//! From memory with a root pointer to whole tables.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use super::acpi::MAP;
 use super::mp;
 use crate::input::{Rng, fix_sum, sdt, seal_sdt};
 
-/// Where the tables are.
+/// Addresses of the tables.
 const HIGH: u64 = 0x1fe0_0000;
 const LOW_BYTES: usize = 1 << 20;
 const HIGH_BYTES: usize = 1 << 13;
@@ -27,7 +27,7 @@ const MP_POINTER: usize = 0xf_5000;
 struct Memory {
     low: Vec<u8>,
     high: Vec<u8>,
-    /// What an input changed: to be put back.
+    /// The bytes that an input changed, to be restored.
     undo: Vec<(bool, usize, u8)>,
 }
 
@@ -70,7 +70,7 @@ impl Memory {
         }
     }
 
-    /// Makes the checksum of the table at `at` in the upper area right again.
+    /// Corrects the checksum of the table at `at` in the upper area.
     fn seal(&mut self, at: usize) {
         let length = u32::from_le_bytes(self.high[at + 4..at + 8].try_into().expect("four bytes"));
         if let Some(table) = self.high.get(at..at + (length as usize).min(0x100)) {
@@ -113,7 +113,7 @@ thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::new(Memory::sound());
 }
 
-/// Any memory: an error, or tables that are whole and have their signature.
+/// Searches any memory: the result is an error, or whole tables with their signatures.
 pub fn run(rng: &mut Rng) -> bool {
     MEMORY.with_borrow_mut(|memory| {
         let is_taken = run_in(memory, rng);
@@ -123,8 +123,8 @@ pub fn run(rng: &mut Rng) -> bool {
 }
 
 fn run_in(memory: &mut Memory, rng: &mut Rng) -> bool {
-    // The search costs as much as hundreds of other steps, so most inputs leave the named pointer alone, and one of the
-    // root tables.
+    // The search costs as much as hundreds of other steps. So most inputs keep the named pointer and one of the root
+    // tables intact.
     let all = [(true, XSDT, 0x3c), (true, SSDT, 0x2a), (true, MADT, 0x2c), (true, RSDT, 0x30)];
     let areas = match rng.below(32) {
         0 => &all[..],

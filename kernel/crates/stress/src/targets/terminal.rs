@@ -1,4 +1,4 @@
-//! Any bytes from a terminal: keys, lines, commands.
+//! From arbitrary bytes of a terminal to keys, lines and commands.
 
 use shell::command;
 use shell::editor::{Event, LINE_MAX_BYTES, LineEditor};
@@ -33,8 +33,7 @@ const PIECES: [&[u8]; 24] = [
     b"\x1b]0;title\x07",
 ];
 
-/// Any bytes: the line is printable, bounded, and its cursor in it, after each
-/// of them.
+/// Feeds arbitrary bytes. After each, the line is printable and bounded, and the cursor is inside it.
 pub fn run(rng: &mut Rng) -> bool {
     let mut bytes = Vec::new();
     for _ in 0..1 + rng.below(12) {

@@ -1,4 +1,4 @@
-//! Any event, for property tests.
+//! A strategy for arbitrary events.
 
 use proptest::prelude::*;
 use trace::event::{AMOUNT_END, ID_END};
