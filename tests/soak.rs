@@ -72,12 +72,12 @@ impl Soak {
     fn disturbance(&self, number: u32) -> Option<Disturbance> {
         let (kind, seconds) = match (self.pause, self.deaf) {
             (Some(seconds), _) => (DisturbanceKind::Stopped, seconds),
-            (None, Some(seconds)) => (DisturbanceKind::Deaf, seconds),
+            (None, Some(seconds)) => (DisturbanceKind::Unread, seconds),
             (None, None) => return None,
         };
         let (first, spread) = if self.run.starts_with("test") { (15, 200) } else { (10, 14) };
         let after_lines = first + number as usize * 13 % spread;
-        Some(Disturbance { after_lines, kind, lasts: Duration::from_secs(seconds) })
+        Some(Disturbance { after_lines, kind, duration: Duration::from_secs(seconds) })
     }
 }
 
