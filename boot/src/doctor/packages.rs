@@ -134,10 +134,10 @@ fn candidate(system: &impl System, package: &str) -> Option<Version> {
 fn by_hand(missing: &[What], toolchain: Option<&Toolchain>) -> Plan {
     let line = |what: &What| match what {
         What::Qemu => {
-            "(with the system's package manager) install qemu-system-x86, which holds qemu-system-x86_64"
+            "(with the system's package manager) install qemu-system-x86, which contains qemu-system-x86_64"
                 .to_string()
         }
-        What::Linker => "(with the system's package manager) install binutils, which holds ld".to_string(),
+        What::Linker => "(with the system's package manager) install binutils, which contains ld".to_string(),
         What::Toolchain => {
             format!("rustup toolchain install {MINIMUM}.0 --profile minimal --component rust-src")
         }

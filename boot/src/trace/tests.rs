@@ -172,8 +172,8 @@ fn traces_that_cannot_be_exported_are_errors() {
     let failure = export(&[damaged], &output).unwrap_err();
     assert!(failure.message.contains("cpu 3, the record from event 17 on: not base64"), "{failure}");
     assert_eq!(failure.status, protocol::exit::HostStatus::Fail);
-    let said = export(&small_run(), &output).unwrap();
-    assert!(said.contains("25 events of 2 CPUs"), "{said}");
+    let summary = export(&small_run(), &output).unwrap();
+    assert!(summary.contains("25 events of 2 CPUs"), "{summary}");
     assert_eq!(std::fs::read_to_string(&output).unwrap(), json_of(&small_run()));
 }
 

@@ -237,7 +237,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
             ("units", units.into()),
         ];
         if continues {
-            arguments.push(("goes on", Value::Truth(true)));
+            arguments.push(("continues", Value::Truth(true)));
         }
         self.begin(ns, cpu, Open::Chunk { job, start }, arguments)
     }
