@@ -1,7 +1,7 @@
-//! Boots the kernel in many shapes of machine, and judges what it says.
+//! Boots the kernel on many shapes of machine, and judges its output.
 //!
-//! `cargo test -p ktask-tests --test boot -- --list` lists the tests without booting; a part of a name after `--` chooses
-//! among them. Names are `scenario::suite::test`.
+//! `cargo test -p ktask-tests --test boot -- --list` lists the tests without booting. A part of a name after `--` selects
+//! tests. Names are `scenario::suite::test`.
 
 use ktask_tests::{in_kernel, judged, lab::Lab};
 use libtest_mimic::Arguments;

@@ -1,11 +1,11 @@
-//! Boots in a row, for what happens once in a hundred boots: `cargo soak [--boots N] [--smp N] [--memory MIB] [--run WHAT]`.
+//! Many boots in a row, to find rare failures: `cargo soak [--boots N] [--smp N] [--memory MIB] [--run WHAT]`.
 //!
-//! Without options: a hundred boots that time their jobs, on four CPUs. `cargo soak --boots 200 --smp 8 --run test:stress::`
-//! is the scheduler under stress, on more CPUs than most hosts have. With `--pause 60` QEMU is stopped for a minute in the
-//! middle of each boot, with `--deaf 60` nothing reads the serial ports for that long.
+//! The default is a hundred boots on four CPUs, each of which times its jobs. `cargo soak --boots 200 --smp 8 --run
+//! test:stress::` stresses the scheduler on more CPUs than most hosts have. With `--pause 60`, QEMU is stopped for a minute in
+//! the middle of each boot. With `--deaf 60`, the serial ports are not read for a minute.
 //!
-//! Ignored unless asked for: it takes minutes. Nothing is tried twice; the first failure ends it, with the evidence: how
-//! it ended, where every CPU stood, the end of the log.
+//! The test is ignored by default, because it takes minutes. Nothing is retried. The first failure ends it, with the evidence:
+//! how the run ended, the state of every CPU, the end of the log.
 
 use clap::Parser;
 use ktask_boot::list::CPUS_MAX;
@@ -18,11 +18,11 @@ use protocol::record::Record;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// What `cargo soak` takes; whatever else there is on the command line belongs to the test harness.
+/// Options of `cargo soak`; all other arguments belong to the test harness.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "cargo soak", disable_version_flag = true)]
 struct Soak {
-    /// How many boots
+    /// Number of boots
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     boots: u32,
     /// Virtual CPUs
@@ -31,7 +31,7 @@ struct Soak {
     /// Memory in MiB
     #[arg(long, default_value_t = SMP4.memory_mib, value_parser = clap::value_parser!(u64).range(128..))]
     memory: u64,
-    /// What each boot runs, as the kernel's parameter `run` has it
+    /// Value of the kernel's parameter `run` for each boot
     #[arg(long, default_value = "timing")]
     run: String,
     /// Seconds for which QEMU is stopped in the middle of each boot
@@ -43,7 +43,7 @@ struct Soak {
 }
 
 impl Soak {
-    /// Tells its own arguments from those of the harness, which cargo passes as well (`--ignored` from the alias, `--list`,
+    /// Separates its arguments from those of the harness, which cargo passes too (`--ignored` from the alias, `--list`,
     /// names).
     fn from_args() -> (Self, Arguments) {
         let (mut own, mut harness) = (Vec::new(), Vec::new());
@@ -68,16 +68,17 @@ impl Soak {
         format!("run={} timing.bytes=16M timing.repeat=1", self.run)
     }
 
-    /// What is done to boot `number`. The boots are disturbed at different places, all of which every run comes to.
+    /// Returns the disturbance of boot `number`. It comes after a different number of lines in each boot; every run prints at
+    /// least as many.
     fn disturbance(&self, number: u32) -> Option<Disturbance> {
         let (kind, seconds) = match (self.pause, self.deaf) {
             (Some(seconds), _) => (DisturbanceKind::Stopped, seconds),
-            (None, Some(seconds)) => (DisturbanceKind::Deaf, seconds),
+            (None, Some(seconds)) => (DisturbanceKind::Unread, seconds),
             (None, None) => return None,
         };
         let (first, spread) = if self.run.starts_with("test") { (15, 200) } else { (10, 14) };
         let after_lines = first + number as usize * 13 % spread;
-        Some(Disturbance { after_lines, kind, lasts: Duration::from_secs(seconds) })
+        Some(Disturbance { after_lines, kind, duration: Duration::from_secs(seconds) })
     }
 }
 
@@ -107,11 +108,11 @@ fn soak_all(soak: &Soak) -> Result<(), Failed> {
             }
             None => lab.boot(&shape, &soak.command_line())?,
         };
-        let blame = |failed: Failed| {
+        let with_number = |failed: Failed| {
             let what = failed.message().unwrap_or_default();
             Failed::from(format!("boot {number} of {}: {what}", soak.boots))
         };
-        judge(soak, &evidence).map_err(blame)?;
+        judge(soak, &evidence).map_err(with_number)?;
         if number % 10 == 0 {
             let seconds = start.elapsed().as_secs_f64();
             eprintln!("{number} of {} boots passed, {seconds:.1} s", soak.boots);
@@ -122,9 +123,9 @@ fn soak_all(soak: &Soak) -> Result<(), Failed> {
 
 fn judge(soak: &Soak, evidence: &Evidence) -> Result<(), Failed> {
     expect_verdict(evidence, Verdict::Pass)?;
-    let came = |record: &Record<String>| matches!(record, Record::Boot { cpus_online, .. } if *cpus_online == soak.smp);
-    match evidence.records().iter().any(came) {
+    let has_all_cpus = |record: &Record<String>| matches!(record, Record::Boot { cpus_online, .. } if *cpus_online == soak.smp);
+    match evidence.records().iter().any(has_all_cpus) {
         true => Ok(()),
-        false => Err(evidence.fail("not all CPUs came")),
+        false => Err(evidence.fail("not all CPUs are online")),
     }
 }

@@ -228,7 +228,7 @@ fn boot(
         User::Types => {
             let raw = shell::RawMode::enter(std::io::stdin());
             if raw.is_some() {
-                eprintln!("{}", shell::WAY_OUT);
+                eprintln!("{}", shell::ESCAPE_HELP);
             }
             // Returns once the guest has ended for any reason. Then the terminal is restored.
             run::converse(&machine, limits, interrupt, shell::console())?

@@ -1,8 +1,8 @@
-//! What is needed, what is there, and how the rest would come.
+//! Prerequisites: finds them, and installs the missing ones.
 //!
-//! Consent: nothing is installed behind anyone's back. At a terminal root is asked; `--yes`, `CI`, or root without a
-//! terminal count as a yes; everyone else gets the exact command to type. Either everything that is missing
-//! can be installed in one step, or nothing is touched.
+//! Nothing is installed without consent. Root at a terminal is asked. `--yes`, `CI`, or root without a terminal count as
+//! consent. Other users get the exact command to type. Either one step installs everything that is missing, or nothing is
+//! changed.
 
 mod needs;
 mod packages;
@@ -16,23 +16,22 @@ use crate::system::System;
 use packages::{Plan, plan};
 use std::path::Path;
 
-/// How the user stands to having things installed.
+/// The user's consent to installing packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
-    /// Said on the command line.
+    /// Given on the command line.
     Given,
-    /// Not said: the rule decides.
+    /// Not given: the rule of this module decides.
     ByRule,
 }
 
-/// Looks for what is `wanted`, and installs what is missing of it if that is allowed.
+/// Finds the `wanted` prerequisites, and installs the missing ones with the user's consent.
 ///
-/// In what is returned nothing of `wanted` is missing.
+/// Nothing of `wanted` is missing in the returned examination.
 ///
 /// # Errors
 ///
-/// When something is missing and may not, or cannot, be installed: the message says what, and the command
-/// that would bring it.
+/// When a prerequisite is missing and may not, or cannot, be installed: the message names it and the command that installs it.
 pub fn provide(
     system: &impl System,
     qemu: Option<&Path>,
@@ -51,7 +50,7 @@ pub fn provide(
                 system.var("CI").is_some() || !system.is_interactive() || ask(system, &missing)
             }
         };
-    // Only now, as it may refresh the system's package lists.
+    // Not earlier: it may refresh the system's package lists.
     let plan = plan(system, &missing, examination.toolchain.as_ref(), may_install);
     match (&plan, may_install) {
         (Plan::Packages { .. }, true) => install(system, qemu, &plan, &missing),
@@ -64,10 +63,10 @@ fn ask(system: &impl System, missing: &[What]) -> bool {
     system.ask(&format!("missing: {}; install it from the system's packages?", names.join("; ")))
 }
 
-/// What is missing, and the command that would bring it.
+/// Names the missing prerequisites and the command that installs them.
 fn explain(missing: &[What], plan: &Plan) -> String {
     let names: Vec<_> = missing.iter().map(|what| what.describe()).collect();
-    format!("missing: {}; what brings it:\n{}", names.join("; "), plan.indented_commands())
+    format!("missing: {}; to install:\n{}", names.join("; "), plan.indented_commands())
 }
 
 fn install(
@@ -84,7 +83,7 @@ fn install(
         true => Ok(examination),
         false => {
             let explanation = explain(&still_missing, plan);
-            Err(Failure::usage(format!("the packages are installed, yet {explanation}")))
+            Err(Failure::usage(format!("the packages are installed, but {explanation}")))
         }
     }
 }

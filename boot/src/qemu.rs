@@ -1,4 +1,4 @@
-//! QEMU: the machine that it emulates for us, as a command line; and the process.
+//! QEMU: its command line, its process and its control channel.
 
 mod accel;
 mod child;

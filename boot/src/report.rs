@@ -1,4 +1,4 @@
-//! What a run comes to: tables for people, and a file for programs.
+//! The report of a run: tables for the user and files for programs.
 
 mod files;
 mod format;

@@ -1,4 +1,4 @@
-//! One run of the kernel: start QEMU, follow what it says, find out how it ended.
+//! One run of the kernel: starts QEMU, follows its output and determines how it ended.
 
 mod hang;
 mod listen;
@@ -16,38 +16,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// How long a run may take, and how long the kernel may be silent.
+/// Limits for the duration of a run and for the kernel's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From QEMU's start to its end; `None` is no limit.
+    /// From QEMU's start to its end; `None` means no limit.
     pub total: Option<Duration>,
-    /// From one line of log or records to the next; `None` is no limit.
+    /// From one line of log or records to the next; `None` means no limit.
     pub silence: Option<Duration>,
 }
 
 impl Default for Limits {
-    /// Generous: a healthy run takes seconds, and reaching a limit is a verdict, not a retry.
+    /// Returns generous limits: a healthy run takes seconds, and reaching a limit is a verdict.
     fn default() -> Self {
         Self { total: Some(Duration::from_secs(900)), silence: Some(Duration::from_secs(90)) }
     }
 }
 
-/// All that a run said, and how it ended.
+/// The output of a run, and how it ended.
 #[derive(Debug)]
 pub struct Run {
-    /// How it ended.
+    /// How the run ended.
     pub ending: Ending,
     /// The kernel's log, line by line.
     pub log: Vec<String>,
-    /// The records, as they came.
+    /// Lines of the record port, unparsed.
     pub record_lines: Vec<String>,
-    /// The records that we understand.
+    /// Records of known kinds.
     pub records: Vec<Record<String>>,
-    /// Why each line on the record port that is none was refused.
+    /// Parse errors of lines on the record port.
     pub damaged: Vec<String>,
-    /// Why the machine went off without a verdict, if QEMU told.
+    /// Why the machine went off without a verdict, if QEMU reported it.
     pub shutdown: Option<Shutdown>,
-    /// What QEMU itself said.
+    /// QEMU's own messages.
     pub messages: String,
     /// From QEMU's start to the kernel's first line.
     pub first_line: Option<Duration>,
@@ -58,18 +58,19 @@ pub struct Run {
 /// How a run ended.
 #[derive(Debug)]
 pub enum Ending {
-    /// The kernel said so.
+    /// The kernel reported a verdict.
     Verdict(Verdict),
-    /// QEMU ended without a verdict: its exit status, `None` after a signal. 0 is a triple fault, a reset or a power-off.
+    /// QEMU ended without a verdict: its exit status, `None` after a signal. Status 0 means a triple fault, a reset or a
+    /// power-off.
     NoVerdict(Option<i32>),
     /// A limit was reached.
     Hang(Hang),
-    /// The user, or a signal, wanted an end.
+    /// The user or a signal ended the run.
     Interrupted,
 }
 
 impl Ending {
-    /// The exit status of the host command; an interruption is told apart by the caller.
+    /// Returns the exit status of the host command; the caller handles an interruption.
     pub fn status(&self) -> HostStatus {
         match self {
             Self::Verdict(verdict) => HostStatus::from(*verdict),
@@ -78,13 +79,13 @@ impl Ending {
         }
     }
 
-    /// In a few words.
+    /// Describes the ending in a few words.
     pub fn describe(&self) -> String {
         match self {
             Self::Verdict(Verdict::Pass) => "pass".into(),
-            Self::Verdict(Verdict::Fail) => "the kernel says fail".into(),
+            Self::Verdict(Verdict::Fail) => "the kernel reports failure".into(),
             Self::Verdict(Verdict::Panic) => "the kernel panicked".into(),
-            Self::Verdict(Verdict::Watchdog) => "the kernel's watchdog found a hang".into(),
+            Self::Verdict(Verdict::Watchdog) => "the kernel's watchdog reports a hang".into(),
             Self::NoVerdict(Some(0)) => {
                 "QEMU ended with status 0, which is no verdict: a triple fault, a reset or a power-off".into()
             }
@@ -96,31 +97,31 @@ impl Ending {
     }
 }
 
-/// What disturbs a run, once.
+/// A single disturbance of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Disturbance {
-    /// Lines of the log before it begins.
+    /// Number of log lines before the disturbance begins.
     pub after_lines: usize,
-    /// What is done to the machine.
+    /// The kind of disturbance.
     pub kind: DisturbanceKind,
-    /// How long it lasts.
-    pub lasts: Duration,
+    /// Its duration.
+    pub duration: Duration,
 }
 
-/// What is done to a machine.
+/// Kinds of disturbances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisturbanceKind {
-    /// QEMU is stopped, and continued.
+    /// QEMU's process is stopped, then continued.
     Stopped,
-    /// Nothing reads what the serial ports send.
-    Deaf,
+    /// The serial ports' output is not read.
+    Unread,
 }
 
-/// How often a run looks whether it is to be interrupted.
+/// Interval at which a run checks for an interruption.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Boots the machine and follows it to its end. `on_line` sees every line of the log as it comes; `interrupt` ends
-/// the run.
+/// Boots the machine and follows it to its end. Calls `on_line` for every line of the log as it arrives. Setting `interrupt`
+/// ends the run.
 ///
 /// # Errors
 ///
@@ -134,7 +135,7 @@ pub fn run(
     run_with(machine, limits, &[interrupt], on_line, None, None)
 }
 
-/// As [`run`], with someone who types.
+/// Like [`run`], with a user at the console.
 ///
 /// # Errors
 ///
@@ -149,7 +150,7 @@ pub fn converse(
     run_with(machine, limits, &[interrupt, &left], &mut |_| {}, Some(console), None)
 }
 
-/// As [`run`], disturbed once. The time of the disturbance does not count.
+/// Like [`run`], with one disturbance, whose duration does not count.
 ///
 /// # Errors
 ///
@@ -173,21 +174,21 @@ fn run_with(
 ) -> Result<Run, Failure> {
     let start = Instant::now();
     let (mut child, channels) = Child::start(machine)?;
-    if disturbance.is_some_and(|disturbance| disturbance.kind == DisturbanceKind::Deaf) {
-        channels.hold_little();
+    if disturbance.is_some_and(|disturbance| disturbance.kind == DisturbanceKind::Unread) {
+        channels.shrink_pipes();
     }
     let gate = Gate::default();
     let events = listen::start(channels, console, &gate);
     let mut disturb = |child: &mut Child, lines: usize| {
         let due = disturbance.filter(|disturbance| !gate.was_used() && lines >= disturbance.after_lines);
-        let Some(Disturbance { kind, lasts, .. }) = due else { return };
+        let Some(Disturbance { kind, duration, .. }) = due else { return };
         let _closed = gate.close();
         if kind == DisturbanceKind::Stopped {
             child.stop();
         }
-        std::thread::sleep(lasts);
+        std::thread::sleep(duration);
         if kind == DisturbanceKind::Stopped {
-            child.go_on();
+            child.resume();
         }
     };
     let mut run = Run {
@@ -205,7 +206,7 @@ fn run_with(
     run.ending = follow(&mut run, &mut child, &events, &watch, on_line, &mut disturb);
     child.end();
     run.shutdown = child.shutdown();
-    // What was said before the end may still be on its way.
+    // Lines from before the end may still be in the channel.
     while let Ok(event) = events.recv_timeout(TICK) {
         run.take(event, start, on_line);
     }
@@ -213,14 +214,14 @@ fn run_with(
     Ok(run)
 }
 
-/// Since when, how long, and until whose word a run is followed.
+/// Start, limits and interrupts of a run.
 struct Watch<'a> {
     start: Instant,
     limits: Limits,
     interrupts: &'a [&'a AtomicBool],
 }
 
-/// Until every channel is closed, which QEMU's end does, or a limit is reached.
+/// Follows a run until QEMU closes every channel by its end, a limit is reached, or an interrupt is set.
 fn follow(
     run: &mut Run,
     child: &mut Child,
@@ -229,64 +230,64 @@ fn follow(
     on_line: &mut dyn FnMut(&str),
     disturb: &mut dyn FnMut(&mut Child, usize),
 ) -> Ending {
-    let mut patience = Patience::new();
+    let mut active = ActiveTime::new();
     loop {
         match events.recv_timeout(TICK) {
             Ok(event) => {
                 run.take(event, watch.start, on_line);
-                patience.look(true, false);
+                active.sample(true, false);
             }
             Err(RecvTimeoutError::Disconnected) => return ending(child),
-            Err(RecvTimeoutError::Timeout) => patience.look(false, child.is_stopped()),
+            Err(RecvTimeoutError::Timeout) => active.sample(false, child.is_stopped()),
         }
         disturb(child, run.log.len());
-        // Relaxed: the flag carries no data, and a tick more or less does not matter.
+        // Relaxed: the flag carries no data, and one tick of delay does not matter.
         if watch.interrupts.iter().any(|interrupt| interrupt.load(Ordering::Relaxed)) {
             return Ending::Interrupted;
         }
         let reached = |limit: Option<Duration>, waited: Duration| limit.filter(|limit| waited > *limit);
-        if let Some(limit) = reached(watch.limits.total, patience.total) {
-            return Ending::Hang(Hang::examine(child, format!("not done after {limit:?}")));
+        if let Some(limit) = reached(watch.limits.total, active.total) {
+            return Ending::Hang(Hang::examine(child, format!("not finished after {limit:?}")));
         }
-        if let Some(limit) = reached(watch.limits.silence, patience.silence) {
+        if let Some(limit) = reached(watch.limits.silence, active.silence) {
             return Ending::Hang(Hang::examine(child, format!("silent for {limit:?}")));
         }
     }
 }
 
-/// The time in which QEMU could have said something, by looks at it.
+/// Time during which QEMU could have sent output, sampled.
 ///
-/// A look counts for little more than a tick, however long ago the last one was. Time for which QEMU, this process or the
-/// host is stopped is not the kernel's silence.
-struct Patience {
-    /// Since the start.
+/// A sample adds at most two ticks, no matter how long ago the last sample was. Time during which QEMU, this process or the
+/// host is stopped is therefore not the kernel's silence.
+struct ActiveTime {
+    /// Time since the start.
     total: Duration,
-    /// Since the last line.
+    /// Time since the last line.
     silence: Duration,
-    last_look: Instant,
+    last_sample: Instant,
 }
 
-impl Patience {
+impl ActiveTime {
     fn new() -> Self {
-        Self { total: Duration::ZERO, silence: Duration::ZERO, last_look: Instant::now() }
+        Self { total: Duration::ZERO, silence: Duration::ZERO, last_sample: Instant::now() }
     }
 
-    /// Looks: whether something was heard, and whether QEMU is stopped.
-    fn look(&mut self, is_heard: bool, is_stopped: bool) {
+    /// Takes a sample: whether a line arrived, and whether QEMU is stopped.
+    fn sample(&mut self, has_line: bool, is_stopped: bool) {
         let now = Instant::now();
-        let since = (now - self.last_look).min(2 * TICK);
-        self.last_look = now;
+        let since = (now - self.last_sample).min(2 * TICK);
+        self.last_sample = now;
         if !is_stopped {
             self.total += since;
             self.silence += since;
         }
-        if is_heard {
+        if has_line {
             self.silence = Duration::ZERO;
         }
     }
 }
 
-/// The verdict of a QEMU that has closed its channels.
+/// Returns the verdict of a QEMU that has closed its channels.
 fn ending(child: &mut Child) -> Ending {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! The shell: what is typed here goes to the guest's first serial port, and what comes from there is shown as it comes.
+//! The shell: connects the user's terminal with the guest's first serial port.
 
 use crate::run::Console;
 use nix::sys::termios::{LocalFlags, OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -10,24 +10,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// How to leave without the guest's help, for people.
-pub const WAY_OUT: &str = "Ctrl-A x ends the machine at once; Ctrl-A Ctrl-A sends a Ctrl-A";
+/// Explanation of the escape keys, for the user.
+pub const ESCAPE_HELP: &str = "Ctrl-A x ends the machine at once; Ctrl-A Ctrl-A sends a Ctrl-A";
 
 /// Ctrl-A, as in QEMU's own terminal.
 const ESCAPE: u8 = 0x01;
 /// Ctrl-D: no more input.
 const END_OF_INPUT: u8 = 0x04;
 
-/// Connects our standard input and output with the guest's first serial port.
+/// Connects standard input and output with the guest's first serial port.
 ///
-/// Nothing is sent before the shell's first prompt: what arrives while the guest sets its port up would be lost.
+/// Input is sent only after the shell's first prompt: the guest would lose it while it sets its port up.
 pub fn console() -> Console {
     let left = Arc::new(AtomicBool::new(false));
     let (ready, is_ready) = channel();
     let (typed, to_send) = channel();
-    let keys_mean_something = std::io::stdin().is_terminal();
+    let has_escape_keys = std::io::stdin().is_terminal();
     let wants_end = Arc::clone(&left);
-    std::thread::spawn(move || read(std::io::stdin(), keys_mean_something, &typed, &wants_end));
+    std::thread::spawn(move || read(std::io::stdin(), has_escape_keys, &typed, &wants_end));
     let mut screen = Screen::new(std::io::stdout(), !std::io::stdout().is_terminal(), ready);
     Console {
         output: Box::new(move |bytes| screen.take(bytes)),
@@ -36,9 +36,9 @@ pub fn console() -> Console {
     }
 }
 
-/// Reads what is typed, until its end or until the user leaves.
-fn read(mut input: impl Read, keys_mean_something: bool, typed: &Sender<Vec<u8>>, wants_end: &AtomicBool) {
-    let mut keys = Keys { is_escaped: false, keys_mean_something };
+/// Reads input until its end, or until the user quits.
+fn read(mut input: impl Read, has_escape_keys: bool, typed: &Sender<Vec<u8>>, wants_end: &AtomicBool) {
+    let mut keys = Keys { is_escaped: false, has_escape_keys };
     let mut buffer = [0; 4096];
     let mut last = b'\n';
     loop {
@@ -46,48 +46,48 @@ fn read(mut input: impl Read, keys_mean_something: bool, typed: &Sender<Vec<u8>>
             Ok(0) | Err(_) => break,
             Ok(count) => &buffer[..count],
         };
-        let Some(meant) = keys.take(bytes) else {
-            // Relaxed: as every flag that ends a run, it carries no data.
+        let Some(for_guest) = keys.take(bytes) else {
+            // Relaxed: the flag carries no data, like every flag that ends a run.
             return wants_end.store(true, Ordering::Relaxed);
         };
-        last = *meant.last().unwrap_or(&last);
-        if typed.send(meant).is_err() {
+        last = *for_guest.last().unwrap_or(&last);
+        if typed.send(for_guest).is_err() {
             return;
         }
     }
-    // A last line without its end is a line as well.
+    // Completes an unfinished last line.
     let end: &[u8] = if matches!(last, b'\n' | b'\r') { &[END_OF_INPUT] } else { &[b'\n', END_OF_INPUT] };
-    // The guest may be gone by now.
+    // Fails only if the guest has ended.
     let _ = typed.send(end.to_vec());
 }
 
-/// What of the typed bytes is for us, and what for the guest.
+/// Separates escape keys from the guest's input.
 struct Keys {
     is_escaped: bool,
-    /// A person types; in a pipe every byte is for the guest.
-    keys_mean_something: bool,
+    /// Input comes from a terminal; in a pipe every byte is the guest's.
+    has_escape_keys: bool,
 }
 
 impl Keys {
-    /// The bytes that are the guest's; `None` to leave.
+    /// Returns the guest's bytes; `None` if the user quits.
     fn take(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut meant = Vec::with_capacity(bytes.len());
+        let mut for_guest = Vec::with_capacity(bytes.len());
         for &byte in bytes {
             match (self.is_escaped, byte) {
                 (true, b'x' | b'X') => return None,
-                (false, ESCAPE) if self.keys_mean_something => {
+                (false, ESCAPE) if self.has_escape_keys => {
                     self.is_escaped = true;
                     continue;
                 }
-                _ => meant.push(byte),
+                _ => for_guest.push(byte),
             }
             self.is_escaped = false;
         }
-        Some(meant)
+        Some(for_guest)
     }
 }
 
-/// Sends what was typed, once the shell is ready for it.
+/// Sends input to the guest once the shell is ready.
 fn forward(mut port: ChildStdin, is_ready: &Receiver<()>, to_send: &Receiver<Vec<u8>>) {
     if is_ready.recv().is_err() {
         return;
@@ -99,12 +99,12 @@ fn forward(mut port: ChildStdin, is_ready: &Receiver<()>, to_send: &Receiver<Vec
     }
 }
 
-/// Where the guest's output goes.
+/// Prints the guest's output.
 struct Screen<W> {
     output: W,
-    /// Line ends without carriage returns: for files and pipes.
+    /// Removes carriage returns, for files and pipes.
     is_plain: bool,
-    /// Told of the first prompt.
+    /// Notified of the first prompt.
     ready: Option<Sender<()>>,
     /// The last bytes before the first prompt.
     tail: Vec<u8>,
@@ -116,7 +116,7 @@ impl<W: Write> Screen<W> {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        // A reader that has gone is no reason to end the guest.
+        // A closed standard output does not end the guest.
         let _ = if self.is_plain {
             let plain: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != b'\r').collect();
             self.output.write_all(&plain)
@@ -131,7 +131,7 @@ impl<W: Write> Screen<W> {
         if self.tail.ends_with(PROMPT.as_bytes())
             && let Some(ready) = self.ready.take()
         {
-            // Who waits for it may have ended already.
+            // Fails only if the receiver has ended.
             let _ = ready.send(());
         }
         let surplus = self.tail.len().saturating_sub(PROMPT.len());
@@ -139,7 +139,7 @@ impl<W: Write> Screen<W> {
     }
 }
 
-/// A terminal that passes every key on as it is, until this is dropped.
+/// A terminal that passes every key on unchanged, until this value is dropped.
 #[derive(Debug)]
 pub struct RawMode<F: AsFd> {
     terminal: F,
@@ -147,12 +147,12 @@ pub struct RawMode<F: AsFd> {
 }
 
 impl<F: AsFd> RawMode<F> {
-    /// Switches `terminal` over; `None` if it is none.
+    /// Switches `terminal` to raw mode; `None` if it is no terminal.
     pub fn enter(terminal: F) -> Option<Self> {
         let before = tcgetattr(&terminal).ok()?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
-        // What we print ourselves still ends its lines properly.
+        // Our own lines still end with a carriage return.
         raw.output_flags |= before.output_flags & OutputFlags::OPOST;
         debug_assert!(!raw.local_flags.contains(LocalFlags::ISIG), "Ctrl-C is the guest's");
         tcsetattr(&terminal, SetArg::TCSADRAIN, &raw).ok()?;
@@ -162,7 +162,7 @@ impl<F: AsFd> RawMode<F> {
 
 impl<F: AsFd> Drop for RawMode<F> {
     fn drop(&mut self) {
-        // What was typed and not read is not for the shell that comes after us.
+        // Discards unread input: it is not for the user's shell.
         let _ = tcsetattr(&self.terminal, SetArg::TCSAFLUSH, &self.before);
     }
 }

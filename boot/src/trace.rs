@@ -1,6 +1,6 @@
-//! A trace of what every CPU did, from records to a file that trace viewers read.
+//! Export of traces: from records to a file for trace viewers.
 //!
-//! [`collect`] puts the records of a run together; [`timeline`] turns them into the [`mark`]s of each CPU over time;
+//! [`collect`] assembles the records of a run; [`timeline`] turns them into the [`mark`]s of each CPU over time;
 //! [`chrome`] writes that as Chrome's trace event format, which Perfetto reads too.
 
 pub mod chrome;
@@ -15,11 +15,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Reads a file of records.
+/// Reads records from a file.
 ///
 /// # Errors
 ///
-/// When it cannot be read, or a line of it is no record.
+/// When the file cannot be read, or a line is no record.
 pub fn read_records(path: &Path) -> Result<Vec<Record<String>>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
@@ -32,11 +32,11 @@ pub fn read_records(path: &Path) -> Result<Vec<Record<String>>, Failure> {
     Ok(records)
 }
 
-/// Writes the trace in `records` to `path`; returns what there is to say about it.
+/// Writes the trace in `records` to `path`; returns a summary for the user.
 ///
 /// # Errors
 ///
-/// When there is none, it is damaged, or the file cannot be written.
+/// When there is no trace, it is damaged, or the file cannot be written.
 pub fn export(records: &[Record<String>], path: &Path) -> Result<String, Failure> {
     let trace = Trace::from_records(records).map_err(|why| Failure::failed(format!("trace: {why}")))?;
     if trace.cpus.is_empty() {

@@ -35,7 +35,9 @@ fn words_are_those_of_the_glossary() {
 fn spelling_is_right() {
     let repository = Repository::read();
     let speller = spelling::Speller::new(include_str!("terms.txt"));
-    let found: Vec<_> = repository.documents.iter().flat_map(|document| speller.check(document)).collect();
+    // The tests of the speller have mistakes.
+    let documents = repository.documents.iter().filter(|document| document.path != "tests/prose/spelling.rs");
+    let found: Vec<_> = documents.flat_map(|document| speller.check(document)).collect();
     fail_with(&found, "spelling mistakes");
 }
 

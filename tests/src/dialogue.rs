@@ -1,7 +1,6 @@
-//! Talking with the shell of a booted kernel, one command after the other.
+//! Dialogues with the shell of a booted kernel, one command after the other.
 //!
-//! Nothing is sent before the prompt that it answers, and nothing waits for time to pass: what the kernel says is
-//! what things wait for.
+//! Each command waits for the prompt. Nothing sleeps: all waiting is for the kernel's output.
 
 use ktask_boot::run::Console;
 use protocol::shell::PROMPT;
@@ -11,21 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
-/// The shell, as one who types sees it.
+/// The shell, as a user at a terminal sees it.
 pub struct Dialogue {
     port: ChildStdin,
     output: Receiver<Vec<u8>>,
     screen: Screen,
-    /// How many of the screen's finished lines are dealt with.
+    /// Number of finished lines that were read.
     done: usize,
 }
 
-/// What a terminal makes of the port's bytes.
+/// The port's output as a terminal shows it.
 #[derive(Default)]
 struct Screen {
-    /// Finished lines, without spaces at their ends.
+    /// Finished lines, without trailing spaces.
     lines: Vec<String>,
-    /// The one that is not finished, and where in it the cursor is.
+    /// The unfinished line, and the cursor's position in it.
     line: Vec<u8>,
     cursor: usize,
 }
@@ -52,71 +51,71 @@ impl Screen {
     }
 }
 
-/// A console on which `talk` types, and what becomes of it.
+/// Returns a console on which `talk` types, and a receiver of its result.
 pub(crate) fn start(
     talk: impl FnOnce(&mut Dialogue) -> Result<(), String> + Send + 'static,
 ) -> (Console, Receiver<Result<(), String>>) {
-    let (heard, output) = channel();
-    let (tell, talked) = channel();
+    let (to_screen, output) = channel();
+    let (sender, result) = channel();
     let left = Arc::new(AtomicBool::new(false));
     let wants_end = Arc::clone(&left);
     let input = move |port| {
         let mut dialogue = Dialogue { port, output, screen: Screen::default(), done: 0 };
-        let result = dialogue.prompt().and_then(|_| talk(&mut dialogue));
-        if result.is_err() {
-            // There is nothing more to learn. Relaxed: the flag carries no data.
+        let outcome = dialogue.prompt().and_then(|_| talk(&mut dialogue));
+        if outcome.is_err() {
+            // The test has failed: end the run. Relaxed: the flag carries no data.
             wants_end.store(true, Ordering::Relaxed);
         }
-        // Who waits for it has gone only when QEMU did not start.
-        let _ = tell.send(result);
-        // The port stays open for as long as the kernel talks: its end would be the input's.
+        // Fails only if QEMU did not start.
+        let _ = sender.send(outcome);
+        // Keeps the port open while the kernel prints: closing it would end the kernel's input.
         while dialogue.output.recv().is_ok() {}
     };
     let output = move |bytes: &[u8]| {
-        // The dialogue may be over already.
-        let _ = heard.send(bytes.to_vec());
+        // Fails only if the dialogue is over.
+        let _ = to_screen.send(bytes.to_vec());
     };
-    (Console { output: Box::new(output), input: Box::new(input), left }, talked)
+    (Console { output: Box::new(output), input: Box::new(input), left }, result)
 }
 
 impl Dialogue {
-    /// Types `command`, and returns the lines that it prints up to the next prompt.
+    /// Types `command`, and returns its output up to the next prompt.
     ///
     /// # Errors
     ///
-    /// When the kernel ends meanwhile.
+    /// When the kernel ends before the prompt.
     pub fn run(&mut self, command: &str) -> Result<Vec<String>, String> {
         self.send(format!("{command}\r").as_bytes())?;
         self.answer(command)
     }
 
-    /// The lines that come after the line `command` was typed, up to the next prompt.
+    /// Returns the output of the typed line `command`, up to the next prompt.
     ///
     /// # Errors
     ///
-    /// When the kernel ends meanwhile.
+    /// When the kernel ends before the prompt.
     pub fn answer(&mut self, command: &str) -> Result<Vec<String>, String> {
-        // What else is said meanwhile has the unfinished line shown anew; only once is it finished.
+        // Other output makes the shell redraw the unfinished line, so it may appear several times; it is finished once.
         self.wait_for(format!("{PROMPT}{command}").trim_end())?;
         self.prompt()
     }
 
-    /// As [`Dialogue::run`], for a command that has to fail: what it says.
+    /// Like [`Dialogue::run`], for a command that must fail; returns its error message.
     ///
     /// # Errors
     ///
-    /// When it does not, or the kernel ends.
+    /// When the command does not fail, or the kernel ends.
     pub fn fails(&mut self, command: &str) -> Result<String, String> {
         let lines = self.run(command)?;
         let error = lines.iter().find_map(|line| line.strip_prefix("error: "));
         error.map(str::to_string).ok_or(format!("`{command}` did not fail: {lines:#?}"))
     }
 
-    /// As [`Dialogue::run`], for a command that must not fail.
+    /// Like [`Dialogue::run`], for a command that must not fail.
     ///
     /// # Errors
     ///
-    /// When it does, or the kernel ends.
+    /// When the command fails, or the kernel ends.
     pub fn works(&mut self, command: &str) -> Result<Vec<String>, String> {
         let lines = self.run(command)?;
         match lines.iter().any(|line| line.starts_with("error: ")) {
@@ -129,7 +128,7 @@ impl Dialogue {
     ///
     /// # Errors
     ///
-    /// When it cannot be typed.
+    /// When the port is closed.
     pub fn end(&mut self, command: &str) -> Result<(), String> {
         self.send(format!("{command}\r").as_bytes())
     }
@@ -138,13 +137,13 @@ impl Dialogue {
     ///
     /// # Errors
     ///
-    /// When nobody takes them.
+    /// When the port is closed.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let sent = self.port.write_all(bytes).and_then(|()| self.port.flush());
-        sent.map_err(|error| format!("the serial port takes nothing any more: {error}"))
+        sent.map_err(|error| format!("the serial port is closed: {error}"))
     }
 
-    /// Waits for the line `wanted`; what comes before it is skipped.
+    /// Waits for the line `wanted`; skips the lines before it.
     ///
     /// # Errors
     ///
@@ -153,12 +152,12 @@ impl Dialogue {
         self.wait_for_line(wanted, |line| line == wanted)
     }
 
-    /// Waits for a line that holds `part`, which may have come at any time so far.
+    /// Waits for a line that contains `part`, unless there was one before.
     ///
     /// # Errors
     ///
     /// When the kernel ends before.
-    pub fn hears_part(&mut self, part: &str) -> Result<(), String> {
+    pub fn expect_part(&mut self, part: &str) -> Result<(), String> {
         match self.screen.lines[..self.done].iter().any(|line| line.contains(part)) {
             true => Ok(()),
             false => self.wait_for_line(part, |line| line.contains(part)),
@@ -173,34 +172,34 @@ impl Dialogue {
                     return Ok(());
                 }
             }
-            self.hear(what)?;
+            self.receive(what)?;
         }
     }
 
-    /// Waits for the line `wanted`, which may have come at any time so far, between the lines of answers too.
+    /// Waits for the line `wanted`, unless it came before, even inside the output of a command.
     ///
     /// # Errors
     ///
     /// When the kernel ends before.
-    pub fn hears(&mut self, wanted: &str) -> Result<(), String> {
+    pub fn expect_line(&mut self, wanted: &str) -> Result<(), String> {
         match self.screen.lines[..self.done].iter().any(|line| line == wanted) {
             true => Ok(()),
             false => self.wait_for(wanted),
         }
     }
 
-    /// Waits for a prompt with nothing behind it, and returns the lines that came before it.
+    /// Waits for an empty prompt, and returns the lines before it.
     fn prompt(&mut self) -> Result<Vec<String>, String> {
         while self.screen.line != PROMPT.as_bytes() {
-            self.hear("a prompt")?;
+            self.receive("a prompt")?;
         }
         let lines = self.screen.lines[self.done..].to_vec();
         self.done = self.screen.lines.len();
         Ok(lines)
     }
 
-    /// Waits for more.
-    fn hear(&mut self, what_for: &str) -> Result<(), String> {
+    /// Waits for more output.
+    fn receive(&mut self, what_for: &str) -> Result<(), String> {
         let Ok(bytes) = self.output.recv() else {
             return Err(format!("the kernel ended before {what_for:?} came"));
         };

@@ -1,7 +1,7 @@
-//! Every test that the kernel holds, on every shape of machine.
+//! All in-kernel tests, on every shape of machine.
 //!
-//! The names come from the kernel's file, so that listing boots nothing. A shape is booted once, when its first
-//! chosen test is due, and runs all of its chosen tests.
+//! The names come from the kernel's file, so listing boots nothing. Each shape is booted once, for its first selected test, and
+//! runs all of its selected tests.
 
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{self, Shape};
@@ -11,28 +11,28 @@ use protocol::ktap::Results;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The longest value that the kernel takes for its parameter `run`.
+/// Longest value of the kernel's parameter `run`.
 const RUN_MAX_BYTES: usize = 120;
 
-/// One boot for all chosen tests of a shape.
+/// One boot for all selected tests of a shape.
 struct Group {
-    /// Where it is booted, or why it cannot be.
+    /// The lab that boots it, or why none can.
     lab: Result<Lab, String>,
     shape: Shape,
-    /// What the kernel's parameter `run` is to be.
+    /// Value of the kernel's parameter `run`.
     run_value: String,
     outcome: OnceLock<Result<(Evidence, Results), Failed>>,
-    /// Whether the evidence of a kernel that stopped has been told.
-    is_told: AtomicBool,
+    /// Whether the evidence of a kernel that stopped was printed.
+    is_printed: AtomicBool,
 }
 
-/// The trials of all shapes.
+/// Returns the trials of all shapes.
 pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     let names = match lab.test_names() {
         Ok(names) if !names.is_empty() => names,
-        // A kernel without tests must not look like one that passes all of them.
-        Ok(_) => return vec![Trial::test("kernel::holds_tests", || Err("the kernel holds no tests".into()))],
-        Err(message) => return vec![Trial::test("kernel::holds_tests", || Err(message.into()))],
+        // A kernel without tests must not appear to pass all of them.
+        Ok(_) => return vec![Trial::test("kernel::has_tests", || Err("the kernel has no tests".into()))],
+        Err(message) => return vec![Trial::test("kernel::has_tests", || Err(message.into()))],
     };
     let first = Ok(lab.clone());
     let second = lab.on_second_qemu();
@@ -48,14 +48,14 @@ fn shape_trials(
     arguments: &Arguments,
 ) -> Vec<Trial> {
     let full_name = |name: &str| format!("{}::{name}", shape.name);
-    let is_chosen = |name: &&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
-    let chosen: Vec<_> = names.iter().filter(is_chosen).map(String::as_str).collect();
+    let is_selected = |name: &&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
+    let selected: Vec<_> = names.iter().filter(is_selected).map(String::as_str).collect();
     let group = Arc::new(Group {
         lab: lab.clone(),
         shape: *shape,
-        run_value: run_value(&chosen, names.len()),
+        run_value: run_value(&selected, names.len()),
         outcome: OnceLock::new(),
-        is_told: AtomicBool::new(false),
+        is_printed: AtomicBool::new(false),
     });
     let trial = |name: &String| {
         let (group, test) = (Arc::clone(&group), name.clone());
@@ -67,18 +67,18 @@ fn shape_trials(
     trials
 }
 
-/// The kernel's `run`: the chosen tests by name, or all when those are most of them or their names do not fit.
-fn run_value(chosen: &[&str], total: usize) -> String {
-    let names: Vec<_> = chosen.iter().map(|name| format!("={name}")).collect();
+/// Returns the value of `run`: the names of the selected tests. If all are selected, or their names do not fit: all tests.
+fn run_value(selected: &[&str], total: usize) -> String {
+    let names: Vec<_> = selected.iter().map(|name| format!("={name}")).collect();
     let value = format!("test:{}", names.join(","));
-    match chosen.len() < total && !chosen.is_empty() && value.len() <= RUN_MAX_BYTES {
+    match selected.len() < total && !selected.is_empty() && value.len() <= RUN_MAX_BYTES {
         true => value,
         false => "test".to_string(),
     }
 }
 
 impl Group {
-    /// How one test went.
+    /// Returns the result of one test.
     fn result(&self, test: &str) -> Result<Completion, Failed> {
         if let Err(reason) = &self.lab {
             return Ok(Completion::ignored_with(reason));
@@ -88,28 +88,28 @@ impl Group {
             Ok(None) => Ok(Completion::Completed),
             Ok(Some(reason)) => Ok(Completion::ignored_with(reason)),
             Err(Wrong::Failed(what)) => Err(evidence.fail(what)),
-            // The evidence of one stop is the same for all that did not run: it is told once.
-            Err(Wrong::NotRun(why)) if self.is_told.swap(true, Ordering::SeqCst) => Err(why.into()),
+            // All tests that did not run have the same evidence: print it once.
+            Err(Wrong::NotRun(why)) if self.is_printed.swap(true, Ordering::SeqCst) => Err(why.into()),
             Err(Wrong::NotRun(why)) => Err(evidence.fail(why)),
         }
     }
 
-    /// Whether the run as a whole was sound: all announced results came, and the kernel's verdict is theirs.
+    /// Checks the run as a whole: all announced results arrived, and the kernel's verdict agrees with them.
     fn ending(&self) -> Result<Completion, Failed> {
         if let Err(reason) = &self.lab {
             return Ok(Completion::ignored_with(reason));
         }
         let (evidence, results) = self.outcome()?;
         if !results.is_complete() {
-            let (came, planned) = (results.tests.len(), results.planned);
-            return Err(evidence.fail(format_args!("{came} results came, of {planned:?} announced")));
+            let (arrived, planned) = (results.tests.len(), results.planned);
+            return Err(evidence.fail(format_args!("{arrived} results arrived, of {planned:?} announced")));
         }
         let all_passed = results.tests.iter().all(|test| test.passed);
         expect_verdict(evidence, if all_passed { Verdict::Pass } else { Verdict::Fail })?;
         Ok(Completion::Completed)
     }
 
-    /// The one run of this shape.
+    /// Returns the run of this shape; boots it on the first call.
     fn outcome(&self) -> Result<&(Evidence, Results), Failed> {
         let outcome = self.outcome.get_or_init(|| self.boot());
         outcome.as_ref().map_err(|failed| failed.message().unwrap_or_default().into())
@@ -125,16 +125,16 @@ impl Group {
     }
 }
 
-/// What went wrong with a test.
+/// A test without success.
 #[derive(Debug, PartialEq, Eq)]
 enum Wrong {
-    /// It failed: what it said.
+    /// It failed, with this message.
     Failed(String),
-    /// It has no result: why.
+    /// It has no result, for this reason.
     NotRun(String),
 }
 
-/// How one test went, by the results of its run; a skipped one has a reason.
+/// Returns the result of one test by the results of its run; a skipped test has a reason.
 fn judge(results: &Results, test: &str) -> Result<Option<String>, Wrong> {
     match (results.find(test), &results.running, results.tests.last()) {
         (Some(result), _, _) if result.passed => Ok(result.skip_reason.clone()),
@@ -149,7 +149,7 @@ fn judge(results: &Results, test: &str) -> Result<Option<String>, Wrong> {
             "not run: the last result before the kernel stopped is of {}",
             last.name
         ))),
-        (None, None, None) => Err(Wrong::NotRun("not run: the kernel came to no test".into())),
+        (None, None, None) => Err(Wrong::NotRun("not run: the kernel started no test".into())),
     }
 }
 
@@ -181,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn a_test_without_result_fails() {
+    fn test_without_a_result_fails() {
         let not_run = |why: &str| Err(Wrong::NotRun(why.to_string()));
-        assert_eq!(judge(&results(""), "a::test"), not_run("not run: the kernel came to no test"));
+        assert_eq!(judge(&results(""), "a::test"), not_run("not run: the kernel started no test"));
         assert_eq!(
             judge(&results("KTAP version 1\n1..2\nnot ok 1 a::other\n"), "a::test"),
             not_run("not run: the last result before the kernel stopped is of a::other")
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_asked_for_what_was_chosen() {
+    fn kernel_runs_the_selected_tests() {
         assert_eq!(run_value(&["a::b", "c::d"], 3), "test:=a::b,=c::d");
         assert_eq!(run_value(&["a::b", "c::d"], 2), "test");
         assert_eq!(run_value(&[], 2), "test");

@@ -1,4 +1,4 @@
-//! Scenarios that an onlooker judges.
+//! Scenarios that the host judges.
 
 mod bench;
 mod clock;
@@ -24,7 +24,7 @@ use crate::lab::Lab;
 use libtest_mimic::Trial;
 use scenario::Scenario;
 
-/// The trials of all scenarios.
+/// Returns the trials of all scenarios.
 pub fn trials(lab: &Lab) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,

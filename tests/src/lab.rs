@@ -1,4 +1,4 @@
-//! Where kernels are booted, one at a time, and what is left of each run.
+//! Boots kernels, one at a time, and keeps the evidence of each run.
 
 use crate::dialogue::{self, Dialogue};
 use crate::shape::Shape;
@@ -20,26 +20,26 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// How long the kernel of a test may be silent. Healthy ones speak every second, oversubscribed ones every few.
+/// Limit for the silence of a kernel under test. A healthy kernel prints a line every second, an oversubscribed one every few.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long a whole run may take.
+/// Limit for a whole run.
 const TOTAL: Duration = Duration::from_secs(300);
 
-/// How many lines of a log a failure shows.
+/// Number of log lines in a failure message.
 const TAIL_LINES: usize = 40;
 
-/// The kernel under test, the emulator, and whose turn it is.
+/// The kernel under test, the emulators, and the lock that serialises boots.
 #[derive(Clone)]
 pub struct Lab {
     qemu: Program,
-    /// The second emulator that was asked for.
+    /// The second emulator, if the user names one.
     second: Option<Program>,
     elf: PathBuf,
-    /// The debug build, made when the first test wants it; or why it cannot be made.
+    /// The debug build, made for the first test that needs it, or why it does not build.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
-    /// Guests of two tests at a time would be timed against each other.
-    turn: Arc<Mutex<()>>,
+    /// Held during a boot: two guests at a time would slow each other down.
+    boot_lock: Arc<Mutex<()>>,
 }
 
 /// The variable that names a second QEMU.
@@ -48,20 +48,20 @@ const SECOND: &str = "KTASK_QEMU_SECOND";
 /// The first major version of QEMU whose translator has x2APIC.
 const X2APIC_SINCE: u32 = 9;
 
-/// A run, and the machine it was.
+/// Output and report of a run.
 pub struct Evidence {
     /// The run.
     pub run: Run,
-    /// What it comes to, with names for addresses.
+    /// The report of the run, with names for addresses.
     pub report: Report,
 }
 
 impl Lab {
-    /// Builds the kernel if need be, and finds the emulator.
+    /// Builds the kernel if necessary, and finds the emulator.
     ///
     /// # Errors
     ///
-    /// A message when something is missing or the kernel does not build.
+    /// A message when a prerequisite is missing or the kernel does not build.
     pub fn open() -> Result<Self, String> {
         let (elf, qemu) =
             ktask_boot::command::prepare(&Real, Profile::Kernel).map_err(|failure| failure.message)?;
@@ -70,17 +70,17 @@ impl Lab {
                 .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))
         });
         let second = second.transpose()?;
-        Ok(Self { qemu, second, elf, debug_elf: Arc::default(), turn: Arc::new(Mutex::new(())) })
+        Ok(Self { qemu, second, elf, debug_elf: Arc::default(), boot_lock: Arc::new(Mutex::new(())) })
     }
 
-    /// The same with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu` has
-    /// brought.
+    /// Returns a lab with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu`
+    /// unpacked.
     ///
     /// # Errors
     ///
-    /// Why there is none, or none is needed.
+    /// The reason why there is none, or none is needed.
     pub fn on_second_qemu(&self) -> Result<Self, String> {
-        let brought = workspace().join("target/qemu-second/usr/bin").join(program::NAME);
+        let unpacked = workspace().join("target/qemu-second/usr/bin").join(program::NAME);
         let qemu = match &self.second {
             Some(second) => second.clone(),
             None if self.has_x2apic() => {
@@ -89,30 +89,30 @@ impl Lab {
                     self.qemu.version
                 ));
             }
-            None => program::inspect(&Real, &brought).map_err(|reason| {
+            None => program::inspect(&Real, &unpacked).map_err(|reason| {
                 format!(
-                    "{}: {reason}; .ci/second-qemu brings it where Debian's backports have it",
-                    brought.display()
+                    "{}: {reason}; .ci/second-qemu unpacks one there if Debian's backports have it",
+                    unpacked.display()
                 )
             })?,
         };
         Ok(Self { qemu, ..self.clone() })
     }
 
-    /// The same with a QEMU whose translator has x2APIC: the first one or the second.
+    /// Returns a lab with a QEMU whose translator has x2APIC: the first one or the second.
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// The reason why there is none.
     pub fn with_x2apic(&self) -> Result<Self, String> {
         if self.has_x2apic() { Ok(self.clone()) } else { self.on_second_qemu() }
     }
 
-    /// Whether KVM runs a small guest on this processor.
+    /// Checks that KVM runs a small guest on this processor.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// The reason why it does not.
     pub fn kvm_runs(&self, cpu_model: &str) -> Result<(), String> {
         choose(AccelChoice::Kvm, &self.qemu, Some(cpu_model)).map(drop).map_err(|failure| failure.message)
     }
@@ -121,7 +121,7 @@ impl Lab {
         self.qemu.major().is_some_and(|major| major >= X2APIC_SINCE)
     }
 
-    /// The kernel in `profile`.
+    /// Returns the kernel's ELF file in `profile`.
     fn elf(&self, profile: Profile) -> Result<PathBuf, Failed> {
         match profile {
             Profile::Kernel => Ok(self.elf.clone()),
@@ -135,7 +135,7 @@ impl Lab {
         }
     }
 
-    /// The names of the tests in the kernel.
+    /// Returns the names of the in-kernel tests.
     ///
     /// # Errors
     ///
@@ -144,9 +144,9 @@ impl Lab {
         test_names(&self.elf)
     }
 
-    /// The turn of a test that boots by itself: it is over when this is dropped.
-    pub fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks out other boots, for a test that starts QEMU itself, until the guard is dropped.
+    pub fn lock_boots(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Boots `shape` with a kernel command line and waits for the end.
@@ -158,7 +158,7 @@ impl Lab {
         self.boot_within(shape, command_line, Limits { total: Some(TOTAL), silence: Some(SILENCE) })
     }
 
-    /// As [`Lab::boot`]; `on_line` sees every line of the log as it comes.
+    /// Like [`Lab::boot`]; calls `on_line` for every line of the log as it arrives.
     ///
     /// # Errors
     ///
@@ -170,25 +170,25 @@ impl Lab {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Evidence, Failed> {
         let machine = self.machine(shape, command_line)?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run(&machine, limits, &AtomicBool::new(false), on_line)?;
         Self::evidence(run, &machine)
     }
 
-    /// As [`Lab::boot`], with limits of the test's own.
+    /// Like [`Lab::boot`], with the test's limits.
     ///
     /// # Errors
     ///
     /// When QEMU cannot be started.
     pub fn boot_within(&self, shape: &Shape, command_line: &str, limits: Limits) -> Result<Evidence, Failed> {
         let machine = self.machine(shape, command_line)?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
         Self::evidence(run, &machine)
     }
 
-    /// Boots `shape` with `handover` in place of what its firmware and loader would tell.
+    /// Boots `shape` with `handover` in place of its firmware and loader.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl Lab {
         self.run(&machine)
     }
 
-    /// As [`Lab::boot`], disturbed once.
+    /// Like [`Lab::boot`], disturbed once.
     ///
     /// # Errors
     ///
@@ -213,25 +213,24 @@ impl Lab {
         disturbance: Disturbance,
     ) -> Result<Evidence, Failed> {
         let machine = self.machine(shape, command_line)?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance)?;
         Self::evidence(run, &machine)
     }
 
     fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run(machine, limits, &AtomicBool::new(false), &mut |_| {})?;
         Self::evidence(run, machine)
     }
 
-    /// Boots `shape` to the shell and lets `talk` use it; waits for the end. What `talk` finds wrong comes with the
-    /// evidence.
+    /// Boots `shape` to the shell, runs `talk` on it, and waits for the end.
     ///
     /// # Errors
     ///
-    /// When QEMU cannot be started, or `talk` finds something wrong.
+    /// When QEMU cannot be started, or `talk` fails; its error then has the evidence.
     pub fn converse(
         &self,
         shape: &Shape,
@@ -239,15 +238,15 @@ impl Lab {
         talk: impl FnOnce(&mut Dialogue) -> Result<(), String> + Send + 'static,
     ) -> Result<Evidence, Failed> {
         let machine = self.machine(shape, &format!("{command_line} run=shell"))?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (console, talked) = dialogue::start(talk);
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (console, result) = dialogue::start(talk);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = converse(&machine, limits, &AtomicBool::new(false), console)?;
         let evidence = Self::evidence(run, &machine)?;
-        match talked.recv() {
+        match result.recv() {
             Ok(Ok(())) => Ok(evidence),
             Ok(Err(what)) => Err(evidence.fail(what)),
-            Err(_) => Err(evidence.fail("the kernel ended before it could be talked to")),
+            Err(_) => Err(evidence.fail("the kernel ended before its first prompt")),
         }
     }
 
@@ -257,7 +256,7 @@ impl Lab {
         Ok(Evidence { run, report })
     }
 
-    /// The machine of a test that starts it by itself.
+    /// Returns the machine, for a test that starts QEMU itself.
     ///
     /// # Errors
     ///
@@ -280,13 +279,13 @@ impl Lab {
 }
 
 impl Evidence {
-    /// The records of the run.
+    /// Returns the records of the run.
     pub fn records(&self) -> &[Record<String>] {
         &self.run.records
     }
 
-    /// A failure with all that helps to understand it: how the run ended, where CPUs stood, the end of the log, and the
-    /// command that repeats it.
+    /// Returns a failure with the evidence: how the run ended, the states of CPUs, the end of the log, and the command that
+    /// repeats the run.
     pub fn fail(&self, what: impl std::fmt::Display) -> Failed {
         Failed::from(format!("{what}\n{self}"))
     }
@@ -311,7 +310,7 @@ impl std::fmt::Display for Evidence {
     }
 }
 
-/// Where a direct loader enters the kernel: what its PVH note says.
+/// Returns the address at which a direct loader enters the kernel, from its PVH note.
 fn pvh_entry(elf: &Path) -> Result<u32, String> {
     use object::read::elf::{FileHeader, ProgramHeader};
     const XEN_PHYS32_ENTRY: u32 = 18;
@@ -336,14 +335,14 @@ fn pvh_entry(elf: &Path) -> Result<u32, String> {
     entry.ok_or_else(|| cannot("no PVH note".into()))
 }
 
-/// Fails unless the run ended with `verdict`, and wrote no damaged record on the way.
+/// Fails unless the run ended with `verdict` and wrote no damaged record.
 ///
 /// # Errors
 ///
 /// The failure, with the evidence.
 pub fn expect_verdict(evidence: &Evidence, verdict: Verdict) -> Result<(), Failed> {
     match evidence.run.ending {
-        Ending::Verdict(given) if given == verdict => {}
+        Ending::Verdict(actual) if actual == verdict => {}
         _ => return Err(evidence.fail(format_args!("the run did not end with {verdict:?}"))),
     }
     match evidence.run.damaged.is_empty() {

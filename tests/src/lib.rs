@@ -1,9 +1,8 @@
-//! What the tests that boot the kernel share.
+//! Library of the tests that boot the kernel.
 //!
-//! [`shape`] are the machines, [`lab`] boots one and keeps the evidence, [`dialogue`] talks
-//! with its shell, [`in_kernel`] makes a test of every test that
-//! the kernel holds, on every shape; [`judged`] are scenarios that only an onlooker can judge: panics, hangs,
-//! machines with faults, and what the timing run says. [`standin`] takes the firmware's place.
+//! [`shape`] has the machines. [`lab`] boots one and keeps the evidence; [`dialogue`] uses its shell; [`monitor`] uses QEMU's
+//! monitor. [`in_kernel`] makes a test of every in-kernel test, on every shape. [`judged`] has scenarios that only the host can
+//! judge: panics, hangs, machines with faults, the output of the timing run. [`standin`] replaces the firmware.
 
 pub mod dialogue;
 pub mod in_kernel;

@@ -1,4 +1,4 @@
-//! QEMU's monitor: what is done to a machine from outside.
+//! QEMU's monitor, which acts on a machine from outside.
 
 use crate::shape::Shape;
 use std::io::{Read, Write};
@@ -6,14 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// QEMU's monitor, as a person uses it.
+/// QEMU's human monitor.
 #[derive(Debug)]
 pub struct Monitor {
     path: PathBuf,
 }
 
 impl Monitor {
-    /// One for `shape`, and the shape that has it. `test` tells it from those of other tests.
+    /// Returns `shape` with a monitor, and the monitor. `test` distinguishes it from those of other tests.
     #[must_use]
     pub fn attach(shape: Shape, test: &str) -> (Shape, Self) {
         let path = PathBuf::from(format!("/tmp/ktask-monitor-{}-{test}", std::process::id()));
@@ -22,7 +22,7 @@ impl Monitor {
         (Shape { extra: extra.leak(), ..shape }, Self { path })
     }
 
-    /// Types `command`, and waits until QEMU has done it.
+    /// Types `command`, and waits until QEMU has executed it.
     ///
     /// # Errors
     /// When the monitor cannot be reached, or refuses the command.
@@ -32,9 +32,9 @@ impl Monitor {
         stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(cannot)?;
         wait_for_prompt(&mut stream).map_err(cannot)?;
         writeln!(stream, "{command}").map_err(cannot)?;
-        let said = wait_for_prompt(&mut stream).map_err(cannot)?;
-        match said.contains("Error") {
-            true => Err(format!("QEMU does not do `{command}`: {said}")),
+        let answer = wait_for_prompt(&mut stream).map_err(cannot)?;
+        match answer.contains("Error") {
+            true => Err(format!("QEMU refuses `{command}`: {answer}")),
             false => Ok(()),
         }
     }
@@ -42,18 +42,18 @@ impl Monitor {
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        // QEMU may have removed it.
+        // Fails if QEMU has removed it.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
 /// Reads up to the monitor's prompt.
 fn wait_for_prompt(stream: &mut UnixStream) -> std::io::Result<String> {
-    let mut said = Vec::new();
+    let mut text = Vec::new();
     let mut byte = [0];
-    while !said.ends_with(b"(qemu) ") {
+    while !text.ends_with(b"(qemu) ") {
         stream.read_exact(&mut byte)?;
-        said.push(byte[0]);
+        text.push(byte[0]);
     }
-    Ok(String::from_utf8_lossy(&said).into_owned())
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -14,19 +14,19 @@ pub struct Shape {
     pub memory_mib: u64,
     /// Memory nodes.
     pub nodes: u32,
-    /// QEMU's CPU model; `None` is the default.
+    /// QEMU's CPU model; `None` means the default.
     pub cpu_model: Option<&'static str>,
-    /// How its kernel is built.
+    /// Build profile of the kernel.
     pub profile: Profile,
-    /// What runs the guest's code: the translator nearly always, as a test that fails on it fails for everyone.
+    /// The accelerator. Nearly always the translator: a test that fails on it fails on every host.
     pub accel: Accel,
-    /// Whether the kernel can tell its verdict by QEMU's exit device.
+    /// Whether the machine has QEMU's exit device, to which the kernel writes its verdict.
     pub exit_device: bool,
-    /// More arguments for QEMU.
+    /// Additional arguments for QEMU.
     pub extra: &'static [&'static str],
 }
 
-/// Two CPUs, half a GiB: enough for every test, small enough for the host to back quickly.
+/// Two CPUs and 512 MiB: enough for every test, and the host backs it quickly.
 pub const SMP2: Shape = Shape {
     name: "smp2",
     cpus: 2,
@@ -39,20 +39,20 @@ pub const SMP2: Shape = Shape {
     extra: &[],
 };
 
-/// One CPU: nobody to help.
+/// One CPU: no helpers.
 pub const SMP1: Shape = Shape { name: "smp1", cpus: 1, ..SMP2 };
 
 /// Four CPUs.
 pub const SMP4: Shape = Shape { name: "smp4", cpus: 4, ..SMP2 };
 
-/// Four CPUs, and a kernel that checks what it does: asserts, lock order, freed memory.
+/// Four CPUs and a debug kernel, which checks asserts, lock order and freed memory.
 pub const DEBUG_SMP4: Shape = Shape { name: "debug_smp4", profile: Profile::KernelDebug, ..SMP4 };
 
-/// Two CPUs, little memory, and a kernel that checks what it does.
+/// Two CPUs, little memory, and a debug kernel.
 pub const DEBUG_SMP2: Shape =
     Shape { name: "debug_smp2", memory_mib: 256, profile: Profile::KernelDebug, ..SMP2 };
 
-/// A node with memory only, one with CPUs and memory, one with a CPU only, and distances that are told.
+/// A node with memory only, one with CPUs and memory, one with a CPU only, and a distance table.
 pub const UNEVEN_NODES: Shape = Shape {
     name: "numa_uneven",
     cpus: 3,
@@ -77,7 +77,7 @@ pub const UNEVEN_NODES: Shape = Shape {
     ..SMP2
 };
 
-/// Two CPUs and 256 GiB of which the host backs only what is touched.
+/// Two CPUs and 256 GiB, of which the host backs only touched pages.
 pub const SPARSE_256G: Shape = Shape {
     name: "sparse_256g",
     memory_mib: 256 << 10,
@@ -86,7 +86,7 @@ pub const SPARSE_256G: Shape = Shape {
     ..SMP2
 };
 
-/// Six GiB of which the host backs only what is touched: pages of 1 GiB to be had.
+/// 6 GiB, of which the host backs only touched pages: pages of 1 GiB are available.
 pub const SPARSE_6G: Shape = Shape {
     name: "sparse_6g",
     memory_mib: 6 << 10,
@@ -101,14 +101,14 @@ pub const ALL: [Shape; 12] = [
     SMP2,
     SMP4,
     DEBUG_SMP4,
-    // More than most hosts have: CPUs stop for milliseconds at any place, which is what finds races.
+    // More CPUs than most hosts have: CPUs stop for milliseconds at any instruction, which exposes races.
     Shape { name: "smp8", cpus: 8, ..SMP2 },
     Shape { name: "memory_256m", memory_mib: 256, ..SMP2 },
     // Memory on both sides of the hole below 4 GiB.
     Shape { name: "memory_3g", memory_mib: 3072, ..SMP2 },
-    // All that the translator has, as an AMD processor.
+    // All features of the translator, with AMD's vendor name.
     Shape { name: "cpu_max", cpu_model: Some("max"), ..SMP2 },
-    // The least: no pages of 1 GiB, no invariant TSC.
+    // The fewest features: no pages of 1 GiB, no invariant TSC.
     Shape { name: "cpu_qemu64", cpu_model: Some("qemu64"), ..SMP2 },
     Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), ..SMP2 },
     Shape { name: "numa2", nodes: 2, ..SMP4 },
@@ -122,5 +122,5 @@ pub const SECOND: [Shape; 3] = [
     Shape { name: "qemu2_smp8", cpus: 8, ..SMP2 },
 ];
 
-/// Time is instructions: whatever the host does, costs and shares of time are exact.
+/// Counted instructions: costs and shares of time are exact and independent of the host.
 pub const COUNTED: Shape = Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], ..SMP1 };

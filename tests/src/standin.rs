@@ -1,8 +1,8 @@
-//! A stand-in for the firmware: it hands the kernel whatever start info, memory map and tables a test makes up.
+//! A stand-in for the firmware: it passes start info, memory map and tables of a test to the kernel.
 //!
-//! A [`Handover`] says what lies in memory when the kernel is entered. [`rom`] makes a ROM of it that takes SeaBIOS's place:
-//! it copies everything to where the kernel is to find it, and enters the kernel by its PVH note. QEMU loads the kernel.
-//! [`tables`] builds ACPI tables, [`mp`] the tables of machines before ACPI, [`start_info`] what a direct loader tells.
+//! A [`Handover`] describes the memory at the kernel's entry. [`rom`] makes a ROM of it that replaces SeaBIOS. The ROM copies
+//! everything to its address and enters the kernel at its PVH note; QEMU loads the kernel. [`tables`] builds ACPI tables, [`mp`]
+//! the tables of machines before ACPI, [`start_info`] the data of a direct loader.
 
 mod handover;
 pub mod mp;

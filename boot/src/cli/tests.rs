@@ -1,4 +1,4 @@
-//! What is accepted, and what is refused in one line.
+//! Accepted command lines, and refusals of one line.
 
 use super::*;
 use clap::CommandFactory;
@@ -19,12 +19,12 @@ fn refuse(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn definition_is_consistent() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn nothing_is_the_main_job_on_a_modest_machine() {
+fn no_arguments_mean_the_main_job_with_defaults() {
     let cli = accept(&[]);
     assert_eq!(cli.command, None);
     assert_eq!(cli.options.memory, Size::from_mib(1024));
@@ -33,7 +33,7 @@ fn nothing_is_the_main_job_on_a_modest_machine() {
 }
 
 #[test]
-fn every_option_of_the_contract_is_there() {
+fn every_option_of_the_contract_exists() {
     let cli = accept(&[
         "--smp",
         "4",
@@ -95,13 +95,13 @@ fn commands() {
 }
 
 #[test]
-fn nonsense_is_one_line_with_the_value_in_it() {
+fn refusals_are_one_line_with_the_value() {
     for (arguments, parts) in [
         (&["--smp", "0"][..], &["0", "--smp", "1..=512"][..]),
         (&["--smp", "513"], &["513", "1..=512"]),
         (&["--smp", "many"], &["many", "--smp"]),
         (&["--memory", "lots"], &["'lots' is not a size"]),
-        (&["--memory", "512"], &["512 is out of range; 16M to 64T"]),
+        (&["--memory", "512"], &["512 is out of range; the range is 16M to 64T"]),
         (&["--memory", "100T"], &["100T is out of range"]),
         (&["--memory", "65537K"], &["65537K is not a whole number of MiB"]),
         (&["--numa", "0"], &["--numa", "1..=64"]),
@@ -136,7 +136,7 @@ fn help_is_no_failure() {
 }
 
 #[test]
-fn the_kernel_comes_in_two_profiles() {
+fn kernel_has_two_profiles() {
     assert_eq!(accept(&["build"]).options.profile, Profile::Kernel);
     assert_eq!(accept(&["--profile", "kernel-debug", "build"]).options.profile, Profile::KernelDebug);
     assert!(refuse(&["--profile", "fast"]).contains("kernel-debug"));

@@ -1,4 +1,4 @@
-//! From options to machines.
+//! Machines from options.
 
 use super::*;
 use crate::cli;
@@ -33,19 +33,19 @@ fn options_become_a_machine() {
 }
 
 #[test]
-fn as_many_cpus_as_the_host_has() {
+fn default_cpus_are_those_of_the_host() {
     assert_eq!(machine_of(&[]).cpus, report::host_cores().min(255));
 }
 
 #[test]
-fn the_kernels_command_line_ends_with_what_the_user_appends() {
+fn appended_parameters_come_last() {
     assert_eq!(machine_of(&[]).command_line, "");
     let arguments = ["--smp", "2", "--threads", "1-2", "--append", "timing.threads=1 run=none"];
     assert_eq!(machine_of(&arguments).command_line, "timing.threads=1,2 timing.threads=1 run=none");
 }
 
 #[test]
-fn more_threads_than_cpus_make_no_sense() {
+fn more_threads_than_cpus_are_refused() {
     let count = (report::host_cores() + 1).to_string();
     let options = options(&["--threads", &count, "--accel", "tcg"]);
     let failure = machine(&options, Program::unchecked("qemu"), "elf".into()).unwrap_err();
@@ -54,25 +54,25 @@ fn more_threads_than_cpus_make_no_sense() {
 
 #[test]
 fn limits_follow_the_options() {
-    let reads = |arguments: &[&str]| limits(&options(arguments), Onlooker::Reads);
+    let reads = |arguments: &[&str]| limits(&options(arguments), User::Reads);
     assert_eq!(reads(&[]), Limits::default());
     assert_eq!(reads(&["--timeout", "7"]).total, Some(Duration::from_secs(7)));
     let none = Limits { total: None, silence: None };
     assert_eq!(reads(&["--gdb", "--timeout", "7"]), none);
-    assert_eq!(limits(&options(&[]), Onlooker::Types), none);
+    assert_eq!(limits(&options(&[]), User::Types), none);
     let seven = Limits { total: Some(Duration::from_secs(7)), silence: None };
-    assert_eq!(limits(&options(&["--timeout", "7"]), Onlooker::Types), seven);
+    assert_eq!(limits(&options(&["--timeout", "7"]), User::Types), seven);
 }
 
 #[test]
-fn what_a_command_runs_wins_over_what_is_appended() {
+fn run_of_a_command_overrides_appended_parameters() {
     let options = and_run(&options(&["--append", "run=none huge.2m=4"]), "shell");
     assert_eq!(command_line(&options), "run=none huge.2m=4 run=shell");
     assert_eq!(command_line(&and_run(&super::tests::options(&[]), "shell")), "run=shell");
 }
 
 #[test]
-fn only_the_translator_counts_instructions() {
+fn only_tcg_counts_instructions() {
     let choice = |words: &[&str]| {
         let words = ["ktask"].iter().chain(words).copied();
         accel_choice(&crate::cli::parse(words).unwrap().options)

@@ -1,4 +1,4 @@
-//! What is needed, and what of it is there.
+//! The prerequisites, and which of them are present.
 
 use crate::failure::Failure;
 use crate::qemu::{Program, program};
@@ -6,33 +6,33 @@ use crate::system::System;
 use crate::toolchain::{self, Toolchain};
 use std::path::Path;
 
-/// One thing that is needed, and where it stands.
+/// A prerequisite and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// Which thing.
+    /// The prerequisite.
     pub what: What,
-    /// Whether it is there.
+    /// Its state.
     pub state: State,
 }
 
-/// The things that are needed.
+/// The prerequisites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// The emulator.
     Qemu,
-    /// The compiler for the kernel.
+    /// The kernel's compiler.
     Toolchain,
-    /// The linker for the kernel.
+    /// The kernel's linker.
     Linker,
-    /// The linter of the kernel's compiler; only its own command needs it.
+    /// The linter of the kernel's compiler; only the command `clippy` needs it.
     Clippy,
 }
 
 impl What {
-    /// All that the main job needs.
+    /// Everything that the main job needs.
     pub const ALL: [Self; 3] = [Self::Qemu, Self::Toolchain, Self::Linker];
 
-    /// What people call it, and what it is for.
+    /// Returns its name and purpose.
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Qemu => "QEMU for x86_64, to boot the kernel",
@@ -43,31 +43,31 @@ impl What {
     }
 }
 
-/// Whether a thing is there.
+/// State of a prerequisite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It is: where, and which version.
+    /// Present: its path and version.
     Found(String),
-    /// It is not: what was found in its place, one line each.
+    /// Missing: a line for each unusable candidate.
     Missing(Vec<String>),
 }
 
-/// The machine, looked over.
+/// Result of examining the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examination {
-    /// Every need.
+    /// All prerequisites.
     pub needs: Vec<Need>,
-    /// The emulator, if it is there and works.
+    /// The emulator, if it works.
     pub qemu: Option<Program>,
-    /// The compiler, if there is one that will do.
+    /// The toolchain, if a usable one exists.
     pub toolchain: Option<Toolchain>,
 }
 
-/// Looks the machine over; `qemu` is the emulator that the command line names.
+/// Examines the host; `qemu` is the emulator that the command line names.
 ///
 /// # Errors
 ///
-/// When the user's own wish for an emulator or a toolchain cannot be followed.
+/// When the emulator or toolchain that the user names is unusable.
 pub fn examine(system: &impl System, qemu: Option<&Path>) -> Result<Examination, Failure> {
     let qemu = program::find(system, qemu)?;
     let qemu_state = match &qemu {
@@ -97,7 +97,7 @@ pub fn examine(system: &impl System, qemu: Option<&Path>) -> Result<Examination,
 }
 
 impl Examination {
-    /// Those of `wanted` that are missing.
+    /// Returns the missing ones of `wanted`.
     pub(super) fn missing(&self, wanted: &[What]) -> Vec<What> {
         let is_missing =
             |need: &&Need| matches!(need.state, State::Missing(_)) && wanted.contains(&need.what);

@@ -1,13 +1,13 @@
-//! The system's packages: which ones bring what is missing.
+//! The system's packages: which ones contain the missing prerequisites.
 
 use super::needs::What;
 use crate::system::System;
 use crate::toolchain::{MINIMUM, Toolchain, Version};
 use std::path::Path;
 
-/// Packages of one and the same version of Rust.
+/// Packages of one version of Rust.
 struct RustPackages {
-    /// The compiler; its version counts.
+    /// The compiler, whose version decides.
     compiler: &'static str,
     cargo: &'static str,
     /// The library's source.
@@ -15,7 +15,7 @@ struct RustPackages {
     clippy: &'static str,
 }
 
-/// `-web` are the newer ones that Debian ships in its stable releases for building web browsers.
+/// The `-web` packages are newer: Debian ships them in its stable releases to build web browsers.
 const RUST_PACKAGES: [RustPackages; 2] = [
     RustPackages {
         compiler: "rustc-web",
@@ -26,22 +26,22 @@ const RUST_PACKAGES: [RustPackages; 2] = [
     RustPackages { compiler: "rustc", cargo: "cargo", source: "rust-src", clippy: "rust-clippy" },
 ];
 
-/// How the missing things would come.
+/// How to install the missing prerequisites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// All from the system's packages, in one step.
+    /// From the system's packages, in one step.
     Packages {
         /// Their names.
         packages: Vec<String>,
-        /// Whether we may change the system, or the commands need `sudo`.
+        /// Whether this process is root; otherwise the commands need `sudo`.
         is_root: bool,
     },
-    /// By hand: not everything is packaged here.
+    /// By hand: not everything is packaged on this system.
     ByHand(Vec<String>),
 }
 
 impl Plan {
-    /// The commands, as one would type them.
+    /// Returns the commands to type.
     pub(super) fn commands(&self) -> Vec<String> {
         match self {
             Self::Packages { packages, is_root } => {
@@ -55,15 +55,14 @@ impl Plan {
         }
     }
 
-    /// The commands, indented, one a line.
+    /// Returns the commands, indented, one per line.
     pub(super) fn indented_commands(&self) -> String {
         let lines: Vec<_> = self.commands().iter().map(|command| format!("    {command}")).collect();
         lines.join("\n")
     }
 }
 
-/// Finds out how `missing` would come, where `toolchain` is there already; `may_refresh` says whether the package lists
-/// may be brought up to date first.
+/// Plans how to install `missing`; `toolchain` is the one that exists. `may_refresh` permits updating the package lists first.
 pub(super) fn plan(
     system: &impl System,
     missing: &[What],
@@ -77,7 +76,7 @@ pub(super) fn plan(
     }
     if may_refresh {
         eprintln!("$ apt-get update");
-        // Lists that are old may still do, and installing says what is wrong if they do not.
+        // Old lists may still suffice; if not, the installation reports the error.
         let _ = system.perform(Path::new("apt-get"), &["update", "-qq"]);
     }
     let mut packages = Vec::new();
@@ -98,7 +97,7 @@ pub(super) fn plan(
     Plan::Packages { packages: packages.into_iter().map(str::to_string).collect(), is_root }
 }
 
-/// The first packages whose compiler is new enough.
+/// Returns the first packages whose compiler is new enough.
 fn rust_packages(system: &impl System) -> Option<&'static RustPackages> {
     let mut known = false;
     for rust in &RUST_PACKAGES {
@@ -108,12 +107,13 @@ fn rust_packages(system: &impl System) -> Option<&'static RustPackages> {
             None => {}
         }
     }
-    // Lists that name no compiler at all are missing: the command that we print brings them up to date first, and
-    // the browsers' compiler is the one most likely to be new enough.
+    // Lists without any compiler are missing lists. The printed command updates them first, and the `-web` compiler is the
+    // most likely to be new enough.
     (!known && !system.is_root()).then_some(&RUST_PACKAGES[0])
 }
 
-/// The package with the clippy of the system's own toolchain, which has to be of the same version; or of the one to come.
+/// Returns the package with the clippy of the system's toolchain, which must be of the same version. Without a toolchain,
+/// returns the clippy of the one to install.
 fn clippy_package(system: &impl System, toolchain: Option<&Toolchain>) -> Option<&'static str> {
     let Some(toolchain) = toolchain else {
         return rust_packages(system).map(|rust| rust.clippy);
@@ -125,7 +125,7 @@ fn clippy_package(system: &impl System, toolchain: Option<&Toolchain>) -> Option
     RUST_PACKAGES.iter().find(fits).map(|rust| rust.clippy)
 }
 
-/// The version of `package` that would be installed.
+/// Returns the version of `package` that apt would install.
 fn candidate(system: &impl System, package: &str) -> Option<Version> {
     let answer = system.capture(Path::new("apt-cache"), &["policy", package]).ok()?;
     answer.stdout.lines().find_map(|line| Version::parse(line.trim().strip_prefix("Candidate:")?))
@@ -134,10 +134,10 @@ fn candidate(system: &impl System, package: &str) -> Option<Version> {
 fn by_hand(missing: &[What], toolchain: Option<&Toolchain>) -> Plan {
     let line = |what: &What| match what {
         What::Qemu => {
-            "(with the system's package manager) install qemu-system-x86, which holds qemu-system-x86_64"
+            "(with the system's package manager) install qemu-system-x86, which contains qemu-system-x86_64"
                 .to_string()
         }
-        What::Linker => "(with the system's package manager) install binutils, which holds ld".to_string(),
+        What::Linker => "(with the system's package manager) install binutils, which contains ld".to_string(),
         What::Toolchain => {
             format!("rustup toolchain install {MINIMUM}.0 --profile minimal --component rust-src")
         }
@@ -150,7 +150,7 @@ fn by_hand(missing: &[What], toolchain: Option<&Toolchain>) -> Plan {
     Plan::ByHand(missing.iter().map(line).collect())
 }
 
-/// Installs a plan's packages; the error says which command failed.
+/// Installs a plan's packages; the error names the command that failed.
 pub(super) fn install(system: &impl System, plan: &Plan) -> Result<(), String> {
     let Plan::Packages { packages, .. } = plan else {
         return Err("not everything that is missing is packaged for this system".into());

@@ -1,4 +1,4 @@
-//! Set-up on made-up machines.
+//! Set-up on fake systems.
 
 use super::*;
 use crate::system::fake::{Effect, Fake};
@@ -7,7 +7,7 @@ use protocol::exit::HostStatus;
 const INSTALL_ALL: &str =
     "apt-get install -y --no-install-recommends qemu-system-x86 rustc-web cargo-web rust-web-src";
 
-/// A Debian machine with a linker and nothing else.
+/// Returns a Debian system with only a linker.
 fn bare() -> Fake {
     let fake = Fake::with_path("/usr/bin");
     for program in ["apt-get", "apt-cache", "ld"] {
@@ -29,7 +29,7 @@ fn with_toolchain(fake: &Fake) {
     crate::toolchain::tests::install(fake, "/usr", "1.96.0", true);
 }
 
-/// What installing everything does to the machine.
+/// Returns the effect of installing everything.
 fn everything() -> Effect {
     let model = Fake::default();
     with_qemu(&model);
@@ -47,7 +47,7 @@ fn performed(fake: &Fake) -> Vec<String> {
 }
 
 #[test]
-fn a_complete_machine_is_left_alone() {
+fn complete_system_is_not_changed() {
     let fake = bare();
     with_qemu(&fake);
     with_toolchain(&fake);
@@ -59,7 +59,7 @@ fn a_complete_machine_is_left_alone() {
 }
 
 #[test]
-fn root_without_a_terminal_gets_everything_in_one_step() {
+fn root_without_a_terminal_installs_everything_in_one_step() {
     let mut fake = bare();
     fake.root = true;
     fake.effects.insert(INSTALL_ALL.into(), everything());
@@ -82,7 +82,7 @@ fn root_at_a_terminal_is_asked() {
 }
 
 #[test]
-fn ci_and_a_word_on_the_command_line_are_consent() {
+fn ci_and_an_option_are_consent() {
     for (consent, ci) in [(Consent::Given, false), (Consent::ByRule, true)] {
         let mut fake = bare();
         (fake.root, fake.interactive, fake.answer) = (true, true, false);
@@ -110,7 +110,7 @@ fn ordinary_users_get_the_exact_command() {
 }
 
 #[test]
-fn ordinary_users_without_package_lists_get_a_command_that_brings_them() {
+fn ordinary_users_without_package_lists_get_a_command_that_updates_them() {
     let fake = bare();
     fake.says("apt-cache policy rustc-web", "");
     let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
@@ -131,7 +131,7 @@ fn package_lists_are_refreshed_before_the_choice() {
 }
 
 #[test]
-fn the_plain_compiler_package_does_where_it_is_new_enough() {
+fn plain_compiler_package_is_used_if_it_is_new_enough() {
     let fake = bare();
     fake.says("apt-cache policy rustc-web", "");
     fake.says("apt-cache policy rustc", "rustc:\n  Candidate: 1.97.1+dfsg1-2\n");
@@ -141,7 +141,7 @@ fn the_plain_compiler_package_does_where_it_is_new_enough() {
 }
 
 #[test]
-fn packages_that_are_too_old_mean_rustup_and_nothing_half_installed() {
+fn old_packages_mean_rustup_and_no_partial_installation() {
     let mut fake = bare();
     fake.root = true;
     fake.says("apt-cache policy rustc-web", "rustc-web:\n  Candidate: 1.85.0+dfsg3-1~deb12u3\n");
@@ -153,7 +153,7 @@ fn packages_that_are_too_old_mean_rustup_and_nothing_half_installed() {
 }
 
 #[test]
-fn other_systems_are_told_what_to_bring() {
+fn other_systems_get_a_list() {
     let mut fake = Fake::with_path("/usr/bin");
     fake.root = true;
     let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
@@ -174,16 +174,16 @@ fn without_network_the_command_is_named_and_the_status_is_2() {
 }
 
 #[test]
-fn an_installation_that_brings_nothing_is_noticed() {
+fn ineffective_installation_is_noticed() {
     let mut fake = bare();
     fake.root = true;
     fake.effects.insert(INSTALL_ALL.into(), Effect { success: true, ..Effect::default() });
     let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
-    assert!(failure.message.starts_with("the packages are installed, yet missing: QEMU"), "{failure}");
+    assert!(failure.message.starts_with("the packages are installed, but missing: QEMU"), "{failure}");
 }
 
 #[test]
-fn a_broken_qemu_is_missing_and_says_why() {
+fn broken_qemu_counts_as_missing_with_a_reason() {
     let fake = bare();
     fake.file("/usr/bin/qemu-system-x86_64");
     with_toolchain(&fake);
@@ -193,7 +193,7 @@ fn a_broken_qemu_is_missing_and_says_why() {
 }
 
 #[test]
-fn only_what_is_wanted_is_asked_for() {
+fn only_wanted_prerequisites_are_required() {
     let fake = bare();
     with_toolchain(&fake);
     assert!(provide(&fake, None, Consent::ByRule, &[What::Toolchain, What::Linker]).is_ok());
@@ -201,11 +201,11 @@ fn only_what_is_wanted_is_asked_for() {
     assert!(failure.message.ends_with("--no-install-recommends qemu-system-x86"), "{failure}");
 }
 
-/// What `clippy` needs.
+/// Prerequisites of the command `clippy`.
 const LINT: [What; 2] = [What::Toolchain, What::Clippy];
 
 #[test]
-fn clippy_has_to_be_of_the_compilers_version() {
+fn clippy_must_match_the_version_of_the_compiler() {
     let fake = bare();
     with_toolchain(&fake);
     fake.says("apt-cache policy rust-web-clippy", "rust-web-clippy:\n  Candidate: 1.85.0+dfsg3-1\n");
@@ -219,13 +219,13 @@ fn clippy_has_to_be_of_the_compilers_version() {
 }
 
 #[test]
-fn clippy_comes_with_the_compiler_where_both_are_missing() {
+fn clippy_comes_with_the_compiler_if_both_are_missing() {
     let failure = provide(&bare(), None, Consent::ByRule, &LINT).unwrap_err();
     assert!(failure.message.ends_with("rustc-web cargo-web rust-web-src rust-web-clippy"), "{failure}");
 }
 
 #[test]
-fn clippy_of_a_toolchain_of_rustups_comes_from_rustup() {
+fn clippy_of_a_rustup_toolchain_comes_from_rustup() {
     let fake = Fake::with_path("/usr/bin:/opt/rust-1.97/bin");
     for program in ["apt-get", "apt-cache"] {
         fake.file(format!("/usr/bin/{program}"));
@@ -236,7 +236,7 @@ fn clippy_of_a_toolchain_of_rustups_comes_from_rustup() {
 }
 
 #[test]
-fn the_main_job_does_without_clippy() {
+fn main_job_needs_no_clippy() {
     let fake = bare();
     with_qemu(&fake);
     with_toolchain(&fake);
@@ -246,7 +246,7 @@ fn the_main_job_does_without_clippy() {
 }
 
 #[test]
-fn a_qemu_that_is_named_is_shown_and_an_installed_one_is_not_missed() {
+fn named_qemu_replaces_an_installed_one() {
     let fake = bare();
     with_toolchain(&fake);
     fake.file("/q/qemu");
@@ -255,7 +255,7 @@ fn a_qemu_that_is_named_is_shown_and_an_installed_one_is_not_missed() {
     let tools = provide(&fake, named, Consent::ByRule, &What::ALL).unwrap();
     let text = render(&fake, &tools);
     assert!(text.contains("/q/qemu (10.0.2)") && text.ends_with("nothing is missing"), "{text}");
-    // Nothing is installed in place of a program that was named and is not there.
+    // A missing program that the user named is not replaced by a package.
     let mut fake = bare();
     fake.root = true;
     let failure = provide(&fake, named, Consent::Given, &What::ALL).unwrap_err();

@@ -1,16 +1,16 @@
-//! What runs the guest's code: the processor (KVM), or QEMU's translator (TCG).
+//! Accelerators: the host's processor (KVM) or QEMU's translator (TCG).
 
-/// What runs the guest's code.
+/// An accelerator: it executes the guest's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
-    /// The processor.
+    /// The host's processor.
     Kvm,
     /// QEMU's translator, with one host thread per virtual CPU.
     Tcg,
 }
 
 impl Accel {
-    /// QEMU's `-accel`.
+    /// Returns the value of QEMU's `-accel`.
     pub const fn argument(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -18,7 +18,7 @@ impl Accel {
         }
     }
 
-    /// The name that people use.
+    /// Returns the name for the user.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -26,13 +26,13 @@ impl Accel {
         }
     }
 
-    /// The CPU model when none is asked for: all that there is.
+    /// Returns the default CPU model: the one with every feature.
     ///
-    /// The translator's largest model calls itself an AMD processor, for which QEMU reserves address space just
-    /// below 1 TiB that a map of physical memory would have to step around; as an Intel one it has no such hole.
+    /// The translator's largest model has AMD's vendor name. For AMD processors, QEMU reserves address space just below
+    /// 1 TiB, which the map of physical memory would have to avoid. With Intel's vendor name there is no such hole.
     ///
-    /// Where instructions are counted (`counts`) the model has no x2APIC: from QEMU 9 on the translator has one, whose
-    /// registers read the clock in the middle of a block of instructions, and QEMU ends there with "Bad icount read".
+    /// With counted instructions (`counts`) the model has no x2APIC. The translator has one since QEMU 9, but its registers
+    /// read the clock in the middle of a block of instructions, and QEMU aborts with "Bad icount read".
     pub const fn default_cpu(self, counts: bool) -> &'static str {
         match self {
             Self::Kvm => "max",

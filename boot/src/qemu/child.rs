@@ -1,4 +1,4 @@
-//! QEMU as a process of ours: it ends when we do.
+//! QEMU as a child process: it ends when this process does.
 
 use super::machine::{Machine, Wiring};
 use super::qmp::{Control, CpuState, Shutdown};
@@ -17,7 +17,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, St
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long QEMU may take from its start to the opening of its channels.
+/// Time that QEMU may take from its start to the opening of its channels.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running QEMU. Dropping it ends it.
@@ -25,32 +25,32 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Child {
     process: std::process::Child,
     control: Option<Control>,
-    /// Holds the named pipe and the socket; removed with us.
+    /// Contains the named pipe and the socket; removed on drop.
     _directory: TempDir,
 }
 
-/// What QEMU says, and what is said to its guest.
+/// QEMU's output, and the input of its guest.
 #[derive(Debug)]
 pub struct Channels {
-    /// What the first serial port receives. Dropped, it receives nothing any more.
+    /// Input of the first serial port. Dropping it ends the input.
     pub input: ChildStdin,
-    /// What the first serial port sends.
+    /// Output of the first serial port.
     pub log: ChildStdout,
-    /// The second serial port.
+    /// Output of the second serial port.
     pub records: File,
     /// QEMU's own messages.
     pub messages: ChildStderr,
 }
 
 impl Channels {
-    /// Makes the pipes hold as little as they can, so that QEMU soon notices when nothing reads them.
-    pub fn hold_little(&self) {
+    /// Shrinks the pipes to their smallest capacity, so that QEMU soon blocks if nothing reads them.
+    pub fn shrink_pipes(&self) {
         #[cfg(target_os = "linux")]
         for result in [
             fcntl(&self.log, FcntlArg::F_SETPIPE_SZ(4096)),
             fcntl(&self.records, FcntlArg::F_SETPIPE_SZ(4096)),
         ] {
-            // They hold more then, and it takes longer.
+            // If it fails, QEMU blocks later.
             let _ = result;
         }
     }
@@ -61,7 +61,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// When it cannot be started, or ends before its channels are open: the message holds what it said.
+    /// When QEMU cannot be started, or ends before its channels are open: the message contains QEMU's.
     pub fn start(machine: &Machine) -> Result<(Self, Channels), Failure> {
         let directory = channel_directory()?;
         let (records_path, control_path) =
@@ -79,7 +79,7 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own: Ctrl-C is for us, who then end QEMU in good order.
+            // A separate process group: Ctrl-C reaches this process alone, which then ends QEMU.
             .process_group(0);
         end_with_us(&mut command);
         let mut process = command.spawn().map_err(|error| {
@@ -89,30 +89,30 @@ impl Child {
         let log = process.stdout.take().expect("standard output was just piped");
         let messages = process.stderr.take().expect("standard error was just piped");
         let mut child = Self { process, control: None, _directory: directory };
-        // QEMU opens its channels in the order of its arguments: with the control channel the pipe is open too.
+        // QEMU opens its channels in the order of its arguments: when the control channel is open, so is the pipe.
         let stream = accept(&control, CONNECT_TIMEOUT, || child.exit_status().is_none());
         child.control = stream.and_then(|stream| Control::open(stream).ok());
         if child.control.is_none() {
             return Err(child.never_connected(messages));
         }
-        // From now on a read waits for data, or for QEMU's end.
+        // From now on, a read waits for data or for QEMU's end.
         fcntl(&records, FcntlArg::F_SETFL(OFlag::empty()))
             .map_err(|error| cannot(&records_path)(error.into()))?;
         Ok((child, Channels { input, log, records, messages }))
     }
 
-    /// The exit status, if QEMU has ended.
+    /// Returns the exit status if QEMU has ended.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Stops QEMU where it is.
+    /// Stops QEMU's process.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets a stopped QEMU go on.
-    pub fn go_on(&self) {
+    /// Continues QEMU's process after [`stop`](Self::stop).
+    pub fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
 
@@ -121,19 +121,19 @@ impl Child {
         let _ = kill(Pid::from_raw(self.process.id().cast_signed()), signal);
     }
 
-    /// Whether somebody has stopped QEMU; elsewhere than on Linux nobody knows.
+    /// Returns whether QEMU's process is stopped; always false on other hosts than Linux.
     pub fn is_stopped(&self) -> bool {
         let status = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        // The name, in parentheses, may hold anything.
+        // The name, in parentheses, may contain any characters.
         status.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't']))
     }
 
-    /// Why the machine went off. To be asked when QEMU has ended; one that ended by the exit device tells nothing.
+    /// Returns why the machine went off, after QEMU has ended; `None` if the kernel used the exit device.
     pub fn shutdown(&mut self) -> Option<Shutdown> {
         self.control.as_mut()?.shutdown()
     }
 
-    /// Stops the guest and asks where every CPU stands.
+    /// Stops the guest and returns the state of every CPU.
     ///
     /// # Errors
     ///
@@ -144,20 +144,20 @@ impl Child {
 
     /// Ends QEMU now.
     pub fn end(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if QEMU has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
     fn never_connected(&mut self, mut messages: ChildStderr) -> Failure {
         self.end();
-        let mut said = String::new();
-        // What cannot be read cannot be shown.
-        let _ = std::io::Read::read_to_string(&mut messages, &mut said);
-        let said = said.trim();
-        Failure::qemu(match said.is_empty() {
-            true => "QEMU ended before it opened its channels, and said nothing".to_string(),
-            false => said.to_string(),
+        let mut text = String::new();
+        // If this fails, the text is what was read before.
+        let _ = std::io::Read::read_to_string(&mut messages, &mut text);
+        let text = text.trim();
+        Failure::qemu(match text.is_empty() {
+            true => "QEMU ended before it opened its channels, without a message".to_string(),
+            false => text.to_string(),
         })
     }
 }
@@ -168,16 +168,16 @@ impl Drop for Child {
     }
 }
 
-/// Makes a named pipe and opens its reading end, without waiting for QEMU to open the other.
+/// Creates a named pipe and opens its reading end, without waiting for QEMU to open the other end.
 ///
-/// Not a socket, as there each byte that the guest writes takes up the space of a packet: a few hundred that we have not
-/// read yet fill it, and then what the guest writes last can be lost when it ends.
+/// It is not a socket: there, each byte that the guest writes occupies a packet, and a few hundred unread bytes fill the
+/// buffer. The guest's last bytes could then be lost when it ends.
 fn open_pipe(path: &Path) -> std::io::Result<File> {
     mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
     File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
 }
 
-/// A directory for the channels; the path of a socket has to be shorter than 108 bytes.
+/// Creates a directory for the channels. The path of a socket must be shorter than 108 bytes.
 fn channel_directory() -> Result<TempDir, Failure> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("ktask-");
@@ -186,7 +186,7 @@ fn channel_directory() -> Result<TempDir, Failure> {
     made.map_err(|error| Failure::qemu(format!("cannot make a temporary directory: {error}")))
 }
 
-/// Waits for a connection as long as `is_alive` says that there may be one.
+/// Waits for a connection, up to `timeout` and while `is_alive`.
 fn accept(
     listener: &UnixListener,
     timeout: Duration,
@@ -204,7 +204,7 @@ fn accept(
     }
 }
 
-/// Lets the kernel of the host end the process when the thread that starts it ends, however that comes about.
+/// Makes the host's kernel end the process when the thread that starts it ends for any reason.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "there is no safe way to run code in a process that is being started")]
 fn end_with_us(command: &mut Command) {
@@ -212,7 +212,7 @@ fn end_with_us(command: &mut Command) {
     let parent = nix::unistd::getpid();
     let hook = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // We may have ended before that call: then nobody would send the signal any more.
+        // The parent may have ended before that call; then no signal would come.
         if nix::unistd::getppid() != parent {
             return Err(std::io::ErrorKind::Interrupted.into());
         }
@@ -223,7 +223,7 @@ fn end_with_us(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Elsewhere only [`Drop`] ends it.
+/// On other hosts, only [`Drop`] ends the process.
 #[cfg(not(target_os = "linux"))]
 fn end_with_us(_command: &mut Command) {}
 
@@ -236,12 +236,12 @@ mod tests {
     use nix::errno::Errno;
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-    /// A machine that runs for ever; `None` where there is no QEMU.
+    /// Returns a machine that runs forever; `None` without QEMU.
     fn endless() -> Option<(Machine, tempfile::NamedTempFile)> {
         guest(&[0xeb, 0xfe]) // jmp to itself
     }
 
-    /// A machine that runs `code`; `None` where there is no QEMU.
+    /// Returns a machine that runs `code`; `None` without QEMU.
     fn guest(code: &[u8]) -> Option<(Machine, tempfile::NamedTempFile)> {
         let Some(qemu) = Real.find_in_path(crate::qemu::program::NAME) else {
             eprintln!("no QEMU here: not run");
@@ -269,19 +269,19 @@ mod tests {
         Pid::from_raw(child.process.id().cast_signed())
     }
 
-    /// What became of a process of ours, once something has; `StillAlive` if it goes on.
-    fn fate(pid: Pid) -> Result<WaitStatus, Errno> {
+    /// Waits for the end of a child process and returns its status; `StillAlive` after five seconds.
+    fn wait_for_end(pid: Pid) -> Result<WaitStatus, Errno> {
         for _ in 0..500 {
             match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(10)),
-                fate => return fate,
+                status => return status,
             }
         }
         Ok(WaitStatus::StillAlive)
     }
 
     #[test]
-    fn what_the_guest_wrote_before_its_end_is_not_lost_on_a_slow_reader() {
+    fn slow_reader_gets_everything_that_the_guest_wrote() {
         const COUNT: u32 = 20_000;
         let mut code = vec![0xb9]; // mov ecx, COUNT
         code.extend(COUNT.to_le_bytes());
@@ -308,22 +308,22 @@ mod tests {
         let (child, _channels) = Child::start(&machine).unwrap();
         let (pid, sockets) = (pid_of(&child), child._directory.path().to_path_buf());
         drop(child);
-        assert_eq!(fate(pid), Err(Errno::ECHILD), "it is still there, or nobody waited for it");
+        assert_eq!(wait_for_end(pid), Err(Errno::ECHILD), "the process still exists, or was not waited for");
         assert!(!sockets.exists());
     }
 
     #[test]
-    fn qemu_ends_with_the_thread_that_started_it_even_if_nobody_ends_it() {
+    fn qemu_ends_with_the_thread_that_started_it_even_without_drop() {
         let Some((machine, _guest)) = endless() else { return };
         let starter = std::thread::spawn(move || {
             let (child, channels) = Child::start(&machine).unwrap();
             let (pid, sockets) = (pid_of(&child), child._directory.path().to_path_buf());
-            // As if we were killed: no destructor runs.
+            // As if this process were killed: no destructor runs.
             std::mem::forget((child, channels));
             (pid, sockets)
         });
         let (pid, sockets) = starter.join().unwrap();
-        assert_eq!(fate(pid), Ok(WaitStatus::Signaled(pid, Signal::SIGKILL, false)));
+        assert_eq!(wait_for_end(pid), Ok(WaitStatus::Signaled(pid, Signal::SIGKILL, false)));
         std::fs::remove_dir_all(sockets).unwrap();
     }
 }

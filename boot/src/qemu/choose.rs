@@ -8,22 +8,21 @@ use crate::failure::Failure;
 use std::path::Path;
 use std::time::Duration;
 
-/// The firmware and the guest take a tenth of a second where KVM is any good. A KVM that takes longer than this is not worth
-/// having.
+/// Limit for `--accel auto`. The firmware and the guest take a tenth of a second under a useful KVM.
 const AUTO_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A user that asks for KVM gets it, however slow: where it interprets, the firmware alone takes seconds.
-const WISH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Limit for `--accel kvm`, which accepts a slow KVM: if KVM interprets, the firmware alone takes seconds.
+const KVM_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the user's choice comes to on this machine.
+/// Returns the accelerator for the user's choice on this host.
 ///
-/// That `/dev/kvm` can be opened says little: inside of some virtual machines it can, and then no guest runs. So KVM is
-/// believed only after a guest of a few instructions ran under it; and it is chosen for a user who leaves the choice only
-/// where it runs kernel code no slower than the translator would.
+/// A `/dev/kvm` that opens proves little: in some virtual machines it does, and no guest runs. KVM therefore counts as working
+/// only after a guest of a few instructions ran under it. `auto` chooses it only if it runs kernel code at least as fast as the
+/// translator.
 ///
 /// # Errors
 ///
-/// When KVM was asked for and does not work: the message says what QEMU said.
+/// When the user chose KVM and it does not work: the message contains QEMU's.
 pub fn choose(choice: AccelChoice, qemu: &Program, cpu_model: Option<&str>) -> Result<Accel, Failure> {
     let model = cpu_model.unwrap_or(Accel::Kvm.default_cpu(false));
     let kvm = |timeout| probe::run(qemu, Accel::Kvm, model, timeout);
@@ -33,7 +32,7 @@ pub fn choose(choice: AccelChoice, qemu: &Program, cpu_model: Option<&str>) -> R
         AccelChoice::Auto => {
             Ok(if kvm(AUTO_TIMEOUT) == Ok(Speed::Translated) { Accel::Kvm } else { Accel::Tcg })
         }
-        AccelChoice::Kvm => kvm(WISH_TIMEOUT)
+        AccelChoice::Kvm => kvm(KVM_TIMEOUT)
             .map(|_| Accel::Kvm)
             .map_err(|why| Failure::usage(format!("--accel kvm does not work here: {why}; use --accel tcg"))),
     }

@@ -5,7 +5,7 @@ use super::program::Program;
 use crate::size::Size;
 use std::path::{Path, PathBuf};
 
-/// A machine, and the kernel that it boots.
+/// A machine and the kernel that it boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// The emulator.
@@ -16,28 +16,28 @@ pub struct Machine {
     pub cpus: u32,
     /// Memory of all nodes together.
     pub memory: Size,
-    /// Memory nodes; 1 means that the firmware tells of none.
+    /// Memory nodes; with 1, the firmware describes no nodes.
     pub nodes: u32,
-    /// What runs the guest's code.
+    /// The accelerator.
     pub accel: Accel,
-    /// The CPU model; `None` is [`Accel::default_cpu`].
+    /// The CPU model; `None` means [`Accel::default_cpu`].
     pub cpu_model: Option<String>,
     /// The kernel's command line.
     pub command_line: String,
     /// Whether to wait for a debugger.
     pub debugger: bool,
-    /// Whether the machine has the device by which the kernel tells its verdict.
+    /// Whether the machine has the device to which the kernel writes its verdict.
     pub exit_device: bool,
-    /// More arguments for QEMU, passed as they are.
+    /// Additional arguments for QEMU, passed unchanged.
     pub extra: Vec<String>,
 }
 
-/// Where the guest's serial ports and QEMU's own control channel go.
+/// Connections of the guest's serial ports and QEMU's control channel.
 #[derive(Clone, Copy, Debug)]
 pub enum Wiring<'a> {
-    /// To a person: the log on the terminal, no records, no control channel.
+    /// For the user: log on the terminal, no records, no control channel.
     Terminal,
-    /// To us: the log through standard output, records through a named pipe, control through a socket that we listen on.
+    /// For this process: log through standard output, records through a named pipe, control through a listening socket.
     Channels {
         /// The pipe for the second serial port.
         records: &'a Path,
@@ -47,13 +47,13 @@ pub enum Wiring<'a> {
 }
 
 impl Machine {
-    /// QEMU's arguments, without the program's name.
+    /// Returns QEMU's arguments, without the program's name.
     pub fn arguments(&self, wiring: Wiring<'_>) -> Vec<String> {
         let mut arguments: Vec<_> = self.qemu.arguments().collect();
         let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_string()));
-        // No default devices: each costs firmware time, and the kernel drives none of them.
+        // No default devices: each costs firmware time, and the kernel has no drivers for them.
         add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        // Instructions can only be counted with all virtual CPUs on one host thread.
+        // QEMU counts instructions only with all virtual CPUs on one host thread.
         let accel = if self.counts() { "tcg,thread=single" } else { self.accel.argument() };
         add(&["-machine", "q35", "-accel", accel]);
         add(&["-cpu", self.cpu()]);
@@ -86,24 +86,24 @@ impl Machine {
         arguments
     }
 
-    /// The CPU model that was asked for, or the default.
+    /// Returns the requested CPU model, or the default.
     pub fn cpu(&self) -> &str {
         self.cpu_model.as_deref().unwrap_or(self.accel.default_cpu(self.counts()))
     }
 
-    /// Whether time is instructions.
+    /// Returns whether QEMU counts instructions and derives time from them.
     fn counts(&self) -> bool {
         self.accel == Accel::Tcg && self.extra.iter().any(|word| word == "-icount")
     }
 
-    /// The whole command as one can paste it into a shell.
+    /// Returns the whole command, quoted for a shell.
     pub fn shell_line(&self) -> String {
         let mut words = vec![quote(&self.qemu.path.to_string_lossy())];
         words.extend(self.arguments(Wiring::Terminal).iter().map(|word| quote(word)));
         words.join(" ")
     }
 
-    /// One socket per node where that comes out even, so that no node is split over two.
+    /// Returns the value of `-smp`: one socket per node if the CPUs divide evenly, so that no socket spans two nodes.
     fn smp(&self) -> String {
         let (cpus, nodes) = (self.cpus, self.nodes);
         match nodes > 1 && cpus.is_multiple_of(nodes) {
@@ -112,7 +112,7 @@ impl Machine {
         }
     }
 
-    /// Memory and CPUs dealt out to the nodes; the first nodes get what does not divide.
+    /// Returns the arguments that divide memory and CPUs among the nodes; the first nodes get the remainder.
     fn node_arguments(&self) -> Vec<String> {
         if self.nodes <= 1 {
             return Vec::new();
@@ -135,17 +135,17 @@ impl Machine {
     }
 }
 
-/// The share of part `index` when `total` is dealt out to `parts`.
+/// Returns the share of part `index` when `total` is divided into `parts`.
 fn share(total: u64, parts: u64, index: u64) -> u64 {
     total / parts + u64::from(index < total % parts)
 }
 
-/// A character device at a path. QEMU wants a comma doubled that is not its own.
+/// Returns a character device at a path. Commas of the path are doubled, as QEMU's syntax requires.
 fn channel(device: &str, path: &Path) -> String {
     format!("{device},path={}", path.to_string_lossy().replace(',', ",,"))
 }
 
-/// Quotes a word for a POSIX shell, where it needs that.
+/// Quotes a word for a POSIX shell, if necessary.
 fn quote(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=,.:/+@%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {

@@ -1,7 +1,7 @@
-//! The smallest guest: it shows whether an accelerator really runs code.
+//! The smallest guest: it tests whether an accelerator runs code, and how fast.
 //!
-//! A file of a few hundred bytes that enters 64-bit mode, as the kernel will, times a loop, and says pass, or fail where
-//! each turn of the loop takes longer than a translator would make it.
+//! The guest is a file of a few hundred bytes. It enters 64-bit mode, as the kernel does, and times a loop. It reports pass if
+//! an iteration is as fast as under a translator, else fail.
 
 use super::accel::Accel;
 use super::program::Program;
@@ -10,21 +10,21 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How an accelerator runs code.
+/// Speed class of an accelerator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speed {
     /// At least as fast as a translator.
     Translated,
-    /// One instruction after the other, at many times the cost: KVM on a host that does not let it use the processor.
+    /// Slower than a translator by a large factor: KVM on a host where it must interpret instructions.
     Interpreted,
 }
 
-/// Runs the guest, for `timeout` at most; the error is what QEMU said, in one line.
+/// Runs the guest for at most `timeout`; the error is one line of QEMU's messages.
 pub(super) fn run(qemu: &Program, accel: Accel, cpu_model: &str, timeout: Duration) -> Result<Speed, String> {
     run_against(qemu, accel, cpu_model, CYCLES_MAX, timeout)
 }
 
-/// As [`run`], with a limit for the cycles of a turn.
+/// Like [`run`], with a limit for the cycles of an iteration.
 fn run_against(
     qemu: &Program,
     accel: Accel,
@@ -55,7 +55,7 @@ fn run_against(
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Ends a guest that hangs, and does nothing to one that ended.
+    // Ends a guest that hangs; does nothing if it has ended.
     let _ = child.kill();
     let output = child.wait_with_output().map_err(|error| format!("cannot wait for QEMU: {error}"))?;
     match output.status.code().and_then(Verdict::from_qemu_status) {
@@ -63,29 +63,30 @@ fn run_against(
         Some(Verdict::Fail) => return Ok(Speed::Interpreted),
         _ => {}
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let line = said.lines().find(|line| !line.contains("warning")).unwrap_or("a small guest does not run");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    let line =
+        messages.lines().find(|line| !line.contains("warning")).unwrap_or("a small guest does not run");
     Err(line.to_string())
 }
 
-/// Where the file is loaded.
+/// Load address of the file.
 const BASE: u32 = 0x10_0000;
 const NOTE_OFFSET: usize = 0x80;
 const CODE_OFFSET: usize = 0x100;
-/// The page tables are built at run time, in memory that nobody else uses.
+/// Address of the page tables, which the guest builds in otherwise unused memory.
 const TABLES: u32 = 0x20_0000;
 
-/// The guest as a file: entered in 32-bit mode, it maps 2 MiB, enters 64-bit mode, times itself and says a verdict.
+/// Returns the guest's file. Entered in 32-bit mode, it maps 2 MiB, enters 64-bit mode, times a loop and reports a verdict.
 fn image(cycles_max: u32) -> Vec<u8> {
     image_of(&code(cycles_max))
 }
 
-/// Where the guest's first instruction is.
+/// Returns the address of the guest's first instruction.
 pub(crate) const fn entry() -> u32 {
     BASE + CODE_OFFSET as u32
 }
 
-/// An ELF file with a PVH note that enters `code` in 32-bit mode.
+/// Returns an ELF file with a PVH note that enters `code` in 32-bit mode.
 pub(crate) fn image_of(code: &[u8]) -> Vec<u8> {
     let file_bytes = u32::try_from(CODE_OFFSET + code.len()).expect("the code is short");
     let entry = entry();
@@ -94,14 +95,14 @@ pub(crate) fn image_of(code: &[u8]) -> Vec<u8> {
     let words = |image: &mut Vec<u8>, values: &[u32]| {
         image.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     };
-    // An executable for the 80386; program headers right after this one, no sections.
+    // An executable for the 80386; program headers directly after this header, no sections.
     half(&mut image, 2);
     half(&mut image, 3);
     words(&mut image, &[1, entry, 52, 0, 0]);
     for value in [52, 32, 2, 0, 0, 0] {
         half(&mut image, value);
     }
-    // The whole file is loaded; the note in it names the entry.
+    // The whole file is loaded; its note has the entry address.
     words(&mut image, &[1, 0, BASE, BASE, file_bytes, file_bytes, 7, 0x1000]);
     let note = BASE + NOTE_OFFSET as u32;
     words(&mut image, &[4, NOTE_OFFSET as u32, note, note, 20, 20, 4, 4]);
@@ -114,14 +115,14 @@ pub(crate) fn image_of(code: &[u8]) -> Vec<u8> {
     image
 }
 
-/// How often the loop is timed. The fastest time counts: the host may take the processor away, but hardly each time.
+/// Number of times that the loop is timed. The fastest counts: the host may preempt the virtual CPU, but hardly each time.
 const ROUNDS: u32 = 16;
-/// Turns of the loop, of two instructions each: many enough that reading the clock costs nothing in comparison.
-const TURNS: u32 = 2000;
-/// Cycles that a turn may take. Processors take 1 or 2, the translator 2 to 10, interpreters thousands.
+/// Iterations of the loop, of two instructions each. There are enough of them to hide the cost of reading the clock.
+const ITERATIONS: u32 = 2000;
+/// Limit for the cycles of an iteration. Processors need 1 or 2, the translator 2 to 10, interpreters thousands.
 const CYCLES_MAX: u32 = 128;
 
-/// The guest's instructions, timed against `cycles_max` cycles for a turn.
+/// Returns the guest's instructions; `cycles_max` is the limit for the cycles of an iteration.
 fn code(cycles_max: u32) -> Vec<u8> {
     let mut code = Vec::new();
     let store = |code: &mut Vec<u8>, address: u32, value: u32| {
@@ -129,7 +130,7 @@ fn code(cycles_max: u32) -> Vec<u8> {
         code.extend(address.to_le_bytes());
         code.extend(value.to_le_bytes());
     };
-    // PML4 -> PDPT -> PD with one page of 2 MiB at 0; the tables' other entries are zero: fresh memory is.
+    // PML4 -> PDPT -> PD with one page of 2 MiB at 0. The other entries are zero, as fresh memory is.
     store(&mut code, TABLES, (TABLES + 0x1000) | 3);
     store(&mut code, TABLES + 0x1000, (TABLES + 0x2000) | 3);
     store(&mut code, TABLES + 0x2000, 0x83);
@@ -147,7 +148,7 @@ fn code(cycles_max: u32) -> Vec<u8> {
     code.push(0xea);
     code.extend(long_mode_at.to_le_bytes());
     code.extend([0x08, 0x00]);
-    // The descriptor table's pointer, and the table: nothing, and 64-bit code.
+    // The descriptor table's pointer, and the table: null descriptor and 64-bit code.
     code.extend(15_u16.to_le_bytes());
     code.extend((pointer_at + 6).to_le_bytes());
     code.extend([0; 8]);
@@ -160,8 +161,8 @@ fn code(cycles_max: u32) -> Vec<u8> {
     let round = code.len();
     code.extend(clock);
     code.extend([0x48, 0x89, 0xd6]); // mov rsi, rdx
-    code.push(0xb9); // mov ecx, TURNS
-    code.extend(TURNS.to_le_bytes());
+    code.push(0xb9); // mov ecx, ITERATIONS
+    code.extend(ITERATIONS.to_le_bytes());
     code.extend([0xff, 0xc9, 0x75, 0xfc]); // dec ecx; jnz to the dec
     code.extend(clock);
     code.extend([0x48, 0x29, 0xf2]); // sub rdx, rsi
@@ -169,21 +170,21 @@ fn code(cycles_max: u32) -> Vec<u8> {
     code.extend([0xff, 0xcd, 0x75]); // dec ebp; jnz round
     let back = code.len() + 1 - round;
     code.push(u8::try_from(back).expect("the round is short").wrapping_neg());
-    // mov rax, code << 28 (in any other mode that is something else), once for each verdict, the second one skipped
-    // where the fastest round was fast: cmp rdi, limit; jbe over
+    // mov rax, code << 28 (other modes decode this differently), once for each verdict. The second is skipped if the fastest
+    // round was fast: cmp rdi, limit; jbe over
     let verdict = |code: &mut Vec<u8>, verdict: Verdict| {
         code.extend([0x48, 0xb8]);
         code.extend((u64::from(verdict.code()) << 28).to_le_bytes());
     };
     verdict(&mut code, Verdict::Pass);
     code.extend([0x48, 0x81, 0xff]);
-    code.extend((TURNS * cycles_max).to_le_bytes());
+    code.extend((ITERATIONS * cycles_max).to_le_bytes());
     code.extend([0x76, 10]);
     verdict(&mut code, Verdict::Fail);
     // shr rax, 28; out PORT, eax
     code.extend([0x48, 0xc1, 0xe8, 28]);
     code.extend([0xe7, PORT as u8]);
-    code.extend([0xf4, 0xeb, 0xfd]); // hlt, again and again
+    code.extend([0xf4, 0xeb, 0xfd]); // hlt in a loop
     code
 }
 
@@ -194,7 +195,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(60);
 
     #[test]
-    fn the_image_is_an_elf_file_with_a_pvh_note() {
+    fn image_is_an_elf_file_with_a_pvh_note() {
         use object::read::elf::{FileHeader, ProgramHeader};
         let image = image(CYCLES_MAX);
         let header = object::elf::FileHeader32::<object::LittleEndian>::parse(&*image).unwrap();
@@ -206,8 +207,8 @@ mod tests {
     }
 
     #[test]
-    fn the_translator_runs_the_guest() {
-        // QEMU is what the whole project stands on, but these host tests run without it too.
+    fn translator_runs_the_guest() {
+        // The host tests run without QEMU too.
         let Some(qemu) =
             crate::system::System::find_in_path(&crate::system::Real, crate::qemu::program::NAME)
         else {
@@ -216,7 +217,7 @@ mod tests {
         };
         let qemu = Program::unchecked(qemu);
         assert_eq!(run(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), TIMEOUT), Ok(Speed::Translated));
-        // No translator makes two thousand turns in no time.
+        // No translator makes two thousand iterations in zero cycles.
         let speed = run_against(&qemu, Accel::Tcg, Accel::Tcg.default_cpu(false), 0, TIMEOUT);
         assert_eq!(speed, Ok(Speed::Interpreted));
         let error = run(&qemu, Accel::Tcg, "no-such-model", TIMEOUT).unwrap_err();

@@ -1,34 +1,34 @@
-//! QEMU's control channel: where every virtual CPU stands when nothing moves any more.
+//! QEMU's control channel: the states of virtual CPUs, and the reason of a shutdown.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// How long QEMU may take to answer. Its CPUs may be stuck; its control channel should not be.
+/// Time that QEMU may take to answer. Its CPUs may hang; its control channel should not.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a virtual CPU stands.
+/// State of a virtual CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpuState {
-    /// Its number.
+    /// The CPU's number.
     pub cpu: u32,
     /// The instruction pointer.
     pub rip: u64,
-    /// Whether it waits for an interrupt.
+    /// Whether the CPU waits for an interrupt.
     pub halted: bool,
-    /// Whether it takes interrupts.
+    /// Whether interrupts are enabled.
     pub interrupts_on: bool,
 }
 
-/// Why a machine without a verdict is no more, as QEMU tells it.
+/// QEMU's reason for the end of a machine without a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// The guest switched it off.
+    /// The guest powered the machine off.
     PowerOff,
-    /// The guest reset it, or a processor did after a triple fault.
+    /// The guest or a triple fault reset the machine.
     Reset,
-    /// Something else: the host, a panic device.
+    /// Another reason: the host, a panic device.
     Other,
 }
 
@@ -37,15 +37,15 @@ pub enum Shutdown {
 pub(super) struct Control {
     stream: UnixStream,
     lines: BufReader<UnixStream>,
-    /// Commands so far; the number of a command is its identifier.
+    /// Number of commands sent; a command's number is its identifier.
     sent: u64,
 }
 
 impl Control {
-    /// Starts the conversation: from then on QEMU tells of events too.
+    /// Starts the conversation; from then on QEMU reports events too.
     pub(super) fn open(stream: UnixStream) -> std::io::Result<Self> {
         let mut control = Self::new(stream)?;
-        // The answer can wait: QEMU reads the command when its machine is made.
+        // Not waiting for the answer: QEMU reads the command only when its machine is complete.
         control.send(json!({"execute": "qmp_capabilities"}))?;
         Ok(control)
     }
@@ -57,11 +57,11 @@ impl Control {
         Ok(Self { stream, lines, sent: 0 })
     }
 
-    /// Stops the guest and returns where every CPU stands.
+    /// Stops the guest and returns the state of every CPU.
     pub(super) fn cpu_states(&mut self) -> Result<Vec<CpuState>, String> {
         let mut ask =
             |command: Value| self.ask(command).map_err(|error| format!("QEMU does not answer: {error}"));
-        // So that all registers are of the same moment.
+        // Stops first, so that all registers are of the same moment.
         ask(json!({"execute": "stop"}))?;
         let arguments = json!({"command-line": "info registers -a"});
         let registers = ask(json!({"execute": "human-monitor-command", "arguments": arguments}))?;
@@ -69,14 +69,14 @@ impl Control {
         if states.is_empty() { Err("QEMU names no registers".to_string()) } else { Ok(states) }
     }
 
-    /// Reads to the end; returns the reason of the last shutdown that was told.
+    /// Reads to the end; returns the reason of the last shutdown event.
     pub(super) fn shutdown(&mut self) -> Option<Shutdown> {
-        let mut told = None;
+        let mut reason = None;
         let mut line = String::new();
         while self.lines.read_line(&mut line).is_ok_and(|count| count > 0) {
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
             if event["event"] == "SHUTDOWN" {
-                told = Some(match event["data"]["reason"].as_str() {
+                reason = Some(match event["data"]["reason"].as_str() {
                     Some("guest-shutdown") => Shutdown::PowerOff,
                     Some("guest-reset") => Shutdown::Reset,
                     _ => Shutdown::Other,
@@ -84,10 +84,10 @@ impl Control {
             }
             line.clear();
         }
-        told
+        reason
     }
 
-    /// Sends a command; returns the identifier that its answer will have.
+    /// Sends a command; returns the identifier of its answer.
     fn send(&mut self, mut command: Value) -> std::io::Result<u64> {
         self.sent += 1;
         command["id"] = self.sent.into();
@@ -95,7 +95,7 @@ impl Control {
         Ok(self.sent)
     }
 
-    /// Sends a command and waits for its answer; the greeting, events and earlier answers are skipped.
+    /// Sends a command and waits for its answer; skips the greeting, events and earlier answers.
     fn ask(&mut self, command: Value) -> std::io::Result<Value> {
         let id = self.send(command)?;
         let mut line = String::new();
@@ -118,7 +118,7 @@ impl Control {
     }
 }
 
-/// Reads what `info registers -a` prints: per CPU a line `CPU#n`, and somewhere below it `RIP=`, `RFL=` and `HLT=`.
+/// Parses the output of `info registers -a`: for each CPU a line `CPU#n`, and below it `RIP=`, `RFL=` and `HLT=`.
 fn parse_registers(text: &str) -> Vec<CpuState> {
     let mut states: Vec<CpuState> = Vec::new();
     for word in text.split_whitespace() {
@@ -146,7 +146,7 @@ fn parse_registers(text: &str) -> Vec<CpuState> {
 mod tests {
     use super::*;
 
-    /// Two CPUs as QEMU 7.2 prints them, shortened.
+    /// Output of QEMU 7.2 for two CPUs, shortened.
     const REGISTERS: &str = "\r
 CPU#0\r
 RAX=0000000000000000 RBX=0000000000000001 RCX=0 RDX=0\r
@@ -158,7 +158,7 @@ EIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=1\r
 ";
 
     #[test]
-    fn registers_are_read_for_every_cpu() {
+    fn registers_of_every_cpu_are_parsed() {
         assert_eq!(
             parse_registers(REGISTERS),
             [
@@ -166,11 +166,11 @@ EIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=1\r
                 CpuState { cpu: 1, rip: 0xfff0, halted: true, interrupts_on: false },
             ]
         );
-        assert_eq!(parse_registers("RIP=1 of nobody"), []);
+        assert_eq!(parse_registers("RIP=1 without a CPU"), []);
     }
 
     #[test]
-    fn the_last_shutdown_counts() {
+    fn last_shutdown_counts() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let mut control = Control::new(ours).unwrap();
         for event in [
@@ -186,7 +186,7 @@ EIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=1\r
     }
 
     #[test]
-    fn answers_are_told_from_greeting_and_events() {
+    fn answers_differ_from_greeting_and_events() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut theirs_writer = theirs.try_clone().unwrap();
         writeln!(theirs_writer, "{}", json!({"QMP": {"version": {}}})).unwrap();

@@ -1,4 +1,4 @@
-//! Machines as command lines.
+//! Command lines of machines.
 
 use super::*;
 use crate::size::Size;
@@ -20,7 +20,7 @@ fn machine() -> Machine {
     }
 }
 
-/// The argument after `option`, of which there is exactly one.
+/// Returns the argument after `option`, which must occur exactly once.
 fn value<'a>(arguments: &'a [String], option: &str) -> &'a str {
     let mut values = arguments.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].as_str());
     let value = values.next().unwrap_or_else(|| panic!("no {option} in {arguments:?}"));
@@ -29,7 +29,7 @@ fn value<'a>(arguments: &'a [String], option: &str) -> &'a str {
 }
 
 #[test]
-fn the_default_machine() {
+fn default_machine() {
     let arguments = machine().arguments(Wiring::Terminal);
     assert_eq!(value(&arguments, "-machine"), "q35");
     assert_eq!(value(&arguments, "-accel"), "tcg,thread=multi");
@@ -46,7 +46,7 @@ fn the_default_machine() {
 }
 
 #[test]
-fn counted_instructions_mean_one_thread_and_a_model_without_x2apic() {
+fn counted_instructions_need_one_thread_and_a_model_without_x2apic() {
     let counted = Machine { extra: vec!["-icount".into(), "shift=0".into()], ..machine() };
     let arguments = counted.arguments(Wiring::Terminal);
     assert_eq!(value(&arguments, "-accel"), "tcg,thread=single");
@@ -63,13 +63,13 @@ fn folders_of_an_unpacked_qemu_come_first() {
 }
 
 #[test]
-fn a_machine_can_do_without_the_exit_device() {
+fn exit_device_is_optional() {
     let arguments = Machine { exit_device: false, ..machine() }.arguments(Wiring::Terminal);
     assert!(!arguments.iter().any(|argument| argument.contains("isa-debug-exit")), "{arguments:?}");
 }
 
 #[test]
-fn serial_ports_go_to_us_in_the_order_log_then_records() {
+fn serial_ports_are_the_log_then_the_records() {
     let wiring = Wiring::Channels { records: Path::new("/t/a,b/records"), control: Path::new("/t/control") };
     let arguments = machine().arguments(wiring);
     let ports: Vec<_> =
@@ -77,13 +77,13 @@ fn serial_ports_go_to_us_in_the_order_log_then_records() {
     assert_eq!(ports, ["chardev:log", "chardev:records"]);
     assert!(arguments.contains(&"file,id=records,path=/t/a,,b/records".to_string()), "{arguments:?}");
     assert!(arguments.contains(&"chardev=control,mode=control".to_string()));
-    // What is open when the control channel is: see `Child::start`.
+    // `Child::start` relies on this order.
     let position = |word: &str| arguments.iter().position(|argument| argument.starts_with(word)).unwrap();
     assert!(position("file,id=records") < position("socket,id=control"));
 }
 
 #[test]
-fn what_the_user_asks_for_gets_through() {
+fn options_of_the_user_are_passed_on() {
     let machine = Machine {
         cpu_model: Some("qemu64,+ssse3".into()),
         accel: Accel::Kvm,
@@ -116,7 +116,7 @@ fn nodes_share_cpus_and_memory() {
 }
 
 #[test]
-fn what_does_not_divide_is_dealt_out_and_nothing_is_lost() {
+fn remainders_go_to_the_first_nodes_and_nothing_is_lost() {
     let arguments =
         Machine { nodes: 3, cpus: 2, memory: Size::from_mib(1000), ..machine() }.arguments(Wiring::Terminal);
     assert_eq!(value(&arguments, "-smp"), "2");
@@ -133,7 +133,7 @@ fn what_does_not_divide_is_dealt_out_and_nothing_is_lost() {
 }
 
 #[test]
-fn the_shown_command_can_be_pasted() {
+fn printed_command_is_quoted_for_a_shell() {
     let machine = Machine { kernel: "/my kernel's/k".into(), ..machine() };
     let line = machine.shell_line();
     assert!(line.starts_with("/usr/bin/qemu-system-x86_64 -nodefaults "), "{line}");

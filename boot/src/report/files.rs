@@ -6,19 +6,19 @@ use crate::failure::Failure;
 use crate::run::Run;
 use std::path::{Path, PathBuf};
 
-/// Where the files go.
+/// Paths of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
     /// The report.
     pub json: PathBuf,
-    /// The records as they came.
+    /// The records, unparsed.
     pub records: PathBuf,
     /// The kernel's log.
     pub serial: PathBuf,
 }
 
 impl Paths {
-    /// What was asked for; the rest goes to `directory`, the records always beside the report.
+    /// Returns the requested paths. Other files go to `directory`; the records go beside the report.
     pub fn new(directory: &Path, json: Option<&Path>, serial: Option<&Path>) -> Self {
         let json = json.map_or_else(|| directory.join("report.json"), Path::to_path_buf);
         let records = json.with_file_name("records.jsonl");
@@ -27,12 +27,12 @@ impl Paths {
     }
 }
 
-/// Writes all three files, pictures of benchmarks beside the report where there is something to draw, and the
-/// directories they lie in. Returns where the pictures are.
+/// Writes the three files, and plots of benchmarks beside the report. Creates their directories. Returns the paths of the
+/// plots.
 ///
 /// # Errors
 ///
-/// When one cannot be written.
+/// When a file cannot be written.
 pub fn write(paths: &Paths, report: &Report, run: &Run) -> Result<Vec<PathBuf>, Failure> {
     let json = serde_json::to_string_pretty(report)
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", paths.json.display())))?;
@@ -40,7 +40,7 @@ pub fn write(paths: &Paths, report: &Report, run: &Run) -> Result<Vec<PathBuf>, 
     put(&paths.records, &lines(&run.record_lines))?;
     put(&paths.serial, &lines(&run.log))?;
     let plots = plots(&run.records)
-        .map_err(|error| Failure::failed(format!("cannot draw what the benchmarks found: {error}")))?;
+        .map_err(|error| Failure::failed(format!("cannot plot the benchmarks: {error}")))?;
     let put_beside = |plot: Plot| {
         let path = paths.json.with_file_name(plot.file_name);
         put(&path, &plot.svg).map(|()| path)

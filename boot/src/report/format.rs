@@ -1,6 +1,6 @@
-//! Numbers for people.
+//! Formatting of numbers.
 
-/// A time with three digits, in the unit that suits it.
+/// Formats a time with three digits, in a fitting unit.
 pub(super) fn duration(ns: u64) -> String {
     let value = ns as f64;
     match ns {
@@ -11,17 +11,17 @@ pub(super) fn duration(ns: u64) -> String {
     }
 }
 
-/// Bytes per second in GiB/s.
+/// Formats bytes per second in GiB/s.
 pub(super) fn byte_rate(bytes_per_s: f64) -> String {
     format!("{:.2} GiB/s", bytes_per_s / f64::from(1 << 30))
 }
 
-/// Pages per second, in millions.
+/// Formats pages per second in millions.
 pub(super) fn page_rate(pages_per_s: f64) -> String {
     format!("{} Mpages/s", three_digits(pages_per_s / 1e6))
 }
 
-/// A bar of at most `width` cells for a part of 0 to 1; a part that is not nothing shows at least a sliver.
+/// Draws a bar of at most `width` cells for a part of 0 to 1; a part above 0 shows at least an eighth of a cell.
 pub(super) fn bar(part: f64, width: usize) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     if part.is_nan() || part <= 0.0 {

@@ -3,46 +3,46 @@
 use protocol::record::{Record, Unit};
 use serde::Serialize;
 
-/// One job on one number of threads: its fastest run.
+/// The fastest run of one job on one number of threads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
-    /// Which job.
+    /// Name of the job.
     pub job: String,
-    /// Threads that were asked for.
+    /// Requested threads.
     pub threads: u32,
-    /// Threads that did at least one chunk.
+    /// Threads that processed at least one chunk.
     pub threads_used: u32,
-    /// Units of work done.
+    /// Processed units of work.
     pub units: u64,
-    /// What a unit is.
+    /// Kind of unit.
     pub unit: Unit,
     /// Memory that the units cover.
     pub bytes: u64,
-    /// Chunks.
+    /// Number of chunks.
     pub chunks: u64,
     /// Wall time.
     pub ns: u64,
     /// CPU time of all threads together.
     pub cpu_ns: u64,
-    /// From the first thread that finished to the last.
+    /// Time from the end of the first thread to the end of the last.
     pub spread_ns: u64,
-    /// Chunks done by a thread of the memory's own node.
+    /// Chunks that a thread of the memory's node processed.
     pub local_chunks: u64,
     /// Whether the results of all runs were right.
     pub ok: bool,
-    /// How many runs there were.
+    /// Number of runs.
     pub runs: u32,
-    /// Units done per second.
+    /// Units per second.
     pub units_per_s: f64,
-    /// Bytes done per second.
+    /// Bytes per second.
     pub bytes_per_s: f64,
-    /// How many times as fast as the same work on one thread; `None` where that was not measured, or is all there is.
+    /// Speed relative to the same work on one thread; `None` if only one of the two was measured.
     pub speedup: Option<f64>,
-    /// The speedup by the number of threads.
+    /// Speedup divided by the number of threads.
     pub efficiency: Option<f64>,
 }
 
-/// The rows of all job records: jobs in the order in which they first came, each with its thread counts ascending.
+/// Returns the rows of all job records: jobs in the order of their first records, thread counts ascending.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     let mut rows: Vec<JobRow> = Vec::new();
     for run in records.iter().filter_map(single) {
@@ -67,7 +67,7 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     rows
 }
 
-/// A job record as a row of one run.
+/// Returns a job record as a row of one run.
 fn single(record: &Record<String>) -> Option<JobRow> {
     let Record::Job {
         job,
@@ -118,7 +118,7 @@ impl JobRow {
         self.is_same_work(other) && self.threads == other.threads
     }
 
-    /// The faster of two runs stands for both; one wrong result spoils both.
+    /// Merges two runs: the faster one remains, and the result is right only if both were.
     fn merge(&mut self, run: Self) {
         let (ok, runs) = (self.ok && run.ok, self.runs + run.runs);
         if run.ns < self.ns {

@@ -1,20 +1,20 @@
-//! Benchmarks as pictures: what was measured for several `n`, on a logarithmic axis of `n`.
+//! Plots of benchmarks that were measured for several `n`, on a logarithmic axis of `n`.
 
 use plotters::prelude::*;
 use protocol::record::Record;
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// A picture of one benchmark, in SVG.
+/// A plot of one benchmark, in SVG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plot {
-    /// The name of its file.
+    /// Name of the file.
     pub file_name: String,
-    /// What is in the file.
+    /// Content of the file.
     pub svg: String,
 }
 
-/// What one picture shows: series of the same benchmark that count the same, in the same unit.
+/// Content of one plot: series of one benchmark with the same quantity and unit.
 #[derive(Debug)]
 struct Chart<'a> {
     benchmark: &'a str,
@@ -23,15 +23,15 @@ struct Chart<'a> {
     series: BTreeMap<&'a str, Series>,
 }
 
-/// `value` by `n`; several of one `n` all stand.
+/// Values by `n`; one `n` may have several.
 type Series = Vec<(u64, u64)>;
 
-/// A picture for each benchmark that was measured for at least two different `n`. A benchmark is the first two
-/// parts of a name: `sched/helper-start/first` and `sched/helper-start/all` share a picture.
+/// Plots each benchmark that was measured for at least two different `n`. The first two parts of a name are the benchmark:
+/// `sched/helper-start/first` and `sched/helper-start/all` share a plot.
 ///
 /// # Errors
 ///
-/// When one cannot be drawn.
+/// When a plot cannot be drawn.
 pub fn plots(records: &[Record<String>]) -> Result<Vec<Plot>, Box<dyn Error>> {
     charts(records).iter().map(|chart| Ok(Plot { file_name: chart.file_name(), svg: draw(chart)? })).collect()
 }
@@ -51,7 +51,7 @@ fn charts(records: &[Record<String>]) -> Vec<Chart<'_>> {
     }
     for chart in charts.values_mut() {
         chart.series.values_mut().for_each(|points| points.sort_unstable());
-        // Sorted: two different `n` are the first and the last.
+        // Sorted: with two different `n`, the first differs from the last.
         chart.series.retain(|_, points| points[0].0 < points[points.len() - 1].0);
     }
     charts.into_values().filter(|chart| !chart.series.is_empty()).collect()
@@ -61,7 +61,7 @@ impl Chart<'_> {
     fn file_name(&self) -> String {
         let parts = ["bench", self.benchmark, self.unit, "by", self.of];
         let named = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-        // Names come from the kernel: nothing of them may lead out of the directory.
+        // Names come from the kernel: they must not lead out of the directory.
         named.replace(|c: char| !c.is_ascii_alphanumeric(), "-") + ".svg"
     }
 
@@ -77,7 +77,7 @@ const COLOURS: [RGBColor; 4] =
 
 fn draw(chart: &Chart<'_>) -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
-    // The logarithm of 0 is nowhere.
+    // 0 has no logarithm.
     let shown = |n: u64| n.max(1) as f64;
     let least = chart.points().map(|(n, _)| n).min().unwrap_or(1);
     let most = chart.points().map(|(n, _)| n).max().unwrap_or(1);
@@ -107,7 +107,7 @@ fn draw(chart: &Chart<'_>) -> Result<String, Box<dyn Error>> {
                 .label(*name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
             context.draw_series(line.map(|point| Circle::new(point, 4, colour.filled())))?;
-            // On this axis what grows as the logarithm of n is a straight line.
+            // On this axis, logarithmic growth is a straight line.
             let ends = [points[0], points[points.len() - 1]].map(|(n, value)| (shown(n), value as f64));
             let pale = colour.mix(0.4);
             context

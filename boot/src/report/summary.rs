@@ -1,4 +1,4 @@
-//! What a run comes to, as one value.
+//! The report of a run, as a value.
 
 use super::jobs::{JobRow, rows};
 use crate::qemu::Machine;
@@ -7,42 +7,42 @@ use crate::symbols::Symbols;
 use protocol::record::Record;
 use serde::Serialize;
 
-/// The version of the report file's shape. It grows when a field goes or changes its meaning, not when one is added.
+/// Version of the report file's format. It increases if a field is removed or changes its meaning, not if one is added.
 const FORMAT: u32 = 1;
 
-/// What a run comes to. Serialised, it is the report file.
+/// The report of a run. Its serialised form is the report file.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The version of this shape.
+    /// Version of the format.
     pub format: u32,
     /// The exit status of the host command: 0 pass, 1 fail, 3 panic, 4 hang, 5 QEMU failed.
     pub status: u8,
     /// How the run ended, in words.
     pub ending: String,
-    /// The machine that was emulated.
+    /// The emulated machine.
     pub machine: MachineFacts,
-    /// What the host's clock says.
+    /// Times by the host's clock.
     pub host: HostFacts,
-    /// What the kernel said about itself and its machine.
+    /// The kernel's description of itself and its machine.
     pub boot: Option<Record<String>>,
-    /// Parts of the boot and what each took.
+    /// Phases of the boot and their durations.
     pub phases: Vec<Phase>,
     /// The timed jobs: one row per job and thread count.
     pub jobs: Vec<JobRow>,
-    /// Ways to clear memory, and which one is used.
+    /// Methods to clear memory, and the chosen one.
     pub zero_methods: Vec<ZeroMethod>,
-    /// What was wrong and lived with: the kernel's warnings, then our own.
+    /// Warnings: the kernel's, then the host command's.
     pub warnings: Vec<String>,
-    /// A panic or fault, and where every CPU stood in a hang.
+    /// A panic or fault, and after a hang the state of every CPU.
     pub trouble: Vec<String>,
-    /// What one has to know to read the numbers.
+    /// Remarks on how to read the numbers.
     pub notes: Vec<String>,
 }
 
-/// The machine that was emulated.
+/// The emulated machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct MachineFacts {
-    /// The whole command, for a shell.
+    /// The whole command, quoted for a shell.
     pub command: String,
     /// Virtual CPUs.
     pub cpus: u32,
@@ -56,10 +56,10 @@ pub struct MachineFacts {
     pub cpu_model: String,
 }
 
-/// What the host's clock says.
+/// Times by the host's clock.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostFacts {
-    /// CPUs that the host has for us.
+    /// CPUs of the host that this process may use.
     pub cores: u32,
     /// From QEMU's start to the kernel's first line.
     pub first_line_ns: Option<u64>,
@@ -67,33 +67,33 @@ pub struct HostFacts {
     pub total_ns: u64,
 }
 
-/// A part of the boot.
+/// A phase of the boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Phase {
-    /// Its name; `a/b` is a part of `a`.
+    /// Its name; `a/b` is nested in `a`.
     pub name: String,
-    /// How long it took.
+    /// Its duration.
     pub ns: u64,
 }
 
-/// A way to clear memory.
+/// A method to clear memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ZeroMethod {
     /// Its name.
     pub method: String,
     /// Its speed on one CPU.
     pub bytes_per_s: u64,
-    /// Whether it is the one in use.
+    /// Whether the kernel uses it.
     pub chosen: bool,
 }
 
-/// How many CPUs the host has for us.
+/// Returns the number of the host's CPUs that this process may use.
 pub fn host_cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 
 impl Report {
-    /// Sums up a run.
+    /// Summarises a run.
     pub fn new(run: &Run, machine: &Machine, cores: u32, symbols: Option<&Symbols>) -> Self {
         let ns = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let mut report = Self {
@@ -164,7 +164,7 @@ impl Report {
         self.trouble.push(format!("{what} on cpu {cpu} in thread {thread}: {message}{place}"));
     }
 
-    /// What one has to know to read the numbers.
+    /// Remarks on how to read the numbers.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let (cpus, cores) = (self.machine.cpus, self.host.cores);
@@ -188,7 +188,7 @@ impl Report {
     }
 }
 
-/// A backtrace by name, or as bare addresses when there are no symbols.
+/// Returns a backtrace by name, or as bare addresses without symbols.
 fn trace(symbols: Option<&Symbols>, addresses: &[u64], first_is_exact: bool) -> Vec<String> {
     match symbols {
         Some(symbols) => symbols.backtrace(addresses, first_is_exact),

@@ -1,4 +1,4 @@
-//! The report for people.
+//! The report as text.
 
 use super::format::{bar, byte_rate, duration, page_rate};
 use super::jobs::JobRow;
@@ -7,10 +7,10 @@ use crate::size::Size;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use protocol::record::{Record, Unit};
 
-/// How wide the longest bar is.
+/// Width of the longest bar.
 const BAR_CELLS: usize = 16;
 
-/// The whole report as text; `is_terminal` lets tables fit its width.
+/// Renders the whole report; at a terminal, tables fit its width.
 pub fn render(report: &Report, is_terminal: bool) -> String {
     let mut parts = vec![summary(report)];
     let mut section = |title: &str, body: String| parts.push(format!("{title}\n{body}"));
@@ -18,7 +18,7 @@ pub fn render(report: &Report, is_terminal: bool) -> String {
         section("boot", phases(report, is_terminal));
     }
     if !report.zero_methods.is_empty() {
-        section("ways to clear memory, on one CPU", zero_methods(report, is_terminal));
+        section("methods to clear memory, on one CPU", zero_methods(report, is_terminal));
     }
     if !report.jobs.is_empty() {
         section("jobs", jobs(report, is_terminal));
@@ -30,14 +30,14 @@ pub fn render(report: &Report, is_terminal: bool) -> String {
     parts.join("\n\n")
 }
 
-/// How the run ended, and what was wrong: for those who have seen the rest.
+/// Renders how the run ended and what went wrong, for a user who has seen the log.
 pub fn render_ending(report: &Report) -> String {
     let mut parts = vec![summary(report)];
     parts.extend(trouble(report));
     parts.join("\n\n")
 }
 
-/// Warnings, and what stopped the run.
+/// Renders the warnings and what stopped the run.
 fn trouble(report: &Report) -> Vec<String> {
     let mut parts = Vec::new();
     if !report.warnings.is_empty() {
@@ -49,7 +49,7 @@ fn trouble(report: &Report) -> Vec<String> {
     parts
 }
 
-/// One line: what ran, how it ended.
+/// Summarises in one line what ran and how it ended.
 fn summary(report: &Report) -> String {
     let machine = &report.machine;
     let mut facts = vec![format!("{}: {}", if report.status == 0 { "PASS" } else { "FAIL" }, report.ending)];
@@ -79,12 +79,12 @@ fn phases(report: &Report, is_terminal: bool) -> String {
     table.to_string()
 }
 
-/// Phases with each part below its whole, although it ends, and so is told, before it.
+/// Orders phases so that nested ones follow the outer one, although they end, and are reported, before it.
 fn nested(phases: &[Phase]) -> Vec<(String, u64)> {
     let is_in = |name: &str, whole: &str| {
         name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    // Where each whole that the name lies in was first heard of, outermost first: a whole sorts before its parts.
+    // Sorts by the first positions of all outer phases, outermost first: an outer phase comes before its inner ones.
     let place = |phase: &Phase| -> Vec<usize> {
         let wholes = phase.name.match_indices('/').map(|(end, _)| &phase.name[..end]).chain([&*phase.name]);
         wholes.filter_map(|whole| phases.iter().position(|other| is_in(&other.name, whole))).collect()
@@ -162,7 +162,7 @@ fn job_cells(row: &JobRow, is_new: bool, all: &[JobRow]) -> [String; 13] {
     ]
 }
 
-/// Descriptors are counted by the page, memory that is cleared by the byte.
+/// Formats a job's rate: in pages for descriptors, in bytes for cleared memory.
 fn rate(row: &JobRow) -> String {
     match row.job.as_str() {
         "memory-map-init" => page_rate(row.units_per_s),
@@ -180,7 +180,7 @@ fn table(is_terminal: bool, header: &[&str]) -> Table {
     table
 }
 
-/// Numbers stand to the right.
+/// Aligns columns of numbers to the right.
 fn align(table: &mut Table, columns: std::ops::Range<usize>) {
     for index in columns {
         if let Some(column) = table.column_mut(index) {
@@ -194,7 +194,7 @@ fn list(label: &str, lines: &[String]) -> String {
     lines.join("\n")
 }
 
-/// The name of a unit in the plural.
+/// Returns a unit's short name.
 fn unit_name(unit: Unit) -> &'static str {
     match unit {
         Unit::Page4K => "4K",
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_stand_below_their_whole() {
+    fn nested_phases_follow_the_outer_one() {
         let names = ["mm/early", "early", "ap-start", "mm/rest/zone", "mm/rest", "mm", "lone/part"];
         let phases = names.map(|name| Phase { name: name.into(), ns: 1 });
         let shown: Vec<_> = nested(&phases).into_iter().map(|(name, _)| name).collect();

@@ -1,4 +1,4 @@
-//! From records to tables and files.
+//! Tables and files from records.
 
 use super::*;
 use crate::qemu::Accel;
@@ -101,12 +101,12 @@ fn speedup_is_against_the_fastest_run_on_one_thread() {
 }
 
 #[test]
-fn no_speedup_is_shown_that_was_not_measured() {
-    // On several threads only: nothing to compare with.
+fn unmeasured_speedups_are_not_shown() {
+    // Only on several threads: no baseline.
     assert_eq!(rows(&[job("x", 4, 5)])[0].speedup, None);
-    // On one thread only: nothing to compare.
+    // Only on one thread: nothing to compare.
     assert_eq!(rows(&[job("x", 1, 5)])[0].speedup, None);
-    // On one thread, but less work.
+    // On one thread, but with less work.
     let mut less = job("x", 1, 5);
     if let Record::Job { units, .. } = &mut less {
         *units /= 2;
@@ -118,7 +118,7 @@ fn no_speedup_is_shown_that_was_not_measured() {
 }
 
 #[test]
-fn one_wrong_run_spoils_the_row() {
+fn one_wrong_run_makes_the_row_wrong() {
     let mut wrong = job("x", 1, 9);
     if let Record::Job { ok, .. } = &mut wrong {
         *ok = false;
@@ -130,13 +130,13 @@ fn one_wrong_run_spoils_the_row() {
 }
 
 #[test]
-fn a_job_that_took_no_time_divides_nothing_by_zero() {
+fn job_of_zero_time_causes_no_division_by_zero() {
     let row = &rows(&[job("x", 1, 0), job("x", 2, 0)])[1];
     assert_eq!((row.speedup, row.units_per_s), (None, 0.0));
 }
 
 #[test]
-fn the_report_tells_all_of_a_good_run() {
+fn report_of_a_good_run_is_complete() {
     let text = render(&report(records(), Ending::Verdict(Verdict::Pass), 4), false);
     for part in [
         "PASS: pass; kernel 0.1.0; 3 of 4 CPUs, 1 node(s), 1000 MiB usable; tcg with -cpu max,vendor=GenuineIntel; \
@@ -159,7 +159,7 @@ fn the_report_tells_all_of_a_good_run() {
 }
 
 #[test]
-fn trouble_is_told_with_its_place() {
+fn panics_and_faults_have_their_location() {
     let records = vec![
         Record::Panic {
             t_ns: 1,
@@ -192,7 +192,7 @@ fn trouble_is_told_with_its_place() {
 }
 
 #[test]
-fn a_hang_shows_every_cpu() {
+fn hang_shows_every_cpu() {
     let hang = Hang { reason: "silent for 90 s".into(), cpus: Err("nobody answers".into()) };
     let text = render(&report(vec![], Ending::Hang(hang), 2), false);
     assert!(text.starts_with("FAIL: silent for 90 s"), "{text}");
@@ -200,7 +200,7 @@ fn a_hang_shows_every_cpu() {
 }
 
 #[test]
-fn files_are_written_where_they_belong() {
+fn files_have_their_default_paths() {
     let directory = tempfile::tempdir().unwrap();
     let paths = Paths::new(&directory.path().join("out"), None, None);
     let run = run_with(records(), Ending::Verdict(Verdict::Pass));
@@ -240,7 +240,7 @@ fn benchmarks_are_plotted_beside_the_report() {
 }
 
 #[test]
-fn files_go_where_they_are_told_to() {
+fn files_go_to_the_requested_paths() {
     let paths = Paths::new("out".as_ref(), Some("a/b.json".as_ref()), Some("c.log".as_ref()));
     assert_eq!(paths.json, std::path::Path::new("a/b.json"));
     assert_eq!(paths.records, std::path::Path::new("a/records.jsonl"));
@@ -248,7 +248,7 @@ fn files_go_where_they_are_told_to() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_a_failure_with_its_name() {
+fn unwritable_file_is_a_failure_with_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let blocked = directory.path().join("file");
     std::fs::write(&blocked, "").unwrap();

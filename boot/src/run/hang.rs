@@ -1,35 +1,35 @@
-//! A run that does not end: where every CPU stood.
+//! A run that does not end: the state of every CPU.
 
 use crate::qemu::{Child, CpuState};
 use crate::symbols::Symbols;
 
-/// What is known of a run that was given up.
+/// Facts about a run that reached a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hang {
     /// Which limit was reached.
     pub reason: String,
-    /// Where every CPU stood, or why that is not known.
+    /// State of every CPU, or why it is unknown.
     pub cpus: Result<Vec<CpuState>, String>,
 }
 
 impl Hang {
-    /// Looks at a machine that is given up.
+    /// Examines a machine that reached a limit.
     pub(super) fn examine(child: &mut Child, reason: String) -> Self {
         Self { reason, cpus: child.cpu_states() }
     }
 
-    /// One line per CPU: where it stands, by name where `symbols` know it.
+    /// Returns one line per CPU with its state and, if `symbols` have it, the name of its code.
     pub fn lines(&self, symbols: Option<&Symbols>) -> Vec<String> {
         match &self.cpus {
             Ok(cpus) => cpus.iter().map(|cpu| line(cpu, symbols)).collect(),
-            Err(why) => vec![format!("where the CPUs stood is not known: {why}")],
+            Err(why) => vec![format!("the CPUs' states are unknown: {why}")],
         }
     }
 }
 
 fn line(state: &CpuState, symbols: Option<&Symbols>) -> String {
     let CpuState { cpu, rip, halted, interrupts_on } = state;
-    // A halted CPU's instruction pointer is already behind its `hlt`.
+    // A halted CPU's instruction pointer is after its `hlt`.
     let lookup = if *halted { rip.wrapping_sub(1) } else { *rip };
     let frames = symbols.map(|symbols| symbols.frames(lookup)).unwrap_or_default();
     let place =
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cpu_has_a_line() {
+    fn each_cpu_has_a_line() {
         let cpus = vec![
             CpuState { cpu: 0, rip: 0xffff_ffff_8000_1000, halted: false, interrupts_on: false },
             CpuState { cpu: 1, rip: 0xffff_ffff_8000_2000, halted: true, interrupts_on: true },
@@ -60,8 +60,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mute_qemu_is_said_to_be_so() {
+    fn unresponsive_qemu_is_reported() {
         let hang = Hang { reason: String::new(), cpus: Err("QEMU does not answer".into()) };
-        assert_eq!(hang.lines(None), ["where the CPUs stood is not known: QEMU does not answer"]);
+        assert_eq!(hang.lines(None), ["the CPUs' states are unknown: QEMU does not answer"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Threads that turn what QEMU says into lines with a time.
+//! Threads that split QEMU's output into lines with timestamps.
 
 use crate::qemu::Channels;
 use std::io::{BufRead, BufReader, Read};
@@ -8,20 +8,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Sees bytes as they come.
+/// Receives bytes as they arrive.
 pub type Output = Box<dyn FnMut(&[u8]) + Send>;
 
-/// The other end of the guest's first serial port, for runs in which someone types.
+/// The user's end of the guest's first serial port.
 pub struct Console {
-    /// Sees what the port sends as it comes, also lines that are not finished.
+    /// Receives the port's output as it arrives, including unfinished lines.
     pub output: Output,
-    /// Gets what the port receives, on a thread of its own.
+    /// Writes the port's input, on a separate thread.
     pub input: Box<dyn FnOnce(ChildStdin) + Send>,
     /// Set to end the run.
     pub left: Arc<AtomicBool>,
 }
 
-/// Which channel a line came from.
+/// The channel of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// The first serial port.
@@ -37,12 +37,11 @@ pub(super) enum Source {
 pub(super) struct Event {
     pub(super) source: Source,
     pub(super) line: String,
-    /// When it was read.
+    /// Time at which the line was read.
     pub(super) at: Instant,
 }
 
-/// Listens to all channels, and lets `console` hear and speak too. The receiver is disconnected when all of them are
-/// closed.
+/// Listens to all channels and connects `console`. The receiver is disconnected when all channels are closed.
 pub(super) fn start(channels: Channels, console: Option<Console>, gate: &Gate) -> Receiver<Event> {
     let (sender, receiver) = channel();
     match console {
@@ -57,7 +56,7 @@ pub(super) fn start(channels: Channels, console: Option<Console>, gate: &Gate) -
     receiver
 }
 
-/// Keeps the listeners from reading for a while.
+/// Blocks the listeners while it is closed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
     closed: Arc<Mutex<()>>,
@@ -65,13 +64,13 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Closes the gate until what is returned is dropped. A read that has begun ends.
+    /// Closes the gate until the guard is dropped. A read that has begun completes.
     pub(super) fn close(&self) -> MutexGuard<'_, ()> {
         self.was_used.store(true, Ordering::SeqCst);
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the gate has been closed before.
+    /// Returns whether the gate has been closed before.
     pub(super) fn was_used(&self) -> bool {
         self.was_used.load(Ordering::SeqCst)
     }
@@ -90,7 +89,7 @@ impl<R: Read> Read for Gated<R> {
     }
 }
 
-/// Shows what is read from `input` to `output`.
+/// Copies everything read from `input` to `output`.
 struct Tee<R, W> {
     input: R,
     output: W,
@@ -108,7 +107,7 @@ fn listen(source: Source, input: impl Read + Send + 'static, sender: Sender<Even
     std::thread::spawn(move || {
         let mut input = BufReader::new(input);
         let mut bytes = Vec::new();
-        // The end of the input, and a receiver that has gone, both end the thread.
+        // The end of the input and a dropped receiver both end the thread.
         while input.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
             let line = clean(&bytes);
             if sender.send(Event { source, line, at: Instant::now() }).is_err() {
@@ -119,7 +118,7 @@ fn listen(source: Source, input: impl Read + Send + 'static, sender: Sender<Even
     });
 }
 
-/// Bytes of a serial line as text: no line end, and nothing that would act on our terminal.
+/// Returns the bytes of a serial line as text, without the line end and without control characters for the terminal.
 fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches(['\n', '\r']);
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_one_by_one_and_the_last_one_even_without_its_end() {
+    fn lines_arrive_one_by_one_and_the_last_even_without_its_end() {
         let (sender, receiver) = channel();
         listen(Source::Log, std::io::Cursor::new(b"one\r\ntwo\n\nthree"), sender);
         let lines: Vec<_> = receiver.iter().map(|event| event.line).collect();
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_console_hears_an_unfinished_line_at_once() {
+    fn console_receives_an_unfinished_line_at_once() {
         let (sender, receiver) = channel();
         let (heard, hears) = channel();
         let (theirs, mut ours) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_on_the_wire_stays_harmless() {
+    fn control_characters_are_removed() {
         assert_eq!(clean(b"\x1b[2Ja\x07\xffb\tc\r\n"), "[2Ja\u{fffd}b\tc");
     }
 }

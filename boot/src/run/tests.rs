@@ -1,5 +1,5 @@
-//! Runs against a shell script in QEMU's place: it connects nothing, so it stands in for what fails early; and
-//! against QEMU itself with a guest of one instruction, for what needs a machine.
+//! Runs of a shell script in place of QEMU, which opens no channels: early failures. Runs of QEMU with a guest of a few
+//! instructions: everything that needs a machine.
 
 use super::*;
 use crate::qemu::{Accel, Program};
@@ -46,14 +46,14 @@ fn endings_have_the_documented_statuses() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_a_qemu_failure() {
+fn missing_program_is_a_qemu_failure() {
     let failure = go(&machine("/nowhere/qemu".into(), "/k".into()), Limits::default()).unwrap_err();
     assert_eq!(failure.status, HostStatus::Qemu);
     assert!(failure.message.starts_with("cannot start /nowhere/qemu"), "{failure}");
 }
 
 #[test]
-fn what_qemu_complains_about_is_passed_on() {
+fn error_messages_of_qemu_are_passed_on() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("qemu");
@@ -63,7 +63,7 @@ fn what_qemu_complains_about_is_passed_on() {
     assert_eq!(failure, Failure::qemu("qemu: no such machine"));
 }
 
-/// QEMU, or `None` where it is not installed: the rest of the host's tests do without it.
+/// Returns QEMU's path, or `None` if it is not installed.
 fn qemu() -> Option<PathBuf> {
     let found = Real.find_in_path(crate::qemu::program::NAME);
     if found.is_none() {
@@ -72,7 +72,7 @@ fn qemu() -> Option<PathBuf> {
     found
 }
 
-/// A file that holds a guest made of `code`, for 32-bit mode.
+/// Returns a file with a guest of `code` for 32-bit mode.
 fn guest(code: &[u8]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), crate::qemu::probe::image_of(code)).unwrap();
@@ -80,7 +80,7 @@ fn guest(code: &[u8]) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn a_hang_names_every_cpu_and_a_total_limit_ends_it() {
+fn total_limit_ends_a_hang_and_names_every_cpu() {
     let Some(qemu) = qemu() else { return };
     let guest = guest(&[0xeb, 0xfe]); // jmp to itself
     let limits = Limits { total: Some(Duration::from_millis(700)), silence: None };
@@ -114,7 +114,7 @@ fn log_records_and_verdict_arrive() {
 }
 
 #[test]
-fn a_triple_fault_is_no_pass() {
+fn triple_fault_is_no_pass() {
     let Some(qemu) = qemu() else { return };
     // An empty interrupt table, then an undefined instruction.
     let guest = guest(&[0x0f, 0x01, 0x1d, 0, 0, 0x30, 0, 0x0f, 0x0b]);
@@ -134,7 +134,7 @@ fn silence_is_measured_from_the_last_line() {
 }
 
 #[test]
-fn an_interruption_ends_the_run() {
+fn interruption_ends_the_run() {
     let Some(qemu) = qemu() else { return };
     let guest = guest(&[0xeb, 0xfe]);
     let machine = machine(qemu, guest.path().into());
@@ -143,28 +143,28 @@ fn an_interruption_ends_the_run() {
     assert!(run.total < Duration::from_secs(10));
 }
 
-/// Instructions that send `text` to the first serial port, each byte when the port is ready.
+/// Returns instructions that send `text` to the first serial port, each byte when the port is ready.
 fn sending(text: &str) -> Vec<u8> {
     // mov edx, 0x3fd; in al, dx; test al, 0x20; jz to the in; mov edx, 0x3f8; mov al, byte; out dx, al
     let wait = [0xba, 0xfd, 0x03, 0, 0, 0xec, 0xa8, 0x20, 0x74, 0xfb, 0xba, 0xf8, 0x03, 0, 0];
     text.bytes().flat_map(|byte| wait.into_iter().chain([0xb0, byte, 0xee])).collect()
 }
 
-/// Boots a guest that says a line, runs `middle`, says `end` and fails; disturbs it at the line.
+/// Boots a guest that sends a line, runs `middle`, sends `end` and fails. Disturbs it at the line.
 fn disturbed(kind: DisturbanceKind, middle: &[u8], end: &str) -> Option<Run> {
     let qemu = qemu()?;
     let leave = [0xb0, Verdict::Fail.code() as u8, 0xe6, 0xf4]; // mov al, code; out 0xf4, al
     let guest = guest(&[sending("begin\n"), middle.to_vec(), sending(end), leave.to_vec()].concat());
-    // Shorter than the disturbance.
+    // The limit is shorter than the disturbance.
     let limits = Limits { total: Some(Duration::from_secs(60)), silence: Some(Duration::from_secs(3)) };
-    let disturbance = Disturbance { after_lines: 1, kind, lasts: Duration::from_secs(4) };
+    let disturbance = Disturbance { after_lines: 1, kind, duration: Duration::from_secs(4) };
     let machine = machine(qemu, guest.path().into());
     Some(run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance).unwrap())
 }
 
 #[test]
-fn a_stopped_machine_is_not_silent_and_goes_on() {
-    // mov ecx, 50000000; dec ecx; jnz to the dec: so that it is not done when it is stopped
+fn stopped_machine_is_not_silent_and_continues() {
+    // mov ecx, 50000000; dec ecx; jnz to the dec: the guest must still run when it is stopped
     let middle = [0xb9, 0x80, 0xf0, 0xfa, 0x02, 0x49, 0x75, 0xfd];
     let Some(run) = disturbed(DisturbanceKind::Stopped, &middle, "end\n") else { return };
     assert!(matches!(run.ending, Ending::Verdict(Verdict::Fail)), "{run:?}");
@@ -173,24 +173,24 @@ fn a_stopped_machine_is_not_silent_and_goes_on() {
 }
 
 #[test]
-fn a_machine_that_nobody_reads_for_a_while_is_not_silent_and_goes_on() {
+fn unread_machine_is_not_silent_and_continues() {
     let lines = "0123456789abcdef\n".repeat(1000);
-    let Some(run) = disturbed(DisturbanceKind::Deaf, &[], &lines) else { return };
+    let Some(run) = disturbed(DisturbanceKind::Unread, &[], &lines) else { return };
     assert!(matches!(run.ending, Ending::Verdict(Verdict::Fail)), "{run:?}");
-    // QEMU's port loses bytes that a full pipe refuses several times; what was read goes on to the end.
+    // QEMU's port loses bytes that a full pipe refuses several times; the remaining bytes arrive in order.
     assert!(run.log.len() > 1 && run.total >= Duration::from_secs(4), "{run:?}");
 }
 
 #[test]
-fn a_look_after_a_long_time_counts_little_and_a_stopped_machine_nothing() {
-    let mut patience = Patience::new();
-    patience.last_look -= Duration::from_secs(100);
-    patience.look(false, false);
-    assert_eq!((patience.total, patience.silence), (2 * TICK, 2 * TICK));
-    patience.last_look -= Duration::from_secs(100);
-    patience.look(false, true);
-    assert_eq!(patience.total, 2 * TICK);
-    patience.look(true, false);
-    assert_eq!(patience.silence, Duration::ZERO);
-    assert!(patience.total >= 2 * TICK);
+fn late_sample_adds_little_and_a_stopped_machine_nothing() {
+    let mut active = ActiveTime::new();
+    active.last_sample -= Duration::from_secs(100);
+    active.sample(false, false);
+    assert_eq!((active.total, active.silence), (2 * TICK, 2 * TICK));
+    active.last_sample -= Duration::from_secs(100);
+    active.sample(false, true);
+    assert_eq!(active.total, 2 * TICK);
+    active.sample(true, false);
+    assert_eq!(active.silence, Duration::ZERO);
+    assert!(active.total >= 2 * TICK);
 }

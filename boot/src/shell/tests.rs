@@ -1,4 +1,4 @@
-//! Keys, prompts, and a terminal that is given back as it was.
+//! Keys, prompts, and the terminal's mode.
 
 use super::*;
 use nix::pty::openpty;
@@ -12,28 +12,28 @@ fn typed(input: &[u8], is_terminal: bool) -> (Vec<u8>, bool) {
 }
 
 #[test]
-fn the_end_of_a_pipe_ends_the_shell() {
+fn end_of_a_pipe_ends_the_shell() {
     assert_eq!(typed(b"ps\n", false), (b"ps\n\x04".to_vec(), false));
     assert_eq!(typed(b"ps\nuptime", false), (b"ps\nuptime\n\x04".to_vec(), false));
     assert_eq!(typed(b"", false), (b"\x04".to_vec(), false));
 }
 
 #[test]
-fn in_a_pipe_every_byte_is_the_guests() {
+fn every_byte_of_a_pipe_goes_to_the_guest() {
     assert_eq!(typed(b"\x01x\x03\xff\n", false), (b"\x01x\x03\xff\n\x04".to_vec(), false));
 }
 
 #[test]
-fn ctrl_a_x_leaves_and_ctrl_a_twice_is_one() {
+fn ctrl_a_x_quits_and_ctrl_a_twice_sends_one() {
     assert_eq!(typed(b"ps\x01x", true), (Vec::new(), true));
     assert_eq!(typed(b"\x01\x01b\x01c\n", true), (b"\x01bc\n\x04".to_vec(), false));
-    let mut keys = Keys { is_escaped: false, keys_mean_something: true };
+    let mut keys = Keys { is_escaped: false, has_escape_keys: true };
     assert_eq!(keys.take(b"a\x01"), Some(b"a".to_vec()));
     assert_eq!(keys.take(b"x"), None, "an escape across two reads");
 }
 
 #[test]
-fn the_first_prompt_is_seen_however_it_comes() {
+fn first_prompt_is_found_in_any_division_of_the_output() {
     let (ready, is_ready) = channel();
     let mut output = Vec::new();
     let mut screen = Screen::new(&mut output, true, ready);
@@ -47,7 +47,7 @@ fn the_first_prompt_is_seen_however_it_comes() {
 }
 
 #[test]
-fn the_terminal_is_given_back_as_it_was_even_after_a_panic() {
+fn terminal_mode_is_restored_even_after_a_panic() {
     let Ok(pair) = openpty(None, None) else {
         eprintln!("no pseudo-terminals here: not run");
         return;
@@ -69,6 +69,6 @@ fn the_terminal_is_given_back_as_it_was_even_after_a_panic() {
 }
 
 #[test]
-fn what_is_no_terminal_is_left_alone() {
+fn other_files_than_terminals_are_not_changed() {
     assert!(RawMode::enter(std::fs::File::open("/dev/null").unwrap()).is_none());
 }

@@ -7,14 +7,14 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 
-/// All tracks are of one process: the kernel.
+/// Process number of all tracks: the kernel.
 const PROCESS: u32 = 1;
 
 /// Writes `trace` to `out`.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Errors of `out`.
 pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     out.write_all(b"{\"displayTimeUnit\":\"ns\",\"otherData\":")?;
     serde_json::to_writer(&mut *out, &about(trace))?;
@@ -34,7 +34,7 @@ pub fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     list.out.write_all(b"\n]}\n")
 }
 
-/// What is not on any track.
+/// Returns the metadata, which is on no track.
 fn about(trace: &Trace) -> impl Serialize {
     #[derive(Serialize)]
     struct About {
@@ -55,7 +55,7 @@ fn about(trace: &Trace) -> impl Serialize {
     }
 }
 
-/// The array while it is written.
+/// The array of events during output.
 struct List<'o, O: Write> {
     out: &'o mut O,
     is_empty: bool,
@@ -73,22 +73,21 @@ impl<O: Write> List<'_, O> {
 /// One event of the format.
 #[derive(Serialize)]
 struct Entry<'m> {
-    /// The kind: B and E for slices, i for instants, s and f for arrows, b and e for jobs, C for counters, M for
-    /// names.
+    /// Kind of event: B and E for slices, i for instants, s and f for arrows, b and e for jobs, C for counters, M for names.
     ph: char,
     pid: u32,
     tid: u32,
-    /// In microseconds.
+    /// Time in microseconds.
     ts: f64,
     #[serde(skip_serializing_if = "str::is_empty")]
     cat: &'static str,
     name: &'m str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    /// Of an instant: of interest to its (t)hread or (g)lobally.
+    /// Scope of an instant: its (t)hread or (g)lobal.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<char>,
-    /// Of an arrow's end: it belongs to the slice around it, not to the next one.
+    /// Binding of an arrow's end: the slice around it, not the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     bp: Option<char>,
     #[serde(rename = "args", skip_serializing_if = "Option::is_none", serialize_with = "as_map")]

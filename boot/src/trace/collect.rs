@@ -1,44 +1,44 @@
-//! The trace of a run, put together from its records.
+//! The trace of a run, assembled from its records.
 
 use protocol::record::Record;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use trace::event::NAME_PART_BYTES;
 use trace::{Event, Named, Stamped, Why};
 
-/// What all CPUs did.
+/// Trace of all CPUs.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// When tracing was switched on.
+    /// Time at which tracing was switched on.
     pub since_ns: u64,
-    /// The last event.
+    /// Time of the last event.
     pub until_ns: u64,
     /// CPUs by number.
     pub cpus: BTreeMap<u32, CpuTrace>,
-    /// Names of threads that lived at the end.
+    /// Names of threads that existed at the end.
     living: HashMap<u32, String>,
 }
 
-/// What one CPU did.
+/// Trace of one CPU.
 #[derive(Clone, Debug, Default)]
 pub struct CpuTrace {
     /// Its events, in order.
     pub events: Vec<Stamped>,
-    /// Positions in `events` before which something is missing.
+    /// Positions in `events` before which events are missing.
     pub gaps: HashSet<usize>,
-    /// Events that are missing.
+    /// Number of missing events.
     pub lost: u64,
-    /// When tracing was switched on, as the last record said.
+    /// Time at which tracing was switched on, from the last record.
     since_ns: u64,
     /// Number of the next event.
     next: u64,
 }
 
 impl Trace {
-    /// Puts the trace in `records` together; without CPUs if there is none.
+    /// Assembles the trace in `records`; it has no CPUs if there is none.
     ///
     /// # Errors
     ///
-    /// What is wrong, when a record does not hold what it should.
+    /// A message when a record is damaged.
     pub fn from_records(records: &[Record<String>]) -> Result<Self, String> {
         let mut trace = Self { since_ns: u64::MAX, ..Self::default() };
         for record in records {
@@ -61,17 +61,17 @@ impl Trace {
         Ok(trace)
     }
 
-    /// All events with their CPUs, in the order of time; those of one CPU in their own order.
+    /// Returns all events with their CPUs, ordered by time; events of one CPU keep their order.
     pub fn in_order(&self) -> impl Iterator<Item = (u32, usize, &Stamped)> {
         let mut all: Vec<_> = (self.cpus.iter())
             .flat_map(|(cpu, trace)| trace.events.iter().enumerate().map(|(at, event)| (*cpu, at, event)))
             .collect();
-        // Stable: a CPU's events of the same nanosecond stay as they are.
+        // A stable sort: a CPU's events of the same nanosecond keep their order.
         all.sort_by_key(|(_, _, event)| event.ns);
         all.into_iter()
     }
 
-    /// Threads that are CPUs' idle threads.
+    /// Returns the CPUs' idle threads.
     #[must_use]
     pub fn idle_threads(&self) -> HashSet<u32> {
         let events = self.cpus.values().flat_map(|cpu| &cpu.events);
@@ -84,7 +84,7 @@ impl Trace {
         seen.map(|stamped| stamped.thread).chain(named).collect()
     }
 
-    /// Names as they are at the beginning. A number may be given again: a thread that is named in the trace had
+    /// Returns the names at the beginning of the trace. Thread numbers are reused: a thread that is named in the trace had
     /// another name, or none, before.
     #[must_use]
     pub fn names(&self) -> Names {
@@ -101,7 +101,7 @@ impl Trace {
 impl CpuTrace {
     fn append(&mut self, part: Vec<Stamped>, since_ns: u64, first: u64, lost: u64) {
         let is_first = self.since_ns == 0;
-        // What is not there though no record says that it was lost, was lost on the way.
+        // Missing events that no record counts as lost were lost in transmission.
         let missing = if is_first { lost } else { first.saturating_sub(self.next).max(lost) };
         if missing > 0 || (!is_first && since_ns != self.since_ns) {
             self.gaps.insert(self.events.len());
@@ -113,7 +113,7 @@ impl CpuTrace {
     }
 }
 
-/// What threads and jobs are called at the time that a reader of events has come to.
+/// Names of threads and jobs at the current position in the events.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     threads: HashMap<u32, String>,
@@ -121,7 +121,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Takes note of a [`Event::Name`]; other events are none of its business.
+    /// Updates the names by an [`Event::Name`]; ignores other events.
     pub fn note(&mut self, event: &Event) {
         let Event::Name { what, id, part, bytes } = event else { return };
         let names = match what {
@@ -129,20 +129,20 @@ impl Names {
             Named::Job => &mut self.jobs,
         };
         let name = names.entry(*id).or_default();
-        // A part at its place, whatever was there: the first part of a new name ends the old one.
+        // Replaces the old part at this position; the first part of a new name clears the old name.
         let kept = name.floor_char_boundary(usize::from(*part) * NAME_PART_BYTES);
         name.truncate(kept);
         let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         name.push_str(&String::from_utf8_lossy(&bytes[..len]));
     }
 
-    /// The name of a thread.
+    /// Returns the name of a thread.
     #[must_use]
     pub fn thread(&self, id: u32) -> String {
         self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread {id}"))
     }
 
-    /// The name of a job.
+    /// Returns the name of a job.
     #[must_use]
     pub fn job(&self, id: u32) -> String {
         self.jobs.get(&id).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| format!("job {id}"))

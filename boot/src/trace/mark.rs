@@ -1,4 +1,4 @@
-//! What viewers show: one mark after the other.
+//! Marks: the elements that a trace viewer shows.
 
 /// An argument of a mark: its name and its value.
 pub type Argument = (&'static str, Value);
@@ -9,9 +9,9 @@ pub type Argument = (&'static str, Value);
 pub enum Value {
     /// A number.
     Number(u64),
-    /// Words.
+    /// A text.
     Text(String),
-    /// Yes or no.
+    /// A truth value.
     Truth(bool),
 }
 
@@ -39,51 +39,51 @@ impl From<&str> for Value {
     }
 }
 
-/// Something to show. All come in the order of time.
+/// A mark in a viewer. Marks are ordered by time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// When.
+    /// Time.
     pub ns: u64,
-    /// On the track of which CPU.
+    /// CPU of the track.
     pub cpu: u32,
-    /// What.
+    /// Kind.
     pub kind: Kind,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// More about it.
+    /// Additional facts.
     pub arguments: Vec<Argument>,
 }
 
-/// What a mark is.
+/// Kinds of marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A slice begins, inside of those that are open on the track.
+    /// A slice begins, nested in the open slices of the track.
     Begin(Slice),
-    /// The slice that was begun last on the track ends.
+    /// The innermost open slice of the track ends.
     End(Slice),
-    /// Something without duration, of interest to this CPU or to all.
+    /// An event without duration.
     Instant {
-        /// To all.
+        /// Whether it concerns all CPUs.
         is_global: bool,
     },
     /// An arrow begins in the innermost slice on the track.
     ArrowBegin(u64),
     /// An arrow ends at the slice that begins here.
     ArrowEnd(u64),
-    /// A job begins: not on a CPU's track, for it may move.
+    /// A job begins; it is on no CPU's track, because its caller may migrate.
     JobBegin(u32),
     /// A job ends.
     JobEnd(u32),
-    /// A number changes.
+    /// A counter changes.
     Counter,
 }
 
-/// What a slice is.
+/// Kinds of slices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slice {
     /// A thread runs.
     Thread,
-    /// It works on a chunk.
+    /// A thread processes a chunk.
     Chunk,
     /// An interrupt handler runs.
     Interrupt,

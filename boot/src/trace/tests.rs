@@ -1,4 +1,4 @@
-//! From records to the file: one small run, word for word; then what can be wrong with a trace.
+//! Files from records: one small run compared with a golden file, and damaged traces.
 
 use super::mark::{Kind, Mark, Slice};
 use super::timeline::walk;
@@ -8,7 +8,7 @@ use ::trace::wire::{Batch, TEXT_MAX_BYTES};
 use ::trace::{Event, Named, Outcome, Stamped, Why};
 use proptest::prelude::*;
 
-/// A record of one CPU's events.
+/// Returns a record of one CPU's events.
 fn part(cpu: u32, first: u64, lost: u64, events: &[(u64, u32, Event)]) -> Record<String> {
     let mut batch = Batch::new();
     for (ns, thread, event) in events {
@@ -26,8 +26,8 @@ fn name(what: Named, id: u32, text: &str) -> Event {
     name_events(what, id, text).next().unwrap()
 }
 
-/// Two CPUs: on the first, `main` runs a job, is interrupted, and wakes a helper on the second, which begins a
-/// chunk, is preempted in it, and goes on with it on the first.
+/// Returns a run on two CPUs. On the first, `main` runs a job, is interrupted, and wakes a helper on the second. The helper
+/// begins a chunk, is preempted in it, and continues on the first.
 fn small_run() -> Vec<Record<String>> {
     let chunk = |worker, start| Event::ChunkBegin { job: 7, worker, start, units: 50 };
     let done = |start| Event::ChunkEnd { job: 7, ok: true, start };
@@ -75,9 +75,9 @@ fn json_of(records: &[Record<String>]) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// `UPDATE_GOLDEN=1` writes what is found now; look at the difference before it is kept.
+/// `UPDATE_GOLDEN=1` writes the golden file; check the difference before committing it.
 #[test]
-fn a_small_run_word_for_word() {
+fn small_run_equals_the_golden_file() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/trace/small_run.json");
     let found = json_of(&small_run());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -96,7 +96,7 @@ fn marks(records: &[Record<String>]) -> Vec<Mark> {
     marks
 }
 
-/// Slices begin and end in pairs on each CPU, time never goes back, and there is one thread's slice at a time.
+/// Asserts that slices nest on each CPU, time never goes back, and one thread at a time has a slice.
 fn assert_nested(marks: &[Mark]) {
     let mut open: std::collections::HashMap<u32, Vec<(Slice, &str)>> = std::collections::HashMap::new();
     let mut last_ns = 0;
@@ -123,7 +123,7 @@ fn slices_nest() {
 }
 
 #[test]
-fn missing_events_close_what_was_open_and_are_counted() {
+fn missing_events_end_open_slices_and_are_counted() {
     let chunk = Event::ChunkBegin { job: 1, worker: 0, start: 0, units: 5 };
     let before = part(0, 10, 0, &[(1_001_000, 3, chunk)]);
     let after = part(0, 31, 20, &[(1_005_000, 4, Event::HaltEnter)]);
@@ -133,19 +133,19 @@ fn missing_events_close_what_was_open_and_are_counted() {
     assert_nested(&marks);
     let closed = marks.iter().find(|mark| mark.kind == Kind::End(Slice::Thread)).unwrap();
     assert_eq!((closed.ns, closed.arguments.len()), (1_005_000, 1));
-    // A record that did not arrive is missing too, though no other one says so.
+    // A record that did not arrive is missing too, although no other record counts its events.
     let unannounced = part(0, 31, 0, &[(1_005_000, 4, Event::HaltEnter)]);
     assert_eq!(Trace::from_records(&[before, unannounced]).unwrap().cpus[&0].lost, 20);
 }
 
 #[test]
-fn a_ring_that_has_wrapped_begins_with_its_first_event() {
+fn wrapped_ring_begins_with_its_first_event() {
     let marks = marks(&[part(0, 500, 500, &[(3_000_000, 3, Event::HaltEnter)])]);
     assert_eq!((marks[0].ns, marks[0].name.as_str()), (3_000_000, "thread 3"));
 }
 
 #[test]
-fn a_number_that_is_given_again_has_the_name_of_the_time() {
+fn reused_thread_number_has_its_current_name() {
     let switch = |next| Event::Switch { next, why: Why::Blocked, waiting: 0 };
     let events = [
         (1_001_000, 1, switch(9)),
@@ -162,7 +162,7 @@ fn a_number_that_is_given_again_has_the_name_of_the_time() {
 }
 
 #[test]
-fn what_cannot_be_exported_is_told() {
+fn traces_that_cannot_be_exported_are_errors() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("new/trace.json");
     let failure = export(&[living(1, "main")], &output).unwrap_err();
@@ -172,8 +172,8 @@ fn what_cannot_be_exported_is_told() {
     let failure = export(&[damaged], &output).unwrap_err();
     assert!(failure.message.contains("cpu 3, the record from event 17 on: not base64"), "{failure}");
     assert_eq!(failure.status, protocol::exit::HostStatus::Fail);
-    let said = export(&small_run(), &output).unwrap();
-    assert!(said.contains("25 events of 2 CPUs"), "{said}");
+    let summary = export(&small_run(), &output).unwrap();
+    assert!(summary.contains("25 events of 2 CPUs"), "{summary}");
     assert_eq!(std::fs::read_to_string(&output).unwrap(), json_of(&small_run()));
 }
 
@@ -196,7 +196,7 @@ fn records_are_read_from_a_file() {
     assert!(failure.message.starts_with("cannot read "), "{failure}");
 }
 
-/// Events of any kind with small numbers, so that they have to do with each other.
+/// Returns events of any kind with small numbers, so that they refer to each other.
 fn any_event() -> impl Strategy<Value = Event> {
     let id = || 0..4u32;
     let why = prop_oneof![Just(Why::GaveWay), Just(Why::Blocked), Just(Why::Ended), Just(Why::Idle)];
@@ -226,9 +226,9 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// However little sense a trace makes, what is shown nests, and is JSON.
+    /// Any sequence of events becomes nested slices and valid JSON.
     #[test]
-    fn nonsense_nests_too(events in prop::collection::vec((0..3u32, 0..50u64, 0..4u32, any_event()), 0..60)) {
+    fn inconsistent_events_nest_too(events in prop::collection::vec((0..3u32, 0..50u64, 0..4u32, any_event()), 0..60)) {
         let mut now_ns = 1_000_000;
         let mut records = Vec::new();
         let mut counts = [0; 3];
@@ -245,7 +245,7 @@ proptest! {
                     prop_assert_eq!(open.is_empty(), slice == Slice::Thread);
                     open.push((slice, mark.name));
                 }
-                // Under the same name, whatever the thread is called meanwhile.
+                // Ends under the same name, even if the thread was renamed.
                 Kind::End(slice) => prop_assert_eq!(open.pop(), Some((slice, mark.name))),
                 _ => {}
             }

@@ -1,15 +1,14 @@
-//! From events to what viewers show: slices on the track of each CPU, arrows, marks, counters.
+//! Conversion of events to marks: slices on the track of each CPU, arrows, instants, counters.
 //!
-//! On a CPU's track the thread that runs is a slice; inside of it are the chunk that it works on, and inside of
-//! that interrupts. Slices that are open when a thread leaves its CPU are closed, and those of its
-//! chunks opened again wherever it goes on.
+//! On a CPU's track, the running thread is a slice. Nested in it are its chunks, and in these the interrupts. When a thread
+//! leaves its CPU, its open slices end. Its chunks begin again on the CPU where it continues.
 
 use super::collect::{Names, Trace};
 use super::mark::{Argument, Kind, Mark, Slice, Value};
 use std::collections::{HashMap, HashSet};
 use trace::{Event, Named, Stamped, Why};
 
-/// A slice that is open on a CPU's track, inside that of the thread.
+/// An open slice on a CPU's track, nested in the thread's slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Chunk { job: u32, start: u64 },
@@ -18,7 +17,7 @@ enum Open {
     PoolFill,
 }
 
-/// A chunk that a thread works on.
+/// A chunk that a thread processes.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
     job: u32,
@@ -29,18 +28,18 @@ struct Chunk {
 
 #[derive(Default)]
 struct Cpu {
-    /// The thread that runs, as far as known, and what its slice is called.
+    /// The running thread if it is known, and the name of its slice.
     running: Option<(u32, String)>,
-    /// Slices inside that of the thread, the innermost last, and what they are called.
+    /// Slices nested in the thread's slice and their names, innermost last.
     open: Vec<(Open, String)>,
     waiting: u64,
 }
 
-/// Calls `show` for everything that is to be shown of `trace`, in the order of time.
+/// Calls `show` for every mark of `trace`, ordered by time.
 ///
 /// # Errors
 ///
-/// Those of `show`.
+/// Errors of `show`.
 pub fn walk<E>(trace: &Trace, show: impl FnMut(Mark) -> Result<(), E>) -> Result<(), E> {
     let cpus = trace.cpus.keys().map(|cpu| (*cpu, Cpu::default())).collect();
     let idle = trace.idle_threads();
@@ -58,7 +57,7 @@ pub fn walk<E>(trace: &Trace, show: impl FnMut(Mark) -> Result<(), E>) -> Result
         runnable: None,
     };
     for (cpu, trace_of_cpu) in &trace.cpus {
-        // What ran from the beginning on: known from the first event, if no switch before it can be missing.
+        // The first event names the thread that ran from the beginning, if no switch before it can be missing.
         let is_known = has_switches && !trace_of_cpu.gaps.contains(&0);
         if let Some(first) = trace_of_cpu.events.first().filter(|_| is_known) {
             walk.thread_begins(trace.since_ns.min(first.ns), *cpu, first.thread)?;
@@ -81,14 +80,14 @@ struct Walk<S> {
     names: Names,
     idle: HashSet<u32>,
     cpus: HashMap<u32, Cpu>,
-    /// Jobs that have begun, and what they are called.
+    /// Names of jobs that have begun.
     jobs: HashMap<u32, String>,
-    /// Chunks that each thread works on, the innermost last.
+    /// Chunks that each thread processes, innermost last.
     chunks: HashMap<u32, Vec<Chunk>>,
-    /// Arrows of threads that were woken and do not run yet.
+    /// Arrows of woken threads that do not run yet.
     woken: HashMap<u32, u64>,
     arrows: u64,
-    /// Threads that run or wait for a CPU, as last shown.
+    /// Number of threads that run or wait for a CPU, as last shown.
     runnable: Option<u64>,
 }
 
@@ -96,7 +95,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
     fn event(&mut self, cpu: u32, stamped: &Stamped) -> Result<(), E> {
         let Stamped { ns, thread, event } = *stamped;
         if self.cpu(cpu).running.as_ref().map(|(running, _)| *running) != Some(thread) {
-            // The switch was not traced, or is missing.
+            // The switch was not traced, or its event is missing.
             self.close_all(ns, cpu, &[])?;
             self.thread_begins(ns, cpu, thread)?;
         }
@@ -153,7 +152,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
                 self.put(ns, cpu, Kind::JobBegin(job), &name, arguments)
             }
             Event::JobEnd { job, outcome, chunks, threads } => {
-                // One whose beginning is missing is not shown.
+                // A job whose beginning is missing is not shown.
                 let Some(name) = self.jobs.remove(&job) else { return Ok(()) };
                 let arguments = vec![
                     ("outcome", outcome.name().into()),
@@ -192,7 +191,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
                 &format!("cpu {which} comes online"),
                 vec![],
             ),
-            // The slice of a thread that is named after it began was not named yet: rare, and no matter.
+            // The slice of a thread that gets its name after it began keeps its number. That is rare.
             Event::Name { what: Named::Thread | Named::Job, .. } => Ok(()),
         }
     }
@@ -218,7 +217,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
         (self.show)(Mark { ns, cpu, kind, name: name.to_string(), arguments })
     }
 
-    /// `thread` runs on `cpu` from `ns` on, and goes on with its chunks.
+    /// Begins the slice of `thread` on `cpu` at `ns`, and those of its chunks.
     fn thread_begins(&mut self, ns: u64, cpu: u32, thread: u32) -> Result<(), E> {
         let name = self.names.thread(thread);
         self.cpu(cpu).running = Some((thread, name.clone()));
@@ -229,7 +228,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
         Ok(())
     }
 
-    fn chunk_begins(&mut self, ns: u64, cpu: u32, chunk: Chunk, goes_on: bool) -> Result<(), E> {
+    fn chunk_begins(&mut self, ns: u64, cpu: u32, chunk: Chunk, continues: bool) -> Result<(), E> {
         let Chunk { job, worker, start, units } = chunk;
         let mut arguments = vec![
             ("job", job.into()),
@@ -237,8 +236,8 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
             ("start", start.into()),
             ("units", units.into()),
         ];
-        if goes_on {
-            arguments.push(("goes on", Value::Truth(true)));
+        if continues {
+            arguments.push(("continues", Value::Truth(true)));
         }
         self.begin(ns, cpu, Open::Chunk { job, start }, arguments)
     }
@@ -249,7 +248,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
         self.put(ns, cpu, Kind::Begin(open.slice()), &name, arguments)
     }
 
-    /// Ends `open` and what is left open inside of it; nothing, if it was not seen to begin.
+    /// Ends `open` and the slices nested in it; does nothing if its beginning is missing.
     fn end(&mut self, ns: u64, cpu: u32, open: Open, arguments: Vec<Argument>) -> Result<(), E> {
         let Some(at) = self.cpu(cpu).open.iter().rposition(|(other, _)| *other == open) else {
             return Ok(());
@@ -265,7 +264,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
         self.put(ns, cpu, Kind::End(open.slice()), &name, arguments)
     }
 
-    /// Ends everything on the track of `cpu`, the thread's slice with `arguments`.
+    /// Ends all slices on the track of `cpu`, the thread's with `arguments`.
     fn close_all(&mut self, ns: u64, cpu: u32, arguments: &[Argument]) -> Result<(), E> {
         while !self.cpu(cpu).open.is_empty() {
             self.pop(ns, cpu, vec![])?;
@@ -285,7 +284,7 @@ impl<E, S: FnMut(Mark) -> Result<(), E>> Walk<S> {
         }
     }
 
-    /// Shows how many threads run or wait, if that has changed.
+    /// Shows the number of threads that run or wait, if it has changed.
     fn count(&mut self, ns: u64, cpu: u32) -> Result<(), E> {
         let of_cpu = |cpu: &Cpu| {
             let runs = cpu.running.as_ref().is_some_and(|(thread, _)| !self.idle.contains(thread));
@@ -310,7 +309,7 @@ impl Open {
     }
 }
 
-/// What a vector is for.
+/// Returns the purpose of a vector.
 fn vector_name(vector: u8) -> String {
     match vector {
         0x20 => "timer".into(),

@@ -1,4 +1,4 @@
-//! Benchmarks that also find out what must not happen.
+//! Benchmarks whose results are checked.
 
 use super::scenario::{Scenario, ensure};
 use crate::lab::{Lab, expect_verdict};
@@ -9,8 +9,7 @@ use protocol::record::Record;
 
 pub(super) const SCENARIOS: &[Scenario] = &[("smp4::bench::a_million_wake_ups_lose_nothing", block_wake)];
 
-/// A thousand threads, a million pairs of blocking and waking: one that is lost would end in silence, memory that is lost in
-/// a failure.
+/// A thousand threads block and wake a million times. A lost wake-up would end in silence, lost memory in a failure.
 fn block_wake(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP4, "run=bench:sched:block-wake")?;
     expect_verdict(&evidence, Verdict::Pass)?;

@@ -1,4 +1,4 @@
-//! Where the clock's rate comes from, and CPUs whose counters are off: what is known is used, what is wrong is told.
+//! Sources of the clock's rate, and CPUs with wrong counters: good sources are used, wrong ones are reported.
 
 use super::scenario::{Scenario, cpus, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -8,18 +8,18 @@ use protocol::exit::Verdict;
 use protocol::record::Record;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    ("no_timers::clock::is_a_guess_and_said_to_be", guess),
-    ("no_timers::clock::goes_by_what_cpuid_tells", told),
-    ("cpuid_lies::clock::is_measured_and_the_lie_told", lie),
-    ("cpuid_exact::clock::goes_by_what_cpuid_tells", confirmed),
-    ("pit_only::clock::is_measured_by_it", pit),
-    ("tsc_ahead::clock::is_told_with_cpu_and_size", ahead),
-    ("tsc_equal::clock::nobody_is_blamed", together),
+    ("no_timers::clock::is_a_reported_guess", guess),
+    ("no_timers::clock::uses_the_rate_of_cpuid", announced),
+    ("cpuid_lies::clock::is_measured_and_the_lie_reported", lie),
+    ("cpuid_exact::clock::uses_the_rate_of_cpuid", confirmed),
+    ("pit_only::clock::is_measured_by_the_pit", pit),
+    ("tsc_ahead::clock::is_reported_with_cpu_and_offset", ahead),
+    ("tsc_equal::clock::no_cpu_is_reported", together),
     ("icount_max::clock::is_measured", counted),
 ];
 
-/// No timer of known rate, and no firmware that would make one up. This machine has one serial port of its own; the second one is
-/// for the records.
+/// No timer of known rate, and no firmware that would invent one. This machine has one serial port; the argument adds a second
+/// one for the records.
 const NO_TIMERS: Shape = Shape {
     cpu_model: Some("max"),
     extra: &[
@@ -31,7 +31,7 @@ const NO_TIMERS: Shape = Shape {
     ..SMP1
 };
 
-/// The counter's rate by the boot record.
+/// Returns the counter's rate from the boot record.
 fn tsc_hz(evidence: &Evidence) -> Result<u64, Failed> {
     let rates = evidence.records().iter().find_map(|record| match record {
         Record::Boot { tsc_hz, .. } => Some(*tsc_hz),
@@ -40,16 +40,20 @@ fn tsc_hz(evidence: &Evidence) -> Result<u64, Failed> {
     rates.ok_or_else(|| evidence.fail("no boot record"))
 }
 
-/// The line of the log that tells of the clock says `source`.
+/// Fails unless the log names `source` as the clock's source.
 fn ensure_source(evidence: &Evidence, source: &str) -> Result<(), Failed> {
-    let is_said = |line: &String| line.contains("MHz") && line.contains(&format!("({source})"));
-    ensure(evidence, evidence.run.log.iter().any(is_said), format_args!("the clock's source is not {source}"))
+    let is_named = |line: &String| line.contains("MHz") && line.contains(&format!("({source})"));
+    ensure(
+        evidence,
+        evidence.run.log.iter().any(is_named),
+        format_args!("the clock's source is not {source}"),
+    )
 }
 
-/// Warnings that hold `part` are `count`.
+/// Fails unless `count` warnings contain `part`.
 fn ensure_count(evidence: &Evidence, part: &str, count: usize) -> Result<(), Failed> {
     let found = warnings(evidence).iter().filter(|warning| warning.contains(part)).count();
-    ensure(evidence, found == count, format_args!("{found} warnings of {part:?}, not {count}"))
+    ensure(evidence, found == count, format_args!("{found} warnings contain {part:?}, not {count}"))
 }
 
 fn guess(lab: &Lab) -> Result<(), Failed> {
@@ -60,40 +64,40 @@ fn guess(lab: &Lab) -> Result<(), Failed> {
     ensure_warning(&evidence, &["times are guesses"])
 }
 
-fn told(lab: &Lab) -> Result<(), Failed> {
+fn announced(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&NO_TIMERS, "run=none fault.tsc_hz=2592000000")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "cpuid-15")?;
     let hz = tsc_hz(&evidence)?;
-    ensure(&evidence, hz == 2_592_000_000, format_args!("the clock goes by {hz} Hz"))?;
+    ensure(&evidence, hz == 2_592_000_000, format_args!("the clock uses {hz} Hz"))?;
     let timer = evidence.run.log.iter().find_map(|line| line.split_once("local apic timer "));
     let has_timer = timer.is_some_and(|(_, rate)| rate.starts_with(|first: char| first.is_ascii_digit()));
     ensure(&evidence, has_timer, "the timer was not measured against the counter")?;
     ensure_count(&evidence, "time", 0)
 }
 
-/// No machine has 90 GHz.
+/// CPUID announces 90 GHz, which no machine has.
 fn lie(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP2, "run=none fault.tsc_hz=90000000000")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "pm-timer")?;
     let hz = tsc_hz(&evidence)?;
-    ensure(&evidence, hz < 20_000_000_000, format_args!("the clock goes by {hz} Hz"))?;
+    ensure(&evidence, hz < 20_000_000_000, format_args!("the clock uses {hz} Hz"))?;
     ensure_count(&evidence, "cpuid-15", 1)?;
     ensure_warning(&evidence, &["90000.000 MHz by cpuid-15", "going by pm-timer"])
 }
 
-/// Told about what was measured the boot before: the told one is used, to the last digit.
+/// CPUID announces nearly the measured rate: the clock uses the announced rate, to the last digit.
 fn confirmed(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP2, "run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "pm-timer")?;
-    let told_hz = tsc_hz(&evidence)? / 1000 * 1001;
-    let evidence = lab.boot(&SMP2, &format!("run=none fault.tsc_hz={told_hz}"))?;
+    let announced_hz = tsc_hz(&evidence)? / 1000 * 1001;
+    let evidence = lab.boot(&SMP2, &format!("run=none fault.tsc_hz={announced_hz}"))?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "cpuid-15")?;
     let hz = tsc_hz(&evidence)?;
-    ensure(&evidence, hz == told_hz, format_args!("the clock goes by {hz} Hz, not {told_hz}"))?;
+    ensure(&evidence, hz == announced_hz, format_args!("the clock uses {hz} Hz, not {announced_hz}"))?;
     ensure_count(&evidence, "tsc", 0)
 }
 
@@ -109,7 +113,7 @@ fn ahead(lab: &Lab) -> Result<(), Failed> {
     expect_verdict(&evidence, Verdict::Pass)?;
     let counts = cpus(&evidence)?;
     ensure(&evidence, counts == (4, 4), format_args!("found and online are {counts:?}, not (4, 4)"))?;
-    // A machine that has the register for it corrects the counter, and says so.
+    // A machine with the adjustment register corrects the counter, and reports it.
     let is_corrected = evidence.run.log.iter().any(|line| line.contains("are corrected, cpu 2 most"));
     if is_corrected {
         return ensure_count(&evidence, "tsc", 0);
@@ -126,13 +130,13 @@ fn together(lab: &Lab) -> Result<(), Failed> {
     ensure_count(&evidence, "tsc", 0)
 }
 
-/// The interrupt controller's timer as it is read on a machine that counts instructions, whatever the CPU has.
+/// With counted instructions, the clock is measured on a CPU with all features too.
 fn counted(lab: &Lab) -> Result<(), Failed> {
     let shape = Shape { cpu_model: Some("max"), ..COUNTED };
     let evidence = lab.boot(&shape, "run=none watchdog.timeout_ms=0")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_source(&evidence, "pm-timer")?;
-    // An instruction takes a nanosecond.
+    // One instruction per nanosecond.
     let hz = tsc_hz(&evidence)?;
-    ensure(&evidence, hz.abs_diff(1_000_000_000) < 2_000_000, format_args!("the clock goes by {hz} Hz"))
+    ensure(&evidence, hz.abs_diff(1_000_000_000) < 2_000_000, format_args!("the clock uses {hz} Hz"))
 }

@@ -1,5 +1,5 @@
-//! Serial ports whose readers stop, and reports that are disturbed: the kernel goes on, tells what is lost, and ends with
-//! its verdict.
+//! Serial ports whose readers stop, and disturbed panic reports: the kernel continues, reports what it lost, and ends with its
+//! verdict.
 
 use super::scenario::{Scenario, ensure};
 use crate::lab::{Lab, expect_verdict};
@@ -16,25 +16,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    ("stopped_reader::console::of_the_log_holds_nothing_up", stopped_log),
-    ("stopped_reader::console::of_records_holds_nothing_up", stopped_records),
+    ("stopped_reader::console::of_the_log_blocks_nothing", stopped_log),
+    ("stopped_reader::console::of_records_blocks_nothing", stopped_records),
     ("slow_reader::console::gets_everything", slow_log),
     ("stopped_reader::panic::ends_with_its_verdict", stopped_panic),
-    ("disturbed_report::panic::goes_on_when_an_nmi_comes", report_and_nmi),
-    ("disturbed_report::panic::that_fails_still_ends_the_machine", report_fails),
+    ("disturbed_report::panic::continues_after_an_nmi", report_and_nmi),
+    ("disturbed_report::panic::ends_the_machine_if_it_fails", report_fails),
     ("disturbed_report::panic::is_not_stopped_by_the_watchdog", report_and_watchdog),
-    ("smp1::nmi::from_outside_is_told_as_that", nmi_one),
-    ("smp2::nmi::from_outside_is_told_as_that", nmi_two),
+    ("smp1::nmi::from_outside_is_reported", nmi_one),
+    ("smp2::nmi::from_outside_is_reported", nmi_two),
 ];
 
-/// How long a machine may do nothing that a test waits for: only a hang takes as long.
+/// Limit for waiting on a machine; only a hang takes so long.
 const HANG: Duration = Duration::from_secs(120);
 
-/// Commands enough to fill every buffer on the way several times.
+/// Number of commands; their output fills every buffer several times.
 const COMMANDS: usize = 60;
 
-/// A machine whose ports lead to sockets that are read only when the test does. A socket is full after a few hundred
-/// bytes, as each byte of a port is a message of its own.
+/// A machine whose ports are sockets that only the test reads. A socket is full after a few hundred bytes, because each byte is
+/// a separate message.
 struct Wired {
     qemu: std::process::Child,
     log: UnixStream,
@@ -84,7 +84,7 @@ impl Wired {
             match accept(&listener, &mut qemu) {
                 Ok(stream) => streams.push(stream),
                 Err(why) => {
-                    // Both fail only if it has ended already.
+                    // Both fail only if QEMU has ended already.
                     let _ = qemu.kill();
                     let _ = qemu.wait();
                     return Err(why.into());
@@ -95,7 +95,7 @@ impl Wired {
         Ok(Self { qemu, log, records, control, _directory: directory })
     }
 
-    /// Waits for the end, for as long as something is told to `alive`; fails unless it is `verdict`.
+    /// Waits for the end; fails unless the verdict is `verdict`.
     fn end(mut self, verdict: Verdict) -> Result<(), Failed> {
         let status = (0..HANG.as_millis() / 10).find_map(|_| {
             std::thread::sleep(Duration::from_millis(10));
@@ -111,13 +111,13 @@ impl Wired {
 
 impl Drop for Wired {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if QEMU has ended already.
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
 }
 
-/// Reads a port to its end, on a thread of its own, piece by piece: up to each `until`.
+/// Reads a port to its end on a separate thread, in pieces that end with `until`.
 fn pieces(port: &UnixStream, until: u8) -> std::io::Result<Receiver<String>> {
     let mut input = BufReader::new(port.try_clone()?);
     let (sender, receiver) = channel();
@@ -133,7 +133,7 @@ fn pieces(port: &UnixStream, until: u8) -> std::io::Result<Receiver<String>> {
     Ok(receiver)
 }
 
-/// Collects pieces until `is_enough` of them are there; all up to the end if it never says so.
+/// Collects pieces until `is_enough`, or to the end.
 fn collect(from: &Receiver<String>, is_enough: impl Fn(&[String]) -> bool) -> Result<Vec<String>, Failed> {
     let mut pieces = Vec::new();
     while !is_enough(&pieces) {
@@ -142,14 +142,14 @@ fn collect(from: &Receiver<String>, is_enough: impl Fn(&[String]) -> bool) -> Re
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
                 let last = pieces.last();
-                return Err(format!("nothing more comes after {} pieces: {last:?}", pieces.len()).into());
+                return Err(format!("no more output after {} pieces: {last:?}", pieces.len()).into());
             }
         }
     }
     Ok(pieces)
 }
 
-/// Reads from `port` up to the first prompt, and not a byte further.
+/// Reads from `port` up to the first prompt, and no byte more.
 fn wait_for_prompt(mut port: &UnixStream) -> Result<(), Failed> {
     port.set_read_timeout(Some(HANG))?;
     let mut text = Vec::new();
@@ -161,13 +161,13 @@ fn wait_for_prompt(mut port: &UnixStream) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The records in `lines`; each has to be a whole one.
+/// Parses the records in `lines`; fails unless each is complete.
 fn parsed(lines: &[String]) -> Result<Vec<Record<String>>, Failed> {
     let mut records = Vec::new();
     for line in lines {
         match parse_line(line.trim_end_matches('\n')) {
             Ok(Some(record)) if line.ends_with('\n') => records.push(record),
-            other => return Err(format!("no whole record, {other:?}: {line:?}").into()),
+            other => return Err(format!("no complete record, {other:?}: {line:?}").into()),
         }
     }
     Ok(records)
@@ -177,62 +177,68 @@ fn is_command(line: &str) -> bool {
     line.contains("\"record\":\"command\"")
 }
 
-/// Fails unless a warning tells that something of `what` was lost.
-fn ensure_told(records: &[Record<String>], what: &str) -> Result<(), Failed> {
-    let told = records.iter().any(
+/// Fails unless a warning reports that some of `what` were lost.
+fn ensure_loss_reported(records: &[Record<String>], what: &str) -> Result<(), Failed> {
+    let reported = records.iter().any(
         |record| matches!(record, Record::Warning { what: text, .. } if text.contains(what) && text.contains("lost")),
     );
-    if told { Ok(()) } else { Err(format!("no warning tells that {what} were lost: {records:?}").into()) }
+    if reported {
+        Ok(())
+    } else {
+        Err(format!("no warning reports that {what} were lost: {records:?}").into())
+    }
 }
 
-/// Less than the time after which a port counts as stuck: who waits for it keeps nobody else from the CPU.
+/// The watchdog's timeout is shorter than the time after which a port counts as stuck: a thread that waits for a port must
+/// not monopolise the CPU.
 const WATCHED: &str = "run=shell watchdog.timeout_ms=1800";
 
 fn stopped_log(lab: &Lab) -> Result<(), Failed> {
-    let _turn = lab.turn();
+    let _guard = lab.lock_boots();
     let mut machine = Wired::start(lab, &SMP2, WATCHED)?;
     let records = pieces(&machine.records, b'\n')?;
     wait_for_prompt(&machine.log)?;
-    // Nobody reads the log from here on: the commands are run all the same, which the records tell.
+    // The log is not read from here on. The records show that the commands run nevertheless.
     machine.log.write_all("sysctl\n".repeat(COMMANDS).as_bytes())?;
     let enough = |lines: &[String]| lines.iter().filter(|line| is_command(line)).count() == COMMANDS;
     let mut lines = collect(&records, enough)?;
-    // Somebody reads again.
+    // The log is read again.
     let log = pieces(&machine.log, b'\n')?;
     machine.log.write_all(b"poweroff\n")?;
     lines.extend(collect(&records, |_| false)?);
     let log = collect(&log, |_| false)?.concat();
     machine.end(Verdict::Pass)?;
     let records = parsed(&lines)?;
-    ensure_told(&records, "lines")?;
+    ensure_loss_reported(&records, "lines")?;
     if !log.contains(" lines lost") {
-        return Err("the log does not tell that lines were lost".into());
+        return Err("the log does not report lost lines".into());
     }
     Ok(())
 }
 
 fn stopped_records(lab: &Lab) -> Result<(), Failed> {
-    let _turn = lab.turn();
+    let _guard = lab.lock_boots();
     let mut machine = Wired::start(lab, &SMP2, WATCHED)?;
     wait_for_prompt(&machine.log)?;
     machine.log.write_all("ps\n".repeat(COMMANDS).as_bytes())?;
-    // One thread of each listing.
+    // Each listing contains this thread once.
     let log = pieces(&machine.log, b'\n')?;
     let enough =
         |lines: &[String]| lines.iter().filter(|line| line.contains(" watchdog/1 ")).count() == COMMANDS;
     let mut lines = collect(&log, enough)?;
     let records = pieces(&machine.records, b'\n')?;
-    // The port moves again, and has what it could not take.
-    let told = collect(&records, |lines| lines.last().is_some_and(|line| line.contains(" records lost")))?;
+    // The port accepts bytes again, and reports the lost records.
+    let reported =
+        collect(&records, |lines| lines.last().is_some_and(|line| line.contains(" records lost")))?;
     machine.log.write_all(b"poweroff\n")?;
-    let mut all = told;
+    let mut all = reported;
     all.extend(collect(&records, |_| false)?);
     lines.extend(collect(&log, |_| false)?);
     machine.end(Verdict::Pass)?;
     let records = parsed(&all)?;
-    ensure_told(&records, "records")?;
+    ensure_loss_reported(&records, "records")?;
     if !lines.concat().contains(" records lost") {
-        return Err("the log does not tell that records were lost".into());
+        return Err("the log does not report lost records".into());
     }
     match records.last() {
         Some(Record::End { status: Status::Pass, .. }) => Ok(()),
@@ -240,9 +246,9 @@ fn stopped_records(lab: &Lab) -> Result<(), Failed> {
     }
 }
 
-/// A reader that is slower than the kernel, but never stops for long, loses nothing.
+/// A reader that is slower than the kernel but never stops gets everything.
 fn slow_log(lab: &Lab) -> Result<(), Failed> {
-    let _turn = lab.turn();
+    let _guard = lab.lock_boots();
     let mut machine = Wired::start(lab, &SMP2, WATCHED)?;
     let records = pieces(&machine.records, b'\n')?;
     wait_for_prompt(&machine.log)?;
@@ -255,7 +261,7 @@ fn slow_log(lab: &Lab) -> Result<(), Failed> {
             0 => break,
             count => log.extend(&part[..count]),
         }
-        // Ten times as fast as a real line.
+        // Ten times the speed of a real serial line.
         std::thread::sleep(Duration::from_millis(2));
     }
     let lines = collect(&records, |_| false)?;
@@ -268,13 +274,13 @@ fn slow_log(lab: &Lab) -> Result<(), Failed> {
     let listed = log.matches("\nwatchdog.timeout_ms").count();
     match listed == COMMANDS {
         true => Ok(()),
-        false => Err(format!("{listed} of {COMMANDS} listings came").into()),
+        false => Err(format!("{listed} of {COMMANDS} listings arrived").into()),
     }
 }
 
-/// Nobody ever reads.
+/// The ports are never read.
 fn stopped_panic(lab: &Lab) -> Result<(), Failed> {
-    let _turn = lab.turn();
+    let _guard = lab.lock_boots();
     for shape in [&SMP1, &SMP2] {
         Wired::start(lab, shape, "fault.panic_cpu=0 trace.enabled=on")?.end(Verdict::Panic)?;
     }
@@ -298,8 +304,8 @@ fn report_fails(lab: &Lab) -> Result<(), Failed> {
         for report in ["panic", "exception"] {
             let evidence = lab.boot(&SMP2, &format!("{fault} fault.report={report}"))?;
             expect_verdict(&evidence, Verdict::Panic)?;
-            let told = evidence.run.log.iter().any(|line| line.contains("failed while reporting: "));
-            ensure(&evidence, told, "the log does not tell that the report failed")?;
+            let reported = evidence.run.log.iter().any(|line| line.contains("failed while reporting: "));
+            ensure(&evidence, reported, "the log does not say that the report failed")?;
             let last = evidence.records().last();
             let ended =
                 matches!(last, Some(Record::End { reason, .. }) if reason.contains("failed while reporting"));
@@ -309,7 +315,7 @@ fn report_fails(lab: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The one CPU is busy with its report for several of the watchdog's rounds.
+/// The only CPU prints its report for several periods of the watchdog.
 fn report_and_watchdog(lab: &Lab) -> Result<(), Failed> {
     for _ in 0..3 {
         let evidence =
@@ -327,9 +333,9 @@ fn nmi_two(lab: &Lab) -> Result<(), Failed> {
     nmi(lab, &SMP2)
 }
 
-/// The machine's NMI button.
+/// Injects an NMI, as the machine's NMI button does.
 fn nmi(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
-    let _turn = lab.turn();
+    let _guard = lab.lock_boots();
     let machine = Wired::start(lab, shape, "run=shell")?;
     let records = pieces(&machine.records, b'\n')?;
     wait_for_prompt(&machine.log)?;
@@ -337,12 +343,12 @@ fn nmi(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
     (&machine.control).write_all(b"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"inject-nmi\"}")?;
     let lines = collect(&records, |_| false)?;
     machine.end(Verdict::Panic)?;
-    let told = parsed(&lines)?.into_iter().find_map(|record| match record {
+    let reported = parsed(&lines)?.into_iter().find_map(|record| match record {
         Record::Fault { message, .. } => Some(message),
         _ => None,
     });
-    match told.as_deref() {
+    match reported.as_deref() {
         Some("non-maskable interrupt from outside the kernel") => Ok(()),
-        other => Err(format!("the fault is told as {other:?}").into()),
+        other => Err(format!("the fault is reported as {other:?}").into()),
     }
 }

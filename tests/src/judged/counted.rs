@@ -1,5 +1,5 @@
-//! Where time is instructions. The tests of shares of time skip when the host takes CPUs away; here it cannot, so here
-//! they have to pass.
+//! Counted runs, where time is instructions. Tests of shares of time skip if the host preempts virtual CPUs. In a counted run
+//! it cannot, so the tests must pass.
 
 use super::scenario::{Scenario, ensure, ensure_all_pass};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -10,9 +10,9 @@ use protocol::record::Record;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("icount::sched::shares_are_kept", shares),
-    ("icount::sched::who_asks_pays_exactly", accounts),
-    ("icount::sched::switches_cost_as_little_as_said", switches),
-    ("icount::mm::things_cost_as_little_as_said", costs),
+    ("icount::sched::requester_pays_exactly", accounts),
+    ("icount::sched::switches_stay_within_the_limit", switches),
+    ("icount::mm::costs_stay_within_the_limits", costs),
     ("icount::memory_map_init::costs_the_same_up_to_256_gib", flat),
 ];
 
@@ -36,14 +36,13 @@ fn switches(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "counted_sched::", 3)
 }
 
-/// Runs the tests that `pattern` chooses: at least `least`, and all of them pass, none skips.
+/// Runs the tests that `pattern` selects: at least `least` run, all pass, and none skips.
 fn all_pass(lab: &Lab, pattern: &str, least: usize) -> Result<(), Failed> {
     let evidence = lab.boot(&COUNTED, &format!("run=test:{pattern}"))?;
     ensure_all_pass(&evidence, least)
 }
 
-/// Machines with little memory and with much pay the same for a page of it. Of the much only the descriptors are
-/// touched, 1 GiB.
+/// A page costs the same on machines with little and with much memory. Of the 256 GiB, only the descriptors are touched, 1 GiB.
 fn flat(lab: &Lab) -> Result<(), Failed> {
     const LITTLE: Shape = Shape { memory_mib: 1 << 10, ..COUNTED };
     const MUCH: Shape = Shape {
@@ -64,7 +63,7 @@ fn flat(lab: &Lab) -> Result<(), Failed> {
     ensure(&evidence, is_flat, format_args!("{much} ns for a section, and {little} with little memory"))
 }
 
-/// What the deferred part of memory map init takes for 128 MiB, in ns, which are instructions.
+/// Returns the time of the deferred part of memory map init for 128 MiB, in ns, which are instructions.
 fn cost_of_a_section(lab: &Lab, shape: &Shape) -> Result<(Evidence, u64), Failed> {
     let evidence = lab.boot(shape, "run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
@@ -78,6 +77,6 @@ fn cost_of_a_section(lab: &Lab, shape: &Shape) -> Result<(Evidence, u64), Failed
     });
     match (sections, ns) {
         (Some(sections), Some(ns)) if sections >= shape.memory_mib / 128 - 2 => Ok((evidence, ns / sections)),
-        told => Err(evidence.fail(format_args!("sections and time of memory map init: {told:?}"))),
+        reported => Err(evidence.fail(format_args!("sections and time of memory map init: {reported:?}"))),
     }
 }

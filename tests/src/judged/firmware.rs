@@ -1,7 +1,7 @@
-//! What firmware and loaders hand over, right, odd and wrong: the kernel uses all that can be used, says once what cannot,
-//! and goes off by itself where it is asked to.
+//! Handovers by firmware and loaders: right, odd and wrong. The kernel uses everything usable, reports the rest once, and powers
+//! the machine off.
 //!
-//! Each of the [`CASES`] is a change to a sound handover. To add a case, add a line there.
+//! Each of the [`CASES`] is a change to a valid handover. To add a case, add a line there.
 
 use super::scenario::{cpus, ensure, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -15,23 +15,23 @@ use libtest_mimic::{Completion, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::record::{Record, Status};
 
-/// A machine, what it is told, and what is right.
+/// A machine, a changed handover, and the expected outcome.
 #[derive(Clone, Copy)]
 struct Case {
-    /// As `firmware::CASE::what_is_right`.
+    /// Name of the test after `firmware::`, as `case::expectation`.
     name: &'static str,
-    /// What is not as usual.
+    /// The change to the valid handover.
     change: fn(&mut Handover),
-    /// More arguments for QEMU.
+    /// Additional arguments for QEMU.
     extra: &'static [&'static str],
-    /// CPUs that run in the end, of two that there are.
+    /// CPUs that come online, of two.
     online: u32,
-    /// Usable memory that may be lost.
+    /// Limit for usable memory that the kernel does not use.
     lost_bytes: u64,
-    /// Parts of each warning, of which there are no others.
+    /// Parts of each expected warning; there must be no others.
     warnings: &'static [&'static [&'static str]],
     ends: Ends,
-    /// Whether the machine has to be of a newer QEMU.
+    /// Whether the case needs a newer QEMU.
     is_newer: bool,
 }
 
@@ -40,18 +40,18 @@ struct Case {
 enum Ends {
     /// By the exit device.
     ByVerdict,
-    /// Without that device: it is switched off, or reset.
+    /// Without that device: by power-off or reset.
     By(Shutdown),
 }
 
-/// A case in which all is well in the end.
+/// Returns a case that passes without warnings.
 const fn case(name: &'static str, change: fn(&mut Handover)) -> Case {
     Case {
         name,
         change,
         extra: &[],
         online: 2,
-        lost_bytes: LEFT_ALONE,
+        lost_bytes: NEVER_USED,
         warnings: &[],
         ends: Ends::ByVerdict,
         is_newer: false,
@@ -84,26 +84,27 @@ impl Case {
     }
 }
 
-/// What the kernel leaves alone on every machine.
-const LEFT_ALONE: u64 = 1 << 20;
+/// Usable memory that the kernel never uses.
+const NEVER_USED: u64 = 1 << 20;
 
-/// What a machine without x2APIC says of CPUs that it cannot address.
-const OUT_OF_REACH: &[&[&str]] = &[&["an id that the interrupt controller cannot address"]];
+/// Warning of a machine without x2APIC about CPUs that it cannot address.
+const UNADDRESSABLE: &[&[&str]] = &[&["an id that the interrupt controller cannot address"]];
 
 const CASES: &[Case] = &[
-    case("sound::all_is_used", |_| {}),
+    case("valid::all_is_used", |_| {}),
     // CPUs.
-    case("x2apic_id_0x17161514::is_left_out", |h| add_x2apic(h, 8, 0x1716_1514)).warns(OUT_OF_REACH),
-    case("x2apic_id_of_the_boot_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x100)).warns(OUT_OF_REACH),
-    case("x2apic_id_of_another_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x101)).warns(OUT_OF_REACH),
-    case("x2apic_id_of_all_cpus_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x1ff)).warns(OUT_OF_REACH),
-    case("x2apic_id_of_all_cpus::is_left_out", |h| add_x2apic(h, 1, 0xff)).warns(OUT_OF_REACH),
+    case("x2apic_id_0x17161514::is_left_out", |h| add_x2apic(h, 8, 0x1716_1514)).warns(UNADDRESSABLE),
+    case("x2apic_id_of_the_boot_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x100))
+        .warns(UNADDRESSABLE),
+    case("x2apic_id_of_another_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x101)).warns(UNADDRESSABLE),
+    case("x2apic_id_of_all_cpus_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x1ff)).warns(UNADDRESSABLE),
+    case("x2apic_id_of_all_cpus::is_left_out", |h| add_x2apic(h, 1, 0xff)).warns(UNADDRESSABLE),
     case("xapic_id_of_all_cpus::is_left_out", |h| h.madt.push(local_apic(0xff, 1)))
         .warns(&[&["a broadcast id"]]),
-    case("x2apic_ids_of_disabled_cpus::mean_nothing", |h| {
+    case("x2apic_ids_of_disabled_cpus::are_ignored", |h| {
         h.madt.extend((0..96).map(|_| local_x2apic(u32::MAX, 0)));
     }),
-    case("xapic_ids_of_disabled_cpus::mean_nothing", |h| {
+    case("xapic_ids_of_disabled_cpus::are_ignored", |h| {
         h.madt.extend((0..96).map(|_| local_apic(0xff, 0)));
     }),
     case("cpu_as_both_kinds_of_entry::counts_once", |h| {
@@ -138,9 +139,9 @@ const CASES: &[Case] = &[
             ..*h.root_mut()
         });
     }),
-    // Where the root pointer is.
+    // Location of the root pointer.
     case("root_in_ebda::is_found", |h| {
-        h.tell_ebda();
+        h.set_ebda();
         (h.root_mut().at, h.root_mut().is_named) = (Some(EBDA_AT + 0x30), false);
     }),
     case("root_in_bios_memory::is_found", |h| {
@@ -150,8 +151,8 @@ const CASES: &[Case] = &[
     case("cloud_hypervisor::tables_outside_the_map_are_read", cloud_hypervisor),
     case("firecracker::tables_below_1_mib_are_read", firecracker),
     // The memory map.
-    case("map_of_313_entries::all_count", |h| long_map(h, 154)),
-    case("map_of_600_entries::all_count", |h| long_map(h, 298)),
+    case("map_of_313_entries::all_are_used", |h| long_map(h, 154)),
+    case("map_of_600_entries::all_are_used", |h| long_map(h, 298)),
     case("map_of_2000_entries::is_read_to_its_end", |h| long_map(h, 998))
         .loses(4 << 20)
         .warns(&[&["the firmware's memory map", "lost"]]),
@@ -159,33 +160,33 @@ const CASES: &[Case] = &[
         h.map.push(range(0xfd_0000_0000, 0x3_0000_0000, Kind::Reserved));
         h.map.push(range(0x3ff_f000_0000, 0x1000_0000, Kind::Reserved));
     })
-    // The translator's addresses have 40 bits.
+    // The translator's physical addresses have 40 bits.
     .warns(&[&["the firmware's memory map", "1 beyond the physical address space"]]),
     // The command line.
-    case("command_line_of_5000_bytes::is_cut_and_told", |h| {
+    case("command_line_of_5000_bytes::is_truncated_with_a_warning", |h| {
         h.command_line = b"run=none log.level=info ".repeat(210);
     })
     .warns(&[&["command line"]]),
-    case("command_line_with_a_strange_byte::costs_one_word", |h| {
+    case("command_line_with_an_invalid_byte::loses_one_word", |h| {
         h.command_line = b"log.level=de\xe9bug smp.max_cpus=1 run=none".to_vec();
     })
     .online(1)
     .warns(&[&["command line"]]),
     // Power.
-    case("power::old_fields_switch_off", |_| {}).ends(Shutdown::PowerOff),
-    case("power::new_fields_switch_off", |h| h.fadt.fields = Fields::Wide).ends(Shutdown::PowerOff),
-    case("power::the_second_register_switches_off", |h| {
+    case("power::old_fields_power_off", |_| {}).ends(Shutdown::PowerOff),
+    case("power::new_fields_power_off", |h| h.fadt.fields = Fields::Wide).ends(Shutdown::PowerOff),
+    case("power::second_register_powers_off", |h| {
         (h.fadt.pm1a, h.fadt.pm1b) = (0x5000, 0x604);
     })
     .ends(Shutdown::PowerOff),
-    case("power::s5_of_an_ssdt_switches_off", |h| {
+    case("power::s5_of_an_ssdt_powers_off", |h| {
         h.dsdt = &[];
         h.more.push(tables::table(b"SSDT", 2, b"\x08ABCD\x0a\x01"));
         h.more.push(tables::table(b"SSDT", 2, tables::S5));
     })
     .ends(Shutdown::PowerOff),
-    // The upper byte of q35's control register is what a sleep control register is; QEMU 7.2 does not take it alone.
-    case("power::sleep_control_switches_off", |h| {
+    // The upper byte of q35's control register acts as a sleep control register. QEMU 7.2 ignores writes of that byte alone.
+    case("power::sleep_control_powers_off", |h| {
         (h.fadt.flags, h.fadt.sleep_control) = (tables::HARDWARE_REDUCED, 0x605);
         (h.fadt.pm1a, h.fadt.timer) = (0, 0);
     })
@@ -204,14 +205,14 @@ const CASES: &[Case] = &[
     // Timers.
     case("fadt_of_116_bytes::all_is_used", |h| h.fadt.len_bytes = 116),
     case("fadt_with_new_fields::all_is_used", |h| h.fadt.fields = Fields::Wide),
-    case("no_timers::are_told_once", |h| (h.fadt.timer, h.has_hpet) = (0, false))
+    case("no_timers::are_reported_once", |h| (h.fadt.timer, h.has_hpet) = (0, false))
         .on(&["-machine", "pit=off,hpet=off"])
         .warns(&[&["timer"]]),
-    case("timer_that_does_not_count::another_one_is_used", |h| h.fadt.timer = 0x5608),
+    case("timer_that_does_not_count::another_timer_is_used", |h| h.fadt.timer = 0x5608),
     // Interrupt controllers.
-    case("no_io_apic::all_cpus_come", |h| h.madt.retain(|entry| entry[0] != 1)),
-    case("io_apic_twice::all_cpus_come", |h| h.madt.push(tables::io_apic(0, 0xfec0_0000, 0))),
-    case("impossible_overrides::all_cpus_come", |h| {
+    case("no_io_apic::all_cpus_come_online", |h| h.madt.retain(|entry| entry[0] != 1)),
+    case("io_apic_twice::all_cpus_come_online", |h| h.madt.push(tables::io_apic(0, 0xfec0_0000, 0))),
+    case("impossible_overrides::all_cpus_come_online", |h| {
         h.madt.extend([
             tables::interrupt_override(0, 4, 0xffff_0000, 0),
             tables::interrupt_override(7, 4, 4, 0xffff),
@@ -220,7 +221,7 @@ const CASES: &[Case] = &[
     }),
     // Machines before ACPI.
     case("mp_tables_in_ebda::name_the_cpus", |h| {
-        h.tell_ebda();
+        h.set_ebda();
         h.root = None;
         h.blobs.extend(mp::blobs(EBDA_AT + 0x10, mp_table()));
     }),
@@ -230,7 +231,7 @@ const CASES: &[Case] = &[
         h.blobs.extend(mp::blobs(0xf_5a70, mp_table()));
     }),
     case("mp_tables_beside_acpi::are_not_needed", |h| {
-        h.tell_ebda();
+        h.set_ebda();
         h.blobs.extend(mp::blobs(EBDA_AT + 0x10, mp::table(&[mp::processor(0, 3), mp::processor(9, 1)])));
     }),
 ];
@@ -239,7 +240,7 @@ fn add_x2apic(handover: &mut Handover, count: usize, id: u32) {
     handover.madt.extend((0..count).map(|_| local_x2apic(id, 1)));
 }
 
-/// The boot CPU, a second one, and the interrupts that the kernel wants.
+/// Returns a table with the boot CPU, a second CPU, and the interrupts that the kernel uses.
 fn mp_table() -> Vec<u8> {
     let mut entries = vec![
         mp::processor(0, 3),
@@ -252,8 +253,8 @@ fn mp_table() -> Vec<u8> {
     mp::table(&entries)
 }
 
-/// The root pointer at 0xa0000, which is in no entry of the map, and the tables behind it; CPUs by entries of 32 bits, of
-/// which two can only be added later; reduced hardware; new fields only.
+/// The handover of Cloud Hypervisor. The root pointer is at 0xa0000, which is in no entry of the map, followed by the tables.
+/// CPUs have entries of 32 bits; two of them are only hot-pluggable. The hardware is reduced, and only new fields are set.
 fn cloud_hypervisor(handover: &mut Handover) {
     const AT: u64 = 0xa_0000;
     handover.open_screen_memory();
@@ -272,7 +273,7 @@ fn cloud_hypervisor(handover: &mut Handover) {
     handover.has_hpet = false;
 }
 
-/// The root pointer at 0xe0000 and the tables in a reserved range below it.
+/// The handover of Firecracker. The root pointer is at 0xe0000, the tables in a reserved range below it.
 fn firecracker(handover: &mut Handover) {
     handover.open_screen_memory();
     handover.open_bios_memory();
@@ -294,7 +295,7 @@ fn reduced_hardware() -> Fadt {
     }
 }
 
-/// A map of twice `pairs` entries and a few more, of which the largest comes last but for the tables'.
+/// A map of twice `pairs` entries and a few more. The largest one comes last, before those of the tables.
 fn long_map(handover: &mut Handover, pairs: u64) {
     const PAGE: u64 = 0x1000;
     const MIB: u64 = 1 << 20;
@@ -313,7 +314,7 @@ fn long_map(handover: &mut Handover, pairs: u64) {
     handover.map.extend(high);
 }
 
-/// The trials, one for each case.
+/// Returns the trials, one for each case.
 pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
     let trial = |case: &'static Case| {
         let lab = if case.is_newer { lab.with_x2apic() } else { Ok(lab.clone()) };
@@ -337,35 +338,41 @@ fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
     let evidence = lab.boot_handover(&shape, &handover)?;
     match case.ends {
         Ends::ByVerdict => expect_verdict(&evidence, Verdict::Pass)?,
-        Ends::By(shutdown) => ensure_goes_off(&evidence, shutdown)?,
+        Ends::By(shutdown) => ensure_shut_down(&evidence, shutdown)?,
     }
     let (_, online) = cpus(&evidence)?;
-    ensure(&evidence, online == case.online, format_args!("{online} CPUs run, not {}", case.online))?;
+    ensure(&evidence, online == case.online, format_args!("{online} CPUs are online, not {}", case.online))?;
     ensure_memory(&evidence, handover.usable_bytes(), case.lost_bytes)?;
-    let told = warnings(&evidence);
-    let is_told = |parts: &&[&str]| told.iter().any(|told| parts.iter().all(|part| told.contains(part)));
-    let missing: Vec<_> = case.warnings.iter().filter(|parts| !is_told(parts)).collect();
-    ensure(&evidence, missing.is_empty(), format_args!("no warning holds {missing:?}: {told:?}"))?;
-    let (count, expected) = (told.len(), case.warnings.len());
-    ensure(&evidence, count == expected, format_args!("{count} warnings, not {expected}: {told:?}"))
+    let reported = warnings(&evidence);
+    let is_reported =
+        |parts: &&[&str]| reported.iter().any(|reported| parts.iter().all(|part| reported.contains(part)));
+    let missing: Vec<_> = case.warnings.iter().filter(|parts| !is_reported(parts)).collect();
+    ensure(&evidence, missing.is_empty(), format_args!("no warning contains {missing:?}: {reported:?}"))?;
+    let (count, expected) = (reported.len(), case.warnings.len());
+    ensure(&evidence, count == expected, format_args!("{count} warnings, not {expected}: {reported:?}"))
 }
 
-/// The kernel passed, and QEMU ended for that reason.
-fn ensure_goes_off(evidence: &Evidence, shutdown: Shutdown) -> Result<(), Failed> {
+/// Fails unless the kernel passed, and QEMU ended for the reason `shutdown`.
+fn ensure_shut_down(evidence: &Evidence, shutdown: Shutdown) -> Result<(), Failed> {
     let passed = matches!(evidence.records().last(), Some(Record::End { status: Status::Pass, .. }));
     ensure(evidence, passed, "the last record is not the end of a run that passed")?;
     let is_off = matches!(evidence.run.ending, Ending::NoVerdict(Some(0)));
     ensure(evidence, is_off, "the machine did not end")?;
-    let told = evidence.run.shutdown;
-    ensure(evidence, told == Some(shutdown), format_args!("it ended by {told:?}, not {shutdown:?}"))
+    let reported = evidence.run.shutdown;
+    ensure(
+        evidence,
+        reported == Some(shutdown),
+        format_args!("the machine ended by {reported:?}, not {shutdown:?}"),
+    )
 }
 
-/// Of the map's usable memory all is used but for `lost_bytes` at most, and nothing else is.
+/// Fails unless the kernel uses the map's usable memory, except for at most `lost_bytes`, and no more.
 fn ensure_memory(evidence: &Evidence, usable_bytes: u64, lost_bytes: u64) -> Result<(), Failed> {
-    let told = evidence.records().iter().find_map(|record| match record {
+    let reported = evidence.records().iter().find_map(|record| match record {
         Record::Boot { memory_bytes, .. } => Some(*memory_bytes),
         _ => None,
     });
-    let is_all = told.is_some_and(|told| told <= usable_bytes && told + lost_bytes >= usable_bytes);
-    ensure(evidence, is_all, format_args!("{told:?} bytes of memory are used, of {usable_bytes}"))
+    let is_all =
+        reported.is_some_and(|reported| reported <= usable_bytes && reported + lost_bytes >= usable_bytes);
+    ensure(evidence, is_all, format_args!("{reported:?} bytes of memory are used, of {usable_bytes}"))
 }

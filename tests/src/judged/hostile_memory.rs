@@ -1,4 +1,4 @@
-//! Tables of memory nodes that lie, given to the firmware by QEMU: a warning, and a working machine.
+//! Wrong tables of memory nodes, which QEMU passes to the firmware: a warning, and a working machine.
 
 use super::scenario::{Scenario, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -11,24 +11,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("srat_gaps::nodes::are_numbered_without_gaps", gaps),
-    ("srat_slices::nodes::may_be_interleaved_anyhow", slices),
+    ("srat_slices::nodes::may_be_interleaved", slices),
     ("srat_overlaps::nodes::first_entry_counts", overlaps),
-    ("srat_endless::nodes::are_one", endless),
-    ("srat_too_long::nodes::are_one", too_long),
+    ("srat_endless::nodes::become_one", endless),
+    ("srat_too_long::nodes::become_one", too_long),
     ("slit_huge::nodes::are_equally_far_apart", slit),
 ];
 
 const MIB: u64 = 1 << 20;
 
-/// What works on memory, on each node, and counts it.
+/// Tests that use and count memory on each node.
 const TESTS: &str = "run=test:mm::,jobs::,huge::pools,huge::policies,huge::parallel,huge::a_shortage";
 
-/// A table on the host's disk, for the time of a boot.
+/// A table in a temporary file, for one boot.
 struct TableFile(PathBuf);
 
 impl TableFile {
     fn new(name: &str, body: &[u8]) -> Result<Self, Failed> {
-        // Scenarios are prepared while others run.
+        // Other scenarios create files at the same time.
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let path = std::env::temp_dir().join(format!("ktask-{name}-{}-{number}", std::process::id()));
@@ -36,7 +36,7 @@ impl TableFile {
         Ok(Self(path))
     }
 
-    /// QEMU's arguments to add it to the firmware's tables; it makes the header.
+    /// Returns QEMU's arguments that add the table to the firmware's; QEMU makes the header.
     fn arguments(&self, signature: &str) -> [String; 2] {
         ["-acpitable".into(), format!("sig={signature},rev=3,data={}", self.0.display())]
     }
@@ -44,7 +44,7 @@ impl TableFile {
 
 impl Drop for TableFile {
     fn drop(&mut self) {
-        // Nothing depends on it: it lies among temporary files.
+        // A failure leaves a temporary file behind.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -79,22 +79,22 @@ impl Srat {
         self
     }
 
-    /// An entry of memory that says another length of itself.
-    fn memory_that_says(mut self, entry_bytes: u8) -> Self {
+    /// Adds a memory entry with the length field `entry_bytes`.
+    fn memory_of_length(mut self, entry_bytes: u8) -> Self {
         self.0.extend([1, entry_bytes]);
         self.0.extend([0; 38]);
         self
     }
 }
 
-/// Domains 0, 7, 13, 200 and 255; 13 has a CPU and no memory, 0 memory and no CPU.
+/// Returns domains 0, 7, 13, 200 and 255; 13 has a CPU and no memory, 0 has memory and no CPU.
 fn with_gaps() -> Srat {
     let srat = Srat::new().cpu(255, 0).cpu(7, 1).cpu(13, 2).cpu(200, 3);
     let srat = srat.memory(255, 0, 128 * MIB).memory(7, 128 * MIB, 100 * MIB);
     srat.memory(0, 228 * MIB, 28 * MIB).memory(200, 256 * MIB, 256 * MIB)
 }
 
-/// Boots with these tables, runs the tests, and expects so many nodes.
+/// Boots with `tables`, runs the tests, and fails unless there are `nodes` nodes.
 fn boot(lab: &Lab, tables: &[(&str, &[u8])], nodes: u32) -> Result<Evidence, Failed> {
     let files: Result<Vec<_>, _> =
         tables.iter().map(|(signature, body)| TableFile::new(signature, body)).collect();
@@ -105,32 +105,32 @@ fn boot(lab: &Lab, tables: &[(&str, &[u8])], nodes: u32) -> Result<Evidence, Fai
     let shape = Shape { extra: words.leak(), ..SMP4 };
     let evidence = lab.boot(&shape, TESTS)?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let told = evidence.records().iter().find_map(|record| match record {
+    let reported = evidence.records().iter().find_map(|record| match record {
         Record::Boot { nodes, .. } => Some(*nodes),
         _ => None,
     });
-    ensure(&evidence, told == Some(nodes), format_args!("{told:?} nodes, not {nodes}"))?;
+    ensure(&evidence, reported == Some(nodes), format_args!("{reported:?} nodes, not {nodes}"))?;
     Ok(evidence)
 }
 
 fn gaps(lab: &Lab) -> Result<(), Failed> {
     let evidence = boot(lab, &[("SRAT", &with_gaps().0)], 5)?;
     for node in ["node 0 (domain 0): 28 MiB", "node 2 (domain 13): 0 MiB", "node 4 (domain 255): 127 MiB"] {
-        let is_told = evidence.run.log.iter().any(|line| line.contains(node));
-        ensure(&evidence, is_told, format_args!("no line {node:?}"))?;
+        let is_reported = evidence.run.log.iter().any(|line| line.contains(node));
+        ensure(&evidence, is_reported, format_args!("no line {node:?}"))?;
     }
-    // Odd, but nothing is wrong with it; of the pools' shortage the tests have made sure.
+    // The table is odd but valid. The tests cause the warnings of the pools' shortage.
     let odd = warnings(&evidence).into_iter().find(|warning| warning.contains("acpi"));
     ensure(&evidence, odd.is_none(), format_args!("{odd:?}"))
 }
 
-/// Two hundred pieces of three nodes, none of which begins or ends with a page.
+/// Two hundred ranges of three nodes, none of which begins or ends at a page boundary.
 fn slices(lab: &Lab) -> Result<(), Failed> {
     let mut srat = Srat::new().cpu(0, 0).cpu(1, 1).cpu(2, 2).cpu(0, 3);
     let mut start = 0;
-    for piece in 0..200_u64 {
-        let len_bytes = (piece % 7 + 1) * 379 * 1024 + piece * 13 + 1;
-        srat = srat.memory((piece % 3) as u32, start, len_bytes);
+    for index in 0..200_u64 {
+        let len_bytes = (index % 7 + 1) * 379 * 1024 + index * 13 + 1;
+        srat = srat.memory((index % 3) as u32, start, len_bytes);
         start += len_bytes;
     }
     let evidence = boot(lab, &[("SRAT", &srat.0)], 3)?;
@@ -148,19 +148,19 @@ fn overlaps(lab: &Lab) -> Result<(), Failed> {
     )
 }
 
-/// An entry of no length: who goes from one to the next never ends.
+/// An entry of length 0: a walk from entry to entry would never end.
 fn endless(lab: &Lab) -> Result<(), Failed> {
-    let srat = Srat::new().cpu(0, 0).memory_that_says(0).memory(1, 0, 512 * MIB);
+    let srat = Srat::new().cpu(0, 0).memory_of_length(0).memory(1, 0, 512 * MIB);
     let evidence = boot(lab, &[("SRAT", &srat.0)], 1)?;
     ensure_warning(&evidence, &["SRAT", "says length 0", "one node"])
 }
 
 fn too_long(lab: &Lab) -> Result<(), Failed> {
-    let evidence = boot(lab, &[("SRAT", &Srat::new().cpu(0, 0).memory_that_says(200).0)], 1)?;
+    let evidence = boot(lab, &[("SRAT", &Srat::new().cpu(0, 0).memory_of_length(200).0)], 1)?;
     ensure_warning(&evidence, &["SRAT", "says length 200", "one node"])
 }
 
-/// A million million localities, and distances of two.
+/// A SLIT of 2^40 localities with the distances of two.
 fn slit(lab: &Lab) -> Result<(), Failed> {
     let mut body = (1_u64 << 40).to_le_bytes().to_vec();
     body.extend([10, 20, 20, 10]);

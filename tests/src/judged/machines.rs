@@ -1,4 +1,4 @@
-//! Machines at the edges: many CPUs with jobs of their default sizes, CPUs that lack what most have, and little memory.
+//! Extreme machines: many CPUs with jobs of default sizes, CPUs without common features, and little memory.
 
 use super::scenario::{Scenario, cpus, ensure, ensure_all_pass, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -12,23 +12,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("smp129::ktask::default_sizes_work", |lab| ktask_tests(lab, 129)),
     ("smp200::ktask::default_sizes_work", |lab| ktask_tests(lab, 200)),
     ("smp255::ktask::default_sizes_work", |lab| ktask_tests(lab, 255)),
-    ("max_cpus::boot::says_how_many_are_left_out", max_cpus),
-    // An XSAVE without its extensions.
+    ("max_cpus::boot::reports_unused_cpus", max_cpus),
+    // XSAVE without its extensions.
     ("cpu_opteron_g4::boot::passes", |lab| boots(lab, "Opteron_G4")),
     ("cpu_without_xsave_extensions::boot::passes", |lab| boots(lab, "max,-xsaveopt,-xsavec,-xsaves")),
     ("cpu_without_xsave::boot::passes", |lab| boots(lab, "max,-xsave")),
     ("cpu_without_long_mode::boot::names_what_is_missing", |lab| lacks(lab, "max,-lm", "long mode")),
     ("cpu_without_sse2::boot::names_what_is_missing", |lab| lacks(lab, "max,-sse2", "sse2")),
-    ("memory_8m::tests::hold_or_skip", |lab| little_memory(lab, 8, OF_MEMORY)),
-    ("memory_12m::tests::hold_or_skip", |lab| little_memory(lab, 12, OF_MEMORY)),
-    ("memory_16m::tests::hold_or_skip", |lab| little_memory(lab, 16, OF_MEMORY)),
-    ("memory_20m::tests::hold_or_skip", |lab| little_memory(lab, 20, OF_MEMORY)),
+    ("memory_8m::tests::pass_or_skip", |lab| little_memory(lab, 8, OF_MEMORY)),
+    ("memory_12m::tests::pass_or_skip", |lab| little_memory(lab, 12, OF_MEMORY)),
+    ("memory_16m::tests::pass_or_skip", |lab| little_memory(lab, 16, OF_MEMORY)),
+    ("memory_20m::tests::pass_or_skip", |lab| little_memory(lab, 20, OF_MEMORY)),
 ];
 
-/// The tests that want memory.
+/// Tests that need memory.
 const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,page_cache::,stress::,trace::,sched::threads";
 
-/// More threads than 128 take another way through the framework, with more of it on the caller's stack.
+/// More than 128 threads take another path through the framework, with more state on the caller's stack.
 fn timing_129(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&Shape { cpus: 129, ..SMP2 }, "run=timing")?;
     expect_verdict(&evidence, Verdict::Pass)?;
@@ -49,9 +49,9 @@ fn max_cpus(lab: &Lab) -> Result<(), Failed> {
     expect_verdict(&evidence, Verdict::Pass)?;
     let counts = cpus(&evidence)?;
     ensure(&evidence, counts == (4, 2), format_args!("found and online are {counts:?}, not (4, 2)"))?;
-    // What the user asked for is worth a line, and no warning.
-    let told = warnings(&evidence);
-    ensure(&evidence, told.is_empty(), format_args!("warnings: {told:?}"))?;
+    // The user's own limit is reported by a line, not by a warning.
+    let reported = warnings(&evidence);
+    ensure(&evidence, reported.is_empty(), format_args!("warnings: {reported:?}"))?;
     ensure_line(&evidence, "2 of 4 cpus used")
 }
 
@@ -62,7 +62,7 @@ fn boots(lab: &Lab, model: &'static str) -> Result<(), Failed> {
     ensure(&evidence, counts == (2, 2), format_args!("found and online are {counts:?}, not (2, 2)"))
 }
 
-/// Before the kernel has a console it can say one line, and fail.
+/// Before it has a console, the kernel prints a single line and fails.
 fn lacks(lab: &Lab, model: &'static str, feature: &str) -> Result<(), Failed> {
     let evidence = lab.boot(&Shape { cpu_model: Some(model), ..SMP1 }, "run=none")?;
     expect_verdict(&evidence, Verdict::Fail)?;
@@ -72,7 +72,7 @@ fn lacks(lab: &Lab, model: &'static str, feature: &str) -> Result<(), Failed> {
     ensure(&evidence, is_named, format_args!("no single line names {feature}: {lines:?}"))
 }
 
-/// Tests that need more memory say so; none fails, and the machine goes on to the last.
+/// Tests that need more memory skip; none fails, and the last test runs.
 fn little_memory(lab: &Lab, memory_mib: u64, run: &str) -> Result<(), Failed> {
     let evidence = lab.boot(&Shape { memory_mib, ..SMP2 }, &format!("run={run}"))?;
     let mut results = Results::default();
@@ -81,13 +81,13 @@ fn little_memory(lab: &Lab, memory_mib: u64, run: &str) -> Result<(), Failed> {
     }
     let failed: Vec<_> = results.tests.iter().filter(|test| !test.passed).map(|test| &test.name).collect();
     ensure(&evidence, failed.is_empty(), format_args!("failed: {failed:?}"))?;
-    ensure(&evidence, results.is_complete(), "not all results came")?;
+    ensure(&evidence, results.is_complete(), "not all results arrived")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     let ran = results.tests.iter().filter(|test| test.skip_reason.is_none()).count();
     ensure(&evidence, ran > 0, "every test was skipped")
 }
 
 fn ensure_line(evidence: &Evidence, part: &str) -> Result<(), Failed> {
-    let is_told = evidence.run.log.iter().any(|line| line.contains(part));
-    ensure(evidence, is_told, format_args!("no line {part:?}"))
+    let is_reported = evidence.run.log.iter().any(|line| line.contains(part));
+    ensure(evidence, is_reported, format_args!("no line {part:?}"))
 }

@@ -1,4 +1,4 @@
-//! Memory: nodes, late initialisation, huge pages that are not to be had, and very much of it.
+//! Memory: nodes, late initialisation, unavailable huge pages, and very large machines.
 
 use super::scenario::{Scenario, ensure, ensure_all_pass, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -8,15 +8,15 @@ use protocol::exit::Verdict;
 use protocol::record::Record;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    ("numa_uneven::nodes::are_counted_and_told", uneven_nodes),
+    ("numa_uneven::nodes::are_counted_and_reported", uneven_nodes),
     ("memory_early_0::memory_map_init::is_done_on_demand", early_zero),
-    ("fault_section::memory_map_init::goes_on_later", failing_section),
-    ("huge_too_many::pools::tell_what_there_was", too_many_huge_pages),
+    ("fault_section::memory_map_init::continues_later", failing_section),
+    ("huge_too_many::pools::report_the_available_pages", too_many_huge_pages),
     ("huge_all_or_nothing::pools::stay_empty", all_or_nothing),
     ("huge_most::memory::is_tested_without_huge_pages", most_in_the_pool),
-    ("sparse_256g::memory::is_all_there", sparse),
-    ("sparse_6g::huge1g::pages_are_pooled_mapped_and_given_back", pages_of_1g),
-    ("no_pages_of_1g::huge1g::the_cpu_that_has_none_says_so", no_pages_of_1g),
+    ("sparse_256g::memory::is_complete", sparse),
+    ("sparse_6g::huge1g::pages_are_pooled_mapped_and_freed", pages_of_1g),
+    ("no_pages_of_1g::huge1g::missing_feature_is_reported", no_pages_of_1g),
 ];
 
 fn uneven_nodes(lab: &Lab) -> Result<(), Failed> {
@@ -54,7 +54,7 @@ fn all_or_nothing(lab: &Lab) -> Result<(), Failed> {
     ensure_warning(&evidence, &["0 of 400 wanted", "node 0"])
 }
 
-/// The pool takes nearly all memory; what is tested besides does with what is left.
+/// The pool takes nearly all memory; the tests use the rest.
 fn most_in_the_pool(lab: &Lab) -> Result<(), Failed> {
     let evidence = passes(lab, &SMP2, "huge.2m=400 run=test:mm::,jobs::")?;
     ensure_warning(&evidence, &["of 400 wanted", "0 outside"])
@@ -75,11 +75,11 @@ fn no_pages_of_1g(lab: &Lab) -> Result<(), Failed> {
 fn sparse(lab: &Lab) -> Result<(), Failed> {
     let command_line = "run=test:mm::every_page,mm::holes,mm::memory_comes,jobs::memory_map_init";
     let evidence = passes(lab, &SPARSE_256G, command_line)?;
-    let told = evidence.records().iter().find_map(|record| match record {
+    let reported = evidence.records().iter().find_map(|record| match record {
         Record::Boot { memory_bytes, .. } => Some(*memory_bytes >> 30),
         _ => None,
     });
-    ensure(&evidence, told == Some(255), format_args!("{told:?} whole GiB are usable, not 255"))
+    ensure(&evidence, reported == Some(255), format_args!("{reported:?} whole GiB are usable, not 255"))
 }
 
 fn passes(lab: &Lab, shape: &Shape, command_line: &str) -> Result<Evidence, Failed> {

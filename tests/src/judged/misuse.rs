@@ -1,5 +1,5 @@
-//! Locks, threads and memory used as they must not be: a debug build says so at once, by the invariant that was broken and
-//! with the places that matter, whether any harm was done this time or not.
+//! Misuse of locks, threads and memory. A debug build panics at once, even if the misuse was harmless this time. The message
+//! has the number of the broken invariant and the locations.
 
 use super::scenario::{ensure, ensure_warning};
 use crate::lab::{Lab, expect_verdict};
@@ -8,11 +8,11 @@ use libtest_mimic::{Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::record::Record;
 
-/// A kind of misuse, by its name in `fault.misuse`, and what the panic's message has to hold.
+/// A kind of misuse: its name in `fault.misuse`, and the parts of the panic's message, in order.
 struct Case {
     name: &'static str,
     message: &'static [&'static str],
-    /// More of the kernel's command line.
+    /// Additional parameters for the kernel.
     parameters: &'static str,
 }
 
@@ -26,7 +26,7 @@ impl Case {
     }
 }
 
-/// Where no worker can be made, the pools' manager is at the item.
+/// If no worker can be spawned, the pools' manager runs the item.
 const OF_MANAGER: [Case; 2] = [
     case("wait-own-item", &["invariant 27", "pools waits for the work item that it is running"])
         .with("fault.worker_spawn=1"),
@@ -34,7 +34,7 @@ const OF_MANAGER: [Case; 2] = [
         .with("fault.worker_spawn=1"),
 ];
 
-/// Where the misuse is.
+/// Location of the misuse.
 const PLACE: &str = "kernel/src/tests/misuse.rs:";
 
 const CASES: [Case; 19] = [
@@ -51,7 +51,7 @@ const CASES: [Case; 19] = [
     ),
     case("lock-twice", &["invariant 9", "is taken at", PLACE, "by its holder, which took it at", PLACE]),
     case("unlock-elsewhere", &["invariant 24", "is released on cpu", "but was taken on cpu"]),
-    // Whichever comes first: the next interrupt, or the lock's end.
+    // Found by the next interrupt or by the release of the lock, whichever comes first.
     case("interrupts-on", &["invariant 7", "interrupt", "holds lock made at", "taken at", PLACE]),
     case("block-locked", &["invariant 19", "a thread blocks while", "taken at", PLACE]),
     case("yield-locked", &["invariant 25", "a thread yields while", "taken at", PLACE]),
@@ -72,15 +72,15 @@ const CASES: [Case; 19] = [
         "write-clean-page",
         &["invariant 12", "was written to while it waited in the pool of pre-zeroed pages"],
     ),
-    // Nobody else takes pages: they could be those.
+    // Without the pool, no other allocation can take these pages in between.
     case("free-twice", &["freeing 2^3 pages at", "is free, should be allocated"]).with("zero.pool_pages=0"),
 ];
 
-/// The trials, one for each kind of misuse.
+/// Returns the trials, one for each kind of misuse.
 pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
     let trial = |case: &'static Case| {
         let lab = lab.clone();
-        Trial::test(format!("debug_misuse::{}::is_told", case.name), move || judge(&lab, case))
+        Trial::test(format!("debug_misuse::{}::is_reported", case.name), move || judge(&lab, case))
     };
     let mut trials: Vec<_> = CASES.iter().map(trial).collect();
     let lab = lab.clone();
@@ -88,8 +88,8 @@ pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
         let lab = lab.clone();
         move || OF_MANAGER.iter().try_for_each(|case| judge(&lab, case))
     };
-    trials.push(Trial::test("debug_misuse::items_of_the_manager::are_told", of_manager));
-    trials.push(Trial::test("misuse::release::looks_for_none_and_says_so", move || in_release(&lab)));
+    trials.push(Trial::test("debug_misuse::items_of_the_manager::are_reported", of_manager));
+    trials.push(Trial::test("misuse::release::is_not_checked_and_says_so", move || in_release(&lab)));
     trials
 }
 
@@ -108,16 +108,16 @@ fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
     let mut rest = message;
     for part in case.message {
         let Some((_, after)) = rest.split_once(part) else {
-            return Err(evidence.fail(format_args!("the message lacks '{part}', or out of order: {message}")));
+            return Err(evidence.fail(format_args!("the message lacks '{part}' at its position: {message}")));
         };
         rest = after;
     }
-    // By the panic's place, or by the backtrace, in which a call at a function's end has left no trace.
+    // Either in the panic's location or in the backtrace, which lacks tail calls.
     let traced = evidence.report.trouble.iter().any(|line| line.contains(" at kernel/src/tests/"));
     ensure(&evidence, traced, "the backtrace does not name the misuse")
 }
 
-/// A lock order that is wrong and does no harm costs a release build nothing, not even a look.
+/// A release build does not check the lock order at all.
 fn in_release(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP2, "run=none fault.misuse=lock-order")?;
     expect_verdict(&evidence, Verdict::Pass)?;

@@ -1,5 +1,4 @@
-//! What needs a QEMU newer than most systems have, or is to hold on both: counted machines, and more CPUs than identifiers of
-//! eight bits can name.
+//! Scenarios for a newer QEMU than most systems have, or for both: counted runs, and more CPUs than APIC ids of eight bits.
 
 use super::scenario::{Scenario, cpus, ensure, warnings};
 use super::{counted, timing};
@@ -8,14 +7,14 @@ use crate::shape::{SMP2, Shape};
 use libtest_mimic::{Completion, Failed, Trial};
 use protocol::exit::Verdict;
 
-/// Scenarios that need x2APIC, whichever QEMU has it.
+/// Scenarios that need x2APIC, on either QEMU.
 const X2APIC: &[Scenario] =
     &[("smp288::boot::every_cpu_comes", smp288), ("smp256::boot::every_cpu_comes", smp256)];
 
-/// The trials; those whose QEMU is not there are ignored, with the reason.
+/// Returns the trials; those whose QEMU is missing are ignored, with the reason.
 pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
     let second = lab.on_second_qemu();
-    // Those that take seconds: instructions are the same ones on any QEMU, and what is asked is whether it counts them.
+    // Only scenarios of a few seconds: every QEMU executes the same instructions, and this tests whether it counts them.
     let is_quick = |name: &str| name.contains("switches") || name.contains("things_cost");
     let counted = counted::SCENARIOS.iter().filter(|(name, _)| is_quick(name)).copied();
     let again = counted
@@ -33,17 +32,17 @@ fn trial(name: String, lab: Result<Lab, String>, judge: fn(&Lab) -> Result<(), F
     })
 }
 
-/// One more than identifiers of eight bits leave room for.
+/// One CPU more than APIC ids of eight bits allow.
 fn smp256(lab: &Lab) -> Result<(), Failed> {
-    all_come(lab, 256)
+    all_come_online(lab, 256)
 }
 
-/// Identifiers of nine bits.
+/// APIC ids of nine bits.
 fn smp288(lab: &Lab) -> Result<(), Failed> {
-    all_come(lab, 288)
+    all_come_online(lab, 288)
 }
 
-fn all_come(lab: &Lab, count: u32) -> Result<(), Failed> {
+fn all_come_online(lab: &Lab, count: u32) -> Result<(), Failed> {
     let evidence = lab.boot(&Shape { cpus: count, ..SMP2 }, "run=none")?;
     expect_verdict(&evidence, Verdict::Pass)?;
     let counts = cpus(&evidence)?;
@@ -52,6 +51,6 @@ fn all_come(lab: &Lab, count: u32) -> Result<(), Failed> {
         counts == (count, count),
         format_args!("found and online are {counts:?}, not {count}"),
     )?;
-    let told = warnings(&evidence);
-    ensure(&evidence, told.is_empty(), format_args!("warnings: {told:?}"))
+    let reported = warnings(&evidence);
+    ensure(&evidence, reported.is_empty(), format_args!("warnings: {reported:?}"))
 }

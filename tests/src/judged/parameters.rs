@@ -1,4 +1,4 @@
-//! The kernel's command line: what is wrong is told and changes nothing, what is right has its effect.
+//! The kernel's command line: wrong parameters are reported and ignored, right ones take effect.
 
 use super::scenario::{Scenario, cpus, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -7,10 +7,10 @@ use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    ("parameters::unknown::is_told_and_ignored", unknown),
-    ("parameters::bad_value::is_told_with_the_allowed_range", bad_value),
-    ("parameters::good_values::bring_no_warning", good),
-    ("parameters::max_cpus::bounds_the_machine", max_cpus),
+    ("parameters::unknown::is_reported_and_ignored", unknown),
+    ("parameters::bad_value::is_reported_with_the_allowed_range", bad_value),
+    ("parameters::good_values::cause_no_warning", good),
+    ("parameters::max_cpus::limits_the_cpus", max_cpus),
     ("ktask_off::jobs::run_on_their_caller", ktask_off),
     ("max_threads_1::jobs::run_on_their_caller", max_threads),
 ];
@@ -61,7 +61,7 @@ fn max_threads(lab: &Lab) -> Result<(), Failed> {
     all_alone(&lab.boot(&SMP4, "ktask.max_threads=1 timing.bytes=32M timing.repeat=1")?)
 }
 
-/// All jobs ran, and right, on one thread each.
+/// Fails unless all jobs ran correctly, on one thread each.
 fn all_alone(evidence: &Evidence) -> Result<(), Failed> {
     expect_verdict(evidence, Verdict::Pass)?;
     let rows = &evidence.report.jobs;

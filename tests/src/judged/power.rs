@@ -1,4 +1,4 @@
-//! How machines go off, and what their power button does.
+//! Powering off, and the power button.
 
 use super::faults::NO_ACPI;
 use super::scenario::{Scenario, ensure, ensure_all_pass, ensure_warning};
@@ -14,46 +14,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    ("power::q35::goes_off_by_acpi", q35),
-    ("power::pc::goes_off_by_acpi", pc),
-    ("power::hardware_reduced::goes_off_by_its_sleep_register", hardware_reduced),
-    ("power::panic::goes_off_by_acpi", panic),
-    ("power::no_way_off::is_reset_and_says_how", no_way_off),
-    ("power::no_way_off::stays_on_where_it_is_not_to_be_reset", stays_on),
+    ("power::q35::is_powered_off_by_acpi", q35),
+    ("power::pc::is_powered_off_by_acpi", pc),
+    ("power::hardware_reduced::is_powered_off_by_its_sleep_register", hardware_reduced),
+    ("power::panic::is_powered_off_by_acpi", panic),
+    ("power::no_power_off::is_reset_with_a_line", no_power_off),
+    ("power::no_power_off::stays_on_if_reset_is_off", stays_on),
     ("power::button::ends_the_shell", button_ends_shell),
     ("power::button::lets_a_command_finish", button_lets_command_finish),
     ("power::button::lets_a_run_finish", button_lets_run_finish),
     ("power::button::is_found_when_its_interrupt_is_masked", button_after_storm),
-    ("power::events::that_nothing_handles_are_said_once", plugged_in),
-    ("power::io_apics::are_masked_whatever_firmware_left", io_apics),
+    ("power::events::without_a_handler_are_reported_once", plugged_in),
+    ("power::io_apics::are_masked_after_any_firmware", io_apics),
 ];
 
-/// The debug exit device answers elsewhere: for the kernel there is none.
+/// Moves the exit device to another port: the kernel finds none.
 const NO_DEBUG_EXIT: [&str; 2] = ["-set", "device.debug-exit.iobase=0x5f4"];
 
-/// The records' port of machines that have one serial port of their own.
+/// The port for records, for machines with one serial port.
 const SECOND_PORT: &str = "isa-serial,iobase=0x2f8,irq=3,chardev=records";
 
-/// QEMU ends with this status when its machine goes off, and when it resets.
+/// QEMU's exit status when its machine powers off or resets.
 const OFF: i32 = 0;
 
-/// Lines of the log that tell of a reset, or that the machine stays on.
-fn ways_out(evidence: &Evidence) -> Vec<&String> {
-    let tells = |line: &&String| {
+/// Returns the log lines about a reset, a failed power-off, or a machine that stays on.
+fn reset_lines(evidence: &Evidence) -> Vec<&String> {
+    let is_about_reset = |line: &&String| {
         ["resetting", "stays on", "power off is known", "power-off did not work"]
             .iter()
             .any(|part| line.contains(part))
     };
-    evidence.run.log.iter().filter(tells).collect()
+    evidence.run.log.iter().filter(is_about_reset).collect()
 }
 
-/// The machine went off, and needed no reset for that.
+/// Fails unless the machine powered off without a reset.
 fn ensure_off(evidence: &Evidence, status: Status) -> Result<(), Failed> {
     let is_off = matches!(evidence.run.ending, Ending::NoVerdict(Some(OFF)));
-    ensure(evidence, is_off, "the machine did not go off")?;
-    let others = ways_out(evidence);
+    ensure(evidence, is_off, "the machine did not power off")?;
+    let others = reset_lines(evidence);
     ensure(evidence, others.is_empty(), format_args!("it took more than a power-off: {others:?}"))?;
-    let ends = matches!(evidence.records().last(), Some(Record::End { status: told, .. }) if *told == status);
+    let ends = matches!(evidence.records().last(), Some(Record::End { status: reported, .. }) if *reported == status);
     ensure(evidence, ends, format_args!("the last record is not the end with {status:?}"))
 }
 
@@ -77,48 +77,48 @@ fn panic(lab: &Lab) -> Result<(), Failed> {
     ensure_off(&evidence, Status::Fail)
 }
 
-/// A machine without ACPI and without an exit device.
-const NO_WAY_OFF: [&str; 6] =
+/// A machine without ACPI and exit device.
+const NO_POWER_OFF: [&str; 6] =
     [NO_ACPI[0], NO_ACPI[1], NO_DEBUG_EXIT[0], NO_DEBUG_EXIT[1], "-device", SECOND_PORT];
 
-fn no_way_off(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&Shape { extra: &NO_WAY_OFF, ..SMP1 }, "run=none")?;
-    // The reset ends QEMU, as it is told not to start again.
+fn no_power_off(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&Shape { extra: &NO_POWER_OFF, ..SMP1 }, "run=none")?;
+    // QEMU runs with -no-reboot, so the reset ends it.
     let is_over = matches!(evidence.run.ending, Ending::NoVerdict(Some(OFF)));
     ensure(&evidence, is_over, "the machine did not end")?;
-    let ways = ways_out(&evidence);
+    let ways = reset_lines(&evidence);
     let says =
         |line: &str, way: &str| line.contains(&format!("no way to power off is known; resetting by {way}"));
-    // It has no keyboard controller either.
+    // The machine has no keyboard controller either.
     let both = matches!(ways[..], [first, second]
         if says(first, "the keyboard controller") && says(second, "a triple fault"));
-    ensure(&evidence, both, format_args!("not the two ways that are left are told: {ways:?}"))
+    ensure(&evidence, both, format_args!("the log does not name both remaining ways to reset: {ways:?}"))
 }
 
 fn stays_on(lab: &Lab) -> Result<(), Failed> {
     let limits = Limits { total: Some(Duration::from_secs(60)), silence: Some(Duration::from_secs(6)) };
     let evidence =
-        lab.boot_within(&Shape { extra: &NO_WAY_OFF, ..SMP1 }, "run=none power.reset=off", limits)?;
+        lab.boot_within(&Shape { extra: &NO_POWER_OFF, ..SMP1 }, "run=none power.reset=off", limits)?;
     let Ending::Hang(hang) = &evidence.run.ending else {
         return Err(evidence.fail("the machine did not stay on"));
     };
     let cpus = hang.cpus.as_ref().map_err(|why| evidence.fail(why))?;
     let halted = cpus.iter().all(|cpu| cpu.halted && !cpu.interrupts_on);
-    ensure(&evidence, halted, "the CPU is not halted for good")?;
-    let said = evidence.run.log.last().is_some_and(|line| line.contains("the machine stays on"));
-    ensure(&evidence, said, "the last line does not say that the machine stays on")
+    ensure(&evidence, halted, "the CPU is not halted with interrupts off")?;
+    let reported = evidence.run.log.last().is_some_and(|line| line.contains("the machine stays on"));
+    ensure(&evidence, reported, "the last line does not say that the machine stays on")
 }
 
-/// The log tells once that the button was pressed, and what comes of it.
+/// Fails unless the log reports the pressed button once, with `then`.
 fn ensure_pressed_once(evidence: &Evidence, then: &str) -> Result<(), Failed> {
     let lines = evidence.run.log.iter().filter(|line| line.contains("power button pressed"));
     let lines: Vec<_> = lines.collect();
-    let is_told = matches!(lines[..], [line] if line.contains(then));
-    ensure(evidence, is_told, format_args!("not once and with {then:?}: {lines:?}"))
+    let is_reported = matches!(lines[..], [line] if line.contains(then));
+    ensure(evidence, is_reported, format_args!("not once and with {then:?}: {lines:?}"))
 }
 
 fn button_ends_shell(lab: &Lab) -> Result<(), Failed> {
-    // While nothing is typed, and with a line half typed.
+    // With an empty line, and with a half-typed one.
     for (typed, shape) in [("", SMP2), ("uptim", DEBUG_SMP2)] {
         let (shape, monitor) = Monitor::attach(shape, "ends_shell");
         let evidence = lab.converse(&shape, "", move |shell| {
@@ -134,7 +134,7 @@ fn button_ends_shell(lab: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Commands still work.
+/// Fails unless commands still work.
 fn usable(shell: &mut Dialogue) -> Result<(), String> {
     shell.works("uptime").map(drop)
 }
@@ -160,7 +160,7 @@ fn button_lets_run_finish(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot_watched(&shape, "run=timing timing.bytes=64M timing.repeat=3", &mut |_| {
         if !std::mem::replace(&mut is_pressing, true) {
             let monitor = Arc::clone(&monitor);
-            // From the first line to QEMU's end: a machine hears the button once its kernel has enabled it.
+            // Presses from the first line to QEMU's end: the button has an effect only once the kernel has enabled it.
             std::thread::spawn(move || while monitor.run("system_powerdown").is_ok() {});
         }
     })?;
@@ -173,11 +173,11 @@ fn button_lets_run_finish(lab: &Lab) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A source that nothing knows holds the line of the interrupt.
+/// A source without a handler asserts the line of the interrupt.
 fn button_after_storm(lab: &Lab) -> Result<(), Failed> {
     let (shape, monitor) = Monitor::attach(SMP2, "storm");
     let evidence = lab.converse(&shape, "fault.sci_storm=on", move |shell| {
-        shell.hears_part("does not end")?;
+        shell.expect_part("does not end")?;
         usable(shell)?;
         monitor.run("system_powerdown")
     })?;
@@ -201,18 +201,18 @@ fn plugged_in(lab: &Lab) -> Result<(), Failed> {
     })?;
     expect_verdict(&evidence, Verdict::Pass)?;
     ensure_pressed_once(&evidence, "the shell ends")?;
-    let told = evidence.run.log.iter().filter(|line| line.contains("general-purpose event")).count();
-    ensure(&evidence, told == 1, format_args!("{told} lines tell of an event, not 1"))
+    let reported = evidence.run.log.iter().filter(|line| line.contains("general-purpose event")).count();
+    ensure(&evidence, reported == 1, format_args!("{reported} lines report an event, not 1"))
 }
 
 fn io_apics(lab: &Lab) -> Result<(), Failed> {
-    // One CPU has its watchdog behind an I/O APIC.
+    // With one CPU, the watchdog's timer uses an I/O APIC.
     for shape in [SMP1, SMP2] {
         let evidence =
             lab.boot(&shape, "fault.ioapic_open=on log.level=debug run=test:arch::no_interrupt_line")?;
         ensure_all_pass(&evidence, 1)?;
         let was_open = evidence.run.log.iter().any(|line| line.contains("pins, 1 were open"));
-        ensure(&evidence, was_open, "no pin was open before, so nothing is shown")?;
+        ensure(&evidence, was_open, "no pin was open before, so the test shows nothing")?;
     }
     Ok(())
 }

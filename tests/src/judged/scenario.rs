@@ -1,4 +1,4 @@
-//! A scenario, and the checks that many of them share.
+//! Scenarios, and the checks that they share.
 
 use crate::lab::{Evidence, Lab, expect_verdict};
 use libtest_mimic::Failed;
@@ -6,7 +6,7 @@ use protocol::exit::Verdict;
 use protocol::ktap::{Line, Outcome};
 use protocol::record::Record;
 
-/// A scenario: its name as `scenario::suite::test`, and the judge.
+/// A scenario: its name as `scenario::suite::test`, and the function that judges it.
 pub(super) type Scenario = (&'static str, fn(&Lab) -> Result<(), Failed>);
 
 /// Fails unless `condition` holds.
@@ -18,7 +18,7 @@ pub(super) fn ensure(
     if condition { Ok(()) } else { Err(evidence.fail(what)) }
 }
 
-/// Fails unless the kernel passed, and of its tests at least `least` ran and none failed or skipped.
+/// Fails unless the kernel passed, at least `least` tests ran, and none of them failed or was skipped.
 pub(super) fn ensure_all_pass(evidence: &Evidence, least: usize) -> Result<(), Failed> {
     expect_verdict(evidence, Verdict::Pass)?;
     let outcomes = evidence.run.log.iter().filter_map(|line| match Line::parse(line) {
@@ -31,7 +31,7 @@ pub(super) fn ensure_all_pass(evidence: &Evidence, least: usize) -> Result<(), F
     ensure(evidence, outcomes.len() >= least, format_args!("{} tests ran, not {least}", outcomes.len()))
 }
 
-/// CPUs that the firmware named, and those that run, by the one boot record.
+/// Returns the numbers of CPUs found and online, from the single boot record.
 pub(super) fn cpus(evidence: &Evidence) -> Result<(u32, u32), Failed> {
     let counts = evidence.records().iter().filter_map(|record| match record {
         Record::Boot { cpus_found, cpus_online, .. } => Some((*cpus_found, *cpus_online)),
@@ -44,7 +44,7 @@ pub(super) fn cpus(evidence: &Evidence) -> Result<(u32, u32), Failed> {
     }
 }
 
-/// The texts of all warning records.
+/// Returns the texts of all warning records.
 pub(super) fn warnings(evidence: &Evidence) -> Vec<&str> {
     let texts = evidence.records().iter().filter_map(|record| match record {
         Record::Warning { what, .. } => Some(what.as_str()),
@@ -53,8 +53,8 @@ pub(super) fn warnings(evidence: &Evidence) -> Vec<&str> {
     texts.collect()
 }
 
-/// Fails unless one warning holds all `parts`.
+/// Fails unless one warning contains all `parts`.
 pub(super) fn ensure_warning(evidence: &Evidence, parts: &[&str]) -> Result<(), Failed> {
     let found = warnings(evidence).iter().any(|warning| parts.iter().all(|part| warning.contains(part)));
-    ensure(evidence, found, format_args!("no warning record holds all of {parts:?}"))
+    ensure(evidence, found, format_args!("no warning record contains all of {parts:?}"))
 }

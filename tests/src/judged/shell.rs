@@ -1,4 +1,4 @@
-//! The shell, as one who types and reads sees it.
+//! The shell, as a user at a terminal sees it.
 
 use super::scenario::{Scenario, ensure, ensure_warning};
 use crate::dialogue::Dialogue;
@@ -13,14 +13,14 @@ use std::time::Duration;
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("shell::sysctl::shows_changes_and_refuses", sysctl),
     ("shell::huge::pools_grow_and_shrink", huge_pools),
-    ("shell::cpus::go_and_come_under_a_job", hotplug_under_load),
+    ("shell::cpus::go_offline_and_online_during_a_job", hotplug_under_load),
     ("shell::listings::are_true_and_recorded", listings),
-    ("shell::debug_build::finds_nothing_wrong_with_locks", locks),
-    ("shell::input::rubbish_does_no_harm", rubbish),
+    ("shell::debug_build::finds_no_misuse_of_locks", locks),
+    ("shell::input::garbage_is_harmless", garbage),
     ("shell::input::is_edited", editing),
     ("shell::input::waits_when_commands_take_long", piled_up),
-    ("shell::input::costs_nothing_while_nobody_types", idle),
-    ("shell::input::comes_without_interrupts", polled),
+    ("shell::input::costs_nothing_while_idle", idle),
+    ("shell::input::works_without_interrupts", polled),
     ("shell::input::ends_the_machine_when_it_ends", end_of_input),
     ("shell::poweroff::fail_is_a_failure", power_off_as_failed),
 ];
@@ -32,13 +32,13 @@ fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// One of `lines` holds all `parts`.
+/// Fails unless one of `lines` contains all `parts`.
 fn check_line(lines: &[String], parts: &[&str]) -> Result<(), String> {
     let holds = |line: &String| parts.iter().all(|part| line.contains(part));
     check(lines.iter().any(holds), || format!("no line with all of {parts:?} in {lines:#?}"))
 }
 
-/// `text` holds all `parts`.
+/// Fails unless `text` contains all `parts`.
 fn check_parts(text: &str, parts: &[&str]) -> Result<(), String> {
     check(parts.iter().all(|part| text.contains(part)), || format!("not all of {parts:?} are in {text:?}"))
 }
@@ -57,7 +57,7 @@ fn sysctl(lab: &Lab) -> Result<(), Failed> {
         check_parts(&shell.fails("sysctl zzz")?, &["unknown parameter `zzz`"])?;
         check_line(&shell.works("sysctl ktask.max_threads")?, &["ktask.max_threads=0"])?;
 
-        // A change counts for the next job.
+        // A change takes effect for the next job.
         shell.works("sysctl timing.bytes=16M")?;
         shell.works("sysctl timing.repeat=1")?;
         shell.works("sysctl ktask.max_threads=2")?;
@@ -68,15 +68,15 @@ fn sysctl(lab: &Lab) -> Result<(), Failed> {
             .collect();
         check(threads == ["1", "2"], || format!("timed on {threads:?} threads, not on 1 and 2"))?;
 
-        // The log gets louder and silent.
+        // The log becomes verbose, then silent.
         check_line(&shell.works("log debug")?, &["log.level=debug"])?;
         check_parts(&shell.fails("log loud")?, &["`loud`", "debug"])?;
         shell.works("log error")?;
         shell.end("poweroff")
     })?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let told = evidence.run.log.iter().any(|line| line.contains("[INFO  kernel] pass"));
-    ensure(&evidence, !told, "log.level=error still shows INFO")
+    let reported = evidence.run.log.iter().any(|line| line.contains("[INFO  kernel] pass"));
+    ensure(&evidence, !reported, "log.level=error still shows INFO")
 }
 
 fn huge_pools(lab: &Lab) -> Result<(), Failed> {
@@ -94,19 +94,19 @@ fn huge_pools(lab: &Lab) -> Result<(), Failed> {
         check(left == 2, || format!("{left} pages are left, not 2"))?;
         check_parts(&shell.fails("huge release 2m 3")?, &["has 2 pages", "3 cannot be released"])?;
 
-        // More than there is: all or nothing, then what there is; either way how much, and on which node.
+        // More pages than exist: first all or nothing, then as many as possible. Both report the numbers by node.
         let parts = &["of 9999 wanted", "before:", "node 0", "node 1", "outside", "now:"];
         shell.works("sysctl huge.all_or_nothing=on")?;
         check_parts(&shell.fails("sysctl huge.2m=9999")?, parts)?;
         let pools = shell.works("huge")?;
         let left = pool(&pools, 0)?.0 + pool(&pools, 1)?.0;
-        check(left == 2, || format!("{left} pages are there, not 2 as before"))?;
+        check(left == 2, || format!("{left} pages are in the pool, not 2 as before"))?;
         check_line(&shell.works("sysctl huge.2m")?, &["huge.2m=2"])?;
         shell.works("sysctl huge.all_or_nothing=off")?;
         check_parts(&shell.fails("sysctl huge.2m=9999")?, parts)?;
         let pools = shell.works("huge")?;
         let taken = pool(&pools, 0)?.0 + pool(&pools, 1)?.0;
-        check(taken > 100, || format!("only {taken} pages were taken of all there are"))?;
+        check(taken > 100, || format!("only {taken} of all pages were taken"))?;
         check_line(&shell.works("sysctl huge.2m")?, &[&format!("huge.2m={taken}")])?;
 
         shell.works("sysctl huge.2m=0")?;
@@ -117,7 +117,7 @@ fn huge_pools(lab: &Lab) -> Result<(), Failed> {
     expect_verdict(&evidence, Verdict::Pass)
 }
 
-/// Pages of 2 MiB on a node by `huge`: in the pool, and free of them.
+/// Returns a node's pages of 2 MiB from the output of `huge`: in the pool, and free.
 fn pool(lines: &[String], node: usize) -> Result<(u64, u64), String> {
     let of_node = |line: &String| {
         let words: Vec<_> = line.strip_prefix("2 MiB")?.split_whitespace().collect();
@@ -131,7 +131,7 @@ fn hotplug_under_load(lab: &Lab) -> Result<(), Failed> {
     hotplug_on(lab, &SMP4)
 }
 
-/// The same where every lock is checked, with messages that step in while lines are typed.
+/// The same on a debug kernel, which checks every lock and prints messages while lines are typed.
 fn locks(lab: &Lab) -> Result<(), Failed> {
     hotplug_on(lab, &DEBUG_SMP4)
 }
@@ -139,7 +139,7 @@ fn locks(lab: &Lab) -> Result<(), Failed> {
 fn hotplug_on(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
     let evidence = lab.converse(shape, "timing.bytes=64M timing.repeat=4", |shell| {
         shell.works("timing &")?;
-        // One at a time.
+        // Only one timing run at a time.
         check_parts(&shell.fails("timing zero-pages")?, &["runs in the background"])?;
         for cpu in [1, 2, 3, 0] {
             check_line(
@@ -151,7 +151,7 @@ fn hotplug_on(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
             check_line(&shell.works(&format!("cpus online {cpu}"))?, &["4 online"])?;
         }
         check_parts(&shell.fails("cpus offline 4")?, &["there is no cpu 4"])?;
-        shell.hears("[1] done: timing")?;
+        shell.expect_line("[1] done: timing")?;
         for cpu in [1, 2, 3] {
             shell.works(&format!("cpus offline {cpu}"))?;
         }
@@ -222,28 +222,28 @@ fn listings(lab: &Lab) -> Result<(), Failed> {
     )
 }
 
-fn rubbish(lab: &Lab) -> Result<(), Failed> {
+fn garbage(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.converse(&SMP2, "", |shell| {
-        // 10 kB and no line end, then one.
+        // 10 kB without a line end, then a line end.
         shell.send(&[b'x'; 10_000])?;
         shell.send(b"\r")?;
         shell.wait_for("error: line of 10000 bytes is not run; up to 240 are taken")?;
         usable(shell)?;
-        // Every byte there is but those that end the input or a line, the ones above ASCII last.
+        // Every byte except those that end the input or a line; bytes above ASCII come last.
         let bytes: Vec<u8> = (0..=u8::MAX).filter(|byte| ![4, b'\r', b'\n'].contains(byte)).collect();
         shell.send(&bytes)?;
         shell.send(b"\r")?;
-        // ^U is among them: what came before it is gone.
+        // ^U is among them and deletes the bytes before it.
         shell.wait_for("error: line with byte 0x16 is not run; only printable ascii is taken")?;
         usable(shell)?;
-        // Sequences cut short, and strings of device control that never end.
+        // Incomplete sequences, and strings of device control without an end.
         for cut in [&b"\x1b"[..], b"\x1b[", b"\x1b[1;", b"\x1bO", b"\x1b]0;title", b"\x1bP"] {
             shell.send(cut)?;
             shell.send(b"\x03")?;
             shell.wait_for("ktask> ^C")?;
             usable(shell)?;
         }
-        // What was given up is not run.
+        // A cancelled line does not run.
         shell.send(b"poweroff fail\x03")?;
         shell.wait_for("ktask> ^C")?;
         usable(shell)?;
@@ -252,7 +252,7 @@ fn rubbish(lab: &Lab) -> Result<(), Failed> {
     expect_verdict(&evidence, Verdict::Pass)
 }
 
-/// Commands still work.
+/// Fails unless commands still work.
 fn usable(shell: &mut Dialogue) -> Result<(), String> {
     check_line(&shell.works("uptime")?, &["cpus online"])
 }
@@ -262,10 +262,10 @@ fn editing(lab: &Lab) -> Result<(), Failed> {
         // Left, backspace, delete to the start, delete a word.
         shell.send(b"junk\x15uptimX\x1b[D\x1b[C\x7fe extra\x17\r")?;
         check_line(&shell.answer("uptime ")?, &["cpus online"])?;
-        // The line before, changed.
+        // The previous line, edited.
         shell.send(b"new\x1b[A\x1b[B\x1b[A\x1b[A\x7f\r")?;
         check_line(&shell.answer("uptime")?, &["cpus online"])?;
-        // A command and a parameter, as far as they are certain; twice lists the rest.
+        // Tab completes a command and a parameter as far as they are unique; twice lists the candidates.
         shell.send(b"sysc\thuge.p\t\r")?;
         check_line(&shell.answer("sysctl huge.policy")?, &["huge.policy=local"])?;
         shell.send(b"sysctl huge.\t\t")?;
@@ -277,7 +277,7 @@ fn editing(lab: &Lab) -> Result<(), Failed> {
     expect_verdict(&evidence, Verdict::Pass)
 }
 
-/// More than the kernel and the port hold, while a command runs: the sender waits, nothing is lost.
+/// More input than the kernel and the port buffer, during a command: the sender blocks, nothing is lost.
 fn piled_up(lab: &Lab) -> Result<(), Failed> {
     const COUNT: usize = 300;
     let evidence = lab.converse(&SMP2, "timing.bytes=32M", |shell| {
@@ -306,7 +306,7 @@ fn idle(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn polled(lab: &Lab) -> Result<(), Failed> {
-    // The ports' interrupts come by another line than the firmware says.
+    // The port's interrupts use another line than the firmware reports.
     const EXTRA: [&str; 2] = ["-global", "isa-serial.irq=5"];
     let evidence = lab.converse(&Shape { extra: &EXTRA, ..SMP1 }, "", |shell| {
         usable(shell)?;

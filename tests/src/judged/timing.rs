@@ -1,4 +1,4 @@
-//! What the timing run says: complete, and not impossible. How fast a machine is, no test can know.
+//! Output of the timing run: complete and possible. No test judges speed.
 
 use super::scenario::{Scenario, ensure};
 use crate::lab::{Evidence, Lab, expect_verdict};
@@ -22,8 +22,8 @@ const BYTES: u64 = 64 << 20;
 
 fn one(lab: &Lab) -> Result<(), Failed> {
     let evidence = timed(lab, &SMP1, &[1])?;
-    let shown = evidence.report.jobs.iter().find(|row| row.speedup.is_some());
-    ensure(&evidence, shown.is_none(), format_args!("a speedup that was not measured: {shown:?}"))
+    let measured = evidence.report.jobs.iter().find(|row| row.speedup.is_some());
+    ensure(&evidence, measured.is_none(), format_args!("a speedup that was not measured: {measured:?}"))
 }
 
 fn two(lab: &Lab) -> Result<(), Failed> {
@@ -48,7 +48,7 @@ fn rows<'a>(evidence: &'a Evidence, job: &'a str) -> impl Iterator<Item = &'a Jo
     evidence.report.jobs.iter().filter(move |row| row.job == job)
 }
 
-/// Times the jobs on each of `threads`, and judges everything that holds on every machine.
+/// Times the jobs on each of `threads`, and checks the properties that hold on every machine.
 fn timed(lab: &Lab, shape: &Shape, threads: &[u32]) -> Result<Evidence, Failed> {
     let list: Vec<_> = threads.iter().map(u32::to_string).collect();
     let command_line = format!("timing.bytes={BYTES} timing.repeat=1 timing.threads={}", list.join(","));
@@ -63,31 +63,31 @@ fn timed(lab: &Lab, shape: &Shape, threads: &[u32]) -> Result<Evidence, Failed> 
         ensure(&evidence, wrong.is_none(), format_args!("{}: {row:?}", wrong.unwrap_or_default()))?;
     }
     let zeroed = rows(&evidence, "zero-pages").all(|row| row.bytes == BYTES);
-    ensure(&evidence, zeroed, "zero-pages did not clear what it was asked to")?;
-    boot_is_told(&evidence)?;
+    ensure(&evidence, zeroed, "zero-pages did not clear the requested memory")?;
+    ensure_boot_records(&evidence)?;
     Ok(evidence)
 }
 
-/// What is impossible about a row, if anything is.
+/// Returns what is impossible about a row, if anything.
 fn impossible(row: &JobRow) -> Option<&'static str> {
     let unit_bytes = match row.unit {
         Unit::Page4K => 4 << 10,
         Unit::Page2M => 2 << 20,
         Unit::Page1G => 1 << 30,
     };
-    // Clocks of different CPUs are read at both ends of each thread's time.
+    // Each thread's time is a difference of readings of different CPUs' clocks.
     let slack_ns = 2_000_000;
     let checks = [
         (row.ok, "the result was wrong"),
-        (row.units > 0, "nothing was done"),
+        (row.units > 0, "no unit was processed"),
         (row.bytes == row.units * unit_bytes, "bytes and units disagree"),
         (row.ns > 0, "it took no time"),
-        ((1..=row.threads).contains(&row.threads_used), "more threads worked than were asked to, or none"),
+        ((1..=row.threads).contains(&row.threads_used), "more threads worked than requested, or none"),
         (row.chunks >= u64::from(row.threads_used), "a thread worked without a chunk"),
         (row.local_chunks <= row.chunks, "more local chunks than chunks"),
         (row.cpu_ns > 0, "it took no CPU time"),
         (
-            // Of all who came, those who found nothing left to do among them.
+            // Of all threads, also those that found no work left.
             row.cpu_ns <= row.ns * u64::from(row.threads) + slack_ns,
             "more CPU time than threads and time allow",
         ),
@@ -96,8 +96,8 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
     checks.into_iter().find(|(holds, _)| !holds).map(|(_, what)| what)
 }
 
-/// The boot's own records: who, what phases, which way to clear memory, and an end.
-fn boot_is_told(evidence: &Evidence) -> Result<(), Failed> {
+/// Checks the boot's records: the machine, the phases, the method to clear memory, and the end.
+fn ensure_boot_records(evidence: &Evidence) -> Result<(), Failed> {
     let records = evidence.records();
     let Some(Record::Boot { version, nodes, memory_bytes, tsc_hz, .. }) = &evidence.report.boot else {
         return Err(evidence.fail("no boot record"));
@@ -109,10 +109,10 @@ fn boot_is_told(evidence: &Evidence) -> Result<(), Failed> {
     let plausible = (100_000_000..=10_000_000_000).contains(tsc_hz);
     ensure(evidence, plausible, format_args!("a time stamp counter of {tsc_hz} Hz"))?;
     for name in ["ap-start", "memory-map-init"] {
-        let told = evidence.report.phases.iter().any(|phase| phase.name == name);
-        ensure(evidence, told, format_args!("the phase {name} is not told"))?;
+        let reported = evidence.report.phases.iter().any(|phase| phase.name == name);
+        ensure(evidence, reported, format_args!("there is no record of phase {name}"))?;
     }
     let chosen = evidence.report.zero_methods.iter().filter(|method| method.chosen && method.bytes_per_s > 0);
-    ensure(evidence, chosen.count() == 1, "not one way to clear memory is chosen")?;
+    ensure(evidence, chosen.count() == 1, "not exactly one method to clear memory is chosen")?;
     ensure(evidence, matches!(records.last(), Some(Record::End { .. })), "the last record is not the end")
 }

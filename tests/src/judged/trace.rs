@@ -1,5 +1,5 @@
-//! What the trace of a run says about the scheduler and about jobs: rules that hold at every moment and over all
-//! CPUs, which no test inside the kernel can see; and that the file made of it is what viewers read.
+//! Traces of runs. Checks rules about the scheduler and jobs that hold at every moment and across all CPUs, which no in-kernel
+//! test can observe. Checks that the exported file is valid for viewers.
 
 mod format;
 mod rules;
@@ -20,12 +20,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("smp8::trace::rules_hold", eight),
     ("numa2::trace::rules_hold", nodes),
     ("smp4::trace::rules_hold_in_the_tests_of_threads", busy),
-    ("trace_small::trace::what_is_lost_is_told", small_buffer),
-    ("trace_classes::trace::only_what_was_asked_for", classes),
+    ("trace_small::trace::lost_events_are_counted", small_buffer),
+    ("trace_classes::trace::has_only_the_requested_classes", classes),
     ("trace_panic::panic::ends_with_the_last_events", panic),
 ];
 
-/// Room for every event of such a run.
+/// Parameters of a short timing run with buffers for all of its events.
 const TRACED_TIMING: &str = "trace.enabled=on trace.buffer_events=65536 timing.bytes=32M timing.repeat=1";
 
 const SMP8: Shape = Shape { name: "smp8", cpus: 8, ..SMP2 };
@@ -47,7 +47,7 @@ fn nodes(lab: &Lab) -> Result<(), Failed> {
     timing(lab, &NUMA2)
 }
 
-/// The timing run, traced: all rules, and every timed job is there with as many chunks as its record says.
+/// Traces the timing run and checks all rules. Every timed job must be in the trace, with the chunks of its record.
 fn timing(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
     let evidence = lab.boot(shape, TRACED_TIMING)?;
     let (trace, jobs) = judge(&evidence, shape)?;
@@ -55,21 +55,21 @@ fn timing(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
     ensure(&evidence, cpus == shape.cpus as usize, format_args!("{cpus} CPUs left a trace"))?;
     for record in evidence.records() {
         let Record::Job { job: name, threads_used, chunks, units, .. } = record else { continue };
-        // Of these, one run of the timed function is one job.
+        // For these, one run of the timed function is one job.
         if !["zero-pages", "huge-reserve", "fallocate"].contains(&name.as_str()) {
             continue;
         }
-        let is_it = |job: &&TracedJob| {
+        let is_same = |job: &&TracedJob| {
             (job.name.as_str(), job.units, job.chunks, job.threads) == (name, *units, *chunks, *threads_used)
         };
-        let found = jobs.iter().any(|job| is_it(&job));
+        let found = jobs.iter().any(|job| is_same(&job));
         ensure(&evidence, found, format_args!("the trace has no such job as {record:?}"))?;
     }
     let init = jobs.iter().filter(|job| job.name == "memory-map-init").count();
     ensure(&evidence, init > 0, "the trace has no memory-map-init")
 }
 
-/// Threads that are spawned, blocked, moved, preempted and woken, and CPUs that go and come.
+/// Threads that are spawned, blocked, migrated, preempted and woken, and CPUs that go offline and online.
 fn busy(lab: &Lab) -> Result<(), Failed> {
     const TESTS: &str = "ktask::,a_cpu_that_goes,affinity_,fetch_waiting,deadlines,wake_one,preempted";
     let command_line = format!("trace.enabled=on trace.buffer_events=262144 run=test:{TESTS}");
@@ -77,7 +77,7 @@ fn busy(lab: &Lab) -> Result<(), Failed> {
     judge(&evidence, &SMP4).map(drop)
 }
 
-/// All that holds of any run whose trace is whole.
+/// Checks every rule for a run with a complete trace.
 fn judge(evidence: &Evidence, shape: &Shape) -> Result<(Trace, Vec<TracedJob>), Failed> {
     expect_verdict(evidence, Verdict::Pass)?;
     let warnings = warnings(evidence);
@@ -106,7 +106,7 @@ fn json_of(trace: &Trace) -> Result<String, Failed> {
     String::from_utf8(text).map_err(|error| Failed::from(error.to_string()))
 }
 
-/// A ring that is far too small: the end of the run is there, and how much is not.
+/// A ring that is far too small: it has the end of the run and the number of lost events.
 fn small_buffer(lab: &Lab) -> Result<(), Failed> {
     const KEPT: usize = 64;
     let evidence =
@@ -140,15 +140,15 @@ fn classes(lab: &Lab) -> Result<(), Failed> {
                 | Event::Name { .. }
         )
     });
-    ensure(&evidence, other.is_none(), format_args!("nobody asked for {other:?}"))?;
+    ensure(&evidence, other.is_none(), format_args!("{other:?} was not requested"))?;
     ensure(&evidence, events().any(|event| matches!(event, Event::ChunkEnd { .. })), "there are no chunks")?;
     rules::chunks_tile_jobs(&trace).map_err(|what| evidence.fail(what))?;
     format::check(&json_of(&trace)?).map_err(|what| evidence.fail(what))
 }
 
-/// The log of a panic has the last events of each CPU, that of the thread that panicked among them.
+/// The log of a panic has the last events of each CPU, including the thread that panicked.
 fn panic(lab: &Lab) -> Result<(), Failed> {
-    // Idle CPUs would tell of pages that they clear, and push out what is looked for.
+    // Idle CPUs would record pages that they clear, and overwrite the expected events.
     let evidence = lab.boot(&SMP2, "trace.enabled=on fault.panic_cpu=1 zero.pool_pages=0")?;
     expect_verdict(&evidence, Verdict::Panic)?;
     let has =

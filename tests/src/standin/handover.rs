@@ -1,4 +1,4 @@
-//! What lies in memory when the kernel is entered, and how it is laid out there.
+//! The memory at the kernel's entry, and its layout.
 
 use super::rom::{self, Blob, config};
 use super::start_info::{self, Kind, Range, START_INFO_AT, range};
@@ -8,27 +8,27 @@ use super::tables::{self, Fadt};
 pub const MEMORY_MIB: u64 = 256;
 
 const MIB: u64 = 1 << 20;
-/// Where the tables of q35 lie, in the last 2 MiB.
+/// Address of q35's tables, in the last 2 MiB.
 const TABLES_AT: u64 = (MEMORY_MIB - 2) * MIB;
-/// Where the extended BIOS data area of q35 lies.
+/// Address of q35's extended BIOS data area.
 pub const EBDA_AT: u64 = 0x9_f000;
-/// The word of low memory that holds the area's segment.
+/// Address of the word in low memory with the area's segment.
 const EBDA_SEGMENT_AT: u64 = 0x40e;
 
-/// How a root table is.
+/// State of a root table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The root pointer holds 0.
+    /// The root pointer has address 0.
     Absent,
-    /// It is there and right.
+    /// The table is valid.
     Sound,
-    /// Its sum is wrong.
+    /// The table's checksum is wrong.
     Damaged,
-    /// The root pointer names an address without memory.
+    /// The root pointer has an address without memory.
     Nowhere,
 }
 
-/// The root pointer and the two tables that it can name.
+/// The root pointer and its two tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Root {
     /// The pointer's revision; 0 has no XSDT.
@@ -37,43 +37,43 @@ pub struct Root {
     pub xsdt: State,
     /// The table of addresses of 32 bits.
     pub rsdt: State,
-    /// Whether the tables hold null addresses between the others.
+    /// Whether the tables have null addresses between the others.
     pub has_nulls: bool,
-    /// Where the pointer lies; `None` is behind the tables.
+    /// Address of the pointer; `None` means after the tables.
     pub at: Option<u64>,
-    /// Whether the loader names it.
+    /// Whether the start info has the pointer's address.
     pub is_named: bool,
 }
 
-/// What the kernel finds.
+/// Everything that firmware and loader leave to the kernel.
 #[derive(Clone, Debug)]
 pub struct Handover {
     /// The memory map.
     pub map: Vec<Range>,
     /// The kernel's command line.
     pub command_line: Vec<u8>,
-    /// How ACPI's tables are found; `None` is a machine without them.
+    /// The root of ACPI's tables; `None` for a machine without them.
     pub root: Option<Root>,
-    /// Where they lie.
+    /// Address of the tables.
     pub tables_at: u64,
-    /// The CPUs and interrupt controllers.
+    /// Entries for CPUs and interrupt controllers.
     pub madt: Vec<Vec<u8>>,
-    /// Power and the timer.
+    /// The table of power management and the timer.
     pub fadt: Fadt,
-    /// The DSDT's code.
+    /// The DSDT's AML.
     pub dsdt: &'static [u8],
-    /// Whether there is a table of the high precision timer.
+    /// Whether there is an HPET table.
     pub has_hpet: bool,
-    /// More tables.
+    /// Additional tables.
     pub more: Vec<Vec<u8>>,
-    /// More that lies in memory.
+    /// Additional memory contents.
     pub blobs: Vec<Blob>,
-    /// Registers of devices, and what they are set to before anything is copied.
+    /// Device registers and their values, written before anything is copied.
     pub writes: Vec<(u32, u8)>,
 }
 
 impl Handover {
-    /// A sound one, for q35 with two CPUs.
+    /// Returns a valid handover for q35 with two CPUs.
     pub fn of_q35() -> Self {
         use Kind::{Acpi, Reserved, Usable};
         Self {
@@ -108,7 +108,7 @@ impl Handover {
             has_hpet: true,
             more: Vec::new(),
             blobs: Vec::new(),
-            // The power management block at 0x600, and on.
+            // Enables the power management block, at 0x600.
             writes: vec![
                 (config(31, 0, 0x40), 0x01),
                 (config(31, 0, 0x41), 0x06),
@@ -117,39 +117,39 @@ impl Handover {
         }
     }
 
-    /// The root pointer, for a change.
+    /// Returns the root pointer.
     pub fn root_mut(&mut self) -> &mut Root {
         self.root.as_mut().expect("the machine has ACPI")
     }
 
-    /// Makes memory of the addresses from 0xa0000, which q35 keeps for a screen.
+    /// Maps memory at 0xa0000, where q35 has the screen.
     pub fn open_screen_memory(&mut self) {
         self.writes.push((config(0, 0, 0x9d), 0x42));
     }
 
-    /// Makes memory of the addresses from 0xc0000 to 1 MiB, where q35 shows its ROM.
+    /// Maps memory from 0xc0000 to 1 MiB, where q35 has its ROM.
     pub fn open_bios_memory(&mut self) {
         self.writes.push((config(0, 0, 0x90), 0x30));
         self.writes.extend((0x91..=0x96).map(|register| (config(0, 0, register), 0x33)));
     }
 
-    /// Writes down where the extended BIOS data area is.
-    pub fn tell_ebda(&mut self) {
+    /// Sets the word with the segment of the extended BIOS data area.
+    pub fn set_ebda(&mut self) {
         let segment = (EBDA_AT / 16) as u16;
         self.blobs.push(Blob { at: EBDA_SEGMENT_AT, bytes: segment.to_le_bytes().to_vec() });
     }
 
-    /// Usable memory of the map.
+    /// Returns the usable memory of the map.
     pub fn usable_bytes(&self) -> u64 {
         let usable = self.map.iter().filter(|range| range.kind == Kind::Usable);
         usable.map(|range| range.len_bytes).sum()
     }
 
-    /// A ROM that hands this over to the kernel at `entry`.
+    /// Returns a ROM that hands this over to the kernel at `entry`.
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// When it does not fit into the ROM.
     pub fn rom(&self, entry: u32) -> Result<Vec<u8>, String> {
         let mut blobs = self.blobs.clone();
         let root_at = self.root.map(|root| self.lay_out(root, &mut blobs));
@@ -158,36 +158,36 @@ impl Handover {
         rom::image(&self.writes, &blobs, START_INFO_AT, entry)
     }
 
-    /// Lays ACPI's tables out one behind the other; returns the root pointer's address.
+    /// Lays out ACPI's tables one after the other; returns the root pointer's address.
     fn lay_out(&self, root: Root, blobs: &mut Vec<Blob>) -> u64 {
-        let mut place = Place { at: self.tables_at, blobs };
-        let dsdt = place.put(tables::table(b"DSDT", 2, self.dsdt));
-        let mut addresses = vec![place.put(self.fadt.build(dsdt)), place.put(tables::madt(&self.madt))];
+        let mut layout = Layout { at: self.tables_at, blobs };
+        let dsdt = layout.put(tables::table(b"DSDT", 2, self.dsdt));
+        let mut addresses = vec![layout.put(self.fadt.build(dsdt)), layout.put(tables::madt(&self.madt))];
         if self.has_hpet {
-            addresses.push(place.put(tables::hpet()));
+            addresses.push(layout.put(tables::hpet()));
         }
-        addresses.extend(self.more.iter().map(|table| place.put(table.clone())));
+        addresses.extend(self.more.iter().map(|table| layout.put(table.clone())));
         if root.has_nulls {
             addresses = addresses.into_iter().flat_map(|address| [0, address]).chain([0]).collect();
         }
         let wide = addresses.iter().flat_map(|address| address.to_le_bytes()).collect::<Vec<_>>();
         let narrow = addresses.iter().flat_map(|address| (*address as u32).to_le_bytes()).collect::<Vec<_>>();
-        let xsdt = place.put_root(root.xsdt, tables::table(b"XSDT", 1, &wide));
-        let rsdt = place.put_root(root.rsdt, tables::table(b"RSDT", 1, &narrow));
+        let xsdt = layout.put_root(root.xsdt, tables::table(b"XSDT", 1, &wide));
+        let rsdt = layout.put_root(root.rsdt, tables::table(b"RSDT", 1, &narrow));
         let pointer = tables::root_pointer(root.revision, rsdt as u32, xsdt);
-        let at = root.at.unwrap_or_else(|| place.next());
-        place.blobs.push(Blob { at, bytes: pointer });
+        let at = root.at.unwrap_or_else(|| layout.next());
+        layout.blobs.push(Blob { at, bytes: pointer });
         at
     }
 }
 
-/// Where the next table goes.
-struct Place<'a> {
+/// Position of the next table.
+struct Layout<'a> {
     at: u64,
     blobs: &'a mut Vec<Blob>,
 }
 
-impl Place<'_> {
+impl Layout<'_> {
     fn next(&self) -> u64 {
         self.at.next_multiple_of(64)
     }
@@ -199,7 +199,7 @@ impl Place<'_> {
         at
     }
 
-    /// A root table, as it is to be; returns what the root pointer says of it.
+    /// Adds a root table in `state`; returns its address for the root pointer.
     fn put_root(&mut self, state: State, mut table: Vec<u8>) -> u64 {
         match state {
             State::Absent => 0,
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_from_the_root_pointer_to_the_tables_is_whole() {
+    fn chain_from_the_root_pointer_to_the_tables_is_complete() {
         let handover = Handover::of_q35();
         let mut blobs = Vec::new();
         let root_at = handover.lay_out(handover.root.unwrap(), &mut blobs);
@@ -227,7 +227,7 @@ mod tests {
         let xsdt = at(u64::from_le_bytes(pointer[24..32].try_into().unwrap()));
         let named = xsdt[36..].chunks(8).map(|word| at(u64::from_le_bytes(word.try_into().unwrap())));
         assert_eq!(named.map(|table| &table[..4]).collect::<Vec<_>>(), [b"FACP", b"APIC", b"HPET"]);
-        // In order, apart, and where the map says that tables are.
+        // In order, without overlap, and in the map's range for tables.
         for pair in blobs.windows(2) {
             assert!(pair[0].at + pair[0].bytes.len() as u64 <= pair[1].at);
         }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_nobody_names_is_not_in_the_start_info() {
+    fn unnamed_root_is_not_in_the_start_info() {
         let mut handover = Handover::of_q35();
         let pointer_of = |handover: &Handover| {
             let rom = handover.rom(0x10_0000).unwrap();

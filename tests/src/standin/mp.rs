@@ -1,9 +1,9 @@
-//! The tables of the MultiProcessor Specification 1.4, which machines without ACPI have.
+//! The tables of the MultiProcessor Specification 1.4, for machines without ACPI.
 
 use super::rom::Blob;
 use super::tables::sum;
 
-/// A processor entry: its APIC's identifier and flags (1 enabled, 2 boot processor).
+/// Returns a processor entry: APIC id and flags (1 enabled, 2 boot processor).
 pub fn processor(apic: u8, flags: u8) -> Vec<u8> {
     // Family 15, model 0; the features are those of an APIC and an FPU.
     let mut entry = vec![0, apic, 0x14, flags, 0, 0x0f, 0, 0];
@@ -11,26 +11,26 @@ pub fn processor(apic: u8, flags: u8) -> Vec<u8> {
     entry
 }
 
-/// The entry of the ISA bus, number 0.
+/// Returns the entry of the ISA bus, number 0.
 pub fn isa_bus() -> Vec<u8> {
     let mut entry = vec![1, 0];
     entry.extend(b"ISA   ");
     entry
 }
 
-/// An I/O APIC's entry.
+/// Returns the entry of an I/O APIC.
 pub fn io_apic(id: u8, address: u32) -> Vec<u8> {
     let mut entry = vec![2, id, 0x11, 1];
     entry.extend(address.to_le_bytes());
     entry
 }
 
-/// An entry that wires an ISA interrupt to an I/O APIC's input.
+/// Returns an entry that connects an ISA interrupt to an I/O APIC's input.
 pub fn isa_interrupt(irq: u8, io_apic: u8, input: u8) -> Vec<u8> {
     vec![3, 0, 0, 0, 0, irq, io_apic, input]
 }
 
-/// The configuration table with these entries.
+/// Returns the configuration table with these entries.
 pub fn table(entries: &[Vec<u8>]) -> Vec<u8> {
     let body = entries.concat();
     let mut table = b"PCMP".to_vec();
@@ -46,7 +46,7 @@ pub fn table(entries: &[Vec<u8>]) -> Vec<u8> {
     table
 }
 
-/// The floating pointer at `at`, and `table` right behind it.
+/// Returns the floating pointer at `at`, and `table` directly after it.
 pub fn blobs(at: u64, table: Vec<u8>) -> [Blob; 2] {
     let table_at = at + 16;
     let mut pointer = b"_MP_".to_vec();
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_zero_and_lengths_right() {
+    fn checksums_are_zero_and_lengths_right() {
         let table = table(&[
             processor(0, 3),
             processor(1, 1),

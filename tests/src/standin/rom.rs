@@ -1,25 +1,25 @@
-//! The ROM: a list of steps, the data that they copy, and the machine code that carries them out.
+//! The ROM: a list of steps, the data that they copy, and the machine code that executes them.
 //!
-//! A step is four words of 32 bits: an operation and its three operands. The code, 256 bytes at the ROM's end, has been
-//! assembled by hand; each line of `CODE` is one instruction.
+//! A step is four words of 32 bits: an operation and three operands. The code, 256 bytes at the ROM's end, is assembled by hand;
+//! each line of `CODE` is one instruction.
 
-/// The ROM's length. It ends at 4 GiB, where the processor's first instruction is.
+/// The ROM's length. It ends at 4 GiB, near which the processor's first instruction is.
 const LEN_BYTES: usize = 256 << 10;
-/// Where the ROM lies, and the first step in it.
+/// Address of the ROM and of the first step in it.
 const BASE: u32 = (LEN_BYTES as u32).wrapping_neg();
-/// Where the code begins, from the ROM's start.
+/// Offset of the code in the ROM.
 const CODE_AT: usize = LEN_BYTES - CODE_BYTES;
 const CODE_BYTES: usize = 0x100;
-/// Where the processor begins, from the code's start.
+/// Offset of the first instruction in the code.
 const RESET_AT: usize = 0xf0;
 const STEP_BYTES: usize = 16;
 
-/// Operations, as the code tells them apart.
+/// Operations, as the code numbers them.
 const ENTER: u32 = 0;
 const COPY: u32 = 1;
 const CONFIGURE: u32 = 2;
 
-/// The firmware. It begins in 16-bit mode, with a code segment of 64 KiB that ends at 4 GiB.
+/// The code. It starts in 16-bit mode, with a code segment of 64 KiB that ends at 4 GiB.
 const CODE: &[&[u8]] = &[
     &[0xfa],                                     // 00 cli
     &[0xfc],                                     // 01 cld
@@ -63,7 +63,7 @@ const CODE: &[&[u8]] = &[
     &[0x89, 0xfb], // 60 mov ebx, edi
     &[0xff, 0xe2], // 62 jmp edx
     &[0; 0x0c],    // 64 up to a multiple of 8
-    // The descriptor table: none, code and data of 4 GiB each; and the table's pointer.
+    // The descriptor table: null, code and data of 4 GiB each; and the table's pointer.
     &[0; 8],                               // 70
     &[0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0], // 78
     &[0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0], // 80
@@ -73,17 +73,17 @@ const CODE: &[&[u8]] = &[
     &[0; CODE_BYTES - RESET_AT - 3],       // f3
 ];
 
-/// A register in a device's configuration space on bus 0.
+/// Returns the address of a register in a device's configuration space on bus 0.
 pub const fn config(device: u32, function: u32, register: u32) -> u32 {
     0x8000_0000 | device << 11 | function << 8 | register
 }
 
-/// What is copied, and where to.
+/// Memory contents to copy.
 #[derive(Clone, Debug)]
 pub struct Blob {
     /// The physical address, below 4 GiB.
     pub at: u64,
-    /// What will lie there.
+    /// The contents.
     pub bytes: Vec<u8>,
 }
 
@@ -91,7 +91,7 @@ pub struct Blob {
 ///
 /// # Errors
 ///
-/// When it does not fit, or a blob does not lie below 4 GiB.
+/// When the contents do not fit, or a blob is not below 4 GiB.
 pub fn image(writes: &[(u32, u8)], blobs: &[Blob], start_info: u32, entry: u32) -> Result<Vec<u8>, String> {
     let mut steps = Vec::new();
     let mut step = |words: [u32; 4]| steps.extend(words.iter().flat_map(|word| word.to_le_bytes()));
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_fills_its_place_and_jumps_land_on_instructions() {
+    fn code_has_its_length_and_jumps_lead_to_instructions() {
         let starts: Vec<_> = CODE
             .iter()
             .scan(0, |at, instruction| {
@@ -130,7 +130,7 @@ mod tests {
             .collect();
         assert_eq!(CODE.concat().len(), CODE_BYTES);
         let code = CODE.concat();
-        // Short jumps: their places, and where they go.
+        // Short jumps: their offsets and targets.
         for (at, target) in [(0x38, 0x60), (0x3a, 0x3e), (0x3c, 0x46), (0x44, 0x29), (0x5e, 0x29)] {
             assert!(starts.contains(&at) && starts.contains(&target), "{at:#x} to {target:#x}");
             let distance = isize::from(code[at + 1].cast_signed());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn contents_that_do_not_fit_are_refused() {
         let blob = |at, len| Blob { at, bytes: vec![0; len] };
         assert!(image(&[], &[blob(0, LEN_BYTES)], 0, 0).unwrap_err().contains("do not fit"));
         assert!(image(&[], &[blob(1 << 32, 1)], 0, 0).unwrap_err().contains("not below 4 GiB"));

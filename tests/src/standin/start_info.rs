@@ -1,43 +1,43 @@
-//! What a direct loader tells: the PVH start info, the memory map, the command line.
+//! Data of a direct loader: the PVH start info, the memory map, the command line.
 
 use super::rom::Blob;
 
-/// What a range of addresses is, as firmware numbers it.
+/// Kind of an address range, as firmware numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Memory for any use.
+    /// Usable memory.
     Usable = 1,
-    /// Not to be touched.
+    /// Reserved.
     Reserved = 2,
-    /// Tables, whose memory may be reused once they are read.
+    /// ACPI tables, whose memory may be reused after reading.
     Acpi = 3,
 }
 
 /// A range of addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
-    /// Its first address.
+    /// First address.
     pub start: u64,
-    /// Its length.
+    /// Length.
     pub len_bytes: u64,
-    /// What it is.
+    /// Kind.
     pub kind: Kind,
 }
 
-/// A range, in a form that tables of ranges are written in.
+/// Returns a range; short, for tables of ranges.
 pub const fn range(start: u64, len_bytes: u64, kind: Kind) -> Range {
     Range { start, len_bytes, kind }
 }
 
-/// Where the start info lies.
+/// Address of the start info.
 pub const START_INFO_AT: u32 = 0x6000;
-/// Where the memory map lies; there is room for 4000 entries.
+/// Address of the memory map, with room for 4000 entries.
 const MAP_AT: u64 = 0x7000;
-/// Where the command line lies.
+/// Address of the command line.
 const COMMAND_LINE_AT: u64 = 0x2_0000;
 const MAGIC: u32 = 0x336e_c578;
 
-/// The start info and all that it points to, but for the tables.
+/// Returns the start info and everything that it points to, except for the tables.
 pub fn blobs(map: &[Range], command_line: &[u8], root_pointer: u64) -> [Blob; 3] {
     let entries = map.iter().flat_map(|range| {
         let words = [range.start, range.len_bytes, range.kind as u64];

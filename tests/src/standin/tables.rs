@@ -1,11 +1,11 @@
-//! ACPI tables, byte by byte: what a test wants in them, right or wrong, with sums that are right.
+//! ACPI tables, byte by byte, with any contents and right checksums.
 
-/// The sum of all bytes, which in a sound table is 0.
+/// Returns the sum of all bytes, which is 0 in a valid table.
 pub fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// A table with its header.
+/// Returns a table with its header.
 pub fn table(signature: &[u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
     let mut table = signature.to_vec();
     table.extend((HEADER_BYTES as u32 + body.len() as u32).to_le_bytes());
@@ -21,13 +21,13 @@ pub fn table(signature: &[u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
 
 const HEADER_BYTES: usize = 36;
 
-/// Makes the sum 0 by the byte at `at`.
+/// Sets the byte at `at` so that the sum is 0.
 fn set_sum(bytes: &mut [u8], at: usize) {
     bytes[at] = 0;
     bytes[at] = sum(bytes).wrapping_neg();
 }
 
-/// The root pointer. Revision 0 is 20 bytes long and has no XSDT.
+/// Returns the root pointer. Revision 0 is 20 bytes long and has no XSDT.
 pub fn root_pointer(revision: u8, rsdt: u32, xsdt: u64) -> Vec<u8> {
     let mut pointer = b"RSD PTR \0KTASK ".to_vec();
     pointer.push(revision);
@@ -42,26 +42,26 @@ pub fn root_pointer(revision: u8, rsdt: u32, xsdt: u64) -> Vec<u8> {
     pointer
 }
 
-/// MADT entry: a CPU of the first interrupt controllers.
+/// Returns the MADT entry of a CPU with an APIC id of eight bits.
 pub fn local_apic(id: u8, flags: u32) -> Vec<u8> {
     [&[0, 8, id, id][..], &flags.to_le_bytes()].concat()
 }
 
-/// MADT entry: a CPU whose identifier has 32 bits.
+/// Returns the MADT entry of a CPU with an APIC id of 32 bits.
 pub fn local_x2apic(id: u32, flags: u32) -> Vec<u8> {
     let mut entry = vec![9, 16, 0, 0];
     entry.extend([id, flags, id].into_iter().flat_map(u32::to_le_bytes));
     entry
 }
 
-/// MADT entry: an I/O APIC.
+/// Returns the MADT entry of an I/O APIC.
 pub fn io_apic(id: u8, address: u32, first_interrupt: u32) -> Vec<u8> {
     let mut entry = vec![1, 12, id, 0];
     entry.extend([address, first_interrupt].into_iter().flat_map(u32::to_le_bytes));
     entry
 }
 
-/// MADT entry: where an ISA interrupt really arrives.
+/// Returns the MADT entry that routes an ISA interrupt to another input.
 pub fn interrupt_override(bus: u8, irq: u8, interrupt: u32, flags: u16) -> Vec<u8> {
     let mut entry = vec![2, 10, bus, irq];
     entry.extend(interrupt.to_le_bytes());
@@ -69,7 +69,7 @@ pub fn interrupt_override(bus: u8, irq: u8, interrupt: u32, flags: u16) -> Vec<u
     entry
 }
 
-/// The table of CPUs and interrupt controllers.
+/// Returns the table of CPUs and interrupt controllers.
 pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
     let mut body = 0xfee0_0000_u32.to_le_bytes().to_vec();
     body.extend(1_u32.to_le_bytes());
@@ -77,7 +77,7 @@ pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
     table(b"APIC", 5, &body)
 }
 
-/// The high precision timer at its usual address.
+/// Returns the HPET table, with the usual address.
 pub fn hpet() -> Vec<u8> {
     let mut body = 0x8086_a201_u32.to_le_bytes().to_vec();
     body.extend(MEMORY.address(0xfed0_0000));
@@ -85,7 +85,7 @@ pub fn hpet() -> Vec<u8> {
     table(b"HPET", 1, &body)
 }
 
-/// A space of registers, and how wide they are.
+/// An address space, and the width of its registers.
 #[derive(Clone, Copy, Debug)]
 struct Space {
     number: u8,
@@ -95,7 +95,7 @@ struct Space {
 const MEMORY: Space = Space { number: 0, bits: 0 };
 
 impl Space {
-    /// A generic address.
+    /// Returns a generic address.
     fn address(self, address: u64) -> [u8; 12] {
         let mut bytes = [0; 12];
         bytes[..2].copy_from_slice(&[self.number, self.bits]);
@@ -104,42 +104,42 @@ impl Space {
     }
 }
 
-/// A port of `bits`, as a generic address.
+/// Returns a port of `bits` as a generic address.
 fn port(port: u16, bits: u8) -> [u8; 12] {
     Space { number: 1, bits }.address(port.into())
 }
 
-/// In which of its two fields of the FADT an address stands.
+/// Which of two fields of the FADT has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// In the old one, of 32 bits.
+    /// The old field, of 32 bits.
     Narrow,
-    /// In the new one, of 64 bits.
+    /// The new field, of 64 bits.
     Wide,
 }
 
-/// The fixed description table: what of it the kernel may look at.
+/// The fixed description table: the fields that the kernel may read.
 #[derive(Clone, Copy, Debug)]
 pub struct Fadt {
-    /// The table's length; what is behind it is left out.
+    /// The table's length; later fields are omitted.
     pub len_bytes: usize,
-    /// Where the addresses stand.
+    /// Fields with the addresses.
     pub fields: Fields,
-    /// The first control register's port; 0 is none.
+    /// Port of the first control register; 0 means none.
     pub pm1a: u16,
-    /// The second one's.
+    /// Port of the second control register; 0 means none.
     pub pm1b: u16,
-    /// The timer's port; 0 is none.
+    /// Port of the timer; 0 means none.
     pub timer: u16,
     /// Port of the sleep control register of machines with reduced hardware.
     pub sleep_control: u16,
-    /// Port and value that reset the machine; port 0 is none.
+    /// Port and value that reset the machine; port 0 means none.
     pub reset: (u16, u8),
     /// Feature flags.
     pub flags: u32,
 }
 
-/// FADT flag: the reset register is there.
+/// FADT flag: there is a reset register.
 pub const RESET_REGISTER: u32 = 1 << 10;
 /// FADT flag: reduced hardware.
 pub const HARDWARE_REDUCED: u32 = 1 << 20;
@@ -147,7 +147,7 @@ pub const HARDWARE_REDUCED: u32 = 1 << 20;
 pub const TIMER_32_BITS: u32 = 1 << 8;
 
 impl Fadt {
-    /// What q35 has.
+    /// The table of q35.
     pub const Q35: Self = Self {
         len_bytes: 276,
         fields: Fields::Narrow,
@@ -159,7 +159,7 @@ impl Fadt {
         flags: TIMER_32_BITS,
     };
 
-    /// The table, with the DSDT at `dsdt`.
+    /// Returns the table, with the DSDT at `dsdt`.
     pub fn build(&self, dsdt: u64) -> Vec<u8> {
         let mut bytes = [0; 276];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
@@ -185,7 +185,7 @@ impl Fadt {
         }
         if self.sleep_control != 0 {
             put(244, &port(self.sleep_control, 8));
-            // The status register is told too, at the same place: nothing reads it.
+            // The status register has the same address: the kernel does not read it.
             put(256, &port(self.sleep_control, 8));
         }
         let revision = if self.len_bytes < 132 { 1 } else { 6 };
@@ -193,7 +193,7 @@ impl Fadt {
     }
 }
 
-/// AML: `Name (_S5_, Package () { 0, 0, 0, 0 })`, which is what writes 0 to the sleep type switches q35 off.
+/// AML: `Name (_S5_, Package () { 0, 0, 0, 0 })`. On q35, sleep type 0 powers the machine off.
 pub const S5: &[u8] = b"\x08_S5_\x12\x06\x04\x00\x00\x00\x00";
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_zero_and_lengths_are_told() {
+    fn checksums_are_zero_and_lengths_right() {
         for table in [madt(&[local_apic(0, 1)]), hpet(), Fadt::Q35.build(0x1000), table(b"DSDT", 1, S5)] {
             assert_eq!((sum(&table), word(&table, 4)), (0, table.len() as u32));
         }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_as_long_as_they_say() {
+    fn entries_have_their_stated_lengths() {
         let entries = [
             local_apic(1, 1),
             local_x2apic(1, 1),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_stands_in_one_of_its_fields() {
+    fn address_is_in_one_of_its_fields() {
         let narrow = Fadt::Q35.build(0x1000);
         assert_eq!([40, 64, 76, 140, 176, 212].map(|at| word(&narrow, at)), [0x1000, 0x604, 0x608, 0, 0, 0]);
         let wide = Fadt { fields: Fields::Wide, ..Fadt::Q35 }.build(0x1000);

@@ -1,26 +1,26 @@
-//! Chrome's trace event format, as far as the kernel's traces use it: what its viewers insist on.
+//! Chrome's trace event format: the properties that viewers require, as far as the kernel's traces use them.
 
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
-/// What is seen of a file so far.
+/// State of the check.
 #[derive(Default)]
 struct Seen {
-    /// For each track, the names of the slices that are open.
+    /// Names of the open slices of each track.
     open: HashMap<u64, Vec<String>>,
-    /// For each track, the time of the last event.
+    /// Time of the last event of each track.
     last: HashMap<u64, f64>,
     named: HashSet<u64>,
-    /// Arrows that have begun; whether they have ended.
+    /// Arrows that have begun, and whether they have ended.
     arrows: HashMap<u64, bool>,
     jobs: HashMap<u64, String>,
 }
 
-/// Checks a whole file; an error says what a viewer would stumble over.
+/// Checks a whole file; the error says what a viewer would reject.
 pub fn check(text: &str) -> Result<(), String> {
     let file: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     if file["displayTimeUnit"] != "ns" || !file["otherData"]["lost"].is_u64() {
-        return Err("displayTimeUnit or otherData.lost is not as it should be".into());
+        return Err("displayTimeUnit or otherData.lost is wrong".into());
     }
     let events = file["traceEvents"].as_array().ok_or("traceEvents is no array")?;
     let mut seen = Seen::default();
@@ -58,8 +58,10 @@ impl Seen {
         match kind {
             "B" => open.push(name),
             "E" if open.pop().as_ref() == Some(&name) => {}
-            "E" => return Err("ends what was not begun last".into()),
-            "i" if !["t", "g"].contains(&text(event, "s")?) => return Err("an instant for nobody".into()),
+            "E" => return Err("ends a slice that is not the innermost".into()),
+            "i" if !["t", "g"].contains(&text(event, "s")?) => {
+                return Err("an instant without a scope".into());
+            }
             "i" => {}
             "s" | "f" if open.is_empty() => return Err("an arrow outside of all slices".into()),
             "s" if self.arrows.insert(number(event, "id")?, false).is_some() => {
@@ -83,10 +85,10 @@ impl Seen {
                 let values =
                     event.get("args").and_then(Value::as_object).ok_or("a counter without values")?;
                 if values.is_empty() || !values.values().all(Value::is_u64) {
-                    return Err("a counter that counts nothing".into());
+                    return Err("a counter without numbers".into());
                 }
             }
-            _ => return Err("a kind that nobody knows".into()),
+            _ => return Err("an unknown kind".into()),
         }
         Ok(())
     }
@@ -101,7 +103,7 @@ impl Seen {
         if name == "thread_name" && !self.named.insert(track) {
             return Err("a second name".into());
         }
-        is_sound.then_some(()).ok_or("names nothing".into())
+        is_sound.then_some(()).ok_or("no name".into())
     }
 
     fn end(self) -> Result<(), String> {
@@ -116,7 +118,7 @@ impl Seen {
 mod tests {
     use super::*;
 
-    /// A file with these events on track 0, which has a name.
+    /// Returns a file with `events` on track 0, which has a name.
     fn file(events: &str) -> String {
         let name = r#"{"ph":"M","pid":1,"tid":0,"ts":0.0,"name":"thread_name","args":{"name":"cpu 0"}}"#;
         format!(r#"{{"displayTimeUnit":"ns","otherData":{{"lost":0}},"traceEvents":[{name}{events}]}}"#)
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sound_passes() {
+    fn valid_file_passes() {
         let slice = event("B", "a", 1.0, "") + &event("s", "wake", 2.0, r#","id":1"#);
         let arrow = event("f", "wake", 3.0, r#","id":1,"bp":"e""#) + &event("E", "a", 4.0, "");
         let rest = event("i", "x", 4.0, r#","s":"t""#) + &event("C", "n", 5.0, r#","args":{"n":1}"#);
@@ -136,20 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn what_viewers_stumble_over_is_found() {
+    fn invalid_files_are_refused() {
         let begin = event("B", "a", 1.0, "");
         for (events, part) in [
             (begin.clone(), "never end"),
-            (event("E", "a", 1.0, ""), "ends what was not begun last"),
-            (begin.clone() + &event("E", "b", 2.0, ""), "ends what was not begun last"),
+            (event("E", "a", 1.0, ""), "ends a slice that is not the innermost"),
+            (begin.clone() + &event("E", "b", 2.0, ""), "ends a slice that is not the innermost"),
             (begin.clone() + &event("E", "a", 0.5, ""), "before 1"),
             (event("s", "wake", 1.0, r#","id":1"#), "outside of all slices"),
             (begin.clone() + &event("f", "wake", 2.0, r#","id":1,"bp":"e""#), "has not begun"),
             (begin.clone() + &event("f", "wake", 2.0, r#","id":1"#), "bp is no text"),
             (event("i", "x", 1.0, ""), "s is no text"),
-            (event("C", "n", 1.0, r#","args":{}"#), "counts nothing"),
+            (event("C", "n", 1.0, r#","args":{}"#), "without numbers"),
             (event("e", "j", 1.0, r#","id":1"#), "a job that has not begun"),
-            (event("Z", "z", 1.0, ""), "nobody knows"),
+            (event("Z", "z", 1.0, ""), "unknown kind"),
             (r#",{"ph":"B","pid":1,"tid":3,"ts":1,"cat":"c","name":"a"}"#.into(), "without a name"),
             (r#",{"ph":"B","pid":1,"ts":1,"cat":"c","name":"a"}"#.into(), "tid is no whole number"),
             (",".into(), "not JSON"),

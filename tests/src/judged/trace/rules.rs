@@ -1,26 +1,26 @@
-//! Rules that the trace of any sound run keeps.
+//! Rules that the trace of every correct run obeys.
 
 use ktask_boot::trace::collect::{Names, Trace};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use trace::{Event, Outcome, Stamped};
 
-/// The result of a rule: what breaks it.
+/// Result of a rule; the error says what breaks it.
 type Rule<T = ()> = Result<T, String>;
 
-/// A job as its events tell it.
+/// A job, reconstructed from its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedJob {
     /// Its name.
     pub name: String,
-    /// Units that it was to do.
+    /// Units of the job.
     pub units: u64,
-    /// Chunks that it did.
+    /// Processed chunks.
     pub chunks: u64,
-    /// Threads that did one.
+    /// Threads that processed at least one chunk.
     pub threads: u32,
 }
 
-/// On each CPU every event is of the thread that was switched to last, and time does not go back.
+/// Checks that each CPU's events are of the thread that was switched to last, and that time does not go back.
 pub fn one_thread_at_a_time(trace: &Trace) -> Rule {
     for (cpu, of_cpu) in &trace.cpus {
         let mut running = None;
@@ -42,7 +42,7 @@ pub fn one_thread_at_a_time(trace: &Trace) -> Rule {
     Ok(())
 }
 
-/// When a thread ran, and where.
+/// A period during which a thread ran on a CPU.
 #[derive(Clone, Copy)]
 struct Stay {
     cpu: u32,
@@ -50,7 +50,7 @@ struct Stay {
     to_ns: u64,
 }
 
-/// For each thread, its stays on CPUs. From one CPU's events, its threads follow one another without a break.
+/// Returns the stays of each thread on CPUs. On each CPU, one stay begins where the previous one ends.
 fn stays(trace: &Trace) -> HashMap<u32, Vec<Stay>> {
     let mut stays: HashMap<u32, Vec<Stay>> = HashMap::new();
     for (cpu, of_cpu) in &trace.cpus {
@@ -75,7 +75,7 @@ fn stays(trace: &Trace) -> HashMap<u32, Vec<Stay>> {
     stays
 }
 
-/// No thread is on two CPUs at once: invariant 3, seen from outside.
+/// Checks that no thread is on two CPUs at once: invariant 3, observed from the trace.
 pub fn threads_are_on_one_cpu(trace: &Trace) -> Rule {
     for (thread, mut stays) in stays(trace) {
         stays.sort_by_key(|stay| (stay.from_ns, stay.to_ns));
@@ -83,7 +83,7 @@ pub fn threads_are_on_one_cpu(trace: &Trace) -> Rule {
             let (first, second) = (pair[0], pair[1]);
             if second.from_ns < first.to_ns {
                 return Err(format!(
-                    "thread {thread} is at two places at once: on cpu {} up to {} ns, on cpu {} from {} ns on",
+                    "thread {thread} is on two CPUs at once: on cpu {} up to {} ns, on cpu {} from {} ns on",
                     first.cpu, first.to_ns, second.cpu, second.from_ns
                 ));
             }
@@ -92,16 +92,15 @@ pub fn threads_are_on_one_cpu(trace: &Trace) -> Rule {
     Ok(())
 }
 
-/// A thread that was woken and does not run yet.
+/// A woken thread that does not run yet.
 struct Woken {
     ns: u64,
     cpu: u32,
-    /// How often the CPU where it waits has halted since.
+    /// Number of times that the CPU where it is queued has halted since.
     halts: u32,
 }
 
-/// Every thread that is woken runs before it is woken again; and at the end none is left waiting for a CPU that
-/// has nothing to do.
+/// Checks that every woken thread runs before it is woken again, and that at the end no thread is queued on an idle CPU.
 pub fn wake_ups_are_answered(trace: &Trace) -> Rule {
     let mut woken: BTreeMap<u32, Woken> = BTreeMap::new();
     for (cpu, _, &Stamped { ns, event, .. }) in trace.in_order() {
@@ -130,7 +129,7 @@ pub fn wake_ups_are_answered(trace: &Trace) -> Rule {
             _ => {}
         }
     }
-    // Once is all right: it had looked at its queue before, and the interrupt is on its way.
+    // One halt is allowed: the CPU checked its queue before the wake-up, and the interrupt is pending.
     match woken.iter().find(|(_, waiting)| waiting.halts > 1) {
         Some((thread, Woken { ns, cpu, halts })) => Err(format!(
             "thread {thread} waits for cpu {cpu} since {ns} ns, to the end; the CPU has halted {halts} times"
@@ -139,18 +138,18 @@ pub fn wake_ups_are_answered(trace: &Trace) -> Rule {
     }
 }
 
-/// A job while its events come.
+/// A job that has not ended.
 #[derive(Debug)]
 struct Work {
     name: String,
     start: u64,
     units: u64,
-    /// Chunks that were begun: start, units, worker.
+    /// Chunks that have begun: start, units, worker.
     chunks: Vec<(u64, u64, u16)>,
 }
 
-/// Each chunk of a job begins and ends once, on one thread, nested as jobs are; of a job that
-/// was completed the chunks together are its units, each once: invariant 5, seen from outside.
+/// Checks that each chunk of a job begins and ends once, on one thread, nested as jobs are. The chunks of a completed job cover
+/// each of its units exactly once: invariant 5, observed from the trace.
 pub fn chunks_tile_jobs(trace: &Trace) -> Rule<Vec<TracedJob>> {
     let mut names: Names = trace.names();
     let mut jobs: HashMap<u32, Work> = HashMap::new();
@@ -162,21 +161,21 @@ pub fn chunks_tile_jobs(trace: &Trace) -> Rule<Vec<TracedJob>> {
             Event::JobBegin { job, start, units } => {
                 let work = Work { name: names.job(job), start, units, chunks: Vec::new() };
                 if jobs.insert(job, work).is_some() {
-                    return Err(format!("job {job} begins at {ns} ns, and has not ended before"));
+                    return Err(format!("job {job} begins at {ns} ns before it has ended"));
                 }
             }
             Event::ChunkBegin { job, worker, start, units } => {
                 at_work.entry(*thread).or_default().push((job, start));
                 let work = jobs
                     .get_mut(&job)
-                    .ok_or(format!("a chunk of job {job}, which does not run, at {ns} ns"))?;
+                    .ok_or(format!("a chunk of job {job} at {ns} ns, which is not running"))?;
                 work.chunks.push((start, units, worker));
             }
             Event::ChunkEnd { job, start, .. } => {
                 let open = at_work.entry(*thread).or_default().pop();
                 if open != Some((job, start)) {
                     return Err(format!(
-                        "thread {thread} ends a chunk {:?} at {ns} ns, but is at {open:?}",
+                        "thread {thread} ends a chunk {:?} at {ns} ns, but is in {open:?}",
                         (job, start)
                     ));
                 }
@@ -205,11 +204,16 @@ impl Work {
     fn judge(mut self, job: u32, outcome: Outcome, chunks: u64, threads: u16) -> Rule<TracedJob> {
         let name = &self.name;
         if self.chunks.len() as u64 != chunks {
-            return Err(format!("job {job}, {name}: {} chunks are seen, {chunks} told", self.chunks.len()));
+            return Err(format!(
+                "job {job}, {name}: the trace has {} chunks, the job's end {chunks}",
+                self.chunks.len()
+            ));
         }
         let workers: HashSet<u16> = self.chunks.iter().map(|(.., worker)| *worker).collect();
         if workers.len() != usize::from(threads) {
-            return Err(format!("job {job}, {name}: workers {workers:?}, but {threads} threads are told"));
+            return Err(format!(
+                "job {job}, {name}: workers {workers:?}, but {threads} threads at the job's end"
+            ));
         }
         self.chunks.sort_unstable();
         let mut end = self.start;
@@ -223,7 +227,7 @@ impl Work {
         }
         let units: u64 = self.chunks.iter().map(|(_, units, _)| units).sum();
         if outcome == Outcome::Complete && units != self.units {
-            return Err(format!("job {job}, {name}: {units} units are in chunks, of {}", self.units));
+            return Err(format!("job {job}, {name}: the chunks have {units} units, of {}", self.units));
         }
         Ok(TracedJob { name: self.name, units: self.units, chunks, threads: threads.into() })
     }
@@ -234,7 +238,7 @@ mod tests {
     use super::*;
     use trace::Why;
 
-    /// Events of CPUs 0 and 1.
+    /// Returns a trace with the events of CPUs 0 and 1.
     fn trace(cpus: [&[(u64, u32, Event)]; 2]) -> Trace {
         let mut trace = Trace::default();
         for (number, events) in cpus.into_iter().enumerate() {
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_runs_whom_it_has_switched_to() {
+    fn cpu_runs_the_thread_that_it_switched_to() {
         let sound = [(10, 1, switch(2)), (20, 2, Event::HaltEnter)];
         assert_eq!(one_thread_at_a_time(&trace([&sound, &[]])), Ok(()));
         let other = [(10, 1, switch(2)), (20, 3, Event::HaltEnter)];
@@ -265,26 +269,26 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_on_two_cpus_is_found() {
+    fn thread_on_two_cpus_is_found() {
         let first = [(10, 0, switch(7)), (30, 7, switch(0))];
         let after = [(5, 1, Event::HaltExit), (30, 1, switch(7)), (50, 7, switch(1))];
         assert_eq!(threads_are_on_one_cpu(&trace([&first, &after])), Ok(()));
         let during = [(5, 1, Event::HaltExit), (29, 1, switch(7)), (50, 7, switch(1))];
-        breaks(threads_are_on_one_cpu(&trace([&first, &during])), "thread 7 is at two places");
-        // Also one that never leaves.
+        breaks(threads_are_on_one_cpu(&trace([&first, &during])), "thread 7 is on two CPUs");
+        // Also a thread that never leaves its CPU.
         let stays = [(10, 0, switch(7)), (60, 7, Event::HaltEnter)];
-        breaks(threads_are_on_one_cpu(&trace([&stays, &after])), "thread 7 is at two places");
+        breaks(threads_are_on_one_cpu(&trace([&stays, &after])), "thread 7 is on two CPUs");
     }
 
     #[test]
-    fn a_wake_up_that_is_lost_is_found() {
+    fn lost_wake_up_is_found() {
         let wake = Event::Wake { thread: 7, cpu: 1 };
         let waker = [(10, 0, wake)];
         let answers = [(5, 1, Event::HaltEnter), (20, 1, Event::HaltExit), (21, 1, switch(7))];
         assert_eq!(wake_ups_are_answered(&trace([&waker, &answers])), Ok(()));
         let halts = [(5, 1, Event::HaltEnter), (20, 1, Event::HaltEnter), (30, 1, Event::HaltEnter)];
         breaks(wake_ups_are_answered(&trace([&waker, &halts])), "thread 7 waits for cpu 1 since 10 ns");
-        // It may have looked just before; and what was fetched waits elsewhere.
+        // One halt is allowed; a stolen thread is queued on another CPU.
         assert_eq!(wake_ups_are_answered(&trace([&waker, &halts[..2]])), Ok(()));
         let fetched = [(10, 0, wake), (11, 0, Event::Migrate { thread: 7, from: 1, to: 0 })];
         assert_eq!(wake_ups_are_answered(&trace([&fetched, &halts])), Ok(()));
@@ -294,33 +298,37 @@ mod tests {
         );
     }
 
-    /// A job of 100 units in two chunks, the second as given.
-    fn job(second: (u64, u64), told: (u64, u16)) -> Rule<Vec<TracedJob>> {
+    /// Judges a job of 100 units in two chunks, with the given second chunk and numbers at its end.
+    fn job(second: (u64, u64), at_end: (u64, u16)) -> Rule<Vec<TracedJob>> {
         let chunk = |worker, start, units| Event::ChunkBegin { job: 3, worker, start, units };
         let end = |start| Event::ChunkEnd { job: 3, ok: true, start };
         let caller = [
             (10, 1, Event::JobBegin { job: 3, start: 0, units: 100 }),
             (11, 1, chunk(0, 0, 60)),
             (15, 1, end(0)),
-            (30, 1, Event::JobEnd { job: 3, outcome: Outcome::Complete, chunks: told.0, threads: told.1 }),
+            (
+                30,
+                1,
+                Event::JobEnd { job: 3, outcome: Outcome::Complete, chunks: at_end.0, threads: at_end.1 },
+            ),
         ];
         let helper = [(12, 2, chunk(1, second.0, second.1)), (14, 2, end(second.0)), (40, 2, switch(0))];
         chunks_tile_jobs(&trace([&caller, &helper]))
     }
 
     #[test]
-    fn units_that_are_done_twice_or_never_are_found() {
-        let sound = TracedJob { name: "job 3".into(), units: 100, chunks: 2, threads: 2 };
+    fn units_processed_twice_or_never_are_found() {
+        let valid = TracedJob { name: "job 3".into(), units: 100, chunks: 2, threads: 2 };
         assert_eq!(job((60, 40), (2, 2)), Ok(vec![sound]));
-        for (second, told, part) in [
+        for (second, at_end, part) in [
             ((59, 41), (2, 2), "begins before 60"),
             ((59, 40), (2, 2), "begins before 60"),
-            ((60, 39), (2, 2), "99 units are in chunks, of 100"),
-            ((60, 41), (2, 2), "101 units are in chunks, of 100"),
-            ((60, 40), (3, 2), "2 chunks are seen, 3 told"),
-            ((60, 40), (2, 1), "but 1 threads are told"),
+            ((60, 39), (2, 2), "the chunks have 99 units, of 100"),
+            ((60, 41), (2, 2), "the chunks have 101 units, of 100"),
+            ((60, 40), (3, 2), "the trace has 2 chunks, the job's end 3"),
+            ((60, 40), (2, 1), "but 1 threads at the job's end"),
         ] {
-            breaks(job(second, told).map(drop), part);
+            breaks(job(second, at_end).map(drop), part);
         }
     }
 
@@ -335,7 +343,7 @@ mod tests {
         let outlives = [(1, 1, job_begins), (2, 1, begin(0)), (3, 1, job_ends)];
         breaks(chunks_tile_jobs(&trace([&outlives, &[]])).map(drop), "while thread 1 works on it");
         breaks(chunks_tile_jobs(&trace([&outlives[..2], &[]])).map(drop), "job 3 never ends");
-        breaks(chunks_tile_jobs(&trace([&[(1, 1, begin(0))], &[]])).map(drop), "which does not run");
+        breaks(chunks_tile_jobs(&trace([&[(1, 1, begin(0))], &[]])).map(drop), "which is not running");
         breaks(chunks_tile_jobs(&trace([&[], &[]])).map(drop), "no job");
     }
 }
