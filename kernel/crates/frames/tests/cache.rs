@@ -20,7 +20,7 @@ fn free_zone(descs: &[PageDesc]) -> Zone<'_> {
 }
 
 #[test]
-fn the_page_given_back_last_comes_first() {
+fn the_page_put_last_comes_first() {
     let descs = descs();
     let mut zone = free_zone(&descs);
     let mut cache = PageCache::new(ZONE);
@@ -34,7 +34,7 @@ fn the_page_given_back_last_comes_first() {
 }
 
 #[test]
-fn what_is_not_a_single_page_of_the_zone_is_left_alone() {
+fn the_cache_refuses_all_but_single_pages_of_its_zone() {
     let descs = descs();
     let mut zone = free_zone(&descs);
     let mut cache = PageCache::new(ZONE);
