@@ -91,7 +91,7 @@ fn array_pages(pages: Range<Pfn>) -> Range<u64> {
 }
 
 fn zero_page(page: u64) {
-    // SAFETY: a page of our own (invariant 12), in the physical map (invariant 11).
+    // SAFETY: the caller has just allocated the page (invariant 12), and it is in the physical map (invariant 11).
     unsafe { (phys_to_virt(page) as *mut u8).write_bytes(0, PAGE_BYTES as usize) };
 }
 

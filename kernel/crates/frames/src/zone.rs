@@ -155,7 +155,8 @@ impl<'a> Zone<'a> {
         self.alloc_above(order, 0)
     }
 
-    /// As [`alloc`](Self::alloc), if at least `reserve_pages` pages stay free.
+    /// Allocates as [`alloc`](Self::alloc), if at least `reserve_pages` pages stay
+    /// free.
     #[must_use = "the block is taken and has to be freed"]
     pub fn alloc_above(&mut self, order: u8, reserve_pages: u64) -> Option<Pfn> {
         if order > MAX_ORDER {
