@@ -112,7 +112,7 @@ kernel_tests! { "huge":
 
     /// A page in use stays in a pool that shrinks until it is given back, and longer
     /// if the pool grows again before.
-    fn pages_in_use_leave_when_they_are_given_back() {
+    fn pages_in_use_leave_the_pool_when_they_are_freed() {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         apply(4, 4)?;

@@ -60,7 +60,7 @@ kernel_tests! { "mm":
 
     /// A block from `alloc_bulk_on` is of that node, by its descriptor and by its
     /// address.
-    fn memory_comes_from_the_node_that_was_asked() {
+    fn memory_comes_from_the_requested_node() {
         let nodes = nodes::nodes();
         for node in 0..nodes.len() {
             for order in [0, 4, 9] {
@@ -122,7 +122,7 @@ kernel_tests! { "mm":
         }
     }
 
-    fn a_page_given_back_is_the_next_one_taken() {
+    fn a_freed_page_is_allocated_next() {
         let cpu = percpu::this_cpu().id().index();
         let on_this_cpu = sched::spawn_on(CpuMask::single(cpu), "test/cache", move || {
             let warm = pages::alloc(0).expect("a page");

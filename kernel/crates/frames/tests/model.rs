@@ -236,7 +236,7 @@ fn apply(zone: &mut Zone<'_>, model: &mut Model, step: Step) -> Result<(), TestC
 
 proptest! {
     #[test]
-    fn the_zone_does_what_the_model_says(
+    fn the_zone_matches_the_model(
         base in prop_oneof![Just(0), 0_u64..1024, Just((1 << 34) - 333)],
         len in 1..MAX_PAGES,
         all_free in any::<bool>(),
