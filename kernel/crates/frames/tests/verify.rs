@@ -19,7 +19,7 @@ fn descs() -> Vec<PageDesc> {
 }
 
 /// Returns a zone whose even pages are free and in one list, page 62 first and page
-/// 0 last, with the owner's word of page 8, which is freed.
+/// 0 last. With it comes the owner's word of page 8, kept beyond its free.
 fn every_other_page(descs: &[PageDesc]) -> (Zone<'_>, &AtomicU64) {
     let mut zone = free_zone(descs);
     while zone.alloc(0).is_some() {}

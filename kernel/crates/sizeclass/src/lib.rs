@@ -2,8 +2,8 @@
 //!
 //! An allocator keeps freed blocks by class, and serves a request from the list of its class. Both take a few
 //! instructions for any number of blocks, where an address-ordered list of holes has to be searched. The spacing is that
-//! of jemalloc: below 64 bytes one class for each 16 bytes, above four classes to each doubling, so that at most a fifth
-//! of a block is wasted.
+//! of jemalloc: below 64 bytes one class for each 16 bytes, above that four classes to each doubling. At most a fifth of a
+//! block above 64 bytes is wasted.
 //!
 //! The crate has no unsafe code: the blocks and the lists are the caller's.
 #![no_std]
