@@ -1,18 +1,19 @@
-//! Memory map init: a descriptor for every page frame, and the free ones into
-//! the page allocator.
+//! Memory map init: initialises the descriptor of every page frame, and frees
+//! the free pages into the zones.
 //!
-//! The descriptors are one array, indexed by page frame number. Where there is
-//! memory, the array is backed by memory of the same node; where there is
-//! none, by one shared read-only page of zeros, which reads as "hole". So
-//! finding a page's descriptor is one addition, and holes cost next to nothing.
+//! The descriptors are one array, indexed by page frame number: a page's
+//! descriptor is one addition away. Memory of the same node backs the array. For
+//! holes, one shared read-only page of zeros backs it, which reads as "hole" and
+//! costs next to nothing.
 //!
 //! As in Linux's deferred struct page init, initialisation has two steps. Early
-//! in the boot, one CPU initialises enough for the rest of the boot to live on.
-//! What is left is done by all CPUs, in whole sections of 128 MiB. Sections are
-//! independent of each other: blocks merge across a section's border only with
-//! blocks as large as a section, and the first descriptor of every section is
-//! marked as not free before the first of them is initialised. Whoever needs
-//! memory before it is initialised does a section by itself ([`grow`]).
+//! in the boot, one CPU initialises enough memory for the rest of the boot. All
+//! CPUs initialise the rest, in sections of 128 MiB. An allocation that finds no
+//! initialised memory before that initialises a section by itself ([`grow`]).
+//!
+//! Sections are independent of each other. Blocks merge across a section's border
+//! only with blocks as large as a section. The first descriptor of every section is
+//! marked as not free before the first section is initialised.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -35,25 +36,26 @@ const DESC_BYTES: u64 = size_of::<PageDesc>() as u64;
 
 static LAYOUT: Once<Layout> = Once::new();
 static PROGRESS: Once<Progress> = Once::new();
-/// Sections whose turn has come so far, for fault injection.
+/// Sections claimed so far, for fault injection.
 static SECTIONS_TRIED: AtomicU64 = AtomicU64::new(0);
-/// Sections that somebody initialised because memory was wanted.
+/// Sections that [`grow`] initialised.
 static GROWN: AtomicU64 = AtomicU64::new(0);
 
-/// The machine's layout.
+/// Returns the machine's layout.
 ///
 /// # Panics
-/// Before [`init_early`]: a bug of ours.
+/// Before [`init_early`]: a kernel bug.
 pub fn layout() -> &'static Layout {
     LAYOUT.get().expect("the layout of memory is used before it is known")
 }
 
-/// The machine's descriptors, by page frame number.
+/// Returns the descriptors of the pages below `end`, by page frame number.
 fn array(end: Pfn) -> &'static [PageDesc] {
     // SAFETY:
     // 1. `map_array` mapped the array from page 0 to the highest usable page, for ever (invariant 20).
-    // 2. Descriptors are atomics: any bytes are a value, and shared access is what they are for.
-    // 3. Holes are mapped read-only and never stored to: initialisation and allocator touch usable pages only.
+    // 2. Descriptors are atomics: any bytes are a valid value, and they may be shared.
+    // 3. Holes are mapped read-only and never stored to: initialisation and allocator write descriptors of usable pages
+    //    only.
     unsafe { core::slice::from_raw_parts(DESCRIPTORS_BASE as *const PageDesc, end.0 as usize) }
 }
 
@@ -81,35 +83,36 @@ pub fn map_array(early: &mut EarlyMemory) -> Result<(), MapError> {
     Ok(())
 }
 
-/// Offsets into the array, in whole pages, of the descriptors of `pages`.
+/// Returns the part of the array that holds the descriptors of `pages`, as
+/// offsets in bytes, rounded to whole pages.
 fn array_pages(pages: Range<Pfn>) -> Range<u64> {
     let start = pages.start.0 * DESC_BYTES / PAGE_BYTES * PAGE_BYTES;
     start..(pages.end.0 * DESC_BYTES).next_multiple_of(PAGE_BYTES)
 }
 
 fn zero_page(page: u64) {
-    // SAFETY: a page of our own (invariant 12), in the physical map (invariant 11).
+    // SAFETY: the caller has just allocated the page (invariant 12), and it is in the physical map (invariant 11).
     unsafe { (phys_to_virt(page) as *mut u8).write_bytes(0, PAGE_BYTES as usize) };
 }
 
 /// Backs a range of the array with memory near `part`: its middle by 2 MiB
-/// pages, its ends by small ones. The first and last small page are zeroed, for
-/// they may describe pages that nobody initialises.
+/// pages, its ends by small ones. The first and the last small page are zeroed:
+/// they may hold descriptors that are never initialised.
 fn map_backing(early: &mut EarlyMemory, range: Range<u64>, part: NodeMemory) -> Result<(), MapError> {
     let middle_start = range.start.next_multiple_of(PAGE_2M).min(range.end);
     let middle_end = (range.end / PAGE_2M * PAGE_2M).max(middle_start);
-    let pieces = [
+    let ranges = [
         (range.start..middle_start, PAGE_BYTES),
         (middle_start..middle_end, PAGE_2M),
         (middle_end..range.end, PAGE_BYTES),
     ];
-    for (piece, align) in pieces {
-        if !piece.is_empty() {
-            let len = piece.end - piece.start;
+    for (range, align) in ranges {
+        if !range.is_empty() {
+            let len = range.end - range.start;
             let phys = early.alloc_near(len, align, part).ok_or(MapError::NoTableFrame)?;
             let mut alloc = || early.alloc(PAGE_BYTES, PAGE_BYTES);
             space::with_tables(|tables| {
-                tables.map(DESCRIPTORS_BASE + piece.start, phys, len, Rights::Data, &mut alloc)
+                tables.map(DESCRIPTORS_BASE + range.start, phys, len, Rights::Data, &mut alloc)
             })?;
             zero_page(phys);
             zero_page(phys + len - PAGE_BYTES);
@@ -118,25 +121,25 @@ fn map_backing(early: &mut EarlyMemory, range: Range<u64>, part: NodeMemory) -> 
     Ok(())
 }
 
-/// Which sections are initialised, and by whom.
+/// Which sections are claimed and initialised.
 pub struct Progress {
     /// Runs of sections that hold memory, with their nodes.
     runs: Vec<(Range<u64>, usize)>,
     claimed: Vec<AtomicBool>,
-    /// Sections with memory that nobody has claimed.
+    /// Sections with memory that are not claimed.
     unclaimed: AtomicU64,
-    /// Sections with memory that nobody is done with.
+    /// Sections with memory that are not initialised.
     unfinished: AtomicU64,
 }
 
 impl Progress {
-    /// Nothing is initialised.
+    /// Returns the progress of a layout of which no section is claimed.
     pub fn new(layout: &Layout) -> Self {
         let mut claimed: Vec<AtomicBool> = Vec::new();
         let mut count = 0;
         let runs = layout.sections_by_node();
         for (sections, _) in &runs {
-            // What lies between runs of sections counts as done.
+            // Sections between the runs have no memory: they count as claimed.
             claimed.resize_with(sections.start as usize, || AtomicBool::new(true));
             claimed.resize_with(sections.end as usize, || AtomicBool::new(false));
             count += sections.end - sections.start;
@@ -144,8 +147,8 @@ impl Progress {
         Self { runs, claimed, unclaimed: AtomicU64::new(count), unfinished: AtomicU64::new(count) }
     }
 
-    /// Initialises section number `section` unless somebody has begun to; says
-    /// whether it did. After an error it is as if nobody had.
+    /// Claims and initialises section number `section`; returns false when it was
+    /// claimed before. An injected error releases the claim.
     pub fn init(&self, layout: &Layout, zones: &ZoneSet<'_>, section: u64) -> Result<bool, SectionError> {
         let Some(claimed) = self.claimed.get(section as usize) else { return Ok(false) };
         if claimed.swap(true, SeqCst) {
@@ -163,20 +166,20 @@ impl Progress {
         result.map(|()| true).map_err(SectionError::Free)
     }
 
-    /// The first section that nobody has claimed, of `node` if it is given.
+    /// Returns the first section that is not claimed: of `node`, or of any.
     fn find(&self, node: Option<usize>) -> Option<u64> {
         let mut runs = self.runs.iter().filter(|(_, of)| node.is_none_or(|node| node == *of));
-        let is_open = |section: &u64| !self.claimed[*section as usize].load(SeqCst);
-        runs.find_map(|(run, _)| run.clone().find(is_open))
+        let is_unclaimed = |section: &u64| !self.claimed[*section as usize].load(SeqCst);
+        runs.find_map(|(run, _)| run.clone().find(is_unclaimed))
     }
 
-    /// Runs of sections that hold memory, each with its node; sorted and
-    /// disjoint.
+    /// Returns the runs of sections that hold memory, each with its node; sorted
+    /// and disjoint.
     pub fn runs(&self) -> &[(Range<u64>, usize)] {
         &self.runs
     }
 
-    /// Sections that are not initialised.
+    /// Returns the number of sections that are not initialised.
     pub fn unfinished(&self) -> u64 {
         self.unfinished.load(SeqCst)
     }
@@ -185,31 +188,31 @@ impl Progress {
 /// Why a section was not initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SectionError {
-    /// `fault.section` asked for it; it can be tried again.
+    /// `fault.section` named it; it can be tried again.
     Injected {
         /// Its number.
         section: u64,
     },
-    /// Its pages are not what they should be: a bug of ours.
+    /// Its pages are in a wrong state: a kernel bug.
     Free(FreeError),
 }
 
 impl core::fmt::Display for SectionError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Injected { section } => write!(f, "section {section} failed, as fault.section wanted"),
+            Self::Injected { section } => write!(f, "section {section} failed, as fault.section asked"),
             Self::Free(error) => error.fmt(f),
         }
     }
 }
 
-/// Has `fault.section` count from here.
+/// Restarts the count that `fault.section` refers to.
 pub fn restart_fault_count() {
     SECTIONS_TRIED.store(0, SeqCst);
 }
 
-/// The first step: takes over from early allocation, which must not be used any
-/// more, and initialises as many sections as give the boot enough free memory.
+/// Takes over all memory from early allocation, which must not be used any more,
+/// and initialises sections until there is enough memory for the boot.
 pub fn init_early(early: &EarlyMemory) -> Result<(), SectionError> {
     let layout = LAYOUT.call_once(|| Layout::new(early.map, early.remaining(), nodes::nodes()));
     let zones = mem_map::init(layout, array(layout.end()));
@@ -225,16 +228,16 @@ pub fn init_early(early: &EarlyMemory) -> Result<(), SectionError> {
     Ok(())
 }
 
-/// How far initialisation has come.
+/// Returns the progress of initialisation.
 ///
 /// # Panics
-/// Before [`init_early`]: a bug of ours.
+/// Before [`init_early`]: a kernel bug.
 pub fn progress() -> &'static Progress {
-    PROGRESS.get().expect("memory map init is looked at before it has begun")
+    PROGRESS.get().expect("the progress of memory map init is read before it has begun")
 }
 
-/// Initialises one more section for somebody who needs memory now, if there is
-/// one: of `node`, else any. False: there is no more to come.
+/// Initialises one more section for an allocation: of `node`, else of any node.
+/// Returns false when no section is left.
 pub fn grow(node: usize) -> bool {
     let Some(progress) = PROGRESS.get() else { return false };
     while progress.unclaimed.load(SeqCst) > 0 {
@@ -244,8 +247,8 @@ pub fn grow(node: usize) -> bool {
             return true;
         }
     }
-    // What others are at will be there in a moment. Only who can be interrupted may wait for it: those
-    // others may be threads that this CPU has to run.
+    // Sections that other threads are initialising will be done soon. Only a caller with interrupts on may wait: this
+    // CPU may have to run those threads.
     let before = progress.unfinished();
     while x86_64::instructions::interrupts::are_enabled() && before > progress.unclaimed.load(SeqCst) {
         if progress.unfinished() < before {
@@ -256,7 +259,7 @@ pub fn grow(node: usize) -> bool {
     false
 }
 
-/// Sections that were initialised by [`grow`].
+/// Returns the number of sections that [`grow`] initialised.
 pub fn grown_sections() -> u64 {
     GROWN.load(SeqCst)
 }

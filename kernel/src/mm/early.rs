@@ -1,5 +1,5 @@
-//! Memory before there is a page allocator: bumping through the firmware's
-//! map. What is left of it goes to the page allocator in one piece.
+//! Early allocation: a bump allocator over the firmware's map, until the page
+//! allocator takes over all memory that is left.
 
 use core::ops::Range;
 
@@ -12,12 +12,12 @@ use crate::arch::paging::{self, MapError, PAGE_BYTES, PageTables, Rights};
 use crate::arch::{BootCell, image, pvh, smp};
 use crate::platform::nodes;
 
-/// Page 0 stays out of use: null pointers, and the real mode vector table.
+/// Page 0 is not used: null pointers, and the real mode vector table.
 const FLOOR: u64 = PAGE_BYTES;
-/// Real mode code, and so the trampoline, lives below.
+/// Real mode code, and so the trampoline, lies below.
 const REAL_MODE_LIMIT: u64 = 1 << 20;
 
-/// The machine's memory while it is handed out for good.
+/// The machine's memory during early allocation, which is permanent.
 pub struct EarlyMemory {
     /// The repaired firmware map.
     pub map: &'static MemoryMap,
@@ -26,11 +26,11 @@ pub struct EarlyMemory {
 }
 
 impl EarlyMemory {
-    /// Takes stock: everything usable but the kernel image, and one page below
-    /// 1 MiB set aside for starting other CPUs.
+    /// Returns all usable memory but the kernel image, with one page below 1 MiB
+    /// set aside for starting other CPUs.
     ///
     /// # Safety
-    /// Once, on the boot CPU, while it is alone (invariant 17).
+    /// The caller calls this once, on the boot CPU, while it is alone (invariant 17).
     pub unsafe fn new(map: &'static MemoryMap) -> Self {
         /// Too large for the boot stack.
         static FRAMES: BootCell<EarlyFrames> = BootCell::new(EarlyFrames::EMPTY);
@@ -39,23 +39,23 @@ impl EarlyMemory {
         frames.fill(map, FLOOR);
         frames.reserve(image::physical());
         let trampoline_page = frames.alloc(smp::TRAMPOLINE_BYTES, PAGE_BYTES, Some(REAL_MODE_LIMIT));
-        // Low memory is scarce and some of it is the firmware's workspace: leave the rest alone.
+        // Low memory is scarce and some of it is the firmware's workspace: do not use the rest.
         frames.reserve(0..REAL_MODE_LIMIT);
         Self { map, frames, trampoline_page }
     }
 
-    /// The page below 1 MiB for starting CPUs, if there is one.
+    /// Returns the page below 1 MiB for starting CPUs, if there is one.
     pub fn trampoline_page(&self) -> Option<u64> {
         self.trampoline_page
     }
 
-    /// Hands out `len_bytes` for good, by physical address.
+    /// Allocates `len_bytes` for good; returns the physical address.
     pub fn alloc(&mut self, len_bytes: u64, align: u64) -> Option<u64> {
         self.frames.alloc(len_bytes, align, None)
     }
 
-    /// As [`alloc`](Self::alloc), as near to the memory of `part` as can be: in
-    /// it, else elsewhere on its node, else anywhere.
+    /// As [`alloc`](Self::alloc), as near to `part` as possible: in it, else
+    /// elsewhere on its node, else anywhere.
     pub fn alloc_near(&mut self, len_bytes: u64, align: u64, part: NodeMemory) -> Option<u64> {
         let Self { map, frames, .. } = self;
         let on_node = |other: &NodeMemory| other.node == part.node;
@@ -66,21 +66,21 @@ impl EarlyMemory {
         near.or_else(|| self.alloc(len_bytes, align))
     }
 
-    /// A page frame that the boot map reaches.
+    /// Allocates a page frame that the boot map reaches.
     pub fn alloc_page_below_4g(&mut self) -> Option<u64> {
         self.frames.alloc(PAGE_BYTES, PAGE_BYTES, Some(paging::BOOT_MAP_BYTES))
     }
 
-    /// What is still free, by physical address, in whole pages.
+    /// Returns the memory that is still free, by physical address, in whole pages.
     pub fn remaining(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.frames.remaining()
     }
 
-    /// Builds the kernel's own page tables and switches to them: the image,
+    /// Builds the kernel's own page tables and switches to them. They map the image,
     /// each part with its rights, and the physical map.
     ///
     /// # Safety
-    /// Once, on the boot CPU, while it runs on the boot map.
+    /// The caller calls this once, on the boot CPU, while that runs on the boot map.
     pub unsafe fn switch_to_own_tables(&mut self) -> Result<(), MapError> {
         let boot_tables = PageTables::active();
         let frames = &mut *self.frames;
@@ -88,8 +88,9 @@ impl EarlyMemory {
         let mut tables = PageTables::new(&mut alloc).ok_or(MapError::NoTableFrame)?;
         map_image(&mut tables, &boot_tables, &mut alloc)?;
         map_physical(&mut tables, self.map, &mut alloc)?;
-        // SAFETY: the image is mapped with the boot stack (but its guard page), and the physical map covers all
-        // that early code reaches by physical address (invariant 11).
+        // SAFETY:
+        // 1. The image is mapped, with the boot stack but its guard page.
+        // 2. The physical map covers all memory that early code reaches by physical address (invariant 11).
         unsafe { tables.activate() };
         space::adopt(tables);
         Ok(())
@@ -113,7 +114,7 @@ fn map_image(
 }
 
 /// Maps all memory that can hold data. The image's code and constants are
-/// read-only here too, so that no alias of them can be written.
+/// read-only here too: no alias of them is writable.
 fn map_physical(
     tables: &mut PageTables,
     map: &MemoryMap,
@@ -122,15 +123,15 @@ fn map_physical(
     let constants = image::physical_constants();
     let memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs);
     for region in map.regions().iter().filter(|region| memory(region.kind)) {
-        let pieces = [
+        let ranges = [
             (region.start..region.end.min(constants.start), Rights::Data),
             (region.start.max(constants.start)..region.end.min(constants.end), Rights::ReadOnly),
             (region.start.max(constants.end)..region.end, Rights::Data),
         ];
-        for (piece, rights) in pieces {
-            if !piece.is_empty() {
-                let virt = paging::phys_to_virt(piece.start);
-                tables.map(virt, piece.start, piece.end - piece.start, rights, alloc)?;
+        for (range, rights) in ranges {
+            if !range.is_empty() {
+                let virt = paging::phys_to_virt(range.start);
+                tables.map(virt, range.start, range.end - range.start, rights, alloc)?;
             }
         }
     }

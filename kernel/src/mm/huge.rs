@@ -1,4 +1,4 @@
-//! Huge pages: what a reservation holds.
+//! Huge pages: sizes, and reservations of a number of pages.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,7 +8,7 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 
 use super::{pages, zero};
 
-/// Sizes of huge pages that the CPU can map.
+/// A size of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HugeSize {
     /// 2 MiB.
@@ -18,7 +18,7 @@ pub enum HugeSize {
 }
 
 impl HugeSize {
-    /// The page allocator's order of such a page.
+    /// Returns the page allocator's order of such a page.
     pub fn order(self) -> u8 {
         match self {
             Self::Size2M => 9,
@@ -26,7 +26,7 @@ impl HugeSize {
         }
     }
 
-    /// Bytes of such a page.
+    /// Returns the bytes of such a page.
     pub fn bytes(self) -> u64 {
         order_pages(self.order()) * PAGE_SIZE
     }
@@ -48,8 +48,7 @@ pub struct NoHugePage;
 /// An empty slot.
 const NONE: u64 = u64::MAX;
 
-/// A number of huge pages, each held once its slot is filled. Dropped, it gives
-/// them all back.
+/// A table of huge pages, one in each filled slot. Dropped, it frees them all.
 pub struct Reservation {
     size: HugeSize,
     /// Page frame numbers; [`NONE`] until filled.
@@ -57,8 +56,8 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Room for `count` pages, none of them held; `None` when there is no
-    /// memory for the table.
+    /// Returns a table of `count` empty slots; `None` when there is no memory for
+    /// it.
     pub fn with_slots(size: HugeSize, count: u64) -> Option<Self> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(count as usize).ok()?;
@@ -66,23 +65,23 @@ impl Reservation {
         Some(Self { size, slots })
     }
 
-    /// The size of its pages.
+    /// Returns the size of its pages.
     pub fn size(&self) -> HugeSize {
         self.size
     }
 
-    /// Pages held.
+    /// Returns the number of pages held.
     pub fn held(&self) -> u64 {
         self.slots.iter().filter(|slot| slot.load(SeqCst) != NONE).count() as u64
     }
 
-    /// Slots, filled or not.
+    /// Returns the number of slots, filled or not.
     pub fn len(&self) -> u64 {
         self.slots.len() as u64
     }
 
-    /// Takes a page from the allocator, clears it and puts it into slot
-    /// `index`. Different slots may be filled at the same time.
+    /// Allocates a page, clears it and puts it into slot `index`. Threads may fill
+    /// different slots at once.
     pub fn fill(&self, index: u64) -> Result<(), NoHugePage> {
         let page = pages::alloc_for_job(self.size.order()).ok_or(NoHugePage)?;
         // SAFETY: the page was just allocated (invariant 12).
@@ -92,7 +91,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives back the page in slot `index`, if it holds one.
+    /// Frees the page in slot `index`, if it holds one.
     pub fn release(&self, index: u64) {
         let page = self.slots[index as usize].swap(NONE, SeqCst);
         if page != NONE {
@@ -100,13 +99,13 @@ impl Reservation {
         }
     }
 
-    /// The page in slot `index`.
+    /// Returns the page in slot `index`.
     pub fn page(&self, index: u64) -> Option<Pfn> {
         let page = self.slots[index as usize].load(SeqCst);
         (page != NONE).then_some(Pfn(page))
     }
 
-    /// Whether no page is held twice.
+    /// Returns whether all pages are aligned and no two overlap.
     pub fn is_disjoint(&self) -> bool {
         let mut all: Vec<u64> = self.slots.iter().map(|slot| slot.load(SeqCst)).collect();
         all.retain(|page| *page != NONE);

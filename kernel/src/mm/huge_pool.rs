@@ -1,4 +1,4 @@
-//! Huge pages set aside: a pool of each size, by node.
+//! Pools of huge pages: one for each size, by node.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,23 +13,23 @@ use super::page_stack::PageStack;
 use super::{mem_map, pages, stats};
 use crate::platform::nodes;
 
-/// Blocks that move between allocator and pool under one hold of the lock.
+/// Blocks that move between allocator and pool with the lock taken once.
 const BATCH: usize = 64;
 
-/// Huge pages of one size. Their contents are whatever was there before.
+/// Huge pages of one size. Their contents are not cleared.
 pub struct HugePool {
     size: HugeSize,
     free: [PageStack; MAX_NODES],
     /// Pages of the pool, free or in use, by node.
     total: [AtomicU64; MAX_NODES],
-    /// Pages of all nodes, and those that there should be. What is given back beyond leaves the pool.
-    account: PoolSize,
+    /// Pages of all nodes, and the number wanted. A page put back beyond that leaves the pool.
+    pool_size: PoolSize,
 }
 
 static POOL_2M: HugePool = HugePool::new(HugeSize::Size2M);
 static POOL_1G: HugePool = HugePool::new(HugeSize::Size1G);
 
-/// The pool of huge pages of `size`.
+/// Returns the pool of huge pages of `size`.
 pub fn pool(size: HugeSize) -> &'static HugePool {
     match size {
         HugeSize::Size2M => &POOL_2M,
@@ -43,33 +43,32 @@ impl HugePool {
             size,
             free: [const { PageStack::new() }; MAX_NODES],
             total: [const { AtomicU64::new(0) }; MAX_NODES],
-            account: PoolSize::new(),
+            pool_size: PoolSize::new(),
         }
     }
 
-    /// Pages of the pool, free or in use.
+    /// Returns the number of pages of the pool, free or in use.
     pub fn total(&self) -> u64 {
-        self.account.total()
+        self.pool_size.total()
     }
 
-    /// Pages that nobody uses.
+    /// Returns the number of free pages.
     pub fn free(&self) -> u64 {
         self.free.iter().map(PageStack::len).sum()
     }
 
-    /// Pages that the pool should have, as [`set_wanted`](Self::set_wanted) was told last.
+    /// Returns the number of pages that [`set_wanted`](Self::set_wanted) set last.
     pub fn wanted(&self) -> u64 {
-        self.account.wanted()
+        self.pool_size.wanted()
     }
 
-    /// Says how many pages the pool should have. [`grow`](Self::grow) and
-    /// [`shed`](Self::shed) get it there.
+    /// Sets the number of pages that the pool should have. [`grow`](Self::grow) and
+    /// [`shed`](Self::shed) change the pool accordingly.
     pub fn set_wanted(&self, wanted: u64) {
-        self.account.set_wanted(wanted);
+        self.pool_size.set_wanted(wanted);
     }
 
-    /// Takes up to `count` pages from the allocator on `node`; returns how many
-    /// there were.
+    /// Allocates up to `count` pages of `node` for the pool; returns their number.
     pub fn grow(&self, node: usize, count: u64) -> u64 {
         let allowed = pages::count_job_allocations(count);
         let mut batch = [Pfn(0); BATCH];
@@ -79,7 +78,7 @@ impl HugePool {
             let got = pages::alloc_bulk_on(node, self.size.order(), &mut batch[..len]);
             self.free[node].push_all(&batch[..got]);
             self.total[node].fetch_add(got as u64, SeqCst);
-            self.account.add(got as u64);
+            self.pool_size.add(got as u64);
             taken += got as u64;
             if got < len {
                 break;
@@ -88,73 +87,73 @@ impl HugePool {
         taken
     }
 
-    /// Gives up to `count` free pages of `node` back to the allocator, wanted or
-    /// not: what [`grow`](Self::grow) took in vain.
+    /// Frees up to `count` free pages of `node`, wanted or not: the undo of
+    /// [`grow`](Self::grow).
     pub fn shrink(&self, node: usize, count: u64) {
-        self.give_back(node, count, |most| self.account.remove(most));
+        self.give_back(node, count, |most| self.pool_size.remove(most));
     }
 
-    /// Gives free pages of `node` back to the allocator, as far as the pool has
-    /// more than are wanted; returns how many.
+    /// Frees free pages of `node` as long as the pool has more than wanted; returns
+    /// their number.
     pub fn shed(&self, node: usize) -> u64 {
-        self.give_back(node, u64::MAX, |most| self.account.shed(most))
+        self.give_back(node, u64::MAX, |most| self.pool_size.shed(most))
     }
 
-    /// Gives up to `count` free pages of `node` back. `claim` takes up to so many
-    /// out of the account and returns how many; those for which there is no free
-    /// page are added again.
+    /// Frees up to `count` free pages of `node`. `claim` takes up to a number of
+    /// pages out of the pool size and returns how many; claims without a free page
+    /// are added again.
     fn give_back(&self, node: usize, count: u64, claim: impl Fn(u64) -> u64) -> u64 {
         let mut batch = [Pfn(0); BATCH];
-        let mut given = 0;
-        while given < count {
-            let claimed = claim((count - given).min(BATCH as u64));
+        let mut freed = 0;
+        while freed < count {
+            let claimed = claim((count - freed).min(BATCH as u64));
             let got = self.free[node].pop_some(&mut batch[..claimed as usize]) as u64;
-            self.account.add(claimed - got);
+            self.pool_size.add(claimed - got);
             self.total[node].fetch_sub(got, SeqCst);
             pages::free_bulk(&batch[..got as usize], self.size.order());
-            given += got;
+            freed += got;
             // A page may have been put back while it was claimed.
             if claimed == 0 || got < claimed && self.free[node].len() == 0 {
                 break;
             }
         }
-        given
+        freed
     }
 
-    /// Takes a free page, as near to this CPU's node as can be.
+    /// Takes a free page, as near to this CPU's node as possible.
     pub fn take(&self) -> Option<Pfn> {
         if pages::count_job_allocations(1) == 0 {
             return None;
         }
         let here = nodes::current();
-        // Nearly always the node's own; the order of the others is looked up only then.
+        // Nearly always from this node; the order of the others is looked up only if it has none.
         self.free[here]
             .pop()
             .or_else(|| mem_map::zones().near(here).find_map(|zone| self.free[zone.node].pop()))
     }
 
-    /// Gives back what [`take`](Self::take) gave.
+    /// Puts a page from [`take`](Self::take) back.
     pub fn put(&self, page: Pfn) {
         let node = mem_map::node_of(page).expect("a huge page is memory");
-        if self.account.shed(1) == 1 {
+        if self.pool_size.shed(1) == 1 {
             self.total[node].fetch_sub(1, SeqCst);
             pages::free(page, self.size.order());
         } else {
             self.free[node].push(page);
-            // A shrinking pool that found fewer free pages than it had claimed may have counted this one back meanwhile.
-            if self.account.shed(1) == 1 {
+            // A shrinking pool with more claims than free pages may have added a claim again meanwhile: for this page.
+            if self.pool_size.shed(1) == 1 {
                 match self.free[node].pop() {
                     Some(page) => {
                         self.total[node].fetch_sub(1, SeqCst);
                         pages::free(page, self.size.order());
                     }
-                    None => self.account.add(1),
+                    None => self.pool_size.add(1),
                 }
             }
         }
     }
 
-    /// What there is now, on which node.
+    /// Returns the numbers of pages by node.
     pub fn count(&self) -> PoolCount {
         let node = |node: usize| NodeCount {
             pool: self.total[node].load(SeqCst),
@@ -172,7 +171,7 @@ pub struct NodeCount {
     pub pool: u64,
     /// In the pool and free.
     pub pool_free: u64,
-    /// Not in the pool, but could be had from the allocator.
+    /// Not in the pool, but available from the allocator.
     pub allocator: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Which page frames are what: the input of memory map init.
+//! The layout of memory: the input of memory map init.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -7,43 +7,43 @@ use firmware::memmap::MemoryMap;
 use firmware::nodes::Nodes;
 use frames::Pfn;
 
-/// Pages of a section: the least that one thread initialises at a time.
+/// Pages of a section, the unit in which threads initialise memory.
 pub const SECTION_PAGES: u64 = 1 << 15;
-/// Most pages between a zone's first and its last: 8 TiB. Links between free
-/// blocks have 32 bits; a node with more has several zones.
+/// Pages of the window that a zone lies in: 8 TiB. Links between free blocks have
+/// 32 bits, so a node that spans several windows has several zones.
 const ZONE_WINDOW_PAGES: u64 = 1 << 31;
 
-/// Pages that are alike.
+/// Consecutive pages of one zone and one kind.
 #[derive(Debug, Clone)]
 pub struct PageExtent {
-    /// Which.
+    /// The pages.
     pub pages: Range<Pfn>,
     /// The zone that they belong to.
     pub zone: u16,
-    /// Whether they go to the page allocator; else they were handed out before
-    /// there was one.
+    /// Whether they go to the page allocator; the others were allocated early, for
+    /// good.
     pub is_free: bool,
 }
 
 impl PageExtent {
-    /// Number of pages.
+    /// Returns the number of pages.
     pub fn len(&self) -> u64 {
         self.pages.end - self.pages.start
     }
 }
 
-/// Where a zone is.
+/// The pages of a zone.
 #[derive(Debug, Clone)]
 pub struct ZoneExtent {
-    /// The node that its memory is of.
+    /// The node of its memory.
     pub node: usize,
-    /// From its first page to its last; other zones' pages may lie between.
+    /// From its first page to its last; pages of other zones may lie between.
     pub pages: Range<Pfn>,
     /// Pages that go to the allocator.
     pub free_pages: u64,
 }
 
-/// The machine's memory, page by page.
+/// The extents and zones of the machine's memory.
 #[derive(Debug)]
 pub struct Layout {
     /// Sorted and disjoint.
@@ -53,8 +53,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// What `map` lists as usable, of which `free` (bytes, sorted) goes to the
-    /// allocator.
+    /// Returns the layout of the memory that `map` lists as usable. `free` (in
+    /// bytes, sorted) goes to the allocator.
     pub fn new(map: &MemoryMap, free: impl Iterator<Item = Range<u64>>, nodes: &Nodes) -> Self {
         let free: Vec<Range<Pfn>> = free.map(|bytes| Pfn::whole_pages(&bytes)).collect();
         let mut layout = Self { extents: Vec::new(), zones: Vec::new() };
@@ -70,7 +70,7 @@ impl Layout {
         layout
     }
 
-    /// Adds pages of one node and one zone's window.
+    /// Adds pages of one node and one window.
     fn add(&mut self, node: usize, pages: Range<Pfn>, free: &[Range<Pfn>]) {
         let window = |pfn: Pfn| pfn.0 / ZONE_WINDOW_PAGES;
         let same = |zone: &ZoneExtent| zone.node == node && window(zone.pages.start) == window(pages.start);
@@ -96,17 +96,17 @@ impl Layout {
         }
     }
 
-    /// One past the highest page.
+    /// Returns one past the highest page.
     pub fn end(&self) -> Pfn {
         self.extents.last().map_or(Pfn(0), |extent| extent.pages.end)
     }
 
-    /// The zones, by id.
+    /// Returns the zones, by id.
     pub fn zones(&self) -> &[ZoneExtent] {
         &self.zones
     }
 
-    /// The parts of extents that lie in `pages`.
+    /// Returns the extents in `pages`, cut to `pages`.
     pub fn extents_in(&self, pages: Range<Pfn>) -> impl Iterator<Item = PageExtent> + '_ {
         let first = self.extents.partition_point(|extent| extent.pages.end <= pages.start);
         self.extents[first..].iter().map_while(move |extent| {
@@ -114,18 +114,18 @@ impl Layout {
         })
     }
 
-    /// Number of pages that have a descriptor of their own.
+    /// Returns the number of pages with memory, whose descriptors are initialised.
     pub fn described_pages(&self) -> u64 {
         self.extents.iter().map(PageExtent::len).sum()
     }
 
-    /// Number of pages that go to the allocator.
+    /// Returns the number of pages that go to the allocator.
     pub fn free_pages(&self) -> u64 {
         self.zones.iter().map(|zone| zone.free_pages).sum()
     }
 
-    /// Runs of sections that hold memory, each with the node of the first memory
-    /// in it: by section number, sorted and disjoint.
+    /// Returns the runs of sections that hold memory, by section number, sorted and
+    /// disjoint. Each comes with the node of the first memory in it.
     pub fn sections_by_node(&self) -> Vec<(Range<u64>, usize)> {
         let mut runs: Vec<(Range<u64>, usize)> = Vec::new();
         for extent in &self.extents {

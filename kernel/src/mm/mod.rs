@@ -1,10 +1,15 @@
 //! Memory: from the firmware's map to page frames, stacks and huge pages.
 //!
-//! In the order in which they come up: [`early`] hands out memory by bumping
-//! through the firmware's map and builds the kernel's page tables; [`heap`]
-//! serves the small things; [`layout`] and [`descriptors`] say what each page is;
-//! [`pages`] allocates page frames from then on, out of [`zones`], with
-//! [`page_cache`] in front; [`stacks`], [`zero`] and [`huge`] stand on that, and what never goes back is [`permanent`].
+//! The modules in layers, each using only those above it:
+//!
+//! | layer | modules |
+//! |---|---|
+//! | address space | [`space`]: the page tables; [`early`]: allocation before the page allocator; [`heap`] |
+//! | what pages are | [`layout`]; [`zones`]; [`mem_map`]: from a page frame number to descriptor and zone |
+//! | contents | [`zero`]: clears pages; `poison`: finds writes after free |
+//! | caches | [`page_stack`]; [`page_cache`]: for each CPU; [`zero_pool`]: pre-zeroed pages; [`stats`]: counts |
+//! | allocation | [`descriptors`]: memory map init; [`pages`]: the page allocator |
+//! | users | [`permanent`], [`stacks`], [`huge`], [`huge_pool`], [`zero_calibration`] |
 
 pub mod descriptors;
 pub mod early;

@@ -1,11 +1,11 @@
-//! Single pages of each CPU's own node, at hand for that CPU.
+//! Page caches: for each CPU, single pages of its node.
 //!
-//! Taking or giving a page that the cache has, or has room for, touches this
-//! CPU's memory only. The lock is this CPU's own too: it keeps interrupts out,
-//! and lets others look and drain the cache when memory is short.
+//! A page that is taken from the cache or put into it touches this CPU's memory
+//! only. The cache's lock is this CPU's too. It keeps interrupts out, and lets
+//! other CPUs read the counts, and drain the cache when memory is short.
 //!
-//! The number of pages that are in somebody's hands is counted here, per CPU,
-//! for all orders: what moves between caches and zones is free all the time.
+//! Allocated pages of all orders are counted here, per CPU, by `from_zone_pages`.
+//! Pages that move between caches and zones are free all the time.
 
 use core::ops::Range;
 
@@ -20,32 +20,32 @@ use crate::arch::spin_lock::IrqSpinLock;
 
 struct CpuPages {
     cache: PageCache<'static>,
-    /// All descriptors of the machine; none until [`init`].
+    /// All descriptors of the machine; empty until [`init`].
     descs: &'static [PageDesc],
-    /// Pages taken from zones through this CPU less those given to zones. What
-    /// of them is not in the cache is in somebody's hands.
+    /// Pages that this CPU took from zones, less those that it returned. Those not
+    /// in the cache are allocated.
     from_zone_pages: i64,
     stats: CacheStats,
 }
 
-/// How often a CPU's cache was not enough.
+/// How often a CPU's cache was filled and flushed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheStats {
     /// Times that it was filled from the zone.
     pub refills: u64,
-    /// Times that a part of it was given to the zone.
+    /// Times that a part of it was returned to the zone.
     pub flushes: u64,
 }
 
-/// A cache alone on its cache lines, its counts included.
+/// A page cache with its counts, alone on its cache lines.
 #[repr(align(128))]
 struct CpuPageCache(IrqSpinLock<CpuPages>);
 const _: () = assert!(align_of::<CpuPageCache>() == 128 && size_of::<CpuPageCache>().is_multiple_of(128));
 
-/// Blocks that are not broken so that a cache's pages lie together: huge pages.
+/// Order of the blocks that are not split to fill a cache with neighbouring pages: huge pages.
 const SPARED_ORDER: u8 = 9;
 
-/// Never anybody's zone: until a cache gets its own, no page fits.
+/// The id of no zone: no page fits into a cache before [`init`].
 const NO_ZONE: u16 = u16::MAX;
 
 static CACHES: [CpuPageCache; MAX_CPUS] = [const {
@@ -56,44 +56,46 @@ static CACHES: [CpuPageCache; MAX_CPUS] = [const {
     ))
 }; MAX_CPUS];
 
-/// Gives the cache of CPU number `cpu` its zone.
+/// Sets the zone of the cache of CPU number `cpu`.
 pub fn init(cpu: usize, home: u16, descs: &'static [PageDesc]) {
     let mut cpu_pages = CACHES[cpu].0.lock();
     cpu_pages.cache = PageCache::new(home);
     cpu_pages.descs = descs;
 }
 
-/// Has a CPU find its cache, before it takes its first page (invariant 21).
+/// Sets the CPU's pointer to its cache, before its first allocation (invariant 21).
 pub fn attach(cpu: &PerCpu) {
     let cpu_pages: *const IrqSpinLock<CpuPages> = &raw const CACHES[cpu.id().index()].0;
     cpu.set_pages(cpu_pages.cast());
 }
 
-/// This CPU's cache; another's if the thread moves just now, which is as right.
+/// Returns this CPU's cache. If the thread is moved meanwhile, it is another CPU's,
+/// which serves as well.
 #[inline(always)]
 fn here() -> &'static IrqSpinLock<CpuPages> {
     let cpu_pages = percpu::this_cpu_pages().cast::<IrqSpinLock<CpuPages>>();
-    // SAFETY: only `attach` sets the pointer, to a static of this type, before the CPU takes its first page
-    // (invariant 21).
+    // SAFETY: only `attach` sets the pointer, to a static of this type, before the CPU's first allocation (invariant
+    // 21).
     unsafe { &*cpu_pages }
 }
 
-/// Takes a page of this CPU's node from the cache; when that is empty, does
-/// what `otherwise` does.
+/// Takes a page of this CPU's node from the cache; calls `when_empty` when the
+/// cache is empty.
 ///
-/// The ways out are apart on purpose: the usual one has no question left to ask.
+/// The two returns are separate on purpose: the usual path then has no further
+/// branch.
 #[inline(always)]
-pub fn take_or(otherwise: fn() -> Option<Pfn>) -> Option<Pfn> {
+pub fn take_or(when_empty: fn() -> Option<Pfn>) -> Option<Pfn> {
     let mut cpu_pages = here().lock_inline();
     if cpu_pages.cache.is_empty() {
         drop(cpu_pages);
-        return otherwise();
+        return when_empty();
     }
     cpu_pages.cache.take()
 }
 
-/// Takes a page from the cache, which is filled from the zone if need be;
-/// `None` when that is short of pages.
+/// Takes a page from the cache, after a refill from the zone if it is empty;
+/// `None` when the zone is short of pages.
 pub fn take_after_refill() -> Option<Pfn> {
     let mut cpu_pages = here().lock();
     if cpu_pages.cache.is_empty() {
@@ -102,21 +104,20 @@ pub fn take_after_refill() -> Option<Pfn> {
     cpu_pages.cache.take()
 }
 
-/// Takes back a page of this CPU's node. When there is no room, and with any
-/// other page, and with what is no page that anybody holds, does what
-/// `otherwise` does.
+/// Puts a page of this CPU's node into the cache. Calls `when_refused` when the
+/// cache is full, when the page is of another node, and when it is not allocated.
 #[inline(always)]
-pub fn put_or(pfn: Pfn, otherwise: fn(Pfn)) {
+pub fn put_or(pfn: Pfn, when_refused: fn(Pfn)) {
     let mut cpu_pages = here().lock_inline();
     let CpuPages { cache, descs, .. } = &mut *cpu_pages;
     if !cache.put(descs, pfn) {
         drop(cpu_pages);
-        otherwise(pfn);
+        when_refused(pfn);
     }
 }
 
-/// Takes back a page of this CPU's node, after making room if need be; false
-/// for any other page, and for what is no page that anybody holds.
+/// Puts a page of this CPU's node into the cache, after a flush if it is full.
+/// Returns false for a page of another node, and for one that is not allocated.
 pub fn put_after_flush(pfn: Pfn) -> bool {
     let mut cpu_pages = here().lock();
     let cpu_pages = &mut *cpu_pages;
@@ -126,12 +127,12 @@ pub fn put_after_flush(pfn: Pfn) -> bool {
     cpu_pages.cache.put(cpu_pages.descs, pfn)
 }
 
-/// Counts pages that were taken from a zone, past the cache.
+/// Counts pages that were taken from a zone without the cache.
 pub fn count_alloc(pages: u64) {
     here().lock().from_zone_pages += pages as i64;
 }
 
-/// Counts pages that were returned to a zone, past the cache.
+/// Counts pages that were returned to a zone without the cache.
 pub fn count_free(pages: u64) {
     here().lock().from_zone_pages -= pages as i64;
 }
@@ -167,7 +168,7 @@ impl CpuPages {
     }
 }
 
-/// Empties all caches into their zones; says whether there was anything.
+/// Flushes all caches into their zones. Returns whether there was any page.
 pub fn drain_all() -> bool {
     let mut found = false;
     for cpu in percpu::all() {
@@ -201,13 +202,13 @@ pub(super) fn counts(cpu: usize) -> CpuCounts {
     CpuCounts { from_zone_pages: cpu_pages.from_zone_pages, cached_pages: cpu_pages.cache.len() as u64 }
 }
 
-/// The memory that the cache of CPU number `cpu` and its counts are in, for tests.
+/// Returns the memory of the cache of CPU number `cpu` and its counts, for tests.
 pub fn memory_of(cpu: usize) -> Range<usize> {
     let start = (&raw const CACHES[cpu]).addr();
     start..start + size_of::<CpuPageCache>()
 }
 
-/// How often the cache of CPU number `cpu` was not enough.
+/// Returns how often the cache of CPU number `cpu` was filled and flushed.
 pub fn stats(cpu: usize) -> CacheStats {
     CACHES[cpu].0.lock().stats
 }

@@ -1,5 +1,5 @@
-//! Blocks of page frames kept at hand, linked through their descriptors: a stack
-//! that needs no memory of its own and leaves the blocks' contents alone.
+//! Stacks of allocated blocks, linked through their descriptors. A stack needs no
+//! memory and leaves the contents of its blocks unchanged.
 
 use core::sync::atomic::{
     AtomicU64,
@@ -12,7 +12,7 @@ use super::mem_map;
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
 
-/// Page 0 is never kept: it is never given to the allocator.
+/// The end of the stack. Page 0 is never on a stack: the allocator never has it.
 const BOTTOM: u64 = 0;
 
 /// A stack of allocated blocks, by their first page. The stack owns them
@@ -26,27 +26,27 @@ pub struct PageStack {
 }
 
 impl PageStack {
-    /// An empty stack.
+    /// Returns an empty stack.
     pub const fn new() -> Self {
         Self { top: IrqSpinLock::of(LockClass::PAGE_STACK, BOTTOM), len: AtomicU64::new(0) }
     }
 
-    /// Blocks on the stack.
+    /// Returns the number of blocks on the stack.
     pub fn len(&self) -> u64 {
         self.len.load(SeqCst)
     }
 
-    /// Puts an allocated block on top.
+    /// Pushes an allocated block.
     pub fn push(&self, block: Pfn) {
         self.push_all(&[block]);
     }
 
-    /// Puts allocated blocks on top, under one hold of the lock; the first will
-    /// be the topmost.
+    /// Pushes allocated blocks with the lock taken once. The first becomes the
+    /// topmost.
     pub fn push_all(&self, blocks: &[Pfn]) {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return };
-        // Ours until they are on the stack: no lock is needed to link them. Relaxed, here and below: whoever holds the
-        // lock next sees what was stored before it was opened.
+        // The blocks are ours until they are on the stack: linking them needs no lock. Relaxed, here and below: the next
+        // holder of the lock sees what was stored before the lock was released.
         for pair in blocks.windows(2) {
             link_of(pair[0]).store(pair[1].0, Relaxed);
         }
@@ -57,14 +57,14 @@ impl PageStack {
         self.len.fetch_add(blocks.len() as u64, SeqCst);
     }
 
-    /// Takes the topmost block.
+    /// Pops the topmost block.
     pub fn pop(&self) -> Option<Pfn> {
         let mut block = [Pfn(BOTTOM)];
         (self.pop_some(&mut block) == 1).then_some(block[0])
     }
 
-    /// Takes blocks from the top until `blocks` is full or none is left, under
-    /// one hold of the lock; returns how many.
+    /// Pops blocks until `blocks` is full or none is left, with the lock taken once.
+    /// Returns their number.
     pub fn pop_some(&self, blocks: &mut [Pfn]) -> usize {
         let mut top = self.top.lock();
         let mut count = 0;
@@ -75,7 +75,7 @@ impl PageStack {
             *block = Pfn(*top);
             let link = link_of(*block);
             *top = link.load(Relaxed);
-            // As whoever has a newly allocated block finds it.
+            // The owner's word of a newly allocated block is 0.
             link.store(0, Relaxed);
             count += 1;
         }
@@ -84,8 +84,8 @@ impl PageStack {
     }
 }
 
-/// Where a block's link to the one below is.
+/// Returns the link of a block to the next one below: its owner's word.
 fn link_of(block: Pfn) -> &'static AtomicU64 {
     let word = mem_map::desc(block).and_then(|desc| desc.owner_word());
-    word.expect("a block that is kept is an allocated one")
+    word.expect("a block on a stack is allocated")
 }

@@ -29,8 +29,8 @@ use crate::platform::nodes;
 /// Page allocations by jobs so far, for fault injection.
 static JOB_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// Connects the CPUs to the zones, once these are made: each CPU gets its page
-/// cache, and each cache its zone.
+/// Attaches the registered CPUs to their page caches, and sets the zone of each
+/// cache. The zones must exist.
 pub fn init() {
     poison::init(descriptors::layout().end());
     percpu::all().for_each(page_cache::attach);
@@ -42,7 +42,7 @@ pub fn init() {
     }
 }
 
-/// Takes 2^`order` page frames, aligned to their size, as near as possible.
+/// Allocates 2^`order` page frames, aligned to their size, as near as possible.
 #[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
     match order {
@@ -59,8 +59,8 @@ fn alloc_page_slowly() -> Option<Pfn> {
     page_cache::take_after_refill().or_else(|| alloc_near(nodes::current(), 0))
 }
 
-/// Takes a page that is zero: from the pool of this CPU's node, else one that is
-/// cleared now. It is given back by [`free`].
+/// Allocates a zeroed page: from the pool of this CPU's node, else one that is
+/// cleared now.
 pub fn alloc_zeroed() -> Option<Pfn> {
     zero_pool::take().or_else(|| {
         let page = alloc(0)?;
@@ -70,7 +70,7 @@ pub fn alloc_zeroed() -> Option<Pfn> {
     })
 }
 
-/// As [`alloc`], as near to `node` as possible.
+/// Allocates as [`alloc`], as near to `node` as possible.
 pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     let above = |reserve: fn(&NodeZone<'_>) -> u64| {
         zones().near(node).find_map(|zone| take_block(zone, order, reserve(zone)))
@@ -90,12 +90,13 @@ pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
     above(|zone| zone.marks.min_pages)
 }
 
-/// As [`alloc`], for what the kernel cannot do without: the reserve too.
+/// Allocates as [`alloc`], from the reserve too: for what the kernel cannot do
+/// without.
 pub fn alloc_reserved(order: u8) -> Option<Pfn> {
     alloc(order).or_else(|| zones().near(nodes::current()).find_map(|zone| take_block(zone, order, 0)))
 }
 
-/// Takes blocks of `order` from `node` alone until `blocks` is full or the node
+/// Allocates blocks of `order` from `node` alone until `blocks` is full or the node
 /// is down to its minimum. Returns their number. Pages in caches stay there.
 pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
     let mut count = 0;
@@ -105,7 +106,7 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
     count
 }
 
-/// As [`alloc`], for jobs: `fault.alloc` may make it fail.
+/// Allocates as [`alloc`], for jobs: `fault.alloc` may make it fail.
 pub fn alloc_for_job(order: u8) -> Option<Pfn> {
     (count_job_allocations(1) == 1).then(|| alloc(order))?
 }
@@ -125,14 +126,14 @@ pub fn restart_fault_count() {
     JOB_ALLOCATIONS.store(0, SeqCst);
 }
 
-/// Gives 2^`order` page frames back.
+/// Frees a block of `order`.
 ///
 /// # Panics
-/// When no such block was allocated: a caller that frees twice may already have
+/// When no such block is allocated: a caller that frees twice may already have
 /// written to another owner's memory.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
-    // SAFETY: an allocated block is the caller's, who gives it up (invariant 12).
+    // SAFETY: if the block is allocated, it is the caller's, which gives it up (invariant 12).
     unsafe { poison_block(pfn, order) };
     match order {
         0 => page_cache::put_or(pfn, |pfn| free_slowly(pfn, 0)),
@@ -147,8 +148,8 @@ fn free_slowly(pfn: Pfn, order: u8) {
     }
 }
 
-/// Gives blocks of `order` back, as [`free`] does for each. A zone's lock is
-/// taken once for neighbours in `blocks` that are of the same zone.
+/// Frees blocks of `order`, as [`free`] does for each. A zone's lock is taken once
+/// for neighbours in `blocks` of the same zone.
 ///
 /// # Panics
 /// As [`free`].
@@ -165,7 +166,7 @@ pub fn free_bulk(blocks: &[Pfn], order: u8) {
     }
 }
 
-/// As [`free`], for tests of misuse.
+/// Frees as [`free`], with an error instead of a panic: for tests of misuse.
 pub fn try_free(pfn: Pfn, order: u8) -> Result<(), FreeError> {
     if order == 0 && page_cache::put_after_flush(pfn) {
         return Ok(());
@@ -185,7 +186,7 @@ fn take_from_zone(zone: &NodeZone<'_>, order: u8, blocks: &mut [Pfn], reserve_pa
     count
 }
 
-/// As [`take_from_zone`], one block.
+/// Takes one block, as [`take_from_zone`].
 fn take_block(zone: &NodeZone<'_>, order: u8, reserve_pages: u64) -> Option<Pfn> {
     let mut block = [Pfn(0)];
     (take_from_zone(zone, order, &mut block, reserve_pages) == 1).then_some(block[0])
@@ -203,15 +204,15 @@ fn return_to_zone(zone: &NodeZone<'_>, order: u8, blocks: &[Pfn]) -> Result<(), 
 }
 
 /// Returns the pages of all caches and of all pools of pre-zeroed pages to the
-/// zones, where they can merge into larger blocks. Says whether there were any.
+/// zones, where they can merge into larger blocks. Returns whether there were any.
 pub fn drain_caches() -> bool {
     let had_cached = page_cache::drain_all();
     let had_zeroed = zero_pool::drain_all();
     had_cached || had_zeroed
 }
 
-/// Checks everything that the allocator believes; reads every descriptor.
-/// Returns the census of all zones together.
+/// Checks that descriptors, lists and counters of all zones agree; reads every
+/// descriptor. Returns the sum of the zones' pages by state.
 pub fn verify() -> Result<Census, Inconsistency> {
     drain_caches();
     let mut sum = Census::default();

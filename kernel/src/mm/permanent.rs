@@ -1,7 +1,7 @@
-//! Page frames that the kernel keeps for good once it has taken them: those of stacks and of page tables.
+//! Permanent pages: those of stacks and of page tables, which are never freed.
 //!
-//! Any thread that is the first to need a worker, or a window of address space, makes some. Who compares what is free
-//! before and after therefore adds what is kept.
+//! Any thread may trigger a permanent allocation: the first that needs a worker, or a window of address space. Leak
+//! checks therefore compare free + permanent pages.
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -9,12 +9,12 @@ use frames::{Pfn, order_pages};
 
 use super::{pages, stats};
 
-/// Times that somebody began to take or to give up some, and times that this was counted.
+/// Changes that have begun, and changes that have ended with their count.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 static PAGES: AtomicU64 = AtomicU64::new(0);
 
-/// Runs `change`, which takes or gives up some and counts it.
+/// Runs `change`, which allocates or frees permanent pages and counts them.
 fn counted<R>(change: impl FnOnce() -> R) -> R {
     BEGUN.fetch_add(1, SeqCst);
     let result = change();
@@ -22,7 +22,7 @@ fn counted<R>(change: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Takes 2^`order` page frames, of the reserve too.
+/// Allocates 2^`order` permanent page frames, from the reserve too.
 pub fn alloc(order: u8) -> Option<Pfn> {
     counted(|| {
         let block = pages::alloc_reserved(order)?;
@@ -31,7 +31,7 @@ pub fn alloc(order: u8) -> Option<Pfn> {
     })
 }
 
-/// Gives back what nothing came of.
+/// Frees a block from [`alloc`] that was not used after all.
 pub fn undo_alloc(block: Pfn, order: u8) {
     counted(|| {
         pages::free(block, order);
@@ -39,20 +39,21 @@ pub fn undo_alloc(block: Pfn, order: u8) {
     });
 }
 
-/// A page frame for a page table, by physical address.
+/// Allocates a page frame for a page table; returns its physical address.
 pub fn alloc_table() -> Option<u64> {
     Some(alloc(0)?.address())
 }
 
-/// Page frames that are kept.
+/// Returns the number of permanent page frames.
 pub fn pages() -> u64 {
     PAGES.load(SeqCst)
 }
 
-/// Page frames that nobody holds or that are kept, from one moment; `None` while somebody takes some or gives them up.
+/// Returns the number of free and permanent page frames, from one moment; `None` while a permanent allocation is under
+/// way.
 pub fn free_or_permanent_pages() -> Option<u64> {
     let ended = ENDED.load(SeqCst);
     let sum = stats::free_pages() + pages();
-    // No more have begun than had ended before: nobody was at it at any time between.
+    // All changes that have begun had ended before the counts were read: none was under way meanwhile.
     (BEGUN.load(SeqCst) == ended).then_some(sum)
 }

@@ -7,7 +7,7 @@ use crate::arch::spin_lock::IrqSpinLock;
 static TABLES: IrqSpinLock<Option<PageTables>> = IrqSpinLock::of(LockClass::PAGE_TABLES, None);
 static NEXT_DEVICE_PAGE: IrqSpinLock<u64> = IrqSpinLock::of(LockClass::DEVICE_PAGES, DEVICES_BASE);
 
-/// Puts the tables that this CPU runs on into the care of this module.
+/// Stores the tables that this CPU runs on.
 pub fn adopt(tables: PageTables) {
     *TABLES.lock() = Some(tables);
 }
@@ -15,13 +15,14 @@ pub fn adopt(tables: PageTables) {
 /// Runs `work` with the tables locked.
 ///
 /// # Panics
-/// Before [`adopt`]: a bug of ours.
+/// Before [`adopt`]: a kernel bug.
 pub fn with_tables<R>(work: impl FnOnce(&mut PageTables) -> R) -> R {
     work(TABLES.lock().as_mut().expect("the address space is used before it exists"))
 }
 
-/// Maps the page of device registers that holds `phys`, uncached; returns the
-/// virtual address of `phys`. Device mappings stay for ever.
+/// Maps the page of device registers that holds `phys`, uncached; `alloc` returns
+/// page frames for tables. Returns the virtual address of `phys`. Device mappings
+/// are permanent.
 pub fn map_device(phys: u64, alloc: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
     let mut next = NEXT_DEVICE_PAGE.lock();
     let virt = *next;

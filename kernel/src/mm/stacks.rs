@@ -1,13 +1,12 @@
 //! Stacks with an unmapped page (and more) below: an overflow faults at once.
 //!
-//! Each stack has a slot of address space; its pages are at the slot's top and
-//! the rest is never mapped. Stacks of ended threads are kept and reused, so no
-//! mapping ever goes away and no CPU has to flush its TLB.
+//! Each stack has a slot of address space. Its pages are at the top of the slot;
+//! the rest is never mapped. Stacks of ended threads are reused, so no mapping is
+//! ever removed and no CPU has to flush its TLB.
 //!
-//! What threads run on is cleared first. Not only for what somebody may have left there: an emulator that translates
-//! code keeps watch over each page that it once found code in, until all of that is overwritten, and every store to
-//! such a page takes it about a microsecond. The firmware's code lies about in free memory, and a thread whose stack
-//! was there took 100 us more for each time that it woke another one or was woken.
+//! Thread stacks are cleared first, and not only of old data. An emulator that translates code watches each page in which
+//! it has found code, until all of the code is overwritten; a store to such a page takes about a microsecond. Free memory
+//! holds remains of the firmware's code: a thread whose stack was there took 100 us more for each wake-up.
 
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
@@ -29,19 +28,19 @@ const LARGE_STACK_PAGES: u64 = 64;
 const INTERRUPT_STACK_PAGES: u64 = 4;
 /// Address space of each stack.
 const SLOT_BYTES: u64 = 512 << 10;
-/// Slots in the part of the address space that is set aside.
+/// Slots in the part of the address space that is reserved for stacks.
 const MAX_SLOTS: u64 = 1 << 20;
 
 struct Stacks {
     next_slot: u64,
-    /// Thread stacks to be used again, by [`StackSize`].
+    /// Thread stacks to be reused, by [`StackSize`].
     spare: [Vec<u64>; 2],
 }
 
 static STACKS: IrqSpinLock<Stacks> =
     IrqSpinLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: [const { Vec::new() }; 2] });
 
-/// How large a thread's stack is.
+/// The size of a thread's stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StackSize {
     /// [`THREAD_STACK_PAGES`].
@@ -59,7 +58,7 @@ impl StackSize {
     }
 }
 
-/// A thread's stack. Dropped, it waits for the next thread.
+/// A thread's stack. Dropped, it is reused.
 #[derive(Debug)]
 pub struct Stack {
     top: u64,
@@ -67,25 +66,25 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A stack of `size`.
+    /// Returns a stack of `size`: a used one, else a new one.
     pub fn new(size: StackSize) -> Option<Self> {
         let spare = STACKS.lock().spare[size as usize].pop();
         spare.map(|top| Self { top, size }).or_else(|| Self::new_unused(size))
     }
 
-    /// As [`new`](Self::new), one that no thread ran on before.
+    /// Returns a stack of `size` that no thread has used.
     pub fn new_unused(size: StackSize) -> Option<Self> {
         // SAFETY: the caller of `prepare` has just allocated the frames (invariant 12), as many as are cleared.
         let clear = |frames| unsafe { zero::zero_frames(frames, size.pages()) };
         Some(Self { top: map_new(size.pages(), clear)?, size })
     }
 
-    /// Its lowest address.
+    /// Returns the lowest address of the stack.
     pub fn bottom(&self) -> u64 {
         self.top - self.size.pages() * PAGE_SIZE
     }
 
-    /// One past its highest address; 16-aligned.
+    /// Returns one past the highest address of the stack; 16-aligned.
     pub fn top(&self) -> u64 {
         self.top
     }
@@ -93,23 +92,23 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // Room was made when the stack was: this cannot allocate.
+        // `map_new` has reserved the capacity: this cannot allocate.
         STACKS.lock().spare[self.size as usize].push(self.top);
     }
 }
 
-/// A stack of [`THREAD_STACK_PAGES`] that is never given back; returns its top.
+/// Makes a permanent stack of [`THREAD_STACK_PAGES`]; returns its top.
 pub fn new_permanent() -> Option<u64> {
     Stack::new_unused(StackSize::Usual).map(|stack| ManuallyDrop::new(stack).top)
 }
 
-/// A stack for double fault, NMI or machine check, which is never given back; returns its top. Hardly ever run on, it is
-/// left as it is.
+/// Makes a permanent stack for double fault, NMI or machine check; returns its top. It is hardly ever used, so it is not
+/// cleared.
 pub fn new_for_interrupts() -> Option<u64> {
     map_new(INTERRUPT_STACK_PAGES, |_| ())
 }
 
-/// A new stack of `len_pages`, whose frames `prepare` is given before they are mapped; returns its top.
+/// Makes a stack of `len_pages`; returns its top. Calls `prepare` with its frames before they are mapped.
 fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
     let order = order_for_pages(len_pages)?;
     let slot = {
@@ -118,7 +117,7 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
         if slot == MAX_SLOTS {
             return None;
         }
-        // Room for every stack there is, so that dropping one never allocates.
+        // Reserve capacity for every stack, so that a drop never allocates.
         for spare in &mut stacks.spare {
             let room = (slot + 1) as usize - spare.len();
             spare.try_reserve(room).ok()?;
@@ -140,7 +139,7 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
     Some(top)
 }
 
-/// Whether `address`, which faulted, is below a stack: an overflow.
+/// Returns whether `address`, which faulted, is below a stack: an overflow.
 pub fn is_below_a_stack(address: u64) -> bool {
     (STACKS_BASE..STACKS_BASE + MAX_SLOTS * SLOT_BYTES).contains(&address)
 }

@@ -71,8 +71,10 @@ pub(super) fn wanted_by_parameter() -> Option<ClearMethod> {
 /// # Safety
 /// The frames are the caller's alone (invariant 12).
 pub unsafe fn zero_frames(first: Pfn, len_pages: u64) {
-    // SAFETY: the frames are the caller's, all memory is in the physical map (invariant 11), frames are
-    // page-aligned, and `method` returns only methods that this CPU has.
+    // SAFETY:
+    // 1. The frames are the caller's alone, by its promise.
+    // 2. All memory is in the physical map (invariant 11), and frames are page-aligned.
+    // 3. `method` returns only methods that this CPU has.
     unsafe { clear::clear(method(len_pages), mem_map::virt(first), (len_pages * PAGE_SIZE) as usize) }
 }
 
@@ -115,7 +117,7 @@ pub unsafe fn poison_frames(first: Pfn, len_pages: u64) {
 /// As for [`zero_frames`].
 pub unsafe fn is_zero(first: Pfn, len_pages: u64) -> bool {
     let words = (len_pages * PAGE_SIZE) as usize / size_of::<u64>();
-    // SAFETY: the caller owns the frames, so no other CPU writes them meanwhile; they are mapped and aligned.
+    // SAFETY: the caller owns the frames, so no other thread writes them meanwhile; they are mapped and aligned.
     let words = unsafe { core::slice::from_raw_parts(mem_map::virt(first).cast::<u64>(), words) };
     // Whole lines at a time: a branch for each word would take most of the time.
     words.chunks_exact(16).all(|line| line.iter().fold(0, |all, word| all | word) == 0)

@@ -17,10 +17,10 @@ const SAMPLE_PAGES: u64 = EXTENT_PAGES[EXTENT_CLASSES - 1];
 const SHORT_SAMPLE_PAGES: u64 = 32;
 /// Timed rounds of each method; the fastest counts.
 const ROUNDS: u32 = 3;
-/// A method this many times slower than another in its first round gets no second one.
-const HOPELESS: u64 = 2;
-/// A method this many times slower than another on long extents is not tried on shorter ones.
-const FAR_TOO_SLOW: u64 = 4;
+/// A method this many times slower than the fastest in its first round is not timed again.
+const RETIME_RATIO: u64 = 2;
+/// A method this many times slower than the fastest on long extents is not tried on shorter ones.
+const TRY_SHORTER_RATIO: u64 = 4;
 
 /// Bytes per second of each method on extents of one length; `None` for methods
 /// that were not measured.
@@ -49,7 +49,7 @@ pub fn calibrate() {
         *rates = measure(sample, extent_pages, &candidates);
         let best = rates.iter().flatten().copied().max().unwrap_or(0);
         for (candidate, rate) in candidates.iter_mut().zip(rates.iter()) {
-            *candidate = candidate.filter(|_| rate.is_some_and(|rate| rate > best / FAR_TOO_SLOW));
+            *candidate = candidate.filter(|_| rate.is_some_and(|rate| rate > best / TRY_SHORTER_RATIO));
         }
     }
     pages::free(sample, order);
@@ -77,7 +77,7 @@ fn measure(sample: Pfn, extent_pages: u64, candidates: &Candidates) -> Rates {
     let mut rates = candidates.map(|method| method.map(round));
     let best = rates.iter().flatten().copied().max().unwrap_or(0);
     for (rate, method) in rates.iter_mut().zip(ClearMethod::ALL) {
-        if let Some(rate) = rate.as_mut().filter(|rate| **rate > best / HOPELESS) {
+        if let Some(rate) = rate.as_mut().filter(|rate| **rate > best / RETIME_RATIO) {
             *rate = (1..ROUNDS).map(|_| round(method)).fold(*rate, u64::max);
         }
     }

@@ -20,10 +20,10 @@ use crate::platform::nodes;
 
 struct NodePool {
     zeroed: PageStack,
-    /// CPUs that are clearing a page for it.
+    /// CPUs that are clearing a page for the pool.
     clearing: AtomicU64,
-    /// No page can be spared, or none could when the pool last asked. Idle CPUs
-    /// ask again after the next request for a pre-zeroed page.
+    /// Set when the zone had no spare page, and when the pool was shrunk. Idle CPUs
+    /// ask the zone again after the next request for a pre-zeroed page.
     should_count_blocked: AtomicBool,
 }
 
@@ -38,17 +38,18 @@ impl NodePool {
         }
     }
 
-    /// Whether there is room beside what `clearing` CPUs are about to add.
+    /// Returns whether there is room for one more page when `clearing` CPUs are
+    /// about to add one each.
     fn has_room(&self, clearing: u64, limit: u64) -> bool {
         clearing + self.zeroed.len() < limit
     }
 
-    /// Gives back what is more than `limit`; says whether that was anything.
+    /// Returns the pages beyond `limit` to the zone; returns whether there were any.
     fn shrink_to(&self, limit: u64) -> bool {
         let mut found = false;
         while self.zeroed.len() > limit {
             let Some(page) = self.zeroed.pop() else { break };
-            // Idle CPUs are not to take it again at once: somebody is short of memory.
+            // Idle CPUs must not take the page again at once: memory is short.
             self.should_count_blocked.store(true, SeqCst);
             return_uncounted(page);
             found = true;
@@ -90,20 +91,20 @@ pub fn take() -> Option<Pfn> {
     Some(page)
 }
 
-/// Whether the pool of this CPU's node has room, and memory to fill it with.
+/// Returns whether the pool of this CPU's node has room, and its zone spare pages.
 pub fn wants_page() -> bool {
     let pool = &POOLS[nodes::current()];
     pool.has_room(pool.clearing.load(SeqCst), ZERO_POOL_PAGES.get())
         && !pool.should_count_blocked.load(SeqCst)
 }
 
-/// Clears one page for the pool of this CPU's node, if there is room and memory
-/// can be spared.
+/// Clears one page for the pool of this CPU's node, if there is room and the zone
+/// has a spare page.
 pub fn add_page() {
     let node = nodes::current();
     let pool = &POOLS[node];
     let limit = ZERO_POOL_PAGES.get();
-    // All idle CPUs of the node may be here: who is counted before has a page in the pool, or will have.
+    // All idle CPUs of the node may be here: each CPU counted before has a page in the pool, or will have.
     if pool.has_room(pool.clearing.fetch_add(1, SeqCst), limit) {
         tracepoint::event(EventClass::Pool, || Event::PoolFillBegin { node: node as u16 });
         let page = take_uncounted(node);
@@ -125,29 +126,29 @@ pub fn add_page() {
     }
 }
 
-/// Puts a page on top that somebody has who may go on using it: for tests of misuse.
+/// Puts a page of the caller into the pool, without a check: for tests of misuse.
 #[cfg(debug_assertions)]
 pub fn put_back_unchecked(page: Pfn) {
     page_cache::count_free(1);
     POOLS[nodes::current()].zeroed.push(page);
 }
 
-/// Pre-zeroed pages of `node`.
+/// Returns the number of pages in the pool of `node`.
 pub fn len(node: usize) -> u64 {
     POOLS[node].zeroed.len()
 }
 
-/// Gives back what is more than `zero.pool_pages` allows.
+/// Returns pages beyond `zero.pool_pages` to the zones.
 pub fn trim() {
     shrink_to(ZERO_POOL_PAGES.get());
 }
 
-/// Gives all pre-zeroed pages back; says whether there were any.
+/// Returns all pages of the pools to the zones; returns whether there were any.
 pub fn drain_all() -> bool {
     shrink_to(0)
 }
 
 fn shrink_to(limit: u64) -> bool {
-    // Every pool, whatever the ones before had.
+    // All pools: no short circuit after the first that had pages.
     POOLS.iter().fold(false, |found, pool| pool.shrink_to(limit) | found)
 }

@@ -1,5 +1,5 @@
-//! The zones of a set of page descriptors: one for each node (several for a
-//! node of more than 8 TiB), each behind a lock of its own.
+//! The zones of a set of page descriptors: one for each node, several for a node
+//! of more than 8 TiB. Each zone has a lock.
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -11,14 +11,14 @@ use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::platform::nodes;
 
-/// A zone and what can be known without its lock.
+/// A zone, with what can be read without its lock.
 #[repr(align(128))]
 pub struct NodeZone<'a> {
-    /// The node that its memory is of.
+    /// The node of its memory.
     pub node: usize,
-    /// How much is kept back from whom.
+    /// The watermarks.
     pub marks: Watermarks,
-    /// Pages that the zone has once all are initialised and free.
+    /// Free pages of the zone when all are initialised and none is allocated.
     pub managed_pages: u64,
     /// The allocator.
     pub allocator: IrqSpinLock<Zone<'a>>,
@@ -28,12 +28,12 @@ pub struct NodeZone<'a> {
 /// The zones of a machine, by id.
 pub struct ZoneSet<'a> {
     zones: Box<[NodeZone<'a>]>,
-    /// For each node, all zones from near to far.
+    /// For each node, the ids of all zones from near to far.
     from_node: Box<[Box<[u16]>]>,
 }
 
 impl<'a> ZoneSet<'a> {
-    /// Zones with nothing in them; `descs` describe pages 0 to `layout.end()`.
+    /// Returns zones with no page in them; `descs` describe pages 0 to `layout.end()`.
     pub fn new(layout: &Layout, descs: &'a [PageDesc]) -> Self {
         let zones: Box<[NodeZone<'a>]> = (layout.zones().iter().enumerate())
             .map(|(id, zone)| {
@@ -58,29 +58,29 @@ impl<'a> ZoneSet<'a> {
         Self { zones, from_node }
     }
 
-    /// The zones, by id.
+    /// Returns the zones, by id.
     pub fn iter(&self) -> core::slice::Iter<'_, NodeZone<'a>> {
         self.zones.iter()
     }
 
-    /// The zone with this id.
+    /// Returns the zone with this id.
     pub fn get(&self, id: u16) -> Option<&NodeZone<'a>> {
         self.zones.get(usize::from(id))
     }
 
-    /// All zones, those nearest to `node` first.
+    /// Returns all zones, the nearest to `node` first.
     pub fn near(&self, node: usize) -> impl Iterator<Item = &NodeZone<'a>> {
         let ids = self.from_node.get(node).map_or(&[][..], |ids| ids);
         ids.iter().map(|id| &self.zones[usize::from(*id)])
     }
 
-    /// The first zone of `node`; `None` where it has no memory.
+    /// Returns the first zone of `node`; `None` when the node has no memory.
     pub fn home_of(&self, node: usize) -> Option<u16> {
         self.zones.iter().position(|zone| zone.node == node).map(|id| id as u16)
     }
 
-    /// Marks the first page of every section as not free, so that a merge in
-    /// one section never takes what lies in the next for a free block.
+    /// Marks the first page of every section as not free: a merge at the end of the
+    /// section before it then finds no free block there.
     pub fn mark_section_heads(&self, layout: &Layout) {
         for extent in layout.extents_in(Pfn(0)..layout.end()) {
             let mut head = Pfn(extent.pages.start.0.next_multiple_of(SECTION_PAGES));
@@ -91,8 +91,8 @@ impl<'a> ZoneSet<'a> {
         }
     }
 
-    /// Initialises the descriptors of section number `section` and gives its
-    /// free pages to their zones. Different sections may be done at the same time.
+    /// Initialises the descriptors of section number `section`, and frees its free
+    /// pages into their zones. Threads may initialise different sections at once.
     pub fn init_section(&self, layout: &Layout, section: u64) -> Result<(), FreeError> {
         let pages = Pfn(section * SECTION_PAGES)..Pfn((section + 1) * SECTION_PAGES);
         for extent in layout.extents_in(pages.clone()) {

@@ -1,6 +1,6 @@
-//! What things cost in instructions. Only where time is counted: with QEMU's
-//! `-icount shift=0` every instruction takes the same time, so that the time
-//! stamp counter tells how many there were, the same number in every run.
+//! Costs in instructions. With QEMU's `-icount shift=0` every instruction takes
+//! the same time, so the time stamp counter counts instructions: the same number in
+//! every run. Elsewhere these tests are skipped.
 
 use core::arch::asm;
 
@@ -17,7 +17,7 @@ use crate::mm::huge::HugeSize;
 use crate::mm::{page_cache, pages};
 use crate::{check, kernel_tests, skip_if};
 
-/// Ticks that a loop of `2 * rounds` instructions takes, and a bit.
+/// Returns the ticks of a loop of `2 * rounds` instructions, and a few more.
 fn ticks_of_loop(rounds: u64) -> u64 {
     let start = tsc::ticks();
     // SAFETY: counts a register down to zero; touches no memory.
@@ -25,8 +25,7 @@ fn ticks_of_loop(rounds: u64) -> u64 {
     tsc::ticks() - start
 }
 
-/// Ticks for 1000 instructions, if all take the same time, and if it is known how many there should be: a debug build
-/// has more.
+/// Returns the ticks of 1000 instructions if all take the same time; `None` in debug builds, which have no limits.
 pub(super) fn ticks_per_thousand() -> Option<u64> {
     if cfg!(debug_assertions) {
         return None;
@@ -35,26 +34,26 @@ pub(super) fn ticks_per_thousand() -> Option<u64> {
     ticks_of_loop(1000);
     let read = || [10_000, 20_000, 40_000].map(ticks_of_loop);
     let [short, middle, long] = read();
-    // The same again and again, to the tick: that is never so where time goes by.
+    // The same number of ticks each time: never so on a real clock.
     if (0..4).any(|_| read() != [short, middle, long]) {
         return None;
     }
-    // Twice as many more take twice as much longer, but for a hundred instructions around.
+    // Linear in the length of the loop, but for a hundred instructions around it.
     let (first, second) = (middle.saturating_sub(short), long.saturating_sub(middle));
     let is_linear = second.abs_diff(2 * first) <= first / 200;
     is_linear.then_some(first / 20)
 }
 
-/// Whether time is instructions here.
+/// Returns whether the time stamp counter counts instructions.
 pub fn is_counted() -> bool {
     ticks_per_thousand().is_some_and(|ticks| ticks > 0)
 }
 
-/// Instructions of `work`, on average over many times; those of the loop
-/// around it are taken off.
+/// Returns the instructions of `work`, the mean of many calls, without those of
+/// the loop around it.
 fn instructions_of(ticks_per_thousand: u64, work: fn()) -> u64 {
     const TIMES: u64 = 1000;
-    // With interrupts on, as where it is used: nothing else runs, so none comes but a timer's.
+    // Interrupts are on, as in real use. Nothing else runs, so only timer interrupts come.
     let ticks_of = |work: fn()| {
         let work = core::hint::black_box(work);
         work();
@@ -82,11 +81,11 @@ kernel_tests! { "counted":
         });
         let after = page_cache::stats(cpu);
         log::info!("page alloc and free from the cache: {pair} instructions");
-        check!(after == before, "the zone was asked");
+        check!(after == before, "the zone was called");
         check!(pair <= 60, "{pair} instructions");
     }
 
-    /// Memory map init, from nothing to all free blocks in their lists.
+    /// Memory map init, from descriptors of holes to all free blocks on their lists.
     fn a_page_is_initialised_and_freed_in_at_most_one_and_a_half_instructions() {
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
@@ -101,7 +100,7 @@ kernel_tests! { "counted":
         check!(per_thousand <= 1500, "{per_thousand} instructions for 1000 pages");
     }
 
-    /// Into the pool and back, as they are: 512 of them then take less than a millisecond on any machine.
+    /// Into the pool and back, without clearing: 512 pages then take less than a millisecond on any machine.
     fn a_huge_page_is_reserved_and_released_in_at_most_400_instructions() {
         const COUNT: u64 = 64;
         let ticks = ticks_per_thousand();
@@ -111,10 +110,10 @@ kernel_tests! { "counted":
         let request = |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
         check!(resize(size, request(0)).is_ok());
         let start = tsc::ticks();
-        let taken = resize(size, request(COUNT));
-        let given = resize(size, request(0));
+        let reserved = resize(size, request(COUNT));
+        let released = resize(size, request(0));
         let pair = (tsc::ticks() - start) * 1000 / COUNT / ticks;
-        check!(taken.is_ok_and(|taken| taken.total == COUNT) && given.is_ok());
+        check!(reserved.is_ok_and(|resized| resized.total == COUNT) && released.is_ok());
         log::info!("huge page reserve and release: {pair} instructions for each of {COUNT}");
         check!(pair <= 400, "{pair} instructions");
     }

@@ -1,4 +1,4 @@
-//! The kernel heap: blocks of all kinds on all CPUs, memory that is short, and what giving one back costs.
+//! The kernel heap: blocks of all sizes on all CPUs, shortage of memory, and the cost of a deallocation.
 
 use alloc::alloc::{alloc, dealloc};
 use alloc::sync::Arc;
@@ -14,7 +14,7 @@ use crate::mm::heap;
 use crate::sched::wait::Completion;
 use crate::{check, kernel_tests, sched, skip_if};
 
-/// A block of the heap, filled with its owner's mark.
+/// A block of the heap, filled with a mark.
 struct Block {
     start: NonNull<u8>,
     layout: Layout,
@@ -23,7 +23,7 @@ struct Block {
 
 impl Block {
     fn new(layout: Layout, mark: u8) -> Option<Self> {
-        // Seen by the compiler, a block that is made only to be dropped is none.
+        // `black_box`: the compiler removes a block that is made only to be dropped.
         // SAFETY: no layout here is of size 0.
         let start = NonNull::new(black_box(unsafe { alloc(layout) }))?;
         assert!(start.addr().get().is_multiple_of(layout.align()), "{start:?} is not aligned for {layout:?}");
@@ -33,7 +33,7 @@ impl Block {
     }
 
     fn is_intact(&self) -> bool {
-        // SAFETY: as large as that, written when it was made, and ours.
+        // SAFETY: the block has that size, was written when it was made, and is ours.
         let bytes = unsafe { slice::from_raw_parts(self.start.as_ptr(), self.layout.size()) };
         bytes.iter().all(|byte| *byte == self.mark)
     }
@@ -50,7 +50,7 @@ fn layout(len_bytes: usize, align: usize) -> Layout {
     Layout::from_size_align(len_bytes, align).expect("a size and a power of two")
 }
 
-/// Allocates and frees blocks of many sizes and alignments, each checked when it goes; says whether all were intact.
+/// Allocates and frees blocks of many sizes and alignments; returns whether each was intact when it was freed.
 fn churn(seed: u64) -> bool {
     const HELD: usize = 24;
     let mut state = seed;
@@ -71,15 +71,15 @@ fn churn(seed: u64) -> bool {
 kernel_tests! { "heap":
     fn blocks_are_aligned_and_disjoint_on_all_cpus() {
         sched::reap_all_exited();
-        // The threads' own memory is there before, for their records are what the heap is for.
+        // The first round allocates the threads' records; the second reuses them.
         let used = |round: u64| {
-            // All at once, each round: so many stacks and records there are before the second.
+            // All threads run at once in each round, so the second needs no more stacks and records than the first.
             let go = Arc::new(Completion::new());
             let churning = (0..8).filter_map(|number| {
                 let go = go.clone();
                 let work = move || {
                     go.wait();
-                    assert!(churn(round + number), "a block was written to by somebody else");
+                    assert!(churn(round + number), "a block was written to by another owner");
                 };
                 sched::spawn("test/heap", work).ok()
             });
@@ -93,7 +93,7 @@ kernel_tests! { "heap":
         check!(after <= before, "the heap grew from {before} to {after} bytes");
     }
 
-    /// What small blocks took is there for a large one once they were freed.
+    /// Memory of freed small blocks serves a large block.
     fn free_lists_are_emptied_where_memory_is_short() {
         let free_bytes = heap::usage().1;
         let large = layout(free_bytes / 2, 16);
@@ -109,26 +109,26 @@ kernel_tests! { "heap":
         let block = Block::new(large, 2);
         let (found, is_intact) = (block.is_some(), block.as_ref().is_some_and(Block::is_intact));
         drop(block);
-        check!(too_little, "{} bytes were to be had beside all the small blocks", large.size());
+        check!(too_little, "{} bytes were available beside all the small blocks", large.size());
         check!(are_intact);
         check!(found, "no {} bytes, with {} bytes free", large.size(), heap::usage().1);
         check!(is_intact);
     }
 
-    /// However many others were given back before it.
-    fn giving_a_block_back_costs_the_same_among_many() {
+    /// The cost of a deallocation does not depend on the number of free blocks.
+    fn a_deallocation_costs_the_same_among_many_blocks() {
         let ticks = ticks_per_thousand();
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
         let instructions_each = |count: usize| {
             let mut blocks: Vec<Option<Block>> = (0..count).map(|_| Block::new(layout(200, 8), 0)).collect();
-            // Every fourth one, and then those halfway between, whose neighbours stay: none joins another.
+            // Every fourth block, then those halfway between, whose neighbours stay allocated: no two merge.
             blocks.iter_mut().skip(2).step_by(4).for_each(|block| *block = None);
             let start = tsc::ticks();
             blocks.iter_mut().step_by(4).for_each(|block| *block = None);
             (tsc::ticks() - start) * 4 * 1000 / count as u64 / ticks.unwrap_or(1)
         };
         let (few, many) = (instructions_each(64), instructions_each(4096));
-        log::info!("giving a block back takes {few} instructions among 64, {many} among 4096");
+        log::info!("a deallocation takes {few} instructions among 64, {many} among 4096");
         check!(many <= few + few / 4, "{many} instructions among 4096, {few} among 64");
         check!(many <= 150, "{many} instructions");
     }

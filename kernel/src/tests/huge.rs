@@ -1,5 +1,5 @@
-//! Huge pages: pools by node and policy, files of them, faults, and what is left
-//! when something fails.
+//! Huge pages: pools by node and policy, files, page faults, and undo after
+//! failures.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -33,8 +33,8 @@ pub(super) fn request(wanted: u64) -> Request {
     Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None }
 }
 
-/// Huge pages that somebody holds. Page tables and stacks, which stay when a
-/// test is over, are made of smaller blocks.
+/// Returns the number of allocated huge pages. Page tables and stacks, which stay
+/// after a test, are smaller blocks.
 fn held_blocks() -> Result<u64, Stopped> {
     match pages::verify() {
         Ok(census) => Ok(census.allocated_blocks[usize::from(SIZE.order())]),
@@ -42,8 +42,8 @@ fn held_blocks() -> Result<u64, Stopped> {
     }
 }
 
-/// A pool of `count` pages for the time of a test; and how many huge pages
-/// were held before.
+/// A pool of huge pages for the time of a test, and the number of huge pages
+/// allocated before.
 pub(super) struct Pool {
     held_before: u64,
 }
@@ -51,7 +51,7 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn of(count: u64) -> Result<Self, Stopped> {
         needs_mib(24 + 2 * count)?;
-        // What the command line asked for is in the way.
+        // Remove the pages that the command line asked for.
         check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
         let held_before = held_blocks()?;
         match resize(SIZE, request(count)) {
@@ -60,7 +60,7 @@ impl Pool {
         }
     }
 
-    /// Empties the pool; everything must be back where it was.
+    /// Empties the pool, and checks that all its pages are free.
     pub(super) fn check_all_back(self) -> Result<(), Stopped> {
         let pool = huge_pool::pool(SIZE);
         check!(pool.free() == pool.total(), "{} of {} pages are free", pool.free(), pool.total());
@@ -85,7 +85,7 @@ pub(super) fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
 /// Reads the first and the last word of page `index` through the file's mapping.
 fn read_ends(file: &HugeFile, index: u64) -> (u64, u64) {
     let page = (file.base() + index * UNIT) as *const u64;
-    // SAFETY: the file is mapped there, or the page fault provides the page; nobody else writes it in these tests.
+    // SAFETY: the file is mapped there, or the page fault provides the page; no other thread writes it in these tests.
     unsafe { (page.read_volatile(), page.add(UNIT as usize / 8 - 1).read_volatile()) }
 }
 
@@ -108,20 +108,20 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    fn too_large_a_pool_is_refused_with_what_there_is() {
+    fn a_pool_that_is_too_large_is_refused_with_the_numbers_available() {
         let empty = Pool::of(0)?;
         let free_before = free_or_permanent_pages();
         let wanted = free_before / 512 + 1;
         match resize(SIZE, request(wanted)) {
             Err(ResizeError::Short(shortage)) => {
-                let there: u64 = shortage.before.nodes.iter().map(|node| node.allocator).sum();
-                check!(shortage.total == 0 && there > 0 && there < wanted, "{shortage}");
+                let available: u64 = shortage.before.nodes.iter().map(|node| node.allocator).sum();
+                check!(shortage.total == 0 && available > 0 && available < wanted, "{shortage}");
                 check!(shortage.after == shortage.before, "{shortage}");
             }
             other => check!(false, "{wanted} pages: {:?}", other.map(|resized| resized.total)),
         }
         check!(free_or_permanent_pages() == free_before, "pages were lost");
-        // As many as there are.
+        // Best effort: as many as are available.
         let best_effort = Request { all_or_nothing: false, ..request(wanted) };
         match resize(SIZE, best_effort) {
             Ok(resized) => {
@@ -154,7 +154,7 @@ kernel_tests! { "huge":
             check!(found == expected, "{policy:?}: {found:?}");
         }
         let beyond = Request { policy: NodePolicy::Bind(NodeSet(1 << 63)), ..request(8) };
-        check!(resize(SIZE, beyond).is_err(), "pages of a node that is not there");
+        check!(resize(SIZE, beyond).is_err(), "pages of a node that does not exist");
         empty.check_all_back()?;
     }
 
@@ -176,7 +176,7 @@ kernel_tests! { "huge":
             }
             held.sort_unstable();
             held.dedup();
-            check!(held.len() == 8, "a page is there twice");
+            check!(held.len() == 8, "a page is in the file twice");
             check!((0..8).all(|index| read_ends(&file, index) == (index + 1, index + 1)));
         }
         pool.check_all_back()?;
@@ -212,9 +212,9 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    /// Another CPU reads a page over and over while it is taken away: from the
-    /// moment it is gone, that CPU finds a zeroed one.
-    fn a_cpu_in_the_middle_of_a_page_flushes_its_tlb() {
+    /// Another CPU reads a page in a loop while it is removed from the file. After
+    /// the removal, that CPU reads a zeroed page.
+    fn a_cpu_that_reads_a_page_flushes_its_tlb() {
         skip_if!(percpu::online_count() < 2, "needs a second cpu");
         let pool = Pool::of(2)?;
         let file = file(1)?;
@@ -246,7 +246,7 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    /// A CPU that was offline while a page was taken out of a file has flushed its TLB when it is back.
+    /// A CPU that was offline while a page was removed from a file has no translation of it afterwards.
     fn a_cpu_that_comes_back_has_flushed_its_tlb() {
         let last = sched::online_cpus().iter().last().unwrap_or(0);
         skip_if!(last == 0, "needs a second cpu");
@@ -254,30 +254,30 @@ kernel_tests! { "huge":
         let file = file(1)?;
         check!(file.fallocate(0, UNIT, OnError::Keep, None).is_ok());
         file.poison();
-        // In some places: an emulated CPU keeps a translation for each, and drops some of them by itself, all if there
-        // are too many.
+        // At several places: an emulated CPU has a translation for each, and drops some by itself; all if there are too
+        // many.
         const PLACES: u64 = 64;
-        let dirty_there = || {
+        let count_dirty = || {
             let file = file.clone();
             let dirty = Arc::new(AtomicU64::new(u64::MAX));
-            let slot = dirty.clone();
+            let result = dirty.clone();
             let read = move || {
                 assert_eq!(percpu::this_cpu().id().index(), last);
                 let words = (0..PLACES).map(|place| file.base() + (100 + place) * PAGE_SIZE);
                 // SAFETY: as in `read_ends`.
-                slot.store(words.filter(|word| unsafe { (*word as *const u64).read_volatile() } != 0).count() as u64, SeqCst);
+                result.store(words.filter(|word| unsafe { (*word as *const u64).read_volatile() } != 0).count() as u64, SeqCst);
             };
             let thread = sched::spawn_on(runqueue::CpuMask::single(last), "test/huge", read);
             thread.into_iter().for_each(sched::JoinHandle::join);
             dirty.load(SeqCst)
         };
-        check!(dirty_there() == PLACES);
+        check!(count_dirty() == PLACES);
         check!(hotplug::offline(last).is_ok());
         let punched = file.punch_hole(0, UNIT);
         check!(hotplug::online(last).is_ok());
-        let dirty = dirty_there();
+        let dirty = count_dirty();
         check!(punched.is_ok());
-        check!(dirty == 0, "cpu {last} still reads what was in {dirty} places of a page that is gone");
+        check!(dirty == 0, "cpu {last} still reads {dirty} places of a page that was removed");
         drop(file);
         pool.check_all_back()?;
     }
@@ -307,7 +307,7 @@ kernel_tests! { "huge":
         check!(file.held() == 8 && huge_pool::pool(SIZE).free() == 0);
         for (index, number) in (0..8_u64).flat_map(|index| (0..8_u64).map(move |number| (index, number))) {
             let word = (file.base() + index * UNIT + number * 8) as *const u64;
-            // SAFETY: the page is there, and the threads have ended.
+            // SAFETY: the page is in the file, and the threads have ended.
             let found = unsafe { word.read_volatile() };
             check!(found == number + 1, "page {index}, word {number} is {found}");
         }
@@ -328,7 +328,7 @@ kernel_tests! { "huge":
                         match number {
                             0 => assert!(file.punch_hole(index * UNIT, UNIT).is_ok()),
                             1 => assert!(file.fallocate(0, 4 * UNIT, OnError::Keep, Some(1)).is_ok()),
-                            // Nobody writes: whatever page is there is zeroed.
+                            // No thread writes: every page is zeroed.
                             _ => assert_eq!(read_ends(&file, index), (0, 0)),
                         }
                     }
@@ -341,13 +341,13 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    /// The nth page or mapping cannot be had, for every n; given back, or kept.
+    /// The nth page or mapping fails, for every n: the others are given back, or kept.
     fn any_failure_gives_back_or_keeps() {
         let pool = Pool::of(6)?;
         for (fault, nth) in [&FAULT_ALLOC, &FAULT_MAP].into_iter().flat_map(|fault| (1..=6).map(move |nth| (fault, nth))) {
             for on_error in [OnError::Release, OnError::Keep] {
                 let file = file(6)?;
-                // One page is there already; it stays, whatever happens.
+                // One page is in the file before; it stays in all cases.
                 check!(file.fallocate(2 * UNIT, UNIT, OnError::Keep, Some(1)).is_ok());
                 write_ends(&file, 2, 9);
                 pages::restart_fault_count();
@@ -363,18 +363,18 @@ kernel_tests! { "huge":
                     (true, OnError::Keep) => (1..6).contains(&held),
                 };
                 check!(expected, "{} {nth} {on_error:?}: {held} pages held", fault.name());
-                check!(read_ends(&file, 2) == (9, 9), "the page that was there is another");
+                check!(read_ends(&file, 2) == (9, 9), "the page that was there before was replaced");
                 let mapped = (0..6).filter(|index| {
                     space::with_tables(|tables| tables.translate(file.base() + index * UNIT)).is_some()
                 });
                 check!(mapped.count() as u64 == held, "mappings and pages differ");
-                check!(huge_pool::pool(SIZE).free() + held == 6, "a page is nowhere");
+                check!(huge_pool::pool(SIZE).free() + held == 6, "a page is neither in the pool nor in the file");
             }
         }
         pool.check_all_back()?;
     }
 
-    /// The nth page that a pool wants cannot be had, for every n.
+    /// The nth allocation of a pool fails, for every n.
     fn any_failure_leaves_the_pool_as_it_was() {
         let empty = Pool::of(0)?;
         let free_before = free_or_permanent_pages();
@@ -383,7 +383,7 @@ kernel_tests! { "huge":
             check!(FAULT_ALLOC.set(&alloc::format!("{nth}")).is_ok());
             let result = resize(SIZE, request(4));
             check!(FAULT_ALLOC.set("none").is_ok());
-            check!(matches!(result, Err(ResizeError::Short(_))), "page {nth} failed and nobody noticed");
+            check!(matches!(result, Err(ResizeError::Short(_))), "page {nth} failed without an error");
             check!(huge_pool::pool(SIZE).total() == 0 && free_or_permanent_pages() == free_before, "pages were lost at {nth}");
         }
         empty.check_all_back()?;
@@ -406,7 +406,7 @@ kernel_tests! { "huge":
         check!(matches!(without_pages, Err(FallocateError::Page { .. })), "a page from an empty pool");
         let many: Vec<_> = (0..9).map(|_| HugeFile::new(SIZE, UNIT)).collect();
         let refused = many.iter().filter(|file| matches!(file, Err(FileError::NoWindow))).count();
-        check!(refused == 2, "{refused} of 9 files were refused, with one there already");
+        check!(refused == 2, "{refused} of 9 files were refused, with one open already");
         drop((file, many));
         empty.check_all_back()?;
     }

@@ -1,5 +1,5 @@
-//! Huge pages of 1 GiB. Each that is cleared is 1 GiB that the host has to have,
-//! so these tests use one of them, again and again.
+//! Huge pages of 1 GiB. The host has to back each page that is cleared by 1 GiB,
+//! so these tests use one page again and again.
 
 use alloc::sync::Arc;
 
@@ -20,23 +20,23 @@ use crate::{check, kernel_tests, skip_if};
 
 const UNIT: u64 = 1 << 30;
 const SIZE: HugeSize = HugeSize::Size1G;
-/// Words of the page that are looked at: two in each of its 2 MiB.
+/// Distance between the words that are read and written: two in each 2 MiB.
 const STEP: u64 = UNIT / 1024;
 
 fn set(wanted: u64, all_or_nothing: bool) -> Result<Resized, ResizeError> {
     resize(SIZE, Request { wanted, policy: NodePolicy::Local, all_or_nothing, threads: None })
 }
 
-/// Empties the pool, whatever the command line asked for, and says how many pages there are then.
+/// Empties the pool, and returns the number of pages available then.
 fn empty_pool() -> Result<u64, Stopped> {
     match set(0, true) {
-        Ok(_) => Ok(there_are()),
+        Ok(_) => Ok(available()),
         Err(error) => failed(&alloc::format!("{error}")),
     }
 }
 
-/// Pages that could be had from all nodes together.
-fn there_are() -> u64 {
+/// Returns the number of pages available from all nodes together.
+fn available() -> u64 {
     (0..nodes::nodes().len()).map(|node| stats::free_blocks_on(node, SIZE.order())).sum()
 }
 
@@ -45,16 +45,16 @@ fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
         .or_else(|error| failed(&alloc::format!("a file of {count} pages: {error}")))
 }
 
-/// The words of the page at `index` that are not `expected`, or the first of them.
+/// Returns the offset of the first word of the page at `index` that is not `expected`.
 fn first_wrong(file: &HugeFile, index: u64, expected: u64) -> Option<u64> {
     (0..UNIT).step_by(STEP as usize).find(|offset| {
         let word = (file.base() + index * UNIT + offset) as *const u64;
-        // SAFETY: the file is mapped there, or the page fault provides the page; only this test knows the file.
+        // SAFETY: the file is mapped there, or the page fault provides the page; only this test uses the file.
         expected != unsafe { word.read_volatile() }
     })
 }
 
-/// Writes what [`first_wrong`] reads.
+/// Writes the words that [`first_wrong`] reads.
 fn write(file: &HugeFile, index: u64, value: u64) {
     for offset in (0..UNIT).step_by(STEP as usize) {
         let word = (file.base() + index * UNIT + offset) as *mut u64;
@@ -68,35 +68,35 @@ fn is_mapped(file: &HugeFile, index: u64) -> bool {
     found.is_some() && found == file.page(index).map(|page| page.address())
 }
 
-/// The pool is as it was: all free, none held, and gone when it is emptied.
-fn all_back(count: u64, there_were: u64) -> TestResult {
+/// Checks that all `count` pages of the pool are free, and that `before` pages are available once it is emptied.
+fn all_back(count: u64, before: u64) -> TestResult {
     check!((pool(SIZE).total(), pool(SIZE).free()) == (count, count), "{}", pool(SIZE).count());
     check!(set(0, true).is_ok());
-    check!(there_are() == there_were, "{} pages of 1 GiB, there were {there_were}", there_are());
+    check!(available() == before, "{} pages of 1 GiB, {before} before", available());
     Ok(())
 }
 
 kernel_tests! { "huge1g":
     fn pools_grow_shrink_and_follow_the_parameter() {
-        let there = empty_pool()?;
-        skip_if!(there < 2, "needs two free pages of 1 GiB");
+        let before = empty_pool()?;
+        skip_if!(before < 2, "needs two free pages of 1 GiB");
         check!(set(2, true).is_ok_and(|resized| resized.total == 2));
-        check!(there_are() == there - 2 && pool(SIZE).free() == 2);
+        check!(available() == before - 2 && pool(SIZE).free() == 2);
         check!(HUGE_1G.set("1").is_ok() && apply_parameters() && pool(SIZE).total() == 1);
         check!(HUGE_1G.set("2").is_ok() && apply_parameters() && pool(SIZE).total() == 2);
         check!(HUGE_1G.set("0").is_ok() && apply_parameters() && pool(SIZE).total() == 0);
-        match set(there + 1, true) {
+        match set(before + 1, true) {
             Err(ResizeError::Short(shortage)) => check!(shortage.total == 0 && shortage.before == shortage.after, "{shortage}"),
             other => check!(false, "{:?}", other.map(|resized| resized.total)),
         }
-        let best_effort = set(there + 1, false);
-        check!(best_effort.is_ok_and(|resized| resized.total <= there && resized.total + 1 >= there && resized.shortage.is_some()));
-        all_back(pool(SIZE).total(), there)?;
+        let best_effort = set(before + 1, false);
+        check!(best_effort.is_ok_and(|resized| resized.total <= before && resized.total + 1 >= before && resized.shortage.is_some()));
+        all_back(pool(SIZE).total(), before)?;
     }
 
     fn a_file_is_provided_mapped_and_given_back() {
-        let there = empty_pool()?;
-        skip_if!(there < 2, "needs two free pages of 1 GiB");
+        let before = empty_pool()?;
+        skip_if!(before < 2, "needs two free pages of 1 GiB");
         skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
         check!(set(1, true).is_ok());
         let file = file(3)?;
@@ -123,14 +123,14 @@ kernel_tests! { "huge1g":
         check!(matches!(ask(2 * UNIT, UNIT), Some(FileError::BeyondEnd { .. })));
         check!(matches!(ask(2 << 20, UNIT), Some(FileError::NotAligned { value: 0x20_0000, unit: UNIT })));
         drop(file);
-        all_back(1, there)?;
+        all_back(1, before)?;
     }
 
-    /// The second page cannot be had, or the first cannot be mapped: nothing is
-    /// left behind, or what there was.
+    /// The second page fails, or the mapping of the first: all is given back, or
+    /// the pages before stay.
     fn failures_give_back_or_keep() {
-        let there = empty_pool()?;
-        skip_if!(there < 2, "needs two free pages of 1 GiB");
+        let before = empty_pool()?;
+        skip_if!(before < 2, "needs two free pages of 1 GiB");
         skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
         check!(set(1, true).is_ok());
         let file = file(2)?;
@@ -146,21 +146,21 @@ kernel_tests! { "huge1g":
             check!(fault.set(nth).is_ok());
             let result = file.fallocate(0, 2 * UNIT, on_error, Some(1));
             check!(fault.set("none").is_ok());
-            check!(result.is_err(), "{} {nth}: nobody noticed", fault.name());
+            check!(result.is_err(), "{} {nth}: no error", fault.name());
             check!(file.held() == held && pool(SIZE).free() == 1 - held, "{} {nth}: {} pages held", fault.name(), file.held());
             check!((0..2).filter(|index| is_mapped(&file, *index)).count() as u64 == held);
         }
         drop(file);
-        all_back(1, there)?;
+        all_back(1, before)?;
     }
 
-    /// A CPU without pages of 1 GiB still has pools of such blocks, and says what it cannot do.
+    /// On a CPU without pages of 1 GiB there are pools of such blocks, and files are refused with the reason.
     fn a_cpu_without_them_says_so() {
         skip_if!(cpu::features().pages_1g, "this cpu has pages of 1 GiB");
-        let Err(error) = HugeFile::new(SIZE, UNIT) else { return failed("a file of pages that the cpu has not") };
+        let Err(error) = HugeFile::new(SIZE, UNIT) else { return failed("a file of pages that the cpu cannot map") };
         let text = alloc::format!("{error}");
         check!(text.contains("no pages of this size"), "{text}");
-        // The address space that it had taken is free again.
+        // The address space of the failed file is free again.
         for _ in 0..20 {
             check!(!matches!(HugeFile::new(SIZE, UNIT), Err(FileError::NoWindow)));
         }

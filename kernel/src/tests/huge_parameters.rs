@@ -27,7 +27,7 @@ use crate::{check, kernel_tests, sched, skip_if};
 const UNIT: u64 = 2 << 20;
 const SIZE: HugeSize = HugeSize::Size2M;
 
-/// The parameters as they were, to be put back in the end.
+/// The values of the parameters before a test; dropped, it restores them.
 struct Saved {
     wanted: u64,
     all_or_nothing: bool,
@@ -48,27 +48,27 @@ impl Drop for Saved {
         let all_or_nothing = if self.all_or_nothing { "on" } else { "off" };
         let put_back =
             [HUGE_2M.set(&wanted), HUGE_ALL_OR_NOTHING.set(all_or_nothing), HUGE_POLICY.set(&self.policy)];
-        assert!(put_back.iter().all(Result::is_ok), "a parameter does not take its own value");
+        assert!(put_back.iter().all(Result::is_ok), "a parameter does not accept its own value");
     }
 }
 
-/// Sets `huge.2m` and has the pool follow; the pool must then have `total` pages.
+/// Sets `huge.2m`, applies it, and checks that the pool has `total` pages.
 fn apply(wanted: u64, total: u64) -> TestResult {
     needs_mib(24 + 2 * total)?;
     check!(HUGE_2M.set(&alloc::format!("{wanted}")).is_ok());
     apply_parameters();
     let found = pool(SIZE).total();
-    check!(found == total, "huge.2m={wanted} came to {found} pages, not {total}");
+    check!(found == total, "huge.2m={wanted} made a pool of {found} pages, not {total}");
     Ok(())
 }
 
-/// Pages of the pool on each node.
+/// Returns the pages of the pool on each node.
 fn by_node() -> Vec<u64> {
     pool(SIZE).count().nodes.iter().map(|node| node.pool).collect()
 }
 
-/// Takes single pages, and gives back last those that are one huge page: some of
-/// them stay in the cache of the CPU that this runs on. False if there are none.
+/// Allocates single pages and frees them, those of one huge page last: some of
+/// these stay in this CPU's cache. Returns false when no huge page was split.
 fn break_a_huge_page() -> bool {
     let huge_pages = order_pages(SIZE.order());
     let mut taken: Vec<Pfn> = (0..3 * huge_pages).filter_map(|_| pages::alloc(0)).collect();
@@ -87,7 +87,7 @@ fn break_a_huge_page() -> bool {
     is_found
 }
 
-/// Free pages of `node` that are in no huge page, and how many the kernel keeps back.
+/// Returns the free pages of `node` outside of free huge pages, and the pages of its reserve.
 fn small_and_reserved(node: usize) -> (u64, u64) {
     let on_node = mem_map::zones().iter().filter(|zone: &&NodeZone<'_>| zone.node == node);
     on_node.fold((0, 0), |(small, reserved), zone| {
@@ -102,7 +102,7 @@ kernel_tests! { "huge":
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         apply(8, 8)?;
-        check!(!apply_parameters(), "there was nothing to do, and something was done");
+        check!(!apply_parameters(), "applied without a change, the parameters changed a pool");
         apply(3, 3)?;
         apply(5, 5)?;
         apply(0, 0)?;
@@ -110,9 +110,9 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    /// A page in use stays in the pool until it is given back, and longer if it
-    /// is wanted again by then.
-    fn pages_in_use_leave_when_they_are_given_back() {
+    /// A page in use stays in a pool that shrinks until it is given back, and longer
+    /// if the pool grows again before.
+    fn pages_in_use_leave_the_pool_when_they_are_freed() {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         apply(4, 4)?;
@@ -125,7 +125,7 @@ kernel_tests! { "huge":
         check!(pool(SIZE).total() == 3 && pool(SIZE).free() == 1, "a page that is wanted left the pool");
         apply(0, 2)?;
         drop(file);
-        check!(pool(SIZE).total() == 0, "{} pages that nobody wants stay", pool(SIZE).total());
+        check!(pool(SIZE).total() == 0, "{} pages stay in a pool of 0", pool(SIZE).total());
         drop(saved);
         empty.check_all_back()?;
     }
@@ -142,7 +142,7 @@ kernel_tests! { "huge":
             apply(0, 0)?;
             check!(found[..2] == expected, "{policy}: {found:?}");
         }
-        // Growing by one policy leaves what is there by another.
+        // Growth by one policy leaves the pages that another policy placed.
         check!(HUGE_POLICY.set("bind:0").is_ok());
         apply(2, 2)?;
         check!(HUGE_POLICY.set("bind:1").is_ok());
@@ -152,11 +152,11 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn a_shortage_is_told_by_node() {
+    fn a_shortage_is_reported_by_node() {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
-        let there: u64 = (0..nodes::nodes().len()).map(|node| stats::free_blocks_on(node, SIZE.order())).sum();
-        let wanted = there + 100;
+        let available: u64 = (0..nodes::nodes().len()).map(|node| stats::free_blocks_on(node, SIZE.order())).sum();
+        let wanted = available + 100;
         check!(HUGE_ALL_OR_NOTHING.set("on").is_ok());
         apply(wanted, 0)?;
         match resize(SIZE, request(wanted)) {
@@ -170,38 +170,38 @@ kernel_tests! { "huge":
         check!(HUGE_ALL_OR_NOTHING.set("off").is_ok() && HUGE_2M.set(&alloc::format!("{wanted}")).is_ok());
         check!(apply_parameters());
         let total = pool(SIZE).total();
-        check!(total > there / 2 && total < wanted, "{total} of {there} that there were");
-        // The wish stays: what comes to be free is fetched when it is said again.
-        check!(apply_parameters(), "a pool that is short is left alone");
+        check!(total > available / 2 && total < wanted, "{total} of {available} available");
+        // The parameter keeps its value: applied again, it takes pages that were freed meanwhile.
+        check!(apply_parameters(), "a pool that is short did not try again");
         apply(0, 0)?;
         drop(saved);
         empty.check_all_back()?;
     }
 
-    /// Single pages in the CPUs' caches are all that keeps a huge page from being
-    /// whole: they are gathered for it.
-    fn a_pool_grows_by_what_caches_hold() {
+    /// Only single pages in CPUs' caches keep a huge page from being whole: the
+    /// caches are drained for it.
+    fn a_pool_grows_by_pages_from_caches() {
         let empty = Pool::of(0)?;
         let order = SIZE.order();
-        // Enough for the kernel's reserve besides.
+        // Enough beside the kernel's reserve.
         let has_memory = |cpu: &&PerCpu| stats::free_blocks_on(nodes::of_cpu(cpu.id()), order) >= 8;
         let Some(cpu) = percpu::all().filter(|cpu| cpu.is_online()).find(has_memory) else {
             return Err(Stopped::Skipped("needs a cpu with memory of its node"));
         };
         let node = nodes::of_cpu(cpu.id());
-        let (in_no_block, reserve) = small_and_reserved(node);
-        skip_if!(in_no_block < reserve + 64, "needs free memory that is in no huge page");
+        let (small, reserve) = small_and_reserved(node);
+        skip_if!(small < reserve + 64, "needs free memory that is in no huge page");
         let is_broken = Arc::new(AtomicBool::new(false));
-        let found = is_broken.clone();
+        let result = is_broken.clone();
         let on_cpu = CpuMask::single(cpu.id().index());
-        match sched::spawn_on(on_cpu, "test/cache", move || found.store(break_a_huge_page(), SeqCst)) {
+        match sched::spawn_on(on_cpu, "test/cache", move || result.store(break_a_huge_page(), SeqCst)) {
             Ok(thread) => thread.join(),
             Err(error) => check!(false, "{error}"),
         }
         skip_if!(!is_broken.load(SeqCst), "needs a huge page that single pages come from");
         let before = stats::free_blocks_on(node, order);
         let policy = NodePolicy::Bind(NodeSet(1 << node));
-        // On this thread alone: a helper that is made for it wants a stack, and may break a huge page for it.
+        // On this thread alone: a new helper needs a stack, which may split a huge page.
         let grown = resize(SIZE, Request { wanted: before + 1, policy, all_or_nothing: true, threads: Some(1) });
         let total = pool(SIZE).total();
         check!(grown.is_ok() && total == before + 1, "{total} pages, {before} were whole: {:?}", grown.map(|grown| grown.total));

@@ -1,4 +1,4 @@
-//! Memory: allocator, descriptors, zeroing methods, stacks.
+//! Memory: page allocator, descriptors, clearing methods, stacks, pools of pre-zeroed pages.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,9 +37,9 @@ kernel_tests! { "mm":
     fn blocks_are_aligned_and_disjoint() {
         let free_before = free_or_permanent_pages();
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
-        // The largest that there is: pools of huge pages may have taken the rest.
-        let is_there = |order: &u8| (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, *order) >= 4);
-        let Some(large) = (0..=9).rev().find(is_there) else { return Err(Stopped::Skipped("needs free memory")) };
+        // The largest order available: pools of huge pages may have taken the rest.
+        let is_available = |order: &u8| (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, *order) >= 4);
+        let Some(large) = (0..=9).rev().find(is_available) else { return Err(Stopped::Skipped("needs free memory")) };
         for order in [0, 3, large, 1, 0, 5, 2, large, 0].map(|order| large.min(order)) {
             let Some(block) = pages::alloc(order) else {
                 check!(false, "no block of order {order}");
@@ -58,9 +58,9 @@ kernel_tests! { "mm":
         check!(free_or_permanent_pages() == free_before);
     }
 
-    /// Every free block is of the node that it was asked from, and so is the
-    /// descriptor that says so.
-    fn memory_comes_from_the_node_that_was_asked() {
+    /// A block from `alloc_bulk_on` is of that node, by its descriptor and by its
+    /// address.
+    fn memory_comes_from_the_requested_node() {
         let nodes = nodes::nodes();
         for node in 0..nodes.len() {
             for order in [0, 4, 9] {
@@ -87,7 +87,7 @@ kernel_tests! { "mm":
         let layout = descriptors::layout();
         let (mut local, mut remote) = (0_u64, 0_u64);
         for extent in layout.extents_in(Pfn(0)..layout.end()) {
-            // A page of descriptors describes 256 pages; those that describe pages of two nodes are on one of them.
+            // A page of descriptors describes 256 pages. One that describes pages of two nodes is on either.
             let whole = extent.pages.start.0.next_multiple_of(256)..extent.pages.end.0 / 256 * 256;
             for pfn in whole.step_by(256) {
                 let virt = DESCRIPTORS_BASE + pfn * size_of::<PageDesc>() as u64;
@@ -104,7 +104,7 @@ kernel_tests! { "mm":
         check!(remote * 50 <= local, "{remote} of {} pages of descriptors are remote", local + remote);
     }
 
-    /// A page of descriptors for memory that is not there is the one of zeros.
+    /// The descriptors of holes are all in one page of zeros.
     fn holes_cost_one_page() {
         let layout = descriptors::layout();
         let mut end = Pfn(0);
@@ -122,7 +122,7 @@ kernel_tests! { "mm":
         }
     }
 
-    fn a_page_given_back_is_the_next_one_taken() {
+    fn a_freed_page_is_allocated_next() {
         let cpu = percpu::this_cpu().id().index();
         let on_this_cpu = sched::spawn_on(CpuMask::single(cpu), "test/cache", move || {
             let warm = pages::alloc(0).expect("a page");
@@ -133,7 +133,7 @@ kernel_tests! { "mm":
             let again = pages::alloc(0).expect("a page");
             pages::free(again, 0);
             assert_eq!(page, again);
-            assert_eq!(page_cache::stats(cpu), before, "the zone was asked");
+            assert_eq!(page_cache::stats(cpu), before, "the zone was called");
             assert!(pages::try_free(page, 0).is_err(), "a page in the cache was freed again");
         });
         match on_this_cpu {
@@ -142,7 +142,7 @@ kernel_tests! { "mm":
         }
     }
 
-    /// In debug builds a page that was given back says so to who goes on reading it.
+    /// In debug builds a read of a freed page finds the poison pattern.
     fn freed_pages_are_poisoned() {
         skip_if!(!cfg!(debug_assertions), "not a debug build");
         for order in [0, 3] {
@@ -153,7 +153,7 @@ kernel_tests! { "mm":
             // SAFETY: the block is ours (invariant 12).
             unsafe { word.write_volatile(0) };
             pages::free(block, order);
-            // SAFETY: a read of mapped memory that is nobody's, on purpose; idle cpus may have cleared it at most.
+            // SAFETY: a read of mapped memory without an owner, on purpose; idle cpus may have cleared it.
             let found = unsafe { word.read_volatile() };
             check!(found != 0 || zero_pool::len(nodes::current()) > 0, "order {order}: not poisoned");
         }
@@ -168,7 +168,7 @@ kernel_tests! { "mm":
         check!(pages::try_free(block, 2).is_err(), "a block was freed twice");
     }
 
-    /// All CPUs at once, each page marked by its owner while it is held.
+    /// All CPUs at once; each owner marks its pages.
     fn the_allocator_survives_all_cpus() {
         let free_before = free_or_permanent_pages();
         let threads: Vec<_> = (0..8u64)
@@ -202,7 +202,7 @@ kernel_tests! { "mm":
         check!(pages::verify().is_ok());
     }
 
-    /// Whatever was in its frames: nobody's data, and no code that an emulator would keep watch over.
+    /// A new stack holds no old data, and no code that an emulator would watch.
     fn a_new_stack_is_clear() {
         let order = order_for_pages(THREAD_STACK_PAGES).expect("a stack is no larger than the largest block");
         let blocks: Vec<_> = (0..8).map_while(|_| pages::alloc(order)).collect();
@@ -215,7 +215,7 @@ kernel_tests! { "mm":
         let Some(stack) = Stack::new_unused(StackSize::Usual) else { return Err(Stopped::Skipped("needs free memory")) };
         let words = (THREAD_STACK_PAGES * PAGE_SIZE) as usize / size_of::<u64>();
         let bottom = (stack.top() as *const u64).wrapping_sub(words);
-        // SAFETY: that much is mapped below its top, aligned to pages; and as long as we have it nobody runs on it.
+        // SAFETY: that much is mapped below the top, aligned to pages; no thread runs on the stack as long as we own it.
         let contents = unsafe { core::slice::from_raw_parts(bottom, words) };
         let dirty = contents.iter().position(|word| *word != 0);
         check!(dirty.is_none(), "word {dirty:?} from the bottom is not zero");
@@ -245,7 +245,7 @@ kernel_tests! { "mm":
         pages::free(block, 2);
     }
 
-    /// Extents in any order, touching or not: each is clear, nothing else is.
+    /// Extents in any order, adjacent or not: they are cleared, and no other page is.
     fn extents_are_cleared_and_nothing_else() {
         needs_mib(16)?;
         let Some(block) = pages::alloc(6) else {
@@ -265,8 +265,7 @@ kernel_tests! { "mm":
         pages::free(block, 6);
     }
 
-    /// Idle CPUs fill the pool, its pages are zeroed, and a lower limit
-    /// empties it.
+    /// Idle CPUs fill the pool with zeroed pages, and a lower limit empties it.
     fn idle_cpus_fill_the_pool_of_prezeroed_pages() {
         let free_before = free_or_permanent_pages();
         let limit = ZERO_POOL_PAGES.get();
@@ -274,13 +273,13 @@ kernel_tests! { "mm":
         skip_if!(stats::free_pages_on(node) < 1000, "needs free memory on this cpu's node");
         check!(ZERO_POOL_PAGES.set("32").is_ok());
         zero_pool::trim();
-        // Wanting one has idle CPUs begin, wherever memory was short before.
+        // A request makes idle CPUs begin, even where memory was short before.
         if let Some(page) = pages::alloc_zeroed() {
             pages::free(page, 0);
         }
-        // This CPU too has nothing better to do while its thread sleeps.
-        let comes_to = |pages| within_20_s(|| zero_pool::len(node) == pages);
-        check!(comes_to(32), "{} pages after 20 s", zero_pool::len(node));
+        // This CPU is idle too while its thread sleeps.
+        let reaches = |pages| within_20_s(|| zero_pool::len(node) == pages);
+        check!(reaches(32), "{} pages after 20 s", zero_pool::len(node));
         let mut taken: Vec<Pfn> = Vec::new();
         for _ in 0..40 {
             taken.extend(pages::alloc_zeroed());
@@ -300,18 +299,18 @@ kernel_tests! { "mm":
         }
         check!(ZERO_POOL_PAGES.set("0").is_ok());
         zero_pool::trim();
-        // An idle CPU that is clearing one just now takes it back itself.
-        check!(comes_to(0) && !zero_pool::wants_page(), "{} pages of 0", zero_pool::len(node));
+        // An idle CPU that is clearing a page now returns it by itself.
+        check!(reaches(0) && !zero_pool::wants_page(), "{} pages of 0", zero_pool::len(node));
         check!(free_or_permanent_pages() == free_before, "pages were lost");
         check!(ZERO_POOL_PAGES.set(&alloc::format!("{limit}")).is_ok());
     }
 
-    /// The pool never has more pages than it may, however many CPUs are at the last one.
+    /// The pool never exceeds its limit, however many CPUs are clearing a page for it.
     fn prezeroed_pages_never_exceed_the_limit() {
         const LIMIT: u64 = 32;
         let node = nodes::current();
         let limit = ZERO_POOL_PAGES.get();
-        // From nothing: a limit that is lowered may be passed for a moment.
+        // Start from an empty pool: a limit that is lowered may be exceeded for a moment.
         check!(ZERO_POOL_PAGES.set("0").is_ok());
         zero_pool::trim();
         check!(ZERO_POOL_PAGES.set(&alloc::format!("{LIMIT}")).is_ok());

@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! Two little-endian 64-bit words. Memory that is all zero reads as holes. What
-//! word 1 holds matters only in the first page of a block: initialisation and
-//! merging leave it alone everywhere else, which halves what they store.
+//! Two little-endian 64-bit words. Memory that is all zero reads as holes. Word 1
+//! has a meaning only in the first page of a block: initialisation and merging
+//! leave it alone everywhere else, which halves their stores.
 //!
 //! | word | bits | meaning |
 //! |---|---|---|
@@ -14,9 +14,9 @@
 //! | 0 | 32..64 | 0 |
 //! | 1 | 0..32 | head of a free block: index of the next one in the list, plus 1; 0 for none |
 //! | 1 | 32..64 | head of a free block: the same for the one before |
-//! | 1 | 0..64 | head of an allocated block: the owner's, 0 at first |
+//! | 1 | 0..64 | head of an allocated block: the owner's word, 0 at first |
 //! | 1 | 0..64 | head of a cached block: 0 |
-//! | 1 | 0..64 | otherwise anything |
+//! | 1 | 0..64 | any other page: no meaning |
 //!
 //! # States
 //!
@@ -25,22 +25,21 @@
 //! hole --init--> tail --free_initial--> free head <--alloc, free--> allocated head <--cache--> cached head
 //! ```
 //!
-//! A *cached* block is one that its owner has given back, but to a cache in
-//! front of the zone ([`PageCache`](crate::PageCache)); the zone takes it for
-//! allocated.
+//! The owner of a *cached* block has given it back to a cache in front of the
+//! zone ([`PageCache`](crate::PageCache)); for the zone it is still allocated.
 //!
-//! A block is described by its first page. The pages after it stay *tail*
-//! whether the block is free or allocated: a 1 GiB block is taken and given
-//! back with a handful of stores, not 262,144. So a tail page says only
-//! that some head before it speaks for it, or that it has not been given to the
-//! allocator yet. When blocks merge, the upper head becomes tail again; a
-//! second free of the same page therefore never finds an allocated head.
+//! The first page of a block, its *head*, describes the block. The pages after it
+//! stay *tail* pages whether the block is free or allocated: a 1 GiB block is taken
+//! and given back with a handful of stores, not 262,144. A tail page says only that
+//! a head before it describes it, or that it was not given to the allocator yet.
+//! When blocks merge, the upper head becomes a tail page again; a second free of
+//! the same page therefore never finds an allocated head.
 //!
 //! # Accesses
 //!
 //! All are Relaxed, which on x86_64 are plain loads and stores. A descriptor
-//! belongs to the thread that initialises it, then to whoever holds its zone's
-//! lock; the lock, and whatever tells that initialisation is over, order the
+//! belongs to the thread that initialises it, then to the holder of its zone's
+//! lock. The lock, and the synchronisation that ends initialisation, order the
 //! accesses. Atomics make the slice shareable; they do not synchronise.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +59,7 @@ const LINK_BITS: u32 = 32;
 /// What a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageState {
-    /// No memory here, or a descriptor that nobody has initialised.
+    /// No memory here, or a descriptor that is not initialised.
     Hole,
     /// Memory that the allocator does not own.
     Reserved,
@@ -77,7 +76,7 @@ pub enum PageState {
         /// The block has 2^order pages.
         order: u8,
     },
-    /// The first page of a block that waits in a cache.
+    /// The first page of a block in a cache.
     CachedHead {
         /// The block has 2^order pages.
         order: u8,
@@ -89,10 +88,10 @@ pub enum PageState {
     },
 }
 
-/// What [`init_run`] makes of pages.
+/// The state that [`init_run`] gives to pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitKind {
-    /// Tail pages, to be handed to [`Zone::free_initial`](crate::Zone::free_initial).
+    /// Tail pages, for [`Zone::free_initial`](crate::Zone::free_initial).
     Usable,
     /// Pages that stay out of the allocator.
     Reserved,
@@ -108,7 +107,7 @@ pub struct PageDesc {
 
 const _: () = assert!(size_of::<PageDesc>() == 16 && align_of::<PageDesc>() == 16);
 
-/// Word 0 of every descriptor that [`init_run`] has written.
+/// Returns word 0 of the descriptors that [`init_run`] writes.
 #[must_use]
 pub const fn init_pattern(kind: InitKind, zone_id: u16) -> u64 {
     let state = match kind {
@@ -121,10 +120,10 @@ pub const fn init_pattern(kind: InitKind, zone_id: u16) -> u64 {
 /// Descriptors that [`init_run`] writes without a branch: four cache lines.
 const RUN_UNROLLED: usize = 16;
 
-/// Initialises `descs`: one 64-bit store each, the old contents unread.
+/// Initialises `descs`: one 64-bit store each, without a load.
 ///
-/// Nobody else may use these descriptors meanwhile. Nothing breaks if someone
-/// does, but what the allocator believes goes wrong.
+/// No other thread may use these descriptors meanwhile. A use is no memory
+/// error, but leaves the allocator with wrong states.
 pub fn init_run(descs: &[PageDesc], kind: InitKind, zone_id: u16) {
     let what = init_pattern(kind, zone_id);
     let (groups, rest) = descs.as_chunks::<RUN_UNROLLED>();
@@ -134,30 +133,30 @@ pub fn init_run(descs: &[PageDesc], kind: InitKind, zone_id: u16) {
     rest.iter().for_each(write);
 }
 
-/// What a descriptor says of a single page in somebody's hands.
+/// Word 0 of a single page that is allocated or cached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageWord(u64);
 
 impl PageWord {
-    /// Allocated, from zone `zone_id`.
+    /// The word of a page that is allocated from zone `zone_id`.
     pub(crate) const fn allocated(zone_id: u16) -> Self {
         Self(what_word(STATE_ALLOCATED_HEAD, 0, zone_id))
     }
 
-    /// Given back to a cache in front of zone `zone_id`.
+    /// The word of a page in a cache in front of zone `zone_id`.
     pub(crate) const fn cached(zone_id: u16) -> Self {
         Self(what_word(STATE_CACHED_HEAD, 0, zone_id))
     }
 }
 
 impl PageDesc {
-    /// A hole: all bits zero.
+    /// Returns the descriptor of a hole: all bits zero.
     #[must_use]
     pub const fn new() -> Self {
         Self { what: AtomicU64::new(0), links: AtomicU64::new(0) }
     }
 
-    /// What the page is.
+    /// Returns what the page is.
     #[must_use]
     pub fn state(&self) -> PageState {
         let what = self.what();
@@ -173,33 +172,33 @@ impl PageDesc {
         }
     }
 
-    /// The zone that initialised the page; 0 for a hole.
+    /// Returns the zone that the page belongs to; 0 for a hole.
     #[must_use]
     pub fn zone_id(&self) -> u16 {
         (self.what() >> ZONE_SHIFT) as u16
     }
 
-    /// The word that belongs to the owner of an allocated block, in the block's
-    /// first page; `None` for any other page. It is 0 after allocation; the
-    /// owner may keep there what it likes and synchronise as it likes.
+    /// Returns the owner's word in the first page of an allocated block; `None` for
+    /// any other page. The word is 0 after allocation. Its contents and its
+    /// synchronisation are the owner's.
     #[must_use]
     pub fn owner_word(&self) -> Option<&AtomicU64> {
         matches!(self.state(), PageState::AllocatedHead { .. }).then_some(&self.links)
     }
 
-    /// Whether the page is as [`init_run`] left it.
+    /// Returns whether the page is as [`init_run`] left it.
     #[must_use]
     pub fn matches_init(&self, kind: InitKind, zone_id: u16) -> bool {
         self.what() == init_pattern(kind, zone_id)
     }
 
-    /// Makes a page that is `from` one that is `to`; false, and nothing has
-    /// changed, when it is not.
+    /// Replaces the word `from` of a page by `to`. Returns false, and changes
+    /// nothing, when the page has another word.
     ///
-    /// Whoever gives the page back owns its descriptor, and the cache after it:
-    /// no lock is needed for this.
+    /// No lock is needed: the descriptor belongs to the caller that gives the page
+    /// back, then to the cache.
     #[inline]
-    pub(crate) fn turn_page(&self, from: PageWord, to: PageWord) -> bool {
+    pub(crate) fn replace_word(&self, from: PageWord, to: PageWord) -> bool {
         let is_from = self.what() == from.0;
         if is_from {
             self.set(to.0, 0);
@@ -207,9 +206,9 @@ impl PageDesc {
         is_from
     }
 
-    /// Makes a cached page, which is the cache's, an allocated one.
+    /// Sets the word of a page that the caller's cache owns.
     #[inline]
-    pub(crate) fn set_page(&self, to: PageWord) {
+    pub(crate) fn set_word(&self, to: PageWord) {
         // The links are 0 already. Relaxed: see "Accesses" above.
         self.what.store(to.0, Ordering::Relaxed);
     }
@@ -227,18 +226,18 @@ impl PageDesc {
         self.set(what_word(STATE_ALLOCATED_HEAD, order, zone_id), 0);
     }
 
-    /// Makes the page the head of a free block with these neighbours in its
-    /// list, as [`next_link`](Self::next_link) gives them.
+    /// Makes the page the head of a free block. `next` and `prev` are its list
+    /// neighbours, in the form of [`next_link`](Self::next_link).
     pub(crate) fn set_free_head(&self, order: u8, zone_id: u16, next: u32, prev: u32) {
         self.set(what_word(STATE_FREE_HEAD, order, zone_id), u64::from(prev) << LINK_BITS | u64::from(next));
     }
 
-    /// Index of the next free block in the list, plus 1; 0 for none.
+    /// Returns the index of the next free block in the list, plus 1; 0 for none.
     pub(crate) fn next_link(&self) -> u32 {
         self.links() as u32
     }
 
-    /// Index of the free block before this one, plus 1; 0 for none.
+    /// Returns the index of the previous free block in the list, plus 1; 0 for none.
     pub(crate) fn prev_link(&self) -> u32 {
         (self.links() >> LINK_BITS) as u32
     }

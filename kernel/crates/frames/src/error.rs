@@ -1,31 +1,31 @@
-//! What can be wrong with a span, with a page given back, with a zone.
+//! Errors: of a span, of a page that is freed, of a zone.
 
 use core::fmt;
 
 use crate::desc::PageState;
 use crate::pfn::{ADDRESS_SPACE_PAGES, MAX_ORDER, Pfn, order_pages};
 
-/// Pages that do not make, or do not lie in, a span.
+/// Why pages are no span, or not in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpanError {
     /// More pages than 32-bit links can number.
     TooLong {
-        /// Pages asked for.
+        /// Number of pages.
         len_pages: u64,
     },
     /// Pages beyond the 52-bit physical address space.
     BeyondAddressSpace {
         /// The first page.
         start: Pfn,
-        /// Pages asked for.
+        /// Number of pages.
         len_pages: u64,
     },
     /// Pages that are not in the span.
     OutOfRange {
-        /// The first page asked for.
+        /// The first page.
         start: Pfn,
-        /// One past the last page asked for.
+        /// One past the last page.
         end: Pfn,
     },
 }
@@ -50,7 +50,7 @@ impl fmt::Display for SpanError {
 
 impl core::error::Error for SpanError {}
 
-/// Why pages were not taken back.
+/// Why pages were not freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FreeError {
@@ -63,14 +63,14 @@ pub enum FreeError {
     },
     /// There are no blocks of this order.
     OrderTooLarge {
-        /// The order given.
+        /// Order in the call.
         order: u8,
     },
-    /// No block of this order begins here.
+    /// No block of this order can begin here.
     Misaligned {
         /// First page of the block.
         pfn: Pfn,
-        /// The order given.
+        /// Order in the call.
         order: u8,
     },
     /// The page is free already, as the first or any other page of a block.
@@ -82,16 +82,16 @@ pub enum FreeError {
     WrongOrder {
         /// First page of the block.
         pfn: Pfn,
-        /// The order given.
+        /// Order in the call.
         order: u8,
-        /// The order it was allocated with.
+        /// Order that the block was allocated with.
         allocated: u8,
     },
     /// No allocated block begins here.
     NotAllocated {
         /// First page of the block.
         pfn: Pfn,
-        /// What the page is.
+        /// State of the page.
         state: PageState,
     },
     /// The page cannot be freed for the first time: it is not initialised as
@@ -99,7 +99,7 @@ pub enum FreeError {
     NotInitial {
         /// The page.
         pfn: Pfn,
-        /// What the page is.
+        /// State of the page.
         state: PageState,
     },
 }
@@ -134,7 +134,7 @@ impl fmt::Display for FreeError {
 
 impl core::error::Error for FreeError {}
 
-/// The first thing that [`Zone::verify`](crate::Zone::verify) found wrong.
+/// The first error that [`Zone::verify`](crate::Zone::verify) found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Inconsistency {
@@ -144,14 +144,14 @@ pub enum Inconsistency {
         order: u8,
         /// The page.
         pfn: Pfn,
-        /// What the page is.
+        /// State of the page.
         state: PageState,
     },
     /// A free list leads out of the span.
     LinkOutOfRange {
         /// Order of the list.
         order: u8,
-        /// The index it leads to.
+        /// Index in the link.
         index: u32,
     },
     /// A block's link back does not lead to the block before it.
@@ -161,16 +161,16 @@ pub enum Inconsistency {
         /// The block.
         pfn: Pfn,
     },
-    /// A free list holds more or fewer blocks than it says.
+    /// A free list has another length than its counter.
     ListLength {
         /// Order of the list.
         order: u8,
-        /// Blocks that the list says it holds.
+        /// Length by the list's counter.
         counted: u64,
         /// Blocks found by following it, at least.
         found: u64,
     },
-    /// There are free blocks that are in no list.
+    /// Free blocks are in no list.
     UnlistedBlocks {
         /// Their order.
         order: u8,
@@ -179,24 +179,24 @@ pub enum Inconsistency {
         /// Blocks found in the descriptors.
         found: u64,
     },
-    /// A block has an order that does not exist, or begins where none of its
-    /// order can, or reaches beyond the span.
+    /// A block has an order that does not exist, is not aligned to its order, or
+    /// reaches beyond the span.
     MisplacedBlock {
         /// First page of the block.
         pfn: Pfn,
         /// Its order.
         order: u8,
     },
-    /// A page inside a block says that it is something else.
+    /// A page inside a block is not a tail page.
     ForeignPageInBlock {
         /// First page of the block.
         head: Pfn,
         /// The page inside.
         pfn: Pfn,
-        /// What that page is.
+        /// Its state.
         state: PageState,
     },
-    /// Two free blocks that should have been merged.
+    /// Two free buddies are not merged.
     UnmergedBuddies {
         /// First page of the lower one.
         pfn: Pfn,
@@ -210,16 +210,16 @@ pub enum Inconsistency {
         /// The id found.
         zone_id: u16,
     },
-    /// The descriptor holds no state at all.
+    /// A descriptor holds no state that exists.
     CorruptState {
         /// The page.
         pfn: Pfn,
         /// The state byte found.
         state: u8,
     },
-    /// The zone's number of free pages is not that of its free blocks.
+    /// The counter of free pages differs from the sum of the free blocks.
     FreePages {
-        /// What the zone says.
+        /// Free pages by the zone's counter.
         counted: u64,
         /// Pages in free blocks.
         found: u64,

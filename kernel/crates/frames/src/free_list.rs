@@ -28,13 +28,13 @@ impl FreeList {
         self.len == 0
     }
 
-    /// The link to the first block, as descriptors hold it.
+    /// Returns the link to the first block, as descriptors hold it.
     pub(crate) const fn first_link(&self) -> u32 {
         self.first_link
     }
 
-    /// Makes the page at `index` a free head, first in the list: memory that
-    /// was used last is the likeliest to be in a cache.
+    /// Makes the page at `index` a free head, first in the list: recently used
+    /// memory is most likely in a CPU's cache.
     pub(crate) fn push(&mut self, span: &Span<'_>, index: u32) {
         let link = index + 1;
         if let Some(first) = index_of(self.first_link) {
@@ -45,15 +45,14 @@ impl FreeList {
         self.len += 1;
     }
 
-    /// Takes the first block out. Its descriptor is the caller's to rewrite.
+    /// Removes the first block. The caller rewrites its descriptor.
     pub(crate) fn pop(&mut self, span: &Span<'_>) -> Option<u32> {
         let index = index_of(self.first_link)?;
         self.unlink(span, index);
         Some(index)
     }
 
-    /// Takes the block at `index`, a member, out. Its descriptor is the
-    /// caller's to rewrite.
+    /// Removes the block at `index`, a member. The caller rewrites its descriptor.
     pub(crate) fn unlink(&mut self, span: &Span<'_>, index: u32) {
         let descs = span.descs();
         let desc = &descs[index as usize];
@@ -69,7 +68,7 @@ impl FreeList {
     }
 }
 
-/// What a link leads to.
+/// Returns the index that a link leads to.
 pub(crate) const fn index_of(link: u32) -> Option<u32> {
     link.checked_sub(1)
 }

@@ -1,26 +1,25 @@
 //! Page descriptors and a buddy allocator of page frames.
 //!
-//! The descriptors of a zone are one slice, 16 bytes per 4 KiB page; free lists
-//! are linked by index inside them. No unsafe code and no memory of its own is
-//! needed: the kernel supplies the slice.
+//! The descriptors of a zone are one slice, 16 bytes per 4 KiB page. Free lists
+//! link them by index. The crate needs no unsafe code and allocates no memory: the
+//! kernel supplies the slice.
 //!
 //! Memory becomes allocatable in two passes, as in Linux's deferred
-//! initialisation of `struct page`: first descriptors are written
-//! ([`Span::init_range`], any number of threads at once), then whole blocks
-//! are put on the free lists ([`Zone::free_initial`], a store or two per
-//! block). In between, the allocator may already run on other parts: it looks
-//! at a neighbour's descriptor when it merges, and one that says hole, reserved
-//! or tail is never merged.
+//! initialisation of `struct page`. First descriptors are written
+//! ([`Span::init_range`], any number of threads at once). Then whole blocks are put
+//! on the free lists ([`Zone::free_initial`], a store or two per block). Between
+//! the passes, the allocator may already run on other parts: a merge reads a
+//! neighbour's descriptor, and never merges a hole, a reserved page or a tail page.
 //!
 //! * [`pfn`]: page frame numbers and block orders.
 //! * [`desc`]: one descriptor and its bits.
 //! * [`span`]: the descriptors of consecutive pages.
 //! * [`zone`]: the buddy allocator over a span.
-//! * [`cache`]: pages in front of a zone, for one CPU.
-//! * [`poison`]: free pages that show who writes to them.
-//! * [`policy`]: from which nodes a number of pages comes.
-//! * [`reserve`]: how much of a zone is kept back from whom.
-//! * [`verify`]: a check of everything the allocator believes.
+//! * [`cache`]: single pages in front of a zone, for one CPU.
+//! * [`poison`]: the pattern in free pages that shows a write after free.
+//! * [`policy`]: how many pages come from which node.
+//! * [`reserve`]: the watermarks of a zone.
+//! * [`verify`]: a consistency check.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Page frame numbers, and the orders that blocks of them come in.
+//! Page frame numbers, and the orders of blocks.
 
 use core::fmt;
 use core::ops::{Add, Range, Sub};
@@ -16,14 +16,14 @@ pub const MAX_ORDER: u8 = 18;
 /// Number of orders.
 pub const ORDERS: usize = MAX_ORDER as usize + 1;
 
-/// Pages in a block of `order`, which is 63 or less.
+/// Returns the pages in a block of `order`, which is 63 or less.
 #[must_use]
 pub const fn order_pages(order: u8) -> u64 {
     1 << order
 }
 
-/// The smallest order whose blocks have `len_pages` pages or more; `None` when
-/// that is above [`MAX_ORDER`] or `len_pages` is 0.
+/// Returns the smallest order whose blocks have `len_pages` pages or more; `None`
+/// when that is above [`MAX_ORDER`] or `len_pages` is 0.
 #[must_use]
 pub const fn order_for_pages(len_pages: u64) -> Option<u8> {
     if len_pages == 0 || len_pages > order_pages(MAX_ORDER) {
@@ -37,45 +37,45 @@ pub const fn order_for_pages(len_pages: u64) -> Option<u8> {
 pub struct Pfn(pub u64);
 
 impl Pfn {
-    /// The page that holds the byte at `address`.
+    /// Returns the page that holds the byte at `address`.
     #[must_use]
     pub const fn containing(address: u64) -> Self {
         Self(address >> PAGE_SHIFT)
     }
 
-    /// The first page that begins at or after `address`.
+    /// Returns the first page that begins at or after `address`.
     #[must_use]
     pub const fn at_or_after(address: u64) -> Self {
         Self(address.div_ceil(PAGE_SIZE))
     }
 
-    /// The whole pages in a range of addresses; empty when there is none.
+    /// Returns the whole pages in a range of addresses; empty when there is none.
     #[must_use]
     pub const fn whole_pages(addresses: &Range<u64>) -> Range<Self> {
         Self::at_or_after(addresses.start)..Self::containing(addresses.end)
     }
 
-    /// Physical address of the page's first byte. Pages lie below 2^52 frames.
+    /// Returns the physical address of the page's first byte. Pages lie below 2^52 frames.
     #[must_use]
     pub const fn address(self) -> u64 {
         self.0 << PAGE_SHIFT
     }
 
-    /// Whether a block of `order` can begin here.
+    /// Returns whether a block of `order` can begin here.
     #[must_use]
     pub const fn is_aligned(self, order: u8) -> bool {
         self.0 & (order_pages(order) - 1) == 0
     }
 
-    /// The block of `order` that, joined with the one at `self`, makes a block
+    /// Returns the block of `order` that merges with the one at `self` into a block
     /// of the next order.
     #[must_use]
     pub const fn buddy(self, order: u8) -> Self {
         Self(self.0 ^ order_pages(order))
     }
 
-    /// Order of the largest block that begins here and has `len_pages` pages or
-    /// fewer. `len_pages` is 1 or more.
+    /// Returns the order of the largest block that begins here and has `len_pages`
+    /// pages or fewer. `len_pages` is 1 or more.
     #[must_use]
     pub(crate) const fn largest_order(self, len_pages: u64) -> u8 {
         debug_assert!(len_pages > 0);
@@ -97,7 +97,7 @@ impl Add<u64> for Pfn {
 impl Sub for Pfn {
     type Output = u64;
 
-    /// Pages from `other` to `self`, which does not lie below it.
+    /// Returns the pages from `other` to `self`. `other` must not be the higher one.
     fn sub(self, other: Self) -> u64 {
         self.0 - other.0
     }

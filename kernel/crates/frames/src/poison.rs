@@ -1,53 +1,54 @@
-//! Free pages that carry a pattern: a write to one shows.
+//! Poisoned pages: free pages with a pattern that shows a write after free.
 //!
-//! Which pages carry it is noted apart from their descriptors, one bit each:
-//! pages that were never used, or cleared ahead of time, are free without it, and
-//! a page that was overwritten from end to end must not pass for one of those.
+//! A bit for each page, apart from its descriptor, says whether it carries the
+//! pattern. Pages that were never used, and pre-zeroed pages, are free without it;
+//! the bit tells a page that was overwritten from end to end from those.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::pfn::Pfn;
 
-/// What poisoned pages are full of. As an address it is not canonical: using it as
-/// one faults.
+/// The pattern. It is not a canonical address: a use as a pointer faults.
 pub const POISON: u64 = 0xa5a5_5a5a_dead_beef;
 
 const WORD_BITS: u64 = u64::BITS as u64;
 
-/// Which pages are poisoned.
+/// The set of poisoned pages.
 ///
-/// A page's bit belongs to who holds the page: it is set before the page is
-/// freed and taken after it was allocated, and the allocator's lock orders the two.
+/// A page's bit belongs to the owner of the page: it is set before the page is
+/// freed and cleared after it is allocated. The allocator's lock orders the two.
 #[derive(Debug)]
 pub struct PoisonMap<'a> {
     bits: &'a [AtomicU64],
 }
 
 impl<'a> PoisonMap<'a> {
-    /// Words that a map of the pages below `end` needs.
+    /// Returns the number of words that a map of the pages below `end` needs.
     #[must_use]
     pub const fn words_for(end: Pfn) -> usize {
         end.0.div_ceil(WORD_BITS) as usize
     }
 
-    /// A map in `bits`, all 0, of pages from 0 on. Pages beyond count as not poisoned.
+    /// Returns a map in `bits`, all 0, of pages from 0 on. Pages beyond it count as
+    /// not poisoned.
     #[must_use]
     pub const fn new(bits: &'a [AtomicU64]) -> Self {
         Self { bits }
     }
 
-    /// Notes that `len_pages` pages from `first` on are poisoned.
+    /// Marks `len_pages` pages from `first` on as poisoned.
     pub fn mark(&self, first: Pfn, len_pages: u64) {
         for page in first.0..first.0.saturating_add(len_pages) {
             if let Some(word) = self.bits.get((page / WORD_BITS) as usize) {
-                // Relaxed: the allocator's lock lies between this and `take`; neighbours in the word are others'.
+                // Relaxed: the allocator's lock lies between this and `take`. Other bits in the word belong to other
+                // owners.
                 word.fetch_or(1 << (page % WORD_BITS), Ordering::Relaxed);
             }
         }
     }
 
-    /// Whether the page was noted; it is not from here on.
+    /// Returns whether the page was marked, and clears the mark.
     #[must_use]
     pub fn take(&self, page: Pfn) -> bool {
         let bit = 1 << (page.0 % WORD_BITS);
@@ -57,12 +58,12 @@ impl<'a> PoisonMap<'a> {
     }
 }
 
-/// A poisoned page that somebody has written to.
+/// What a write to a poisoned page has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The first byte that differs, by its offset in the page.
     pub offset: u64,
-    /// The word that holds it.
+    /// The word that holds it, as found.
     pub found: u64,
     /// Words that differ.
     pub words: u64,
@@ -78,12 +79,12 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Checks that a poisoned page is as it was left.
+/// Checks that a poisoned page still holds the pattern in every word.
 ///
 /// # Errors
-/// What is different.
+/// Describes the words that differ.
 pub fn check_page(words: &[AtomicU64]) -> Result<(), Damage> {
-    // Relaxed: whoever writes here does so against the rules; the allocator's lock orders everybody else.
+    // Relaxed: the allocator's lock orders all writes of owners; other writes break the rules.
     let differing = || {
         let words = words.iter().map(|word| word.load(Ordering::Relaxed)).enumerate();
         words.filter(|(_, word)| *word != POISON)

@@ -1,4 +1,4 @@
-//! From which memory nodes a number of pages comes.
+//! Node policies: how many pages come from which memory node.
 
 /// Nodes that a [`NodeSet`] can hold.
 pub const POLICY_NODES: usize = 64;
@@ -8,10 +8,10 @@ pub const POLICY_NODES: usize = 64;
 pub struct NodeSet(pub u64);
 
 impl NodeSet {
-    /// Every node.
+    /// All nodes.
     pub const ALL: Self = Self(u64::MAX);
 
-    /// Whether `node` is in the set.
+    /// Returns whether `node` is in the set.
     #[must_use]
     pub const fn contains(self, node: usize) -> bool {
         node < POLICY_NODES && self.0 & (1 << node) != 0
@@ -21,24 +21,24 @@ impl NodeSet {
 /// From which nodes to take pages, as in Linux's memory policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodePolicy {
-    /// From the node of who asks; what it lacks, from the nearest others.
+    /// From the caller's node; what it lacks, from the nearest others.
     Local,
     /// From this node; what it lacks, from the nearest others.
     Preferred(usize),
-    /// As many from each of these nodes as from every other of them; what one
-    /// lacks, from the rest of them.
+    /// The same number from each of these nodes; what one lacks, from the rest of
+    /// them.
     Interleave(NodeSet),
-    /// From these nodes and no others, those nearest to who asks first.
+    /// From these nodes and no others, the nearest to the caller first.
     Bind(NodeSet),
 }
 
 impl NodePolicy {
-    /// Divides `wanted` pages among nodes that have `available` (by node) of
-    /// them; writes what to take from each to `shares`, which is as long.
-    /// Returns the sum: `wanted`, or all there is within the policy.
+    /// Divides `wanted` pages among nodes that have `available` pages, by node.
+    /// Writes the number to take from each node to `shares`, which is as long.
+    /// Returns the sum: `wanted`, or all that the policy allows.
     ///
-    /// `near` lists all nodes, the nearest to who asks first; for
-    /// [`Preferred`](Self::Preferred), the nearest to that node.
+    /// `near` lists all nodes, the nearest to the caller first; for
+    /// [`Preferred`](Self::Preferred), the nearest to that node first.
     pub fn share(
         self,
         wanted: u64,
@@ -75,8 +75,8 @@ fn take_in_order(
     wanted - missing
 }
 
-/// Deals the same to every node that has more, until all is dealt or no node
-/// has any.
+/// Gives each node that has more the same number, until `wanted` is reached or no
+/// node has any.
 fn take_evenly(wanted: u64, available: &[u64], nodes: NodeSet, shares: &mut [u64]) -> u64 {
     let mut missing = wanted;
     loop {

@@ -1,14 +1,14 @@
-//! Watermarks: how much of a zone is kept back from whom.
+//! Watermarks: how much of a zone is reserved for which kind of allocation.
 
-/// Free pages of a zone below which something is different.
+/// Numbers of free pages of a zone below which it serves fewer callers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermarks {
-    /// Only what the kernel cannot do without (page tables, stacks) is taken
-    /// from what lies below.
+    /// Below, only page tables, stacks and the like are served: what the kernel
+    /// cannot do without.
     pub min_pages: u64,
-    /// Down to here a zone serves everyone; below, other nodes are asked first.
+    /// Down to here a zone serves all callers; below, other nodes are asked first.
     pub low_pages: u64,
-    /// Above, memory may be spent on what is only nice to have.
+    /// Above, memory may be spent on optional uses.
     pub high_pages: u64,
 }
 
@@ -17,7 +17,7 @@ const ZONE_PER_RESERVE: u64 = 1024;
 const MOST_MIN_PAGES: u64 = 4096;
 
 impl Watermarks {
-    /// Watermarks of a zone that has `managed_pages` pages when all are free.
+    /// Returns the watermarks of a zone of `managed_pages` pages.
     #[must_use]
     pub const fn of_zone(managed_pages: u64) -> Self {
         let share = managed_pages / ZONE_PER_RESERVE;

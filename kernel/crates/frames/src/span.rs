@@ -17,7 +17,8 @@ pub struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// `descs[i]` describes page `base + i`; all belong to zone `zone_id`.
+    /// Returns a span in which `descs[i]` describes page `base + i`. All pages
+    /// belong to zone `zone_id`.
     ///
     /// # Errors
     /// More than 2^32 - 1 pages, or pages beyond 52-bit addresses.
@@ -33,37 +34,37 @@ impl<'a> Span<'a> {
         Ok(Self { descs, base, zone_id })
     }
 
-    /// The pages of the span.
+    /// Returns the pages of the span.
     #[must_use]
     pub fn pages(&self) -> Range<Pfn> {
         self.base..self.base + self.len_pages()
     }
 
-    /// Number of pages in the span.
+    /// Returns the number of pages in the span.
     #[must_use]
     pub const fn len_pages(&self) -> u64 {
         self.descs.len() as u64
     }
 
-    /// Id of the zone that the pages belong to.
+    /// Returns the id of the zone that the pages belong to.
     #[must_use]
     pub const fn zone_id(&self) -> u16 {
         self.zone_id
     }
 
-    /// The descriptors in the order of their pages.
+    /// Returns the descriptors in the order of their pages.
     #[must_use]
     pub const fn descs(&self) -> &'a [PageDesc] {
         self.descs
     }
 
-    /// The descriptor of page `pfn`; `None` outside the span.
+    /// Returns the descriptor of page `pfn`; `None` outside the span.
     #[must_use]
     pub fn desc(&self, pfn: Pfn) -> Option<&'a PageDesc> {
         Some(&self.descs[self.index(pfn)? as usize])
     }
 
-    /// The descriptors of `range`.
+    /// Returns the descriptors of `range`.
     ///
     /// # Errors
     /// The range is not in the span.
@@ -75,11 +76,11 @@ impl<'a> Span<'a> {
         Ok(&self.descs[(range.start - self.base) as usize..(range.end - self.base) as usize])
     }
 
-    /// Initialises the descriptors of `range`; no list is touched, so threads
-    /// may do it for different ranges at once while the zone is in use.
+    /// Initialises the descriptors of `range`. It touches no list, so threads may
+    /// initialise different ranges at once while the zone is in use.
     ///
     /// The pages must be new to the zone (holes), or reserved pages that become
-    /// usable: to write over a page that the allocator owns breaks its lists.
+    /// usable. A write over a page that the allocator owns breaks its lists.
     ///
     /// # Errors
     /// The range is not in the span.
@@ -88,14 +89,14 @@ impl<'a> Span<'a> {
         Ok(())
     }
 
-    /// Index of page `pfn`.
+    /// Returns the index of page `pfn`.
     pub(crate) fn index(&self, pfn: Pfn) -> Option<u32> {
         let index = pfn.0.checked_sub(self.base.0)?;
         // The length fits 32 bits, so an index below it does.
         (index < self.len_pages()).then_some(index as u32)
     }
 
-    /// The page at `index`.
+    /// Returns the page at `index`.
     pub(crate) fn pfn(&self, index: u32) -> Pfn {
         self.base + u64::from(index)
     }

@@ -1,11 +1,13 @@
-//! A check of everything the allocator believes, for tests and for debugging.
+//! A consistency check of the allocator, for tests and for debugging.
 //!
-//! Two passes. First every free list is followed: each member is a free head of
-//! the list's order and links back to the one before it, so no block can be met
-//! twice, and the list's length is right. Then the descriptors are read in
-//! order: each block is aligned, inside the span, made of tail pages, merged
-//! with its buddy where it could be; and as many free heads of each order are
-//! found as were listed, so that none is in no list.
+//! It has two passes. The first follows every free list. Each member is a free
+//! head of the list's order and links back to the member before it, so no block
+//! is met twice; and the list's length is right.
+//!
+//! The second reads the descriptors in order. Each block is aligned, inside the
+//! span, made of tail pages, and merged with its buddy if both are free. Each
+//! order has as many free heads as its list has members, so every free block is
+//! listed.
 
 use crate::desc::{PageDesc, PageState};
 use crate::error::Inconsistency;
@@ -13,10 +15,10 @@ use crate::free_list::index_of;
 use crate::pfn::{MAX_ORDER, ORDERS, Pfn, order_pages};
 use crate::zone::Zone;
 
-/// What the pages of a zone are.
+/// The pages of a zone by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Pages without memory or descriptors not initialised.
+    /// Pages without memory, or with descriptors that are not initialised.
     pub hole_pages: u64,
     /// Pages that the allocator does not own.
     pub reserved_pages: u64,
@@ -26,7 +28,7 @@ pub struct Census {
     pub free_pages: u64,
     /// Pages in allocated blocks.
     pub allocated_pages: u64,
-    /// Pages in blocks that wait in a cache.
+    /// Pages in cached blocks.
     pub cached_pages: u64,
     /// Pages in the span that belong to another zone: nodes may be interleaved.
     pub foreign_pages: u64,
@@ -37,11 +39,11 @@ pub struct Census {
 }
 
 impl Zone<'_> {
-    /// Checks that lists, descriptors and counts agree, and counts what the
-    /// pages are. Reads every descriptor once, and the free heads twice.
+    /// Checks that lists, descriptors and counters agree, and counts pages by
+    /// state. Reads every descriptor once, and the free heads twice.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// Returns the first inconsistency.
     pub fn verify(&self) -> Result<Census, Inconsistency> {
         for order in 0..=MAX_ORDER {
             self.verify_list(order)?;
@@ -146,7 +148,7 @@ impl Zone<'_> {
         }
     }
 
-    /// Checks place and pages of the block at `head`; returns its length in
+    /// Checks position and pages of the block at `head`. Returns its length in
     /// pages.
     fn verify_block(&self, head: Pfn, order: u8) -> Result<u64, Inconsistency> {
         let misplaced = Inconsistency::MisplacedBlock { pfn: head, order };

@@ -31,20 +31,20 @@ pub struct Zone<'a> {
     stats: ZoneStats,
 }
 
-/// What a zone was asked for since it was made, in blocks by order.
+/// Calls of a zone since it was made, in blocks by order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneStats {
-    /// Blocks handed out.
+    /// Blocks allocated.
     pub taken: [u64; ORDERS],
-    /// Blocks given back.
+    /// Blocks freed.
     pub freed: [u64; ORDERS],
-    /// Times that there was no block large enough, or not above the reserve.
+    /// Allocations that failed: no block large enough, or none above the reserve.
     pub refused: u64,
 }
 
 impl<'a> Zone<'a> {
-    /// A zone with nothing free. The descriptors may say anything but that a
-    /// page is the head of a block; all zero is right.
+    /// Returns a zone with no free page. No descriptor may be the head of a block;
+    /// all zero is right.
     ///
     /// # Errors
     /// See [`Span::new`].
@@ -55,7 +55,7 @@ impl<'a> Zone<'a> {
         }
     }
 
-    /// A zone with nothing free over `span`: see [`new`](Self::new).
+    /// Returns a zone over `span` with no free page: see [`new`](Self::new).
     #[must_use]
     pub const fn from_span(span: Span<'a>) -> Self {
         let mut lists = [FreeList::new(0); ORDERS];
@@ -68,43 +68,44 @@ impl<'a> Zone<'a> {
         Self { span, lists, stocked_orders: 0, free_pages: 0, stats }
     }
 
-    /// The zone's pages, for use without its lock.
+    /// Returns the span of the zone, for use without the zone's lock.
     #[must_use]
     pub const fn span(&self) -> Span<'a> {
         self.span
     }
 
-    /// Number of free pages.
+    /// Returns the number of free pages.
     #[must_use]
     pub const fn free_pages(&self) -> u64 {
         self.free_pages
     }
 
-    /// Number of free blocks of `order`.
+    /// Returns the number of free blocks of `order`.
     #[must_use]
     pub fn free_blocks(&self, order: u8) -> u64 {
         self.lists.get(usize::from(order)).map_or(0, FreeList::len)
     }
 
-    /// Number of blocks of `order` that could be had one after the other if
+    /// Returns the number of blocks of `order` that can be allocated if
     /// `reserve_pages` pages must be left: what [`alloc_bulk`](Self::alloc_bulk)
-    /// gives to who has room for all.
+    /// returns for a slice of any length.
     #[must_use]
     pub fn blocks_above(&self, order: u8, reserve_pages: u64) -> u64 {
         if order > MAX_ORDER {
             return 0;
         }
-        let there: u64 = (order..=MAX_ORDER).map(|larger| self.free_blocks(larger) << (larger - order)).sum();
-        there.min(self.free_pages.saturating_sub(reserve_pages) / order_pages(order))
+        let in_lists: u64 =
+            (order..=MAX_ORDER).map(|larger| self.free_blocks(larger) << (larger - order)).sum();
+        in_lists.min(self.free_pages.saturating_sub(reserve_pages) / order_pages(order))
     }
 
-    /// What the zone was asked for so far.
+    /// Returns the counts of calls.
     #[must_use]
     pub const fn stats(&self) -> &ZoneStats {
         &self.stats
     }
 
-    /// Order of the largest free block.
+    /// Returns the order of the largest free block.
     #[must_use]
     pub const fn largest_free_order(&self) -> Option<u8> {
         match self.stocked_orders.checked_ilog2() {
@@ -121,17 +122,16 @@ impl<'a> Zone<'a> {
         self.span.init_range(range, kind)
     }
 
-    /// Frees pages for the first time, in blocks as large as alignment allows;
-    /// they merge with what is free around them. Returns the number of blocks,
-    /// to which the cost is proportional.
+    /// Frees pages for the first time, in blocks as large as alignment allows. The
+    /// blocks merge with free blocks around them. Returns the number of blocks, to
+    /// which the cost is proportional.
     ///
-    /// Every page of `range` has been initialised as usable and not been freed
-    /// since. That is checked for the first page of each block (for every page
-    /// in debug builds).
+    /// Every page of `range` must be initialised as usable and not freed since. That
+    /// is checked for the first page of each block, in debug builds for every page.
     ///
     /// # Errors
-    /// The range is not in the zone, or a page is not what it should be; what
-    /// lies before that page's block is free then, what lies after is not.
+    /// The range is not in the zone, or a page is in another state. Blocks before
+    /// that page's block are free then, the others are not.
     pub fn free_initial(&mut self, range: Range<Pfn>) -> Result<u64, FreeError> {
         let mut pfn = range.start;
         let mut blocks = 0;
@@ -148,15 +148,15 @@ impl<'a> Zone<'a> {
         Ok(blocks)
     }
 
-    /// Takes a block of `order` out and returns its first page; `None` when no
-    /// free block is large enough.
+    /// Allocates a block of `order` and returns its first page; `None` when no free
+    /// block is large enough.
     #[must_use = "the block is taken and has to be freed"]
     pub fn alloc(&mut self, order: u8) -> Option<Pfn> {
         self.alloc_above(order, 0)
     }
 
-    /// As [`alloc`](Self::alloc), if at least `reserve_pages` pages are still
-    /// free afterwards.
+    /// Allocates as [`alloc`](Self::alloc), if at least `reserve_pages` pages stay
+    /// free.
     #[must_use = "the block is taken and has to be freed"]
     pub fn alloc_above(&mut self, order: u8, reserve_pages: u64) -> Option<Pfn> {
         if order > MAX_ORDER {
@@ -168,7 +168,7 @@ impl<'a> Zone<'a> {
             return None;
         };
         let index = self.pop(split_order)?;
-        // The lower half is kept; the upper halves become free blocks.
+        // Split: the lower half is used, the upper halves become free blocks.
         while split_order > order {
             split_order -= 1;
             self.push(index + (1 << split_order), split_order);
@@ -179,7 +179,7 @@ impl<'a> Zone<'a> {
         Some(self.span.pfn(index))
     }
 
-    /// The smallest order, `order` or more, of which there is a block.
+    /// Returns the smallest order, `order` or more, with a free block.
     fn smallest_stocked(&self, order: u8) -> Option<u8> {
         let large_enough = self.stocked_orders & u32::MAX.checked_shl(order.into())?;
         (large_enough != 0).then(|| large_enough.trailing_zeros() as u8)
@@ -189,10 +189,10 @@ impl<'a> Zone<'a> {
         self.free_pages >= order_pages(order) + reserve_pages
     }
 
-    /// Gives a block back that [`alloc`](Self::alloc) returned for `order`.
+    /// Frees a block that [`alloc`](Self::alloc) returned for `order`.
     ///
     /// # Errors
-    /// It is no such block; nothing has changed then.
+    /// It is no such block; nothing has changed.
     pub fn free(&mut self, pfn: Pfn, order: u8) -> Result<(), FreeError> {
         self.check_allocated(pfn, order)?;
         self.insert_merged(pfn, order);
@@ -204,14 +204,15 @@ impl<'a> Zone<'a> {
         &self.lists[usize::from(order)]
     }
 
-    /// Makes a block free, together with its buddy if that is free, and so on.
+    /// Puts a block on a free list, merged with its buddy if that is free, and so
+    /// on for each larger order.
     fn insert_merged(&mut self, mut pfn: Pfn, mut order: u8) {
         let zone_id = self.span.zone_id();
         self.free_pages += order_pages(order);
         while order < MAX_ORDER {
-            // One comparison tells that the buddy is the head of a free block
-            // of the very order: holes, reserved pages and pages that are not
-            // initialised are none.
+            // One comparison shows that the buddy is the head of a free block of
+            // this order: holes, reserved pages and pages that are not initialised
+            // are not.
             let buddy = pfn.buddy(order);
             let Some(buddy_index) = self.span.index(buddy) else {
                 break;
@@ -242,16 +243,16 @@ impl<'a> Zone<'a> {
 
     fn pop(&mut self, order: u8) -> Option<u32> {
         let index = self.lists[usize::from(order)].pop(&self.span)?;
-        self.note_taken(order);
+        self.update_stocked_orders(order);
         Some(index)
     }
 
     fn unlink(&mut self, index: u32, order: u8) {
         self.lists[usize::from(order)].unlink(&self.span, index);
-        self.note_taken(order);
+        self.update_stocked_orders(order);
     }
 
-    fn note_taken(&mut self, order: u8) {
+    fn update_stocked_orders(&mut self, order: u8) {
         if self.lists[usize::from(order)].is_empty() {
             self.stocked_orders &= !(1 << order);
         }

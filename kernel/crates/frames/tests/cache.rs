@@ -1,4 +1,4 @@
-//! The cache in front of a zone: against a model, and what it refuses.
+//! The page cache in front of a zone, against a model, and the pages that it refuses.
 
 use frames::cache::{BATCH_PAGES, CACHE_PAGES};
 use frames::{FreeError, InitKind, PageCache, PageDesc, PageState, Pfn, Zone};
@@ -20,7 +20,7 @@ fn free_zone(descs: &[PageDesc]) -> Zone<'_> {
 }
 
 #[test]
-fn the_page_given_back_last_comes_first() {
+fn the_page_put_last_comes_first() {
     let descs = descs();
     let mut zone = free_zone(&descs);
     let mut cache = PageCache::new(ZONE);
@@ -34,7 +34,7 @@ fn the_page_given_back_last_comes_first() {
 }
 
 #[test]
-fn what_is_not_a_single_page_of_the_zone_is_left_alone() {
+fn the_cache_refuses_all_but_single_pages_of_its_zone() {
     let descs = descs();
     let mut zone = free_zone(&descs);
     let mut cache = PageCache::new(ZONE);
@@ -77,7 +77,7 @@ fn a_reserve_is_kept() {
     assert_eq!(zone.alloc_bulk(0, &mut blocks, 56), 200);
     assert_eq!(zone.alloc_above(0, 56), None);
     assert_eq!(zone.alloc_above(3, 48).map(|block| zone.free(block, 3)), Some(Ok(())));
-    assert!(zone.alloc(0).is_some(), "the reserve is there for who may");
+    assert!(zone.alloc(0).is_some(), "the reserve serves a caller that may use it");
     assert_eq!((zone.stats().taken[0], zone.stats().taken[3], zone.stats().refused), (201, 1, 2));
 }
 
@@ -96,10 +96,10 @@ fn interleaved_zones_count_each_others_pages() {
 }
 
 proptest! {
-    /// Any calls: nothing is handed out twice, nothing is lost, and an empty cache
+    /// Any sequence of calls hands out no page twice and loses none; a drained cache
     /// leaves the zone as it was.
     #[test]
-    fn pages_are_in_one_place(steps in prop::collection::vec((0..4_u8, any::<prop::sample::Index>()), 0..600)) {
+    fn every_page_is_in_one_place(steps in prop::collection::vec((0..4_u8, any::<prop::sample::Index>()), 0..600)) {
         let descs = descs();
         let mut zone = free_zone(&descs);
         let mut cache = PageCache::new(ZONE);

@@ -1,4 +1,4 @@
-//! The descriptor's bits, as others who write them by wide stores rely on them.
+//! The descriptor's bits, on which writers by wide stores rely.
 
 use frames::{
     InitKind, MAX_ORDER, ORDERS, PAGE_SIZE, PageDesc, PageState, Pfn, Span, SpanError, Zone, init_pattern,

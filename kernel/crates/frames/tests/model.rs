@@ -1,9 +1,8 @@
-//! Any sequence of calls against a model that knows each page by itself.
+//! Any sequence of calls, against a model of single pages.
 //!
-//! Full coalescing has a simple outside: the free blocks are exactly the
-//! largest aligned blocks whose pages are all free. So after every step the
-//! model can say how many there are of each order, and when an allocation has to
-//! fail.
+//! Full coalescing has a simple result: the free blocks are exactly the largest
+//! aligned blocks whose pages are all free. The model therefore knows the number of
+//! free blocks of each order after every step, and when an allocation must fail.
 
 use frames::{Census, FreeError, InitKind, MAX_ORDER, ORDERS, PageDesc, Pfn, Zone, order_pages};
 use proptest::prelude::*;
@@ -39,7 +38,7 @@ impl Model {
         &mut self.pages[start..start + order_pages(order) as usize]
     }
 
-    /// The first run of pages that are all `wanted`, at or after `start`.
+    /// Returns the first run of pages that are all `wanted`, at or after `start`.
     fn run(&self, wanted: Page, start: usize, len: usize) -> Option<(usize, usize)> {
         let first = (start..self.pages.len()).find(|&index| self.pages[index] == wanted)?;
         let len = self.pages[first..].iter().take(len).take_while(|&&page| page == wanted).count();
@@ -110,7 +109,7 @@ enum Step {
     Free {
         which: prop::sample::Index,
     },
-    /// A free of whatever is there, mostly wrong.
+    /// A free of any page, mostly an error.
     WildFree {
         offset: u64,
         order: u8,
@@ -147,7 +146,7 @@ fn take(zone: &mut Zone<'_>, model: &mut Model, order: u8) -> Result<(), TestCas
     Ok(())
 }
 
-/// Checks that the block may be handed out, and notes it.
+/// Checks that the block is free in the model, and marks it as allocated.
 fn hand_out(model: &mut Model, block: Pfn, order: u8) -> Result<(), TestCaseError> {
     prop_assert!(block.is_aligned(order));
     prop_assert!(
@@ -195,7 +194,7 @@ fn apply(zone: &mut Zone<'_>, model: &mut Model, step: Step) -> Result<(), TestC
                 hand_out(model, block, order)?;
             }
             if count < blocks {
-                // One more and too few are left, or there is none.
+                // Another block would go below the reserve, or there is none.
                 if zone.free_pages() >= reserve_pages + order_pages(order) {
                     take(zone, model, order)?;
                     prop_assert_eq!(zone.free_blocks(order), 0);
@@ -237,7 +236,7 @@ fn apply(zone: &mut Zone<'_>, model: &mut Model, step: Step) -> Result<(), TestC
 
 proptest! {
     #[test]
-    fn the_zone_does_what_the_model_says(
+    fn the_zone_matches_the_model(
         base in prop_oneof![Just(0), 0_u64..1024, Just((1 << 34) - 333)],
         len in 1..MAX_PAGES,
         all_free in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Poisoned pages: what was written to them is found, and where.
+//! Poisoned pages: a write is found, with its offset and value.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,12 +15,12 @@ fn map_words(end: u64) -> Vec<AtomicU64> {
 }
 
 #[test]
-fn an_untouched_page_is_fine() {
+fn an_untouched_page_passes() {
     assert_eq!(check_page(&page()), Ok(()));
 }
 
 #[test]
-fn a_page_that_is_cleared_as_a_whole_is_not() {
+fn a_page_that_is_cleared_as_a_whole_fails() {
     let page = page();
     page.iter().for_each(|word| word.store(0, Relaxed));
     assert_eq!(check_page(&page), Err(Damage { offset: 0, found: 0, words: 512 }));
@@ -43,7 +43,7 @@ fn pages_beyond_the_map_are_not_poisoned() {
 }
 
 #[test]
-fn damage_is_told_by_offset_and_value() {
+fn damage_is_reported_by_offset_and_value() {
     let page = page();
     page[3].store(POISON ^ 0xff << 16, Relaxed);
     page[9].store(1, Relaxed);
@@ -54,7 +54,7 @@ fn damage_is_told_by_offset_and_value() {
 }
 
 proptest! {
-    /// One byte anywhere, with any value but its own.
+    /// One byte at any offset, with any other value.
     #[test]
     fn a_single_byte_is_found(offset in 0usize..4096, change in 1u8..=255) {
         let page = page();
@@ -66,9 +66,9 @@ proptest! {
         prop_assert_eq!(damage.found, word.load(Relaxed));
     }
 
-    /// The map against a set.
+    /// Compares the map with a set.
     #[test]
-    fn pages_are_noted_until_they_are_taken(
+    fn pages_are_marked_until_they_are_taken(
         steps in prop::collection::vec((any::<bool>(), 0u64..300, 1u64..80), 1..60),
     ) {
         let words = map_words(256);

@@ -1,4 +1,4 @@
-//! What each policy takes from where.
+//! The pages that each policy takes from each node.
 
 use frames::policy::{NodePolicy, NodeSet};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn local_takes_the_nearest_first() {
 }
 
 #[test]
-fn bind_takes_from_nowhere_else() {
+fn bind_takes_from_no_other_node() {
     let bind = NodePolicy::Bind(NodeSet(0b101));
     assert_eq!(shares(bind, 12, &[10, 30, 5], &[1, 2, 0]), (12, vec![7, 0, 5]));
     assert_eq!(shares(bind, 20, &[10, 30, 5], &[1, 2, 0]), (15, vec![10, 0, 5]));
@@ -26,7 +26,7 @@ fn bind_takes_from_nowhere_else() {
 }
 
 #[test]
-fn interleave_deals_evenly() {
+fn interleave_takes_evenly() {
     let all = NodePolicy::Interleave(NodeSet::ALL);
     assert_eq!(shares(all, 10, &[10, 10, 10], &[0, 1, 2]), (10, vec![4, 3, 3]));
     assert_eq!(shares(all, 10, &[10, 1, 10], &[0, 1, 2]), (10, vec![5, 1, 4]));
@@ -60,7 +60,7 @@ proptest! {
             prop_assert!(shares[node] <= available[node] && (allowed(node) || shares[node] == 0));
         }
         if which == 2 {
-            // Whoever has more to give gave as much as any, but for the one of the last round.
+            // A node with pages left gave as many as any other, or one less: the last round gives one page each.
             let most = shares.iter().max().copied().unwrap_or(0);
             let fair = (0..available.len()).filter(|node| allowed(*node) && shares[*node] < available[*node]);
             for node in fair {

@@ -13,7 +13,7 @@ const CHUNKS: usize = 64;
 const PAGES: u64 = CHUNK_PAGES * CHUNKS as u64;
 const BASE: u64 = 0x12345;
 
-/// One flag per page: whether someone holds it.
+/// One flag per page: whether it is allocated.
 struct Claims(Vec<AtomicBool>);
 
 impl Claims {
@@ -32,7 +32,7 @@ impl Claims {
         }
     }
 
-    fn give_up(&self, block: Pfn, order: u8) {
+    fn release(&self, block: Pfn, order: u8) {
         for page in self.pages(block, order) {
             assert!(page.swap(false, Ordering::Relaxed), "lost meanwhile");
         }
@@ -51,7 +51,7 @@ impl Random {
     }
 }
 
-/// Takes chunk after chunk: initialises it without the lock, frees it with.
+/// Initialises chunk after chunk without the lock, and frees it with the lock.
 fn initialise(zone: &Mutex<Zone<'_>>, next_chunk: &AtomicUsize) {
     let span = zone.lock().unwrap().span();
     loop {
@@ -66,7 +66,7 @@ fn initialise(zone: &Mutex<Zone<'_>>, next_chunk: &AtomicUsize) {
     }
 }
 
-/// Allocates and frees at random; returns with nothing held.
+/// Allocates and frees at random; frees all in the end.
 fn churn(zone: &Mutex<Zone<'_>>, claims: &Claims, seed: u64) {
     let mut random = Random(seed);
     let mut held: Vec<(Pfn, u8)> = Vec::new();
@@ -81,12 +81,12 @@ fn churn(zone: &Mutex<Zone<'_>>, claims: &Claims, seed: u64) {
         } else if !held.is_empty() {
             let which = random.below(held.len() as u64) as usize;
             let (block, order) = held.swap_remove(which);
-            claims.give_up(block, order);
+            claims.release(block, order);
             zone.lock().unwrap().free(block, order).unwrap();
         }
     }
     for (block, order) in held {
-        claims.give_up(block, order);
+        claims.release(block, order);
         zone.lock().unwrap().free(block, order).unwrap();
     }
 }
@@ -111,7 +111,7 @@ fn no_page_is_held_twice_while_others_still_initialise() {
     let census = zone.lock().unwrap().verify().unwrap();
     assert_eq!(census.free_pages, PAGES);
 
-    // Whatever happened, the blocks are those of a zone never used.
+    // In every case, the free blocks are those of a zone never used.
     let fresh_descs: Vec<PageDesc> = (0..PAGES).map(|_| PageDesc::new()).collect();
     let mut fresh = Zone::new(&fresh_descs, Pfn(BASE), 5).unwrap();
     let pages = fresh.span().pages();

@@ -1,6 +1,6 @@
-//! `verify` finds what misuse can break. An owner that writes its word after
-//! the block is freed, two zones over one span, descriptors initialised while in
-//! use: all safe code, all wrong.
+//! `verify` finds the results of misuse by safe code: a write to the owner's word
+//! after the block is freed, two zones over one span, descriptors initialised while
+//! in use.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,8 +18,8 @@ fn descs() -> Vec<PageDesc> {
     (0..64).map(|_| PageDesc::new()).collect()
 }
 
-/// A zone whose even pages are free and in one list, page 62 first and page 0
-/// last, and the owner's word of page 8, kept past its free.
+/// Returns a zone whose even pages are free and in one list, page 62 first and page
+/// 0 last. With it comes the owner's word of page 8, kept beyond its free.
 fn every_other_page(descs: &[PageDesc]) -> (Zone<'_>, &AtomicU64) {
     let mut zone = free_zone(descs);
     while zone.alloc(0).is_some() {}
@@ -55,7 +55,7 @@ fn a_list_that_leads_to_a_page_in_use() {
 }
 
 #[test]
-fn a_list_that_runs_in_a_circle() {
+fn a_list_with_a_cycle() {
     let descs = descs();
     let (zone, word) = every_other_page(&descs);
     // From page 8 back to page 62, which is first.
@@ -139,7 +139,7 @@ fn a_block_that_reaches_beyond_the_span() {
 }
 
 #[test]
-fn a_message_says_what_would_be_right() {
+fn messages_say_what_is_expected() {
     let descs = descs();
     let (zone, word) = every_other_page(&descs);
     word.store(0, Ordering::Relaxed);

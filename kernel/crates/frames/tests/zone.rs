@@ -8,7 +8,7 @@ fn descs(len: usize) -> Vec<PageDesc> {
     (0..len).map(|_| PageDesc::new()).collect()
 }
 
-/// A zone whose pages are all free.
+/// Returns a zone whose pages are all free.
 fn free_zone(descs: &[PageDesc], base: u64) -> Zone<'_> {
     let mut zone = Zone::new(descs, Pfn(base), 1).unwrap();
     let pages = zone.span().pages();
@@ -157,7 +157,7 @@ fn merging_stops_at_holes_and_reserved_pages() {
     let census = zone.verify().unwrap();
     assert_eq!((census.free_pages, census.reserved_pages, census.hole_pages), (15, 1, 16));
 
-    // The reserved page is given up: all of 0..16 becomes one block.
+    // The reserved page is freed: all of 0..16 becomes one block.
     zone.init_range(Pfn(8)..Pfn(9), InitKind::Usable).unwrap();
     assert_eq!(zone.verify().unwrap().unclaimed_pages, 1);
     zone.free_initial(Pfn(8)..Pfn(9)).unwrap();
@@ -194,7 +194,7 @@ fn a_zone_does_not_merge_with_descriptors_of_another() {
 }
 
 #[test]
-fn what_was_not_allocated_is_not_freed() {
+fn a_page_that_is_not_allocated_is_not_freed() {
     let descs = descs(64);
     let mut zone = free_zone(&descs[..32], 0x100);
     let base = Pfn(0x100);
@@ -217,7 +217,7 @@ fn what_was_not_allocated_is_not_freed() {
 }
 
 #[test]
-fn a_second_free_is_noticed_after_merging_and_splitting() {
+fn a_second_free_is_refused_after_merging_and_splitting() {
     let descs = descs(16);
     let mut zone = free_zone(&descs, 0);
     let pages: Vec<Pfn> = std::iter::from_fn(|| zone.alloc(0)).collect();
@@ -270,7 +270,7 @@ fn only_initialised_pages_are_freed_for_the_first_time() {
 }
 
 #[test]
-fn bulk_calls_take_what_there_is() {
+fn bulk_calls_take_all_that_is_available() {
     let descs = descs(100);
     let mut zone = free_zone(&descs, 0);
     let mut blocks = [Pfn(0); 64];
@@ -303,7 +303,7 @@ fn pages_at_the_end_of_46_bit_addresses_work() {
 }
 
 #[test]
-fn errors_say_what_would_be_right() {
+fn errors_say_what_is_expected() {
     let descs = descs(8);
     let mut zone = free_zone(&descs, 0x10);
     let block = zone.alloc(2).unwrap();
@@ -313,9 +313,9 @@ fn errors_say_what_would_be_right() {
     assert_eq!(message(Pfn(0x11), 3), "block of order 3 at page 0x11, should begin at a multiple of 0x8");
 }
 
-/// What an earlier kernel left in the descriptors' memory, or this one in pages that merged.
+/// Old contents of the descriptors' memory: from an earlier kernel, or of pages that merged.
 #[test]
-fn initialisation_needs_no_clean_memory() {
+fn initialisation_needs_no_zeroed_memory() {
     let descs = descs(256);
     let mut earlier = free_zone(&descs, 0);
     for order in [0, 3, 0, 5] {
@@ -335,10 +335,10 @@ fn initialisation_needs_no_clean_memory() {
 }
 
 #[test]
-fn bulk_calls_take_what_single_ones_would() {
+fn bulk_calls_take_the_blocks_of_single_calls() {
     let all_descs = [descs(1000), descs(1000)];
     let mut zones = all_descs.each_ref().map(|descs| free_zone(descs, 24));
-    // Holes at odd places, so that blocks of all sizes are free.
+    // Holes at irregular places, so that blocks of all sizes are free.
     for (order, skip) in [(0, 3), (2, 1), (5, 0), (0, 0)] {
         for zone in &mut zones {
             let blocks: Vec<Pfn> = (0..skip + 3).map(|_| zone.alloc(order).unwrap()).collect();
@@ -358,7 +358,7 @@ fn bulk_calls_take_what_single_ones_would() {
 }
 
 #[test]
-fn blocks_given_back_together_merge_as_one_by_one() {
+fn blocks_freed_together_merge_as_by_single_calls() {
     for (first, count) in [(0, 64), (1, 63), (5, 30), (62, 2), (0, 1)] {
         for order in [0, 2] {
             let all_descs = [descs(256), descs(256)];
@@ -367,16 +367,16 @@ fn blocks_given_back_together_merge_as_one_by_one() {
             for zone in &mut zones {
                 assert_eq!(zone.alloc_bulk(order, &mut blocks, 0), 64);
             }
-            let given = &blocks[first..first + count];
+            let freed = &blocks[first..first + count];
             let [single, bulk] = &mut zones;
-            given.iter().for_each(|block| single.free(*block, order).unwrap());
-            bulk.free_bulk(order, given).unwrap();
+            freed.iter().for_each(|block| single.free(*block, order).unwrap());
+            bulk.free_bulk(order, freed).unwrap();
             assert_eq!(bulk.verify(), single.verify());
             assert_eq!(bulk.stats().freed, single.stats().freed);
-            // All of them are free now, in the middle of a run too.
+            // All of them are free now, also those in the middle of a run.
             let mut again = blocks.clone();
             again.truncate(first + 1);
-            assert_eq!(bulk.free_bulk(order, &again), Err((first, FreeError::DoubleFree { pfn: given[0] })));
+            assert_eq!(bulk.free_bulk(order, &again), Err((first, FreeError::DoubleFree { pfn: freed[0] })));
             assert_eq!(
                 bulk.verify().unwrap().allocated_pages,
                 (64 - first - count) as u64 * order_pages(order)
@@ -386,7 +386,7 @@ fn blocks_given_back_together_merge_as_one_by_one() {
 }
 
 #[test]
-fn what_is_no_block_is_refused_in_bulk_too() {
+fn a_page_that_is_no_block_is_refused_in_bulk_too() {
     let descs = descs(64);
     let mut zone = free_zone(&descs, 0);
     let block = zone.alloc(4).unwrap();
@@ -402,7 +402,7 @@ fn what_is_no_block_is_refused_in_bulk_too() {
     assert_eq!(zone.verify().unwrap().free_blocks[6], 1);
 }
 
-/// Two that take single pages by turns, among odd ones that are free.
+/// Two callers take single pages alternately, among scattered free pages.
 #[test]
 fn runs_share_no_line_of_descriptors() {
     let descs = descs(1024);

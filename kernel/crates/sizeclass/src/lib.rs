@@ -1,11 +1,11 @@
-//! Size classes: which blocks of memory are kept for which requests.
+//! Size classes of small blocks of memory.
 //!
-//! Blocks that were freed are kept by class, and a request takes one of its class: both in a few instructions, however
-//! many there are, where a list of holes in order of address has to be searched. From 64 bytes on
-//! there are four classes to each doubling, so that no more than a fifth of a block goes to waste, and below one for
-//! each 16 bytes (the spacing is that of jemalloc).
+//! An allocator keeps freed blocks by class, and serves a request from the list of its class. Both take a few
+//! instructions for any number of blocks, where an address-ordered list of holes has to be searched. The spacing is that
+//! of jemalloc: below 64 bytes one class for each 16 bytes, above that four classes to each doubling. At most a fifth of a
+//! block above 64 bytes is wasted.
 //!
-//! No unsafe code: what a block is, and where freed ones are, is the caller's.
+//! The crate has no unsafe code: the blocks and the lists are the caller's.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,28 +13,28 @@ use core::alloc::Layout;
 
 /// Number of classes.
 pub const CLASSES: usize = FINE_CLASSES + 4 * (LARGEST_BYTES.ilog2() - FINE_BYTES.ilog2()) as usize;
-/// What is larger has no class.
+/// Largest size that has a class.
 pub const LARGEST_BYTES: usize = 4096;
-/// What is aligned to more has no class.
+/// Largest alignment that has a class.
 pub const LARGEST_ALIGN: usize = 128;
 
-/// Up to here there is a class for each [`GRAIN_BYTES`].
+/// Up to this size there is a class for each [`GRAIN_BYTES`].
 const FINE_BYTES: usize = 64;
 const GRAIN_BYTES: usize = 16;
 const FINE_CLASSES: usize = FINE_BYTES / GRAIN_BYTES;
 
-/// One size of blocks.
+/// A class of blocks of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SizeClass(u8);
 
 impl SizeClass {
-    /// The smallest class whose blocks are large enough for `layout`, and aligned; `None` when it is too large for any.
+    /// Returns the smallest class whose blocks have the size and the alignment of `layout`; `None` when no class has.
     #[inline]
     pub fn of(layout: Layout) -> Option<Self> {
         if layout.size() > LARGEST_BYTES || layout.align() > LARGEST_ALIGN {
             return None;
         }
-        // A multiple of the alignment: so is the class's size then, which is this one or rounded up to a larger power
+        // A multiple of the alignment. So is the class's size: this number, or rounded up to a multiple of a larger power
         // of two.
         let bytes = layout.size().max(1).next_multiple_of(layout.align());
         let index = if bytes <= FINE_BYTES {
@@ -47,18 +47,18 @@ impl SizeClass {
         Some(Self(index as u8))
     }
 
-    /// All of them, from the smallest on.
+    /// Returns all classes, the smallest first.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> {
         (0..CLASSES).map(|index| Self(index as u8))
     }
 
-    /// Where the class is among [`CLASSES`].
+    /// Returns the number of the class, below [`CLASSES`].
     #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// Size of the class's blocks.
+    /// Returns the size of the class's blocks.
     #[inline]
     pub const fn len_bytes(self) -> usize {
         match self.index().checked_sub(FINE_CLASSES) {
@@ -70,7 +70,7 @@ impl SizeClass {
         }
     }
 
-    /// What a block of the class has to be asked for as.
+    /// Returns the layout by which a new block of the class is allocated.
     #[inline]
     pub fn layout(self) -> Layout {
         let bytes = self.len_bytes();

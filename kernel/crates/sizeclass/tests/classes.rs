@@ -1,4 +1,4 @@
-//! Every request gets a block that suits it, and not much more.
+//! Every request gets a block that is large enough, aligned, and not much larger.
 
 use std::alloc::Layout;
 
@@ -42,7 +42,7 @@ fn at_most_a_fifth_is_wasted_above_64_bytes() {
 }
 
 #[test]
-fn classes_grow_and_are_their_own() {
+fn classes_grow_and_map_to_themselves() {
     let all: Vec<SizeClass> = SizeClass::all().collect();
     assert_eq!(all.len(), CLASSES);
     assert!(all.windows(2).all(|pair| pair[0].len_bytes() < pair[1].len_bytes()));
@@ -55,9 +55,9 @@ fn classes_grow_and_are_their_own() {
 }
 
 proptest! {
-    /// Any other request has no class, and none panics.
+    /// A request beyond the limits has no class, and no request panics.
     #[test]
-    fn what_is_too_large_has_none(bytes in 0..=isize::MAX as usize / 2, align in 0u32..40) {
+    fn a_request_that_is_too_large_has_no_class(bytes in 0..=isize::MAX as usize / 2, align in 0u32..40) {
         let layout = Layout::from_size_align(bytes, 1 << align).unwrap();
         let fits = bytes <= LARGEST_BYTES && layout.align() <= LARGEST_ALIGN;
         prop_assert_eq!(SizeClass::of(layout).is_some(), fits);

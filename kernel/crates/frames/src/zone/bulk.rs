@@ -1,13 +1,13 @@
-//! Many blocks at a time: for less than one by one.
+//! Bulk calls: many blocks for less than the cost of single calls.
 
 use super::{RUN_ORDER, Zone};
 use crate::error::FreeError;
 use crate::pfn::{MAX_ORDER, Pfn, order_pages};
 
 impl Zone<'_> {
-    /// Takes blocks of `order` until `blocks` is full or no more than
-    /// `reserve_pages` would be left, and returns how many were written: the
-    /// same blocks as one at a time would be, for less.
+    /// Allocates blocks of `order` until `blocks` is full or no more than
+    /// `reserve_pages` would be left. Returns the number of blocks written. They
+    /// are the blocks that single calls would return.
     #[must_use = "the blocks are taken and have to be freed"]
     pub fn alloc_bulk(&mut self, order: u8, blocks: &mut [Pfn], reserve_pages: u64) -> usize {
         let mut taken = 0;
@@ -25,11 +25,10 @@ impl Zone<'_> {
         taken
     }
 
-    /// Takes single pages until `pages` is full or no more than `reserve_pages`
-    /// would be left, and returns how many were written. As far as there are
-    /// blocks of [`RUN_ORDER`] to take them from, smaller than `spared_order`,
-    /// they come in such whole blocks: whoever takes them shares no cache line of
-    /// descriptors with others.
+    /// Allocates single pages until `pages` is full or no more than `reserve_pages`
+    /// would be left. Returns the number of pages written. They come in whole blocks
+    /// of [`RUN_ORDER`] as long as blocks below `spared_order` are free: the caller
+    /// then shares no cache line of descriptors with other owners.
     #[must_use = "the pages are taken and have to be freed"]
     pub fn alloc_in_runs(&mut self, spared_order: u8, pages: &mut [Pfn], reserve_pages: u64) -> usize {
         let run_pages = order_pages(RUN_ORDER) as usize;
@@ -39,22 +38,22 @@ impl Zone<'_> {
             && self.can_spare(RUN_ORDER, reserve_pages)
         {
             let Some(first) = self.alloc(RUN_ORDER) else { break };
-            // Nobody has seen the block: it becomes as many single pages.
+            // The block was not handed out yet: it becomes as many single pages.
             self.stats.taken[usize::from(RUN_ORDER)] -= 1;
             self.stats.taken[0] += run_pages as u64;
-            for (page, place) in (first.0..).map(Pfn).zip(&mut pages[taken..taken + run_pages]) {
+            for (page, entry) in (first.0..).map(Pfn).zip(&mut pages[taken..taken + run_pages]) {
                 if let Some(desc) = self.span.desc(page) {
                     desc.set_allocated_head(0, self.span.zone_id());
                 }
-                *place = page;
+                *entry = page;
             }
             taken += run_pages;
         }
         taken + self.alloc_bulk(0, &mut pages[taken..], reserve_pages)
     }
 
-    /// Hands out all blocks of `order` that the next block to be split is made
-    /// of, without putting any into a list; 0 if that would be too many.
+    /// Allocates all blocks of `order` within the next block to be split, without
+    /// putting any on a list; returns 0 if that would be too many.
     fn alloc_undivided(&mut self, order: u8, blocks: &mut [Pfn], reserve_pages: u64) -> usize {
         let Some(whole_order) = self.smallest_stocked(order) else { return 0 };
         let count = order_pages(whole_order - order) as usize;
@@ -72,20 +71,19 @@ impl Zone<'_> {
         count
     }
 
-    /// Gives blocks of `order` back. Those beside each other that make up a larger
-    /// block are merged without a look at any list.
+    /// Frees blocks of `order`. Neighbours in `blocks` that together are a larger
+    /// block merge without access to any list.
     ///
     /// # Errors
-    /// One of them is no such block; those before it are free then, it and
-    /// those after it are as they were. The number of the former is returned
-    /// with the error.
+    /// One of them is no such block. The blocks before it are free, the others are
+    /// unchanged. The error comes with the number of blocks before it.
     pub fn free_bulk(&mut self, order: u8, blocks: &[Pfn]) -> Result<(), (usize, FreeError)> {
         let mut freed = 0;
         while freed < blocks.len() {
             let rest = &blocks[freed..];
             let joined = &rest[..joined_len(order, rest)];
-            let are_all_good = joined.iter().all(|pfn| self.check_allocated(*pfn, order).is_ok());
-            if joined.len() > 1 && are_all_good {
+            let all_allocated = joined.iter().all(|pfn| self.check_allocated(*pfn, order).is_ok());
+            if joined.len() > 1 && all_allocated {
                 joined[1..].iter().for_each(|pfn| self.set_tail(*pfn));
                 self.insert_merged(joined[0], order + joined.len().ilog2() as u8);
                 self.stats.freed[usize::from(order)] += joined.len() as u64;
@@ -99,15 +97,15 @@ impl Zone<'_> {
     }
 }
 
-/// How many blocks of `order`, from the first on, are one larger block; 1 or more.
+/// Returns how many blocks of `order`, from the first on, are one larger block; 1 or more.
 fn joined_len(order: u8, blocks: &[Pfn]) -> usize {
     if order >= MAX_ORDER {
         return 1;
     }
     let step = order_pages(order);
-    let beside =
+    let adjacent =
         1 + blocks.windows(2).take_while(|pair| pair[0].0.checked_add(step) == Some(pair[1].0)).count();
-    let joined_order = blocks[0].largest_order(beside as u64 * step);
-    // Less where the first is no block of this order: whoever frees it finds out.
+    let joined_order = blocks[0].largest_order(adjacent as u64 * step);
+    // The first may be no block of this order: its free reports that.
     1 << joined_order.saturating_sub(order)
 }

@@ -45,7 +45,7 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// Whether a free block of an order above `order` holds `pfn`: looks at
+    /// Returns whether a free block of an order above `order` holds `pfn`. Checks
     /// the page that would be its head, order by order.
     fn is_inside_free_block(&self, pfn: Pfn, order: u8) -> bool {
         (order + 1..=MAX_ORDER).any(|order| {
