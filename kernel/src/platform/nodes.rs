@@ -30,7 +30,7 @@ pub fn cpus_of(node: usize) -> &'static CpuMask {
 /// Returns the memory nodes.
 ///
 /// # Panics
-/// Before [`publish`]: a bug of ours.
+/// Before [`publish`]: a kernel bug.
 pub fn nodes() -> &'static Nodes {
     NODES.get().expect("the memory nodes are asked for before the firmware's tables were read")
 }

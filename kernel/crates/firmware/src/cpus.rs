@@ -23,7 +23,7 @@ pub enum ApicMode {
 }
 
 impl ApicMode {
-    /// Returns the highest id that one CPU can have.
+    /// Returns the highest id of a single CPU.
     #[must_use]
     pub const fn highest_id(self) -> u32 {
         match self {

@@ -5,7 +5,7 @@
 
 /// Time after which a port that takes nothing counts as stuck.
 pub const TIMEOUT_NS: u64 = 2_000_000_000;
-/// Most and least time that one attempt to send adds to the time waited. Most: a machine that was stopped for a while has
+/// Most and least time that an attempt to send adds to the time waited. Most: a machine that was stopped for a while has
 /// tried only once in that time. Least: a clock that stands still must not make a wait endless.
 const CHECK_MOST_NS: u64 = 10_000_000;
 const CHECK_LEAST_NS: u64 = 100;
