@@ -7,6 +7,7 @@ pub mod clock;
 pub mod devices;
 pub mod fixed_hardware;
 pub mod io_apics;
+mod layout;
 mod memory;
 pub mod memory_map;
 pub mod nodes;

@@ -4,6 +4,7 @@
 //! These checks refuse both. Layouts are those of the ACPI specification 6.5: 5.2.5.3 (RSDP), 5.2.6 (table header),
 //! 5.2.12 (MADT).
 
+use crate::layout;
 pub use crate::table_error::TableError;
 
 /// Bytes of the RSDP in ACPI 1.0.
@@ -17,8 +18,6 @@ const RSDP_SIGNATURE: &[u8; 8] = b"RSD PTR ";
 /// Bytes of the header of every system description table.
 pub const SDT_HEADER_BYTES: usize = 36;
 
-/// Bytes of the MADT before its first entry.
-const MADT_HEADER_BYTES: usize = 44;
 /// An entry's type and length.
 pub(crate) const ENTRY_HEADER_BYTES: u8 = 2;
 
@@ -104,8 +103,8 @@ pub fn check_sdt(bytes: &[u8], expected_signature: Option<[u8; 4]>) -> Result<Sd
 /// The first error.
 pub fn check_madt(bytes: &[u8]) -> Result<(), TableError> {
     let length = check_sdt(bytes, Some(*b"APIC"))?.length;
-    let table = sized_part(bytes, length, MADT_HEADER_BYTES)?;
-    check_entries(table, MADT_HEADER_BYTES, least_madt_entry_bytes)
+    let table = sized_part(bytes, length, layout::madt::HEADER_BYTES)?;
+    check_entries(table, layout::madt::HEADER_BYTES, least_madt_entry_bytes)
 }
 
 /// Checks the entries of `table` from `offset` to its end. Each begins with a byte for its type and one for its length.

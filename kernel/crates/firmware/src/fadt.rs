@@ -15,31 +15,24 @@ use refused::Field;
 
 use crate::PAGE_BYTES;
 use crate::acpi::{SDT_HEADER_BYTES, TableError, array_at, check_sdt, sized_part};
+use crate::layout::fadt;
 use crate::memmap::MemoryMap;
 use crate::registers::{Register, Space};
 
-const DSDT: usize = 40;
-const SCI_INT: usize = 46;
-const SMI_CMD: usize = 48;
-const ACPI_ENABLE: usize = 52;
-const PM1A_EVT: Block = Block { old: 56, new: 148, old_name: Field::Pm1aEvt, new_name: Field::XPm1aEvt };
-const PM1B_EVT: Block = Block { old: 60, new: 160, old_name: Field::Pm1bEvt, new_name: Field::XPm1bEvt };
-const PM1A_CNT: Block = Block { old: 64, new: 172, old_name: Field::Pm1aCnt, new_name: Field::XPm1aCnt };
-const PM1B_CNT: Block = Block { old: 68, new: 184, old_name: Field::Pm1bCnt, new_name: Field::XPm1bCnt };
-const PM_TMR: Block = Block { old: 76, new: 208, old_name: Field::PmTmr, new_name: Field::XPmTmr };
-const GPE0: Block = Block { old: 80, new: 220, old_name: Field::Gpe0, new_name: Field::XGpe0 };
-const PM1_EVT_LEN: usize = 88;
-const GPE0_LEN: usize = 92;
-const FLAGS: usize = 112;
-const RESET_REG: usize = 116;
-const RESET_VALUE: usize = 128;
-const X_DSDT: usize = 140;
-const SLEEP_CONTROL_REG: usize = 244;
-const SLEEP_STATUS_REG: usize = 256;
+const PM1A_EVT: Block = block((fadt::PM1A_EVT, Field::Pm1aEvt), (fadt::X_PM1A_EVT, Field::XPm1aEvt));
+const PM1B_EVT: Block = block((fadt::PM1B_EVT, Field::Pm1bEvt), (fadt::X_PM1B_EVT, Field::XPm1bEvt));
+const PM1A_CNT: Block = block((fadt::PM1A_CNT, Field::Pm1aCnt), (fadt::X_PM1A_CNT, Field::XPm1aCnt));
+const PM1B_CNT: Block = block((fadt::PM1B_CNT, Field::Pm1bCnt), (fadt::X_PM1B_CNT, Field::XPm1bCnt));
+const PM_TMR: Block = block((fadt::PM_TMR, Field::PmTmr), (fadt::X_PM_TMR, Field::XPmTmr));
+const GPE0: Block = block((fadt::GPE0, Field::Gpe0), (fadt::X_GPE0, Field::XGpe0));
 
-/// In [`FLAGS`]: the power button is not fixed hardware.
+const fn block((old, old_name): (usize, Field), (new, new_name): (usize, Field)) -> Block {
+    Block { old, new, old_name, new_name }
+}
+
+/// In [`fadt::FLAGS`]: the power button is not fixed hardware.
 const PWR_BUTTON: u32 = 1 << 4;
-/// In [`FLAGS`]: the sleep button is not fixed hardware.
+/// In [`fadt::FLAGS`]: the sleep button is not fixed hardware.
 const SLP_BUTTON: u32 = 1 << 5;
 const TMR_VAL_EXT: u32 = 1 << 8;
 const RESET_REG_SUP: u32 = 1 << 10;
@@ -166,16 +159,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self) -> Fadt {
-        let flags = self.u32(FLAGS);
+        let flags = self.u32(fadt::FLAGS);
         let is_hardware_reduced = flags & HW_REDUCED_ACPI != 0;
-        let (x_dsdt, dsdt) = (self.u64(X_DSDT), u64::from(self.u32(DSDT)));
+        let (x_dsdt, dsdt) = (self.u64(fadt::X_DSDT), u64::from(self.u32(fadt::DSDT)));
         let some = |address: u64| (address != 0).then_some(address);
         let fadt = Fadt {
             dsdt: [some(x_dsdt), some(dsdt).filter(|dsdt| *dsdt != x_dsdt)],
             is_hardware_reduced,
             reset: self.reset(flags),
-            sleep_control: self.generic_register(SLEEP_CONTROL_REG, 1, Field::SleepControl),
-            sleep_status: self.generic_register(SLEEP_STATUS_REG, 1, Field::SleepStatus),
+            sleep_control: self.generic_register(fadt::SLEEP_CONTROL_REG, 1, Field::SleepControl),
+            sleep_status: self.generic_register(fadt::SLEEP_STATUS_REG, 1, Field::SleepStatus),
             pm_timer: self.register(&PM_TMR, 4).map(|register| PmTimer {
                 // A counter is read in one access: parts would be of different times.
                 register: Register { access_bytes: 4, ..register },
@@ -187,7 +180,7 @@ impl Reader<'_> {
             return fadt;
         }
         Fadt {
-            sci: Some(self.u16(SCI_INT)).filter(|sci| *sci != 0),
+            sci: Some(self.u16(fadt::SCI_INT)).filter(|sci| *sci != 0),
             smi: self.smi(),
             pm1_events: [self.pm1_event(&PM1A_EVT), self.pm1_event(&PM1B_EVT)],
             pm1_controls: [
@@ -205,12 +198,12 @@ impl Reader<'_> {
         if flags & RESET_REG_SUP == 0 {
             return None;
         }
-        let register = self.generic_register(RESET_REG, 1, Field::Reset)?;
-        Some((register, self.bytes::<1>(RESET_VALUE)[0]))
+        let register = self.generic_register(fadt::RESET_REG, 1, Field::Reset)?;
+        Some((register, self.bytes::<1>(fadt::RESET_VALUE)[0]))
     }
 
     fn smi(&mut self) -> Option<SmiCommand> {
-        let (port, enable) = (self.u32(SMI_CMD), self.bytes::<1>(ACPI_ENABLE)[0]);
+        let (port, enable) = (self.u32(fadt::SMI_CMD), self.bytes::<1>(fadt::ACPI_ENABLE)[0]);
         if port == 0 || enable == 0 {
             return None;
         }
@@ -219,7 +212,7 @@ impl Reader<'_> {
     }
 
     fn pm1_event(&mut self, block: &Block) -> Option<EventBlock> {
-        let length = self.bytes::<1>(PM1_EVT_LEN)[0];
+        let length = self.bytes::<1>(fadt::PM1_EVT_LEN)[0];
         let bytes = if length == 0 { PM1_EVENT_BYTES } else { length };
         let half = bytes / 2;
         if !half.is_power_of_two() || !bytes.is_multiple_of(2) || half == 1 || half > PM1_EVENT_MOST_BYTES {
@@ -236,7 +229,7 @@ impl Reader<'_> {
 
     fn gpe(&mut self) -> Option<GpeBlock> {
         const MOST_BYTES: u8 = 32;
-        let bytes = self.bytes::<1>(GPE0_LEN)[0] / 2;
+        let bytes = self.bytes::<1>(fadt::GPE0_LEN)[0] / 2;
         if bytes == 0 {
             return None;
         }

@@ -4,15 +4,14 @@
 //! 5.2.3.2.
 
 use crate::acpi::array_at;
+use crate::layout::hpet;
 use crate::memmap::MemoryMap;
 use crate::registers::may_be_at;
 
-/// Bytes of the table.
-const TABLE_BYTES: usize = 56;
-/// Offset of the generic address; its first byte is the address space.
-const SPACE: usize = 40;
-/// Offset of the address itself.
-const ADDRESS: usize = 44;
+/// Offset of the address space in a generic address.
+const SPACE: usize = 0;
+/// Offset of the address itself in a generic address.
+const ADDRESS: usize = 4;
 const MEMORY_SPACE: u8 = 0;
 const REGISTERS_BYTES: u64 = 0x400;
 const REGISTERS_ALIGN: u64 = 8;
@@ -32,8 +31,9 @@ pub struct Misplaced {
 /// # Errors
 /// When the registers cannot be there, by `map` among others.
 pub fn registers(table: &[u8], map: &MemoryMap) -> Option<Result<u64, Misplaced>> {
-    let table = table.get(..TABLE_BYTES)?;
-    let (space, address) = (table[SPACE], u64::from_le_bytes(array_at(table, ADDRESS)));
+    let table = table.get(..hpet::TABLE_BYTES)?;
+    let (space, address) =
+        (table[hpet::REGISTERS + SPACE], u64::from_le_bytes(array_at(table, hpet::REGISTERS + ADDRESS)));
     let is_possible = space == MEMORY_SPACE && may_be_at(address, REGISTERS_BYTES, REGISTERS_ALIGN, map);
     Some(if is_possible { Ok(address) } else { Err(Misplaced { space, address }) })
 }

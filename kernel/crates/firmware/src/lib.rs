@@ -9,6 +9,7 @@
 //! * [`reach`]: physical memory from which tables may be read.
 //! * [`root`]: from the root pointer to every ACPI table.
 //! * [`acpi`]: checks of bounds, lengths and checksums of ACPI tables.
+//! * [`layout`]: offsets of the fields that are read.
 //! * [`madt`], [`mp`]: CPUs, I/O APICs and interrupts, by ACPI or by the MP tables.
 //! * [`cpus`]: CPUs to start, in order.
 //! * [`topology`]: the whole machine, read from all tables; each oddity is a [`topology::Finding`].
@@ -33,6 +34,7 @@ pub mod fadt;
 pub mod fixed_hardware;
 pub mod hpet;
 pub mod isa_irq;
+pub mod layout;
 pub mod madt;
 pub mod memmap;
 pub mod mp;

@@ -6,9 +6,7 @@
 use crate::acpi::{TableError, array_at, check_madt, u32_at};
 use crate::cpus::MadtCpu;
 use crate::isa_irq::{IoApic, Override};
-
-/// Bytes before the first entry.
-const HEADER_BYTES: usize = 44;
+use crate::layout::madt;
 
 const KIND_LOCAL_APIC: u8 = 0;
 const KIND_IO_APIC: u8 = 1;
@@ -32,7 +30,7 @@ impl<'a> Madt<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TableError> {
         check_madt(bytes)?;
         let length = u32_at(bytes, 4) as usize;
-        Ok(Self { entries: &bytes[HEADER_BYTES..length] })
+        Ok(Self { entries: &bytes[madt::HEADER_BYTES..length] })
     }
 
     /// Returns the CPUs, enabled or not, in the table's order.
@@ -44,26 +42,29 @@ impl<'a> Madt<'a> {
             x2apic,
         };
         self.entries().filter_map(move |entry| match entry[0] {
-            KIND_LOCAL_APIC => Some(cpu(entry[3].into(), u32_at(entry, 4), false)),
-            KIND_X2APIC => Some(cpu(u32_at(entry, 4), u32_at(entry, 8), true)),
+            KIND_LOCAL_APIC => {
+                Some(cpu(entry[madt::LOCAL_APIC_ID].into(), u32_at(entry, madt::LOCAL_APIC_FLAGS), false))
+            }
+            KIND_X2APIC => Some(cpu(u32_at(entry, madt::X2APIC_ID), u32_at(entry, madt::X2APIC_FLAGS), true)),
             _ => None,
         })
     }
 
     /// Returns the I/O APICs in the table's order.
     pub fn io_apics(self) -> impl Iterator<Item = IoApic> + 'a {
-        self.entries()
-            .filter(|entry| entry[0] == KIND_IO_APIC)
-            .map(|entry| IoApic { address: u32_at(entry, 4), first_gsi: u32_at(entry, 8) })
+        self.entries().filter(|entry| entry[0] == KIND_IO_APIC).map(|entry| IoApic {
+            address: u32_at(entry, madt::IO_APIC_ADDRESS),
+            first_gsi: u32_at(entry, madt::IO_APIC_FIRST_GSI),
+        })
     }
 
     /// Returns the interrupt source overrides in the table's order.
     pub fn overrides(self) -> impl Iterator<Item = Override> + 'a {
         self.entries().filter(|entry| entry[0] == KIND_OVERRIDE).map(|entry| Override {
-            bus: entry[2],
-            irq: entry[3],
-            gsi: u32_at(entry, 4),
-            flags: u16::from_le_bytes(array_at(entry, 8)),
+            bus: entry[madt::OVERRIDE_BUS],
+            irq: entry[madt::OVERRIDE_IRQ],
+            gsi: u32_at(entry, madt::OVERRIDE_GSI),
+            flags: u16::from_le_bytes(array_at(entry, madt::OVERRIDE_FLAGS)),
         })
     }
 
