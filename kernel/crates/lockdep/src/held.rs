@@ -1,4 +1,4 @@
-//! The locks that one CPU or thread holds.
+//! The locks held by one CPU or thread.
 
 use crate::kind::{LockClassId, Place};
 

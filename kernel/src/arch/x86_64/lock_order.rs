@@ -14,7 +14,7 @@ static GRAPH: Graph = Graph::new();
 /// False from the first panic on, which takes over locks whose holders were stopped.
 static IS_ENABLED: AtomicBool = AtomicBool::new(true);
 
-/// The locks that one CPU holds.
+/// The locks held by one CPU.
 struct CpuLocks(UnsafeCell<HeldLocks>);
 
 // SAFETY: only its CPU accesses an entry, with interrupts off (`with_held`).

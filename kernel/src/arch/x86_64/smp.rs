@@ -2,7 +2,8 @@
 //!
 //! The boot CPU fills one page below 1 MiB, the trampoline: code, then a table of APIC ids and stage bytes. It sends INIT
 //! and start-up interrupts to all CPUs and watches the stage bytes. A CPU finds its slot by its APIC id, so CPU numbers do
-//! not depend on the order of arrival. Slow emulation may lose a start-up interrupt, so silent CPUs get a second one.
+//! not depend on the order in which CPUs start. Slow emulation may lose a start-up interrupt, so silent CPUs get a
+//! second one.
 //!
 //! When no CPU makes progress for the time allowed, the boot CPU closes the slots of the missing CPUs. It logs one line
 //! for each. A CPU that starts later finds its slot closed and halts.
