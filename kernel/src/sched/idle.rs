@@ -61,7 +61,7 @@ pub fn idle_forever() -> ! {
     }
 }
 
-/// Takes the next thread for CPU `id`: the first of its own queue, else a stolen one. Interrupts are off.
+/// Takes the next thread for CPU `id`: the first of the CPU's queue, else a stolen one. Interrupts are off.
 fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     if cpu.nr_queued() > 0 {
         let mut queue = cpu.lock_queue();
