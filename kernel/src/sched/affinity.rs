@@ -34,7 +34,7 @@ pub fn set_affinity(thread: &Thread, allowed: &CpuMask) -> Result<(), AffinityEr
         return Err(AffinityError::NoSuchCpu(*allowed));
     }
     thread.allowed.store(allowed);
-    // After the mask: see `kick_affinity_check`. A sleeping thread is placed anew when it wakes up.
+    // After the mask: see `kick_affinity_check`. A sleeping thread is placed again when it wakes up.
     let cpu = thread.cpu.load(SeqCst);
     if !may_run_on(thread, cpu) {
         kick_affinity_check(cpu);

@@ -8,7 +8,7 @@ use super::cpus::{self, Cpu, here};
 use super::place;
 use super::reap::{has_dead, reap};
 use super::resched::evict_misplaced;
-use super::spawn;
+use super::spawn::adopt_idle;
 use super::switch::switch_to;
 use super::thread::Thread;
 use crate::arch::irq::IrqGuard;
@@ -21,7 +21,7 @@ pub fn start_cpu() {
     let _irq = IrqGuard::new();
     let (cpu, id) = here();
     apic::local().start_timer();
-    cpu.idle.store(spawn::adopt_idle(id).get(), SeqCst);
+    cpu.idle.store(adopt_idle(id).get(), SeqCst);
     cpu.note_idle();
     cpus::set_active(id.index());
     percpu::this_cpu().set_online();
@@ -61,7 +61,7 @@ pub fn idle_forever() -> ! {
     }
 }
 
-/// Takes the next thread for CPU `id`: the first of its own queue, else a stolen one. Interrupts are off.
+/// Takes the next thread for CPU `id`: the first of the CPU's queue, else a stolen one. Interrupts are off.
 fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     if cpu.nr_queued() > 0 {
         let mut queue = cpu.lock_queue();

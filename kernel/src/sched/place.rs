@@ -137,7 +137,7 @@ pub(super) fn record_cpu(thread: &Thread, cpu: usize) {
 }
 
 /// Steals a thread for the calling CPU `id`, which has none: from the CPU with the most weight that has one to give, one of
-/// its own node before others.
+/// the same node before others.
 pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     let mut candidates = cpus::active();
     if !candidates.contains(id.index()) {

@@ -52,7 +52,7 @@ impl QueueGuard<'_> {
         self.queue.charge(&AllThreads, &running.entity, now_ns);
     }
 
-    /// Charges the current thread; if the first queued thread preempts it, takes that one out and queues `running` instead.
+    /// Charges the current thread; if the first queued thread preempts it, takes the latter out and queues `running` instead.
     #[inline(always)]
     pub(super) fn charge_and_pick_next(
         &mut self,

@@ -171,12 +171,12 @@ kernel_tests! { "sched":
 
     /// Any number of threads may join one, at any time.
     fn a_thread_may_be_joined_twice() {
-        let go = Arc::new(Semaphore::new(0));
-        let wanted = go.clone();
+        let may_end = Arc::new(Semaphore::new(0));
+        let wanted = may_end.clone();
         let thread = started(sched::spawn("test/joined", move || wanted.acquire()))?;
         let (early, late) = (thread.clone(), thread);
         let joiner = started(sched::spawn("test/joiner", move || early.join()))?;
-        go.release();
+        may_end.release();
         joiner.join();
         late.clone().join();
         late.join();

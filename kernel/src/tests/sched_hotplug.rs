@@ -22,15 +22,15 @@ fn cpus() -> Vec<usize> {
     sched::online_cpus().iter().collect()
 }
 
-fn must<T>(result: Result<T, HotplugError>) -> Result<T, Stopped> {
+fn or_fail<T>(result: Result<T, HotplugError>) -> Result<T, Stopped> {
     result.map_err(|error| Stopped::Failed(alloc::format!("{error}")))
 }
 
 fn with_last_offline(check: impl FnOnce(usize) -> TestResult) -> TestResult {
     let last = cpus().last().copied().unwrap_or(0);
-    must(offline(last))?;
+    or_fail(offline(last))?;
     let result = check(last);
-    must(online(last))?;
+    or_fail(online(last))?;
     result
 }
 
@@ -89,9 +89,9 @@ kernel_tests! { "sched":
         // Long before their next look.
         let soon = || within(2_000_000_000, are_placed);
         for cpu in [all[0], all[all.len() - 1]] {
-            must(offline(cpu))?;
+            or_fail(offline(cpu))?;
             let without = soon();
-            must(online(cpu))?;
+            or_fail(online(cpu))?;
             check!(without, "without cpu {cpu} they are not where they should be");
             check!(soon(), "with cpu {cpu} they are not where they should be");
         }
@@ -158,12 +158,12 @@ kernel_tests! { "sched":
         check!(offline(runqueue::MAX_CPUS) == Err(HotplugError::NoSuchCpu(runqueue::MAX_CPUS)));
         check!(online(all[0]) == Err(HotplugError::NothingToDo(all[0])));
         for cpu in &all[1..] {
-            must(offline(*cpu))?;
+            or_fail(offline(*cpu))?;
             check!(offline(*cpu) == Err(HotplugError::NothingToDo(*cpu)));
         }
         let alone = offline(all[0]);
         for cpu in &all[1..] {
-            must(online(*cpu))?;
+            or_fail(online(*cpu))?;
         }
         check!(alone == Err(HotplugError::LastCpu(all[0])), "{alone:?}");
     }
@@ -203,14 +203,14 @@ kernel_tests! { "sched":
             random ^= random << 17;
             // The first CPU stays: the last one online cannot go offline.
             let cpu = all[1 + random as usize % (all.len() - 1)];
-            must(if sched::online_cpus().contains(cpu) { offline(cpu) } else { online(cpu) })?;
+            or_fail(if sched::online_cpus().contains(cpu) { offline(cpu) } else { online(cpu) })?;
             let left = cpus().len();
             (changes, fewest) = (changes + 1, fewest.min(left));
             check!(percpu::online_count() == left && Kernel.online_cpus() == left, "jobs see {} cpus of {left}", Kernel.online_cpus());
             sched::yield_now();
         }
         for cpu in all.iter().filter(|cpu| !sched::online_cpus().contains(**cpu)) {
-            must(online(*cpu))?;
+            or_fail(online(*cpu))?;
         }
         for thread in threads {
             thread.join();

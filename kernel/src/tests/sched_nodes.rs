@@ -51,7 +51,7 @@ impl Sleeper {
     /// Wakes the thread `times` times, if it `needs_room` only when a CPU of `node` is idle, and returns how often it ran on
     /// `node`. The calling thread runs on other nodes meanwhile: it could keep the only CPU of `node` busy itself.
     fn times_on(&self, node: usize, times: usize, needs_room: bool) -> Result<usize, Stopped> {
-        let _elsewhere = Elsewhere::than(nodes::cpus_of(node))?;
+        let _guard = AffinityGuard::excluding(nodes::cpus_of(node))?;
         let mut there = 0;
         for _ in 0..times {
             let mut patience = Patience::new(20_000_000_000);
@@ -73,13 +73,13 @@ impl Sleeper {
     }
 }
 
-/// Keeps the calling thread off some CPUs.
-struct Elsewhere {
+/// Keeps the calling thread off some CPUs until dropped.
+struct AffinityGuard {
     allowed_before: CpuMask,
 }
 
-impl Elsewhere {
-    fn than(cpus: &CpuMask) -> Result<Self, Stopped> {
+impl AffinityGuard {
+    fn excluding(cpus: &CpuMask) -> Result<Self, Stopped> {
         let me = sched::current();
         let allowed_before = me.allowed();
         let others = sched::online_cpus().without(*cpus);
@@ -88,7 +88,7 @@ impl Elsewhere {
     }
 }
 
-impl Drop for Elsewhere {
+impl Drop for AffinityGuard {
     fn drop(&mut self) {
         let restored = sched::set_affinity(sched::current(), &self.allowed_before);
         restored.expect("the cpus that the thread was allowed are still there");

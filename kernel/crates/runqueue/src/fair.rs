@@ -16,8 +16,9 @@
 
 use core::sync::atomic::{Ordering::Acquire, Ordering::Relaxed};
 
+use crate::class_queue::ClassQueue;
 use crate::entity::{Entity, SLICE_NS, SchedClass};
-use crate::heap::{Heap, HeapNode, HeapNodes, is_before};
+use crate::heap::{HeapNode, HeapNodes, is_before};
 use crate::list::Tid;
 use crate::weight::Weight;
 
@@ -71,40 +72,6 @@ impl PreemptReason {
             Self::WakeUp => running_ns.wrapping_sub(first.weight().virtual_ns(WAKE_UP_GRANULARITY_NS)),
             Self::Yield => running_ns.wrapping_add(YIELD_SLACK_NS),
         }
-    }
-}
-
-#[derive(Debug)]
-struct ClassQueue {
-    heap: Heap,
-    min_vruntime_ns: u64,
-    /// Time in which no thread of the class waited, and which no virtual runtime of the class counts.
-    uncontended_ns: u64,
-}
-
-impl ClassQueue {
-    const fn new() -> Self {
-        Self { heap: Heap::new(), min_vruntime_ns: 0, uncontended_ns: 0 }
-    }
-
-    /// Raises the minimum: the current thread has come to `running_ns`, the first queued one is at `first_ns`.
-    #[inline(always)]
-    fn advance_min_vruntime(&mut self, running_ns: u64, first_ns: Option<u64>) {
-        let smallest_ns = first_ns.filter(|first_ns| is_before(*first_ns, running_ns)).unwrap_or(running_ns);
-        if is_before(self.min_vruntime_ns, smallest_ns) {
-            self.min_vruntime_ns = smallest_ns;
-        }
-    }
-
-    #[inline]
-    fn add_uncontended(&mut self, ns: u64) {
-        self.uncontended_ns = self.uncontended_ns.wrapping_add(ns);
-    }
-
-    /// Returns the time that counts for sleepers: what each running thread had, and uncontended time.
-    #[inline]
-    fn sleep_clock_ns(&self) -> u64 {
-        self.min_vruntime_ns.wrapping_add(self.uncontended_ns)
     }
 }
 
@@ -196,7 +163,7 @@ impl FairQueue {
     }
 
     /// [Charges](Self::charge) the current thread `tid` up to `now_ns`; then, if the first queued thread preempts it, takes
-    /// that one out and queues `tid` instead. O(log n).
+    /// the latter out and queues `tid` instead. O(log n).
     ///
     /// All that a CPU with several threads does: one look at each, no more.
     #[inline(always)]

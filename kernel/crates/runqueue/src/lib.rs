@@ -24,6 +24,7 @@ pub mod park;
 pub mod quota;
 pub mod weight;
 
+mod class_queue;
 mod sync;
 
 pub use balance::{Load, choose_cpu, push_to, steal_from};

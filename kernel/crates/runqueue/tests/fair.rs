@@ -578,7 +578,7 @@ fn a_thread_that_is_alone_owes_nothing() {
     let mut cpu = Cpu::new(vec![of_nice(19), Entity::new(), Entity::new()]);
     cpu.arrive(0);
     cpu.run(0);
-    // 280 ms of its own virtual time, while another thread waits.
+    // 280 ms of virtual time of the light thread, while another thread waits.
     cpu.arrive(1);
     cpu.charge_running(SLICE_NS);
     let next = cpu.queue.pop(&cpu.threads).unwrap();

@@ -138,7 +138,7 @@ fn a_deadline_and_a_waker_end_one_sleep_once() {
         // Only the caller that ends the sleep queues the thread.
         assert_eq!(u32::from(timer_woke) + u32::from(waker_woke), u32::from(slept));
         // The wake-up was used for this sleep, or is kept for the next: the
-        // deadline neither eats it nor leaves one of its own.
+        // deadline neither takes that token nor leaves another.
         let kept = sleeper.park.prepare_park() == ParkDecision::Consumed;
         assert_eq!(kept, timer_woke);
     });
