@@ -1,5 +1,6 @@
 //! The chunks of a job that failed.
 
+use super::plan::Outcome;
 use super::worker_slot::WorkerSlot;
 use crate::chunk::RawChunk;
 
@@ -11,6 +12,9 @@ pub(super) enum Failed<'f> {
     /// At most one failed chunk per slot.
     Slots(&'f [WorkerSlot]),
 }
+
+/// Called after a run with the chunks that failed, which lie on the stack of the run.
+pub(super) type AfterRun<'a> = dyn FnMut(Failed<'_>, &mut Outcome) + 'a;
 
 impl Failed<'_> {
     /// Calls `undo` for the parts of `chunk` that did not fail.

@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use super::failed::{AfterRun, Failed};
 use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
 use super::tracing::traced;
 use crate::chunk::RawChunk;
@@ -12,7 +13,7 @@ use crate::{Stats, TracedChunk, unwind};
 /// Chunks that each range is cut into when the job may be cancelled or has a deadline.
 const CHUNKS_PER_STOPPABLE_RANGE: u64 = 64;
 
-/// Runs the whole of `plan` on the calling thread. Returns the chunk that failed too, if any.
+/// Runs the whole of `plan` on the calling thread, then calls `after`.
 ///
 /// Never inlined: a job on several threads should not have this frame on its caller's stack.
 #[inline(never)]
@@ -22,7 +23,8 @@ pub(super) fn run<P: Platform>(
     cursors: &[Cursor],
     body: &dyn Body,
     mut stats: Stats,
-) -> (Outcome, Option<(u64, u64)>) {
+    after: &mut AfterRun<'_>,
+) -> Outcome {
     let started_ns = platform.now_ns();
     let cpu_started_ns = platform.thread_time_ns();
     // The chunk that is being run. At the end: the chunk that failed or panicked.
@@ -40,7 +42,9 @@ pub(super) fn run<P: Platform>(
     stats.threads_used = usize::from(stats.chunks > 0);
     stats.wall_ns = platform.now_ns().saturating_sub(started_ns);
     stats.cpu_ns = platform.thread_time_ns().saturating_sub(cpu_started_ns);
-    (Outcome { ending, stats, panic }, in_progress.get())
+    let mut outcome = Outcome { ending, stats, panic };
+    after(Failed::One(in_progress.get()), &mut outcome);
+    outcome
 }
 
 /// Runs the chunks of each range in turn, the ranges of the caller's node first.
