@@ -56,7 +56,7 @@ fn start_late_cpu() {
 }
 
 /// Makes the report of a failure fail, as `fault.report` says.
-pub fn in_report() {
+pub fn inject_in_report() {
     match FAULT_REPORT.get() {
         "panic" => panic!("fault.report asked for this"),
         // SAFETY: an undefined instruction raises an exception, whose handler does not return.

@@ -146,7 +146,7 @@ fn report(number: usize, name: &str, outcome: Outcome<'_>, time_ns: Option<u64>)
 }
 
 /// Reports the running test, if there is one, as failed by a panic. The machine ends after this.
-pub fn blame_current_test(message: &str) {
+pub fn fail_current_test(message: &str) {
     let number = CURRENT.swap(0, SeqCst);
     if number > 0 {
         print_line(format_args!("{}", Line::Diagnostic(message)));

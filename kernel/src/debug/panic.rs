@@ -99,8 +99,8 @@ fn is_boot_stack_guard(address: u64) -> bool {
 }
 
 fn print_report(what: &str, message: &str, location: &str, backtrace: &Addresses) {
-    ktest::blame_current_test(message);
-    fault::in_report();
+    ktest::fail_current_test(message);
+    fault::inject_in_report();
     let at = if location.is_empty() { "" } else { " at " };
     let thread = sched::current_name();
     log::error!("{what} on cpu {}, thread {thread}{at}{location}: {message}", takeover::cpu_number());

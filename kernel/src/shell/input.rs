@@ -36,9 +36,7 @@ pub fn start() -> bool {
         }
         Err(why) => {
             let per_second = 1_000_000_000 / POLL_NS;
-            warning(format_args!(
-                "serial port: {why}; looking for input {per_second} times a second instead"
-            ));
+            warning(format_args!("serial port: {why}; polling it {per_second} times a second instead"));
         }
     }
     true
@@ -46,7 +44,7 @@ pub fn start() -> bool {
 
 /// Routes the port's interrupt to the boot CPU, and waits for one to come.
 fn redirect() -> Result<(), &'static str> {
-    let route = devices::serial_route().ok_or("no way for its interrupt is known")?;
+    let route = devices::serial_route().ok_or("the firmware names no route for its interrupt")?;
     let boot_cpu = CpuId::new(0).map(|cpu| percpu::get(cpu).apic_id());
     let apic_id = boot_cpu.and_then(|id| u8::try_from(id).ok());
     let apic_id = apic_id.ok_or("the boot cpu's apic id is more than an i/o apic can address")?;

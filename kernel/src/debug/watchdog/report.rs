@@ -24,7 +24,7 @@ pub(super) fn report_hang(cpu: CpuId, lockup: Lockup) -> ! {
     // SAFETY: `take_over` has stopped every other CPU. A CPU that did not stop is locked up, and has not switched
     // threads for the whole timeout.
     let thread = unsafe { sched::name_of_current_on(block) };
-    ktest::blame_current_test(message.as_str());
+    ktest::fail_current_test(message.as_str());
     log::error!("{}, thread {thread}", message.as_str());
     for address in backtrace.as_slice() {
         print_line(format_args!("    {address:#018x}"));
