@@ -94,8 +94,8 @@ fn is_path(code: &str) -> bool {
 
 /// Returns whether a file or folder has this path, or ends with it.
 fn exists(repository: &Repository, path: &str) -> bool {
-    // Made by a run.
-    if path.starts_with("ktask-out/") || path.starts_with("target/") {
+    // Made by a run or by the reader.
+    if path.starts_with("ktask-out/") || path.starts_with("target/") || path.contains("/my_") {
         return true;
     }
     let inner = format!("/{path}");

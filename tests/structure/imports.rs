@@ -12,6 +12,7 @@
 //!   A re-export of a module is a passage, as the module is. The root of a crate is its public face: its re-exports are
 //!   passages too.
 //! * `use path::*` imports the file of the module or enum at `path`.
+//! * A `use` of a name that is a module and an item imports the item only if the code uses the name without a path.
 //! * A name that the parser cannot see, because a macro makes it, counts as an item of the module where the path ends.
 //! * Code for tests alone does not count: `#[test]`, `#[cfg(test)]`, `#[cfg(all(test, ...))]`.
 //! * Methods need no import, and are not seen.
@@ -71,8 +72,9 @@ enum Target {
 /// Returns the modules whose files the mention imports.
 fn files_of(tree: &Tree, at: ModuleId, mention: &Mention) -> Vec<ModuleId> {
     let mut resolver = Resolver { tree, open: Vec::new() };
-    let target = resolver.path(at, &mention.path);
-    match (mention.kind, target) {
+    let is_bare = mention.path.last().is_some_and(|name| tree.modules[at].bare_names.contains(name));
+    let wants_item = mention.kind != MentionKind::Use || is_bare;
+    match (mention.kind, resolver.path(at, &mention.path, wants_item)) {
         (MentionKind::Glob, Some(Target::Module(module))) => vec![module],
         (_, Some(Target::Item(modules))) => modules,
         // A macro of an outer scope, which needs no import.
@@ -95,13 +97,14 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     /// Returns what `path` leads to, seen from module `at`; `None` for what other crates have.
-    fn path(&mut self, at: ModuleId, path: &[String]) -> Option<Target> {
+    /// `wants_item` prefers an item to a module at the end of the path.
+    fn path(&mut self, at: ModuleId, path: &[String], wants_item: bool) -> Option<Target> {
         let (first, mut rest) = path.split_first()?;
         let mut module = match first.as_str() {
             "crate" => ROOT,
             "self" => at,
             "super" => self.tree.modules[at].parent?,
-            name => match self.name(at, name, rest.is_empty(), true)? {
+            name => match self.name(at, name, rest.is_empty() && wants_item, true)? {
                 Target::Module(module) => module,
                 item => return Some(item),
             },
@@ -117,7 +120,7 @@ impl Resolver<'_> {
             {
                 return Some(Target::Item(vec![*defining]));
             }
-            match self.name(module, name, rest.is_empty(), false) {
+            match self.name(module, name, rest.is_empty() && wants_item, false) {
                 Some(Target::Module(child)) => module = child,
                 Some(item) => return Some(item),
                 // Made by a macro.
@@ -135,19 +138,19 @@ impl Resolver<'_> {
             return None;
         }
         self.open.push(key);
-        let found = self.candidates(at, name, from_within);
+        let found = self.candidates(at, name, is_end, from_within);
         self.open.pop();
         let (mut modules, mut items): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|target| matches!(target, Target::Module(_)));
         if is_end { items.pop().or(modules.pop()) } else { modules.pop().or(items.pop()) }
     }
 
-    fn candidates(&mut self, at: ModuleId, name: &str, from_within: bool) -> Vec<Target> {
+    fn candidates(&mut self, at: ModuleId, name: &str, is_end: bool, from_within: bool) -> Vec<Target> {
         let tree = self.tree;
         let module = &tree.modules[at];
         let mut found = Vec::new();
         for glob in &module.globs {
-            if let Some(Target::Module(source)) = self.path(at, glob) {
+            if let Some(Target::Module(source)) = self.path(at, glob, false) {
                 found.extend(self.name(source, name, true, false).map(|target| through(target, at)));
                 found.extend(self.name(source, name, false, false).map(|target| through(target, at)));
             }
@@ -158,7 +161,7 @@ impl Resolver<'_> {
             if path.len() == 1 && path[0] == name {
                 continue;
             }
-            match self.path(at, path) {
+            match self.path(at, path, is_end) {
                 Some(target) => found.push(through(target, at)),
                 None => found.push(Target::Item(vec![at])),
             }
@@ -299,6 +302,24 @@ mod tests {
         assert_eq!(
             imports_of(&files),
             ["a.rs:1 -> b/look.rs", "a.rs:1 -> b/mod.rs", "a.rs:2 -> b/look.rs", "b/mod.rs:1 -> b/look.rs"]
+        );
+    }
+
+    #[test]
+    fn use_of_a_module_and_item_of_one_name_follows_its_use() {
+        let imports_of_a = |text| {
+            let files = [
+                ("lib.rs", "mod a; mod b;"),
+                ("b/mod.rs", "pub mod look; pub use look::look;"),
+                ("b/look.rs", "pub fn look() {} pub fn other() {}"),
+                ("a.rs", text),
+            ];
+            imports_of(&files).into_iter().filter(|line| line.starts_with("a.rs")).collect::<Vec<_>>()
+        };
+        assert_eq!(imports_of_a("use crate::b::look;\nfn f() { look::other() }"), ["a.rs:2 -> b/look.rs"]);
+        assert_eq!(
+            imports_of_a("use crate::b::look;\nfn f() { look() }"),
+            ["a.rs:1 -> b/look.rs", "a.rs:1 -> b/mod.rs"]
         );
     }
 

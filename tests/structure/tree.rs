@@ -38,6 +38,8 @@ pub struct Module {
     /// Imports inside function bodies: not visible from other modules.
     pub local_uses: Vec<(String, Vec<String>)>,
     pub mentions: Vec<Mention>,
+    /// Names that the code uses without a path.
+    pub bare_names: BTreeSet<String>,
 }
 
 /// A path that the code of a module names.
@@ -49,7 +51,9 @@ pub struct Mention {
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum MentionKind {
-    /// In a `use`, a type, an expression or the arguments of a macro.
+    /// In a `use`.
+    Use,
+    /// In a type, an expression or the arguments of a macro.
     Path,
     /// `use path::*`.
     Glob,
@@ -97,6 +101,7 @@ impl Tree {
             globs: Vec::new(),
             local_uses: Vec::new(),
             mentions: Vec::new(),
+            bare_names: BTreeSet::new(),
         });
         for item in items {
             if is_for_tests(attributes(&item)) {
@@ -197,6 +202,8 @@ impl Visitor<'_> {
                             self.mention(path, line, MentionKind::Macro);
                         } else if path.len() > 1 {
                             self.mention(path, line, MentionKind::Path);
+                        } else {
+                            self.module.bare_names.extend(path);
                         }
                     }
                 }
@@ -228,6 +235,9 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
+        if path.segments.len() == 1 {
+            self.module.bare_names.insert(name_of(&path.segments[0].ident));
+        }
         if path.leading_colon.is_none() && path.segments.len() > 1 {
             let line = path.segments[0].ident.span().start().line;
             self.mention(
@@ -264,7 +274,7 @@ fn take_use(
 ) {
     let mut take = |name: String, path: Vec<String>, line| {
         uses.push((name, path.clone()));
-        mentions.push(Mention { path, line, kind: MentionKind::Path });
+        mentions.push(Mention { path, line, kind: MentionKind::Use });
     };
     match tree {
         UseTree::Path(path) => {

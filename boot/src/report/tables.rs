@@ -30,7 +30,7 @@ pub fn render(report: &Report, is_terminal: bool) -> String {
     parts.join("\n\n")
 }
 
-/// Renders how the run ended and what went wrong, for a user who has seen the log.
+/// Renders how the run ended and what went wrong, for a user that has seen the log.
 pub fn render_ending(report: &Report) -> String {
     let mut parts = vec![summary(report)];
     parts.extend(trouble(report));

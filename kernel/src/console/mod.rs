@@ -12,10 +12,10 @@ mod wire;
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;
 pub use ports::LINE_BYTES;
+pub use records::report_lost;
 pub use serial::drain;
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::arch::pvh;
 use params::cmdline;
@@ -48,22 +48,6 @@ pub fn print_line(text: fmt::Arguments<'_>) {
     let mut line = LineBuf::<768>::new();
     let _ = fmt::write(&mut line, text);
     serial::write_log_line(line.as_str());
-}
-
-/// Lost lines and records that were reported on the other port so far.
-static REPORTED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-
-/// Reports on each port what was lost on the other. A port reports its own losses only once it moves, which may be never.
-pub fn report_lost() {
-    let new = |port: usize, lost: u64| lost - REPORTED[port].swap(lost, SeqCst).min(lost);
-    let [lines, written] = serial::lost();
-    let (lines, written) = (new(0, lines), new(1, written));
-    if lines > 0 {
-        records::warning(format_args!("console: {lines} lines lost: the log port did not take them in time"));
-    }
-    if written > 0 {
-        log::warn!("console: {written} records lost: the record port did not take them in time");
-    }
 }
 
 /// Takes the ports over from any holder, and sends what is queued as far as the ports move.

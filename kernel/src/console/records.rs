@@ -1,6 +1,7 @@
 //! Records on the second serial port, for programs.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use protocol::record::{LINE_MAX_BYTES, Record, Status, TEXT_MAX_BYTES, clip};
 
@@ -30,10 +31,26 @@ pub fn warning(what: fmt::Arguments<'_>) {
     emit(&Record::Warning { t_ns: tsc::now_ns(), what: clip(text.as_str(), TEXT_MAX_BYTES) });
 }
 
+/// Lost lines and records that were reported on the other port so far.
+static REPORTED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Reports on each port what was lost on the other. A port reports its own losses only once it moves, which may be never.
+pub fn report_lost() {
+    let new = |port: usize, lost: u64| lost - REPORTED[port].swap(lost, SeqCst).min(lost);
+    let [lines, written] = serial::lost();
+    let (lines, written) = (new(0, lines), new(1, written));
+    if lines > 0 {
+        warning(format_args!("console: {lines} lines lost: the log port did not take them in time"));
+    }
+    if written > 0 {
+        log::warn!("console: {written} records lost: the record port did not take them in time");
+    }
+}
+
 /// Reports the end of the run, after a report of lost lines: no record follows this one.
 pub fn end(status: Status, reason: &str) {
     serial::make_room_for_end();
-    super::report_lost();
+    report_lost();
     emit(&Record::End { t_ns: tsc::now_ns(), status, reason: clip(reason, TEXT_MAX_BYTES) });
     serial::note_end();
 }
