@@ -50,17 +50,17 @@ fn block_wake() -> Result<(), &'static str> {
 
 /// Runs all pairs for `rounds` rounds. Returns the length of the longest run queue that was seen.
 fn play(rounds: u64) -> Result<u64, &'static str> {
-    let go = Arc::new(Completion::new());
+    let start_signal = Arc::new(Completion::new());
     let mut handles = Vec::with_capacity(2 * PAIRS);
     let pairs: Vec<_> = (0..PAIRS)
         .map(|_| Arc::new(Pair { moves: AtomicU64::new(0), players: [Once::new(), Once::new()] }))
         .collect();
     for pair in &pairs {
         for player in 0..2 {
-            let (pair, go) = (pair.clone(), go.clone());
+            let (pair, start_signal) = (pair.clone(), start_signal.clone());
             handles.push(start(Spawn::new("bench/player"), move || {
                 pair.players[player].call_once(sched::current_arc);
-                go.wait();
+                start_signal.wait();
                 for round in 0..rounds {
                     let mine = 2 * round + player as u64;
                     while pair.moves.load(SeqCst) != mine {
@@ -78,7 +78,7 @@ fn play(rounds: u64) -> Result<u64, &'static str> {
     while pairs.iter().any(|pair| pair.players.iter().any(|player| player.get().is_none())) {
         sched::sleep_ns(1_000_000);
     }
-    go.complete();
+    start_signal.complete();
     let mut longest = 0;
     while pairs.iter().any(|pair| pair.moves.load(SeqCst) < 2 * rounds) {
         longest = longest.max(online().into_iter().map(sched::queue_length).max().unwrap_or(0));

@@ -1,5 +1,4 @@
-//! The mutexes that one thread holds: the part of its record that [`held`](super::held) reads and writes. Debug builds
-//! only.
+//! The record of the mutexes that a thread holds, which [`held`](super::held) reads and writes. Debug builds only.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 

@@ -50,7 +50,7 @@ impl Donors for TestThreads {
     }
 }
 
-/// Returns the level of `thread` if threads donate as `to` says. It is the heaviest of its own level and the levels of all
+/// Returns the level of `thread` if threads donate as `to` says. It is the heaviest of the thread's level and those of all
 /// direct and indirect donors.
 fn expected(own: &[Option<Nice>; COUNT], to: &[Option<usize>; COUNT], thread: usize) -> Option<Nice> {
     let waits_for_it = |mut from: usize| {
