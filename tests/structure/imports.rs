@@ -30,12 +30,12 @@ pub struct Graph {
     pub imports: Vec<Import>,
 }
 
-/// One import of a file by another one.
+/// An import of a file by another file.
 pub struct Import {
     pub from: PathBuf,
     pub to: PathBuf,
     pub line: usize,
-    /// As the source has it.
+    /// The path as written in the source.
     pub path: String,
 }
 
@@ -62,7 +62,7 @@ pub fn graph_of(sources: &dyn Sources, root: &Path) -> Result<Graph, String> {
     Ok(Graph { files: tree.modules.iter().map(|module| module.file.clone()).collect(), imports })
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Target {
     Module(ModuleId),
     /// An item, and the modules whose files have it: the one that declares it and those that re-export it.
@@ -91,7 +91,7 @@ fn files_of(tree: &Tree, at: ModuleId, mention: &Mention) -> Vec<ModuleId> {
 
 struct Resolver<'a> {
     tree: &'a Tree,
-    /// What is being looked for: globs may lead back to where they started.
+    /// Lookups in progress: globs may lead back to one of them.
     open: Vec<(ModuleId, String, bool)>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks how the source files import each other: no circles, layers in one direction, host and kernel apart.
+//! Checks the imports between source files: no circles, layers in one direction, host and kernel apart.
 //!
 //! The sources are parsed with `syn`; nothing is built. What counts as an import is defined in [`imports`].
 

@@ -1,4 +1,4 @@
-//! Where the checker reads source files: the disk, or a made-up tree in a test.
+//! Access to source files: on disk, or in a made-up tree of a test.
 
 use std::path::{Path, PathBuf};
 

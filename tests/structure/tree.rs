@@ -1,4 +1,4 @@
-//! The modules of a crate: what each declares, what it imports, and the paths that its code names.
+//! The modules of a crate: their items, their imports, and the paths in their code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -263,7 +263,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 }
 
-/// Notes what a `use` brings in, below the path `prefix`.
+/// Records the imports of a `use`, below the path `prefix`.
 fn take_use(
     tree: &UseTree,
     mut prefix: Vec<String>,

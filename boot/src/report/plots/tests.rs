@@ -1,4 +1,4 @@
-//! The pictures are looked at as a reader of SVG does.
+//! Plots, checked by parsing their SVG.
 
 use super::*;
 use roxmltree::{Document, Node};
@@ -18,7 +18,7 @@ fn texts(document: &Document<'_>) -> Vec<String> {
     document.descendants().filter(is_text).map(|node| node.text().unwrap_or("").trim().into()).collect()
 }
 
-/// Where the points of a picture are, from left to right.
+/// Returns the positions of a plot's points, from left to right.
 fn circles(document: &Document<'_>) -> Vec<(f64, f64)> {
     let number = |node: &Node<'_, '_>, name| node.attribute(name).unwrap().parse::<f64>().unwrap();
     let mut found: Vec<_> = document
@@ -31,8 +31,8 @@ fn circles(document: &Document<'_>) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn a_series_is_a_picture_with_a_point_for_each_record() {
-    // Out of order, and growing by as much with each doubling.
+fn series_is_a_plot_with_a_point_for_each_record() {
+    // Out of order; each doubling of n adds the same.
     let plots = plots(&among(&[(1024, 600), (2, 240), (32, 400), (8, 320)])).unwrap();
     let [plot] = &plots[..] else { panic!("one picture, not {plots:?}") };
     assert_eq!(plot.file_name, "bench-sched-switch-among-ticks-by-runnable-threads.svg");
@@ -46,7 +46,7 @@ fn a_series_is_a_picture_with_a_point_for_each_record() {
     }
     let circles = circles(&document);
     assert_eq!(circles.len(), 4);
-    // 2, 8, 32 and 1024: two, two and five doublings, each the same way to the right and 40 ticks up.
+    // 2, 8, 32 and 1024: two, two and five doublings, each of the same width and 40 ticks of height.
     let step = |from: usize, to: usize| (circles[to].0 - circles[from].0, circles[from].1 - circles[to].1);
     let doubling = (step(0, 3).0 / 9.0, step(0, 3).1 / 9.0);
     assert!(doubling.0 > 50.0 && doubling.1 > 5.0, "{doubling:?}");
@@ -58,7 +58,7 @@ fn a_series_is_a_picture_with_a_point_for_each_record() {
 }
 
 #[test]
-fn parts_of_a_benchmark_share_a_picture_and_other_units_do_not() {
+fn parts_of_a_benchmark_share_a_plot_and_other_units_do_not() {
     let records: Vec<_> = [2, 4]
         .into_iter()
         .flat_map(|n| {
@@ -68,7 +68,7 @@ fn parts_of_a_benchmark_share_a_picture_and_other_units_do_not() {
                 bench("sched/helper-start/share", n, "threads", 500, "permille"),
             ]
         })
-        // One point is no series.
+        // A single point is no series.
         .chain([bench("sched/helper-start/taken-back", 2, "threads", 7, "ticks")])
         .collect();
     let plots = plots(&records).unwrap();
@@ -90,14 +90,14 @@ fn parts_of_a_benchmark_share_a_picture_and_other_units_do_not() {
 }
 
 #[test]
-fn what_was_measured_for_one_n_only_is_no_picture() {
+fn measurements_for_one_n_are_not_plotted() {
     assert_eq!(plots(&[]).unwrap(), []);
     assert_eq!(plots(&among(&[(2, 240)])).unwrap(), []);
     assert_eq!(plots(&among(&[(2, 240), (2, 250)])).unwrap(), []);
 }
 
 #[test]
-fn any_record_is_drawn_and_its_file_stays_in_its_directory() {
+fn any_record_is_plotted_and_its_file_stays_in_its_directory() {
     let extremes = [(0, 0), (1, 0), (u64::MAX, u64::MAX)];
     for pair in [[extremes[0], extremes[1]], [extremes[0], extremes[2]], [extremes[1], extremes[2]]] {
         let records: Vec<_> =
