@@ -74,17 +74,17 @@ kernel_tests! { "heap":
         // The first round allocates the threads' records; the second reuses them.
         let used = |round: u64| {
             // All threads run at once in each round, so the second needs no more stacks and records than the first.
-            let go = Arc::new(Completion::new());
+            let gate = Arc::new(Completion::new());
             let churning = (0..8).filter_map(|number| {
-                let go = go.clone();
+                let gate = gate.clone();
                 let work = move || {
-                    go.wait();
+                    gate.wait();
                     assert!(churn(round + number), "a block was written to by another owner");
                 };
                 sched::spawn("test/heap", work).ok()
             });
             let threads: Vec<_> = churning.collect();
-            go.complete();
+            gate.complete();
             threads.into_iter().for_each(sched::JoinHandle::join);
             sched::reap_all_exited();
             heap::usage().0

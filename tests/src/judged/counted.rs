@@ -19,7 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(
         lab,
-        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts,who_holds",
+        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts,mutex_gets",
         9,
     )
 }
