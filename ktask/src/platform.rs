@@ -1,6 +1,7 @@
 //! The interface that a kernel implements.
 
 use crate::node::NodeId;
+use crate::raw::Parking;
 use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
 
 /// The number of a helper that [`Platform::start_helper`] accepted.
@@ -282,5 +283,21 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// caller's thread.
     fn enabled(&self) -> bool {
         true
+    }
+}
+
+impl<P: Platform> Parking for P {
+    type Thread = P::Thread;
+
+    fn this_thread(&self) -> P::Thread {
+        self.current_thread()
+    }
+
+    fn sleep(&self) {
+        self.park(None);
+    }
+
+    fn wake(&self, thread: &P::Thread) {
+        self.unpark(thread);
     }
 }

@@ -17,20 +17,37 @@
 //!    before `scope` returns.
 //!
 //! A leaked task keeps `outstanding` above 0: the caller waits forever, which is safe. Therefore
-//! [`Platform`] need not be an unsafe trait.
+//! [`Platform`](crate::Platform) need not be an unsafe trait.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
 
-use crate::platform::Platform;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, UnsafeCell, spin_loop};
+
+/// The part of a [`Platform`](crate::Platform) that the hand-over to helpers needs. Every platform
+/// implements it.
+///
+/// It is a separate trait because `Platform` uses [`HelperTask`], and imports go one way.
+pub trait Parking: Clone + Send + Sync + 'static {
+    /// [`Platform::Thread`](crate::Platform::Thread).
+    type Thread: Clone + Send + Sync + 'static;
+
+    /// Returns a handle to the calling thread.
+    fn this_thread(&self) -> Self::Thread;
+
+    /// Blocks the calling thread until [`wake`](Self::wake) is called for it, or for no reason.
+    fn sleep(&self);
+
+    /// Wakes `thread` from [`sleep`](Self::sleep), or makes its next `sleep` return at once.
+    fn wake(&self, thread: &Self::Thread);
+}
 
 /// A helper's work, called with its worker number. It must not unwind; if it does, `outstanding`
 /// is still correct.
 type Work<'s> = dyn Fn(usize) + Sync + 's;
 
 /// The state of a scope, on the caller's stack.
-struct Shared<P: Platform> {
+struct Shared<P: Parking> {
     /// Tasks that exist: queued, running, or being dropped.
     outstanding: AtomicUsize,
     /// The thread to wake when no task is left.
@@ -40,12 +57,12 @@ struct Shared<P: Platform> {
 }
 
 /// The right of one task to use a scope, counted in `outstanding`. Dropping it gives up the right.
-struct Ticket<P: Platform> {
+struct Ticket<P: Parking> {
     shared: NonNull<Shared<P>>,
     platform: P,
 }
 
-impl<P: Platform> Drop for Ticket<P> {
+impl<P: Parking> Drop for Ticket<P> {
     fn drop(&mut self) {
         // SAFETY: a ticket counts in `outstanding` from its creation to the decrement below, so
         // the scope is alive (steps 1 and 2). The reference is not used after the decrement.
@@ -53,14 +70,14 @@ impl<P: Platform> Drop for Ticket<P> {
         let caller = shared.caller.clone();
         // Release pairs with the Acquire load in `Helpers::outstanding` (step 4).
         if shared.outstanding.fetch_sub(1, Ordering::Release) == 1 {
-            self.platform.unpark(&caller);
+            self.platform.wake(&caller);
         }
     }
 }
 
 // SAFETY: `shared` points to a `Shared`, whose fields may be used from any thread: an atomic,
 // `P::Thread: Sync`, and a pointer to a closure that is `Sync`. `platform` is `Send`.
-unsafe impl<P: Platform> Send for Ticket<P> {}
+unsafe impl<P: Parking> Send for Ticket<P> {}
 
 /// A helper's part of a job. It is run once, on a thread that is not the job's caller.
 ///
@@ -70,15 +87,15 @@ unsafe impl<P: Platform> Send for Ticket<P> {}
 /// A task is a counted borrow of the caller's frame. The count is incremented before the task
 /// exists and decremented by the task's last access. [`Job::run`](crate::Job::run) does not leave
 /// the frame before the count is 0. A task is three words and the platform handle, never
-/// allocates, and may be sent to any thread.
+/// allocates, and may be sent to any thread. `P` is any [`Platform`](crate::Platform).
 #[must_use = "a task that is not run is a lost helper"]
-pub struct HelperTask<P: Platform> {
+pub struct HelperTask<P: Parking> {
     ticket: Ticket<P>,
     worker: u32,
     family: u64,
 }
 
-impl<P: Platform> HelperTask<P> {
+impl<P: Parking> HelperTask<P> {
     /// Works for the job until no work is left, the job has enough helpers, or it has failed. The
     /// calling thread should have the lowest weight.
     pub fn run(self) {
@@ -91,28 +108,28 @@ impl<P: Platform> HelperTask<P> {
 
     /// Returns the number that all tasks of a job and of the jobs nested in it share.
     ///
-    /// A waiting caller may run tasks of its family ([`Platform::take_queued`]): they are part of
-    /// its work, so no long chunk of an unrelated job delays it.
+    /// A waiting caller may run tasks of its family: they are part of its work, so no long chunk of
+    /// an unrelated job delays it. See [`Platform::take_queued`](crate::Platform::take_queued).
     #[must_use]
     pub fn family(&self) -> u64 {
         self.family
     }
 }
 
-impl<P: Platform> core::fmt::Debug for HelperTask<P> {
+impl<P: Parking> core::fmt::Debug for HelperTask<P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("HelperTask").field("worker", &self.worker).finish_non_exhaustive()
     }
 }
 
 /// Makes the tasks of one scope.
-pub(crate) struct Helpers<'s, P: Platform> {
+pub(crate) struct Helpers<'s, P: Parking> {
     shared: &'s Shared<P>,
     platform: &'s P,
     family: u64,
 }
 
-impl<P: Platform> Helpers<'_, P> {
+impl<P: Parking> Helpers<'_, P> {
     /// Makes a task that calls the scope's work with `worker`.
     pub(crate) fn task(&self, worker: u32) -> HelperTask<P> {
         // Relaxed: the thread that increments later waits for 0 itself (or holds a task), so it
@@ -131,17 +148,17 @@ impl<P: Platform> Helpers<'_, P> {
 }
 
 /// Waits for every task when dropped, also during unwinding.
-struct JoinGuard<'s, P: Platform> {
+struct JoinGuard<'s, P: Parking> {
     helpers: &'s Helpers<'s, P>,
 }
 
-impl<P: Platform> Drop for JoinGuard<'_, P> {
+impl<P: Parking> Drop for JoinGuard<'_, P> {
     fn drop(&mut self) {
         // If the platform's `park` unwinds, the borrowed frame must not be left: a second panic
         // aborts.
         let abort_on_unwind = AbortOnUnwind;
         while self.helpers.outstanding() != 0 {
-            self.helpers.platform.park(None);
+            self.helpers.platform.sleep();
         }
         core::mem::forget(abort_on_unwind);
     }
@@ -158,7 +175,7 @@ impl Drop for AbortOnUnwind {
 
 /// Calls `body`, which may hand out tasks of `family` that call `work`. Returns the result of
 /// `body`, after every task has been run or dropped.
-pub(crate) fn scope<P: Platform, R>(
+pub(crate) fn scope<P: Parking, R>(
     platform: &P,
     family: u64,
     work: &Work<'_>,
@@ -168,7 +185,7 @@ pub(crate) fn scope<P: Platform, R>(
     // SAFETY: only the lifetime changes, not the layout. Only tasks use the pointer; they do not
     // outlive this call (module proof), and `work` does.
     let work = unsafe { core::mem::transmute::<NonNull<Work<'_>>, NonNull<Work<'static>>>(work) };
-    let shared = Shared { outstanding: AtomicUsize::new(0), caller: platform.current_thread(), work };
+    let shared = Shared { outstanding: AtomicUsize::new(0), caller: platform.this_thread(), work };
     let helpers = Helpers { shared: &shared, platform, family };
     let _join = JoinGuard { helpers: &helpers };
     body(&helpers)
