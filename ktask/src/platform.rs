@@ -1,7 +1,8 @@
 //! The interface that a kernel implements.
 
 use crate::node::NodeId;
-use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
+use crate::raw::{RawTask, Threads};
+use crate::{Budget, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
 
 /// The number of a helper that [`Platform::start_helper`] accepted.
 ///
@@ -282,5 +283,62 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// caller's thread.
     fn enabled(&self) -> bool {
         true
+    }
+}
+
+/// A helper's part of a job. It is run once, on a thread that is not the job's caller.
+///
+/// [`run`](Self::run) it or drop it: the job waits for one of the two. If it is dropped, the helper
+/// counts as lost, and the other workers do its part.
+///
+/// A task is a counted borrow of the caller's frame. The count is incremented before the task
+/// exists and decremented by the task's last access. [`Job::run`](crate::Job::run) does not leave
+/// the frame before the count is 0. A task is three words and the platform handle, never
+/// allocates, and may be sent to any thread.
+#[must_use = "a task that is not run is a lost helper"]
+pub struct HelperTask<P: Platform> {
+    task: RawTask<P>,
+}
+
+impl<P: Platform> HelperTask<P> {
+    pub(crate) fn new(task: RawTask<P>) -> Self {
+        Self { task }
+    }
+
+    /// Works for the job until no work is left, the job has enough helpers, or it has failed. The
+    /// calling thread should have the lowest weight.
+    pub fn run(self) {
+        self.task.run();
+    }
+
+    /// Returns the number that all tasks of a job and of the jobs nested in it share.
+    ///
+    /// A waiting caller may run tasks of its family ([`Platform::take_queued`]): they are part of
+    /// its work, so no long chunk of an unrelated job delays it.
+    #[must_use]
+    pub fn family(&self) -> u64 {
+        self.task.family()
+    }
+}
+
+impl<P: Platform> core::fmt::Debug for HelperTask<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HelperTask").field("worker", &self.task.worker()).finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> Threads for P {
+    type Handle = P::Thread;
+
+    fn this_thread(&self) -> P::Thread {
+        self.current_thread()
+    }
+
+    fn block(&self) {
+        self.park(None);
+    }
+
+    fn wake(&self, thread: &P::Thread) {
+        self.unpark(thread);
     }
 }

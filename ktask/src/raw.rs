@@ -2,7 +2,7 @@
 //!
 //! # Why a helper may use data on the caller's stack
 //!
-//! [`scope`] puts a [`Shared`] on the caller's stack and hands out [`HelperTask`]s that point to
+//! [`scope`] puts a [`Shared`] on the caller's stack and hands out [`RawTask`]s that point to
 //! it. The pointer is valid as long as the task lives (a *countdown*), by four steps:
 //!
 //! 1. `outstanding` counts the tasks that exist. It is incremented *before* a task exists, and
@@ -17,35 +17,49 @@
 //!    before `scope` returns.
 //!
 //! A leaked task keeps `outstanding` above 0: the caller waits forever, which is safe. Therefore
-//! [`Platform`] need not be an unsafe trait.
+//! [`Platform`](crate::Platform) need not be an unsafe trait.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
 
-use crate::platform::Platform;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, UnsafeCell, spin_loop};
+
+/// Blocking and waking threads. Every [`Platform`](crate::Platform) has it.
+pub(crate) trait Threads: Clone + Send + Sync + 'static {
+    /// As [`Platform::Thread`](crate::Platform::Thread).
+    type Handle: Clone + Send + Sync + 'static;
+
+    /// Returns a handle to the calling thread.
+    fn this_thread(&self) -> Self::Handle;
+
+    /// Blocks the calling thread until it is woken. Spurious returns are allowed.
+    fn block(&self);
+
+    /// Wakes `thread`, or makes its next [`block`](Self::block) return at once.
+    fn wake(&self, thread: &Self::Handle);
+}
 
 /// A helper's work, called with its worker number. It must not unwind; if it does, `outstanding`
 /// is still correct.
 type Work<'s> = dyn Fn(usize) + Sync + 's;
 
 /// The state of a scope, on the caller's stack.
-struct Shared<P: Platform> {
+struct Shared<T: Threads> {
     /// Tasks that exist: queued, running, or being dropped.
     outstanding: AtomicUsize,
     /// The thread to wake when no task is left.
-    caller: P::Thread,
+    caller: T::Handle,
     /// Borrowed for the duration of the scope. The lifetime is erased; see the module's proof.
     work: NonNull<Work<'static>>,
 }
 
 /// The right of one task to use a scope, counted in `outstanding`. Dropping it gives up the right.
-struct Ticket<P: Platform> {
-    shared: NonNull<Shared<P>>,
-    platform: P,
+struct Ticket<T: Threads> {
+    shared: NonNull<Shared<T>>,
+    platform: T,
 }
 
-impl<P: Platform> Drop for Ticket<P> {
+impl<T: Threads> Drop for Ticket<T> {
     fn drop(&mut self) {
         // SAFETY: a ticket counts in `outstanding` from its creation to the decrement below, so
         // the scope is alive (steps 1 and 2). The reference is not used after the decrement.
@@ -53,35 +67,25 @@ impl<P: Platform> Drop for Ticket<P> {
         let caller = shared.caller.clone();
         // Release pairs with the Acquire load in `Helpers::outstanding` (step 4).
         if shared.outstanding.fetch_sub(1, Ordering::Release) == 1 {
-            self.platform.unpark(&caller);
+            self.platform.wake(&caller);
         }
     }
 }
 
 // SAFETY: `shared` points to a `Shared`, whose fields may be used from any thread: an atomic,
-// `P::Thread: Sync`, and a pointer to a closure that is `Sync`. `platform` is `Send`.
-unsafe impl<P: Platform> Send for Ticket<P> {}
+// `T::Handle: Sync`, and a pointer to a closure that is `Sync`. `platform` is `Send`.
+unsafe impl<T: Threads> Send for Ticket<T> {}
 
-/// A helper's part of a job. It is run once, on a thread that is not the job's caller.
-///
-/// [`run`](Self::run) it or drop it: the job waits for one of the two. If it is dropped, the helper
-/// counts as lost, and the other workers do its part.
-///
-/// A task is a counted borrow of the caller's frame. The count is incremented before the task
-/// exists and decremented by the task's last access. [`Job::run`](crate::Job::run) does not leave
-/// the frame before the count is 0. A task is three words and the platform handle, never
-/// allocates, and may be sent to any thread.
-#[must_use = "a task that is not run is a lost helper"]
-pub struct HelperTask<P: Platform> {
-    ticket: Ticket<P>,
+/// A task of a scope: a counted borrow of the caller's frame.
+pub(crate) struct RawTask<T: Threads> {
+    ticket: Ticket<T>,
     worker: u32,
     family: u64,
 }
 
-impl<P: Platform> HelperTask<P> {
-    /// Works for the job until no work is left, the job has enough helpers, or it has failed. The
-    /// calling thread should have the lowest weight.
-    pub fn run(self) {
+impl<T: Threads> RawTask<T> {
+    /// Calls the scope's work.
+    pub(crate) fn run(self) {
         // SAFETY: the ticket still counts in `outstanding`, so the scope is alive (steps 1 and 2),
         // and with it the closure that it borrows. The reference is not used after `ticket` is
         // dropped, at the end of this function or by unwinding.
@@ -89,38 +93,33 @@ impl<P: Platform> HelperTask<P> {
         work(self.worker as usize);
     }
 
+    /// Returns the worker number.
+    pub(crate) fn worker(&self) -> u32 {
+        self.worker
+    }
+
     /// Returns the number that all tasks of a job and of the jobs nested in it share.
-    ///
-    /// A waiting caller may run tasks of its family ([`Platform::take_queued`]): they are part of
-    /// its work, so no long chunk of an unrelated job delays it.
-    #[must_use]
-    pub fn family(&self) -> u64 {
+    pub(crate) fn family(&self) -> u64 {
         self.family
     }
 }
 
-impl<P: Platform> core::fmt::Debug for HelperTask<P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("HelperTask").field("worker", &self.worker).finish_non_exhaustive()
-    }
-}
-
 /// Makes the tasks of one scope.
-pub(crate) struct Helpers<'s, P: Platform> {
-    shared: &'s Shared<P>,
-    platform: &'s P,
+pub(crate) struct Helpers<'s, T: Threads> {
+    shared: &'s Shared<T>,
+    platform: &'s T,
     family: u64,
 }
 
-impl<P: Platform> Helpers<'_, P> {
+impl<T: Threads> Helpers<'_, T> {
     /// Makes a task that calls the scope's work with `worker`.
-    pub(crate) fn task(&self, worker: u32) -> HelperTask<P> {
+    pub(crate) fn task(&self, worker: u32) -> RawTask<T> {
         // Relaxed: the thread that increments later waits for 0 itself (or holds a task), so it
         // cannot read 0 in between.
         self.shared.outstanding.fetch_add(1, Ordering::Relaxed);
         let shared = NonNull::from(self.shared);
         let ticket = Ticket { shared, platform: self.platform.clone() };
-        HelperTask { ticket, worker, family: self.family }
+        RawTask { ticket, worker, family: self.family }
     }
 
     /// Returns the number of tasks that exist. After 0, all effects of all helpers are visible.
@@ -131,17 +130,17 @@ impl<P: Platform> Helpers<'_, P> {
 }
 
 /// Waits for every task when dropped, also during unwinding.
-struct JoinGuard<'s, P: Platform> {
-    helpers: &'s Helpers<'s, P>,
+struct JoinGuard<'s, T: Threads> {
+    helpers: &'s Helpers<'s, T>,
 }
 
-impl<P: Platform> Drop for JoinGuard<'_, P> {
+impl<T: Threads> Drop for JoinGuard<'_, T> {
     fn drop(&mut self) {
         // If the platform's `park` unwinds, the borrowed frame must not be left: a second panic
         // aborts.
         let abort_on_unwind = AbortOnUnwind;
         while self.helpers.outstanding() != 0 {
-            self.helpers.platform.park(None);
+            self.helpers.platform.block();
         }
         core::mem::forget(abort_on_unwind);
     }
@@ -158,17 +157,17 @@ impl Drop for AbortOnUnwind {
 
 /// Calls `body`, which may hand out tasks of `family` that call `work`. Returns the result of
 /// `body`, after every task has been run or dropped.
-pub(crate) fn scope<P: Platform, R>(
-    platform: &P,
+pub(crate) fn scope<T: Threads, R>(
+    platform: &T,
     family: u64,
     work: &Work<'_>,
-    body: impl FnOnce(&Helpers<'_, P>) -> R,
+    body: impl FnOnce(&Helpers<'_, T>) -> R,
 ) -> R {
     let work = NonNull::from(work);
     // SAFETY: only the lifetime changes, not the layout. Only tasks use the pointer; they do not
     // outlive this call (module proof), and `work` does.
     let work = unsafe { core::mem::transmute::<NonNull<Work<'_>>, NonNull<Work<'static>>>(work) };
-    let shared = Shared { outstanding: AtomicUsize::new(0), caller: platform.current_thread(), work };
+    let shared = Shared { outstanding: AtomicUsize::new(0), caller: platform.this_thread(), work };
     let helpers = Helpers { shared: &shared, platform, family };
     let _join = JoinGuard { helpers: &helpers };
     body(&helpers)

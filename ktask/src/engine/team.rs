@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::cursor::Cursor;
-use crate::platform::{Placement, Platform};
+use crate::platform::{HelperTask, Placement, Platform};
 use crate::raw::Helpers;
 use crate::{NodeId, Stats};
 
@@ -56,7 +56,8 @@ impl<'t, P: Platform> Team<'t, P> {
         let slot = &run.slots[index];
         slot.assign(permit);
         run.count_helper_in();
-        match run.platform.start_helper(self.helpers.task(index as u32), Placement { node }) {
+        match run.platform.start_helper(HelperTask::new(self.helpers.task(index as u32)), Placement { node })
+        {
             Ok(helper) => {
                 slot.set_helper(helper);
                 true
