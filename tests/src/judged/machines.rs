@@ -26,7 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Tests that need memory.
-const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,page_cache::,stress::,trace::,sched::threads";
+const OF_MEMORY: &str = "test:mm::,heap::,huge::,jobs::,stress::,trace::,sched::threads";
 
 /// More than 128 threads take another path through the framework, with more state on the caller's stack.
 fn timing_129(lab: &Lab) -> Result<(), Failed> {
