@@ -56,7 +56,7 @@ fn small_run() -> Vec<Record<String>> {
         (1_002_600, 1, Event::InterruptExit { vector: 0x21 }),
         (1_002_700, 1, switch(5, Why::Idle, 0)),
         (1_002_900, 5, chunk(1, 50)),
-        (1_009_000, 5, switch(6, Why::GaveWay, 1)),
+        (1_009_000, 5, switch(6, Why::Preempted, 1)),
         (1_010_000, 6, Event::PageFault { address: 0xffff_f000_0000_0000 }),
         (1_011_000, 6, switch(1, Why::Blocked, 0)),
         (1_011_500, 1, Event::PoolFillBegin { node: 0 }),
@@ -199,7 +199,7 @@ fn records_are_read_from_a_file() {
 /// Returns events of any kind with small numbers, so that they refer to each other.
 fn any_event() -> impl Strategy<Value = Event> {
     let id = || 0..4u32;
-    let why = prop_oneof![Just(Why::GaveWay), Just(Why::Blocked), Just(Why::Ended), Just(Why::Idle)];
+    let why = prop_oneof![Just(Why::Preempted), Just(Why::Blocked), Just(Why::Ended), Just(Why::Idle)];
     prop_oneof![
         (id(), why, 0..3u32).prop_map(|(next, why, waiting)| Event::Switch { next, why, waiting }),
         (id(), 0..4u16).prop_map(|(thread, cpu)| Event::Wake { thread, cpu }),

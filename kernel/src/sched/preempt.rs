@@ -27,7 +27,7 @@ fn preempt_current(irq: &IrqGuard, cpu: &Cpu, id: CpuId, why: PreemptReason) {
     drop(queue);
     if let Some(next) = next {
         cpu.note_running(next);
-        switch_to(cpu, id, next, Why::GaveWay, now_ns);
+        switch_to(cpu, id, next, Why::Preempted, now_ns);
     }
 }
 

@@ -41,7 +41,7 @@ impl PrevState {
         match why {
             Why::Moves => Self::Migrating,
             Why::Ended => Self::Dead,
-            Why::GaveWay | Why::Blocked | Why::Idle => Self::NoAction,
+            Why::Preempted | Why::Blocked | Why::Idle => Self::NoAction,
         }
     }
 }

@@ -293,7 +293,7 @@ kernel_tests! { "huge":
                     for step in 0..8 {
                         let index = (step + number) % 8;
                         let word = (file.base() + index * UNIT + number * 8) as *mut u64;
-                        // SAFETY: the fault provides the page; each thread has a word of its own.
+                        // SAFETY: the fault provides the page; each thread has a separate word.
                         unsafe {
                             assert_eq!(word.read_volatile(), 0);
                             word.write_volatile(number + 1);

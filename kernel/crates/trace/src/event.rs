@@ -153,7 +153,7 @@ pub enum Event {
 #[repr(u8)]
 pub enum Why {
     /// It was preempted or yielded, and waits for its next slice.
-    GaveWay,
+    Preempted,
     /// Its affinity excludes this CPU now; it moves to another.
     Moves,
     /// It blocks until it is woken.
@@ -169,7 +169,7 @@ impl Why {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::GaveWay => "gave way",
+            Self::Preempted => "preempted",
             Self::Moves => "moves",
             Self::Blocked => "blocked",
             Self::Ended => "ended",
@@ -177,7 +177,7 @@ impl Why {
         }
     }
 
-    const ALL: [Self; 5] = [Self::GaveWay, Self::Moves, Self::Blocked, Self::Ended, Self::Idle];
+    const ALL: [Self; 5] = [Self::Preempted, Self::Moves, Self::Blocked, Self::Ended, Self::Idle];
 }
 
 /// How a job ended.

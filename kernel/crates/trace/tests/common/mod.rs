@@ -8,7 +8,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
     let id = || 0..ID_END;
     let amount = || prop_oneof![0..100u64, 0..AMOUNT_END, Just(AMOUNT_END - 1)];
     let why = prop_oneof![
-        Just(Why::GaveWay),
+        Just(Why::Preempted),
         Just(Why::Moves),
         Just(Why::Blocked),
         Just(Why::Ended),
