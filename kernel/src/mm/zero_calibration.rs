@@ -29,7 +29,7 @@ type Rates = [Option<u64>; ClearMethod::ALL.len()];
 type Candidates = [Option<ClearMethod>; ClearMethod::ALL.len()];
 
 /// Measures all methods on warm memory and chooses the fastest for each class of
-/// extents. If `zero.method` names a method that this CPU has, only that method is
+/// extents. If `zero.method` names a method that this CPU has, only this method is
 /// measured. Without memory to measure on, the choice stays as it is.
 pub fn calibrate() {
     let order = order_for_pages(SAMPLE_PAGES).expect("the sample is no larger than the largest block");

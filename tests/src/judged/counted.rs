@@ -19,7 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn shares(lab: &Lab) -> Result<(), Failed> {
     all_pass(
         lab,
-        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts,mutex_gets",
+        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts,owner_of_a",
         9,
     )
 }
@@ -29,7 +29,7 @@ fn accounts(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::,heap::giving", 5)
+    all_pass(lab, "counted::,heap::a_deallocation", 5)
 }
 
 fn switches(lab: &Lab) -> Result<(), Failed> {
