@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn units_processed_twice_or_never_are_found() {
         let valid = TracedJob { name: "job 3".into(), units: 100, chunks: 2, threads: 2 };
-        assert_eq!(job((60, 40), (2, 2)), Ok(vec![sound]));
+        assert_eq!(job((60, 40), (2, 2)), Ok(vec![valid]));
         for (second, at_end, part) in [
             ((59, 41), (2, 2), "begins before 60"),
             ((59, 40), (2, 2), "begins before 60"),
