@@ -144,7 +144,7 @@ fn change_line(change: impl Fn(&mut Screen<LINE_BYTES>, &mut dyn FnMut(&[u8]))) 
 }
 
 /// Sends what both ports take before the run ends, with a fresh timeout for each. A stuck record port loses its queued
-/// records, so that the record that ends the run fits: a reader that comes back late sees how the run ended.
+/// records, so that the record that ends the run fits. A reader that comes back late then sees how the run ended.
 pub fn make_room_for_end() {
     LOG_PORT.lock().wire.out.restart_timeout(tsc::now_ns());
     send_all(&LOG_PORT);

@@ -4,7 +4,7 @@ use firmware::isa_irq::Route;
 use firmware::topology::Topology;
 use spin::Once;
 
-/// How the first serial port's interrupt arrives.
+/// Route of the first serial port's interrupt.
 static SERIAL_ROUTE: Once<Route> = Once::new();
 
 /// Physical address of the HPET's registers.
@@ -20,7 +20,7 @@ pub fn install(topology: &Topology) {
     }
 }
 
-/// Returns how the first serial port's interrupt arrives, if the firmware says.
+/// Returns the route of the first serial port's interrupt, if the firmware names one.
 pub fn serial_route() -> Option<Route> {
     SERIAL_ROUTE.get().copied()
 }

@@ -1,4 +1,4 @@
-//! What the firmware says of the machine, as one typed [`Topology`]; nothing of it is trusted. The worst that broken tables
+//! The machine as firmware describes it, as one typed [`Topology`]; no table is trusted. The worst that broken tables
 //! can do is a warning and a smaller machine.
 //!
 //! Reading sets nothing: `boot.rs` installs what drivers use later.

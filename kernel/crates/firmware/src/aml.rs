@@ -5,10 +5,9 @@
 
 use crate::acpi::{SDT_HEADER_BYTES, check_sdt};
 
-/// Returns the sleep types of `\_S5`, for PM1a and PM1b, from the first of `tables` (DSDT and SSDTs, each with its header)
-/// that defines the package.
+/// Returns the sleep types of `\_S5`, for PM1a and PM1b, from the first of `tables` that defines the package.
 ///
-/// Damaged tables are skipped.
+/// `tables` are DSDT and SSDTs, each with its header. Damaged tables are skipped.
 pub fn sleep_types<'a>(tables: impl IntoIterator<Item = &'a [u8]>) -> Option<(u8, u8)> {
     tables.into_iter().filter_map(definition_block).find_map(sleep_state_s5)
 }

@@ -1,7 +1,7 @@
 //! CPUs to start, and their indices.
 //!
-//! The MADT lists CPUs, but not reliably. Firmware lists a CPU as both local APIC and local x2APIC, leaves slots for CPUs
-//! that are not plugged in, names ids that the interrupt controller cannot address, and need not list the boot CPU first.
+//! The MADT lists CPUs, but not reliably. Firmware lists a CPU as both local APIC and local x2APIC, and leaves slots for CPUs
+//! that are not plugged in. It names ids that the interrupt controller cannot address, and need not list the boot CPU first.
 
 use core::fmt;
 

@@ -24,7 +24,7 @@ pub struct EarlyFrames {
 }
 
 impl EarlyFrames {
-    /// Returns an allocator of all usable memory of `map`, except the page at address 0: real-mode code needs its old content,
+    /// Returns an allocator of all usable memory of `map`, except the page at address 0. Real-mode code needs its old content,
     /// and other code reads 0 as "none".
     ///
     /// Allocations begin at or above `floor` bytes, unless they have to lie

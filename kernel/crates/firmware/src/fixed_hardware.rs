@@ -1,5 +1,4 @@
-//! The fixed hardware of ACPI, from the FADT and the tables that it leads to: how the machine is switched off, how it tells
-//! of its buttons and other events, and the PM timer.
+//! The fixed hardware of ACPI, from the FADT and the tables that it leads to: power-off, buttons and other events, PM timer.
 
 use crate::acpi::{TableError, check_sdt};
 use crate::aml::{self, GpeSet};
@@ -8,31 +7,31 @@ use crate::isa_irq::{Interrupts, Route, RouteError};
 use crate::memmap::MemoryMap;
 use crate::registers::Space;
 
-/// What the tables say of the fixed hardware.
+/// Content of the tables about the fixed hardware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedHardware {
-    /// Registers, and what the FADT says of them.
+    /// Content of the FADT: registers and flags.
     pub fadt: Fadt,
     /// Sleep types of `\_S5` for PM1a and PM1b.
     pub sleep_types: Option<(u8, u8)>,
     /// General-purpose events that the firmware has a method for.
     pub gpes: GpeSet,
-    /// Where the system control interrupt (SCI) arrives.
+    /// Route of the system control interrupt (SCI).
     pub sci: Option<Route>,
 }
 
-/// What the tables leave out, or say that makes no sense.
+/// Missing and invalid parts of the tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gaps {
     /// Fields of the FADT that are not used.
     pub refused: Refused,
-    /// The SCI's number, and why it has no route.
+    /// The SCI's number, and the reason that it has no route.
     pub sci: Option<(u16, RouteError)>,
 }
 
 impl FixedHardware {
-    /// Reads the FADT, the first sound DSDT that it names, by way of `table_at`, and `ssdts`. `interrupts` say where the
-    /// SCI arrives.
+    /// Reads the FADT, the first sound DSDT that it names, by way of `table_at`, and `ssdts`. `interrupts` has the route of
+    /// the SCI.
     ///
     /// # Errors
     /// When the FADT is damaged.
@@ -57,7 +56,7 @@ impl FixedHardware {
         Ok((Self { fadt, sleep_types, gpes: aml::gpe_methods(blocks()), sci }, gaps))
     }
 
-    /// The PM timer's port and whether the timer counts 32 bits, not 24.
+    /// Returns the PM timer's port, and whether the timer counts 32 bits instead of 24.
     ///
     /// # Errors
     /// The timer's address, if it is not an I/O port's.

@@ -220,7 +220,7 @@ impl Interrupts {
         }
     }
 
-    /// Returns the route of ACPI's system control interrupt, by its number in the FADT: an ISA interrupt, or a global interrupt
+    /// Returns the route of ACPI's system control interrupt. Its number in the FADT is an ISA interrupt, or a global interrupt
     /// on machines without 8259 controllers.
     ///
     /// # Errors

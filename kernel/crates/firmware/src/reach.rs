@@ -22,8 +22,8 @@ pub const LIMIT: u64 = 4 << 30;
 /// undefined on hardware.
 const CHIPSET: Range<u64> = 0xfec0_0000..0xfef0_0000;
 
-/// Returns whether tables may be read from `range`: anywhere in the first 4 GiB, usable or not, listed or not, except
-/// address 0, faulty memory, and chipset registers.
+/// Returns whether tables may be read from `range`: anywhere in the first 4 GiB, except address 0, faulty memory, and chipset
+/// registers. The range need not be usable or listed.
 #[must_use]
 pub fn may_hold_tables(map: &MemoryMap, range: &Range<u64>) -> bool {
     let meets = |other: &Range<u64>| range.start < other.end && other.start < range.end;

@@ -1,9 +1,9 @@
 //! KTAP: results of in-kernel tests, printed by the kernel and parsed by the host.
 //!
-//! The format is the flat form of the kernel test protocol (`Documentation/dev-tools/ktap.rst` in the Linux
-//! tree): a version line, a plan, then one result line per test, with diagnostic lines before the
-//! result they belong to. Lines of the kernel's log may stand between them. A [`Line`] prints without its newline; the
-//! kernel sends each line in one piece, from column 0 on.
+//! The format is the flat form of the kernel test protocol (`Documentation/dev-tools/ktap.rst` in the Linux tree). A version
+//! line and a plan come first, then one result line for each test. Diagnostic lines stand before the result to which they
+//! belong. Lines of the kernel's log may stand between them. A [`Line`] prints without its newline; the kernel sends each
+//! line in one piece, from column 0 on.
 //!
 //! ```text
 //! KTAP version 1

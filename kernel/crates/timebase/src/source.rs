@@ -79,7 +79,7 @@ pub struct Choice {
 }
 
 /// Rates within one part in this many count as equal. A crystal is right to 100 ppm, a measurement on a busy emulator to a
-/// few parts in a thousand; an overclocked or migrated machine is off by more.
+/// few parts in a thousand. An overclocked or migrated machine is off by more.
 const SAME: u64 = 100;
 
 fn is_same(a: u64, b: u64) -> bool {

@@ -98,7 +98,7 @@ pub enum Finding {
     },
     /// The PM timer's register, at this address, is not an I/O port.
     PmTimerIsNoPort(u64),
-    /// The HPET's registers cannot be where its table says.
+    /// The HPET's registers cannot be at the address in its table.
     Hpet(Misplaced),
     /// The SRAT is odd.
     OddNodes(NodesReport),
