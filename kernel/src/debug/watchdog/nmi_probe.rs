@@ -1,4 +1,4 @@
-//! The watchdog's probe on a machine with one CPU. No peer can take samples there, so a timer interrupts the CPU by NMI,
+//! The watchdog's probe on a machine with one CPU. No peer can take samples there. So a timer interrupts the CPU by NMI,
 //! [`SAMPLES_PER_TIMEOUT`](lockup::SAMPLES_PER_TIMEOUT) times in the timeout. Neither disabled interrupts nor a raised
 //! task priority keep an NMI out.
 //!
