@@ -7,8 +7,8 @@ use crate::arch::paging::{PAGE_BYTES, PageTables};
 /// Size of a frame pointer and a return address, as the ABI lays them out.
 const FRAME_BYTES: u64 = 16;
 
-/// Collects return addresses, innermost first: `rip` unless it is 0, then those of the frames from `rbp` on. Never faults:
-/// it reads a frame only where the page tables map a page.
+/// Collects return addresses, innermost first: `rip` unless it is 0, then those of the frames from `rbp` on. Never
+/// faults: it reads a frame only where the page tables map a page.
 pub fn collect(rip: u64, mut rbp: u64) -> Addresses {
     let tables = PageTables::active();
     let mut addresses = Addresses::new();
@@ -16,8 +16,8 @@ pub fn collect(rip: u64, mut rbp: u64) -> Addresses {
         addresses.push(rip);
     }
     while rbp.is_multiple_of(8) && is_mapped(&tables, rbp) {
-        // SAFETY: both words are aligned. Both are mapped: `is_mapped` checked each end, so they may lie in two pages. Any
-        // bits are a valid `u64`.
+        // SAFETY: both words are aligned. Both are mapped: `is_mapped` checked each end, so they may lie in two pages.
+        // Any bits are a valid `u64`.
         let (next, return_address) =
             unsafe { ((rbp as *const u64).read(), (rbp as *const u64).add(1).read()) };
         // A chain that does not go upwards is broken. Return address 0 marks a thread's first frame.

@@ -1,7 +1,8 @@
-//! The framework of in-kernel tests. Tests register in a section of the image; `run=test[:PATTERN]` runs them and prints
-//! KTAP.
+//! The framework of in-kernel tests. Tests register in a section of the image; `run=test[:PATTERN]` runs them and
+//! prints KTAP.
 //!
-//! Each test's full name is also in the section `.ktest.names`, so the host lists tests from the ELF file without booting.
+//! Each test's full name is also in the section `.ktest.names`, so the host lists tests from the ELF file without
+//! booting.
 
 use alloc::string::String;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -32,8 +33,8 @@ pub struct KernelTest {
     pub run: fn() -> TestResult,
 }
 
-/// Registers tests. Each is a function without arguments that returns [`TestResult`]; its name is `suite::test`, with the
-/// suite given first.
+/// Registers tests. Each is a function without arguments that returns [`TestResult`]; its name is `suite::test`, with
+/// the suite given first.
 #[macro_export]
 macro_rules! kernel_tests {
     ($suite:literal: $($(#[$meta:meta])* fn $name:ident() $body:block)*) => {

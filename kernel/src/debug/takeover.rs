@@ -1,7 +1,7 @@
 //! Takes over the machine for a report of a failure, and ends it.
 //!
-//! The first CPU that fails stops the others by NMI and takes the serial ports. It alone reports, then ends the machine.
-//! If it fails in its report, a shorter report follows ([`take_over`] never returns then).
+//! The first CPU that fails stops the others by NMI and takes the serial ports. It alone reports, then ends the
+//! machine. If it fails in its report, a shorter report follows ([`take_over`] never returns then).
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};

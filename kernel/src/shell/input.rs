@@ -1,7 +1,7 @@
 //! Input from the first serial port.
 //!
-//! The port interrupts the boot CPU through an I/O APIC, and the reader sleeps until then. A trial shows whether the route
-//! that the firmware names works. If it does not, the reader polls the port a hundred times a second.
+//! The port interrupts the boot CPU through an I/O APIC, and the reader sleeps until then. A trial shows whether the
+//! route that the firmware names works. If it does not, the reader polls the port a hundred times a second.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -72,7 +72,8 @@ pub fn wake() {
     ARRIVED.wake_all();
 }
 
-/// Reads input into `buffer`, and sleeps until there is some. Returns the number of bytes; 0: the power button was pressed.
+/// Reads input into `buffer`, and sleeps until there is some. Returns the number of bytes; 0: the power button was
+/// pressed.
 pub fn read(buffer: &mut [u8]) -> usize {
     loop {
         let is_polled = power::is_polled();

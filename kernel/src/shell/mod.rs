@@ -4,8 +4,8 @@
 //! * [`terminal`]: edits lines.
 //! * [`commands`]: runs commands; the larger ones have modules.
 //!
-//! The crate `shell` parses lines; it knows no hardware. A command that fails prints one line and writes a record, and the
-//! shell goes on. Only `poweroff` ends the machine.
+//! The crate `shell` parses lines; it knows no hardware. A command that fails prints one line and writes a record, and
+//! the shell goes on. Only `poweroff` ends the machine.
 
 mod commands;
 mod cpus;

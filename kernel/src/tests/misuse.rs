@@ -1,5 +1,5 @@
-//! Deliberate misuse of locks, threads and memory; `fault.misuse` chooses. Each ends a debug build by a panic that names
-//! the invariant.
+//! Deliberate misuse of locks, threads and memory; `fault.misuse` chooses. Each ends a debug build by a panic that
+//! names the invariant.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -254,7 +254,8 @@ fn write_after_free() {
     const OFFSET: usize = 0x123;
     let Some(page) = pages::alloc(0) else { return };
     pages::free(page, 0);
-    // SAFETY: the address is mapped (invariant 11). The write breaks invariant 12 on purpose: the debug build has to find it.
+    // SAFETY: the address is mapped (invariant 11). The write breaks invariant 12 on purpose: the debug build has to
+    // find it.
     unsafe { mem_map::virt(page).add(OFFSET).write_volatile(0x5a) };
     // The cache returns this page first. If another thread allocates in between, it is among the next.
     for _ in 0..64 {

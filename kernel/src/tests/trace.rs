@@ -63,8 +63,8 @@ kernel_tests! { "trace":
         check!(named < woken && woken < ran && ran < ended, "{named:?} {woken:?} {ran:?} {ended:?}");
     }
 
-    /// Every CPU overwrites its ring again and again, interrupts record in between, and a reader reads all rings: it sees
-    /// whole events in order.
+    /// Every CPU overwrites its ring again and again, interrupts record in between, and a reader reads all rings: it
+    /// sees whole events in order.
     fn rings_are_read_while_they_are_written() {
         skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         // Memory for each CPU's ring.

@@ -162,9 +162,9 @@ impl LineEditor {
         (self.cursor, self.surplus, self.no_text, self.back) = (0, 0, None, 0);
     }
 
-    /// Completes the word of `word_len` bytes before the cursor with the common prefix of all `candidates` that begin with
-    /// the word. After a single candidate it also inserts `then`, unless that is there already. Returns the number of
-    /// candidates.
+    /// Completes the word of `word_len` bytes before the cursor with the common prefix of all `candidates` that begin
+    /// with the word. After a single candidate it also inserts `then`, unless that is there already. Returns the number
+    /// of candidates.
     pub fn complete<'a>(
         &mut self,
         word_len: usize,

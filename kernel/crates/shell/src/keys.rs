@@ -1,7 +1,7 @@
 //! Decodes bytes into keys: control characters, and the escape sequences of the keys that an editor needs.
 //!
-//! No byte of an escape sequence is text, however long it is. A sequence ends with its final byte; a string (DCS, OSC and
-//! similar) ends with BEL or ST. A line end also ends both: a truncated one would swallow all following lines.
+//! No byte of an escape sequence is text, however long it is. A sequence ends with its final byte; a string (DCS, OSC
+//! and similar) ends with BEL or ST. A line end also ends both: a truncated one would swallow all following lines.
 
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

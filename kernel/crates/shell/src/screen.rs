@@ -43,8 +43,8 @@ impl<const N: usize> Screen<N> {
         (self.len, self.cursor) = (0, 0);
     }
 
-    /// Makes the terminal show the first `N` bytes of `text`, printable ASCII, with the cursor before byte number `cursor`.
-    /// Sends only the difference.
+    /// Makes the terminal show the first `N` bytes of `text`, printable ASCII, with the cursor before byte number
+    /// `cursor`. Sends only the difference.
     pub fn show(&mut self, text: &[u8], cursor: usize, send: &mut dyn FnMut(&[u8])) {
         let text = &text[..text.len().min(N)];
         let cursor = cursor.min(text.len());

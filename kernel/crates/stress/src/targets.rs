@@ -16,7 +16,8 @@ pub struct Target {
     /// Makes an input, parses it, and checks the result. Returns whether the parser accepted the input, or a part of it
     /// that matters.
     pub run: fn(&mut Rng) -> bool,
-    /// Least percentage of inputs that the parser must accept. Below it, the inputs test only the parser's first checks.
+    /// Least percentage of inputs that the parser must accept. Below it, the inputs test only the parser's first
+    /// checks.
     pub least_accepted_percent: u64,
 }
 

@@ -4,8 +4,8 @@
 //! * [`ring`]: the last events of one CPU, written without locks and read while they are written.
 //! * [`wire`]: batches of events as text for records.
 //!
-//! No unsafe code; only decoding (feature `std`) allocates. With `--cfg loom` the ring uses loom's atomics, so its models
-//! run the kernel's code.
+//! No unsafe code; only decoding (feature `std`) allocates. With `--cfg loom` the ring uses loom's atomics, so its
+//! models run the kernel's code.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 

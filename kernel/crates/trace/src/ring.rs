@@ -1,7 +1,7 @@
 //! The last events of one CPU.
 //!
-//! **Writer.** One at a time: the CPU that owns the ring, with interrupts off. So no interrupt handler writes between two
-//! words of an interrupted write. The writer never waits; it overwrites the oldest event.
+//! **Writer.** One at a time: the CPU that owns the ring, with interrupts off. So no interrupt handler writes between
+//! two words of an interrupted write. The writer never waits; it overwrites the oldest event.
 //!
 //! **Readers.** Any number, on any CPU, also while the writer is stopped in the middle of a write. A reader detects an
 //! event that was overwritten while it was read, so it never returns parts of two events. The writer stores the number
@@ -80,8 +80,8 @@ impl<'a> Ring<'a> {
         self.written().saturating_sub(self.capacity())
     }
 
-    /// Appends an event. One caller at a time, see the module; two concurrent callers would lose or mix up events, but cause
-    /// no other harm.
+    /// Appends an event. One caller at a time, see the module; two concurrent callers would lose or mix up events, but
+    /// cause no other harm.
     #[inline(always)]
     pub fn push(&self, words: [u64; WORDS]) {
         // Relaxed: only the writer stores it.
@@ -89,7 +89,8 @@ impl<'a> Ring<'a> {
         // It never wraps: that would take centuries.
         let next = number.wrapping_add(1);
         self.begun.store(next, Ordering::Relaxed);
-        // Pairs with the Acquire fence in `read`: a reader that sees one of the words below also sees this store to `begun`.
+        // Pairs with the Acquire fence in `read`: a reader that sees one of the words below also sees this store to
+        // `begun`.
         fence(Ordering::Release);
         let cell = &self.cells[number as usize & (self.cells.len() - 1)];
         for (to, word) in cell.words.iter().zip(words) {

@@ -1,8 +1,8 @@
 //! The encoding of events for the host: batches that fit into a record.
 //!
 //! An event is a tuple in postcard's encoding: nanoseconds since the previous event of the batch (for the first: since
-//! kernel entry), the thread that ran, the [`Event`]. A batch is a sequence of events as base64 without padding. An event
-//! takes some ten characters.
+//! kernel entry), the thread that ran, the [`Event`]. A batch is a sequence of events as base64 without padding. An
+//! event takes some ten characters.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

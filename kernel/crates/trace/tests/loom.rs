@@ -1,5 +1,5 @@
-//! Models of the ring. Loom runs each under all interleavings, and with all values that the memory model allows a Relaxed
-//! load to return.
+//! Models of the ring. Loom runs each under all interleavings, and with all values that the memory model allows a
+//! Relaxed load to return.
 //!
 //! Needs `--cfg loom`; `ring.rs` runs them in an ordinary test run.
 #![cfg(loom)]

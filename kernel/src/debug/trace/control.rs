@@ -44,8 +44,8 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Switches tracing on, for the classes that `trace.events` names. Discards earlier events that are not dumped. The first
-/// start gives each CPU a ring from its node's memory, for good.
+/// Switches tracing on, for the classes that `trace.events` names. Discards earlier events that are not dumped. The
+/// first start gives each CPU a ring from its node's memory, for good.
 pub fn start() -> Result<(), StartError> {
     let mut control = CONTROL.lock();
     if control.is_on {

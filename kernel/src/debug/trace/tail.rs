@@ -8,8 +8,8 @@ use crate::arch::{percpu, tracepoint, tsc};
 use crate::console::print_line;
 use crate::sched;
 
-/// Returns the last `count` events of CPU number `cpu`, oldest first: time in TSC ticks, thread, event. Takes no lock and
-/// no memory, and skips events that are overwritten meanwhile.
+/// Returns the last `count` events of CPU number `cpu`, oldest first: time in TSC ticks, thread, event. Takes no lock
+/// and no memory, and skips events that are overwritten meanwhile.
 pub fn last_events(cpu: usize, count: u64) -> impl Iterator<Item = (u64, u32, Event)> {
     let ring = tracepoint::ring(cpu);
     let numbers = ring.map_or(0..0, |ring| {
@@ -28,8 +28,8 @@ const LAST_EVENTS: u64 = 16;
 /// Most events of all CPUs in a report.
 const LAST_EVENTS_OF_ALL: u64 = 512;
 
-/// Prints the last events of each CPU, if there are any. Takes no lock but the port's, and no memory: the panic path calls
-/// it.
+/// Prints the last events of each CPU, if there are any. Takes no lock but the port's, and no memory: the panic path
+/// calls it.
 ///
 /// # Safety
 /// Every other CPU is stopped for good.

@@ -1,5 +1,5 @@
-//! The watchdog: finds CPUs that take no interrupt (hard lockup), and CPUs on which threads wait and no slice ends (soft
-//! lockup). It stops the machine and reports where the CPU was.
+//! The watchdog: finds CPUs that take no interrupt (hard lockup), and CPUs on which threads wait and no slice ends
+//! (soft lockup). It stops the machine and reports where the CPU was.
 //!
 //! `lockup::LockupDetector` decides, from samples. On a machine of several CPUs, threads take them by an interrupt
 //! from a peer ([`ipi_probe`]). On a machine of one CPU, an NMI of the HPET takes them ([`nmi_probe`]). Both end in one

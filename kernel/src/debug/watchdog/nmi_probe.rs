@@ -1,9 +1,9 @@
-//! The watchdog's probe on a machine with one CPU. No peer can take samples there, so a timer interrupts the CPU by NMI,
-//! [`SAMPLES_PER_TIMEOUT`](lockup::SAMPLES_PER_TIMEOUT) times in the timeout. Neither disabled interrupts nor a raised
-//! task priority keep an NMI out.
+//! The watchdog's probe on a machine with one CPU. No peer can take samples there. So a timer interrupts the CPU by
+//! NMI, [`SAMPLES_PER_TIMEOUT`](lockup::SAMPLES_PER_TIMEOUT) times in the timeout. Neither disabled interrupts nor a
+//! raised task priority keep an NMI out.
 //!
-//! A sample counts as answered if interrupts were on where the NMI came, or if the CPU took an interrupt since the
-//! last sample.
+//! A sample counts as answered if interrupts were on where the NMI came, or if the CPU took an interrupt or made a
+//! scheduling decision since the last sample.
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
