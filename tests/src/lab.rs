@@ -260,8 +260,11 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// When its kernel cannot be built.
+    /// When its kernel cannot be built, or the command line selects tests that the kernel does not have.
     pub fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
+        if let Some(pattern) = unused_pattern(command_line, &self.test_names()?) {
+            return Err(format!("no in-kernel test has `{pattern}` in its name").into());
+        }
         Ok(Machine {
             qemu: self.qemu.clone(),
             kernel: self.elf(shape.profile)?,
@@ -310,6 +313,16 @@ impl std::fmt::Display for Evidence {
     }
 }
 
+/// Returns the first pattern of `run=test:PATTERN,...` that selects none of the tests `names`.
+fn unused_pattern<'c>(command_line: &'c str, names: &[String]) -> Option<&'c str> {
+    let patterns = command_line.split(' ').find_map(|word| word.strip_prefix("run=test:"))?;
+    let is_used = |pattern: &str| match pattern.strip_prefix('=') {
+        Some(whole) => names.iter().any(|name| name == whole),
+        None => names.iter().any(|name| name.contains(pattern)),
+    };
+    patterns.split(',').find(|pattern| !is_used(pattern))
+}
+
 /// Returns the address at which a direct loader enters the kernel, from its PVH note.
 fn pvh_entry(elf: &Path) -> Result<u32, String> {
     use object::read::elf::{FileHeader, ProgramHeader};
@@ -348,5 +361,25 @@ pub fn expect_verdict(evidence: &Evidence, verdict: Verdict) -> Result<(), Faile
     match evidence.run.damaged.is_empty() {
         true => Ok(()),
         false => Err(evidence.fail("damaged records")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unused_pattern;
+
+    #[test]
+    fn patterns_that_select_nothing_are_found() {
+        let names = ["mm::pages".to_string(), "sched::shares".to_string()];
+        for (command_line, expected) in [
+            ("run=test:mm::,share log.level=debug", None),
+            ("run=test:=mm::pages", None),
+            ("run=none", None),
+            ("run=test", None),
+            ("x=1 run=test:mm::,heap::", Some("heap::")),
+            ("run=test:=mm::page", Some("=mm::page")),
+        ] {
+            assert_eq!(unused_pattern(command_line, &names), expected, "{command_line}");
+        }
     }
 }

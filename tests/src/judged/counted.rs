@@ -29,7 +29,7 @@ fn accounts(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::,heap::giving", 5)
+    all_pass(lab, "counted::,heap::a_deallocation", 5)
 }
 
 fn switches(lab: &Lab) -> Result<(), Failed> {

@@ -71,7 +71,7 @@ fn timing(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
 
 /// Threads that are spawned, blocked, migrated, preempted and woken, and CPUs that go offline and online.
 fn busy(lab: &Lab) -> Result<(), Failed> {
-    const TESTS: &str = "ktask::,a_cpu_that_goes,affinity_,fetch_waiting,deadlines,wake_one,preempted";
+    const TESTS: &str = "ktask::,an_offline_cpu_leaves,affinity_,cpus_steal,deadlines,wake_one,preempted";
     let command_line = format!("trace.enabled=on trace.buffer_events=262144 run=test:{TESTS}");
     let evidence = lab.boot(&SMP4, &command_line)?;
     judge(&evidence, &SMP4).map(drop)

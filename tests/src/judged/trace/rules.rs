@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn cpu_runs_the_thread_that_it_switched_to() {
-        let sound = [(10, 1, switch(2)), (20, 2, Event::HaltEnter)];
-        assert_eq!(one_thread_at_a_time(&trace([&sound, &[]])), Ok(()));
+        let valid = [(10, 1, switch(2)), (20, 2, Event::HaltEnter)];
+        assert_eq!(one_thread_at_a_time(&trace([&valid, &[]])), Ok(()));
         let other = [(10, 1, switch(2)), (20, 3, Event::HaltEnter)];
         breaks(one_thread_at_a_time(&trace([&other, &[]])), "thread: 3");
         let back = [(10, 1, switch(2)), (9, 2, Event::HaltEnter)];
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn units_processed_twice_or_never_are_found() {
         let valid = TracedJob { name: "job 3".into(), units: 100, chunks: 2, threads: 2 };
-        assert_eq!(job((60, 40), (2, 2)), Ok(vec![sound]));
+        assert_eq!(job((60, 40), (2, 2)), Ok(vec![valid]));
         for (second, at_end, part) in [
             ((59, 41), (2, 2), "begins before 60"),
             ((59, 40), (2, 2), "begins before 60"),
