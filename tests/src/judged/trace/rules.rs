@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn cpu_runs_the_thread_that_it_switched_to() {
-        let sound = [(10, 1, switch(2)), (20, 2, Event::HaltEnter)];
-        assert_eq!(one_thread_at_a_time(&trace([&sound, &[]])), Ok(()));
+        let valid = [(10, 1, switch(2)), (20, 2, Event::HaltEnter)];
+        assert_eq!(one_thread_at_a_time(&trace([&valid, &[]])), Ok(()));
         let other = [(10, 1, switch(2)), (20, 3, Event::HaltEnter)];
         breaks(one_thread_at_a_time(&trace([&other, &[]])), "thread: 3");
         let back = [(10, 1, switch(2)), (9, 2, Event::HaltEnter)];
