@@ -33,7 +33,7 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             if *install {
                 doctor::provide(system, named, Consent::Given, &What::ALL)?;
             }
-            print(&doctor::render(system, &doctor::examine(system, named)?));
+            print(&doctor::render(system, &doctor::examine(system, named, &What::ALL)?));
             Ok(0)
         }
         Some(Command::Build) => {
@@ -116,7 +116,7 @@ fn build_and_boot(
     interrupt: &AtomicBool,
 ) -> Result<(u8, Option<Run>), Failure> {
     if options.print {
-        let qemu = doctor::examine(system, options.qemu.as_deref())?.qemu;
+        let qemu = doctor::examine(system, options.qemu.as_deref(), &What::ALL)?.qemu;
         let qemu = qemu.unwrap_or_else(|| Program::unchecked(program::NAME));
         print(&machine(options, qemu, kernel_path(options))?.shell_line());
         return Ok((0, None));

@@ -38,7 +38,7 @@ pub fn provide(
     consent: Consent,
     wanted: &[What],
 ) -> Result<Examination, Failure> {
-    let examination = examine(system, qemu)?;
+    let examination = examine(system, qemu, wanted)?;
     let missing = examination.missing(wanted);
     if missing.is_empty() {
         return Ok(examination);
@@ -77,7 +77,7 @@ fn install(
 ) -> Result<Examination, Failure> {
     packages::install(system, plan)
         .map_err(|reason| Failure::usage(format!("{reason}; {}", explain(missing, plan))))?;
-    let examination = examine(system, qemu)?;
+    let examination = examine(system, qemu, missing)?;
     let still_missing = examination.missing(missing);
     match still_missing.is_empty() {
         true => Ok(examination),

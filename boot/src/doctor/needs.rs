@@ -67,9 +67,13 @@ pub struct Examination {
 ///
 /// # Errors
 ///
-/// When the emulator or toolchain that the user names is unusable.
-pub fn examine(system: &impl System, qemu: Option<&Path>) -> Result<Examination, Failure> {
-    let qemu = program::find(system, qemu)?;
+/// When the user names an unusable toolchain, or an unusable emulator and `wanted` has one.
+pub fn examine(system: &impl System, qemu: Option<&Path>, wanted: &[What]) -> Result<Examination, Failure> {
+    let qemu = match program::find(system, qemu) {
+        // A command that needs no QEMU works with a bad name of one.
+        Err(failure) if !wanted.contains(&What::Qemu) => Err(vec![failure.to_string()]),
+        found => found?,
+    };
     let qemu_state = match &qemu {
         Ok(found) => State::Found(format!("{} ({})", found.path.display(), found.version)),
         Err(reasons) => State::Missing(reasons.clone()),

@@ -54,7 +54,7 @@ fn complete_system_is_not_changed() {
     let tools = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
     assert_eq!(tools.qemu.unwrap().path, Path::new("/usr/bin/qemu-system-x86_64"));
     assert_eq!(performed(&fake), [""; 0]);
-    let text = render(&fake, &examine(&fake, None).unwrap());
+    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
     assert!(text.contains("7.2.22") && text.ends_with("nothing is missing"), "{text}");
 }
 
@@ -187,7 +187,7 @@ fn broken_qemu_counts_as_missing_with_a_reason() {
     let fake = bare();
     fake.file("/usr/bin/qemu-system-x86_64");
     with_toolchain(&fake);
-    let text = render(&fake, &examine(&fake, None).unwrap());
+    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
     assert!(text.contains("cannot be started"), "{text}");
     assert!(text.contains("sudo apt-get install -y --no-install-recommends qemu-system-x86"), "{text}");
 }
@@ -241,7 +241,7 @@ fn main_job_needs_no_clippy() {
     with_qemu(&fake);
     with_toolchain(&fake);
     assert!(provide(&fake, None, Consent::ByRule, &What::ALL).is_ok());
-    let text = render(&fake, &examine(&fake, None).unwrap());
+    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
     assert!(text.contains("optional") && text.ends_with("nothing is missing"), "{text}");
 }
 
@@ -261,4 +261,14 @@ fn named_qemu_replaces_an_installed_one() {
     let failure = provide(&fake, named, Consent::Given, &What::ALL).unwrap_err();
     assert!(failure.message.starts_with("--qemu /q/qemu is not usable"), "{failure}");
     assert_eq!(performed(&fake), [""; 0]);
+}
+
+#[test]
+fn command_without_qemu_works_with_a_bad_name_of_one() {
+    let mut fake = bare();
+    with_toolchain(&fake);
+    fake.vars.insert("KTASK_QEMU".into(), "/nowhere".into());
+    assert!(provide(&fake, None, Consent::ByRule, &[What::Toolchain, What::Linker]).is_ok());
+    let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
+    assert!(failure.message.starts_with("KTASK_QEMU=/nowhere is not usable"), "{failure}");
 }
