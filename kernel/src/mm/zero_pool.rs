@@ -24,18 +24,14 @@ struct NodePool {
     clearing: AtomicU64,
     /// Set when the zone had no spare page, and when the pool was shrunk. Idle CPUs
     /// ask the zone again after the next request for a pre-zeroed page.
-    should_count_blocked: AtomicBool,
+    is_zone_short: AtomicBool,
 }
 
 static POOLS: [NodePool; MAX_NODES] = [const { NodePool::new() }; MAX_NODES];
 
 impl NodePool {
     const fn new() -> Self {
-        Self {
-            zeroed: PageStack::new(),
-            clearing: AtomicU64::new(0),
-            should_count_blocked: AtomicBool::new(false),
-        }
+        Self { zeroed: PageStack::new(), clearing: AtomicU64::new(0), is_zone_short: AtomicBool::new(false) }
     }
 
     /// Returns whether there is room for one more page when `clearing` CPUs are
@@ -50,7 +46,7 @@ impl NodePool {
         while self.zeroed.len() > limit {
             let Some(page) = self.zeroed.pop() else { break };
             // Idle CPUs must not take the page again at once: memory is short.
-            self.should_count_blocked.store(true, SeqCst);
+            self.is_zone_short.store(true, SeqCst);
             return_uncounted(page);
             found = true;
         }
@@ -77,7 +73,7 @@ fn return_uncounted(page: Pfn) {
 /// `None` when the pool is empty.
 pub fn take() -> Option<Pfn> {
     let pool = &POOLS[nodes::current()];
-    pool.should_count_blocked.store(false, SeqCst);
+    pool.is_zone_short.store(false, SeqCst);
     let page = pool.zeroed.pop()?;
     page_cache::count_alloc(1);
     if cfg!(debug_assertions) {
@@ -94,8 +90,7 @@ pub fn take() -> Option<Pfn> {
 /// Returns whether the pool of this CPU's node has room, and its zone spare pages.
 pub fn wants_page() -> bool {
     let pool = &POOLS[nodes::current()];
-    pool.has_room(pool.clearing.load(SeqCst), ZERO_POOL_PAGES.get())
-        && !pool.should_count_blocked.load(SeqCst)
+    pool.has_room(pool.clearing.load(SeqCst), ZERO_POOL_PAGES.get()) && !pool.is_zone_short.load(SeqCst)
 }
 
 /// Clears one page for the pool of this CPU's node, if there is room and the zone
@@ -114,7 +109,7 @@ pub fn add_page() {
                 unsafe { zero::zero_frames(page, 1) };
                 pool.zeroed.push(page);
             }
-            None => pool.should_count_blocked.store(true, SeqCst),
+            None => pool.is_zone_short.store(true, SeqCst),
         }
         tracepoint::event(EventClass::Pool, || Event::PoolFillEnd { filled: page.is_some() });
     }

@@ -531,6 +531,18 @@ fn uncontended_time_is_free() {
     assert_eq!(vruntime_ns(&cpu), before_ns + SLICE_NS);
 }
 
+/// The last queued thread may be stolen just before the slice of the current one ends.
+#[test]
+fn uncontended_time_is_free_at_the_end_of_a_slice_too() {
+    let mut cpu = Cpu::new(vec![Entity::new()]);
+    cpu.arrive(0);
+    cpu.run(0);
+    let before_ns = cpu.threads.entity(tid(0)).vruntime_ns();
+    cpu.now_ns += SLICE_NS;
+    assert_eq!(cpu.pick_next(tid(0)), None);
+    assert_eq!(cpu.threads.entity(tid(0)).vruntime_ns(), before_ns);
+}
+
 #[test]
 fn time_until_the_last_queued_thread_is_taken_away_is_charged() {
     let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
