@@ -222,7 +222,8 @@ pub unsafe fn seize() {
 /// # Safety
 /// As [`seize`].
 unsafe fn seize_port<P: Port>(port: &IrqSpinLock<P>) {
-    // SAFETY: by the caller's promise no CPU that holds the lock runs again.
+    // SAFETY: by the caller's promise the code that holds the lock never continues: its CPU is stopped for good, or is this
+    // one, which does not return there.
     unsafe { port.force_unlock() };
     {
         let port = &mut *port.lock();

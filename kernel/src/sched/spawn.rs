@@ -50,7 +50,7 @@ pub struct JoinHandle {
 }
 
 impl JoinHandle {
-    /// Blocks until the thread has ended. Clones may be joined as well, at any time.
+    /// Blocks until the thread has ended. Clones may be joined as well, at any time; after the end they return at once.
     ///
     /// # Panics
     /// In debug builds, when the calling thread joins itself: it would wait for ever (invariant 27).

@@ -95,7 +95,7 @@ impl<T: ?Sized> IrqSpinLock<T> {
     /// Releases the lock, whichever CPU holds it. For the panic path, after the other CPUs were stopped.
     ///
     /// # Safety
-    /// The holder never runs again, and its guard is never used.
+    /// The code that holds the lock never continues, and its guard is never used.
     pub unsafe fn force_unlock(&self) {
         // SAFETY: the caller promises that the guard is never used.
         unsafe { self.inner.force_unlock() }

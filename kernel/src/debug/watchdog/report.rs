@@ -30,7 +30,7 @@ pub(super) fn report_hang(cpu: CpuId, lockup: Lockup) -> ! {
         print_line(format_args!("    {address:#018x}"));
     }
     takeover::print_other_cpus();
-    // SAFETY: as above.
+    // SAFETY: `take_over` has stopped every other CPU. A CPU that takes no NMI in its time limit switches no threads.
     unsafe { trace::print_last_events() };
     records::emit(&Record::Panic {
         t_ns: tsc::now_ns(),
