@@ -1,5 +1,7 @@
 //! From the root pointer to the tables: real firmware and loaders, and arbitrary memory.
 
+#[path = "support/sdt.rs"]
+mod sdt;
 mod support;
 
 use firmware::acpi::TableError;
@@ -7,21 +9,11 @@ use firmware::memmap::Kind;
 use firmware::reach::{PhysicalMemory, may_hold_tables};
 use firmware::root::{Problem, TableName, Tables};
 use proptest::prelude::*;
+use sdt::sdt;
 use support::{Machine, fix_sum};
 
 const TABLES: u64 = 0x1fe0_0000;
 const XSDT: TableName = TableName::Signature(*b"XSDT");
-
-fn sdt(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let mut table = vec![0; 36];
-    table[..4].copy_from_slice(signature);
-    table[8] = 1;
-    table.extend_from_slice(body);
-    let length = (table.len() as u32).to_le_bytes();
-    table[4..8].copy_from_slice(&length);
-    fix_sum(&mut table, 9);
-    table
-}
 
 fn rsdp(revision: u8, rsdt: u32, xsdt: u64) -> Vec<u8> {
     let mut bytes = b"RSD PTR \0TESTER".to_vec();

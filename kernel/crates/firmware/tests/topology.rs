@@ -1,28 +1,19 @@
 //! The whole machine, from tables in memory: results and findings.
 
+#[path = "support/sdt.rs"]
+mod sdt;
 mod support;
 
 use firmware::cpus::ApicMode;
 use firmware::memmap::MemoryMap;
 use firmware::topology::{BootCpu, Finding, Severity, Topology};
+use sdt::sdt;
 use support::{Machine, fix_sum};
 
 const TABLES: u64 = 0x1fe0_0000;
 const RSDP: u64 = TABLES + 0x8000;
 const DSDT: u64 = TABLES + 0x4000;
 const BOOT_CPU: BootCpu = BootCpu { apic_id: 0, mode: ApicMode::XApic, max_cpus: 8 };
-
-/// Returns a table with the right checksum.
-fn sdt(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let mut table = vec![0; 36];
-    table[..4].copy_from_slice(signature);
-    table[8] = 1;
-    table.extend_from_slice(body);
-    let length = (table.len() as u32).to_le_bytes();
-    table[4..8].copy_from_slice(&length);
-    fix_sum(&mut table, 9);
-    table
-}
 
 /// Returns a MADT with two CPUs and an I/O APIC; COM1's interrupt is at its usual pin, 4.
 fn madt() -> Vec<u8> {
