@@ -30,15 +30,69 @@ pub(crate) struct Cursor {
     chunks: AtomicU64,
     units: AtomicU64,
     ns: AtomicU64,
+    squares: AtomicU64,
+    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
+    wanted: AtomicUsize,
+    /// Workers that the caller has placed here: its notes while it starts helpers.
+    placed: AtomicUsize,
 }
 
-/// Sums over measured chunks.
+/// Sums over measured chunks. They wrap around; differences of two are right.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sampled {
     pub(crate) chunks: u64,
+    /// Sum of the chunks' units, each times the job's factor: see [`Sampled::factor`].
     pub(crate) units: u64,
     /// Sum of the chunks' times.
     pub(crate) ns: u64,
+    /// Sum of the chunks' times squared and divided by their units: see [`Sampled::square`].
+    pub(crate) squares: u64,
+}
+
+impl Sampled {
+    /// Bits that are left out of times before they are squared.
+    pub(crate) const SQUARE_SHIFT: u32 = 6;
+
+    /// Factor on quotients of squares and units, so that they keep their digits.
+    pub(crate) const SQUARE_UNITS: u64 = 1 << 16;
+
+    /// The longest time of a chunk that is sampled as it is, in nanoseconds. The squares of longer
+    /// ones would fill the sum.
+    const LONGEST_NS: u64 = 1 << 33;
+
+    /// Returns the factor on the units of a job of `units` in smallest chunks of `smallest`. It leaves
+    /// room for parts of units, and for the sum of all.
+    pub(crate) fn factor(units: u64, smallest: u64) -> u64 {
+        // The quotients of squares and units keep their digits if a chunk has about `SQUARE_UNITS`.
+        (Self::SQUARE_UNITS / smallest).clamp(1, (u64::MAX / units.max(1)).max(1))
+    }
+
+    /// Returns the square of `ns`, divided by `units`, in the form of the sum.
+    fn square(units: u64, ns: u64) -> u64 {
+        let time = u128::from(ns.min(Self::LONGEST_NS) >> Self::SQUARE_SHIFT);
+        let square = time * time * u128::from(Self::SQUARE_UNITS) / u128::from(units.max(1));
+        u64::try_from(square).unwrap_or(u64::MAX)
+    }
+
+    /// Returns what was added since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            chunks: self.chunks.wrapping_sub(before.chunks),
+            units: self.units.wrapping_sub(before.units),
+            ns: self.ns.wrapping_sub(before.ns),
+            squares: self.squares.wrapping_sub(before.squares),
+        }
+    }
+
+    /// Returns the sums of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            chunks: self.chunks.wrapping_add(other.chunks),
+            units: self.units.wrapping_add(other.units),
+            ns: self.ns.wrapping_add(other.ns),
+            squares: self.squares.wrapping_add(other.squares),
+        }
+    }
 }
 
 /// The wanted length of the next chunk.
@@ -73,6 +127,9 @@ impl Cursor {
             chunks: AtomicU64::new(0),
             units: AtomicU64::new(0),
             ns: AtomicU64::new(0),
+            squares: AtomicU64::new(0),
+            wanted: AtomicUsize::new(0),
+            placed: AtomicUsize::new(0),
         }
     }
 
@@ -132,11 +189,32 @@ impl Cursor {
         self.workers.load(Ordering::Relaxed)
     }
 
-    /// Adds a chunk of `units` that took `ns` nanoseconds to the sums.
+    /// Returns the number of workers that the governor wants here.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Sets the number of workers that the governor wants here.
+    pub(crate) fn set_wanted(&self, workers: usize) {
+        self.wanted.store(workers, Ordering::Relaxed);
+    }
+
+    /// Caller: returns the number of workers that it has placed here.
+    pub(crate) fn placed(&self) -> usize {
+        self.placed.load(Ordering::Relaxed)
+    }
+
+    /// Caller: sets the number of workers that it has placed here.
+    pub(crate) fn set_placed(&self, workers: usize) {
+        self.placed.store(workers, Ordering::Relaxed);
+    }
+
+    /// Adds a chunk that took `ns` nanoseconds to the sums. `units` includes the job's factor.
     pub(crate) fn sample(&self, units: u64, ns: u64) {
         self.chunks.fetch_add(1, Ordering::Relaxed);
         self.units.fetch_add(units, Ordering::Relaxed);
         self.ns.fetch_add(ns, Ordering::Relaxed);
+        self.squares.fetch_add(Sampled::square(units, ns), Ordering::Relaxed);
     }
 
     /// Returns the sums over the measured chunks.
@@ -145,6 +223,7 @@ impl Cursor {
             chunks: self.chunks.load(Ordering::Relaxed),
             units: self.units.load(Ordering::Relaxed),
             ns: self.ns.load(Ordering::Relaxed),
+            squares: self.squares.load(Ordering::Relaxed),
         }
     }
 

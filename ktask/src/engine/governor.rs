@@ -2,34 +2,50 @@
 //!
 //! The best count does not follow from the CPU count, because memory bandwidth runs out first.
 //! Published runs of one allocation peak at 32 of 144 CPUs on one machine, and at 128 or more of
-//! 192 on its successor. So the governor measures while the job runs.
+//! 192 on its successor. So the governor measures while the job runs. It is a policy without
+//! side effects: the engine tells it what there is to see, and does what it decides.
 //!
-//! *What is measured.* The rate of a chunk is its units over its own time, so a measurement
-//! needs no long window to be exact. The job's throughput with `n` workers is `n` times the mean
-//! rate of the chunks that began and ended while there were `n` workers.
+//! *Search.* The governor holds the best count so far, the *anchor*, and tries one *candidate* after
+//! the other: first half of the allowed threads (or one per core where cores have several hardware
+//! threads) against all; then, if all are not faster, half of the anchor, until that costs speed; then
+//! counts between the anchor and its slower neighbours. More threads are kept only if they are worth
+//! [`WORTHWHILE`].
 //!
-//! *Which counts are tried.* First half of the allowed threads, or one per core where cores have
-//! several hardware threads; then all. A wrong guess costs least at these counts. If all are not
-//! faster, the governor halves the count until that costs speed. Last, it tries one count on
-//! either side of the best.
+//! *Noise.* A trial ends when its result is sure: the ratio of the two rates is two standard
+//! deviations away from the bound. Until then the measurement of the less certain of the two goes on,
+//! up to a share of the job. If the result is still unsure, more threads win: a job that runs on too
+//! many is no slower where it scales, and a job on too few is.
 //!
-//! *Which count is kept.* The fewest threads that reach [`WORTHWHILE_PERCENT`] of the best rate.
-//! The other helpers leave.
+//! *Drift.* If the rate changes while the count does not, because later items cost more, the anchor is
+//! measured again after each candidate, and the candidate is compared with the mean of both.
+//!
+//! *Who counts.* A measurement is that of the workers that really ran. Helpers that are late, lost or
+//! refused make it the measurement of fewer threads, never of those that were asked for.
 
-use super::plan::Plan;
-use super::run::Run;
-use super::team::Team;
+use super::measure::{Measured, Ratio};
 use crate::cursor::Sampled;
-use crate::platform::Platform;
-use crate::stats::{Stats, Step};
-use crate::tuning::Tuning;
 
-/// More threads are worthwhile only if fewer threads reach less than this share of their rate.
-const WORTHWHILE_PERCENT: u64 = 98;
+/// More threads are worthwhile only if they have more than this many thousandths of the rate of
+/// fewer.
+const WORTHWHILE: u64 = 1020;
 
-/// If all threads reach this share of twice the rate of half of them, threads hardly hinder each
-/// other. Then no count in between can be better.
-const LINEAR_PERCENT: u64 = 93;
+/// The same if the measurements remain uncertain.
+const WORTHWHILE_UNSURE: u64 = 1100;
+
+/// Deviation of a ratio, in thousandths, up to which neighbouring counts can be told apart.
+const FINE: u64 = 50;
+
+/// Deviation of a ratio, in thousandths, up to which drift shows.
+const CALM: u64 = 100;
+
+/// A ratio above this is no work of drift.
+const CLEAR: u64 = 1500;
+
+/// A rate that changes by less than this between two measurements, in thousandths, does not drift.
+const STEADY: u64 = 40;
+
+/// Variance, in millionths, with which the first measurement is good enough.
+const FIRST_VARIANCE: u64 = 30_000;
 
 /// Chunks per worker that must be left for another measurement to pay.
 const CHUNKS_TO_MEASURE: u64 = 6;
@@ -40,252 +56,563 @@ const CHUNKS_TO_GOVERN: u64 = 12;
 /// With fewer threads than this, there is no count worth looking for.
 const MIN_THREADS_TO_GOVERN: usize = 4;
 
-/// Room for measurements: ten halvings of 1024 threads, and one count on either side.
-const MAX_MEASUREMENTS: usize = 16;
+/// Part of the units left that a trial of more threads may take: one in this many.
+const MORE_SHARE: u64 = 16;
 
-/// Windows for which a count is held before the governor may measure again.
+/// Part of the units left that a trial of fewer threads may take: one in this many.
+const FEWER_SHARE: u64 = 24;
+
+/// Part of the units that the first measurement may take: one in this many.
+const FIRST_SHARE: u64 = 96;
+
+/// Chunks that the first measurement needs: with fewer, rare costs have not been seen.
+const FIRST_CHUNKS: u64 = 24;
+
+/// Time for which helpers are waited for before those that work are measured.
+const PATIENCE_NS: u64 = 500_000;
+
+/// The shortest measurement. Shorter ones measure how workers start.
+const MIN_WINDOW_NS: u64 = 200_000;
+
+/// Windows for which a count is held before the governor may search again, at first.
 const HOLD_WINDOWS: u32 = 16;
 
-/// The governor of one job. The job's caller runs it between its own chunks.
-pub(super) struct Governor<'g> {
-    /// The most threads that the job can have.
-    max: usize,
-    cores: usize,
-    /// Threads that the job should have now, the caller included.
-    threads: usize,
-    stage: Stage,
-    /// The current measurement. `None` until the number of workers is stable.
-    window: Option<Window>,
-    measurements: [Measurement; MAX_MEASUREMENTS],
-    /// How many entries of `measurements` are valid.
-    measured: usize,
-    /// Windows since the current count is held.
-    held_windows: u32,
-    held_rate: u64,
-    tuning: Option<&'g Tuning>,
+/// The same after many searches that ended with the count that they began with.
+const MAX_HOLD_WINDOWS: u32 = 4096;
+
+/// What the engine sees between two chunks of the caller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) now_ns: u64,
+    /// Workers that have begun and not ended, the caller included.
+    pub(super) running: usize,
+    /// Units that are not handed out.
+    pub(super) left: u64,
+    /// Ranges with units that are not handed out.
+    pub(super) ranges: usize,
+    /// Sums over all chunks since the start of the job.
+    pub(super) sampled: Sampled,
 }
 
-/// Which count is being measured.
+/// What the engine is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nothing.
+    Continue,
+    /// Sample only the part of chunks that comes after now.
+    Measure,
+    /// Have this many threads.
+    Threads {
+        /// The new number, the caller included.
+        threads: usize,
+        /// Sampled units per second with the present number; 0 if unknown.
+        rate: u64,
+    },
+}
+
+/// The job and the machine, as far as they matter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    /// The most threads that the job can have.
+    pub(super) max: usize,
+    pub(super) cores: usize,
+    pub(super) units: u64,
+    pub(super) smallest_chunk: u64,
+    /// Ranges with work.
+    pub(super) ranges: usize,
+    /// The count that earlier jobs have learned.
+    pub(super) known: Option<usize>,
+}
+
+/// The governor of one job. The job's caller asks it between its own chunks.
+pub(super) struct Governor {
+    setting: Setting,
+    /// Threads that the job should have now, the caller included.
+    wanted: usize,
+    /// The number of workers at the last look, and since when it is that.
+    running: usize,
+    running_since_ns: u64,
+    window: Option<Window>,
+    stage: Stage,
+    anchor: Count,
+    candidate: Count,
+    /// The largest count that is known to be too small.
+    too_few: Option<Count>,
+    /// The smallest count above the anchor that is known not to be worthwhile.
+    too_many: Option<usize>,
+    /// Whether no other count between the known ones is worth a trial.
+    is_refined: bool,
+    /// Units that were left when the trial began; the units of the job before the first.
+    trial_left: u64,
+    /// Whether the rate changes while the count does not; `None` before it was looked at.
+    drifts: Option<bool>,
+    /// Whether every trial so far had a sure result, with all threads that it was to have.
+    is_settled: bool,
+    /// Whether more threads won a trial without being surely faster.
+    is_too_generous: bool,
+    held: Held,
+    learned: Option<usize>,
+}
+
+/// A thread count and its measurement.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    wanted: usize,
+    /// Workers that really ran.
+    ran: usize,
+    measured: Option<Measured>,
+    /// A second measurement, after that of the candidate.
+    after: Option<Measured>,
+}
+
+/// What is being measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Half of the allowed threads, or one thread per core.
-    Half,
-    /// All allowed threads.
-    All,
-    /// Half of the fewest threads measured so far.
-    Fewer,
-    /// A count between the best and the next one below it.
-    BelowBest,
-    /// A count between the best and the next one above it.
-    AboveBest,
-    /// No other count: the best was found, or is not looked for.
+    /// The anchor, before the first trial.
+    First,
+    /// The candidate of a trial.
+    Candidate,
+    /// The anchor again, in a trial.
+    Anchor,
+    /// The anchor, which is held.
     Hold,
 }
 
-/// The rate of one thread count, in units per second.
-#[derive(Clone, Copy, Default)]
-struct Measurement {
-    threads: usize,
-    rate: u64,
-}
-
-/// The samples' sums when a measurement began.
-#[derive(Clone, Copy)]
+/// A measurement that goes on.
+#[derive(Clone, Copy, Debug)]
 struct Window {
+    from_ns: u64,
     before: Sampled,
 }
 
-impl<'g> Governor<'g> {
-    /// Makes the governor for a job of `plan` that may have `max` threads, on a machine with
-    /// `cores` cores.
-    pub(super) fn new(plan: &Plan<'g>, max: usize, cores: usize) -> Self {
-        let chunks = plan.units / plan.smallest_chunk();
-        let known = plan.tuning.and_then(Tuning::threads);
-        let (threads, stage) = if !Self::governs(plan, max) {
+/// What is known of a count that is held.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// Sliding mean of the rate; 0 if unknown.
+    rate: u64,
+    windows: u32,
+    /// Windows after which the governor may search again.
+    until: u32,
+}
+
+impl Governor {
+    /// Makes the governor of a job.
+    pub(super) fn new(setting: Setting) -> Self {
+        let max = setting.max;
+        let chunks = setting.units / setting.smallest_chunk.max(1);
+        let (wanted, stage) = if max < MIN_THREADS_TO_GOVERN {
             (max, Stage::Hold)
-        } else if let Some(known) = known {
+        } else if let Some(known) = setting.known {
             (known.clamp(2, max), Stage::Hold)
         } else if chunks < CHUNKS_TO_GOVERN * max as u64 {
             (max, Stage::Hold)
         } else {
-            (first_count(max, cores), Stage::Half)
+            (setting.first_count(), Stage::First)
         };
         Self {
-            max,
-            cores,
-            threads,
-            stage,
+            setting,
+            wanted,
+            running: 1,
+            running_since_ns: 0,
             window: None,
-            measurements: [Measurement::default(); MAX_MEASUREMENTS],
-            measured: 0,
-            held_windows: 0,
-            held_rate: 0,
-            tuning: plan.tuning,
+            stage,
+            anchor: Count::new(wanted),
+            candidate: Count::default(),
+            too_few: None,
+            too_many: None,
+            is_refined: false,
+            trial_left: setting.units,
+            drifts: None,
+            is_settled: true,
+            is_too_generous: false,
+            held: Held { rate: 0, windows: 0, until: HOLD_WINDOWS },
+            learned: None,
         }
     }
 
-    /// Returns whether a job of `plan` on up to `max` threads is measured.
-    pub(super) fn governs(plan: &Plan<'_>, max: usize) -> bool {
-        !plan.threads.is_exact() && max >= MIN_THREADS_TO_GOVERN
+    /// Returns whether a job on up to `max` threads is measured.
+    pub(super) fn governs(max: usize) -> bool {
+        max >= MIN_THREADS_TO_GOVERN
     }
 
-    /// Returns the number of threads to begin with, the caller included.
+    /// Returns the number of threads that the job should have now, the caller included.
     pub(super) fn threads(&self) -> usize {
-        self.threads
+        self.wanted
     }
 
-    /// Ends a measurement that has enough chunks and sets the next count. The caller calls this
-    /// between two of its chunks.
-    pub(super) fn tick<P: Platform>(&mut self, run: &Run<'_, P>, team: &mut Team<'_, P>, stats: &mut Stats) {
-        let Some(window) = self.window else {
-            // Helpers begin and leave with a delay: measure when the number is stable.
-            if let Some(threads) = run.stable_threads() {
-                self.threads = threads;
-                if team.was_refused() {
-                    self.max = threads;
-                }
-                run.next_epoch();
-                self.window = Some(Window { before: run.sampled() });
+    /// Takes the best count of a search that has ended, if it is sure.
+    pub(super) fn take_learned(&mut self) -> Option<usize> {
+        self.learned.take()
+    }
+
+    /// Judges what there is to see.
+    pub(super) fn look(&mut self, view: &View) -> Decision {
+        if view.running != self.running {
+            self.running = view.running;
+            self.running_since_ns = view.now_ns;
+            self.window = None;
+        }
+        let Some(window) = self.window else { return self.begin_window(view) };
+        let sum = view.sampled.since(window.before);
+        let elapsed_ns = view.now_ns.saturating_sub(window.from_ns);
+        let is_whole = is_representative(sum, view, elapsed_ns);
+        let is_usable = is_whole || (self.is_late(view) && sum.chunks >= view.running as u64 / 2);
+        // Half as long as the first measurement at least: in a short time, only cheap chunks end.
+        let first_ns = self.anchor.measured.map_or(MIN_WINDOW_NS, |first| first.took_ns / 2);
+        if !is_usable || elapsed_ns < first_ns.max(MIN_WINDOW_NS) {
+            return self.give_up_if_late(view);
+        }
+        let measured = Measured::of(sum, is_whole, view.running, window.from_ns, view.now_ns);
+        match self.stage {
+            Stage::First => self.look_at_first(view, measured, sum),
+            Stage::Candidate => self.look_at_candidate(view, measured, sum),
+            Stage::Anchor => self.look_at_anchor(view, measured, sum),
+            Stage::Hold => self.look_at_held(view, measured, sum),
+        }
+    }
+
+    /// Begins a measurement, if the number of workers is that which was wanted, or no longer changes.
+    fn begin_window(&mut self, view: &View) -> Decision {
+        let waited_ns = view.now_ns.saturating_sub(self.running_since_ns);
+        // Those that are told to leave do leave; those that were started may never come.
+        if view.running > self.wanted || (view.running < self.wanted && waited_ns < PATIENCE_NS) {
+            return self.give_up_if_late(view);
+        }
+        if self.stage == Stage::Candidate && !self.differs(view.running) {
+            return self.give_up_if_late(view);
+        }
+        self.window = Some(Window { from_ns: view.now_ns, before: view.sampled });
+        let count = if self.stage == Stage::Candidate { &mut self.candidate } else { &mut self.anchor };
+        if count.ran != view.running {
+            *count = Count { ran: view.running, ..Count::new(count.wanted) };
+        }
+        Decision::Measure
+    }
+
+    /// Returns whether `running` workers are different enough from the anchor's to tell anything: at
+    /// least half of the difference that was wanted.
+    fn differs(&self, running: usize) -> bool {
+        let wanted = self.candidate.wanted.abs_diff(self.anchor.wanted);
+        running.abs_diff(self.anchor.ran) * 2 >= wanted
+            && (running > self.anchor.ran) == (self.candidate.wanted > self.anchor.wanted)
+    }
+
+    /// Returns the part of the units that the trial may take: one in this many.
+    fn share(&self) -> u64 {
+        match self.stage {
+            Stage::First => FIRST_SHARE,
+            _ if self.candidate.wanted > self.anchor.wanted => MORE_SHARE,
+            _ => FEWER_SHARE,
+        }
+    }
+
+    /// Returns whether the trial has taken its part of the job.
+    fn is_late(&self, view: &View) -> bool {
+        self.stage != Stage::Hold && self.spent(view) >= self.trial_left / self.share()
+    }
+
+    /// Ends a trial that cannot be measured: its workers come and go, or their chunks are long.
+    fn give_up_if_late(&mut self, view: &View) -> Decision {
+        if self.stage == Stage::Hold || self.spent(view) < 2 * (self.trial_left / self.share()) {
+            return Decision::Continue;
+        }
+        self.is_settled = false;
+        self.is_too_generous = true;
+        match self.stage {
+            Stage::First => {
+                self.anchor = Count::new(self.setting.max);
+                self.hold(view, None)
             }
-            return;
+            // More threads are the better guess.
+            _ if self.candidate.wanted > self.anchor.wanted => {
+                self.anchor = self.candidate;
+                self.hold(view, None)
+            }
+            _ => self.hold(view, None),
+        }
+    }
+
+    /// Returns the units that were handed out since the trial began.
+    fn spent(&self, view: &View) -> u64 {
+        self.trial_left.saturating_sub(view.left)
+    }
+
+    fn look_at_first(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+        let is_short = measured.variance > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
+        if is_short && self.spent(view) < self.trial_left / FIRST_SHARE {
+            return Decision::Continue;
+        }
+        self.anchor.measured = Some(measured);
+        self.next_trial(view, sum)
+    }
+
+    fn look_at_candidate(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+        let measured = self.candidate.with(measured);
+        let Some(anchor) = self.anchor.measured else {
+            // The anchor was measured with another number of workers.
+            self.candidate.measured = Some(measured);
+            return self.measure(Stage::Anchor, view);
         };
-        let sampled = difference(window.before, run.sampled());
-        if sampled.chunks < self.threads as u64 || sampled.ns == 0 {
-            return;
+        let anchor_now = anchor.at_time_of(&measured, self.anchor.after);
+        let ratio = self.ratio(anchor_now, measured);
+        let is_checked =
+            self.drifts == Some(false) || self.anchor.after.is_some() || ratio.deviation > CALM;
+        // Where threads scale, time on more of them is free, and on fewer it is lost. So the anchor is
+        // measured again for certainty only if it is the larger of the two.
+        let is_fewer = self.candidate.wanted < self.anchor.wanted;
+        let is_limited = !is_fewer && measured.variance <= anchor_now.variance / 4;
+        let Some(is_worthwhile) = self.verdict(view, ratio, is_limited) else {
+            if is_fewer && measured.variance <= anchor_now.variance / 2 {
+                self.candidate.measured = Some(measured);
+                return self.measure(Stage::Anchor, view);
+            }
+            return Decision::Continue;
+        };
+        self.candidate.measured = Some(measured);
+        if ratio.value < CLEAR && !is_checked && !self.is_late(view) {
+            return self.measure(Stage::Anchor, view);
         }
-        self.window = None;
-        let rate = rate(sampled, self.threads);
-        let next = self.decide(rate, sampled, run.left());
-        if next != self.threads {
-            stats.trail.push(Step {
-                at_ns: run.age_ns(),
-                threads: self.threads,
-                units_per_s: rate,
-                next_threads: next,
-            });
-            self.threads = next;
-            team.set_threads(next, stats);
+        self.conclude(view, is_worthwhile, sum)
+    }
+
+    fn look_at_anchor(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+        let (Some(candidate), Some(_)) = (self.candidate.measured, self.anchor.measured) else {
+            // Another number of workers than before: the trial begins anew.
+            self.anchor.measured = Some(measured);
+            self.candidate.measured = None;
+            return self.measure(Stage::Candidate, view);
+        };
+        let (mut anchor, mut after) = (self.anchor.with(measured), None);
+        if let Some(before) = self.anchor.measured
+            && self.drifts != Some(false)
+        {
+            let now = self.anchor.after.map_or(measured, |one| one.and(measured));
+            let change = Ratio::of(now, before);
+            if change.value > CLEAR || change.value < 1_000_000 / CLEAR {
+                // The first was no measurement of the same: too short for rare costs.
+                self.anchor.measured = Some(now);
+                self.anchor.after = None;
+                self.candidate.measured = None;
+                return self.measure(Stage::Candidate, view);
+            }
+            self.drifts = Some(change.value.abs_diff(1000) > STEADY + 2 * change.deviation);
+            if self.drifts == Some(true) {
+                (anchor, after) = (before, Some(now));
+            }
+        }
+        let anchor_now = anchor.at_time_of(&candidate, after);
+        let ratio = self.ratio(anchor_now, candidate);
+        let verdict = self.verdict(view, ratio, false);
+        if verdict.is_some() || anchor_now.variance <= candidate.variance / 2 {
+            self.anchor.measured = Some(anchor);
+            self.anchor.after = after;
+            return match verdict {
+                Some(is_worthwhile) => self.conclude(view, is_worthwhile, sum),
+                None => self.measure(Stage::Candidate, view),
+            };
+        }
+        Decision::Continue
+    }
+
+    /// Returns the ratio of the rates of the larger and the smaller count.
+    fn ratio(&self, anchor: Measured, candidate: Measured) -> Ratio {
+        if self.candidate.wanted > self.anchor.wanted {
+            Ratio::of(candidate, anchor)
+        } else {
+            Ratio::of(anchor, candidate)
         }
     }
 
-    /// Returns the next thread count, after the current one was measured at `rate` units per
-    /// second with `left` units to go.
-    fn decide(&mut self, rate: u64, sampled: Sampled, left: u64) -> usize {
-        if self.stage == Stage::Hold {
-            return self.hold(rate);
+    /// Returns whether the larger of anchor and candidate is worthwhile, if that is sure or the
+    /// trial has taken its part of the job, or longer measurement is of little use (`is_limited`).
+    fn verdict(&mut self, view: &View, ratio: Ratio, is_limited: bool) -> Option<bool> {
+        let sure = ratio.is_above(WORTHWHILE);
+        if sure.is_none() && (is_limited || self.is_late(view)) {
+            self.is_settled = false;
+            let is_worthwhile = ratio.value > WORTHWHILE_UNSURE;
+            self.is_too_generous |= is_worthwhile;
+            return Some(is_worthwhile);
         }
-        self.record(rate);
-        let units_per_chunk = (sampled.units / sampled.chunks).max(1);
-        while let Some(next) = self.next_count() {
-            if left / units_per_chunk < CHUNKS_TO_MEASURE * next as u64 {
-                break;
-            }
-            if !self.measurements().iter().any(|one| one.threads == next) {
-                return next;
-            }
-        }
-        self.hold_best()
+        sure
     }
 
-    /// Enters the next stage and returns its count, if there is one left to measure.
+    /// Ends a trial: `is_worthwhile` tells whether the larger count is.
+    fn conclude(&mut self, view: &View, is_worthwhile: bool, sum: Sampled) -> Decision {
+        if let Some(after) = self.anchor.after.take() {
+            self.anchor.measured = Some(after);
+        }
+        let is_between = self.too_few.is_some();
+        match (self.candidate.wanted > self.anchor.wanted, is_worthwhile) {
+            (true, true) => {
+                self.too_few = Some(self.anchor);
+                self.anchor = self.candidate;
+            }
+            (true, false) => self.too_many = Some(self.candidate.wanted),
+            (false, true) => {
+                self.too_few = Some(self.candidate);
+                // The rate bends between the two: there is no corner to find.
+                self.is_refined |= is_between;
+            }
+            (false, false) => {
+                self.too_many = Some(self.anchor.wanted);
+                self.anchor = self.candidate;
+            }
+        }
+        self.is_settled &= self.anchor.ran == self.anchor.wanted;
+        self.next_trial(view, sum)
+    }
+
+    /// Begins the next trial, or holds the anchor if there is none.
+    fn next_trial(&mut self, view: &View, sum: Sampled) -> Decision {
+        let units_per_chunk = (self.setting.units_of(sum) / sum.chunks.max(1)).max(1);
+        if let Some(next) = self.next_count()
+            && view.left / units_per_chunk >= CHUNKS_TO_MEASURE * next as u64
+        {
+            self.candidate = Count::new(next);
+            self.trial_left = view.left;
+            return self.measure(Stage::Candidate, view);
+        }
+        self.hold(view, self.anchor.measured)
+    }
+
+    /// Returns the next count to try.
     fn next_count(&mut self) -> Option<usize> {
-        let best = self.best();
-        self.stage = match self.stage {
-            Stage::Half => Stage::All,
-            // All threads are clearly faster: how much slower fewer are does not matter.
-            Stage::All if best.threads == self.max && self.scales() => return None,
-            Stage::All if best.threads == self.max => Stage::BelowBest,
-            Stage::All => Stage::Fewer,
-            // The fewest so far are as good as more: halve again.
-            Stage::Fewer if best.threads == self.fewest() && best.threads > 1 => Stage::Fewer,
-            Stage::Fewer => Stage::BelowBest,
-            Stage::BelowBest => Stage::AboveBest,
-            Stage::AboveBest | Stage::Hold => return None,
+        let anchor = self.anchor.wanted;
+        let measured = self.anchor.measured?;
+        if self.too_many.is_none() && anchor < self.setting.max {
+            let middle = self.setting.middle_count();
+            return Some(if anchor < middle { middle } else { self.setting.max });
+        }
+        let Some(too_few) = self.too_few else {
+            let half = self.setting.even((anchor / 2).max(1));
+            return (half < anchor).then_some(half);
         };
-        Some(match self.stage {
-            Stage::All => self.max,
-            Stage::Fewer => (self.fewest() / 2).max(1),
-            Stage::BelowBest => (best.threads * 3 / 4).max(1),
-            _ => (best.threads * 4).div_ceil(3).min(self.max),
-        })
-    }
-
-    /// Records the rate of the current count.
-    fn record(&mut self, rate: u64) {
-        if let Some(entry) = self.measurements.get_mut(self.measured) {
-            *entry = Measurement { threads: self.threads, rate };
-            self.measured += 1;
+        let fewer = too_few.measured?;
+        if self.is_refined {
+            return None;
         }
-    }
-
-    fn measurements(&self) -> &[Measurement] {
-        &self.measurements[..self.measured]
-    }
-
-    /// Returns the measurement with the fewest threads among those with a worthwhile rate.
-    fn best(&self) -> Measurement {
-        let top = self.measurements().iter().map(|one| one.rate).max().unwrap_or(0);
-        let is_worthwhile = |one: &&Measurement| {
-            u128::from(one.rate) * 100 >= u128::from(top) * u128::from(WORTHWHILE_PERCENT)
-        };
-        let fewest = self.measurements().iter().filter(is_worthwhile).min_by_key(|one| one.threads);
-        fewest.copied().unwrap_or(Measurement { threads: self.threads, rate: 0 })
-    }
-
-    /// Returns whether the first two counts, half and all, have rates in proportion.
-    fn scales(&self) -> bool {
-        let [half, all, ..] = &self.measurements;
-        let in_proportion = u128::from(half.rate) * all.threads as u128;
-        u128::from(all.rate) * half.threads as u128 * 100 >= in_proportion * u128::from(LINEAR_PERCENT)
-    }
-
-    /// Returns the smallest count measured so far.
-    fn fewest(&self) -> usize {
-        let counts = self.measurements().iter().map(|one| one.threads);
-        counts.min().unwrap_or(self.threads)
-    }
-
-    /// Ends the search and returns the best count, which is held from now on.
-    fn hold_best(&mut self) -> usize {
-        let best = self.best();
-        self.stage = Stage::Hold;
-        self.held_windows = 0;
-        self.held_rate = best.rate;
-        if let Some(tuning) = self.tuning {
-            tuning.learn(best.threads);
+        // Threads speed a job up in proportion at most: fewer than these cannot reach the rate.
+        let most_times = Ratio::of(measured, fewer);
+        let least = (most_times.at_most() * too_few.ran as u64).div_ceil(WORTHWHILE);
+        let least = self.setting.even((least as usize).max(too_few.ran + 1));
+        if least + (self.anchor.ran / 16).max(1) <= self.anchor.ran.min(anchor) {
+            return Some(least);
         }
-        best.threads
+        self.is_refined = true;
+        // The rate may have a peak above the anchor, if that can be told.
+        if most_times.deviation > FINE {
+            return None;
+        }
+        let most = self.too_many.unwrap_or(anchor);
+        let above = self.setting.even((anchor * 4).div_ceil(3));
+        (above < most).then_some(above)
     }
 
-    /// Returns the held count, or the first count of a new search if the rate has changed by
-    /// more than a quarter.
-    fn hold(&mut self, rate: u64) -> usize {
-        self.held_windows += 1;
-        if self.held_rate == 0 {
-            self.held_rate = rate;
+    /// Has the count of `stage` measured.
+    fn measure(&mut self, stage: Stage, view: &View) -> Decision {
+        self.stage = stage;
+        self.window = None;
+        let wanted = if stage == Stage::Candidate { self.candidate.wanted } else { self.anchor.wanted };
+        self.want(wanted, view)
+    }
+
+    fn want(&mut self, threads: usize, view: &View) -> Decision {
+        let before = core::mem::replace(&mut self.wanted, threads);
+        // The number of workers is about to change.
+        self.running_since_ns = view.now_ns;
+        if before == threads {
+            return Decision::Continue;
         }
-        let has_changed = rate < self.held_rate / 4 * 3 || rate / 4 * 3 > self.held_rate;
-        if !has_changed || self.held_windows < HOLD_WINDOWS {
-            return self.threads;
+        let known = [self.anchor, self.candidate].into_iter().find(|count| count.wanted == before);
+        let rate = known.and_then(|count| count.measured).map_or(0, |measured| measured.rate);
+        Decision::Threads { threads, rate }
+    }
+
+    /// Holds the anchor from now on.
+    fn hold(&mut self, view: &View, measured: Option<Measured>) -> Decision {
+        if self.is_settled && measured.is_some() {
+            self.learned = Some(self.anchor.wanted);
         }
-        self.measured = 0;
-        self.stage = Stage::Half;
-        first_count(self.max, self.cores)
+        self.held = Held { rate: measured.map_or(0, |one| one.rate), windows: 0, ..self.held };
+        self.measure(Stage::Hold, view)
+    }
+
+    /// Watches the held count. Begins a new search if its rate has changed by more than a quarter, or
+    /// if the last search ended without a result.
+    fn look_at_held(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+        if view.ranges < self.setting.ranges && self.anchor.wanted < self.setting.max {
+            // The count was found for more ranges: one that saturates all is too many for fewer.
+            let threads = (self.anchor.wanted * view.ranges).div_ceil(self.setting.ranges).max(1);
+            self.setting.ranges = view.ranges.max(1);
+            self.anchor = Count::new(threads);
+            self.held.rate = 0;
+            return self.measure(Stage::Hold, view);
+        }
+        self.held.windows += 1;
+        if self.held.rate == 0 {
+            self.held.rate = measured.rate;
+        }
+        let change = Ratio { value: measured.rate.saturating_mul(1000) / self.held.rate.max(1), deviation: measured.variance.isqrt() };
+        // A drifting rate changes all the time: only a sudden change counts.
+        let part = if self.drifts == Some(true) { 2 } else { 8 };
+        self.held.rate = self.held.rate - self.held.rate / part + measured.rate / part;
+        self.window = Some(Window { from_ns: view.now_ns, before: view.sampled });
+        let has_changed = change.value.abs_diff(1000) > 250 + 2 * change.deviation;
+        let is_due = self.held.windows >= self.held.until;
+        if !(is_due && (has_changed || self.is_too_generous)) {
+            return Decision::Measure;
+        }
+        self.held.until = (self.held.until * 2).min(MAX_HOLD_WINDOWS);
+        self.anchor = Count { ran: view.running, measured: Some(measured), ..Count::new(self.anchor.wanted) };
+        self.too_few = None;
+        // A slower job may need fewer threads, a faster one more.
+        let is_slower = change.value < 1000 || !has_changed;
+        self.too_many = is_slower.then_some(self.setting.max + 1);
+        self.is_refined = false;
+        self.is_settled = true;
+        self.is_too_generous = false;
+        self.next_trial(view, sum)
     }
 }
 
-/// Returns the count to begin a search with.
-fn first_count(max: usize, cores: usize) -> usize {
-    if (2..max).contains(&cores) { cores } else { max.div_ceil(2) }
+impl Setting {
+    /// Returns the count to begin with: half of [`middle_count`](Self::middle_count).
+    fn first_count(&self) -> usize {
+        self.even(self.middle_count().div_ceil(2).max(2))
+    }
+
+    /// Returns `threads`, or a few more, so that all ranges can have equally many.
+    fn even(&self, threads: usize) -> usize {
+        let ranges = self.ranges.max(1);
+        if threads < ranges { threads } else { threads.next_multiple_of(ranges).min(self.max) }
+    }
+
+    /// Returns the count between the first and all: one thread per core, or half of all.
+    fn middle_count(&self) -> usize {
+        let middle = if (2..self.max).contains(&self.cores) { self.cores } else { self.max.div_ceil(2) };
+        self.even(middle)
+    }
+
+    /// Returns the units that were sampled, without the factor.
+    fn units_of(&self, sum: Sampled) -> u64 {
+        sum.units / Sampled::factor(self.units, self.smallest_chunk)
+    }
 }
 
-/// Returns what was sampled between `before` and `now`.
-fn difference(before: Sampled, now: Sampled) -> Sampled {
-    Sampled { chunks: now.chunks - before.chunks, units: now.units - before.units, ns: now.ns - before.ns }
+impl Count {
+    fn new(wanted: usize) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
+    /// Returns the mean of what was measured and `measured`.
+    fn with(&self, measured: Measured) -> Measured {
+        self.measured.map_or(measured, |before| before.and(measured))
+    }
 }
 
-/// Returns the units per second of `threads` workers at the mean rate of the sampled chunks.
-fn rate(sampled: Sampled, threads: usize) -> u64 {
-    let per_s = u128::from(sampled.units) * threads as u128 * 1_000_000_000;
-    u64::try_from(per_s / u128::from(sampled.ns.max(1))).unwrap_or(u64::MAX)
+/// Returns whether the chunks that were seen are enough and make up most of the workers' time. If
+/// not, expensive chunks are in progress, of which nothing is known.
+fn is_representative(sum: Sampled, view: &View, elapsed_ns: u64) -> bool {
+    let all_ns = u128::from(elapsed_ns) * view.running as u128;
+    sum.chunks >= view.running as u64 && u128::from(sum.ns) * 4 >= all_ns * 3
 }

@@ -9,7 +9,8 @@
 //! | `worker_slot`, `failed`, `storage` | a record per worker, the chunks that failed, tables on the stack |
 //! | `lending`, `run` | the state that the workers of a job share |
 //! | `tracing`, `worker` | a worker's part of a job |
-//! | `team`, `governor`, `wait` | how the caller starts helpers, chooses their number, waits for them |
+//! | `spread`, `team` | how the caller distributes helpers over the ranges, and starts them |
+//! | `measure`, `governor`, `wait` | how the caller chooses their number, and waits for them |
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
@@ -17,11 +18,13 @@ mod execute;
 mod failed;
 mod governor;
 mod launch;
+mod measure;
 mod lending;
 mod parallel;
 mod plan;
 mod run;
 mod solo;
+mod spread;
 mod storage;
 mod team;
 mod thread_limit;

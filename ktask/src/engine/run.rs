@@ -7,7 +7,7 @@ use crate::Stats;
 use crate::cursor::{Cursor, Sampled};
 use crate::platform::Platform;
 use crate::raw::Lock;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::unwind::Payload;
 
 /// The state that the workers of a running job share.
@@ -29,9 +29,13 @@ pub(super) struct Run<'r, P: Platform> {
     target_helpers: AtomicUsize,
     /// Workers that have begun and not ended, the caller included.
     active_workers: AtomicUsize,
-    /// Number of the governor's measurement. A chunk counts for a measurement if it began and
-    /// ended in it.
-    epoch: AtomicU32,
+    /// Helpers that are told to leave and have not ended.
+    leaving: AtomicUsize,
+    /// When the governor's measurement began; `u64::MAX` before the first. Of a chunk that was running
+    /// then, the part after it is sampled.
+    measured_from_ns: AtomicU64,
+    /// See [`Sampled::factor`].
+    factor: u64,
     started_ns: u64,
     panic: Lock<Option<Payload>>,
     totals: Lock<Totals>,
@@ -81,7 +85,9 @@ impl<'r, P: Platform> Run<'r, P> {
             helpers: AtomicUsize::new(0),
             target_helpers: AtomicUsize::new(0),
             active_workers: AtomicUsize::new(1),
-            epoch: AtomicU32::new(0),
+            leaving: AtomicUsize::new(0),
+            measured_from_ns: AtomicU64::new(u64::MAX),
+            factor: Sampled::factor(plan.units, plan.smallest_chunk()),
             panic: Lock::new(None),
             totals: Lock::new(Totals::default()),
         }
@@ -141,9 +147,8 @@ impl<'r, P: Platform> Run<'r, P> {
         let mut helpers = self.helpers.load(Ordering::Relaxed);
         loop {
             let target = self.target_helpers.load(Ordering::Relaxed);
-            // A range keeps its helpers if it has no more than its share of the target. While
-            // there are too many helpers, some range has more than its share.
-            if helpers <= target || cursor.workers() * self.cursors.len() <= target {
+            // While there are too many helpers, some range has more workers than are wanted there.
+            if helpers <= target || cursor.workers() <= cursor.wanted() {
                 return true;
             }
             match self.helpers.compare_exchange_weak(
@@ -152,7 +157,10 @@ impl<'r, P: Platform> Run<'r, P> {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return false,
+                Ok(_) => {
+                    self.leaving.fetch_add(1, Ordering::Relaxed);
+                    return false;
+                }
                 Err(now) => helpers = now,
             }
         }
@@ -173,6 +181,11 @@ impl<'r, P: Platform> Run<'r, P> {
         self.helpers.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Returns how many helpers there should be.
+    pub(super) fn target_helpers(&self) -> usize {
+        self.target_helpers.load(Ordering::Relaxed)
+    }
+
     /// Sets how many helpers there should be.
     pub(super) fn set_target_helpers(&self, helpers: usize) {
         self.target_helpers.store(helpers, Ordering::Relaxed);
@@ -188,38 +201,59 @@ impl<'r, P: Platform> Run<'r, P> {
         self.active_workers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Returns the number of workers, if all helpers that were started have begun and all that
-    /// have to leave have left.
-    pub(super) fn stable_threads(&self) -> Option<usize> {
-        let helpers = self.helpers();
-        let workers = self.active_workers.load(Ordering::Relaxed);
-        let target = self.target_helpers.load(Ordering::Relaxed);
-        (workers == helpers + 1 && helpers <= target).then_some(workers)
+    /// Returns the number of workers that have begun and not ended, the caller included.
+    pub(super) fn running(&self) -> usize {
+        self.active_workers.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of the current measurement.
-    pub(super) fn epoch(&self) -> u32 {
-        // Relaxed: a chunk that is counted for the neighbouring measurement changes little.
-        self.epoch.load(Ordering::Relaxed)
+    /// Helper: counts itself as ended, after it was told to leave.
+    pub(super) fn count_left(&self) {
+        self.leaving.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Begins the next measurement.
-    pub(super) fn next_epoch(&self) {
-        self.epoch.fetch_add(1, Ordering::Relaxed);
+    /// Returns the number of helpers that were started, are not told to leave, and yet are none of the
+    /// `outstanding` tasks: the platform has dropped them.
+    pub(super) fn lost(&self, outstanding: usize) -> usize {
+        (self.helpers() + self.leaving.load(Ordering::Relaxed)).saturating_sub(outstanding)
+    }
+
+    /// Begins a measurement at `now_ns`.
+    pub(super) fn measure_from(&self, now_ns: u64) {
+        // Relaxed: a chunk that is sampled for the neighbouring measurement changes little.
+        self.measured_from_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// Adds a chunk of `units` from `cursor`, which ran from `from_ns` to `to_ns`, to the samples.
+    pub(super) fn sample(&self, cursor: &Cursor, units: u64, from_ns: u64, to_ns: u64) {
+        // Relaxed: see `measure_from`.
+        let measured_from_ns = self.measured_from_ns.load(Ordering::Relaxed);
+        if to_ns <= measured_from_ns {
+            return;
+        }
+        let part_ns = to_ns - from_ns.max(measured_from_ns);
+        let units = u128::from(units) * u128::from(self.factor) * u128::from(part_ns);
+        let units = units / u128::from((to_ns - from_ns).max(1));
+        cursor.sample(u64::try_from(units).unwrap_or(u64::MAX), part_ns);
+    }
+
+    /// Returns `sampled` units without the factor.
+    pub(super) fn units_of(&self, sampled: u64) -> u64 {
+        sampled / self.factor
     }
 
     /// Returns the sums over the measured chunks of all ranges.
     pub(super) fn sampled(&self) -> Sampled {
-        self.cursors.iter().map(Cursor::sampled).fold(Sampled::default(), |sum, range| Sampled {
-            chunks: sum.chunks + range.chunks,
-            units: sum.units + range.units,
-            ns: sum.ns + range.ns,
-        })
+        self.cursors.iter().map(Cursor::sampled).fold(Sampled::default(), Sampled::and)
     }
 
     /// Returns the number of units that are not handed out yet.
     pub(super) fn left(&self) -> u64 {
         self.cursors.iter().map(Cursor::left).sum()
+    }
+
+    /// Returns the number of ranges with units that are not handed out.
+    pub(super) fn ranges_left(&self) -> usize {
+        self.cursors.iter().filter(|cursor| cursor.left() > 0).count()
     }
 
     /// Returns the nanoseconds since the start of the job.

@@ -132,31 +132,26 @@ struct ChunkSizer {
     want: u64,
     /// When the last chunk ended; before the first chunk, when the worker began.
     last_ns: u64,
-    /// Number of the governor's measurement in which the current chunk began.
-    epoch: u32,
 }
 
 impl ChunkSizer {
     fn new<P: Platform>(run: &Run<'_, P>) -> Self {
-        Self { want: run.plan.min_chunk, last_ns: run.platform.now_ns(), epoch: run.epoch() }
+        Self { want: run.plan.min_chunk, last_ns: run.platform.now_ns() }
     }
 
     /// Adjusts the length after a chunk of `units` from `cursor`, and reports the chunk's time to
     /// the governor.
     fn chunk_ended<P: Platform>(&mut self, run: &Run<'_, P>, cursor: &Cursor, units: u64) {
         let now_ns = run.platform.now_ns();
-        let took_ns = now_ns.saturating_sub(self.last_ns);
-        self.last_ns = now_ns;
+        let began_ns = core::mem::replace(&mut self.last_ns, now_ns);
+        let took_ns = now_ns.saturating_sub(began_ns);
         if took_ns < SHORT_CHUNK_NS {
             self.want = units.saturating_mul(2);
         } else if took_ns > LONG_CHUNK_NS {
             self.want = units / 2;
         }
         if run.is_governed {
-            let epoch = run.epoch();
-            if core::mem::replace(&mut self.epoch, epoch) == epoch {
-                cursor.sample(units, took_ns);
-            }
+            run.sample(cursor, units, began_ns, now_ns);
         }
     }
 }

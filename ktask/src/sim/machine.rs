@@ -62,6 +62,10 @@ pub struct Machine {
     pub chunk_cost_ns: u64,
     /// One helper in this many is lost, at random; 0 if none is lost.
     pub lose_one_in: u32,
+    /// Helpers that are lost, by their number in the order of their starts, from 0.
+    pub lost_helpers: Vec<u64>,
+    /// CPUs that take no helper at first: CPU number, and time up to which it takes none, in nanoseconds.
+    pub busy_until_ns: Vec<(usize, u64)>,
     /// CPUs with another speed than the rest: CPU number and factor.
     pub cpu_speeds: Vec<(usize, f64)>,
     /// Other users of the CPUs.
@@ -130,6 +134,8 @@ impl Machine {
             start_cost_ns: 500,
             chunk_cost_ns: 100,
             lose_one_in: 0,
+            lost_helpers: Vec::new(),
+            busy_until_ns: Vec::new(),
             cpu_speeds: Vec::new(),
             neighbours: Vec::new(),
             traffic: Vec::new(),
@@ -155,6 +161,11 @@ impl Machine {
             }
         }
         self.nodes.len() - 1
+    }
+
+    /// Returns whether CPU number `cpu` takes helpers at `now_ns`.
+    pub(super) fn takes_helpers(&self, cpu: usize, now_ns: u64) -> bool {
+        self.busy_until_ns.iter().all(|&(busy, until_ns)| busy != cpu || until_ns <= now_ns)
     }
 
     /// Returns the speed factor of CPU number `cpu`.

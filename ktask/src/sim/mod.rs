@@ -282,7 +282,9 @@ impl Platform for Sim {
     ) -> Result<HelperId, HelperTask<Self>> {
         let mut world = self.world();
         let wanted = placement.node.map(|node| node.0 as usize);
-        let idle = |cpu: &usize| world.cpus[*cpu].status == Status::Idle;
+        let idle = |cpu: &usize| {
+            world.cpus[*cpu].status == Status::Idle && world.machine.takes_helpers(*cpu, world.now_ns)
+        };
         let on_node = (1..self.shared.cpus).filter(idle).find(|cpu| Some(world.cpus[*cpu].node) == wanted);
         let Some(cpu) = on_node.or_else(|| (1..self.shared.cpus).find(idle)) else {
             return Err(task);
@@ -290,7 +292,8 @@ impl Platform for Sim {
         let id = HelperId(world.next_helper);
         world.next_helper += 1;
         let lose_one_in = u64::from(world.machine.lose_one_in);
-        if lose_one_in != 0 && world.random_below(lose_one_in) == 0 {
+        let is_lost = lose_one_in != 0 && world.random_below(lose_one_in) == 0;
+        if is_lost || world.machine.lost_helpers.contains(&id.0) {
             // Dropped without the lock: dropping a task wakes its caller, which takes the lock.
             drop(world);
             drop(task);

@@ -1,0 +1,122 @@
+//! What a measurement says of a thread count, and how sure it is.
+//!
+//! Kernels have no floating point here: variances are in millionths of the squared rate, and
+//! deviations in thousandths of the rate.
+
+use crate::cursor::Sampled;
+
+/// Least variance of a measurement, times the square of its chunks. Rare costs may not have been seen
+/// yet, however equal the others are.
+const LEAST_VARIANCE: u64 = 500_000;
+
+/// Variance of a measurement that says nothing.
+const MOST_VARIANCE: u64 = 1_000_000;
+
+/// Deviation of a ratio, in thousandths, below which more samples tell no more.
+const PRECISE: u64 = 30;
+
+/// Standard deviations that make a difference sure.
+const SURE: u64 = 2;
+
+/// The rate of one thread count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    /// Sampled units per second of all workers.
+    pub(super) rate: u64,
+    /// Variance of the rate, in millionths of its square.
+    pub(super) variance: u64,
+    /// Middle of the time of measurement.
+    at_ns: u64,
+    /// Length of the time of measurement.
+    pub(super) took_ns: u64,
+}
+
+impl Measured {
+    /// Returns the rate of `workers` workers that ran the chunks of `sum` from `from_ns` to `to_ns`.
+    ///
+    /// The rate of a worker is the mean rate of its chunks. So constant rates are exact, however
+    /// few chunks were seen. But chunks in progress are missing in `sum`, and where costs vary these
+    /// are the expensive ones. So the workers' other time counts as worked in part, the more of it
+    /// the more the costs vary. With exponential costs, all of it gives the likeliest rate.
+    ///
+    /// The variance is that of a mean of independent costs per unit, weighted by units.
+    pub(super) fn of(sum: Sampled, is_whole: bool, workers: usize, from_ns: u64, to_ns: u64) -> Self {
+        let (units, ns) = (u128::from(sum.units.max(1)), u128::from(sum.ns.max(1)));
+        let chunks = u128::from(sum.chunks.max(1));
+        // Mean of the squares over the square of the mean, less 1: in millionths.
+        let square = (ns >> Sampled::SQUARE_SHIFT).pow(2).max(1);
+        let mean_of_squares = u128::from(sum.squares) * units / u128::from(Sampled::SQUARE_UNITS);
+        let spread = (mean_of_squares.saturating_mul(1_000_000) / square).saturating_sub(1_000_000);
+        let variance = if chunks > 1 { spread / (chunks - 1) } else { u128::from(MOST_VARIANCE) };
+        let least = u128::from(LEAST_VARIANCE) / (chunks * chunks);
+        // Of chunks of equal costs, `spread` is the squared coefficient of variation.
+        let unseen_ns = (u128::from(to_ns - from_ns) * workers as u128).saturating_sub(ns);
+        let seen = if is_whole { spread.min(1_000_000) } else { 1_000_000 };
+        let worked_ns = ns + unseen_ns * seen / 1_000_000;
+        let rate = units * workers as u128 * 1_000_000_000 / worked_ns;
+        Self {
+            rate: u64::try_from(rate).unwrap_or(u64::MAX),
+            variance: u64::try_from(variance.max(least)).unwrap_or(MOST_VARIANCE).clamp(1, MOST_VARIANCE),
+            at_ns: from_ns + (to_ns - from_ns) / 2,
+            took_ns: to_ns - from_ns,
+        }
+    }
+
+    /// Returns the mean of this and `other`, measurements of the same count, weighted by certainty.
+    pub(super) fn and(self, other: Self) -> Self {
+        let (own, its) = (other.variance, self.variance);
+        let mean = |a: u64, b: u64| {
+            let sum = u128::from(a) * u128::from(own) + u128::from(b) * u128::from(its);
+            (sum / u128::from(own + its)) as u64
+        };
+        Self {
+            rate: mean(self.rate, other.rate),
+            variance: (own * its / (own + its)).max(1),
+            at_ns: mean(self.at_ns, other.at_ns),
+            took_ns: self.took_ns.max(other.took_ns),
+        }
+    }
+
+    /// Returns this, or if it was measured before and after `other`, the rate at the time of
+    /// `other` on the line between the two.
+    pub(super) fn at_time_of(self, other: &Self, after: Option<Self>) -> Self {
+        let Some(after) = after else { return self };
+        let (whole, part) = (after.at_ns.saturating_sub(self.at_ns), other.at_ns.saturating_sub(self.at_ns));
+        let (whole, part) = (i128::from(whole.max(1)), i128::from(part.min(whole)));
+        let rate = i128::from(self.rate) + (i128::from(after.rate) - i128::from(self.rate)) * part / whole;
+        let variance = (self.variance + after.variance) / 2;
+        Self { rate: rate as u64, variance, at_ns: other.at_ns, took_ns: self.took_ns }
+    }
+}
+
+/// The ratio of two rates, in thousandths.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ratio {
+    pub(super) value: u64,
+    /// Standard deviation.
+    pub(super) deviation: u64,
+}
+
+impl Ratio {
+    pub(super) fn of(more: Measured, fewer: Measured) -> Self {
+        let value = u128::from(more.rate) * 1000 / u128::from(fewer.rate.max(1));
+        let value = value.min(1_000_000) as u64;
+        // The root of millionths is thousandths.
+        let deviation = (more.variance + fewer.variance).isqrt();
+        Self { value, deviation: deviation * value / 1000 }
+    }
+
+    /// Returns whether the ratio is above `bound`, if that is sure.
+    pub(super) fn is_above(self, bound: u64) -> Option<bool> {
+        if self.deviation <= PRECISE || self.value.abs_diff(bound) > SURE * self.deviation {
+            Some(self.value > bound)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the largest value that the ratio may have.
+    pub(super) fn at_most(self) -> u64 {
+        self.value + SURE * self.deviation
+    }
+}

@@ -1,0 +1,48 @@
+//! How the workers of a job are distributed over its ranges.
+
+use crate::NodeId;
+use crate::cursor::Cursor;
+
+/// Sets the number of workers that each of `cursors` should have: `threads` in all, in proportion to
+/// the units left.
+pub(super) fn set_wanted(cursors: &[Cursor], threads: usize) {
+    let all: u64 = cursors.iter().map(Cursor::left).sum();
+    let (mut before, mut given) = (0, 0);
+    for cursor in cursors {
+        before += cursor.left();
+        // The bound between two ranges is rounded to the nearest worker. So all workers are given,
+        // and small differences between equal ranges change nothing.
+        let bound = if all == 0 {
+            threads
+        } else {
+            let (before, all) = (u128::from(before.min(all)), u128::from(all));
+            ((before * threads as u128 * 2 + all) / (2 * all)) as usize
+        };
+        cursor.set_wanted(bound.saturating_sub(given));
+        given = given.max(bound);
+    }
+}
+
+/// Prepares [`next_range`] for starting helpers. `own` is the node of the caller, which works too.
+pub(super) fn begin(cursors: &[Cursor], own: NodeId) {
+    let mut working = 0;
+    for cursor in cursors {
+        working += cursor.workers();
+        cursor.set_placed(cursor.workers());
+    }
+    // Before its first chunk, the caller does not count as a worker of a range.
+    if working == 0
+        && let Some(cursor) = cursors.iter().find(|cursor| cursor.is_at(own) && cursor.left() > 0)
+    {
+        cursor.set_placed(1);
+    }
+}
+
+/// Returns the range that lacks the most workers, and counts a helper that is placed there.
+pub(super) fn next_range(cursors: &[Cursor]) -> Option<&Cursor> {
+    let lack = |cursor: &&Cursor| cursor.wanted() as isize - cursor.placed() as isize;
+    // The first of equals: `max_by_key` would return the last.
+    let cursor = cursors.iter().rev().filter(|cursor| cursor.left() > 0).max_by_key(lack)?;
+    cursor.set_placed(cursor.placed() + 1);
+    Some(cursor)
+}
