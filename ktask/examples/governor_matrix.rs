@@ -22,14 +22,16 @@ fn main() {
         }
         let outcome = Outcome::of(&case, seeds, seeds.min(2));
         let ((median, largest), (cpu_median, cpu_largest)) = (outcome.times(), outcome.cpu_times());
-        println!(
-            "{name:60} {:5} {median:7.3}{largest:7.3} {cpu_median:7.3}{cpu_largest:7.3}",
-            outcome.best
-        );
+        println!("{name:60} {:5} {median:7.3}{largest:7.3} {cpu_median:7.3}{cpu_largest:7.3}", outcome.best);
         if std::env::var_os("TRAIL").is_some() {
             let by_time = |one: &(usize, &(f64, f64))| ((one.1.0 + one.1.1) * 1e6) as u64;
-            let seed = outcome.ratios.iter().enumerate().max_by_key(by_time).map_or(1, |one| one.0 as u64 + 1);
-            println!("seed {seed} {:#?}", case.run(seed, None));
+            let seed =
+                outcome.ratios.iter().enumerate().max_by_key(by_time).map_or(1, |one| one.0 as u64 + 1);
+            let trail = ktask::Trail::new();
+            println!("seed {seed} {:?}", case.run(seed, None, &trail));
+            for step in trail.steps() {
+                println!("{step:?}");
+            }
         }
         worst = (worst.0.max(median), worst.1.max(largest), worst.2.max(cpu_largest));
     }

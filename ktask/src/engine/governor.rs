@@ -355,8 +355,7 @@ impl Governor {
         };
         let anchor_now = anchor.at_time_of(&measured, self.anchor.after);
         let ratio = self.ratio(anchor_now, measured);
-        let is_checked =
-            self.drifts == Some(false) || self.anchor.after.is_some() || ratio.deviation > CALM;
+        let is_checked = self.drifts == Some(false) || self.anchor.after.is_some() || ratio.deviation > CALM;
         // Where threads scale, time on more of them is free, and on fewer it is lost. So the anchor is
         // measured again for certainty only if it is the larger of the two.
         let is_fewer = self.candidate.wanted < self.anchor.wanted;
@@ -552,7 +551,10 @@ impl Governor {
         if self.held.rate == 0 {
             self.held.rate = measured.rate;
         }
-        let change = Ratio { value: measured.rate.saturating_mul(1000) / self.held.rate.max(1), deviation: measured.variance.isqrt() };
+        let change = Ratio {
+            value: measured.rate.saturating_mul(1000) / self.held.rate.max(1),
+            deviation: measured.variance.isqrt(),
+        };
         // A drifting rate changes all the time: only a sudden change counts.
         let part = if self.drifts == Some(true) { 2 } else { 8 };
         self.held.rate = self.held.rate - self.held.rate / part + measured.rate / part;

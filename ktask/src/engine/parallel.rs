@@ -1,18 +1,27 @@
 //! A job on its caller and helpers.
 
+use super::failed::records;
 use super::governor::{Decision, Governor, Setting, View};
 use super::plan::{Body, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
-use super::worker_slot::WorkerSlot;
 use super::{wait, worker};
-use crate::tuning::Tuning;
-use crate::{Stats, Step};
 use crate::cursor::Cursor;
 use crate::platform::{HelperContext, Platform};
-use crate::raw;
+use crate::raw::{self, Cells, HelperCell};
+use crate::record::WorkerRecord;
+use crate::tuning::Tuning;
+use crate::{Stats, Step};
 
-/// Runs `plan` on the calling thread and up to `slots.len() - 1` helpers.
+/// The workers of a job: how many there may be, and where they report.
+pub(super) struct Workers<'w> {
+    /// The most workers, the caller included.
+    pub(super) threads: usize,
+    pub(super) caller: &'w WorkerRecord,
+    pub(super) cells: &'w Cells,
+}
+
+/// Runs `plan` on the calling thread and helpers.
 ///
 /// Never inlined: an undo should not have this frame on its caller's stack.
 #[inline(never)]
@@ -20,17 +29,17 @@ pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
     cursors: &[Cursor],
-    slots: &[WorkerSlot],
+    workers: &Workers<'_>,
     body: &dyn Body,
     mut stats: Stats,
 ) -> Outcome {
-    let is_governed = !plan.threads.is_exact() && Governor::governs(slots.len());
-    let run = Run::new(platform, plan, cursors, slots, body, is_governed);
-    raw::scope(platform, run.family(), &|index| help(&run, index), |helpers| {
-        let mut team = Team::new(&run, helpers);
+    let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
+    let run = Run::new(platform, plan, cursors, body, is_governed);
+    raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
+        let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = is_governed.then(|| {
             Governor::new(Setting {
-                max: slots.len(),
+                max: workers.threads,
                 cores: platform.physical_cores(),
                 units: plan.units,
                 smallest_chunk: plan.smallest_chunk(),
@@ -38,10 +47,10 @@ pub(super) fn run<P: Platform>(
                 known: plan.tuning.and_then(Tuning::threads),
             })
         });
-        let threads = governor.as_ref().map_or(slots.len(), Governor::threads);
+        let threads = governor.as_ref().map_or(workers.threads, Governor::threads);
         team.set_threads(threads, &mut stats);
-        worker::work(&run, 0, &mut |_| {
-            team.replace_missing();
+        worker::work(&run, workers.caller, &mut |_| {
+            team.replace_missing(&mut stats);
             if let Some(governor) = &mut governor {
                 govern(&run, governor, &mut team, &mut stats);
             }
@@ -49,18 +58,14 @@ pub(super) fn run<P: Platform>(
         });
         wait::until_helpers_ended(&run, helpers, &mut stats);
     });
-    reclaim_lost(&run, &mut stats);
     run.report(&mut stats);
+    stats.threads_used =
+        records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
     Outcome { ending: run.ending(), stats, panic: run.into_panic() }
 }
 
 /// Shows the run to the governor, and does what it decides.
-fn govern<P: Platform>(
-    run: &Run<'_, P>,
-    governor: &mut Governor,
-    team: &mut Team<'_, P>,
-    stats: &mut Stats,
-) {
+fn govern<P: Platform>(run: &Run<'_, P>, governor: &mut Governor, team: &mut Team<'_, P>, stats: &mut Stats) {
     let now_ns = run.platform.now_ns();
     let before = governor.threads();
     let view = View {
@@ -76,7 +81,9 @@ fn govern<P: Platform>(
         Decision::Threads { threads, rate } => {
             let units_per_s = run.units_of(rate);
             let step = Step { at_ns: run.age_ns(), threads: before, units_per_s, next_threads: threads };
-            stats.trail.push(step);
+            if let Some(trail) = run.plan.trail {
+                trail.push(step);
+            }
             team.set_threads(threads, stats);
         }
     }
@@ -86,37 +93,16 @@ fn govern<P: Platform>(
 }
 
 /// Does a helper's part, on the helper's thread.
-fn help<P: Platform>(run: &Run<'_, P>, index: usize) {
+fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     let lineage = run.plan.lineage;
     let context = HelperContext { caller_locks: lineage.locks, depth: lineage.depth };
     let before = run.platform.begin_help(context);
     run.count_worker_in();
-    let mut was_told_to_leave = false;
-    let cpu_ns = worker::work(run, index, &mut |cursor| {
-        was_told_to_leave = run.is_governed && !run.keeps_helper(cursor);
-        !was_told_to_leave
-    });
+    let cpu_ns = worker::work(run, &cell.record, &mut |cursor| !run.is_governed || run.keeps_helper(cursor));
     run.count_worker_out();
-    if was_told_to_leave {
-        run.count_left();
-    }
     run.platform.end_help(before);
-    run.lending.charge(run.platform, cpu_ns);
-    if let Some(permit) = run.slots[index].take_permit() {
+    run.charge(cpu_ns);
+    if let Some(permit) = cell.record.take_permit() {
         run.platform.budget().release(permit);
-    }
-    run.slots[index].set_done();
-    run.lending.helper_ended(run.platform, index);
-}
-
-/// After the join: frees the slots of helpers that never ran. All other helpers have ended.
-fn reclaim_lost<P: Platform>(run: &Run<'_, P>, stats: &mut Stats) {
-    for slot in &run.slots[1..] {
-        if slot.unfinished().is_some() {
-            stats.helpers_lost += 1;
-            if let Some(permit) = slot.vacate() {
-                run.platform.budget().release(permit);
-            }
-        }
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn run<P: Platform>(
     if panic.is_some() {
         ending = Ending::Failed;
     }
-    stats.threads_used = usize::from(stats.chunks > 0);
+    stats.threads_used = u32::from(stats.chunks > 0);
     stats.wall_ns = platform.now_ns().saturating_sub(started_ns);
     stats.cpu_ns = platform.thread_time_ns().saturating_sub(cpu_started_ns);
     let mut outcome = Outcome { ending, stats, panic };
@@ -68,7 +68,7 @@ fn all_ranges<P: Platform>(
                 }
                 let Some((start, end)) = cursor.claim_alone(cut) else { break };
                 in_progress.set(Some((start, end)));
-                let lineage = plan.lineage.of_chunks(plan.lineage.family);
+                let lineage = plan.lineage.of_chunks();
                 let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
                 stats.chunks += 1;
                 stats.local_chunks += u64::from(local);

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each user takes a part of it")]
 
 use ktask::sim::{Capacity, Machine, Node, Sim};
-use ktask::{Items, Job, NodeId, NodeRange, Profile, Stats};
+use ktask::{Items, Job, NodeId, NodeRange, Profile, Stats, Trail};
 
 /// Work per nanosecond of one thread that nothing hinders. Costs of items are in nanoseconds then.
 const RATE: f64 = 1e9;
@@ -89,7 +89,13 @@ impl Cost {
         let mut draw = |item: u64| match self {
             Self::Constant(us) => us,
             Self::Exponential(us) => -us * random.unit().ln(),
-            Self::Bimodal => if random.unit() < 0.1 { 20_000.0 } else { 200.0 },
+            Self::Bimodal => {
+                if random.unit() < 0.1 {
+                    20_000.0
+                } else {
+                    200.0
+                }
+            }
             Self::LogNormal(sigma) => 1000.0 * (sigma * random.normal()).exp(),
             Self::Growing(us) => us * (1.0 + 30.0 * item as f64 / items as f64) / 16.0,
         };
@@ -154,8 +160,9 @@ impl Case {
         counts
     }
 
-    /// Runs the job with `threads`, or with the governor. Returns the job's stats.
-    pub fn run(&self, seed: u64, threads: Option<usize>) -> Stats {
+    /// Runs the job with `threads`, or with the governor, whose decisions go to `trail`. Returns the
+    /// job's stats.
+    pub fn run(&self, seed: u64, threads: Option<usize>, trail: &Trail) -> Stats {
         let items = self.items();
         let costs = self.cost.draw(items, seed);
         let nodes = self.shape.nodes() as u64;
@@ -163,7 +170,7 @@ impl Case {
         let ranges: Vec<_> =
             (0..nodes).map(|node| NodeRange::new(NodeId(node as u32), of_node(node))).collect();
         Sim::run(self.machine(), seed, |sim| {
-            let job = Job::over_nodes(&ranges).profile(Profile::Boot);
+            let job = Job::over_nodes(&ranges).profile(Profile::Boot).trail(trail);
             let job = match threads {
                 Some(threads) => job.threads_exact(threads),
                 None => job,
@@ -190,12 +197,14 @@ pub struct Outcome {
 impl Outcome {
     /// Finds the best count with the first `few` seeds, and compares on all of `seeds`.
     pub fn of(case: &Case, seeds: u64, few: u64) -> Self {
-        let total = |threads| (1..=few).map(|seed| case.run(seed, Some(threads)).wall_ns).sum::<u64>();
+        let trail = Trail::new();
+        let total =
+            |threads| (1..=few).map(|seed| case.run(seed, Some(threads), &trail).wall_ns).sum::<u64>();
         let totals: Vec<_> = case.counts().into_iter().map(|count| (count, total(count))).collect();
         let least = totals.iter().map(|one| one.1).min().unwrap_or(0);
         let best = totals.iter().find(|one| one.1 as f64 <= least as f64 * 1.005).map_or(1, |one| one.0);
         let ratios = (1..=seeds).map(|seed| {
-            let (fixed, governed) = (case.run(seed, Some(best)), case.run(seed, None));
+            let (fixed, governed) = (case.run(seed, Some(best), &trail), case.run(seed, None, &trail));
             (governed.wall_ns as f64 / fixed.wall_ns as f64, governed.cpu_ns as f64 / fixed.cpu_ns as f64)
         });
         Self { best, ratios: ratios.collect() }
