@@ -52,6 +52,15 @@ pub enum Command {
         #[arg(long, value_name = "RECORDS")]
         from: Option<PathBuf>,
     },
+    /// Simulate a job on a described machine: times by threads, and what the governor does
+    Sim {
+        /// Description of machine and job in TOML, such as boot/machines/two-sockets.toml
+        #[arg(value_name = "MACHINE.toml")]
+        machine: PathBuf,
+        /// File for the plot [default: ktask-out/sim-MACHINE.svg]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Show the prerequisites, which of them are present, and how to install the others
     Doctor {
         /// Install the missing ones

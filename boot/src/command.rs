@@ -8,6 +8,7 @@ use crate::qemu::{self, Accel, Machine, Program, program};
 use crate::report::{self, Paths, Report};
 use crate::run::{self, Ending, Limits, Run};
 use crate::shell;
+use crate::sim;
 use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
@@ -58,6 +59,11 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
         }
         Some(Command::Trace { output, from: None }) => {
             run_traced(&traced(options), &trace_path(output.as_deref()), system, interrupt)
+        }
+        Some(Command::Sim { machine, output }) => {
+            let simulated = sim::simulate(machine, &sim_plot_path(machine, output.as_deref()))?;
+            print(&format!("{}\nplot: {}", simulated.text, simulated.plot.display()));
+            Ok(0)
         }
         Some(Command::Shell) => run_kernel(&and_run(options, "shell"), User::Types, system, interrupt),
         None => run_kernel(options, User::Reads, system, interrupt),
@@ -147,6 +153,17 @@ const TRACED: &str = "trace.enabled=on trace.buffer_events=65536";
 /// Returns the file for the trace.
 fn trace_path(output: Option<&Path>) -> PathBuf {
     output.map_or_else(|| output_directory().join("trace.json"), Path::to_path_buf)
+}
+
+/// Returns the file for the plot of a simulation of `machine`.
+fn sim_plot_path(machine: &Path, output: Option<&Path>) -> PathBuf {
+    output.map_or_else(
+        || {
+            let stem = machine.file_stem().unwrap_or_default().to_string_lossy();
+            output_directory().join(format!("sim-{stem}.svg"))
+        },
+        Path::to_path_buf,
+    )
 }
 
 /// Prints text to standard output. A closed pipe there is no reason to panic.

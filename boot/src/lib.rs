@@ -3,7 +3,8 @@
 //! Top-down: [`cli`] parses the command line and [`command`] executes it. [`doctor`] finds or installs the prerequisites, the
 //! [`toolchain`] among them. [`kernel`] builds the kernel. [`qemu`] is the emulated machine; [`run`] boots it and follows its
 //! output; [`shell`] connects the user's terminal to it. [`report`] turns the output into tables and files, [`trace`] into a
-//! trace for viewers; [`symbols`] names addresses. [`system`] is the host.
+//! trace for viewers; [`symbols`] names addresses. [`system`] is the host. [`sim`] needs no kernel: it simulates jobs on a
+//! described machine.
 
 #![deny(unsafe_code)]
 
@@ -17,6 +18,7 @@ pub mod qemu;
 pub mod report;
 pub mod run;
 pub mod shell;
+pub mod sim;
 pub mod size;
 pub mod symbols;
 pub mod system;

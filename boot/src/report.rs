@@ -8,6 +8,7 @@ mod summary;
 mod tables;
 
 pub use files::{Paths, write};
+pub(crate) use format::duration;
 pub use jobs::{JobRow, rows};
 pub use plots::{Plot, plots};
 pub use summary::{HostFacts, MachineFacts, Phase, Report, ZeroMethod, host_cores};

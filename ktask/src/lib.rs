@@ -74,7 +74,8 @@
 //!
 //! # Features
 //!
-//! * `std` (off by default): the platforms `hosted` and `sim`, and panics resumed in the caller.
+//! * `std` (off by default): the platform `hosted`, and panics resumed in the caller.
+//! * `sim` (off by default, with `std`): the platform `sim`, which simulates machines in virtual time.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -98,7 +99,7 @@ mod raw;
 mod record;
 mod shape;
 mod shared_cells;
-#[cfg(feature = "std")]
+#[cfg(feature = "sim")]
 pub mod sim;
 mod stats;
 mod sync;

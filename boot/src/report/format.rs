@@ -1,7 +1,7 @@
 //! Formatting of numbers.
 
 /// Formats a time with three digits, in a fitting unit.
-pub(super) fn duration(ns: u64) -> String {
+pub(crate) fn duration(ns: u64) -> String {
     let value = ns as f64;
     match ns {
         0..1_000 => format!("{ns} ns"),

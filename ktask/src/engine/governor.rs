@@ -44,6 +44,16 @@ const CLEAR: u64 = 1500;
 /// A rate that changes by less than this between two measurements, in thousandths, does not drift.
 const STEADY: u64 = 40;
 
+/// A rate that changes by more than this between two measurements of one count, in thousandths, tells
+/// nothing about other counts.
+const WILD: u64 = 250;
+
+/// Part of the units for which a search is postponed then: one in this many.
+const POSTPONED_SHARE: u64 = 16;
+
+/// How often a search is postponed.
+const MAX_POSTPONEMENTS: u32 = 2;
+
 /// Variance, in millionths, with which the first measurement is good enough.
 const FIRST_VARIANCE: u64 = 30_000;
 
@@ -52,6 +62,13 @@ const CHUNKS_TO_MEASURE: u64 = 6;
 
 /// Chunks per allowed thread that a job must have to be measured at all.
 const CHUNKS_TO_GOVERN: u64 = 12;
+
+/// Chunks per allowed thread that a job must have to begin with a quarter of the threads. A shorter
+/// job begins with half.
+const CHUNKS_TO_HALVE: u64 = 128;
+
+/// Half of the threads that is enough to begin with half of it.
+const MIDDLE_TO_HALVE: usize = 8;
 
 /// With fewer threads than this, there is no count worth looking for.
 const MIN_THREADS_TO_GOVERN: usize = 4;
@@ -73,6 +90,12 @@ const PATIENCE_NS: u64 = 500_000;
 
 /// The shortest measurement. Shorter ones measure how workers start.
 const MIN_WINDOW_NS: u64 = 200_000;
+
+/// Variance, in millionths, with which the rate of a held count is compared with the rate before.
+const HELD_VARIANCE: u64 = 2_500;
+
+/// Part of the units left that such a comparison may take: one in this many.
+const HELD_SHARE: u64 = 64;
 
 /// Windows for which a count is held before the governor may search again, at first.
 const HOLD_WINDOWS: u32 = 16;
@@ -150,6 +173,11 @@ pub(super) struct Governor {
     is_settled: bool,
     /// Whether more threads won a trial without being surely faster.
     is_too_generous: bool,
+    /// The largest spread of costs that was measured: see [`Measured::spread`].
+    spread: u64,
+    /// Units left at which a postponed search begins.
+    search_at_left: Option<u64>,
+    postponements: u32,
     held: Held,
     learned: Option<usize>,
 }
@@ -199,12 +227,11 @@ impl Governor {
     /// Makes the governor of a job.
     pub(super) fn new(setting: Setting) -> Self {
         let max = setting.max;
-        let chunks = setting.units / setting.smallest_chunk.max(1);
         let (wanted, stage) = if max < MIN_THREADS_TO_GOVERN {
             (max, Stage::Hold)
         } else if let Some(known) = setting.known {
             (known.clamp(2, max), Stage::Hold)
-        } else if chunks < CHUNKS_TO_GOVERN * max as u64 {
+        } else if setting.chunks() < CHUNKS_TO_GOVERN * max as u64 {
             (max, Stage::Hold)
         } else {
             (setting.first_count(), Stage::First)
@@ -225,6 +252,9 @@ impl Governor {
             drifts: None,
             is_settled: true,
             is_too_generous: false,
+            spread: 0,
+            search_at_left: None,
+            postponements: 0,
             held: Held { rate: 0, windows: 0, until: HOLD_WINDOWS },
             learned: None,
         }
@@ -252,6 +282,9 @@ impl Governor {
             self.running_since_ns = view.now_ns;
             self.window = None;
         }
+        if self.search_at_left.is_some_and(|left| view.left <= left) {
+            return self.begin_search(view);
+        }
         let Some(window) = self.window else { return self.begin_window(view) };
         let sum = view.sampled.since(window.before);
         let elapsed_ns = view.now_ns.saturating_sub(window.from_ns);
@@ -263,11 +296,13 @@ impl Governor {
             return self.give_up_if_late(view);
         }
         let measured = Measured::of(sum, is_whole, view.running, window.from_ns, view.now_ns);
+        self.spread = self.spread.max(measured.spread());
+        let measured = measured.with_spread(self.spread);
         match self.stage {
             Stage::First => self.look_at_first(view, measured, sum),
             Stage::Candidate => self.look_at_candidate(view, measured, sum),
             Stage::Anchor => self.look_at_anchor(view, measured, sum),
-            Stage::Hold => self.look_at_held(view, measured, sum),
+            Stage::Hold => self.look_at_held(view, measured),
         }
     }
 
@@ -368,8 +403,13 @@ impl Governor {
             return Decision::Continue;
         };
         self.candidate.measured = Some(measured);
-        if ratio.value < CLEAR && !is_checked && !self.is_late(view) {
-            return self.measure(Stage::Anchor, view);
+        if ratio.value < CLEAR && !is_checked {
+            if self.spent(view) < 3 * (self.trial_left / self.share()) {
+                return self.measure(Stage::Anchor, view);
+            }
+            if self.postponements < MAX_POSTPONEMENTS {
+                return self.postpone(view);
+            }
         }
         self.conclude(view, is_worthwhile, sum)
     }
@@ -387,12 +427,8 @@ impl Governor {
         {
             let now = self.anchor.after.map_or(measured, |one| one.and(measured));
             let change = Ratio::of(now, before);
-            if change.value > CLEAR || change.value < 1_000_000 / CLEAR {
-                // The first was no measurement of the same: too short for rare costs.
-                self.anchor.measured = Some(now);
-                self.anchor.after = None;
-                self.candidate.measured = None;
-                return self.measure(Stage::Candidate, view);
+            if change.value.abs_diff(1000) > WILD && self.postponements < MAX_POSTPONEMENTS {
+                return self.postpone(view);
             }
             self.drifts = Some(change.value.abs_diff(1000) > STEADY + 2 * change.deviation);
             if self.drifts == Some(true) {
@@ -413,8 +449,30 @@ impl Governor {
         Decision::Continue
     }
 
+    /// Ends a search that came to no result because the rate changes too fast: at its start, the costs of a
+    /// job grow fastest, or expensive chunks have not been seen. Another search begins later, and
+    /// meanwhile the larger count is held.
+    fn postpone(&mut self, view: &View) -> Decision {
+        self.postponements += 1;
+        self.search_at_left = Some(view.left.saturating_sub(self.setting.units / POSTPONED_SHARE));
+        self.anchor = Count::new(self.anchor.wanted.max(self.candidate.wanted));
+        self.held.rate = 0;
+        self.measure(Stage::Hold, view)
+    }
+
+    /// Begins the search that was postponed.
+    fn begin_search(&mut self, view: &View) -> Decision {
+        self.search_at_left = None;
+        self.anchor = Count::new(self.setting.first_count());
+        (self.too_few, self.too_many, self.is_refined) = (None, None, false);
+        (self.is_settled, self.is_too_generous) = (true, false);
+        self.trial_left = view.left;
+        self.measure(Stage::First, view)
+    }
+
     /// Returns the ratio of the rates of the larger and the smaller count.
     fn ratio(&self, anchor: Measured, candidate: Measured) -> Ratio {
+        let (anchor, candidate) = (anchor.with_spread(self.spread), candidate.with_spread(self.spread));
         if self.candidate.wanted > self.anchor.wanted {
             Ratio::of(candidate, anchor)
         } else {
@@ -428,8 +486,11 @@ impl Governor {
         let sure = ratio.is_above(WORTHWHILE);
         if sure.is_none() && (is_limited || self.is_late(view)) {
             self.is_settled = false;
-            let is_worthwhile = ratio.value > WORTHWHILE_UNSURE;
-            self.is_too_generous |= is_worthwhile;
+            // At most half of what threads in proportion would bring.
+            let (anchor, candidate) = (self.anchor.ran.max(1) as u64, self.candidate.ran.max(1) as u64);
+            let proportional = anchor.max(candidate) * 1000 / anchor.min(candidate);
+            let is_worthwhile = ratio.value > WORTHWHILE_UNSURE.min((1000 + proportional) / 2);
+            self.is_too_generous |= is_worthwhile && proportional >= CLEAR;
             return Some(is_worthwhile);
         }
         sure
@@ -491,15 +552,23 @@ impl Governor {
             return None;
         }
         // Threads speed a job up in proportion at most: fewer than these cannot reach the rate.
-        let most_times = Ratio::of(measured, fewer);
-        let least = (most_times.at_most() * too_few.ran as u64).div_ceil(WORTHWHILE);
-        let least = self.setting.even((least as usize).max(too_few.ran + 1));
+        let ratio = Ratio::of(measured, fewer);
+        let mut least = (ratio.value * too_few.ran as u64).div_ceil(WORTHWHILE) as usize;
+        let proportional = self.anchor.ran as u64 * 1000 / (too_few.ran as u64).max(1);
+        if ratio.deviation > FINE && ratio.value + ratio.deviation > proportional / 20 * 19 {
+            return None;
+        }
+        if ratio.deviation > FINE && least < self.anchor.ran {
+            // The rates do not tell more than that there may be such a count.
+            least = (too_few.ran + self.anchor.ran).div_ceil(2);
+        }
+        let least = self.setting.even(least.max(too_few.ran + 1));
         if least + (self.anchor.ran / 16).max(1) <= self.anchor.ran.min(anchor) {
             return Some(least);
         }
         self.is_refined = true;
         // The rate may have a peak above the anchor, if that can be told.
-        if most_times.deviation > FINE {
+        if ratio.deviation > FINE {
             return None;
         }
         let most = self.too_many.unwrap_or(anchor);
@@ -533,12 +602,13 @@ impl Governor {
             self.learned = Some(self.anchor.wanted);
         }
         self.held = Held { rate: measured.map_or(0, |one| one.rate), windows: 0, ..self.held };
+        self.trial_left = view.left;
         self.measure(Stage::Hold, view)
     }
 
     /// Watches the held count. Begins a new search if its rate has changed by more than a quarter, or
     /// if the last search ended without a result.
-    fn look_at_held(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+    fn look_at_held(&mut self, view: &View, measured: Measured) -> Decision {
         if view.ranges < self.setting.ranges && self.anchor.wanted < self.setting.max {
             // The count was found for more ranges: one that saturates all is too many for fewer.
             let threads = (self.anchor.wanted * view.ranges).div_ceil(self.setting.ranges).max(1);
@@ -547,6 +617,12 @@ impl Governor {
             self.held.rate = 0;
             return self.measure(Stage::Hold, view);
         }
+        // Of many short measurements, some are far off by chance.
+        let is_short = measured.variance > HELD_VARIANCE;
+        if is_short && self.trial_left.saturating_sub(view.left) < self.trial_left / HELD_SHARE {
+            return Decision::Continue;
+        }
+        self.trial_left = view.left;
         self.held.windows += 1;
         if self.held.rate == 0 {
             self.held.rate = measured.rate;
@@ -559,13 +635,16 @@ impl Governor {
         let part = if self.drifts == Some(true) { 2 } else { 8 };
         self.held.rate = self.held.rate - self.held.rate / part + measured.rate / part;
         self.window = Some(Window { from_ns: view.now_ns, before: view.sampled });
-        let has_changed = change.value.abs_diff(1000) > 250 + 2 * change.deviation;
-        let is_due = self.held.windows >= self.held.until;
-        if !(is_due && (has_changed || self.is_too_generous)) {
+        let has_changed = change.value.abs_diff(1000) > 250 + 4 * change.deviation;
+        let is_due = self.held.windows >= self.held.until && self.search_at_left.is_none();
+        let is_doubtful =
+            self.is_too_generous && self.search_at_left.is_none() && self.held.windows >= self.held.until / 4;
+        if !(is_due && has_changed || is_doubtful) {
             return Decision::Measure;
         }
         self.held.until = (self.held.until * 2).min(MAX_HOLD_WINDOWS);
-        self.anchor = Count { ran: view.running, measured: Some(measured), ..Count::new(self.anchor.wanted) };
+        // Measured anew: the rate changed some time in this window.
+        self.anchor = Count::new(self.anchor.wanted);
         self.too_few = None;
         // A slower job may need fewer threads, a faster one more.
         let is_slower = change.value < 1000 || !has_changed;
@@ -573,14 +652,25 @@ impl Governor {
         self.is_refined = false;
         self.is_settled = true;
         self.is_too_generous = false;
-        self.next_trial(view, sum)
+        self.measure(Stage::First, view)
     }
 }
 
 impl Setting {
-    /// Returns the count to begin with: half of [`middle_count`](Self::middle_count).
+    /// Returns the count to begin with: half of [`middle_count`](Self::middle_count), unless that is
+    /// small already, or the job is short.
     fn first_count(&self) -> usize {
-        self.even(self.middle_count().div_ceil(2).max(2))
+        let middle = self.middle_count();
+        if middle < MIDDLE_TO_HALVE || self.chunks() < CHUNKS_TO_HALVE * self.max as u64 {
+            middle
+        } else {
+            self.even(middle.div_ceil(2))
+        }
+    }
+
+    /// Returns the number of smallest chunks.
+    fn chunks(&self) -> u64 {
+        self.units / self.smallest_chunk.max(1)
     }
 
     /// Returns `threads`, or a few more, so that all ranges can have equally many.

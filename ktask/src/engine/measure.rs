@@ -29,6 +29,8 @@ pub(super) struct Measured {
     at_ns: u64,
     /// Length of the time of measurement.
     pub(super) took_ns: u64,
+    /// Chunks that were measured.
+    chunks: u64,
 }
 
 impl Measured {
@@ -59,7 +61,21 @@ impl Measured {
             variance: u64::try_from(variance.max(least)).unwrap_or(MOST_VARIANCE).clamp(1, MOST_VARIANCE),
             at_ns: from_ns + (to_ns - from_ns) / 2,
             took_ns: to_ns - from_ns,
+            chunks: sum.chunks,
         }
+    }
+
+    /// Returns how much the costs of chunks vary: the square of their coefficient of variation, in
+    /// millionths.
+    pub(super) fn spread(&self) -> u64 {
+        self.variance.saturating_mul(self.chunks)
+    }
+
+    /// Returns this measurement, not more certain than its chunks allow if costs vary by `spread` in the
+    /// job. They may have varied less here by chance.
+    pub(super) fn with_spread(self, spread: u64) -> Self {
+        let least = spread / 2 / self.chunks.max(1);
+        Self { variance: self.variance.max(least.min(MOST_VARIANCE)), ..self }
     }
 
     /// Returns the mean of this and `other`, measurements of the same count, weighted by certainty.
@@ -74,6 +90,7 @@ impl Measured {
             variance: (own * its / (own + its)).max(1),
             at_ns: mean(self.at_ns, other.at_ns),
             took_ns: self.took_ns.max(other.took_ns),
+            chunks: self.chunks.saturating_add(other.chunks),
         }
     }
 
@@ -85,7 +102,13 @@ impl Measured {
         let (whole, part) = (i128::from(whole.max(1)), i128::from(part.min(whole)));
         let rate = i128::from(self.rate) + (i128::from(after.rate) - i128::from(self.rate)) * part / whole;
         let variance = (self.variance + after.variance) / 2;
-        Self { rate: rate as u64, variance, at_ns: other.at_ns, took_ns: self.took_ns }
+        Self {
+            rate: rate as u64,
+            variance,
+            at_ns: other.at_ns,
+            took_ns: self.took_ns,
+            chunks: self.chunks.min(after.chunks),
+        }
     }
 }
 
@@ -113,10 +136,5 @@ impl Ratio {
         } else {
             None
         }
-    }
-
-    /// Returns the largest value that the ratio may have.
-    pub(super) fn at_most(self) -> u64 {
-        self.value + SURE * self.deviation
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use super::machine::Capacity;
+use super::capacity::Capacity;
 
 /// Work in progress on one node.
 #[derive(Debug)]

@@ -2,48 +2,7 @@
 
 use std::vec::Vec;
 
-/// The memory throughput of a node, in units per second, by number of threads.
-///
-/// Published tables suggest three figures. Up to `peak`, the throughput is the sum of the threads'
-/// rates. From there it changes linearly to `full` at `full_at` threads. It rises where hardware
-/// threads of one core use each other's gaps, and falls where contention costs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Capacity {
-    /// Units per second at which threads begin to hinder each other.
-    pub peak: f64,
-    /// Number of threads that reach `peak`.
-    pub peak_at: f64,
-    /// Units per second with `full_at` threads and more.
-    pub full: f64,
-    /// Number of threads that reach `full`.
-    pub full_at: f64,
-}
-
-impl Capacity {
-    /// The capacity of memory that is never the limit.
-    pub const IDEAL: Self =
-        Self { peak: f64::INFINITY, peak_at: f64::INFINITY, full: f64::INFINITY, full_at: f64::INFINITY };
-
-    /// Makes a capacity of `peak` for threads of `rate` each, and of `full` for `full_at` threads.
-    #[must_use]
-    pub fn new(rate: f64, peak: f64, full: f64, full_at: usize) -> Self {
-        Self { peak, peak_at: peak / rate, full, full_at: (full_at as f64).max(peak / rate + 1.0) }
-    }
-
-    /// Returns the most that `threads` threads get together, in units per second.
-    #[must_use]
-    pub fn of(&self, threads: usize) -> f64 {
-        let threads = threads as f64;
-        if threads <= self.peak_at {
-            self.peak
-        } else if threads >= self.full_at {
-            self.full
-        } else {
-            let fraction = (threads - self.peak_at) / (self.full_at - self.peak_at);
-            self.peak + (self.full - self.peak) * fraction
-        }
-    }
-}
+use super::capacity::Capacity;
 
 /// The description of a machine to simulate. All times are virtual.
 #[derive(Clone, Debug)]
@@ -87,7 +46,7 @@ pub const NORMAL_WEIGHT: u32 = 1024;
 pub const LOWEST_WEIGHT: u32 = 15;
 
 /// The CPUs and the memory of one node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     /// Number of CPUs.
     pub cpus: usize,

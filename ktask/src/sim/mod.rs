@@ -28,6 +28,7 @@
 
 extern crate std;
 
+mod capacity;
 mod flow;
 mod machine;
 mod world;
@@ -41,7 +42,8 @@ use std::vec::Vec;
 
 use crate::{Budget, HelperId, HelperTask, NodeId, Placement, Platform};
 
-pub use machine::{Capacity, LOWEST_WEIGHT, Machine, NORMAL_WEIGHT, Neighbour, Node, Traffic};
+pub use capacity::{Capacity, InvalidPoints};
+pub use machine::{LOWEST_WEIGHT, Machine, NORMAL_WEIGHT, Neighbour, Node, Traffic};
 use world::{Status, World};
 
 /// Stack of a simulated thread, in bytes: room for the engine's frames and a test's closure.

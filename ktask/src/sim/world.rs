@@ -90,7 +90,7 @@ struct NeighbourState {
 impl<P: Platform> World<P> {
     pub(super) fn new(machine: Machine, seed: u64) -> Self {
         let cpus = (0..machine.cpus().max(1)).map(|cpu| Cpu::new(&machine, cpu)).collect();
-        let flows = machine.nodes.iter().map(|node| Flow::new(node.capacity)).collect();
+        let flows = machine.nodes.iter().map(|node| Flow::new(node.capacity.clone())).collect();
         Self {
             machine,
             now_ns: 0,

@@ -1,0 +1,72 @@
+//! The governor against the best fixed thread count, on a part of the matrix that
+//! `examples/governor_matrix.rs` runs as a whole.
+
+#[path = "common/matrix.rs"]
+mod matrix;
+
+use ktask::Trail;
+use matrix::{Case, Cost, Outcome, Shape, Trouble};
+
+/// Largest median and largest single ratio of time, and largest ratio of CPU time.
+struct Bounds {
+    median: f64,
+    largest: f64,
+    cpu: f64,
+}
+
+/// Compares on `seeds` seeds.
+fn compare(case: Case, seeds: u64, bounds: &Bounds) {
+    let outcome = Outcome::of(&case, seeds, 1);
+    let ((median, largest), (_, cpu)) = (outcome.times(), outcome.cpu_times());
+    println!("{case:?}: best {}, median {median:.3}, worst {largest:.3}, CPU {cpu:.3}", outcome.best);
+    assert!(median <= bounds.median, "{case:?}: {outcome:?}");
+    assert!(largest <= bounds.largest, "{case:?}: {outcome:?}");
+    assert!(cpu <= bounds.cpu, "{case:?}: {outcome:?}");
+}
+
+fn case(shape: Shape, cost: Cost, trouble: Trouble, items_per_cpu: u64) -> Case {
+    Case { shape, cost, trouble, items_per_cpu }
+}
+
+#[test]
+fn every_node_gets_its_share_where_bandwidth_falls() {
+    let bounds = Bounds { median: 1.10, largest: 1.10, cpu: 1.3 };
+    for shape in [Shape::Falling(2, 28), Shape::Falling(4, 14)] {
+        compare(case(shape, Cost::Constant(1000.0), Trouble::None, 256), 1, &bounds);
+    }
+    compare(case(Shape::Falling(2, 28), Cost::Exponential(1000.0), Trouble::None, 512), 2, &bounds);
+}
+
+#[test]
+fn varying_costs_are_not_taken_for_saturation() {
+    let bounds = Bounds { median: 1.1, largest: 1.25, cpu: 1.3 };
+    // The cases that a governor which judges by one window got wrong by half.
+    compare(case(Shape::Ideal(1, 8), Cost::Exponential(1000.0), Trouble::None, 512), 5, &bounds);
+    compare(case(Shape::Ideal(1, 32), Cost::Bimodal, Trouble::None, 1024), 3, &bounds);
+    compare(case(Shape::Ideal(1, 8), Cost::LogNormal(1.5), Trouble::None, 1024), 5, &bounds);
+}
+
+#[test]
+fn late_and_lost_helpers_are_no_verdict() {
+    let bounds = Bounds { median: 1.1, largest: 1.25, cpu: 1.3 };
+    for trouble in [Trouble::Late, Trouble::Lost] {
+        compare(case(Shape::Ideal(1, 32), Cost::Constant(1000.0), trouble, 256), 5, &bounds);
+        compare(case(Shape::Falling(1, 28), Cost::Constant(1000.0), trouble, 256), 2, &bounds);
+    }
+}
+
+#[test]
+fn one_helper_that_is_lost_or_refused_costs_little() {
+    let run = |trouble| {
+        let one = case(Shape::Ideal(1, 16), Cost::Constant(1000.0), trouble, 256);
+        one.run(1, None, &Trail::new())
+    };
+    let without_ns = run(Trouble::None).wall_ns as f64;
+    for trouble in [Trouble::OneLost, Trouble::OneRefused] {
+        let stats = run(trouble);
+        let ratio = stats.wall_ns as f64 / without_ns;
+        println!("{trouble:?}: {ratio:.3} {stats:?}");
+        assert!(ratio <= 1.15, "{trouble:?}: {ratio} {stats:?}");
+        assert_eq!(stats.threads_used, 16, "{trouble:?}: the helper was asked for again");
+    }
+}
