@@ -121,7 +121,7 @@ struct Map<'a> {
 }
 
 impl Map<'_> {
-    fn regions(&self) -> impl Iterator<Item = Region> + '_ {
+    fn regions(&self) -> impl Iterator<Item = Region> + Clone + '_ {
         let is_efi = self.is_efi;
         self.entries
             .chunks_exact(self.entry_bytes)
@@ -161,6 +161,12 @@ pub fn block_bytes(header: [u8; HEADER_BYTES]) -> Result<u32, Problem> {
 }
 
 impl<'a> Tags<'a> {
+    /// Returns no tags, because of `problem`.
+    #[must_use]
+    pub fn none(problem: Problem) -> Self {
+        Self { problem: Some(problem), ..Self::default() }
+    }
+
     /// Reads the tags of `block`, which begins with its header. Of several tags of one kind the first sound one counts.
     #[must_use]
     pub fn parse(block: &'a [u8]) -> Self {
@@ -221,7 +227,7 @@ impl<'a> Tags<'a> {
     }
 
     /// Returns the regions of the memory map, in its order. Without a map, returns those that the basic sizes describe.
-    pub fn regions(&self) -> impl Iterator<Item = Region> + '_ {
+    pub fn regions(&self) -> impl Iterator<Item = Region> + Clone + '_ {
         let map = self.bios_map.as_ref().or(self.efi_map.as_ref());
         let basic = self.basic_kib.filter(|_| map.is_none());
         let basic = basic.into_iter().flat_map(|[below, above]| {
