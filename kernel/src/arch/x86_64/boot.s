@@ -50,7 +50,7 @@ multiboot2_header:
 .balign 8
 .short 5, 1                     # a screen; optional
 .long 20
-.long 0, 0, 32                  # any width, any height, bits of a pixel
+.long 1024, 768, 32             # wanted width, height, bits of a pixel
 .balign 8
 .short 0, 0                     # end
 .long 8
