@@ -11,6 +11,7 @@ use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::{Entry, Record};
 
 use crate::arch::apic::{self, LocalApic};
+use crate::arch::calibrate::reference::stop_pit_ticks;
 use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
@@ -51,6 +52,7 @@ pub fn console_and_traps() {
     sched::attach_cpu(percpu::this_cpu());
     trap::install_hooks(&HOOKS);
     apic::mask_legacy_pics();
+    stop_pit_ticks();
     console::init();
     log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
     console::apply_command_line();
