@@ -61,6 +61,7 @@ fn all_ranges<P: Platform>(
     for local in [true, false] {
         for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
             let want = if is_stoppable { cursor.left() / CHUNKS_PER_STOPPABLE_RANGE } else { cursor.left() };
+            let want = want.min(plan.max_chunk);
             let cut = Cut { want, min: plan.min_chunk, align: plan.align, workers: 1 };
             while cursor.left() > 0 {
                 if let Some(ending) = plan.stop_requested(platform) {

@@ -85,7 +85,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {
-                want: sizer.want,
+                want: sizer.want.min(run.plan.max_chunk),
                 min: run.plan.min_chunk,
                 align: run.plan.align,
                 workers: cursor.workers().max(2) as u64,
