@@ -12,6 +12,7 @@ use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
 use protocol::record::Record;
 
 use crate::arch::apic::{self, LocalApic};
+use crate::arch::calibrate::reference::stop_pit_ticks;
 use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
@@ -52,6 +53,7 @@ pub fn console_and_traps() {
     sched::attach_cpu(percpu::this_cpu());
     trap::install_hooks(&HOOKS);
     apic::mask_legacy_pics();
+    stop_pit_ticks();
     console::init();
     let handover = handover::get();
     log::info!("ktask {}, entered by {}", env!("CARGO_PKG_VERSION"), handover.entry.name());
