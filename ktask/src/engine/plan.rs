@@ -79,6 +79,17 @@ impl Plan<'_> {
         self.min_chunk.max(self.align)
     }
 
+    /// Returns the number of chunks of the smallest length, rounded up.
+    pub(super) fn smallest_chunks(&self) -> u64 {
+        // Rounded up, as the posted versions of ktask did and padata does not: the rest is work too.
+        self.units.div_ceil(self.smallest_chunk())
+    }
+
+    /// Returns whether the job may end early for a reason that comes from outside.
+    pub(super) fn is_stoppable(&self) -> bool {
+        self.cancel.is_some() || self.deadline_ns.is_some()
+    }
+
     /// Returns how the job has to end, if it was cancelled or its deadline has passed.
     pub(super) fn stop_requested<P: Platform>(&self, platform: &P) -> Option<Ending> {
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
