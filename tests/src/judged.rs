@@ -16,6 +16,7 @@ mod parameters;
 mod power;
 mod registers;
 mod scenario;
+mod screen;
 mod shell;
 mod timing;
 mod trace;
@@ -51,6 +52,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     trials.extend(misuse::trials(lab));
     trials.extend(firmware::trials(lab));
     trials.extend(kvm::trials(lab));
+    trials.extend(screen::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }
