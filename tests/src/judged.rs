@@ -17,6 +17,7 @@ mod parameters;
 mod power;
 mod registers;
 mod scenario;
+mod screen;
 mod shell;
 mod timing;
 mod trace;
@@ -53,6 +54,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     trials.extend(firmware::trials(lab));
     trials.extend(kvm::trials(lab));
     trials.extend(microvms::trials(lab));
+    trials.extend(screen::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }
