@@ -7,7 +7,7 @@
 mod guest;
 mod machine;
 
-pub use machine::Model;
+pub use machine::{Model, SMP2, SMP4};
 
 use crate::lab::{Evidence, TAIL_LINES};
 use guest::Guest;
@@ -52,7 +52,7 @@ impl Bochs {
         // Debian's `bochs` is a script that opens a window if it can.
         let program = system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"));
         let program = program.ok_or_else(|| missing("bochs", "bochs"))?;
-        for (path, package) in [(BIOS, "bochsbios"), (GRAPHICS_BIOS, "bochs")] {
+        for (path, package) in [(BIOS, "bochsbios"), (GRAPHICS_BIOS, "seabios")] {
             if !system.is_file(Path::new(path)) {
                 return Err(missing(path, package));
             }
@@ -168,7 +168,8 @@ fn tail(lines: &[String]) -> String {
 pub fn ensure_new_timers(evidence: &Evidence) -> Result<(), Failed> {
     let has_line = evidence.run.log.iter().any(|line| line.contains("x2apic, tsc-deadline timer"));
     let fields = [r#""apic":"x2apic""#, r#""timer":"tsc-deadline""#];
-    let has_record = evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
+    let has_record =
+        evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
     match has_line && has_record {
         true => Ok(()),
         false => Err(evidence.fail("the log or the boot record lacks x2apic or tsc-deadline")),

@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn positions_of_the_debugger_are_read() {
-        let line = "(1) [0x00000019a850] 0008:ffffffff8019a850 (unk. ctxt): mfence                    ; 0faef0";
+        let line =
+            "(1) [0x00000019a850] 0008:ffffffff8019a850 (unk. ctxt): mfence                    ; 0faef0";
         assert_eq!(position(line), Some((1, 0xffff_ffff_8019_a850)));
         let real_mode = "(0) [0x0000fffffff0] f000:fff0 (unk. ctxt): jmpf 0xf000:e05b          ; ea5be000f0";
         assert_eq!(position(real_mode), Some((0, 0xfff0)));

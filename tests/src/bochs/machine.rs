@@ -6,8 +6,8 @@ use std::path::Path;
 /// Firmware of the machine.
 pub(super) const BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
 
-/// Firmware of the screen, which Bochs requires.
-pub(super) const GRAPHICS_BIOS: &str = "/usr/share/bochs/VGABIOS-lgpl-latest";
+/// Firmware of the screen: QEMU's. With Bochs's own, GRUB crashes when it asks for the screen's modes.
+pub(super) const GRAPHICS_BIOS: &str = "/usr/share/seabios/vgabios-stdvga.bin";
 
 /// Names of the files in a run's folder.
 pub(super) const LOG_PORT: &str = "com1";
@@ -43,7 +43,8 @@ impl Model {
         let Self { cpus, memory_mib, cpu_model, .. } = self;
         let file = |name: &str| folder.join(name).display().to_string();
         let mut text = String::new();
-        let mut line = |words: std::fmt::Arguments<'_>| writeln!(text, "{words}").expect("a string takes all");
+        let mut line =
+            |words: std::fmt::Arguments<'_>| writeln!(text, "{words}").expect("a string takes all");
         line(format_args!(
             "cpu: count={cpus}, ips={INSTRUCTIONS_PER_SECOND}, model={cpu_model}, reset_on_triple_fault=0"
         ));
