@@ -57,7 +57,7 @@ impl Model {
             line(format_args!("{port}: enabled=1, mode=file, dev=\"{}\"", file(port)));
         }
         line(format_args!("log: \"{}\"", file(MESSAGES)));
-        // No window: the picture goes to a port to which nobody connects. No sound: the host may have none.
+        // No window: the picture waits for a viewer that does not connect. No sound: the host may have none.
         line(format_args!("display_library: rfb, options=\"timeout=0\""));
         line(format_args!("speaker: enabled=0"));
         line(format_args!("sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy"));
