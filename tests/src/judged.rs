@@ -1,6 +1,7 @@
 //! Scenarios that the host judges.
 
 mod bench;
+mod bochs;
 mod clock;
 mod console;
 mod counted;
@@ -55,6 +56,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     trials.extend(kvm::trials(lab));
     trials.extend(microvms::trials(lab));
     trials.extend(screen::trials(lab));
+    trials.extend(bochs::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }

@@ -1,9 +1,11 @@
 //! Boots kernels, one at a time, and keeps the evidence of each run.
 
+use crate::bochs::{Bochs, Model};
 use crate::dialogue::{self, Dialogue};
-use crate::shape::Shape;
+use crate::shape::{SMP2, Shape};
 use crate::standin::{Handover, entries};
 use ktask_boot::cli::AccelChoice;
+use ktask_boot::image;
 use ktask_boot::kernel::{Profile, workspace};
 use ktask_boot::qemu::{Boot, Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
@@ -27,7 +29,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const TOTAL: Duration = Duration::from_secs(300);
 
 /// Number of log lines in a failure message.
-const TAIL_LINES: usize = 40;
+pub(crate) const TAIL_LINES: usize = 40;
 
 /// The kernel under test, the emulators, and the lock that serialises boots.
 #[derive(Clone)]
@@ -221,6 +223,27 @@ impl Lab {
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance)?;
         Self::evidence(run, &machine)
+    }
+
+    /// Boots `model` of Bochs by GRUB with a kernel command line and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be made, or Bochs cannot be started.
+    pub fn boot_bochs(&self, bochs: &Bochs, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+        // The machine as QEMU would have it: for the report, whose command is then replaced.
+        let shape = Shape { cpus: model.cpus, memory_mib: model.memory_mib, ..SMP2 };
+        let machine = self.machine(&shape, command_line)?;
+        let folder = tempfile::Builder::new().prefix("ktask-bochs-").tempdir()?;
+        let iso = folder.path().join("ktask.iso");
+        image::write(&Real, image::Kind::Iso, None, &machine.kernel, command_line, &iso)
+            .map_err(|failure| failure.message)?;
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = bochs.run(model, &iso, &machine.kernel)?;
+        let mut evidence = Self::evidence(run, &machine)?;
+        let image = format!("cargo run -- image --kind iso --append '{command_line}' -o ktask.iso");
+        evidence.report.machine.command = format!("{image}; {}", bochs.shell_line(model));
+        Ok(evidence)
     }
 
     fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {
