@@ -185,6 +185,15 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         self.now_ns()
     }
 
+    /// Returns whether [`thread_time_ns`](Self::thread_time_ns) costs about as little as
+    /// [`now_ns`](Self::now_ns).
+    ///
+    /// If not, the first 50 us of a worker's part count as CPU time in full, and so does the whole
+    /// of a job that its caller runs alone in fewer than 1000 smallest chunks.
+    fn thread_time_is_cheap(&self) -> bool {
+        true
+    }
+
     /// Takes back a helper that has not started. Returns its task if it was still queued, `None`
     /// if it runs, has run, or is unknown.
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {

@@ -8,11 +8,13 @@
 //! | `plan`, `thread_limit` | what is run, and the limit on its threads |
 //! | `failed`, `storage` | the chunks that failed, cursors on the stack |
 //! | `run` | the state that the workers of a job share |
+//! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
 //! | `tracing`, `worker` | a worker's part of a job |
 //! | `team`, `governor`, `wait` | how the caller starts helpers, chooses their number, waits for them |
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
+mod cpu_clock;
 mod execute;
 mod failed;
 mod governor;
@@ -20,6 +22,7 @@ mod launch;
 mod parallel;
 mod plan;
 mod run;
+mod sizer;
 mod solo;
 mod storage;
 mod team;

@@ -248,6 +248,11 @@ impl Platform for Hosted {
         crate::raw::cpu_time::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
     }
 
+    /// Returns false: the CPU clock is read by a system call.
+    fn thread_time_is_cheap(&self) -> bool {
+        false
+    }
+
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         self.inner.pool.take(helper)
     }

@@ -72,7 +72,7 @@ fn claims_are_disjoint_and_complete() {
         let worker = {
             let cursor = cursor.clone();
             move || {
-                let cut = Cut { want: 2, min: 1, align: 2, workers: 2 };
+                let cut = Cut { want: 2, min: 1, align: 2 };
                 core::iter::from_fn(|| cursor.claim(cut)).collect::<Vec<_>>()
             }
         };
