@@ -3,6 +3,7 @@
 mod accel;
 mod child;
 mod choose;
+pub mod firmware;
 mod machine;
 pub(crate) mod probe;
 pub mod program;
@@ -11,7 +12,7 @@ mod qmp;
 pub use accel::Accel;
 pub use child::{Channels, Child};
 pub use choose::choose;
-pub use machine::{Machine, Wiring};
+pub use machine::{Boot, Machine, Wiring};
 pub use program::Program;
 pub use qmp::{CpuState, Shutdown};
 

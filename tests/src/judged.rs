@@ -10,6 +10,7 @@ mod hostile_memory;
 mod kvm;
 mod machines;
 mod memory;
+mod microvms;
 mod misuse;
 mod other_qemu;
 mod parameters;
@@ -51,6 +52,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     trials.extend(misuse::trials(lab));
     trials.extend(firmware::trials(lab));
     trials.extend(kvm::trials(lab));
+    trials.extend(microvms::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }

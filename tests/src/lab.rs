@@ -5,7 +5,7 @@ use crate::shape::Shape;
 use crate::standin::Handover;
 use ktask_boot::cli::AccelChoice;
 use ktask_boot::kernel::{Profile, workspace};
-use ktask_boot::qemu::{Machine, Program, choose, program};
+use ktask_boot::qemu::{Boot, Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
@@ -268,6 +268,7 @@ impl Lab {
         Ok(Machine {
             qemu: self.qemu.clone(),
             kernel: self.elf(shape.profile)?,
+            boot: Boot::Direct,
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,

@@ -230,7 +230,7 @@ fn end_with_us(_command: &mut Command) {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::{Accel, probe};
+    use crate::qemu::{Accel, Boot, probe};
     use crate::size::Size;
     use crate::system::{Real, System};
     use nix::errno::Errno;
@@ -252,6 +252,7 @@ mod tests {
         let machine = Machine {
             qemu: crate::qemu::Program::unchecked(qemu),
             kernel: guest.path().into(),
+            boot: Boot::Direct,
             cpus: 1,
             memory: Size::from_mib(64),
             nodes: 1,

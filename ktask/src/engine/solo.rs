@@ -78,7 +78,7 @@ impl<P: Platform> Solo<'_, P> {
         Ending::Complete
     }
 
-    /// Runs one range as one chunk.
+    /// Runs one range as one chunk, or as few as the longest chunk permits.
     fn in_one_chunk(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
         while let Some(chunk) = self.claim(cursor, cursor.left()) {
             if !self.one_chunk(chunk, cursor, local, run_chunk) {

@@ -56,6 +56,10 @@ pub struct Handover {
     pub root: Option<Root>,
     /// Address of the tables.
     pub tables_at: u64,
+    /// Alignment of the tables.
+    pub align: u64,
+    /// Flags of the MADT.
+    pub madt_flags: u32,
     /// Entries for CPUs and interrupt controllers.
     pub madt: Vec<Vec<u8>>,
     /// The table of power management and the timer.
@@ -97,6 +101,8 @@ impl Handover {
                 is_named: true,
             }),
             tables_at: TABLES_AT,
+            align: 64,
+            madt_flags: tables::HAS_8259,
             madt: vec![
                 tables::local_apic(0, 1),
                 tables::local_apic(1, 1),
@@ -160,9 +166,10 @@ impl Handover {
 
     /// Lays out ACPI's tables one after the other; returns the root pointer's address.
     fn lay_out(&self, root: Root, blobs: &mut Vec<Blob>) -> u64 {
-        let mut layout = Layout { at: self.tables_at, blobs };
+        let mut layout = Layout { at: self.tables_at, align: self.align, blobs };
         let dsdt = layout.put(tables::table(b"DSDT", 2, self.dsdt));
-        let mut addresses = vec![layout.put(self.fadt.build(dsdt)), layout.put(tables::madt(&self.madt))];
+        let mut addresses =
+            vec![layout.put(self.fadt.build(dsdt)), layout.put(tables::madt(self.madt_flags, &self.madt))];
         if self.has_hpet {
             addresses.push(layout.put(tables::hpet()));
         }
@@ -184,12 +191,13 @@ impl Handover {
 /// Position of the next table.
 struct Layout<'a> {
     at: u64,
+    align: u64,
     blobs: &'a mut Vec<Blob>,
 }
 
 impl Layout<'_> {
     fn next(&self) -> u64 {
-        self.at.next_multiple_of(64)
+        self.at.next_multiple_of(self.align)
     }
 
     fn put(&mut self, bytes: Vec<u8>) -> u64 {

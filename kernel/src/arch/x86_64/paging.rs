@@ -282,6 +282,14 @@ impl PageTables {
         Some(self.leaf(virt)?.1)
     }
 
+    /// Returns the entry of the page attribute table that the page at `virt` selects. The kernel's mappings use entries 0 to 3.
+    pub fn memory_type_of(&self, virt: u64) -> Option<usize> {
+        let flags = PageTableFlags::from_bits_truncate(self.leaf(virt)?.0);
+        let (high, low) =
+            (flags.contains(PageTableFlags::NO_CACHE), flags.contains(PageTableFlags::WRITE_THROUGH));
+        Some(usize::from(high) * 2 + usize::from(low))
+    }
+
     /// Returns the rights of the page at `virt` as (writable, executable).
     pub fn rights_of(&self, virt: u64) -> Option<(bool, bool)> {
         let flags = PageTableFlags::from_bits_truncate(self.leaf(virt)?.0);
