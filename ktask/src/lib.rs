@@ -85,6 +85,7 @@ mod body;
 mod budget;
 mod cancel;
 mod chunk;
+pub mod conformance;
 mod cursor;
 mod engine;
 mod error;
