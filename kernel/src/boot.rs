@@ -5,17 +5,19 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use bootloader_api::BootInfo;
+use firmware::framebuffer::Framebuffer;
 use firmware::memmap::MemoryMap;
 use params::cpu_features::Feature;
 use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
-use protocol::record::{Entry, Record};
+use protocol::record::Record;
 
 use crate::arch::apic::{self, LocalApic};
+use crate::arch::calibrate::reference::stop_pit_ticks;
 use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
 use crate::arch::trap::{self, Hooks};
-use crate::arch::{cpu, cpu_registers, tlb, tsc, vector};
+use crate::arch::{cpu, cpu_registers, handover, tlb, tsc, vector};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
@@ -51,8 +53,13 @@ pub fn console_and_traps() {
     sched::attach_cpu(percpu::this_cpu());
     trap::install_hooks(&HOOKS);
     apic::mask_legacy_pics();
+    stop_pit_ticks();
     console::init();
-    log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
+    let handover = handover::get();
+    log::info!("ktask {}, entered by {}", env!("CARGO_PKG_VERSION"), handover.entry.name());
+    if let Some(problem) = handover.problem {
+        warning(format_args!("{problem}"));
+    }
     console::apply_command_line();
     // After the command line, which may disable features.
     cpu_registers::init();
@@ -63,6 +70,10 @@ pub fn console_and_traps() {
 pub fn read_tables(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
     let topology = platform::topology::read(boot_info.rsdp_addr.into_option(), map);
     platform::devices::install(&topology);
+    if let Some(screen) = platform::framebuffer::read(map) {
+        let Framebuffer { address, width, height, bytes_per_pixel, .. } = screen;
+        log::debug!("screen: {width} x {height} pixels of {bytes_per_pixel} bytes at {address:#x}");
+    }
     if let Some(fixed_hardware) = &topology.fixed_hardware {
         platform::fixed_hardware::install(fixed_hardware);
     }
@@ -331,7 +342,7 @@ impl Unfinished {
         records::emit(&Record::Boot {
             t_ns: tsc::now_ns(),
             version: env!("CARGO_PKG_VERSION"),
-            entry: Entry::Pvh,
+            entry: handover::get().entry,
             cpus_found: self.cpus_found as u32,
             cpus_online: online as u32,
             nodes: nodes::nodes().len() as u32,

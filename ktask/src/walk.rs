@@ -12,7 +12,7 @@ use crate::chunk::RawChunk;
 use crate::engine::{Body, ChunkLoop};
 use crate::raw::Lock;
 use crate::sync::spin_loop;
-use crate::{Chunk, Platform, Unit};
+use crate::{Chunk, ChunkResult, Platform, Unit};
 
 /// Polls of the sequencer after which a waiting worker sleeps.
 const POLLS: u32 = 200;
@@ -84,13 +84,13 @@ where
     }
 }
 
-impl<P, Q, A, F, E, U> Body for WalkBody<'_, P, Q, A, F, E, U>
+impl<P, Q, A, F, R, U> Body for WalkBody<'_, P, Q, A, F, R::Error, U>
 where
     P: Platform,
     Q: Copy + Send,
     A: Fn(Q, u64) -> Q + Sync,
-    F: Fn(Chunk<U>, Range<Q>) -> Result<(), E> + Sync,
-    E: Send,
+    F: Fn(Chunk<U>, Range<Q>) -> R + Sync,
+    R: ChunkResult,
     U: Unit,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {

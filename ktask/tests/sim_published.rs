@@ -225,11 +225,10 @@ impl Published {
             let job = Job::new(Pages::new(0)..Pages::new(self.units))
                 // 64 chunks for each of the most threads.
                 .min_chunk(Pages::new(self.units / (64 * self.max_threads as u64)))
-                .profile(Profile::Boot)
-                .max_threads(self.max_threads);
+                .profile(Profile::Boot);
             let job = match threads {
                 Some(threads) => job.threads_exact(threads),
-                None => job,
+                None => job.max_threads(self.max_threads),
             };
             job.run(sim, |chunk| {
                 sim.work(chunk.len().get(), None);

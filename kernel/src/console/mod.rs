@@ -17,7 +17,7 @@ pub use serial::drain;
 
 use core::fmt;
 
-use crate::arch::pvh;
+use crate::arch::handover;
 use params::cmdline;
 
 /// Sets up both ports and the `log` facade. Needs no memory, per-CPU data or time base, so it works from the first
@@ -29,7 +29,7 @@ pub fn init() {
 
 /// Applies the boot command line to the parameters. An unknown name or bad value is a warning and changes nothing.
 pub fn apply_command_line() {
-    let line = pvh::cmdline();
+    let line = handover::get().cmdline;
     if !line.bytes.is_empty() {
         log::info!("command line: {line}");
     }

@@ -13,6 +13,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) units: u64,
     /// At least 1.
     pub(crate) min_chunk: u64,
+    /// At least `min_chunk`, and a multiple of `align` unless it is the largest number.
+    pub(crate) max_chunk: u64,
     /// At least 1.
     pub(crate) align: u64,
     pub(crate) threads: ThreadLimit,

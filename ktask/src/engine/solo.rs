@@ -105,8 +105,8 @@ impl<P: Platform> Solo<'_, P> {
     }
 
     fn claim(&self, cursor: &Cursor, want: u64) -> Option<(u64, u64)> {
-        let Plan { min_chunk, align, .. } = *self.plan;
-        cursor.claim_alone(Cut { want, min: min_chunk, align })
+        let Plan { min_chunk, max_chunk, align, .. } = *self.plan;
+        cursor.claim_alone(Cut { want: want.min(max_chunk), min: min_chunk, align })
     }
 
     /// Runs the chunk `start..end`. Returns false if it failed.

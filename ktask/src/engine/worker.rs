@@ -92,7 +92,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {
-                want: self.sizer.want(cursor.left(), cursor.workers().max(2) as u64),
+                want: self.sizer.want(cursor.left(), cursor.workers().max(2) as u64).min(run.plan.max_chunk),
                 min: run.plan.min_chunk,
                 align: run.plan.align,
             }) else {

@@ -13,14 +13,20 @@ mod budget;
 mod cancel;
 #[path = "../../src/chunk.rs"]
 mod chunk;
+#[path = "../../src/chunk_result.rs"]
+mod chunk_result;
 #[path = "../../src/cursor.rs"]
 mod cursor;
 #[path = "../../src/engine/mod.rs"]
 mod engine;
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "../../src/fixed_cut.rs"]
+mod fixed_cut;
 #[path = "../../src/job.rs"]
 mod job;
+#[path = "../../src/job_runs.rs"]
+mod job_runs;
 #[path = "../../src/node.rs"]
 mod node;
 #[path = "../../src/platform.rs"]
@@ -29,6 +35,8 @@ mod platform;
 mod raw;
 #[path = "../../src/shape.rs"]
 mod shape;
+#[path = "../../src/slice.rs"]
+mod slice;
 #[path = "../../src/stats.rs"]
 mod stats;
 #[path = "../../src/traced.rs"]
@@ -51,6 +59,7 @@ mod sync;
 pub use budget::Budget;
 pub use cancel::CancelToken;
 pub use chunk::Chunk;
+pub use chunk_result::ChunkResult;
 pub use error::{Cause, Invalid, JobError};
 pub use job::Job;
 pub use node::{NodeId, NodeRange};

@@ -274,16 +274,7 @@ impl PageTables {
 
     /// Returns the entry of the page that contains `virt`, and the physical address of `virt`.
     fn leaf(&self, virt: u64) -> Option<(u64, u64)> {
-        let mut table = self.root;
-        for level in (0..=3).rev() {
-            let entry = read_entry(table, index(virt, level));
-            match step(entry, level) {
-                Step::Empty => return None,
-                Step::Table(next) => table = next,
-                Step::Page(phys) => return Some((entry, phys + virt % entry_bytes(level))),
-            }
-        }
-        None
+        walk(self.root, virt, |table, index| Some(read_entry(table, index)))
     }
 
     /// Returns the physical address of `virt`, if it is mapped.
@@ -297,6 +288,25 @@ impl PageTables {
         let executable = !flags.contains(PageTableFlags::NO_EXECUTE);
         Some((flags.contains(PageTableFlags::WRITABLE), executable))
     }
+}
+
+/// Returns the entry of the page that contains `virt` in the tables from `root` on, and the physical address of `virt`.
+/// `read_entry` reads an entry of the table at a physical address, if it can.
+pub(super) fn walk(
+    root: u64,
+    virt: u64,
+    read_entry: impl Fn(u64, usize) -> Option<u64>,
+) -> Option<(u64, u64)> {
+    let mut table = root;
+    for level in (0..=3).rev() {
+        let entry = read_entry(table, index(virt, level))?;
+        match step(entry, level) {
+            Step::Empty => return None,
+            Step::Table(next) => table = next,
+            Step::Page(phys) => return Some((entry, phys + virt % entry_bytes(level))),
+        }
+    }
+    None
 }
 
 /// A table of huge pages. Any CPU may set and clear single entries without a lock, because each entry has one owner.
