@@ -18,6 +18,7 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Starts the workers, which live as long as the pool.
     pub fn new(workers: usize) -> Self {
         let (queue, tasks) = sync_channel(workers);
         let tasks: Arc<Mutex<Receiver<HelperTask<Self>>>> = Arc::new(Mutex::new(tasks));

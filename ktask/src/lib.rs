@@ -112,6 +112,7 @@ mod trail;
 mod tuning;
 mod unit;
 mod unwind;
+mod wake_cost;
 mod walk;
 
 pub use budget::{Budget, PercentOutOfRange};
@@ -129,3 +130,4 @@ pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use trail::{Step, Trail};
 pub use tuning::Tuning;
 pub use unit::{Bytes, HugePages, Items, Pages, Unit};
+pub use wake_cost::WakeCost;

@@ -228,9 +228,16 @@ impl Platform for Faulty {
 
     fn begin_help(&self, context: HelperContext) -> HelperContext {
         match self.fault {
-            Fault::ForgetsContexts => std::mem::take(&mut *self.context.lock().unwrap()),
-            Fault::KeepsContexts => std::mem::replace(&mut *self.context.lock().unwrap(), context),
+            Fault::ForgetsContexts | Fault::KeepsContexts => {
+                std::mem::replace(&mut *self.context.lock().unwrap(), context)
+            }
             _ => HelperContext::NONE,
+        }
+    }
+
+    fn end_help(&self, _before: HelperContext) {
+        if self.fault == Fault::ForgetsContexts {
+            *self.context.lock().unwrap() = HelperContext::NONE;
         }
     }
 

@@ -9,7 +9,6 @@
 //! comes if the caller is not done by then. This is the heartbeat of Acar and others (2018), beaten by
 //! an idle thread. On a platform that cannot do this, a job of few chunks starts its helpers at once.
 
-use super::plan::Plan;
 use super::run::Run;
 use super::team::Team;
 use crate::Stats;
@@ -27,25 +26,24 @@ pub(super) struct Wake {
 }
 
 impl Wake {
-    /// Makes the start of a job on up to `threads` threads. Offers work to helpers, or starts them at
-    /// once, as `threads_first` threads.
+    /// Begins a job that should have `threads` threads first. Offers work to helpers, or starts them at
+    /// once.
     pub(super) fn begin<P: Platform>(
         run: &Run<'_, P>,
         team: &mut Team<'_, P>,
         threads: usize,
-        threads_first: usize,
         stats: &mut Stats,
     ) -> Self {
         let mut wake = Self { has_started: false, worth_ns: run.platform.wake_cost().worth_ns() };
-        let helpers = threads_first as u64 - 1;
-        let has_few_chunks = run.plan.smallest_chunks() / CHUNKS_TO_RUN_FIRST < threads as u64 - 1;
+        let helpers = threads - 1;
+        let has_few_chunks = run.plan.smallest_chunks() / CHUNKS_TO_RUN_FIRST < helpers as u64;
         // An exact number of threads is for measurements: it includes what it takes to start them.
         let at_once = run.plan.threads.is_exact()
             // With few chunks, any of which may be long, all helpers must come before the caller is done with
             // its first.
-            || (!team.offer(if has_few_chunks { helpers } else { 1 }) && has_few_chunks);
+            || (!team.offer(if has_few_chunks { helpers } else { helpers.min(1) }) && has_few_chunks);
         if at_once {
-            wake.start(team, threads_first, stats);
+            wake.start(team, threads, stats);
         }
         wake
     }

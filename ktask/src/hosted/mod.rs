@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, MAX_WORKERS, NodeId, Placement, Platform};
+use crate::{
+    Budget, HelperContext, HelperId, HelperTask, LockSet, MAX_WORKERS, NodeId, Placement, Platform, WakeCost,
+};
 
 pub use locks::{OrderedMutex, OrderedMutexGuard};
 use pool::Pool;
@@ -51,6 +53,7 @@ struct Inner {
     max_threads: usize,
     enabled: bool,
     budget: Budget,
+    wake_cost: WakeCost,
     epoch: Instant,
 }
 
@@ -174,6 +177,7 @@ impl Builder {
                 max_threads: self.max_threads,
                 enabled: self.enabled,
                 budget,
+                wake_cost: WakeCost::new(),
                 epoch: Instant::now(),
             }),
         }
@@ -228,6 +232,18 @@ impl Platform for Hosted {
         placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>> {
         self.inner.pool.push(task, placement.node)
+    }
+
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        self.inner.pool.offer(task, placement.node)
+    }
+
+    fn wake_cost(&self) -> &WakeCost {
+        &self.inner.wake_cost
     }
 
     fn nodes(&self) -> usize {

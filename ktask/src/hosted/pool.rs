@@ -146,7 +146,7 @@ impl<P: Platform> Pool<P> {
 
     fn next(&self, node: NodeId) -> Option<HelperTask<P>> {
         let until = Instant::now() + POLL_TIME;
-        while self.due.load(Ordering::SeqCst) == 0
+        while self.due.load(Ordering::Relaxed) == 0
             && !self.closed.load(Ordering::SeqCst)
             && Instant::now() < until
         {
@@ -217,7 +217,7 @@ impl<P: Platform> Pool<P> {
 
     fn take_first(&self, wanted: impl Fn(&Queued<P>) -> bool) -> Option<HelperTask<P>> {
         // Most waiting callers find the queue empty, and do not need the lock to see it.
-        if self.queued.load(Ordering::SeqCst) == 0 {
+        if self.queued.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut queue = self.lock();
@@ -227,9 +227,12 @@ impl<P: Platform> Pool<P> {
         Some(queued.task)
     }
 
+    /// Updates the numbers for looks without the lock.
     fn note_len(&self, queue: &Queue<P>) {
-        self.queued.store(queue.tasks.len(), Ordering::SeqCst);
-        self.due.store(queue.tasks.iter().filter(|queued| queued.is_due).count(), Ordering::SeqCst);
+        // Relaxed, also where they are read: hints. A thread that polls looks again under the lock before it
+        // sleeps, and a caller sees its own tasks.
+        self.queued.store(queue.tasks.len(), Ordering::Relaxed);
+        self.due.store(queue.tasks.iter().filter(|queued| queued.is_due).count(), Ordering::Relaxed);
     }
 
     /// Locks the queue. It is consistent at every point where a panic could leave it.
