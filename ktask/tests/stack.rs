@@ -10,7 +10,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use ktask::{
-    CancelToken, Chunk, HelperId, HelperTask, Items, Job, NodeId, NodeRange, Placement, Platform, Trail, Tuning,
+    CancelToken, Chunk, HelperId, HelperTask, Items, Job, NodeId, NodeRange, Placement, Platform, Trail,
+    Tuning,
 };
 
 /// Most bytes for a job on one thread.
@@ -32,7 +33,9 @@ const OWN_BYTES: usize = 256;
 fn stack_of(f: &mut dyn FnMut()) -> usize {
     let marker = 0_u64;
     let top = core::ptr::from_ref(&marker).addr() & !7;
-    let words = || (top - PAINTED_BYTES..top - OWN_BYTES).step_by(8).map(core::ptr::with_exposed_provenance_mut::<u64>);
+    let words = || {
+        (top - PAINTED_BYTES..top - OWN_BYTES).step_by(8).map(core::ptr::with_exposed_provenance_mut::<u64>)
+    };
     core::ptr::from_ref(&marker).expose_provenance();
     for word in words() {
         // SAFETY: the word is below every frame of this thread, inside its stack of 1 MiB, and aligned. No
@@ -173,7 +176,10 @@ fn any_job_takes_the_same_stack() {
         });
         let governed = measure(move |platform| {
             let (tuning, trail) = (Tuning::new(), Trail::new());
-            let job = Job::new(Items::new(0)..Items::new(1_000_000)).max_threads(threads).tuning(&tuning).trail(&trail);
+            let job = Job::new(Items::new(0)..Items::new(1_000_000))
+                .max_threads(threads)
+                .tuning(&tuning)
+                .trail(&trail);
             job.run(platform, |chunk| work(&chunk)).unwrap();
         });
         let reduced = measure(move |platform| {
@@ -182,7 +188,10 @@ fn any_job_takes_the_same_stack() {
         });
         let over_nodes = measure(move |platform| {
             let ranges: [_; 64] = core::array::from_fn(|node| {
-                NodeRange::new(NodeId(node as u32), Items::new(node as u64 * 1000)..Items::new(node as u64 * 1000 + 500))
+                NodeRange::new(
+                    NodeId(node as u32),
+                    Items::new(node as u64 * 1000)..Items::new(node as u64 * 1000 + 500),
+                )
             });
             let bytes_of_ranges = size_of_val(&ranges);
             core::hint::black_box(bytes_of_ranges);
@@ -203,7 +212,10 @@ fn an_undo_takes_no_more_than_the_job_again() {
     for threads in [1, 2, 64, 1024] {
         let bytes = measure(move |platform| {
             let ranges: [_; 64] = core::array::from_fn(|node| {
-                NodeRange::new(NodeId(node as u32), Items::new(node as u64 * 1000)..Items::new(node as u64 * 1000 + 500))
+                NodeRange::new(
+                    NodeId(node as u32),
+                    Items::new(node as u64 * 1000)..Items::new(node as u64 * 1000 + 500),
+                )
             });
             let undo = |chunk: Chunk<Items>| work(&chunk);
             let job = Job::over_nodes(&ranges).threads_exact(threads).undo(&undo);
