@@ -255,6 +255,7 @@ impl Builder {
             max_threads: self.max_threads,
             enabled: self.enabled,
             budget,
+            wake_cost: crate::WakeCost::new(),
             epoch: Instant::now(),
             threads,
         };
