@@ -1,5 +1,9 @@
 //! The steps of the boot, in the order in which `main.rs` runs them.
 
+mod screen;
+
+pub use screen::screen;
+
 use core::fmt::Display;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -8,14 +12,15 @@ use bootloader_api::BootInfo;
 use firmware::memmap::MemoryMap;
 use params::cpu_features::Feature;
 use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
-use protocol::record::{Entry, Record};
+use protocol::record::Record;
 
 use crate::arch::apic::{self, LocalApic};
+use crate::arch::calibrate::reference::stop_pit_ticks;
 use crate::arch::paging::PageTables;
 use crate::arch::percpu::{self, CpuId, MAX_CPUS, PerCpu};
 use crate::arch::smp::{self, StartUp};
 use crate::arch::trap::{self, Hooks};
-use crate::arch::{cpu, cpu_registers, tlb, tsc, vector};
+use crate::arch::{cpu, cpu_registers, handover, tlb, tsc, vector};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
@@ -29,13 +34,19 @@ static HOOKS: Hooks = Hooks {
     reschedule: sched::reschedule_interrupt,
     flush_tlb: tlb::flush_here,
     serial: shell::input::interrupt,
-    console: debug::flusher::interrupt,
+    console: console_interrupt,
     sci: system_control_interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::nmi::handle,
     page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };
+
+/// Handles the interrupt that says that lines wait for a port or for the screen.
+fn console_interrupt() {
+    debug::flusher::interrupt();
+    debug::drawer::interrupt();
+}
 
 /// Handles ACPI's system control interrupt.
 fn system_control_interrupt() {
@@ -50,8 +61,13 @@ pub fn console_and_traps() {
     sched::attach_cpu(percpu::this_cpu());
     trap::install_hooks(&HOOKS);
     apic::mask_legacy_pics();
+    stop_pit_ticks();
     console::init();
-    log::info!("ktask {}, entered by pvh", env!("CARGO_PKG_VERSION"));
+    let handover = handover::get();
+    log::info!("ktask {}, entered by {}", env!("CARGO_PKG_VERSION"), handover.entry.name());
+    if let Some(problem) = handover.problem {
+        warning(format_args!("{problem}"));
+    }
     console::apply_command_line();
     // After the command line, which may disable features.
     cpu_registers::init();
@@ -267,9 +283,10 @@ impl Unfinished {
         })
     }
 
-    /// Starts the console's flusher, the worker pools and the helpers of jobs.
+    /// Starts the console's threads, the worker pools and the helpers of jobs.
     pub fn start_workers(&self) {
         debug::flusher::start();
+        debug::drawer::start();
         if let Err(error) = sched::pool::start() {
             warning(format_args!("not all worker threads could be started: {error}"));
         }
@@ -278,6 +295,7 @@ impl Unfinished {
 
     /// Initialises the deferred page descriptors on all CPUs.
     pub fn memory_map_init(&self) {
+        let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
         let deferred = descriptors::progress().unfinished();
         let stats = jobs::memory_map_init::run_deferred();
@@ -300,6 +318,7 @@ impl Unfinished {
 
     /// Fills the pools of huge pages as the parameters say.
     pub fn reserve_huge_pages(&self) {
+        let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
         if jobs::huge_pool::apply_parameters() {
             records::phase("huge-pool", tsc::since_ns(start_ns));
@@ -308,6 +327,7 @@ impl Unfinished {
 
     /// Measures the methods to clear memory, and chooses the fastest.
     pub fn calibrate_zeroing(&self) {
+        let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
         zero_calibration::calibrate();
         records::phase("zero-calibrate", tsc::since_ns(start_ns));
@@ -327,7 +347,7 @@ impl Unfinished {
         records::emit(&Record::Boot {
             t_ns: tsc::now_ns(),
             version: env!("CARGO_PKG_VERSION"),
-            entry: Entry::Pvh,
+            entry: handover::get().entry,
             cpus_found: self.cpus_found as u32,
             cpus_online: online as u32,
             nodes: nodes::nodes().len() as u32,

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use crate::chunk::RawChunk;
 use crate::engine::{Body, ChunkLoop, Ending};
 use crate::raw::{FirstOf, TurnLock};
-use crate::{Cause, Chunk, JobError, Platform, Stats, Unit};
+use crate::{Cause, Chunk, ChunkResult, JobError, Platform, Stats, Unit};
 
 /// The first error of all workers, with its chunk.
 pub(crate) struct FirstError<E> {
@@ -25,8 +25,8 @@ impl<E> FirstError<E> {
 
     /// Keeps the error of the chunk `start..end`, if `result` is the job's first error. Returns
     /// whether `result` is `Ok`.
-    pub(crate) fn check(&self, result: Result<(), E>, start: u64, end: u64) -> bool {
-        match result {
+    pub(crate) fn check(&self, result: impl ChunkResult<Error = E>, start: u64, end: u64) -> bool {
+        match result.into_result() {
             Ok(()) => true,
             Err(error) => {
                 self.kept.offer(Failure { error, start, end });
@@ -51,16 +51,22 @@ impl<E> FirstError<E> {
 
 /// A thread function without accumulator.
 pub(crate) struct PlainBody<'b, F, E, U> {
-    pub(crate) thread_fn: F,
-    pub(crate) first_error: &'b FirstError<E>,
-    pub(crate) unit: PhantomData<fn(U)>,
+    thread_fn: F,
+    first_error: &'b FirstError<E>,
+    unit: PhantomData<fn(U)>,
 }
 
-impl<U, F, E> Body for PlainBody<'_, F, E, U>
+impl<'b, F, E, U> PlainBody<'b, F, E, U> {
+    pub(crate) fn new(thread_fn: F, first_error: &'b FirstError<E>) -> Self {
+        Self { thread_fn, first_error, unit: PhantomData }
+    }
+}
+
+impl<U, F, R> Body for PlainBody<'_, F, R::Error, U>
 where
     U: Unit,
-    E: Send,
-    F: Fn(Chunk<U>) -> Result<(), E> + Sync,
+    R: ChunkResult,
+    F: Fn(Chunk<U>) -> R + Sync,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
         chunk_loop(&mut |chunk: RawChunk| {
@@ -81,14 +87,14 @@ pub(crate) struct ReduceBody<'b, P: Platform, I, F, M, A, E, U> {
     pub(crate) unit: PhantomData<fn(U)>,
 }
 
-impl<P, U, I, F, M, A, E> Body for ReduceBody<'_, P, I, F, M, A, E, U>
+impl<P, U, I, F, M, A, R> Body for ReduceBody<'_, P, I, F, M, A, R::Error, U>
 where
     P: Platform,
     U: Unit,
     A: Send,
-    E: Send,
+    R: ChunkResult,
     I: Fn() -> A + Sync,
-    F: Fn(&mut A, Chunk<U>) -> Result<(), E> + Sync,
+    F: Fn(&mut A, Chunk<U>) -> R + Sync,
     M: Fn(A, A) -> A + Sync,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {

@@ -98,21 +98,13 @@ impl Sampled {
 /// The wanted length of the next chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// Length that the worker wants. Near the end of the range it gets less.
+    /// Length that the worker wants. It gets less at the end of the range, and never less than `min`.
     pub(crate) want: u64,
     /// Smallest length of a chunk; the last chunk of a range may be shorter. At least 1.
     pub(crate) min: u64,
     /// Chunk ends are multiples of this, but for the last chunk's. At least 1.
     pub(crate) align: u64,
-    /// Workers that share the rest of the range; 1 for a job on its caller alone.
-    pub(crate) workers: u64,
 }
-
-/// The rest of a range is divided into at least this many chunks per worker.
-///
-/// All posted versions used this number, once, for the whole range. Here it is applied to the rest
-/// at each claim. So chunks shrink towards the end, and workers finish together.
-const CHUNKS_PER_WORKER: u64 = 4;
 
 impl Cursor {
     /// Makes a cursor over `start..end` with nothing claimed. `start <= end`.
@@ -244,11 +236,7 @@ impl Cursor {
 /// above `next` and at most `end`.
 fn chunk_end(next: u64, end: u64, cut: Cut) -> u64 {
     let left = end - next;
-    let share = match cut.workers {
-        0 | 1 => left,
-        workers => left / (workers * CHUNKS_PER_WORKER),
-    };
-    let len = cut.want.min(share).max(cut.min);
+    let len = cut.want.max(cut.min);
     if len >= left {
         return end;
     }

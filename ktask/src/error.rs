@@ -5,7 +5,11 @@ use core::fmt;
 use crate::Stats;
 
 /// The error of a job that did not complete.
+///
+/// Its text names the chunk that failed, and [`source`](core::error::Error::source) is the thread
+/// function's error. The alternate form, `{:#}`, has both: a kernel logs it in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobError<E> {
     /// The cause.
     pub cause: Cause<E>,
@@ -50,6 +54,14 @@ pub enum Invalid {
     },
     /// `min_chunk` is 0.
     MinChunkZero,
+    /// `max_chunk` is less than the smallest chunk, which is `min_chunk` rounded up to a multiple
+    /// of `align`.
+    MaxChunkTooSmall {
+        /// The length that was requested.
+        max_chunk: u64,
+        /// Length of the smallest chunk.
+        least: u64,
+    },
     /// `align` is 0.
     AlignZero,
     /// `max_threads` is 0.
@@ -58,6 +70,13 @@ pub enum Invalid {
     ThreadsExactOutOfRange {
         /// The number that was requested.
         threads: usize,
+    },
+    /// Both `threads_exact` and `max_threads` are set, and only one can hold.
+    ThreadsExactWithMaxThreads {
+        /// The exact number that was requested.
+        threads: usize,
+        /// The limit that was requested.
+        max_threads: usize,
     },
     /// More node ranges than [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES).
     TooManyNodeRanges {
@@ -107,6 +126,24 @@ pub enum Invalid {
     },
     /// A walk has node ranges, but its positions form a single sequence.
     WalkOverNodes,
+    /// A slice has not one element per unit of the job's range.
+    SliceLength {
+        /// Units of the range, gaps between node ranges included.
+        units: u64,
+        /// Elements of the slice.
+        elements: usize,
+    },
+    /// The accumulators are too few: with one chunk for each, chunks would exceed `max_chunk`.
+    TooFewSlots {
+        /// Accumulators that were passed.
+        slots: usize,
+        /// Accumulators that the job needs at least.
+        least: u64,
+    },
+    /// An ordered job has node ranges, but its chunks form a single sequence.
+    OrderedOverNodes,
+    /// A search has an undo, but leaves nothing to undo.
+    SearchWithUndo,
     /// The caller holds a lock that a thread function of this job is known to take.
     LockHeld {
         /// The lock classes that are held and taken, one bit each.
@@ -124,7 +161,10 @@ impl<E> JobError<E> {
 impl<E: fmt::Display> fmt::Display for JobError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Failed { error, start, end } => write!(f, "chunk {start}..{end} failed: {error}"),
+            Cause::Failed { error, start, end } => {
+                write!(f, "chunk {start}..{end} failed")?;
+                if f.alternate() { write!(f, ": {error:#}") } else { Ok(()) }
+            }
             Cause::Cancelled => write!(f, "cancelled after {} units", self.stats.units),
             Cause::DeadlinePassed => {
                 write!(f, "deadline passed after {} units", self.stats.units)
@@ -134,7 +174,16 @@ impl<E: fmt::Display> fmt::Display for JobError<E> {
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> core::error::Error for JobError<E> {}
+impl<E: core::error::Error + 'static> core::error::Error for JobError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Failed { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl core::error::Error for Invalid {}
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,10 +192,16 @@ impl fmt::Display for Invalid {
                 write!(f, "range {start}..{end}: the end must not be below the start")
             }
             Self::MinChunkZero => write!(f, "min_chunk 0: must be at least 1"),
+            Self::MaxChunkTooSmall { max_chunk, least } => {
+                write!(f, "max_chunk {max_chunk}: must be at least {least}, the smallest chunk")
+            }
             Self::AlignZero => write!(f, "align 0: must be at least 1"),
             Self::MaxThreadsZero => write!(f, "max_threads 0: must be at least 1"),
             Self::ThreadsExactOutOfRange { threads } => {
                 write!(f, "threads_exact {threads}: must be 1 to {}", crate::MAX_WORKERS)
+            }
+            Self::ThreadsExactWithMaxThreads { threads, max_threads } => {
+                write!(f, "threads_exact {threads} and max_threads {max_threads}: must be one of the two")
             }
             Self::TooManyNodeRanges { ranges } => {
                 write!(f, "{ranges} node ranges: must be at most {}", crate::MAX_NODE_RANGES)
@@ -167,6 +222,16 @@ impl fmt::Display for Invalid {
                 write!(f, "node ranges cover {covered} of {units} units: must cover each once")
             }
             Self::WalkOverNodes => write!(f, "walk over node ranges: must be one range, without nodes"),
+            Self::SliceLength { units, elements } => {
+                write!(f, "slice of {elements} elements: must be {units}, one per unit of the range")
+            }
+            Self::TooFewSlots { slots, least } => {
+                write!(f, "{slots} accumulators: must be at least {least}, one per chunk")
+            }
+            Self::OrderedOverNodes => {
+                write!(f, "ordered job over node ranges: must be one range, without nodes")
+            }
+            Self::SearchWithUndo => write!(f, "search with an undo: must be without"),
             Self::LockHeld { locks } => write!(
                 f,
                 "caller holds locks {locks:#x} that the thread function takes: must be released before the job"

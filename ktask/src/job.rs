@@ -11,12 +11,13 @@ use crate::raw::TurnLock;
 use crate::shape::Shape;
 use crate::walk::WalkBody;
 use crate::{
-    CancelToken, Chunk, Invalid, JobError, LockSet, MAX_WORKERS, NodeRange, Platform, Stats, TracedJob,
-    Trail, Tuning, Unit,
+    CancelToken, Chunk, ChunkResult, Invalid, JobError, LockSet, MAX_WORKERS, NodeRange, Platform, Stats,
+    TracedEnding, TracedJob, Trail, Tuning, Unit,
 };
 
 /// The extent to which a job may use the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Profile {
     /// Every CPU, without the helper budget: nothing else needs the machine yet.
     Boot,
@@ -32,14 +33,25 @@ pub const RUNTIME_THREADS: usize = 16;
 
 /// A range of units to work on, and how it may be cut and shared.
 ///
-/// A job does nothing before [`run`](Self::run), which may be called any number of times.
+/// A job does nothing before it is run, any number of times, in one of these ways:
+///
+/// | the thread function | method |
+/// |---|---|
+/// | gets a chunk | [`run`](Self::run) |
+/// | also gets the chunk's part of a mutable slice | [`for_each_mut`](Self::for_each_mut) |
+/// | also gets an accumulator | [`run_reduce`](Self::run_reduce) |
+/// | the same, with a result that does not depend on timing | [`run_ordered`](Self::run_ordered) |
+/// | may end the job early with a result | [`find_any`](Self::find_any) |
+/// | also gets positions in a list | [`run_walk`](Self::run_walk) |
+#[derive(Clone)]
 #[must_use = "a job does nothing until it is run"]
 pub struct Job<'a, U: Unit> {
-    shape: Shape<'a, U>,
+    pub(crate) shape: Shape<'a, U>,
     profile: Profile,
-    undo: Option<&'a (dyn Fn(Chunk<U>) + Sync)>,
+    pub(crate) undo: Option<&'a (dyn Fn(Chunk<U>) + Sync)>,
     cancel: Option<&'a CancelToken>,
     deadline_ns: Option<u64>,
+    timeout_ns: Option<u64>,
     tuning: Option<&'a Tuning>,
     trail: Option<&'a Trail>,
     takes_locks: LockSet,
@@ -67,6 +79,7 @@ impl<'a, U: Unit> Job<'a, U> {
             undo: None,
             cancel: None,
             deadline_ns: None,
+            timeout_ns: None,
             tuning: None,
             trail: None,
             takes_locks: LockSet::EMPTY,
@@ -90,6 +103,16 @@ impl<'a, U: Unit> Job<'a, U> {
         self
     }
 
+    /// Sets the largest length of a chunk: at least `min_chunk` rounded up to a multiple of `align`.
+    ///
+    /// It is for units whose cost is not known and may be high: a worker looks at the cancel token
+    /// and the deadline between chunks. The first chunk of a range that starts between two multiples
+    /// of `align` may be longer, by less than `align`.
+    pub fn max_chunk(mut self, max_chunk: U) -> Self {
+        self.shape.max_chunk = Some(max_chunk.raw());
+        self
+    }
+
     /// Makes chunks end at multiples of `align`, which is at least 1.
     ///
     /// Positions are counted from 0, not from the start of the range, so that no two chunks
@@ -99,7 +122,8 @@ impl<'a, U: Unit> Job<'a, U> {
         self
     }
 
-    /// Limits the number of threads, the caller included. At least 1.
+    /// Limits the number of threads, the caller included. At least 1; not together with
+    /// [`threads_exact`](Self::threads_exact).
     pub fn max_threads(mut self, max_threads: usize) -> Self {
         self.shape.max_threads = Some(max_threads);
         self
@@ -153,6 +177,13 @@ impl<'a, U: Unit> Job<'a, U> {
         self
     }
 
+    /// Ends the job at the next chunk once it has run for `timeout_ns` nanoseconds, each time that it
+    /// is run. Of a deadline and a timeout, the earlier one counts.
+    pub fn timeout_ns(mut self, timeout_ns: u64) -> Self {
+        self.timeout_ns = Some(timeout_ns);
+        self
+    }
+
     /// Keeps the thread count that the governor finds for the next run. See [`Tuning`].
     pub fn tuning(mut self, tuning: &'a Tuning) -> Self {
         self.tuning = Some(tuning);
@@ -186,17 +217,19 @@ impl<'a, U: Unit> Job<'a, U> {
     /// Calls `thread_fn` on chunks that together are the job's range, on the calling thread and
     /// on helpers. After `run` has returned, no call is running and none begins.
     ///
+    /// `thread_fn` returns `Result<(), E>`, or nothing if it cannot fail ([`ChunkResult`]).
+    ///
     /// # Errors
     ///
     /// The first error of `thread_fn`, cancellation, a passed deadline, or an invalid
     /// description (then nothing was started).
-    pub fn run<P: Platform, E: Send>(
+    pub fn run<P: Platform, R: ChunkResult>(
         &self,
         platform: &P,
-        thread_fn: impl Fn(Chunk<U>) -> Result<(), E> + Sync,
-    ) -> Result<Stats, JobError<E>> {
+        thread_fn: impl Fn(Chunk<U>) -> R + Sync,
+    ) -> Result<Stats, JobError<R::Error>> {
         let first_error = FirstError::new();
-        let body = PlainBody { thread_fn, first_error: &first_error, unit: PhantomData::<fn(U)> };
+        let body = PlainBody::new(thread_fn, &first_error);
         let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
@@ -210,13 +243,13 @@ impl<'a, U: Unit> Job<'a, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run). The accumulators are dropped.
-    pub fn run_reduce<P: Platform, A: Send, E: Send>(
+    pub fn run_reduce<P: Platform, A: Send, R: ChunkResult>(
         &self,
         platform: &P,
         init: impl Fn() -> A + Sync,
-        thread_fn: impl Fn(&mut A, Chunk<U>) -> Result<(), E> + Sync,
+        thread_fn: impl Fn(&mut A, Chunk<U>) -> R + Sync,
         merge: impl Fn(A, A) -> A + Sync,
-    ) -> Result<(A, Stats), JobError<E>> {
+    ) -> Result<(A, Stats), JobError<R::Error>> {
         let first_error = FirstError::new();
         let merged = TurnLock::new(None, 0);
         let body = ReduceBody {
@@ -245,20 +278,20 @@ impl<'a, U: Unit> Job<'a, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run), and [`Invalid::WalkOverNodes`] if the job has node ranges.
-    pub fn run_walk<P: Platform, Q: Copy + Send, E: Send>(
+    pub fn run_walk<P: Platform, Q: Copy + Send, R: ChunkResult>(
         &self,
         platform: &P,
         start: Q,
         advance: impl Fn(Q, u64) -> Q + Sync,
-        thread_fn: impl Fn(Chunk<U>, Range<Q>) -> Result<(), E> + Sync,
-    ) -> Result<Stats, JobError<E>> {
+        thread_fn: impl Fn(Chunk<U>, Range<Q>) -> R + Sync,
+    ) -> Result<Stats, JobError<R::Error>> {
         if !self.shape.nodes.is_empty() {
             return Err(JobError::invalid(Invalid::WalkOverNodes));
         }
         let first_error = FirstError::new();
         let body = WalkBody {
             platform,
-            position: TurnLock::new(start, self.shape.range.start.raw()),
+            position: TurnLock::new(start, self.shape.start),
             advance,
             thread_fn,
             first_error: &first_error,
@@ -269,7 +302,21 @@ impl<'a, U: Unit> Job<'a, U> {
     }
 
     /// Checks the description and runs the job on the engine.
-    fn execute<P: Platform>(&self, platform: &P, body: &dyn Body) -> Result<(Ending, Stats), Invalid> {
+    pub(crate) fn execute<P: Platform>(
+        &self,
+        platform: &P,
+        body: &dyn Body,
+    ) -> Result<(Ending, Stats), Invalid> {
+        self.execute_traced(platform, body, TracedEnding::Failed)
+    }
+
+    /// Does the same, and traces `stopped` as the ending of a job that a chunk has ended.
+    pub(crate) fn execute_traced<P: Platform>(
+        &self,
+        platform: &P,
+        body: &dyn Body,
+        stopped: TracedEnding,
+    ) -> Result<(Ending, Stats), Invalid> {
         let units = self.shape.units(platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
         let conflict = held.0 & self.takes_locks.0;
@@ -283,30 +330,42 @@ impl<'a, U: Unit> Job<'a, U> {
             trail.clear();
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let traced_job = TracedJob { name: self.name, start: self.shape.range.start.raw(), units };
+        let traced_job = TracedJob { name: self.name, start: self.shape.start, units };
         let trace_id = platform.job_begins(&traced_job);
         let plan = Plan {
             trace_id,
             units,
             min_chunk: self.shape.min_chunk,
+            max_chunk: self.shape.longest_chunk(),
             align: self.shape.align,
             threads: self.thread_limit(),
             cancel: self.cancel,
-            deadline_ns: self.deadline_ns,
+            deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,
             trail: self.trail,
             lineage: Lineage { locks: held, ..self.lineage },
             undo: undo.as_ref().map(|undo| undo as _),
         };
         let range = |index: usize| match self.shape.nodes.get(index) {
-            Some(range) => Cursor::new(range.start.raw(), range.end.raw(), Some(range.node)),
-            None => Cursor::new(self.shape.range.start.raw(), self.shape.range.end.raw(), None),
+            Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
+            None => Cursor::new(self.shape.start, self.shape.end, None),
         };
         let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
         if trace_id != 0 {
-            platform.job_ends(trace_id, ending.traced(), &stats);
+            let traced = if ending == Ending::Failed { stopped } else { ending.traced() };
+            platform.job_ends(trace_id, traced, &stats);
         }
         Ok((ending, stats))
+    }
+
+    /// Returns the time at which the job has to end: the earlier one of its deadline and the end of
+    /// its timeout, which begins now.
+    fn stop_at_ns<P: Platform>(&self, platform: &P) -> Option<u64> {
+        let timed_out_ns = self.timeout_ns.map(|timeout_ns| platform.now_ns().saturating_add(timeout_ns));
+        match (self.deadline_ns, timed_out_ns) {
+            (Some(deadline_ns), Some(timed_out_ns)) => Some(deadline_ns.min(timed_out_ns)),
+            (deadline_ns, timed_out_ns) => deadline_ns.or(timed_out_ns),
+        }
     }
 
     /// Returns the limit that the job itself sets on its threads.

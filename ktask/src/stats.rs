@@ -30,6 +30,9 @@ pub struct Stats {
     /// Wall time from the start of the job to the end of the last helper, in nanoseconds.
     pub wall_ns: u64,
     /// CPU time of all workers together, in nanoseconds.
+    ///
+    /// Where reading a thread's CPU time is slow, wall time stands for it in short jobs: see
+    /// [`Platform::thread_time_is_cheap`](crate::Platform::thread_time_is_cheap).
     pub cpu_ns: u64,
     /// Time from the first to the last finish of a worker, in nanoseconds. A worker's finish is the
     /// end of its last chunk; only workers that ended because no work was left count.

@@ -11,7 +11,7 @@ use crate::body::FirstError;
 use crate::chunk::RawChunk;
 use crate::engine::{Body, ChunkLoop};
 use crate::raw::TurnLock;
-use crate::{Chunk, Platform, Unit};
+use crate::{Chunk, ChunkResult, Platform, Unit};
 
 /// A thread function that gets positions, as the body of a job.
 pub(crate) struct WalkBody<'b, P: Platform, Q, A, F, E, U> {
@@ -43,13 +43,13 @@ where
     }
 }
 
-impl<P, Q, A, F, E, U> Body for WalkBody<'_, P, Q, A, F, E, U>
+impl<P, Q, A, F, R, U> Body for WalkBody<'_, P, Q, A, F, R::Error, U>
 where
     P: Platform,
     Q: Copy + Send,
     A: Fn(Q, u64) -> Q + Sync,
-    F: Fn(Chunk<U>, Range<Q>) -> Result<(), E> + Sync,
-    E: Send,
+    F: Fn(Chunk<U>, Range<Q>) -> R + Sync,
+    R: ChunkResult,
     U: Unit,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {

@@ -19,7 +19,7 @@ fn items(range: std::ops::Range<u64>) -> Job<'static, Items> {
 }
 
 fn node_range(node: u32, start: u64, end: u64) -> NodeRange<Items> {
-    NodeRange { node: NodeId(node), start: Items::new(start), end: Items::new(end) }
+    NodeRange::new(NodeId(node), Items::new(start)..Items::new(end))
 }
 
 /// Runs a job with an invalid description, which must not call its thread function. Returns the
@@ -27,7 +27,7 @@ fn node_range(node: u32, start: u64, end: u64) -> NodeRange<Items> {
 fn refusal(platform: &Hosted, job: &Job<'_, Items>) -> Invalid {
     let never = |_: Chunk<Items>| -> Result<(), ()> { panic!("must not be started") };
     match job.run(platform, never) {
-        Err(JobError { cause: Cause::Invalid(invalid), stats }) => {
+        Err(JobError { cause: Cause::Invalid(invalid), stats, .. }) => {
             assert_eq!(stats, ktask::Stats::default());
             invalid
         }

@@ -70,7 +70,7 @@ proptest! {
             ranges.push(NodeRange::new(NodeId(node), Items::new(at)..Items::new(at + len)));
             at += len + gap;
         }
-        let units: u64 = ranges.iter().map(|range| range.end.get() - range.start.get()).sum();
+        let units: u64 = ranges.iter().map(|range| range.end().get() - range.start().get()).sum();
         let mut machine = ideal(4, 3);
         machine.lose_one_in = lose_one_in;
         machine.helper_jitter_ns = jitter_ns;
@@ -91,7 +91,7 @@ proptest! {
         prop_assert_eq!(stats.units, units);
         let times = seen.times();
         for range in &ranges {
-            let units = range.start.get() as usize..range.end.get() as usize;
+            let units = range.start().get() as usize..range.end().get() as usize;
             prop_assert!(times[units].iter().all(|&times| times == 1));
         }
         prop_assert_eq!(times.iter().map(|&times| u64::from(times)).sum::<u64>(), units);

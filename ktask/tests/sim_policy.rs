@@ -4,7 +4,7 @@ mod common;
 
 use common::{RATE, ideal};
 use ktask::sim::{Capacity, Machine, NORMAL_WEIGHT, Neighbour, Node, Sim, Traffic};
-use ktask::{Chunk, Items, Job, NodeId, NodeRange, Profile, Stats, Trail};
+use ktask::{CancelToken, Chunk, Items, Job, NodeId, NodeRange, Platform, Profile, Stats, Trail};
 
 const UNITS: u64 = 64_000;
 const MIN_CHUNK: u64 = 100;
@@ -114,6 +114,42 @@ fn runs_are_reproducible() {
     assert_ne!(run(1), run(2));
 }
 
+/// Runs a job of 5 s on `threads` threads that is told to stop after 2 s. Returns the time that it went
+/// on, in nanoseconds.
+fn ns_after_stop(threads: usize, units: u64, min_chunk: u64, by_deadline: bool) -> u64 {
+    const STOP_NS: u64 = 2_000_000_000;
+    // Of all units together on one thread.
+    const WORK: u64 = 5 * RATE as u64;
+    let token = CancelToken::new();
+    let result = Sim::run(ideal(1, threads), 1, |sim| {
+        let job = Job::new(Items::new(0)..Items::new(units))
+            .min_chunk(Items::new(min_chunk))
+            .threads_exact(threads);
+        let job = if by_deadline { job.deadline_ns(STOP_NS) } else { job.cancel(&token) };
+        job.run(sim, |chunk| {
+            // Exact also where a unit costs less than the simulator can tell: by position.
+            let work_before = |unit: u64| (u128::from(unit) * u128::from(WORK) / u128::from(units)) as u64;
+            sim.work(work_before(chunk.end().get()) - work_before(chunk.start().get()), None);
+            if sim.now_ns() >= STOP_NS {
+                token.cancel();
+            }
+            Ok::<(), ()>(())
+        })
+    });
+    let error = result.expect_err("the job was told to stop");
+    error.stats.wall_ns - STOP_NS
+}
+
+#[test]
+fn jobs_stop_within_a_millisecond() {
+    for (threads, by_deadline) in [(1, false), (1, true), (2, false), (2, true)] {
+        for (units, min_chunk) in [(50_000, 1), (50_000, 7), (5_000_000, 1), (u64::MAX / 2, 1)] {
+            let late_ns = ns_after_stop(threads, units, min_chunk, by_deadline);
+            assert!(late_ns <= 1_000_000, "{threads} threads, {units} units: {late_ns} ns");
+        }
+    }
+}
+
 #[test]
 fn chunks_shrink_where_units_cost_more() {
     // Units are cheap at first, so that chunks grow, and then cost a hundred times as much.
@@ -125,8 +161,8 @@ fn chunks_shrink_where_units_cost_more() {
             .run(sim, |chunk| {
                 let units: u64 = chunk.indices().map(cost).sum();
                 sim.work(units, None);
-                // Each worker may take two chunks to halve its length twice.
-                if chunk.start().get() > 202_000 {
+                // Each worker may take two chunks of up to 2000 units to shorten its chunks twice.
+                if chunk.start().get() > 205_000 {
                     let ns = (units as f64 / RATE * 1e9) as u64;
                     longest_ns.fetch_max(ns, std::sync::atomic::Ordering::Relaxed);
                 }

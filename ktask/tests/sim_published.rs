@@ -231,11 +231,10 @@ impl Published {
                 // 64 chunks for each of the most threads.
                 .min_chunk(Pages::new(self.units / (64 * self.max_threads as u64)))
                 .profile(Profile::Boot)
-                .trail(trail)
-                .max_threads(self.max_threads);
+                .trail(trail);
             let job = match threads {
                 Some(threads) => job.threads_exact(threads),
-                None => job,
+                None => job.max_threads(self.max_threads),
             };
             job.run(sim, |chunk| {
                 sim.work(chunk.len().get(), None);

@@ -9,7 +9,7 @@ use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, TEXT_MAX_BYTES};
 
 use super::{backtrace, fault, ktest, takeover, trace};
 use crate::arch::trap_frame::TrapFrame;
-use crate::arch::{machine_check, pvh, tsc};
+use crate::arch::{boot_stack, machine_check, tsc};
 use crate::console::{LineBuf, print_line, records};
 use crate::mm::stacks;
 use crate::sched;
@@ -95,7 +95,7 @@ impl fmt::Display for Explained<'_> {
 }
 
 fn is_boot_stack_guard(address: u64) -> bool {
-    (pvh::boot_stack_guard()..pvh::boot_stack_guard() + 4096).contains(&address)
+    (boot_stack::guard()..boot_stack::guard() + 4096).contains(&address)
 }
 
 fn print_report(what: &str, message: &str, location: &str, backtrace: &Addresses) {

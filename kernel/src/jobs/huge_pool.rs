@@ -107,7 +107,7 @@ pub fn apply_parameters() -> bool {
                 log::info!("huge pages: {total} of {size} in the pool")
             }
             Ok(Resized { shortage: Some(shortage), .. }) => warning(format_args!("huge pages: {shortage}")),
-            Err(error) => warning(format_args!("huge pages: {error}")),
+            Err(error) => warning(format_args!("huge pages: {error:#}")),
         }
     }
     had_work
@@ -216,8 +216,9 @@ fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stat
         at += share;
     }
     let node_of = |chunk: &Chunk<HugePages>| {
-        let holds = |range: &&NodeRange<HugePages>| range.start <= chunk.start() && chunk.end() <= range.end;
-        ranges.iter().find(holds).expect("a chunk lies in one range").node.0 as usize
+        let holds =
+            |range: &&NodeRange<HugePages>| range.start() <= chunk.start() && chunk.end() <= range.end();
+        ranges.iter().find(holds).expect("a chunk lies in one range").node().0 as usize
     };
     let undo = |chunk: Chunk<HugePages>| {
         pool.shrink(node_of(&chunk), chunk.end().get() - chunk.start().get());

@@ -91,7 +91,7 @@ impl core::fmt::Display for ReserveError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NoTable => write!(f, "no memory for the table of pages"),
-            Self::Job(error) => write!(f, "{error}; all pages were released"),
+            Self::Job(error) => write!(f, "{error:#}; all pages were released"),
         }
     }
 }

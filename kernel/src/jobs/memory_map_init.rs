@@ -67,7 +67,7 @@ pub fn run_deferred() -> Stats {
     }
     run(descriptors::layout(), mem_map::zones(), progress, None).unwrap_or_else(|error| {
         let left = progress.unfinished();
-        warning(format_args!("memory map init: {error}; {left} sections are left until they are needed"));
+        warning(format_args!("memory map init: {error:#}; {left} sections are left until they are needed"));
         error.stats
     })
 }
@@ -174,7 +174,7 @@ impl ShadowMemory {
 
 fn warn_of_pool(resized: Result<Resized, ResizeError>) {
     if let Err(error) = resized {
-        warning(format_args!("memory-map-init: {error}"));
+        warning(format_args!("memory-map-init: {error:#}"));
     }
 }
 

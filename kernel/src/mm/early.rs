@@ -9,7 +9,7 @@ use firmware::nodes::NodeMemory;
 
 use super::space;
 use crate::arch::paging::{self, MapError, PAGE_BYTES, PageTables, Rights};
-use crate::arch::{BootCell, image, pvh, smp};
+use crate::arch::{BootCell, boot_stack, image, smp};
 use crate::platform::nodes;
 
 /// Page 0 is not used: null pointers, and the real mode vector table.
@@ -37,7 +37,7 @@ impl EarlyMemory {
         // SAFETY: once and alone, by the caller's promise.
         let frames = unsafe { FRAMES.take() };
         frames.fill(map, FLOOR);
-        frames.reserve(image::physical());
+        image::physical_runs().for_each(|run| frames.reserve(run));
         let trampoline_page = frames.alloc(smp::TRAMPOLINE_BYTES, PAGE_BYTES, Some(REAL_MODE_LIMIT));
         // Low memory is scarce and some of it is the firmware's workspace: do not use the rest.
         frames.reserve(0..REAL_MODE_LIMIT);
@@ -82,11 +82,10 @@ impl EarlyMemory {
     /// # Safety
     /// The caller calls this once, on the boot CPU, while that runs on the boot map.
     pub unsafe fn switch_to_own_tables(&mut self) -> Result<(), MapError> {
-        let boot_tables = PageTables::active();
         let frames = &mut *self.frames;
         let mut alloc = || frames.alloc(PAGE_BYTES, PAGE_BYTES, Some(paging::BOOT_MAP_BYTES));
         let mut tables = PageTables::new(&mut alloc).ok_or(MapError::NoTableFrame)?;
-        map_image(&mut tables, &boot_tables, &mut alloc)?;
+        map_image(&mut tables, &mut alloc)?;
         map_physical(&mut tables, self.map, &mut alloc)?;
         // SAFETY:
         // 1. The image is mapped, with the boot stack but its guard page.
@@ -97,16 +96,11 @@ impl EarlyMemory {
     }
 }
 
-fn map_image(
-    tables: &mut PageTables,
-    boot_tables: &PageTables,
-    alloc: &mut dyn FnMut() -> Option<u64>,
-) -> Result<(), MapError> {
+fn map_image(tables: &mut PageTables, alloc: &mut dyn FnMut() -> Option<u64>) -> Result<(), MapError> {
     for (part, rights) in image::parts() {
         for virt in part.step_by(PAGE_BYTES as usize) {
-            if virt != pvh::boot_stack_guard() {
-                let phys = boot_tables.translate(virt).ok_or(MapError::BadRange)?;
-                tables.map(virt, phys, PAGE_BYTES, rights, alloc)?;
+            if virt != boot_stack::guard() {
+                tables.map(virt, image::physical_of(virt), PAGE_BYTES, rights, alloc)?;
             }
         }
     }
@@ -120,19 +114,19 @@ fn map_physical(
     map: &MemoryMap,
     alloc: &mut dyn FnMut() -> Option<u64>,
 ) -> Result<(), MapError> {
-    let constants = image::physical_constants();
     let memory = |kind| matches!(kind, Kind::Usable | Kind::AcpiReclaimable | Kind::AcpiNvs);
     for region in map.regions().iter().filter(|region| memory(region.kind)) {
-        let ranges = [
-            (region.start..region.end.min(constants.start), Rights::Data),
-            (region.start.max(constants.start)..region.end.min(constants.end), Rights::ReadOnly),
-            (region.start.max(constants.end)..region.end, Rights::Data),
-        ];
-        for (range, rights) in ranges {
-            if !range.is_empty() {
-                let virt = paging::phys_to_virt(range.start);
-                tables.map(virt, range.start, range.end - range.start, rights, alloc)?;
-            }
+        let mut start = region.start;
+        while start < region.end {
+            let constants = image::constant_runs().filter(|run| run.end > start).min_by_key(|run| run.start);
+            let (end, rights) = match constants {
+                Some(run) if run.start <= start => (run.end, Rights::ReadOnly),
+                Some(run) => (run.start, Rights::Data),
+                None => (region.end, Rights::Data),
+            };
+            let end = end.min(region.end);
+            tables.map(paging::phys_to_virt(start), start, end - start, rights, alloc)?;
+            start = end;
         }
     }
     Ok(())

@@ -16,9 +16,7 @@ pub struct FirmwareMemory<'a> {
 impl<'a> PhysicalMemory<'a> for FirmwareMemory<'a> {
     fn bytes(self, address: u64, len_bytes: u64) -> Option<&'a [u8]> {
         let range = address..address.checked_add(len_bytes)?;
-        let image = image::physical();
-        let is_image = range.start < image.end && image.start < range.end;
-        if is_image || !reach::may_hold_tables(self.map, &range) {
+        if !reach::may_hold_tables(self.map, &range) || image::holds_physical(&range) {
             return None;
         }
         // SAFETY:

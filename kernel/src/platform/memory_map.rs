@@ -1,10 +1,10 @@
 //! The firmware's memory map.
 
 use bootloader_api::BootInfo;
-use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
-use firmware::memmap::{Kind, MemoryMap, Region};
+use firmware::memmap::MemoryMap;
 
-use crate::arch::{BootCell, apic, cpu, paging, pvh};
+use crate::arch::handover::{self, MapReading};
+use crate::arch::{BootCell, apic, cpu, paging};
 use crate::console::warning;
 
 /// Reads the firmware's memory map and repairs it.
@@ -18,13 +18,13 @@ pub unsafe fn read(boot_info: &BootInfo) -> &'static MemoryMap {
     let map = unsafe { MAP.take() };
     // Memory beyond the physical map is not used.
     let bits = cpu::features().phys_addr_bits.min(paging::PHYS_MAP_BYTES.ilog2() as u8);
-    let pvh::LoaderMap { unreadable, condensed } = pvh::loader_map();
+    let MapReading { unreadable, condensed } = handover::get().map;
     if unreadable > 0 {
         warning(format_args!(
             "{unreadable} entries of the loader's memory map cannot be read, above 4 GiB or too many; what they say is not known"
         ));
     }
-    let report = map.fill(boot_info.memory_regions.iter().map(region), bits);
+    let report = map.fill(boot_info.memory_regions.iter().map(handover::region), bits);
     let report = condensed.map_or(report, |condensed| condensed.then(report));
     if report.is_suspicious() {
         warning(format_args!("the firmware's {report}"));
@@ -39,14 +39,4 @@ pub unsafe fn read(boot_info: &BootInfo) -> &'static MemoryMap {
         ));
     }
     map
-}
-
-fn region(region: &MemoryRegion) -> Region {
-    let kind = match region.kind {
-        MemoryRegionKind::Usable => Kind::Usable,
-        MemoryRegionKind::UnknownBios(number) => Kind::from_e820(number),
-        MemoryRegionKind::UnknownUefi(number) => Kind::from_uefi(number),
-        _ => Kind::Reserved,
-    };
-    Region { start: region.start, end: region.end, kind }
 }

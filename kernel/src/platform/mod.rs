@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod devices;
 pub mod fixed_hardware;
+pub mod framebuffer;
 pub mod io_apics;
 mod layout;
 mod memory;

@@ -225,12 +225,16 @@ impl Cpu {
         IDLE_COUNT.fetch_sub(1, SeqCst);
     }
 
-    /// Returns when the current thread's slice or its group's runtime slice ends; `u64::MAX`: never.
+    /// Returns when the current thread's slice or its group's runtime slice ends; `u64::MAX`: never. The idle thread has
+    /// neither: the times are those of the thread before it. A timer set to them would interrupt at once, and again
+    /// before the idle thread can look at the queue.
     #[inline]
     pub(super) fn next_resched_ns(&self) -> u64 {
+        if self.is_idle() {
+            return u64::MAX;
+        }
         let slice_end_ns = if self.nr_queued() > 0 { self.slice_end_ns.load(Relaxed) } else { u64::MAX };
-        let runtime_end_ns = if self.is_idle() { u64::MAX } else { self.runtime_end_ns.load(Relaxed) };
-        slice_end_ns.min(runtime_end_ns)
+        slice_end_ns.min(self.runtime_end_ns.load(Relaxed))
     }
 
     /// Returns the idle thread.

@@ -15,7 +15,7 @@ use runqueue::CpuMask;
 use super::wait::needs_mib;
 use crate::arch::irq::IrqGuard;
 use crate::arch::paging::{self, Rights};
-use crate::arch::{image, percpu, pvh};
+use crate::arch::{boot_stack, image, percpu};
 use crate::debug::ktest::Stopped;
 use crate::mm::page_cache::{self, CacheStats};
 use crate::mm::{mem_map, pages};
@@ -54,7 +54,7 @@ fn split_a_huge_page_on(node: usize) -> Option<Pfn> {
 fn variables() -> impl Iterator<Item = (usize, u64)> {
     let data = image::parts().into_iter().find(|(_, rights)| *rights == Rights::Data);
     let Range { start, end } = data.map_or(0..0, |(range, _)| range);
-    let guard = pvh::boot_stack_guard()..pvh::boot_stack_guard() + paging::PAGE_BYTES;
+    let guard = boot_stack::guard()..boot_stack::guard() + paging::PAGE_BYTES;
     (start..end).step_by(8).filter(move |address| !guard.contains(address)).map(|address| {
         // SAFETY: the image's data is mapped (invariant 11) but for the guard page. Other CPUs write it by atomics or
         // under locks; a volatile read of an aligned word returns some value of it.

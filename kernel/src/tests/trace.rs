@@ -7,7 +7,7 @@ use ::trace::{Event, EventClass, Named, Why};
 use runqueue::CpuMask;
 
 use super::wait::needs_mib;
-use crate::arch::{percpu, tracepoint};
+use crate::arch::{percpu, tracepoint, vector};
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
 
@@ -61,6 +61,40 @@ kernel_tests! { "trace":
         check!(named.is_some() && woken.is_some() && ran.is_some() && ended.is_some(),
             "name {named:?}, wake-up {woken:?}, start {ran:?} and end {ended:?} should all be recorded");
         check!(named < woken && woken < ran && ran < ended, "{named:?} {woken:?} {ran:?} {ended:?}");
+    }
+
+    /// The interrupt that wakes a thread of an idle CPU sets no timer for it: the idle thread looks at the queue next. A
+    /// timer for the old, past end of a slice would interrupt again before the idle thread runs, for ever on a machine
+    /// whose timers are quick.
+    fn a_wake_up_of_an_idle_cpu_takes_one_timer_interrupt() {
+        const SLEEPS: usize = 20;
+        // Longer than a slice.
+        const SLEEP_NS: u64 = 10_000_000;
+        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
+        let cpus = online();
+        let target = cpus[cpus.len() - 1];
+        check!(trace::start() == Ok(()));
+        let from = tracepoint::recorded(target);
+        let sleeper = sched::spawn_on(CpuMask::single(target), "test/sleeper", || {
+            for _ in 0..SLEEPS {
+                sched::sleep_ns(SLEEP_NS);
+            }
+        });
+        let tid = sleeper.as_ref().map(|thread| thread.thread().tid().get()).ok();
+        if let Ok(thread) = sleeper {
+            thread.join();
+        }
+        check!(trace::stop());
+        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be started")) };
+        let events = events_of(target, from);
+        let sleeps = events.iter().filter(|(_, thread, event)| {
+            *thread == tid && matches!(event, Event::Switch { why: Why::Blocked, .. })
+        });
+        let sleeps = sleeps.count();
+        let timers = events.iter().filter(|(.., event)| *event == Event::InterruptEnter { vector: vector::TIMER }).count();
+        log::debug!("{timers} timer interrupts for {sleeps} sleeps");
+        check!(sleeps >= SLEEPS, "{sleeps} of {SLEEPS} sleeps are in the trace");
+        check!(timers <= sleeps + sleeps / 2, "{timers} timer interrupts for {sleeps} sleeps");
     }
 
     /// Every CPU overwrites its ring again and again, interrupts record in between, and a reader reads all rings: it

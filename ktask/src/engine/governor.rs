@@ -19,133 +19,18 @@
 //! *Drift.* If the rate changes while the count does not, because later items cost more, the anchor is
 //! measured again after each candidate, and the candidate is compared with the mean of both.
 //!
-//! *Who counts.* A measurement is that of the workers that really ran. Helpers that are late, lost or
+//! *Workers that count.* A measurement is that of the workers that really ran. Helpers that are late, lost or
 //! refused make it the measurement of fewer threads, never of those that were asked for.
 
+use super::governor_bounds::{
+    CALM, CHUNKS_TO_GOVERN, CHUNKS_TO_MEASURE, CLEAR, CONFIRM_WINDOWS, FEWER_SHARE, FINE, FIRST_CHUNKS,
+    FIRST_SHARE, FIRST_VARIANCE, HELD_SHARE, HELD_VARIANCE, HOLD_WINDOWS, MAX_HOLD_WINDOWS,
+    MAX_POSTPONEMENTS, MIN_THREADS_TO_GOVERN, MIN_WINDOW_NS, MORE_SHARE, PATIENCE_NS, POSTPONED_SHARE,
+    STEADY, VARYING, WILD, WORTHWHILE, WORTHWHILE_UNSURE,
+};
+pub(super) use super::governor_view::{Decision, Setting, View};
 use super::measure::{Measured, Ratio};
 use crate::cursor::Sampled;
-
-/// More threads are worthwhile only if they have more than this many thousandths of the rate of
-/// fewer.
-const WORTHWHILE: u64 = 1020;
-
-/// The same if the measurements remain uncertain.
-const WORTHWHILE_UNSURE: u64 = 1100;
-
-/// Deviation of a ratio, in thousandths, up to which neighbouring counts can be told apart.
-const FINE: u64 = 50;
-
-/// Deviation of a ratio, in thousandths, up to which drift shows.
-const CALM: u64 = 100;
-
-/// A ratio above this is no work of drift.
-const CLEAR: u64 = 1500;
-
-/// A rate that changes by less than this between two measurements, in thousandths, does not drift.
-const STEADY: u64 = 40;
-
-/// A rate that changes by more than this between two measurements of one count, in thousandths, tells
-/// nothing about other counts.
-const WILD: u64 = 250;
-
-/// Part of the units for which a search is postponed then: one in this many.
-const POSTPONED_SHARE: u64 = 16;
-
-/// How often a search is postponed.
-const MAX_POSTPONEMENTS: u32 = 2;
-
-/// Variance, in millionths, with which the first measurement is good enough.
-const FIRST_VARIANCE: u64 = 30_000;
-
-/// Chunks per worker that must be left for another measurement to pay.
-const CHUNKS_TO_MEASURE: u64 = 6;
-
-/// Chunks per allowed thread that a job must have to be measured at all.
-const CHUNKS_TO_GOVERN: u64 = 12;
-
-/// Chunks per allowed thread that a job must have to begin with a quarter of the threads. A shorter
-/// job begins with half.
-const CHUNKS_TO_HALVE: u64 = 128;
-
-/// Half of the threads that is enough to begin with half of it.
-const MIDDLE_TO_HALVE: usize = 8;
-
-/// With fewer threads than this, there is no count worth looking for.
-const MIN_THREADS_TO_GOVERN: usize = 4;
-
-/// Part of the units left that a trial of more threads may take: one in this many.
-const MORE_SHARE: u64 = 16;
-
-/// Part of the units left that a trial of fewer threads may take: one in this many.
-const FEWER_SHARE: u64 = 24;
-
-/// Part of the units that the first measurement may take: one in this many.
-const FIRST_SHARE: u64 = 96;
-
-/// Chunks that the first measurement needs: with fewer, rare costs have not been seen.
-const FIRST_CHUNKS: u64 = 24;
-
-/// Time for which helpers are waited for before those that work are measured.
-const PATIENCE_NS: u64 = 500_000;
-
-/// The shortest measurement. Shorter ones measure how workers start.
-const MIN_WINDOW_NS: u64 = 200_000;
-
-/// Variance, in millionths, with which the rate of a held count is compared with the rate before.
-const HELD_VARIANCE: u64 = 2_500;
-
-/// Part of the units left that such a comparison may take: one in this many.
-const HELD_SHARE: u64 = 64;
-
-/// Windows for which a count is held before the governor may search again, at first.
-const HOLD_WINDOWS: u32 = 16;
-
-/// The same after many searches that ended with the count that they began with.
-const MAX_HOLD_WINDOWS: u32 = 4096;
-
-/// What the engine sees between two chunks of the caller.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct View {
-    pub(super) now_ns: u64,
-    /// Workers that have begun and not ended, the caller included.
-    pub(super) running: usize,
-    /// Units that are not handed out.
-    pub(super) left: u64,
-    /// Ranges with units that are not handed out.
-    pub(super) ranges: usize,
-    /// Sums over all chunks since the start of the job.
-    pub(super) sampled: Sampled,
-}
-
-/// What the engine is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// Nothing.
-    Continue,
-    /// Sample only the part of chunks that comes after now.
-    Measure,
-    /// Have this many threads.
-    Threads {
-        /// The new number, the caller included.
-        threads: usize,
-        /// Sampled units per second with the present number; 0 if unknown.
-        rate: u64,
-    },
-}
-
-/// The job and the machine, as far as they matter.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
-    /// The most threads that the job can have.
-    pub(super) max: usize,
-    pub(super) cores: usize,
-    pub(super) units: u64,
-    pub(super) smallest_chunk: u64,
-    /// Ranges with work.
-    pub(super) ranges: usize,
-    /// The count that earlier jobs have learned.
-    pub(super) known: Option<usize>,
-}
 
 /// The governor of one job. The job's caller asks it between its own chunks.
 pub(super) struct Governor {
@@ -170,11 +55,13 @@ pub(super) struct Governor {
     /// Whether the rate changes while the count does not; `None` before it was looked at.
     drifts: Option<bool>,
     /// Whether every trial so far had a sure result, with all threads that it was to have.
-    is_settled: bool,
+    is_certain: bool,
     /// Whether more threads won a trial without being surely faster.
     is_too_generous: bool,
     /// The largest spread of costs that was measured: see [`Measured::spread`].
     spread: u64,
+    /// Whether the count was tried against more threads a second time.
+    is_confirmed: bool,
     /// Units left at which a postponed search begins.
     search_at_left: Option<u64>,
     postponements: u32,
@@ -250,9 +137,10 @@ impl Governor {
             is_refined: false,
             trial_left: setting.units,
             drifts: None,
-            is_settled: true,
+            is_certain: true,
             is_too_generous: false,
             spread: 0,
+            is_confirmed: false,
             search_at_left: None,
             postponements: 0,
             held: Held { rate: 0, windows: 0, until: HOLD_WINDOWS },
@@ -289,7 +177,7 @@ impl Governor {
         let sum = view.sampled.since(window.before);
         let elapsed_ns = view.now_ns.saturating_sub(window.from_ns);
         let is_whole = is_representative(sum, view, elapsed_ns);
-        let is_usable = is_whole || (self.is_late(view) && sum.chunks >= view.running as u64 / 2);
+        let is_usable = is_whole || (self.is_late(view) && sum.chunks >= 2 * view.running as u64);
         // Half as long as the first measurement at least: in a short time, only cheap chunks end.
         let first_ns = self.anchor.measured.map_or(MIN_WINDOW_NS, |first| first.took_ns / 2);
         if !is_usable || elapsed_ns < first_ns.max(MIN_WINDOW_NS) {
@@ -332,26 +220,29 @@ impl Governor {
             && (running > self.anchor.ran) == (self.candidate.wanted > self.anchor.wanted)
     }
 
-    /// Returns the part of the units that the trial may take: one in this many.
-    fn share(&self) -> u64 {
-        match self.stage {
+    /// Returns the units that the trial may take. They are fewer with fewer threads, which take longer
+    /// for them.
+    fn budget(&self) -> u64 {
+        let share = match self.stage {
             Stage::First => FIRST_SHARE,
             _ if self.candidate.wanted > self.anchor.wanted => MORE_SHARE,
             _ => FEWER_SHARE,
-        }
+        };
+        let threads = (self.wanted as u128, self.setting.max.max(1) as u128);
+        (u128::from(self.trial_left) * threads.0 / (u128::from(share) * threads.1)) as u64
     }
 
     /// Returns whether the trial has taken its part of the job.
     fn is_late(&self, view: &View) -> bool {
-        self.stage != Stage::Hold && self.spent(view) >= self.trial_left / self.share()
+        self.stage != Stage::Hold && self.spent(view) >= self.budget()
     }
 
     /// Ends a trial that cannot be measured: its workers come and go, or their chunks are long.
     fn give_up_if_late(&mut self, view: &View) -> Decision {
-        if self.stage == Stage::Hold || self.spent(view) < 2 * (self.trial_left / self.share()) {
+        if self.stage == Stage::Hold || self.spent(view) < 2 * self.budget() {
             return Decision::Continue;
         }
-        self.is_settled = false;
+        self.is_certain = false;
         self.is_too_generous = true;
         match self.stage {
             Stage::First => {
@@ -374,7 +265,7 @@ impl Governor {
 
     fn look_at_first(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
         let is_short = measured.variance > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
-        if is_short && self.spent(view) < self.trial_left / FIRST_SHARE {
+        if is_short && !self.is_late(view) {
             return Decision::Continue;
         }
         self.anchor.measured = Some(measured);
@@ -404,7 +295,7 @@ impl Governor {
         };
         self.candidate.measured = Some(measured);
         if ratio.value < CLEAR && !is_checked {
-            if self.spent(view) < 3 * (self.trial_left / self.share()) {
+            if self.spent(view) < 3 * self.budget() {
                 return self.measure(Stage::Anchor, view);
             }
             if self.postponements < MAX_POSTPONEMENTS {
@@ -460,12 +351,27 @@ impl Governor {
         self.measure(Stage::Hold, view)
     }
 
+    /// Returns whether the held count needs no second look: it is all, or costs hardly vary.
+    fn is_sure_enough(&self) -> bool {
+        self.anchor.wanted >= self.setting.max || self.spread < VARYING
+    }
+
+    /// Tries more threads than the held count once more. Where costs vary, a job may be stuck on few
+    /// threads because the first of its chunks were cheap.
+    fn confirm(&mut self, view: &View) -> Decision {
+        self.is_confirmed = true;
+        self.anchor = Count::new(self.anchor.wanted);
+        (self.too_many, self.is_refined) = (None, true);
+        self.trial_left = view.left;
+        self.measure(Stage::First, view)
+    }
+
     /// Begins the search that was postponed.
     fn begin_search(&mut self, view: &View) -> Decision {
         self.search_at_left = None;
         self.anchor = Count::new(self.setting.first_count());
         (self.too_few, self.too_many, self.is_refined) = (None, None, false);
-        (self.is_settled, self.is_too_generous) = (true, false);
+        (self.is_certain, self.is_too_generous) = (true, false);
         self.trial_left = view.left;
         self.measure(Stage::First, view)
     }
@@ -485,11 +391,21 @@ impl Governor {
     fn verdict(&mut self, view: &View, ratio: Ratio, is_limited: bool) -> Option<bool> {
         let sure = ratio.is_above(WORTHWHILE);
         if sure.is_none() && (is_limited || self.is_late(view)) {
-            self.is_settled = false;
-            // At most half of what threads in proportion would bring.
+            if self.spread < VARYING {
+                // Only the number of chunks is too small for certainty.
+                return Some(ratio.value > WORTHWHILE);
+            }
+            self.is_certain = false;
+            // Half of what threads in proportion would bring.
             let (anchor, candidate) = (self.anchor.ran.max(1) as u64, self.candidate.ran.max(1) as u64);
             let proportional = anchor.max(candidate) * 1000 / anchor.min(candidate);
-            let is_worthwhile = ratio.value > WORTHWHILE_UNSURE.min((1000 + proportional) / 2);
+            let half = (1000 + proportional) / 2;
+            let is_worthwhile = if self.candidate.wanted > self.anchor.wanted {
+                ratio.value > WORTHWHILE_UNSURE.min(half)
+            } else {
+                // No step down unless it is likely to cost little.
+                ratio.value + ratio.deviation > half
+            };
             self.is_too_generous |= is_worthwhile && proportional >= CLEAR;
             return Some(is_worthwhile);
         }
@@ -518,7 +434,7 @@ impl Governor {
                 self.anchor = self.candidate;
             }
         }
-        self.is_settled &= self.anchor.ran == self.anchor.wanted;
+        self.is_certain &= self.anchor.ran == self.anchor.wanted;
         self.next_trial(view, sum)
     }
 
@@ -598,7 +514,7 @@ impl Governor {
 
     /// Holds the anchor from now on.
     fn hold(&mut self, view: &View, measured: Option<Measured>) -> Decision {
-        if self.is_settled && measured.is_some() {
+        if self.is_certain && measured.is_some() {
             self.learned = Some(self.anchor.wanted);
         }
         self.held = Held { rate: measured.map_or(0, |one| one.rate), windows: 0, ..self.held };
@@ -635,14 +551,26 @@ impl Governor {
         let part = if self.drifts == Some(true) { 2 } else { 8 };
         self.held.rate = self.held.rate - self.held.rate / part + measured.rate / part;
         self.window = Some(Window { from_ns: view.now_ns, before: view.sampled });
-        let has_changed = change.value.abs_diff(1000) > 250 + 4 * change.deviation;
+        // Of many comparisons, some differ much by chance where costs vary.
+        let deviations = if self.spread < VARYING { 2 } else { 8 };
+        let has_changed = change.value.abs_diff(1000) > 250 + deviations * change.deviation;
         let is_due = self.held.windows >= self.held.until && self.search_at_left.is_none();
-        let is_doubtful =
-            self.is_too_generous && self.search_at_left.is_none() && self.held.windows >= self.held.until / 4;
+        let is_doubtful = self.is_too_generous
+            && !self.is_confirmed
+            && self.search_at_left.is_none()
+            && self.held.windows >= self.held.until / 4;
+        if !self.is_confirmed
+            && !self.is_sure_enough()
+            && self.held.windows >= CONFIRM_WINDOWS
+            && self.search_at_left.is_none()
+        {
+            return self.confirm(view);
+        }
         if !(is_due && has_changed || is_doubtful) {
             return Decision::Measure;
         }
         self.held.until = (self.held.until * 2).min(MAX_HOLD_WINDOWS);
+        self.is_confirmed |= is_doubtful;
         // Measured anew: the rate changed some time in this window.
         self.anchor = Count::new(self.anchor.wanted);
         self.too_few = None;
@@ -650,44 +578,9 @@ impl Governor {
         let is_slower = change.value < 1000 || !has_changed;
         self.too_many = is_slower.then_some(self.setting.max + 1);
         self.is_refined = false;
-        self.is_settled = true;
+        self.is_certain = true;
         self.is_too_generous = false;
         self.measure(Stage::First, view)
-    }
-}
-
-impl Setting {
-    /// Returns the count to begin with: half of [`middle_count`](Self::middle_count), unless that is
-    /// small already, or the job is short.
-    fn first_count(&self) -> usize {
-        let middle = self.middle_count();
-        if middle < MIDDLE_TO_HALVE || self.chunks() < CHUNKS_TO_HALVE * self.max as u64 {
-            middle
-        } else {
-            self.even(middle.div_ceil(2))
-        }
-    }
-
-    /// Returns the number of smallest chunks.
-    fn chunks(&self) -> u64 {
-        self.units / self.smallest_chunk.max(1)
-    }
-
-    /// Returns `threads`, or a few more, so that all ranges can have equally many.
-    fn even(&self, threads: usize) -> usize {
-        let ranges = self.ranges.max(1);
-        if threads < ranges { threads } else { threads.next_multiple_of(ranges).min(self.max) }
-    }
-
-    /// Returns the count between the first and all: one thread per core, or half of all.
-    fn middle_count(&self) -> usize {
-        let middle = if (2..self.max).contains(&self.cores) { self.cores } else { self.max.div_ceil(2) };
-        self.even(middle)
-    }
-
-    /// Returns the units that were sampled, without the factor.
-    fn units_of(&self, sum: Sampled) -> u64 {
-        sum.units / Sampled::factor(self.units, self.smallest_chunk)
     }
 }
 

@@ -18,9 +18,7 @@ pub(super) fn launch<P: Platform>(
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let mut stats = Stats::default();
-    // Rounded up, as the posted versions of ktask did and padata does not: the rest is work too.
-    let chunks = plan.units.div_ceil(plan.smallest_chunk());
-    let threads = plan.threads.count(platform, chunks, &mut stats);
+    let threads = plan.threads.count(platform, plan.smallest_chunks(), &mut stats);
     if threads <= 1 {
         return solo::run(platform, plan, cursors, body, stats, after);
     }

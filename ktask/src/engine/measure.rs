@@ -74,7 +74,7 @@ impl Measured {
     /// Returns this measurement, not more certain than its chunks allow if costs vary by `spread` in the
     /// job. They may have varied less here by chance.
     pub(super) fn with_spread(self, spread: u64) -> Self {
-        let least = spread / 2 / self.chunks.max(1);
+        let least = spread / 8 / self.chunks.max(1);
         Self { variance: self.variance.max(least.min(MOST_VARIANCE)), ..self }
     }
 

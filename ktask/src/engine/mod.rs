@@ -8,20 +8,25 @@
 //! | `plan`, `thread_limit` | what is run, and the limit on its threads |
 //! | `failed`, `storage` | the chunks that failed, cursors on the stack |
 //! | `run` | the state that the workers of a job share |
+//! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
 //! | `tracing`, `worker` | a worker's part of a job |
-//! | `spread`, `team` | how the caller distributes helpers over the ranges, and starts them |
-//! | `measure`, `governor`, `wait` | how the caller chooses their number, and waits for them |
+//! | `spread`, `team`, `wake` | how the caller distributes helpers over the ranges, and starts them, and when |
+//! | `measure`, `governor_bounds`, `governor_view`, `governor`, `wait` | how the caller chooses their number, and waits for them |
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
+mod cpu_clock;
 mod execute;
 mod failed;
 mod governor;
+mod governor_bounds;
+mod governor_view;
 mod launch;
 mod measure;
 mod parallel;
 mod plan;
 mod run;
+mod sizer;
 mod solo;
 mod spread;
 mod storage;
@@ -30,6 +35,7 @@ mod thread_limit;
 mod tracing;
 mod undo;
 mod wait;
+mod wake;
 mod worker;
 
 pub(crate) use execute::execute;

@@ -5,6 +5,7 @@ use super::governor::{Decision, Governor, Setting, View};
 use super::plan::{Body, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
+use super::wake::Wake;
 use super::{wait, worker};
 use crate::cursor::Cursor;
 use crate::platform::{HelperContext, Platform};
@@ -35,7 +36,7 @@ pub(super) fn run<P: Platform>(
 ) -> Outcome {
     let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
     let run = Run::new(platform, plan, cursors, body, is_governed);
-    raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
+    let ended_ns = raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = is_governed.then(|| {
             Governor::new(Setting {
@@ -48,25 +49,34 @@ pub(super) fn run<P: Platform>(
             })
         });
         let threads = governor.as_ref().map_or(workers.threads, Governor::threads);
-        team.set_threads(threads, &mut stats);
-        worker::work(&run, workers.caller, &mut |_| {
-            team.replace_missing(&mut stats);
-            if let Some(governor) = &mut governor {
-                govern(&run, governor, &mut team, &mut stats);
+        let mut wake = Wake::begin(&run, &mut team, threads, &mut stats);
+        let part = worker::work(&run, workers.caller, run.started_ns, &mut |_, now_ns| {
+            if wake.tick(&run, &mut team, threads, now_ns, &mut stats) {
+                team.replace_missing(now_ns, &mut stats);
+                if let Some(governor) = &mut governor {
+                    govern(&run, governor, &mut team, now_ns, &mut stats);
+                }
             }
             true
         });
-        wait::until_helpers_ended(&run, helpers, &mut stats);
+        let has_waited = wait::until_helpers_ended(&run, helpers, &mut stats);
+        if has_waited { platform.now_ns() } else { part.ended_ns }
     });
     run.report(&mut stats);
+    stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
     Outcome { ending: run.ending(), stats, panic: run.into_panic() }
 }
 
 /// Shows the run to the governor, and does what it decides.
-fn govern<P: Platform>(run: &Run<'_, P>, governor: &mut Governor, team: &mut Team<'_, P>, stats: &mut Stats) {
-    let now_ns = run.platform.now_ns();
+fn govern<P: Platform>(
+    run: &Run<'_, P>,
+    governor: &mut Governor,
+    team: &mut Team<'_, P>,
+    now_ns: u64,
+    stats: &mut Stats,
+) {
     let before = governor.threads();
     let view = View {
         now_ns,
@@ -80,7 +90,12 @@ fn govern<P: Platform>(run: &Run<'_, P>, governor: &mut Governor, team: &mut Tea
         Decision::Measure => run.measure_from(now_ns),
         Decision::Threads { threads, rate } => {
             let units_per_s = run.units_of(rate);
-            let step = Step { at_ns: run.age_ns(), threads: before, units_per_s, next_threads: threads };
+            let step = Step {
+                at_ns: now_ns.saturating_sub(run.started_ns),
+                threads: before,
+                units_per_s,
+                next_threads: threads,
+            };
             if let Some(trail) = run.plan.trail {
                 trail.push(step);
             }
@@ -98,10 +113,15 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     let context = HelperContext { caller_locks: lineage.locks, depth: lineage.depth };
     let before = run.platform.begin_help(context);
     run.count_worker_in();
-    let cpu_ns = worker::work(run, &cell.record, &mut |cursor| !run.is_governed || run.keeps_helper(cursor));
+    let started_ns = run.platform.now_ns();
+    if let Some(wake_ns) = run.take_wake_ns(started_ns) {
+        run.platform.wake_cost().note_begin(wake_ns);
+    }
+    let may_continue = &mut |cursor: &Cursor, _| !run.is_governed || run.keeps_helper(cursor);
+    let part = worker::work(run, &cell.record, started_ns, may_continue);
     run.count_worker_out();
     run.platform.end_help(before);
-    run.charge(cpu_ns);
+    run.charge(part.cpu_ns);
     if let Some(permit) = cell.record.take_permit() {
         run.platform.budget().release(permit);
     }

@@ -14,6 +14,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) units: u64,
     /// At least 1.
     pub(crate) min_chunk: u64,
+    /// At least `min_chunk`, and a multiple of `align` unless it is the largest number.
+    pub(crate) max_chunk: u64,
     /// At least 1.
     pub(crate) align: u64,
     pub(crate) threads: ThreadLimit,
@@ -77,6 +79,17 @@ impl Plan<'_> {
     /// Returns the smallest length of a chunk; the last chunk of a range may be shorter.
     pub(super) fn smallest_chunk(&self) -> u64 {
         self.min_chunk.max(self.align)
+    }
+
+    /// Returns the number of chunks of the smallest length, rounded up.
+    pub(super) fn smallest_chunks(&self) -> u64 {
+        // Rounded up, as the posted versions of ktask did and padata does not: the rest is work too.
+        self.units.div_ceil(self.smallest_chunk())
+    }
+
+    /// Returns whether the job may end early for a reason that comes from outside.
+    pub(super) fn is_stoppable(&self) -> bool {
+        self.cancel.is_some() || self.deadline_ns.is_some()
     }
 
     /// Returns how the job has to end, if it was cancelled or its deadline has passed.

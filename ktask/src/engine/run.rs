@@ -31,7 +31,9 @@ pub(super) struct Run<'r, P: Platform> {
     measured_from_ns: AtomicU64,
     /// See [`Sampled::factor`].
     factor: u64,
-    started_ns: u64,
+    pub(super) started_ns: u64,
+    /// When the first helper was woken; 0 before that, and again when a helper has begun.
+    woken_ns: AtomicU64,
     panic: FirstOf<Payload>,
     totals: Totals,
 }
@@ -80,6 +82,7 @@ impl<'r, P: Platform> Run<'r, P> {
             active_workers: AtomicUsize::new(1),
             measured_from_ns: AtomicU64::new(u64::MAX),
             factor: Sampled::factor(plan.units, plan.smallest_chunk()),
+            woken_ns: AtomicU64::new(0),
             panic: FirstOf::new(),
             totals: Totals {
                 chunks: AtomicU64::new(0),
@@ -193,6 +196,26 @@ impl<'r, P: Platform> Run<'r, P> {
         self.active_workers.load(Ordering::Relaxed)
     }
 
+    /// Returns whether a helper works.
+    pub(super) fn has_helper(&self) -> bool {
+        self.running() > 1
+    }
+
+    /// Notes that a helper is woken at `now_ns`, if it is the first.
+    pub(super) fn note_wake(&self, now_ns: u64) {
+        if self.helpers() == 1 {
+            self.woken_ns.store(now_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// Helper: takes the time for which the first helper to begin was on its way at `now_ns`.
+    pub(super) fn take_wake_ns(&self, now_ns: u64) -> Option<u64> {
+        match self.woken_ns.swap(0, Ordering::Relaxed) {
+            0 => None,
+            woken_ns => Some(now_ns.saturating_sub(woken_ns)),
+        }
+    }
+
     /// Begins a measurement at `now_ns`.
     pub(super) fn measure_from(&self, now_ns: u64) {
         // Relaxed: a chunk that is sampled for the neighbouring measurement changes little.
@@ -232,11 +255,6 @@ impl<'r, P: Platform> Run<'r, P> {
         self.cursors.iter().filter(|cursor| cursor.left() > 0).count()
     }
 
-    /// Returns the nanoseconds since the start of the job.
-    pub(super) fn age_ns(&self) -> u64 {
-        self.platform.now_ns().saturating_sub(self.started_ns)
-    }
-
     /// Helper: charges `cpu_ns` nanoseconds of its CPU time to the caller.
     pub(super) fn charge(&self, cpu_ns: u64) {
         self.platform.charge(&self.caller, cpu_ns);
@@ -271,7 +289,6 @@ impl<'r, P: Platform> Run<'r, P> {
         stats.units = total(&self.totals.units);
         stats.cpu_ns = total(&self.totals.cpu_ns);
         stats.spread_ns = total(&self.totals.last_dry_ns).saturating_sub(total(&self.totals.first_dry_ns));
-        stats.wall_ns = self.age_ns();
     }
 
     /// After the join: returns the panic that was kept.

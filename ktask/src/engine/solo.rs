@@ -2,16 +2,19 @@
 
 use core::cell::Cell;
 
+use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
 use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
+use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
 use crate::{Stats, TracedChunk, unwind};
 
-/// Chunks that each range is cut into when the job may be cancelled or has a deadline.
-const CHUNKS_PER_STOPPABLE_RANGE: u64 = 64;
+/// Smallest chunks from which a job counts as long enough for two reads of a slow CPU clock: a chunk
+/// should take a microsecond at least.
+const CHUNKS_OF_LONG_JOB: u64 = 1000;
 
 /// Runs the whole of `plan` on the calling thread, then calls `after`.
 ///
@@ -26,13 +29,13 @@ pub(super) fn run<P: Platform>(
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let started_ns = platform.now_ns();
-    let cpu_started_ns = platform.thread_time_ns();
-    // The chunk that is being run. At the end: the chunk that failed or panicked.
+    let cpu_clock = CpuClock::start(platform, started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
     let in_progress = Cell::new(None);
     let mut ending = Ending::Complete;
     let panic = unwind::catch(|| {
         body.work(&mut |run_chunk| {
-            ending = all_ranges(platform, plan, cursors, run_chunk, &in_progress, &mut stats);
+            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
+                .all_ranges(cursors, run_chunk);
         });
     })
     .err();
@@ -40,46 +43,92 @@ pub(super) fn run<P: Platform>(
         ending = Ending::Failed;
     }
     stats.threads_used = u32::from(stats.chunks > 0);
-    stats.wall_ns = platform.now_ns().saturating_sub(started_ns);
-    stats.cpu_ns = platform.thread_time_ns().saturating_sub(cpu_started_ns);
+    let ended_ns = platform.now_ns();
+    stats.wall_ns = ended_ns.saturating_sub(started_ns);
+    stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
     let mut outcome = Outcome { ending, stats, panic };
     after(Failed::One(in_progress.get()), &mut outcome);
     outcome
 }
 
-/// Runs the chunks of each range in turn, the ranges of the caller's node first.
-fn all_ranges<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: &[Cursor],
-    run_chunk: &mut ChunkFn<'_>,
-    in_progress: &Cell<Option<(u64, u64)>>,
-    stats: &mut Stats,
-) -> Ending {
-    let own_node = platform.current_node();
-    let is_stoppable = plan.cancel.is_some() || plan.deadline_ns.is_some();
-    for local in [true, false] {
-        for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
-            let want = if is_stoppable { cursor.left() / CHUNKS_PER_STOPPABLE_RANGE } else { cursor.left() };
-            let cut = Cut { want, min: plan.min_chunk, align: plan.align, workers: 1 };
-            while cursor.left() > 0 {
-                if let Some(ending) = plan.stop_requested(platform) {
+struct Solo<'s, P: Platform> {
+    platform: &'s P,
+    plan: &'s Plan<'s>,
+    /// The chunk that is being run. At the end: the chunk that failed or panicked.
+    in_progress: &'s Cell<Option<(u64, u64)>>,
+    stats: &'s mut Stats,
+}
+
+impl<P: Platform> Solo<'_, P> {
+    /// Runs the chunks of each range in turn, the ranges of the caller's node first.
+    fn all_ranges(&mut self, cursors: &[Cursor], run_chunk: &mut ChunkFn<'_>) -> Ending {
+        let own_node = self.platform.current_node();
+        for local in [true, false] {
+            for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
+                let ending = if self.plan.is_stoppable() {
+                    self.in_brief_chunks(cursor, local, run_chunk)
+                } else {
+                    self.in_one_chunk(cursor, local, run_chunk)
+                };
+                if ending != Ending::Complete {
                     return ending;
                 }
-                let Some((start, end)) = cursor.claim_alone(cut) else { break };
-                in_progress.set(Some((start, end)));
-                let lineage = plan.lineage.of_chunks();
-                let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
-                stats.chunks += 1;
-                stats.local_chunks += u64::from(local);
-                let traced_chunk = TracedChunk { start, end, worker: 0 };
-                if !traced(platform, plan.trace_id, traced_chunk, || run_chunk(chunk)) {
-                    return Ending::Failed;
-                }
-                in_progress.set(None);
-                stats.units += end - start;
             }
         }
+        Ending::Complete
     }
-    Ending::Complete
+
+    /// Runs one range as one chunk, or as few as the longest chunk permits.
+    fn in_one_chunk(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
+        while let Some(chunk) = self.claim(cursor, cursor.left()) {
+            if !self.one_chunk(chunk, cursor, local, run_chunk) {
+                return Ending::Failed;
+            }
+        }
+        Ending::Complete
+    }
+
+    /// Runs one range in chunks that are short enough for the job to stop soon.
+    fn in_brief_chunks(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
+        let mut sizer = ChunkSizer::new(self.plan, false, self.platform.now_ns());
+        while cursor.left() > 0 {
+            if let Some(ending) = self.plan.stop_requested(self.platform) {
+                return ending;
+            }
+            let Some(chunk) = self.claim(cursor, sizer.want(cursor.left(), 1)) else { break };
+            if !self.one_chunk(chunk, cursor, local, run_chunk) {
+                return Ending::Failed;
+            }
+            sizer.chunk_ended(self.plan, chunk.1 - chunk.0, self.platform.now_ns());
+        }
+        Ending::Complete
+    }
+
+    fn claim(&self, cursor: &Cursor, want: u64) -> Option<(u64, u64)> {
+        let Plan { min_chunk, max_chunk, align, .. } = *self.plan;
+        cursor.claim_alone(Cut { want: want.min(max_chunk), min: min_chunk, align })
+    }
+
+    /// Runs the chunk `start..end`. Returns false if it failed.
+    fn one_chunk(
+        &mut self,
+        (start, end): (u64, u64),
+        cursor: &Cursor,
+        local: bool,
+        run_chunk: &mut ChunkFn<'_>,
+    ) -> bool {
+        let plan = self.plan;
+        self.in_progress.set(Some((start, end)));
+        let lineage = plan.lineage.of_chunks();
+        let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
+        self.stats.chunks += 1;
+        self.stats.local_chunks += u64::from(local);
+        let traced_chunk = TracedChunk { start, end, worker: 0 };
+        if !traced(self.platform, plan.trace_id, traced_chunk, || run_chunk(chunk)) {
+            return false;
+        }
+        self.in_progress.set(None);
+        self.stats.units += end - start;
+        true
+    }
 }

@@ -2,10 +2,10 @@
 
 use super::run::Run;
 use super::spread;
-use crate::Stats;
 use crate::cursor::Cursor;
 use crate::platform::{Placement, Platform};
 use crate::raw::{CellList, HelperCell, Helpers};
+use crate::{HelperId, HelperTask, Stats};
 
 /// Starts the helpers of one run. Only the caller does this, on its own thread, so that the
 /// platform can read CPU mask, quota and account from the current thread.
@@ -17,6 +17,15 @@ pub(super) struct Team<'t, P: Platform> {
     /// Where the search for an idle cell goes on.
     search: CellList,
     retry: Retry,
+}
+
+/// When a helper should begin.
+#[derive(Clone, Copy, Debug)]
+enum Urgency {
+    /// At once: a thread is woken.
+    Now,
+    /// When a thread happens to look for work.
+    Later,
 }
 
 impl<'t, P: Platform> Team<'t, P> {
@@ -36,13 +45,13 @@ impl<'t, P: Platform> Team<'t, P> {
         }
     }
 
-    /// Starts helpers in place of those that were refused or lost, if it is time to try again.
-    pub(super) fn replace_missing(&mut self, stats: &mut Stats) {
+    /// Starts helpers in place of those that were refused or lost, if it is time to try again at
+    /// `now_ns`.
+    pub(super) fn replace_missing(&mut self, now_ns: u64, stats: &mut Stats) {
         let run = self.run;
         if run.running() > run.target_helpers() || run.left() == 0 {
             return;
         }
-        let now_ns = run.platform.now_ns();
         if self.retry.is_due(now_ns) {
             self.reclaim_lost(stats);
             self.start_wanted();
@@ -57,15 +66,33 @@ impl<'t, P: Platform> Team<'t, P> {
             spread::begin(run.cursors, run.platform.current_node());
         }
         while run.helpers() < run.target_helpers() {
-            if !self.start_helper() {
+            if !self.start_helper(Urgency::Now) {
                 return false;
             }
         }
         true
     }
 
+    /// Offers work to `helpers` helpers. Returns whether the platform takes offers, and this one.
+    pub(super) fn offer(&mut self, helpers: usize) -> bool {
+        spread::set_wanted(self.run.cursors, helpers + 1);
+        spread::begin(self.run.cursors, self.run.platform.current_node());
+        self.run.set_target_helpers(helpers);
+        (0..helpers).all(|_| self.start_helper(Urgency::Later))
+    }
+
+    /// Takes back the offers that no helper has taken.
+    pub(super) fn retract_offers(&self) {
+        for cell in self.helpers.cells() {
+            if self.helpers.revoke(cell) {
+                self.count_out(cell);
+                drop(self.run.platform.cancel_helper(cell.record.helper()));
+            }
+        }
+    }
+
     /// Starts one helper. Returns false if there is no free cell, permit or thread.
-    fn start_helper(&mut self) -> bool {
+    fn start_helper(&mut self, urgency: Urgency) -> bool {
         let run = self.run;
         let Some(cell) = self.idle_cell() else { return false };
         let mut node = spread::next_range(run.cursors).and_then(Cursor::node);
@@ -79,7 +106,12 @@ impl<'t, P: Platform> Team<'t, P> {
         }
         cell.record.assign(permit);
         run.count_helper_in();
-        match run.platform.start_helper(self.helpers.task(cell), Placement { node }) {
+        let (task, placement) = (self.helpers.task(cell), Placement { node });
+        let started = match urgency {
+            Urgency::Now => self.timed_start(task, placement),
+            Urgency::Later => run.platform.offer_helper(task, placement),
+        };
+        match started {
             Ok(helper) => {
                 cell.record.set_helper(helper);
                 true
@@ -94,6 +126,16 @@ impl<'t, P: Platform> Team<'t, P> {
                 !is_refused
             }
         }
+    }
+
+    /// Starts a helper and measures what that costs.
+    fn timed_start(&self, task: HelperTask<P>, placement: Placement) -> Result<HelperId, HelperTask<P>> {
+        let platform = self.run.platform;
+        let started_ns = platform.now_ns();
+        self.run.note_wake(started_ns);
+        let helper = platform.start_helper(task, placement)?;
+        platform.wake_cost().note_start(platform.now_ns().saturating_sub(started_ns));
+        Ok(helper)
     }
 
     /// Uncounts helpers whose task the platform has dropped, so that others may be started in

@@ -2,8 +2,10 @@
 
 use core::cell::Cell;
 
+use super::cpu_clock::CpuClock;
 use super::plan::{ChunkFn, Ending};
 use super::run::{Run, Tally};
+use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
 use crate::cursor::{Cursor, Cut};
@@ -11,31 +13,41 @@ use crate::platform::Platform;
 use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
 
-/// A worker doubles its chunk length when a chunk took less than this. Below this time the cost
-/// of claiming begins to show; longer chunks only delay the job's end and its stop.
-const SHORT_CHUNK_NS: u64 = 250_000;
+/// Called before each chunk with the range it would come from, and with the time at which the last chunk
+/// ended; returns whether to go on.
+type MayContinue<'m> = dyn FnMut(&Cursor, u64) -> bool + 'm;
 
-/// A worker halves its chunk length when a chunk took more than this.
-const LONG_CHUNK_NS: u64 = 1_000_000;
+/// What a worker's part took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) cpu_ns: u64,
+    pub(super) ended_ns: u64,
+}
 
-/// Called before each chunk with the range it would come from; returns whether to go on.
-type MayContinue<'m> = dyn FnMut(&Cursor) -> bool + 'm;
-
-/// Works for `run` as the worker of `record`. Returns the CPU time used, in nanoseconds.
+/// Works for `run` as the worker of `record`, from `started_ns` on.
 pub(super) fn work<P: Platform>(
     run: &Run<'_, P>,
     record: &WorkerRecord,
+    started_ns: u64,
     may_continue: &mut MayContinue<'_>,
-) -> u64 {
+) -> Part {
     let index = record.worker();
-    let cpu_started_ns = run.platform.thread_time_ns();
+    let mut cpu_clock = CpuClock::start(run.platform, started_ns, false);
     let in_progress = Cell::new(None);
     let mut tally = Tally::default();
     let caught = unwind::catch(|| {
         run.body.work(&mut |run_chunk| {
             let node = run.platform.current_node();
-            Worker { run, index, node, in_progress: &in_progress, tally: &mut tally }
-                .all_ranges(run_chunk, may_continue);
+            let mut worker = Worker {
+                run,
+                index,
+                node,
+                in_progress: &in_progress,
+                tally: &mut tally,
+                sizer: ChunkSizer::new(run.plan, run.is_governed, started_ns),
+                cpu_clock: &mut cpu_clock,
+            };
+            worker.all_ranges(run_chunk, may_continue);
         });
     });
     if let Err(payload) = caught {
@@ -45,12 +57,13 @@ pub(super) fn work<P: Platform>(
     if let Some((start, end)) = in_progress.get() {
         record.set_failed(start, end);
     }
-    let cpu_ns = run.platform.thread_time_ns().saturating_sub(cpu_started_ns);
+    let ended_ns = run.platform.now_ns();
+    let cpu_ns = cpu_clock.used_ns(run.platform, ended_ns);
     if tally.chunks > 0 {
         record.set_worked();
     }
     run.add(tally, cpu_ns);
-    cpu_ns
+    Part { cpu_ns, ended_ns }
 }
 
 struct Worker<'w, 'r, P: Platform> {
@@ -61,21 +74,22 @@ struct Worker<'w, 'r, P: Platform> {
     /// The chunk that is being run. After the worker has ended: the chunk that failed or panicked.
     in_progress: &'w Cell<Option<(u64, u64)>>,
     tally: &'w mut Tally,
+    sizer: ChunkSizer,
+    cpu_clock: &'w mut CpuClock,
 }
 
 impl<'w, P: Platform> Worker<'w, '_, P> {
     /// Runs chunks of one range after the other, the nearest range with work left first.
     fn all_ranges(&mut self, run_chunk: &mut ChunkFn<'_>, may_continue: &mut MayContinue<'_>) {
-        let mut sizer = ChunkSizer::new(self.run);
         while let Some(cursor) = self.nearest() {
             cursor.join();
-            let is_used_up = self.one_range(cursor, &mut sizer, run_chunk, may_continue);
+            let is_used_up = self.one_range(cursor, run_chunk, may_continue);
             cursor.leave();
             if !is_used_up {
                 return;
             }
         }
-        self.tally.ran_dry_at_ns = Some(sizer.last_ns);
+        self.tally.ran_dry_at_ns = Some(self.sizer.last_ns());
     }
 
     /// Runs chunks of one range. Returns true when the range is used up, false when the worker
@@ -83,21 +97,19 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
     fn one_range(
         &mut self,
         cursor: &Cursor,
-        sizer: &mut ChunkSizer,
         run_chunk: &mut ChunkFn<'_>,
         may_continue: &mut MayContinue<'_>,
     ) -> bool {
         let run = self.run;
         let local = cursor.is_at(self.node);
         loop {
-            if run.is_stopped(cursor) || !may_continue(cursor) {
+            if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {
-                want: sizer.want,
+                want: self.sizer.want(cursor.left(), cursor.workers().max(2) as u64).min(run.plan.max_chunk),
                 min: run.plan.min_chunk,
                 align: run.plan.align,
-                workers: cursor.workers().max(2) as u64,
             }) else {
                 return true;
             };
@@ -114,7 +126,20 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             }
             self.in_progress.set(None);
             self.tally.units += end - start;
-            sizer.chunk_ended(run, cursor, end - start);
+            self.chunk_ended(cursor, end - start);
+        }
+    }
+
+    /// Sizes the next chunk after one of `units` from `cursor`, and reports the chunk's time to the
+    /// governor.
+    fn chunk_ended(&mut self, cursor: &Cursor, units: u64) {
+        let run = self.run;
+        let now_ns = run.platform.now_ns();
+        let began_ns = self.sizer.last_ns();
+        self.sizer.chunk_ended(run.plan, units, now_ns);
+        self.cpu_clock.tick(run.platform, now_ns);
+        if run.is_governed {
+            run.sample(cursor, units, began_ns, now_ns);
         }
     }
 
@@ -129,38 +154,5 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
                 Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),
                 _ => 0,
             })
-    }
-}
-
-/// Chooses the length of a worker's chunks.
-///
-/// The length begins at the minimum and follows the time that chunks take. So it fits the speed of
-/// this worker and the cost of this part of the range. A slow thread gets short chunks.
-struct ChunkSizer {
-    /// Length of the next chunk, in units.
-    want: u64,
-    /// When the last chunk ended; before the first chunk, when the worker began.
-    last_ns: u64,
-}
-
-impl ChunkSizer {
-    fn new<P: Platform>(run: &Run<'_, P>) -> Self {
-        Self { want: run.plan.min_chunk, last_ns: run.platform.now_ns() }
-    }
-
-    /// Adjusts the length after a chunk of `units` from `cursor`, and reports the chunk's time to
-    /// the governor.
-    fn chunk_ended<P: Platform>(&mut self, run: &Run<'_, P>, cursor: &Cursor, units: u64) {
-        let now_ns = run.platform.now_ns();
-        let began_ns = core::mem::replace(&mut self.last_ns, now_ns);
-        let took_ns = now_ns.saturating_sub(began_ns);
-        if took_ns < SHORT_CHUNK_NS {
-            self.want = units.saturating_mul(2);
-        } else if took_ns > LONG_CHUNK_NS {
-            self.want = units / 2;
-        }
-        if run.is_governed {
-            run.sample(cursor, units, began_ns, now_ns);
-        }
     }
 }

@@ -13,14 +13,20 @@ mod budget;
 mod cancel;
 #[path = "../../src/chunk.rs"]
 mod chunk;
+#[path = "../../src/chunk_result.rs"]
+mod chunk_result;
 #[path = "../../src/cursor.rs"]
 mod cursor;
 #[path = "../../src/engine/mod.rs"]
 mod engine;
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "../../src/fixed_cut.rs"]
+mod fixed_cut;
 #[path = "../../src/job.rs"]
 mod job;
+#[path = "../../src/job_runs.rs"]
+mod job_runs;
 #[path = "../../src/node.rs"]
 mod node;
 #[path = "../../src/platform.rs"]
@@ -31,6 +37,8 @@ mod raw;
 mod record;
 #[path = "../../src/shape.rs"]
 mod shape;
+#[path = "../../src/slice.rs"]
+mod slice;
 #[path = "../../src/stats.rs"]
 mod stats;
 #[path = "../../src/traced.rs"]
@@ -44,6 +52,8 @@ mod tuning;
 mod unit;
 #[path = "../../src/unwind.rs"]
 mod unwind;
+#[path = "../../src/wake_cost.rs"]
+mod wake_cost;
 #[path = "../../src/walk.rs"]
 mod walk;
 
@@ -56,6 +66,7 @@ mod sync;
 pub use budget::Budget;
 pub use cancel::CancelToken;
 pub use chunk::Chunk;
+pub use chunk_result::ChunkResult;
 pub use error::{Cause, Invalid, JobError};
 pub use job::Job;
 pub use node::{NodeId, NodeRange};
@@ -66,6 +77,7 @@ pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use trail::Trail;
 pub use tuning::Tuning;
 pub use unit::{Items, Unit};
+pub use wake_cost::WakeCost;
 
 /// Small, because each slot has several modelled atomics.
 pub const MAX_WORKERS: usize = 3;

@@ -13,6 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("smp200::ktask::default_sizes_work", |lab| ktask_tests(lab, 200)),
     ("smp255::ktask::default_sizes_work", |lab| ktask_tests(lab, 255)),
     ("max_cpus::boot::reports_unused_cpus", max_cpus),
+    ("pc_smp1::boot::ticks_of_the_pit_are_no_nmis", pc_alone),
     // XSAVE without its extensions.
     ("cpu_opteron_g4::boot::passes", |lab| boots(lab, "Opteron_G4")),
     ("cpu_without_xsave_extensions::boot::passes", |lab| boots(lab, "max,-xsaveopt,-xsavec,-xsaves")),
@@ -53,6 +54,14 @@ fn max_cpus(lab: &Lab) -> Result<(), Failed> {
     let reported = warnings(&evidence);
     ensure(&evidence, reported.is_empty(), format_args!("warnings: {reported:?}"))?;
     ensure_line(&evidence, "2 of 4 cpus used")
+}
+
+/// On `pc`, HPET and PIT share a pin of the I/O APIC, which is the watchdog's NMI where there is one CPU.
+fn pc_alone(lab: &Lab) -> Result<(), Failed> {
+    // Longer than two ticks of the PIT.
+    let evidence =
+        lab.boot(&Shape { extra: &["-machine", "pc"], ..SMP1 }, "run=test:arch::time_goes_forward_and")?;
+    ensure_all_pass(&evidence, 1)
 }
 
 fn boots(lab: &Lab, model: &'static str) -> Result<(), Failed> {

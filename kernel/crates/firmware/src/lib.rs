@@ -5,6 +5,8 @@
 //! outcome is a smaller machine.
 //!
 //! * [`memmap`]: a memory map that is sorted, disjoint and page-aligned.
+//! * [`multiboot2`]: a loader's tags: command line, memory map, root pointer, screen.
+//! * [`framebuffer`]: the screen's memory, checked.
 //! * [`early`]: allocator of physical memory before the page allocator.
 //! * [`reach`]: physical memory from which tables may be read.
 //! * [`root`]: from the root pointer to every ACPI table.
@@ -32,12 +34,14 @@ pub mod cpus;
 pub mod early;
 pub mod fadt;
 pub mod fixed_hardware;
+pub mod framebuffer;
 pub mod hpet;
 pub mod isa_irq;
 pub mod layout;
 pub mod madt;
 pub mod memmap;
 pub mod mp;
+pub mod multiboot2;
 pub mod nodes;
 pub mod reach;
 pub mod registers;

@@ -110,6 +110,69 @@ impl Display for Problem<'_> {
     }
 }
 
+/// Error: a file of the loader is not a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextError {
+    /// The file is too long.
+    TooLong {
+        /// Its length.
+        len_bytes: u64,
+        /// The longest that is accepted.
+        most_bytes: usize,
+    },
+    /// The file is not in readable memory.
+    Unreadable {
+        /// Its address.
+        address: u64,
+    },
+    /// A byte is not part of printable UTF-8 text.
+    NotText {
+        /// The byte.
+        byte: u8,
+        /// Its offset.
+        offset: usize,
+    },
+}
+
+impl Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { len_bytes, most_bytes } => {
+                write!(f, "{len_bytes} bytes; should be at most {most_bytes}")
+            }
+            Self::Unreadable { address } => write!(f, "address {address:#x} is not mapped"),
+            Self::NotText { byte, offset } => {
+                write!(f, "byte {byte:#04x} at offset {offset}; should be printable text")
+            }
+        }
+    }
+}
+
+impl core::error::Error for TextError {}
+
+/// Returns the text of a file that holds a command line, without NULs at its end.
+///
+/// # Errors
+/// The first byte that is not part of printable UTF-8 text or white space.
+pub fn text(file: &[u8]) -> Result<&[u8], TextError> {
+    let end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let bytes = &file[..end];
+    let (valid, rest) = match core::str::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let (valid, _) = bytes.split_at(error.valid_up_to());
+            // What `from_utf8` has called valid.
+            (core::str::from_utf8(valid).unwrap_or(""), Some(error.valid_up_to()))
+        }
+    };
+    let is_text = |c: char| !c.is_control() || c.is_ascii_whitespace();
+    let control = valid.char_indices().find(|(_, c)| !is_text(*c)).map(|(offset, _)| offset);
+    match control.or(rest) {
+        Some(offset) => Err(TextError::NotText { byte: bytes[offset], offset }),
+        None => Ok(bytes),
+    }
+}
+
 /// Numbers of applied and refused words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {

@@ -67,6 +67,13 @@ pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
     3,
     "lowest level of messages that the serial console shows",
 );
+/// `console.screen`.
+pub static CONSOLE_SCREEN: ChoiceParam = ChoiceParam::new(
+    "console.screen",
+    &["auto", "on", "off"],
+    0,
+    "whether the log is on the screen too; auto: if the loader gives a framebuffer; on: the same, and a warning if it gives none; off: the loader's picture stays",
+);
 /// `run`.
 pub static RUN: TextParam = TextParam::new(
     "run",
@@ -302,6 +309,7 @@ pub static ALL: &[&dyn Param] = &[
     &POOL_KEEP_WORKERS,
     &POOL_IDLE_MS,
     &LOG_LEVEL,
+    &CONSOLE_SCREEN,
     &MEMORY_EARLY,
     &HUGE_2M,
     &HUGE_1G,
@@ -343,6 +351,7 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &SMP_MAX_CPUS,
     &SMP_AP_TIMEOUT_MS,
     &WATCHDOG_TIMEOUT_MS,
+    &CONSOLE_SCREEN,
     &MEMORY_EARLY,
     &ZERO_METHOD,
     &TRACE_ENABLED,

@@ -1,4 +1,4 @@
-//! Reports an exception before there is a console: on the first serial port, without its driver, and on port 0xe9 of
+//! Reports what ends the machine before there is a console: on the first serial port, without its driver, and on port 0xe9 of
 //! emulators. Then gives the verdict.
 
 use core::fmt::{self, Write as _};
@@ -22,14 +22,25 @@ pub fn exception(frame: &TrapFrame) -> ! {
     let address = x86_64::registers::control::Cr2::read_raw();
     let TrapFrame { rip, error_code, rsp, .. } = *frame;
     let name = frame.name();
+    end(
+        Verdict::Panic,
+        format_args!(
+            "{name} before the console was there: rip {rip:#x}, rsp {rsp:#x}, error code {error_code:#x}, cr2 {address:#x}"
+        ),
+    )
+}
+
+/// Reports that the kernel cannot run as it was loaded, and ends the machine.
+pub fn cannot_run(why: fmt::Arguments<'_>) -> ! {
+    end(Verdict::Fail, why)
+}
+
+fn end(verdict: Verdict, what: fmt::Arguments<'_>) -> ! {
     // The writer never fails.
-    let _ = write!(
-        RawPort::open(),
-        "ktask: {name} before the console was there: rip {rip:#x}, rsp {rsp:#x}, error code {error_code:#x}, cr2 {address:#x}\r\n"
-    );
+    let _ = write!(RawPort::open(), "ktask: {what}\r\n");
     // SAFETY: port 0xf4 is the debug exit device of this project's virtual machines, and PCs do not decode it
     // (invariant 16).
-    unsafe { Port::new(DEBUG_EXIT_PORT).write(Verdict::Panic.code()) };
+    unsafe { Port::new(DEBUG_EXIT_PORT).write(verdict.code()) };
     cpu::halt_forever()
 }
 

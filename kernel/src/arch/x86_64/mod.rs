@@ -3,7 +3,7 @@
 //!
 //! | topic | files |
 //! |---|---|
-//! | entry of the boot CPU, of the other CPUs | `boot.s`, [`pvh`]; `trampoline.s`, [`smp`] |
+//! | entry of the boot CPU, of the other CPUs | `boot.s`, `pvh`, `multiboot2`, `uefi`, [`handover`], `boot_map`, [`boot_stack`]; `trampoline.s`, [`smp`] |
 //! | state of a CPU | [`percpu`], [`segments`], [`cpu`], [`cpu_registers`], [`simd`], [`machine_check`] |
 //! | interrupts and exceptions | `trap.s`, [`trap`], [`trap_frame`], [`vector`], [`irq`], [`early_report`] |
 //! | interrupt controllers | [`apic`], [`ipi`], [`ioapic`], [`nmi_timer`] |
@@ -17,6 +17,8 @@
 pub mod acpi_registers;
 pub mod apic;
 mod boot_cell;
+mod boot_map;
+pub mod boot_stack;
 pub mod calibrate;
 pub mod clear;
 pub mod context;
@@ -24,6 +26,7 @@ pub mod cpu;
 pub mod cpu_registers;
 mod early_report;
 pub mod exit;
+pub mod handover;
 pub mod image;
 pub mod ioapic;
 pub mod ipi;
@@ -32,10 +35,11 @@ pub mod lock_class;
 #[cfg(debug_assertions)]
 pub mod lock_order;
 pub mod machine_check;
+mod multiboot2;
 pub mod nmi_timer;
 pub mod paging;
 pub mod percpu;
-pub mod pvh;
+mod pvh;
 mod rights;
 pub mod segments;
 pub mod simd;
@@ -47,6 +51,7 @@ pub mod trap;
 pub mod trap_frame;
 pub mod tsc;
 pub mod tsc_sync;
+mod uefi;
 pub mod vector;
 
 pub use boot_cell::BootCell;

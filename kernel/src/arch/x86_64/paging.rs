@@ -7,7 +7,7 @@
 //! | `0xffff_8000_0000_0000` | physical map: all of physical memory, up to 64 TiB |
 //! | `0xffff_c000_0000_0000` | stacks, each with an unmapped page below |
 //! | `0xffff_c800_0000_0000` | huge-page files |
-//! | `0xffff_d000_0000_0000` | device registers, uncached |
+//! | `0xffff_d000_0000_0000` | device registers, uncached; video memory, write-combining |
 //! | `0xffff_e000_0000_0000` | page descriptors, indexed by page frame number |
 //! | `0xffff_ffff_8000_0000` | the kernel image |
 //!
@@ -31,7 +31,7 @@ pub const PHYS_MAP_BYTES: u64 = 1 << 46;
 pub const STACKS_BASE: u64 = 0xffff_c000_0000_0000;
 /// Virtual address of the area of huge-page files.
 pub const HUGE_FILES_BASE: u64 = 0xffff_c800_0000_0000;
-/// Virtual address of the area of device registers.
+/// Virtual address of the area of device registers and video memory.
 pub const DEVICES_BASE: u64 = 0xffff_d000_0000_0000;
 /// Virtual address of the array of page descriptors.
 pub const DESCRIPTORS_BASE: u64 = 0xffff_e000_0000_0000;
@@ -274,21 +274,20 @@ impl PageTables {
 
     /// Returns the entry of the page that contains `virt`, and the physical address of `virt`.
     fn leaf(&self, virt: u64) -> Option<(u64, u64)> {
-        let mut table = self.root;
-        for level in (0..=3).rev() {
-            let entry = read_entry(table, index(virt, level));
-            match step(entry, level) {
-                Step::Empty => return None,
-                Step::Table(next) => table = next,
-                Step::Page(phys) => return Some((entry, phys + virt % entry_bytes(level))),
-            }
-        }
-        None
+        walk(self.root, virt, |table, index| Some(read_entry(table, index)))
     }
 
     /// Returns the physical address of `virt`, if it is mapped.
     pub fn translate(&self, virt: u64) -> Option<u64> {
         Some(self.leaf(virt)?.1)
+    }
+
+    /// Returns the entry of the page attribute table that the page at `virt` selects. The kernel's mappings use entries 0 to 3.
+    pub fn memory_type_of(&self, virt: u64) -> Option<usize> {
+        let flags = PageTableFlags::from_bits_truncate(self.leaf(virt)?.0);
+        let (high, low) =
+            (flags.contains(PageTableFlags::NO_CACHE), flags.contains(PageTableFlags::WRITE_THROUGH));
+        Some(usize::from(high) * 2 + usize::from(low))
     }
 
     /// Returns the rights of the page at `virt` as (writable, executable).
@@ -297,6 +296,25 @@ impl PageTables {
         let executable = !flags.contains(PageTableFlags::NO_EXECUTE);
         Some((flags.contains(PageTableFlags::WRITABLE), executable))
     }
+}
+
+/// Returns the entry of the page that contains `virt` in the tables from `root` on, and the physical address of `virt`.
+/// `read_entry` reads an entry of the table at a physical address, if it can.
+pub(super) fn walk(
+    root: u64,
+    virt: u64,
+    read_entry: impl Fn(u64, usize) -> Option<u64>,
+) -> Option<(u64, u64)> {
+    let mut table = root;
+    for level in (0..=3).rev() {
+        let entry = read_entry(table, index(virt, level))?;
+        match step(entry, level) {
+            Step::Empty => return None,
+            Step::Table(next) => table = next,
+            Step::Page(phys) => return Some((entry, phys + virt % entry_bytes(level))),
+        }
+    }
+    None
 }
 
 /// A table of huge pages. Any CPU may set and clear single entries without a lock, because each entry has one owner.

@@ -89,7 +89,7 @@ impl fmt::Display for FallocateError {
         match self {
             Self::Range(error) => error.fmt(f),
             Self::Page { job, before, after } => {
-                write!(f, "{job}; before: {before}; now: {after}")
+                write!(f, "{job:#}; before: {before}; now: {after}")
             }
         }
     }

@@ -13,7 +13,7 @@ mod report;
 use report::{Row, emit, print_table};
 
 use crate::arch::{percpu, tlb, tsc};
-use crate::console::{records, warning};
+use crate::console::{records, screen, warning};
 use crate::jobs::huge_file::{HugeFile, OnError};
 use crate::jobs::huge_pool::{self, Request};
 use crate::jobs::huge_reserve::{self, ReserveError};
@@ -93,6 +93,7 @@ fn time(
     mut run: impl FnMut(usize) -> Option<Run>,
 ) {
     for threads in thread_counts() {
+        let _hold = screen::hold();
         // An untimed run first: the first use of code and data is slow, most of all under emulation.
         if run(threads).is_none() {
             return;
@@ -129,7 +130,7 @@ fn time_memory_map_init(rows: &mut Vec<Row>) {
     time(rows, "memory-map-init", (Unit::Page4K, frames::PAGE_SIZE), |threads| match shadow.run(threads) {
         Ok(run) => Some(Run { stats: run.stats, units: run.units, ok: run.ok }),
         Err(error) => {
-            warning(format_args!("memory-map-init on {threads} threads: {error}"));
+            warning(format_args!("memory-map-init on {threads} threads: {error:#}"));
             None
         }
     });
@@ -250,6 +251,7 @@ fn time_fallocate(rows: &mut Vec<Row>) {
 fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usize) {
     let run =
         || Some((store_loop_once(file, len_bytes, threads)?, fallocate_once(file, len_bytes, threads)?));
+    let _hold = screen::hold();
     // An untimed run first, as in `time`.
     if run().is_none() {
         return;
@@ -274,7 +276,7 @@ fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usiz
 /// Dirties all pages of the file, then times clearing them by the bare loop.
 fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run> {
     let filled = file.fallocate(0, len_bytes, OnError::Release, None);
-    filled.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
+    filled.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error:#}"))).ok()?;
     file.poison();
     let order = HugeSize::Size2M.order();
     let blocks: Vec<Pfn> =
@@ -282,7 +284,7 @@ fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Ru
     tlb::flush_everywhere();
     // SAFETY: the file owns the pages (invariant 12) until the loop has ended, and no other code has the file.
     let stats = unsafe { store_loop::clear(blocks, order, threads) };
-    let stats = stats.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error}"))).ok()?;
+    let stats = stats.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error:#}"))).ok()?;
     let ok = file.is_zeroed_and_complete();
     file.punch_hole(0, len_bytes).ok()?;
     Some(Run { stats, units: stats.units, ok })

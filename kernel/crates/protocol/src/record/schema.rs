@@ -239,8 +239,22 @@ pub enum Record<S> {
 pub enum Entry {
     /// The PVH note of the ELF file.
     Pvh,
-    /// UEFI firmware.
+    /// The Multiboot2 header of the ELF file.
+    Multiboot2,
+    /// UEFI firmware, through the crate `bootloader`.
     Uefi,
+}
+
+impl Entry {
+    /// Returns the name, as it is in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pvh => "pvh",
+            Self::Multiboot2 => "multiboot2",
+            Self::Uefi => "uefi",
+        }
+    }
 }
 
 /// Kind of unit that a job counts.

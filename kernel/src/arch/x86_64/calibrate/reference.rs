@@ -92,7 +92,22 @@ impl Reference for Hpet {
 /// Channel 2 of the programmable interval timer, which causes no interrupt.
 pub struct Pit;
 
+/// Stops channel 0 of the programmable interval timer, which firmware left interrupting 18 times a second. Its line shares a
+/// pin of the I/O APIC with the HPET's on some machines, where each tick would count as the HPET's.
+pub fn stop_pit_ticks() {
+    // Mode 0 counts down once: after a count of 1 the output stays as it is.
+    const CHANNEL_0_ONCE: u8 = 0b0011_0000;
+    // SAFETY: these are the PIT's ports on every PC, and no other driver uses them (invariant 16). The channel's line is
+    // masked by now at the 8259s, and later at the I/O APICs, so nothing notices its last edge.
+    unsafe {
+        Port::<u8>::new(Pit::COMMAND).write(CHANNEL_0_ONCE);
+        Port::<u8>::new(Pit::CHANNEL_0).write(1);
+        Port::<u8>::new(Pit::CHANNEL_0).write(0);
+    }
+}
+
 impl Pit {
+    const CHANNEL_0: u16 = 0x40;
     const CHANNEL_2: u16 = 0x42;
     const COMMAND: u16 = 0x43;
     const SPEAKER: u16 = 0x61;

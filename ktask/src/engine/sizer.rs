@@ -1,0 +1,130 @@
+//! The length of a worker's chunks.
+
+use super::plan::Plan;
+
+/// Chooses the length of a worker's chunks.
+///
+/// The length begins at the minimum and follows the time that chunks take. So it fits the speed of
+/// this worker and the cost of this part of the range. A slow thread gets short chunks.
+#[derive(Clone, Debug)]
+pub(super) struct ChunkSizer {
+    /// Length of the next chunk, in units.
+    want: u64,
+    /// When the last chunk ended; before the first chunk, when the worker began.
+    last_ns: u64,
+    pace: Pace,
+    /// Length and rate of the longest chunk whose time was long enough to tell a rate.
+    rated: Rated,
+    /// Units that took about [`SHORTEST_NS`] at the rate of the last chunk, which were no more than its own.
+    shortest: u64,
+    /// A length that was clearly faster per unit than shorter ones; 0 if none is known.
+    efficient: u64,
+}
+
+/// A length, and the rate of a chunk of that length in units per microsecond.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rated {
+    units: u64,
+    rate: u64,
+}
+
+/// Chunks at the end of a range do not become shorter than this: workers that finish so close together
+/// gain less from more chunks than these cost.
+const SHORTEST_NS: u64 = 2_000;
+
+/// Time below which a chunk's rate tells little.
+const RATEABLE_NS: u64 = 100_000;
+
+/// Smallest chunks that make up a chunk whose rate is compared: the costs of so many units even out.
+const RATEABLE_CHUNKS: u64 = 64;
+
+/// The time that chunks should take.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// A chunk that takes less is followed by a longer one.
+    short_ns: u64,
+    /// A chunk that takes more is followed by a shorter one.
+    long_ns: u64,
+    /// The largest factor between the lengths of a chunk and the next.
+    step: u64,
+    /// The rest of a range is cut into at least this many chunks per worker.
+    chunks_per_worker: u64,
+}
+
+/// Chunks of a job that may end early, or is measured while it runs. Below this time the cost of
+/// claiming begins to show; longer chunks only delay the job's stop and the next measurement.
+///
+/// All posted versions of ktask cut into four chunks per worker, once, for the whole range. Here the
+/// number is applied to the rest at each claim: chunks shrink towards the end, and workers finish
+/// together.
+const BRIEF: Pace = Pace { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4 };
+
+/// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, which
+/// take a millisecond or two. Two chunks per worker are those of factoring (Hummel, Schonberg and Flynn,
+/// 1992): each round hands out half of the rest.
+const AMPLE: Pace = Pace { short_ns: 1_000_000, long_ns: 4_000_000, step: 8, chunks_per_worker: 2 };
+
+impl ChunkSizer {
+    /// Makes the sizer of a worker that begins at `now_ns`. `is_measured` tells whether a governor
+    /// measures the worker's chunks.
+    pub(super) fn new(plan: &Plan<'_>, is_measured: bool, now_ns: u64) -> Self {
+        let pace = if plan.is_stoppable() || is_measured { BRIEF } else { AMPLE };
+        Self {
+            want: plan.min_chunk,
+            last_ns: now_ns,
+            pace,
+            rated: Rated::default(),
+            shortest: 0,
+            efficient: 0,
+        }
+    }
+
+    /// Returns the length that the next chunk should have, in units, if `workers` share the `left`
+    /// units of a range.
+    pub(super) fn want(&self, left: u64, workers: u64) -> u64 {
+        let share = left / (workers * self.pace.chunks_per_worker);
+        if self.want <= share {
+            return self.want;
+        }
+        // One chunk per worker is all that a rest can bear, whatever the rate.
+        let efficient = if self.efficient == 0 { 0 } else { self.efficient.min(left / workers) };
+        self.want.min(share.max(efficient).max(self.shortest))
+    }
+
+    /// Returns when the last chunk ended, or when the worker began.
+    pub(super) fn last_ns(&self) -> u64 {
+        self.last_ns
+    }
+
+    /// Adjusts the length after a chunk of `units` that ended at `now_ns`.
+    pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, units: u64, now_ns: u64) {
+        let took_ns = now_ns.saturating_sub(self.last_ns);
+        self.last_ns = now_ns;
+        let Pace { short_ns, long_ns, step, .. } = self.pace;
+        // The next chunk takes about twice `short_ns`, if units cost the same there.
+        if took_ns < short_ns {
+            let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
+            self.want = units.saturating_mul(factor);
+        } else if took_ns > long_ns {
+            self.want = units / (took_ns / (2 * short_ns)).clamp(2, step);
+        }
+        self.shortest =
+            if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
+        if self.pace.step == AMPLE.step {
+            self.note_rate(plan, units, took_ns);
+        }
+    }
+
+    /// Notes whether a chunk of `units` was faster per unit than shorter chunks.
+    fn note_rate(&mut self, plan: &Plan<'_>, units: u64, took_ns: u64) {
+        let is_telling = took_ns >= RATEABLE_NS && units / RATEABLE_CHUNKS >= plan.min_chunk;
+        if !is_telling || units / 2 < self.rated.units {
+            return;
+        }
+        let rate = units / (took_ns / 1000);
+        if self.rated.units > 0 && rate / 5 > self.rated.rate / 4 {
+            self.efficient = units;
+        }
+        self.rated = Rated { units, rate };
+    }
+}

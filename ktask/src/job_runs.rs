@@ -1,0 +1,157 @@
+//! Further ways to run a job.
+
+use core::convert::Infallible;
+
+use crate::body::{FirstError, PlainBody};
+use crate::fixed_cut::FixedCut;
+use crate::slice::{OrderedBody, SliceBody};
+use crate::{Cause, Chunk, ChunkResult, Invalid, Job, JobError, Platform, Stats, TracedEnding, Unit};
+
+impl<U: Unit> Job<'_, U> {
+    /// Runs the job over a mutable slice: each chunk gets the elements of its units.
+    ///
+    /// `slice` has one element per unit of the range: the first is that of the range's first unit.
+    /// Where node ranges leave gaps, it has elements for the gaps too. The rest is as in
+    /// [`run`](Self::run). An undo gets unit numbers, not elements.
+    ///
+    /// ```
+    /// # use ktask::{Job, Platform};
+    /// /// Halves the samples.
+    /// fn halve(platform: &impl Platform, samples: &mut [f32]) {
+    ///     let job = Job::new(0..samples.len()).min_chunk(4096);
+    ///     let halved = job.for_each_mut(platform, samples, |_chunk, part| {
+    ///         part.iter_mut().for_each(|sample| *sample *= 0.5);
+    ///     });
+    ///     halved.expect("neither cancelled nor invalid");
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), and [`Invalid::SliceLength`].
+    pub fn for_each_mut<P: Platform, T: Send, R: ChunkResult>(
+        &self,
+        platform: &P,
+        slice: &mut [T],
+        thread_fn: impl Fn(Chunk<U>, &mut [T]) -> R + Sync,
+    ) -> Result<Stats, JobError<R::Error>> {
+        // A range that ends before it starts is an error of its own, found by `execute`.
+        if let Some(units) = self.shape.end.checked_sub(self.shape.start) {
+            if units != slice.len() as u64 {
+                let elements = slice.len();
+                return Err(JobError::invalid(Invalid::SliceLength { units, elements }));
+            }
+        }
+        let first_error = FirstError::new();
+        let body = SliceBody::new(slice, self.shape.start, thread_fn, &first_error);
+        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        first_error.into_result(ending, stats)
+    }
+
+    /// Runs the job with an accumulator per chunk, so that the result does not depend on the number
+    /// of threads or on timing.
+    ///
+    /// The range is cut into at most as many chunks as `slots` has elements, all of the same length
+    /// but the first and the last. The bounds follow from the range, `min_chunk`, `align` and the
+    /// number of slots alone. Chunk `n` gets `slots[n]`, with the value that the caller has put there;
+    /// slots without a chunk keep it. Combine the slots in order afterwards.
+    ///
+    /// The caller lends the memory, because a job has none. Four slots per thread balance well; where
+    /// the units' costs differ much, use more. The rest is as in [`run`](Self::run).
+    ///
+    /// ```
+    /// # use ktask::{Job, Platform};
+    /// /// Adds floating-point numbers, whose sum depends on the order.
+    /// fn sum(platform: &impl Platform, numbers: &[f64]) -> f64 {
+    ///     let mut sums = [0.0; 64];
+    ///     let job = Job::new(0..numbers.len()).min_chunk(1024);
+    ///     let added = job.run_ordered(platform, &mut sums, |sum, chunk| {
+    ///         *sum = numbers[chunk.range()].iter().sum::<f64>();
+    ///     });
+    ///     added.expect("neither cancelled nor invalid");
+    ///     sums.iter().sum()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), [`Invalid::OrderedOverNodes`] if the job has node ranges, and
+    /// [`Invalid::TooFewSlots`] if there is no slot, or the chunks would exceed
+    /// [`max_chunk`](Self::max_chunk).
+    pub fn run_ordered<P: Platform, A: Send, R: ChunkResult>(
+        &self,
+        platform: &P,
+        slots: &mut [A],
+        thread_fn: impl Fn(&mut A, Chunk<U>) -> R + Sync,
+    ) -> Result<Stats, JobError<R::Error>> {
+        if !self.shape.nodes.is_empty() {
+            return Err(JobError::invalid(Invalid::OrderedOverNodes));
+        }
+        if self.shape.units(platform).map_err(JobError::invalid)? == 0 {
+            return Ok(Stats::default());
+        }
+        let (start, end) = (self.shape.start, self.shape.end);
+        let cut = FixedCut::new(start, end, self.shape.min_chunk, self.shape.align, slots.len().max(1));
+        let longest = self.shape.longest_chunk();
+        if slots.is_empty() || cut.len() > longest {
+            let least = cut.count(end, longest);
+            return Err(JobError::invalid(Invalid::TooFewSlots { slots: slots.len(), least }));
+        }
+        let mut job = self.clone();
+        job.shape.min_chunk = cut.len();
+        job.shape.max_chunk = Some(cut.len());
+        let first_error = FirstError::new();
+        let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
+        let (ending, stats) = job.execute(platform, &body).map_err(JobError::invalid)?;
+        first_error.into_result(ending, stats)
+    }
+
+    /// Runs the job until a call of `thread_fn` returns a value. The other workers stop at their next
+    /// chunk. Returns the first value that was found, of any chunk, or `None` if all chunks had none.
+    ///
+    /// The chunk with the value does not count as completed in [`Stats`]. To end with an error instead,
+    /// return `Some(Err(error))`. The rest is as in [`run`](Self::run).
+    ///
+    /// ```
+    /// # use ktask::{Job, Pages, Platform};
+    /// /// Returns a page whose checksum is wrong.
+    /// fn find_bad(platform: &impl Platform, pages: u64, is_bad: impl Fn(u64) -> bool + Sync) -> Option<u64> {
+    ///     let job = Job::new(Pages::new(0)..Pages::new(pages)).max_chunk(Pages::new(1024));
+    ///     let (found, _stats) = job
+    ///         .find_any(platform, |chunk| chunk.indices().find(|&page| is_bad(page)))
+    ///         .expect("neither cancelled nor invalid");
+    ///     found
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Cancellation, a passed deadline, or an invalid description; [`Invalid::SearchWithUndo`] if the
+    /// job has an undo.
+    pub fn find_any<P: Platform, T: Send>(
+        &self,
+        platform: &P,
+        thread_fn: impl Fn(Chunk<U>) -> Option<T> + Sync,
+    ) -> Result<(Option<T>, Stats), JobError<Infallible>> {
+        if self.undo.is_some() {
+            return Err(JobError::invalid(Invalid::SearchWithUndo));
+        }
+        // To the engine, the value is the error of its chunk.
+        let first_found = FirstError::new();
+        let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
+        let body = PlainBody::new(search, &first_found);
+        let (ending, stats) =
+            self.execute_traced(platform, &body, TracedEnding::Complete).map_err(JobError::invalid)?;
+        let stopped = match first_found.into_result(ending, stats) {
+            Ok(stats) => return Ok((None, stats)),
+            Err(stopped) => stopped,
+        };
+        let cause = match stopped.cause {
+            Cause::Failed { error: found, .. } => return Ok((Some(found), stopped.stats)),
+            Cause::Cancelled => Cause::Cancelled,
+            Cause::DeadlinePassed => Cause::DeadlinePassed,
+            Cause::Invalid(invalid) => Cause::Invalid(invalid),
+        };
+        Err(JobError { cause, stats: stopped.stats })
+    }
+}
