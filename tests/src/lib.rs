@@ -2,7 +2,8 @@
 //!
 //! [`shape`] has the machines. [`lab`] boots one and keeps the evidence; [`dialogue`] uses its shell; [`monitor`] uses QEMU's
 //! monitor. [`in_kernel`] makes a test of every in-kernel test, on every shape. [`judged`] has scenarios that only the host can
-//! judge: panics, hangs, machines with faults, the output of the timing run. [`standin`] replaces the firmware.
+//! judge: panics, hangs, machines with faults, the output of the timing run. [`standin`] replaces the firmware. `ways` has what
+//! booting from images needs.
 
 pub mod dialogue;
 pub mod in_kernel;
@@ -11,3 +12,4 @@ pub mod lab;
 pub mod monitor;
 pub mod shape;
 pub mod standin;
+mod ways;
