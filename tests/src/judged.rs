@@ -1,6 +1,7 @@
 //! Scenarios that the host judges.
 
 mod bench;
+mod bochs;
 mod clock;
 mod console;
 mod counted;
@@ -18,6 +19,7 @@ mod parameters;
 mod power;
 mod registers;
 mod scenario;
+mod screen;
 mod shell;
 mod timing;
 mod trace;
@@ -55,6 +57,8 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     trials.extend(images::trials(lab, arguments));
     trials.extend(kvm::trials(lab));
     trials.extend(microvms::trials(lab));
+    trials.extend(screen::trials(lab));
+    trials.extend(bochs::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }
