@@ -13,23 +13,28 @@
 
 extern crate std;
 
+mod affinity;
+mod builder;
 mod locks;
 mod pool;
+mod timer_slack;
+mod topology;
 
 use std::cell::Cell;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, MAX_WORKERS, NodeId, Placement, Platform};
+use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, NodeId, Placement, Platform, WakeCost};
 
+pub use builder::{BuildError, Builder};
 pub use locks::{OrderedMutex, OrderedMutexGuard};
 use pool::Pool;
+use topology::Topology;
 
 std::thread_local! {
-    /// The node of this thread.
-    static NODE: Cell<NodeId> = const { Cell::new(NodeId(0)) };
+    /// The node of this thread, if it is known.
+    static NODE: Cell<Option<NodeId>> = const { Cell::new(None) };
 }
 
 /// A [`Platform`] on a pool of threads. It is cheap to clone; the threads end with the last clone.
@@ -48,22 +53,13 @@ struct Inner {
     threads: std::vec::Vec<thread::JoinHandle<()>>,
     cpus: usize,
     nodes: usize,
+    /// The system's nodes, if they are used.
+    topology: Option<Topology>,
     max_threads: usize,
     enabled: bool,
     budget: Budget,
+    wake_cost: WakeCost,
     epoch: Instant,
-}
-
-/// The settings of a [`Hosted`] that is to be made.
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub struct Builder {
-    cpus: Option<usize>,
-    threads: Option<usize>,
-    nodes: usize,
-    max_threads: usize,
-    budget_percent: u32,
-    enabled: bool,
 }
 
 impl Hosted {
@@ -77,20 +73,19 @@ impl Hosted {
 
     /// Returns the default settings, to be changed.
     pub fn builder() -> Builder {
-        Builder {
-            cpus: None,
-            threads: None,
-            nodes: 1,
-            max_threads: MAX_WORKERS,
-            budget_percent: Budget::new().percent(),
-            enabled: true,
-        }
+        Builder::new()
+    }
+
+    /// Returns the number of pool threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.inner.threads.len()
     }
 
     /// Declares that the calling thread runs on `node`. Pool threads are distributed over the nodes
     /// in turn.
     pub fn set_current_node(&self, node: NodeId) {
-        NODE.set(node);
+        NODE.set(Some(node));
     }
 
     /// Returns the number of helpers that wait for a thread.
@@ -103,80 +98,6 @@ impl Hosted {
 impl Default for Hosted {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Builder {
-    /// Sets the number of CPUs, at least 1.
-    pub fn cpus(mut self, cpus: usize) -> Self {
-        self.cpus = Some(cpus.max(1));
-        self
-    }
-
-    /// Sets the number of pool threads; the default is the number of CPUs. With 0, every job runs on
-    /// its caller alone.
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
-        self
-    }
-
-    /// Sets the number of nodes, at least 1. The CPUs are distributed evenly.
-    pub fn nodes(mut self, nodes: usize) -> Self {
-        self.nodes = nodes.max(1);
-        self
-    }
-
-    /// Sets the value of [`Platform::max_threads`].
-    pub fn max_threads(mut self, max_threads: usize) -> Self {
-        self.max_threads = max_threads;
-        self
-    }
-
-    /// Sets the share of the CPUs that helpers may occupy; more than 100 is taken as 100.
-    pub fn budget_percent(mut self, percent: u32) -> Self {
-        self.budget_percent = percent.min(100);
-        self
-    }
-
-    /// Sets the value of [`Platform::enabled`].
-    pub fn enabled(mut self, enabled: bool) -> Self {
-        self.enabled = enabled;
-        self
-    }
-
-    /// Makes the platform and starts its threads.
-    #[must_use]
-    pub fn build(self) -> Hosted {
-        let cpus = self.cpus.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        let pool = Arc::new(Pool::new(self.threads.unwrap_or(cpus)));
-        let threads = (0..self.threads.unwrap_or(cpus))
-            .map_while(|index| {
-                let pool = pool.clone();
-                let node = NodeId((index % self.nodes) as u32);
-                let name = std::format!("ktask-{index}");
-                let main = move || {
-                    NODE.set(node);
-                    pool.serve(node);
-                };
-                thread::Builder::new().name(name).spawn(main).ok()
-            })
-            .collect();
-        let budget = Budget::new();
-        if budget.set_percent(self.budget_percent).is_err() {
-            unreachable!("the builder keeps the share at 100 or below");
-        }
-        Hosted {
-            inner: Arc::new(Inner {
-                pool,
-                threads,
-                cpus,
-                nodes: self.nodes,
-                max_threads: self.max_threads,
-                enabled: self.enabled,
-                budget,
-                epoch: Instant::now(),
-            }),
-        }
     }
 }
 
@@ -230,6 +151,18 @@ impl Platform for Hosted {
         self.inner.pool.push(task, placement.node)
     }
 
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        self.inner.pool.offer(task, placement.node)
+    }
+
+    fn wake_cost(&self) -> &WakeCost {
+        &self.inner.wake_cost
+    }
+
     fn nodes(&self) -> usize {
         self.inner.nodes
     }
@@ -237,15 +170,35 @@ impl Platform for Hosted {
     fn online_cpus_of_node(&self, node: NodeId) -> usize {
         let (cpus, nodes) = (self.inner.cpus, self.inner.nodes);
         let node = node.0 as usize;
+        if let Some(topology) = &self.inner.topology {
+            return topology.cpus_of(node).len();
+        }
         if node < nodes { cpus / nodes + usize::from(node < cpus % nodes) } else { 0 }
     }
 
+    fn physical_cores(&self) -> usize {
+        match self.inner.topology.as_ref().map_or(0, |topology| topology.cores) {
+            0 => self.inner.cpus,
+            cores => cores.min(self.inner.cpus),
+        }
+    }
+
     fn current_node(&self) -> NodeId {
-        NODE.get()
+        let of_this_cpu = || {
+            let node = self.inner.topology.as_ref()?.node_of(affinity::current_cpu()?)?;
+            Some(NodeId(node as u32))
+        };
+        NODE.get().or_else(of_this_cpu).unwrap_or_default()
+    }
+
+    fn node_distance(&self, from: NodeId, to: NodeId) -> u32 {
+        let topology = self.inner.topology.as_ref();
+        let distance = topology.and_then(|topology| topology.distance(from.0 as usize, to.0 as usize));
+        distance.unwrap_or(if from == to { 10 } else { 20 })
     }
 
     fn thread_time_ns(&self) -> u64 {
-        crate::raw::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
+        crate::raw::cpu_time::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
     }
 
     /// Returns false: the CPU clock is read by a system call.
@@ -255,10 +208,6 @@ impl Platform for Hosted {
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         self.inner.pool.take(helper)
-    }
-
-    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        self.inner.pool.take_of_family(family)
     }
 
     fn held_locks(&self) -> LockSet {
