@@ -86,8 +86,14 @@ impl Bochs {
         };
         guest.end();
         take_output(&mut run, &mut guest, start);
-        run.messages = guest.messages();
-        run.ending = verdict(&run).map_or(ended, Ending::Verdict);
+        let messages = guest.messages();
+        run.ending = match verdict(&run.records, &messages) {
+            Some(verdict) => Ending::Verdict(verdict),
+            None => {
+                run.messages = messages;
+                ended
+            }
+        };
         run.total = start.elapsed();
         Ok(run)
     }
@@ -146,10 +152,10 @@ fn take_output(run: &mut Run, guest: &mut Guest, start: Instant) -> bool {
     has_lines
 }
 
-/// Returns the verdict of a machine that powered itself off, from its last record.
-fn verdict(run: &Run) -> Option<Verdict> {
-    let status = match run.records.last() {
-        Some(Record::End { status, .. }) if run.messages.contains(POWER_OFF) => *status,
+/// Returns the verdict of a machine that powered itself off, from its last record. `messages` are Bochs's.
+fn verdict(records: &[Record<String>], messages: &str) -> Option<Verdict> {
+    let status = match records.last() {
+        Some(Record::End { status, .. }) if messages.contains(POWER_OFF) => *status,
         _ => return None,
     };
     Some(if status == Status::Pass { Verdict::Pass } else { Verdict::Fail })
@@ -180,18 +186,9 @@ pub fn ensure_new_timers(evidence: &Evidence) -> Result<(), Failed> {
 mod tests {
     use super::*;
 
-    fn run_with(records: &[&str], messages: &str) -> Run {
-        Run {
-            ending: Ending::Interrupted,
-            log: Vec::new(),
-            record_lines: Vec::new(),
-            records: records.iter().filter_map(|line| parse_line(line).unwrap()).collect(),
-            damaged: Vec::new(),
-            shutdown: None,
-            messages: messages.into(),
-            first_line: None,
-            total: Duration::ZERO,
-        }
+    fn of(records: &[&str], messages: &str) -> Option<Verdict> {
+        let records: Vec<_> = records.iter().filter_map(|line| parse_line(line).unwrap()).collect();
+        verdict(&records, messages)
     }
 
     #[test]
@@ -200,10 +197,10 @@ mod tests {
         const FAIL: &str = r#"{"record":"end","t_ns":1,"status":"fail","reason":"x"}"#;
         const WARNING: &str = r#"{"record":"warning","t_ns":1,"what":"x"}"#;
         let off = format!("00468401390p[ACPI  ] >>PANIC<< {POWER_OFF}");
-        assert_eq!(verdict(&run_with(&[PASS], &off)), Some(Verdict::Pass));
-        assert_eq!(verdict(&run_with(&[WARNING, FAIL], &off)), Some(Verdict::Fail));
-        assert_eq!(verdict(&run_with(&[PASS], "")), None);
-        assert_eq!(verdict(&run_with(&[PASS, WARNING], &off)), None);
-        assert_eq!(verdict(&run_with(&[], &off)), None);
+        assert_eq!(of(&[PASS], &off), Some(Verdict::Pass));
+        assert_eq!(of(&[WARNING, FAIL], &off), Some(Verdict::Fail));
+        assert_eq!(of(&[PASS], ""), None);
+        assert_eq!(of(&[PASS, WARNING], &off), None);
+        assert_eq!(of(&[], &off), None);
     }
 }
