@@ -1,8 +1,9 @@
 //! The interface that a kernel implements.
 
 use crate::node::NodeId;
-use crate::raw::Parking;
-use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
+use crate::raw::{HelperCell, Parking};
+use crate::shared_cells::shared_cells;
+use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob, WakeCost};
 
 /// The number of a helper that [`Platform::start_helper`] accepted.
 ///
@@ -146,6 +147,32 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>>;
 
+    /// Keeps `task` for a thread that happens to look for work, and wakes none for it. Some thread should
+    /// do so within 100 us.
+    ///
+    /// A job begins with offers, so that it has helpers soon if its first chunk is long. It takes the
+    /// offers back by [`cancel_helper`](Self::cancel_helper) if it turns out to be short. The rest is as
+    /// in [`start_helper`](Self::start_helper).
+    ///
+    /// # Errors
+    ///
+    /// Gives the task back if there is no room, or no thread looks for work without being woken. That is
+    /// the default. A job of few chunks then starts its helpers at once.
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        let _ = placement;
+        Err(task)
+    }
+
+    /// Returns the measured cost of waking a helper, which jobs read and update. All platforms that keep
+    /// the default share one.
+    fn wake_cost(&self) -> &WakeCost {
+        WakeCost::shared()
+    }
+
     /// Returns the number of memory nodes, which are numbered from 0. At least 1.
     fn nodes(&self) -> usize {
         1
@@ -208,13 +235,6 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         let _ = (helper, lend);
     }
 
-    /// Takes one queued helper task whose [`family`](HelperTask::family) is `family`; the calling
-    /// thread runs it while it waits. Returns `None` if there is none, or no queue.
-    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        let _ = family;
-        None
-    }
-
     /// Charges `cpu_ns` nanoseconds of the calling helper's CPU time to `caller`. A helper calls
     /// this as it ends.
     ///
@@ -242,7 +262,6 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// Restores the calling helper's context after its last chunk. `before` is what
     /// [`begin_help`](Self::begin_help) returned.
     ///
-    /// Calls nest: a thread that waits in a nested job may help another job of its family.
     fn end_help(&self, before: HelperContext) {
         let _ = before;
     }
@@ -274,10 +293,29 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         let _ = (trace_id, chunk, is_done);
     }
 
+    /// Returns the memory for the helpers of all jobs, one cell for each that is started and has not
+    /// ended. Jobs that find no free cell have fewer helpers.
+    ///
+    /// It should be the same at each call. All platforms that keep the default share 1024 cells.
+    fn helper_cells(&self) -> &'static [HelperCell] {
+        shared_cells()
+    }
+
     /// Returns the system-wide limit on helpers. All platforms that keep the default share one
     /// budget.
     fn budget(&self) -> &Budget {
         Budget::shared()
+    }
+
+    /// Returns the number of CPUs that the [`budget`](Self::budget) is a share of: those of the
+    /// machine, or of `node`, that are online, whatever the calling thread may use of them.
+    ///
+    /// The default is right where every thread may use every CPU.
+    fn budget_cpus(&self, node: Option<NodeId>) -> usize {
+        match node {
+            None => self.online_cpus(),
+            Some(node) => self.online_cpus_of_node(node),
+        }
     }
 
     /// Returns the largest number of threads of any job, its caller included. 0 is taken as 1.

@@ -3,7 +3,7 @@
 use crate::bochs::{Bochs, Model};
 use crate::dialogue::{self, Dialogue};
 use crate::shape::{SMP2, Shape};
-use crate::standin::Handover;
+use crate::standin::{Handover, entries};
 use ktask_boot::cli::AccelChoice;
 use ktask_boot::image;
 use ktask_boot::kernel::{Profile, workspace};
@@ -198,7 +198,11 @@ impl Lab {
     pub fn boot_handover(&self, shape: &Shape, handover: &Handover) -> Result<Evidence, Failed> {
         let mut machine = self.machine(shape, "")?;
         let mut rom = tempfile::Builder::new().prefix("ktask-rom-").tempfile()?;
-        rom.write_all(&handover.rom(pvh_entry(&machine.kernel)?)?)?;
+        let entry = match handover.loader {
+            Some(_) => entries::multiboot2(&machine.kernel)?,
+            None => entries::pvh(&machine.kernel)?,
+        };
+        rom.write_all(&handover.rom(entry)?)?;
         machine.extra.extend(["-bios".to_string(), rom.path().display().to_string()]);
         self.run(&machine)
     }
@@ -345,31 +349,6 @@ fn unused_pattern<'c>(command_line: &'c str, names: &[String]) -> Option<&'c str
         None => names.iter().any(|name| name.contains(pattern)),
     };
     patterns.split(',').find(|pattern| !is_used(pattern))
-}
-
-/// Returns the address at which a direct loader enters the kernel, from its PVH note.
-fn pvh_entry(elf: &Path) -> Result<u32, String> {
-    use object::read::elf::{FileHeader, ProgramHeader};
-    const XEN_PHYS32_ENTRY: u32 = 18;
-    let cannot = |error: String| format!("{}: {error}", elf.display());
-    let bytes = std::fs::read(elf).map_err(|error| cannot(error.to_string()))?;
-    let read = || {
-        let header = object::elf::FileHeader64::<object::LittleEndian>::parse(&*bytes)?;
-        for segment in header.program_headers(object::LittleEndian, &*bytes)? {
-            let Some(mut notes) = segment.notes(object::LittleEndian, &*bytes)? else { continue };
-            while let Some(note) = notes.next()? {
-                if note.name() == b"Xen" && note.n_type(object::LittleEndian) == XEN_PHYS32_ENTRY {
-                    return Ok(note
-                        .desc()
-                        .get(..4)
-                        .and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?))));
-                }
-            }
-        }
-        Ok(None)
-    };
-    let entry = read().map_err(|error: object::Error| cannot(error.to_string()))?;
-    entry.ok_or_else(|| cannot("no PVH note".into()))
 }
 
 /// Fails unless the run ended with `verdict` and wrote no damaged record.

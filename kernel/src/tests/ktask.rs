@@ -38,7 +38,7 @@ kernel_tests! { "ktask":
                 match stats {
                     Ok(stats) => {
                         check!(stats.units == units, "{} of {units} units are reported as done", stats.units);
-                        check!(stats.threads_used <= threads);
+                        check!(stats.threads_used as usize <= threads);
                     }
                     Err(_) => check!(false, "{units} units, {threads} threads: the job failed"),
                 }
@@ -106,6 +106,15 @@ kernel_tests! { "ktask":
         });
         check!(result.is_ok());
         check!(total.load(SeqCst) == 800, "{} units of 800", total.load(SeqCst));
+    }
+
+    /// Runs the crate's checks of a platform on the kernel's.
+    fn the_platform_conforms() {
+        wait_for_helpers();
+        for check in ktask::conformance::checks() {
+            let result = (check.run)(&Kernel);
+            check!(result.is_ok(), "{}: {result:?}", check.name);
+        }
     }
 
     /// Many jobs from many threads at once share the helpers.

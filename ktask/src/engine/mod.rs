@@ -6,11 +6,12 @@
 //! | file, bottom up | holds |
 //! |---|---|
 //! | `plan`, `thread_limit` | what is run, and the limit on its threads |
-//! | `worker_slot`, `failed`, `storage` | a record per worker, the chunks that failed, tables on the stack |
-//! | `lending`, `run` | the state that the workers of a job share |
+//! | `failed`, `storage` | the chunks that failed, cursors on the stack |
+//! | `run` | the state that the workers of a job share |
 //! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
 //! | `tracing`, `worker` | a worker's part of a job |
-//! | `team`, `governor`, `wait` | how the caller starts helpers, chooses their number, waits for them |
+//! | `team`, `wake` | how the caller starts helpers, and when |
+//! | `governor`, `wait` | how the caller chooses their number, and waits for them |
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
@@ -19,7 +20,6 @@ mod execute;
 mod failed;
 mod governor;
 mod launch;
-mod lending;
 mod parallel;
 mod plan;
 mod run;
@@ -31,8 +31,8 @@ mod thread_limit;
 mod tracing;
 mod undo;
 mod wait;
+mod wake;
 mod worker;
-mod worker_slot;
 
 pub(crate) use execute::execute;
 pub(crate) use plan::{Body, ChunkLoop, Ending, Plan};

@@ -17,6 +17,7 @@ mod affinity;
 mod builder;
 mod locks;
 mod pool;
+mod timer_slack;
 mod topology;
 
 use std::cell::Cell;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, NodeId, Placement, Platform};
+use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, NodeId, Placement, Platform, WakeCost};
 
 pub use builder::{BuildError, Builder};
 pub use locks::{OrderedMutex, OrderedMutexGuard};
@@ -57,6 +58,7 @@ struct Inner {
     max_threads: usize,
     enabled: bool,
     budget: Budget,
+    wake_cost: WakeCost,
     epoch: Instant,
 }
 
@@ -149,6 +151,18 @@ impl Platform for Hosted {
         self.inner.pool.push(task, placement.node)
     }
 
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        self.inner.pool.offer(task, placement.node)
+    }
+
+    fn wake_cost(&self) -> &WakeCost {
+        &self.inner.wake_cost
+    }
+
     fn nodes(&self) -> usize {
         self.inner.nodes
     }
@@ -184,7 +198,7 @@ impl Platform for Hosted {
     }
 
     fn thread_time_ns(&self) -> u64 {
-        crate::raw::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
+        crate::raw::cpu_time::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
     }
 
     /// Returns false: the CPU clock is read by a system call.
@@ -194,10 +208,6 @@ impl Platform for Hosted {
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         self.inner.pool.take(helper)
-    }
-
-    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        self.inner.pool.take_of_family(family)
     }
 
     fn held_locks(&self) -> LockSet {
