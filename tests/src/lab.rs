@@ -40,6 +40,8 @@ pub struct Lab {
     elf: PathBuf,
     /// The debug build, made for the first test that needs it, or why it does not build.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
+    /// Bochs, found for the first test that needs it, or what is missing.
+    bochs: Arc<OnceLock<Result<Bochs, String>>>,
     /// Held during a boot: two guests at a time would slow each other down.
     boot_lock: Arc<Mutex<()>>,
 }
@@ -72,7 +74,14 @@ impl Lab {
                 .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))
         });
         let second = second.transpose()?;
-        Ok(Self { qemu, second, elf, debug_elf: Arc::default(), boot_lock: Arc::new(Mutex::new(())) })
+        Ok(Self {
+            qemu,
+            second,
+            elf,
+            debug_elf: Arc::default(),
+            bochs: Arc::default(),
+            boot_lock: Arc::new(Mutex::new(())),
+        })
     }
 
     /// Returns a lab with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu`
@@ -225,12 +234,22 @@ impl Lab {
         Self::evidence(run, &machine)
     }
 
+    /// Returns Bochs, which the first call finds or installs.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn bochs(&self) -> Result<&Bochs, String> {
+        self.bochs.get_or_init(|| Bochs::provide(&Real)).as_ref().map_err(Clone::clone)
+    }
+
     /// Boots `model` of Bochs by GRUB with a kernel command line and waits for the end.
     ///
     /// # Errors
     ///
-    /// When the image cannot be made, or Bochs cannot be started.
-    pub fn boot_bochs(&self, bochs: &Bochs, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+    /// When Bochs is missing or cannot be started, or the image cannot be made.
+    pub fn boot_bochs(&self, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+        let bochs = self.bochs()?;
         // The machine as QEMU would have it: for the report, whose command is then replaced.
         let shape = Shape { cpus: model.cpus, memory_mib: model.memory_mib, ..SMP2 };
         let machine = self.machine(&shape, command_line)?;
