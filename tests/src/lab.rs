@@ -4,18 +4,21 @@ use crate::bochs::{Bochs, Model};
 use crate::dialogue::{self, Dialogue};
 use crate::shape::{SMP2, Shape};
 use crate::standin::{Handover, entries};
-use ktask_boot::cli::AccelChoice;
+use crate::ways::Ways;
+use ktask_boot::cli::{AccelChoice, BootChoice};
 use ktask_boot::image;
 use ktask_boot::kernel::{Profile, workspace};
 use ktask_boot::qemu::{Boot, Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
+use ktask_boot::start;
 use ktask_boot::symbols::{Symbols, test_names};
 use ktask_boot::system::{Real, System};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -42,6 +45,8 @@ pub struct Lab {
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
     /// Bochs, found for the first test that needs it, or what is missing.
     bochs: Arc<OnceLock<Result<Bochs, String>>>,
+    /// What booting from images needs.
+    ways: Arc<Ways>,
     /// Held during a boot: two guests at a time would slow each other down.
     boot_lock: Arc<Mutex<()>>,
 }
@@ -80,6 +85,7 @@ impl Lab {
             elf,
             debug_elf: Arc::default(),
             bochs: Arc::default(),
+            ways: Arc::default(),
             boot_lock: Arc::new(Mutex::new(())),
         })
     }
@@ -126,6 +132,24 @@ impl Lab {
     /// The reason why it does not.
     pub fn kvm_runs(&self, cpu_model: &str) -> Result<(), String> {
         choose(AccelChoice::Kvm, &self.qemu, Some(cpu_model)).map(drop).map_err(|failure| failure.message)
+    }
+
+    /// Checks that a way to the kernel is available; installs what it needs, with the user's consent.
+    ///
+    /// # Errors
+    ///
+    /// One line: what is missing, and the command that installs it.
+    pub fn has_way(&self, choice: BootChoice) -> Result<(), String> {
+        self.ways.provide(choice).map(drop)
+    }
+
+    /// Returns the way to `kernel` for `shape`, with an image that no other run uses at the same time.
+    fn way(&self, shape: &Shape, kernel: &Path, command_line: &str) -> Result<Boot, Failed> {
+        let toolchain = self.ways.provide(shape.boot)?;
+        let mut hasher = DefaultHasher::new();
+        (command_line, shape.profile.name()).hash(&mut hasher);
+        let name = format!("{}-{:016x}", shape.name, hasher.finish());
+        Ok(start::prepare(&Real, shape.boot, toolchain.as_ref(), kernel, command_line, &name)?)
     }
 
     fn has_x2apic(&self) -> bool {
@@ -311,10 +335,11 @@ impl Lab {
         if let Some(pattern) = unused_pattern(command_line, &self.test_names()?) {
             return Err(format!("no in-kernel test has `{pattern}` in its name").into());
         }
+        let kernel = self.elf(shape.profile)?;
         Ok(Machine {
             qemu: self.qemu.clone(),
-            kernel: self.elf(shape.profile)?,
-            boot: Boot::Direct,
+            boot: self.way(shape, &kernel, command_line)?,
+            kernel,
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
