@@ -1,6 +1,7 @@
 //! Scenarios that the host judges.
 
 mod bench;
+mod bochs;
 mod clock;
 mod console;
 mod counted;
@@ -17,6 +18,7 @@ mod parameters;
 mod power;
 mod registers;
 mod scenario;
+mod screen;
 mod shell;
 mod timing;
 mod trace;
@@ -53,6 +55,8 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     trials.extend(firmware::trials(lab));
     trials.extend(kvm::trials(lab));
     trials.extend(microvms::trials(lab));
+    trials.extend(screen::trials(lab));
+    trials.extend(bochs::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }
