@@ -350,7 +350,9 @@ impl<'a, U: Unit> Job<'a, U> {
             Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
             None => Cursor::new(self.shape.start, self.shape.end, None),
         };
-        let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
+        let mut stats = Stats::default();
+        let ranges = self.shape.nodes.len().max(1);
+        let ending = engine::execute(platform, &plan, ranges, &range, body, &mut stats);
         if trace_id != 0 {
             let traced = if ending == Ending::Failed { stopped } else { ending.traced() };
             platform.job_ends(trace_id, traced, &stats);

@@ -8,7 +8,7 @@ use crate::cursor::Cursor;
 use crate::platform::Platform;
 use crate::unwind;
 
-/// Runs `plan` with `body` over the ranges `range(0)` to `range(ranges - 1)`.
+/// Runs `plan` with `body` over the ranges `range(0)` to `range(ranges - 1)`. Writes the empty `stats`.
 ///
 /// A panic of `body` is resumed here, after the join and the undo.
 pub(crate) fn execute<P: Platform>(
@@ -17,11 +17,12 @@ pub(crate) fn execute<P: Platform>(
     ranges: usize,
     range: &dyn Fn(usize) -> Cursor,
     body: &dyn Body,
-) -> (Ending, Stats) {
+    stats: &mut Stats,
+) -> Ending {
     let mut outcome = None;
     storage::with_cursors(ranges, range, &mut |cursors| {
-        outcome = Some(launch(platform, plan, cursors, body, &mut |failed, outcome| {
-            undo::undo_completed(platform, plan, cursors, failed, outcome);
+        outcome = Some(launch(platform, plan, cursors, body, stats, &mut |failed, outcome, stats| {
+            undo::undo_completed(platform, plan, cursors, failed, outcome, stats);
         }));
     });
     let Some(outcome) = outcome else {
@@ -29,6 +30,6 @@ pub(crate) fn execute<P: Platform>(
     };
     match outcome.panic {
         Some(payload) => unwind::resume(payload),
-        None => (outcome.ending, outcome.stats),
+        None => outcome.ending,
     }
 }
