@@ -15,11 +15,9 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, const_fn};
 ///
 /// The claimed units are therefore always the prefix `start..next`. The undo relies on this.
 ///
-/// A cursor is half a cache line: see [`Cursors`].
-#[repr(align(32))]
+/// A cursor is small, because a job may have many on its caller's stack.
 pub(crate) struct Cursor {
     next: AtomicU64,
-    start: u64,
     end: u64,
     /// The node's number; [`NO_NODE`] for none.
     node: u32,
@@ -93,7 +91,6 @@ impl Cursor {
         debug_assert!(start <= end, "cursor over {start}..{end}");
         Self {
             next: AtomicU64::new(start),
-            start,
             end,
             node: node.map_or(NO_NODE, |node| node.0),
             workers: AtomicU32::new(0),
@@ -103,7 +100,7 @@ impl Cursor {
     const_fn! {
         /// Makes a cursor over no units.
         pub(crate) fn empty() -> Self {
-            Self { next: AtomicU64::new(0), start: 0, end: 0, node: NO_NODE, workers: AtomicU32::new(0) }
+            Self { next: AtomicU64::new(0), end: 0, node: NO_NODE, workers: AtomicU32::new(0) }
         }
     }
 
@@ -169,10 +166,10 @@ impl Cursor {
         self.end - self.next.load(Ordering::Relaxed)
     }
 
-    /// Returns the claimed units, a prefix of the range.
-    pub(crate) fn claimed(&self) -> (u64, u64) {
+    /// Returns the first unit that is not claimed. The units before it, a prefix of the range, are.
+    pub(crate) fn next(&self) -> u64 {
         // Relaxed: exact after the join, which makes all claims visible.
-        (self.start, self.next.load(Ordering::Relaxed))
+        self.next.load(Ordering::Relaxed)
     }
 }
 

@@ -4,6 +4,7 @@
 //! with a pattern, a job runs, and the lowest word that has changed tells how deep it went.
 #![cfg(all(target_pointer_width = "64", not(miri)))]
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
@@ -28,24 +29,37 @@ const PATTERN: u64 = 0x5ca1_ab1e_0ddb_a115;
 /// Bytes below the measuring function's frame that its own calls may use.
 const OWN_BYTES: usize = 256;
 
-/// Returns the bytes of stack that `f` takes.
+/// Returns the bytes of stack that `f` takes below its own frame. `f` calls [`Top::set`] first.
 #[inline(never)]
-fn stack_of(f: &mut dyn FnMut()) -> usize {
+fn stack_of(f: &mut dyn FnMut(&Top)) -> usize {
     let marker = 0_u64;
-    let top = core::ptr::from_ref(&marker).addr() & !7;
+    let below = core::ptr::from_ref(&marker).expose_provenance() & !7;
     let words = || {
-        (top - PAINTED_BYTES..top - OWN_BYTES).step_by(8).map(core::ptr::with_exposed_provenance_mut::<u64>)
+        (below - PAINTED_BYTES..below - OWN_BYTES)
+            .step_by(8)
+            .map(core::ptr::with_exposed_provenance_mut::<u64>)
     };
-    core::ptr::from_ref(&marker).expose_provenance();
     for word in words() {
         // SAFETY: the word is below every frame of this thread, inside its stack of 1 MiB, and aligned. No
         // Rust object lies there.
         unsafe { word.write_volatile(PATTERN) };
     }
-    f();
+    let top = Top(Cell::new(0));
+    f(&top);
     // SAFETY: as above; the words were written before.
     let untouched = words().take_while(|&word| unsafe { word.read_volatile() } == PATTERN).count();
-    PAINTED_BYTES - untouched * 8
+    top.0.get() - (below - PAINTED_BYTES) - untouched * 8
+}
+
+/// The address at which the frame of the function ends that calls a job.
+struct Top(Cell<usize>);
+
+impl Top {
+    #[inline(never)]
+    fn set(&self) {
+        let marker = 0_u64;
+        self.0.set(core::ptr::from_ref(core::hint::black_box(&marker)).addr());
+    }
 }
 
 /// A platform with two nodes, one thread for helpers, and a queue for the others that nobody serves.
@@ -176,13 +190,19 @@ fn check(what: &str, bytes: usize, most: usize) {
 fn a_job_on_one_thread_takes_little_stack() {
     let plain = measure(|platform| {
         let job = items(1000).max_threads(1);
-        stack_of(&mut || _ = job.run(platform, |chunk| work(&chunk)).unwrap())
+        stack_of(&mut |top| {
+            top.set();
+            _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+        })
     });
     check("one thread", plain, SOLO_BYTES);
     let stoppable = measure(|platform| {
         let token = CancelToken::new();
         let job = items(1000).max_threads(1).cancel(&token);
-        stack_of(&mut || _ = job.run(platform, |chunk| work(&chunk)).unwrap())
+        stack_of(&mut |top| {
+            top.set();
+            _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+        })
     });
     check("one thread, with a token", stoppable, SOLO_BYTES);
 }
@@ -192,18 +212,25 @@ fn any_job_takes_the_same_stack() {
     for threads in [2, 64, 1024] {
         let exact = measure(move |platform| {
             let job = items(100_000).threads_exact(threads);
-            stack_of(&mut || _ = job.run(platform, |chunk| work(&chunk)).unwrap())
+            stack_of(&mut |top| {
+                top.set();
+                _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+            })
         });
         check(&format!("{threads} threads"), exact, JOB_BYTES);
         let governed = measure(move |platform| {
             let (tuning, trail) = (Tuning::new(), Trail::new());
             let job = items(1_000_000).max_threads(threads).tuning(&tuning).trail(&trail);
-            stack_of(&mut || _ = job.run(platform, |chunk| work(&chunk)).unwrap())
+            stack_of(&mut |top| {
+                top.set();
+                _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+            })
         });
         check(&format!("{threads} threads, governed"), governed, JOB_BYTES);
         let reduced = measure(move |platform| {
             let job = items(100_000).threads_exact(threads);
-            stack_of(&mut || {
+            stack_of(&mut |top| {
+                top.set();
                 job.run_reduce(platform, || 0, |sum, chunk| *sum += chunk.len().get(), |a, b| a + b).unwrap();
             })
         });
@@ -211,7 +238,10 @@ fn any_job_takes_the_same_stack() {
         let over_nodes = measure(move |platform| {
             let ranges = node_ranges();
             let job = Job::over_nodes(&ranges).threads_exact(threads);
-            stack_of(&mut || _ = job.run(platform, |chunk| work(&chunk)).unwrap())
+            stack_of(&mut |top| {
+                top.set();
+                _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+            })
         });
         check(&format!("{threads} threads, over 64 node ranges"), over_nodes, JOB_BYTES);
     }
@@ -225,7 +255,10 @@ fn an_undo_takes_no_more_than_the_job_again() {
             let undo = |chunk: Chunk<Items>| work(&chunk);
             let job = Job::over_nodes(&ranges).threads_exact(threads).undo(&undo);
             let fail = |chunk: Chunk<Items>| if chunk.end().get() > 60_000 { Err(()) } else { Ok(()) };
-            stack_of(&mut || _ = job.run(platform, fail).unwrap_err())
+            stack_of(&mut |top| {
+                top.set();
+                _ = job.run(platform, fail).unwrap_err();
+            })
         });
         check(&format!("{threads} threads, failed and undone, over 64 node ranges"), bytes, 2 * JOB_BYTES);
     }

@@ -64,7 +64,11 @@ impl<P: Platform> Solo<'_, P> {
     fn all_ranges(&mut self, cursors: Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
         let own_node = self.platform.current_node();
         for local in [true, false] {
-            for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
+            for index in 0..cursors.len() {
+                let cursor = cursors.get(index);
+                if cursor.is_at(own_node) != local {
+                    continue;
+                }
                 let ending = if self.plan.is_stoppable() {
                     self.in_brief_chunks(cursor, local, run_chunk)
                 } else {
@@ -110,6 +114,9 @@ impl<P: Platform> Solo<'_, P> {
     }
 
     /// Runs the chunk `start..end`. Returns false if it failed.
+    ///
+    /// Never inlined: a frame has room for the variables of all that is inlined in it.
+    #[inline(never)]
     fn one_chunk(
         &mut self,
         (start, end): (u64, u64),

@@ -10,28 +10,27 @@ use crate::sync::array_of;
 /// The most cursors that have a cache line each.
 const FEW: usize = 8;
 
-/// Cursors on a cache line.
-const CURSORS_PER_LINE: usize = 64 / size_of::<Cursor>();
+/// Distance of two cursors with a cache line each, in cursors.
+const SPREAD: usize = 64_usize.div_ceil(size_of::<Cursor>());
 
 /// Calls `f` with the cursors `range(0)` to `range(ranges - 1)`. `ranges <= MAX_NODE_RANGES`.
 pub(super) fn with_cursors(ranges: usize, range: &dyn Fn(usize) -> Cursor, f: &mut dyn FnMut(Cursors<'_>)) {
     match ranges {
-        0..=1 => cursors_of_size::<1, 1>(ranges, range, f),
-        2..=FEW => cursors_of_size::<{ FEW * CURSORS_PER_LINE }, CURSORS_PER_LINE>(ranges, range, f),
+        0..=FEW => cursors_of_size::<{ FEW * SPREAD }, SPREAD>(ranges, range, f),
         _ => cursors_of_size::<MAX_NODE_RANGES, 1>(ranges, range, f),
     }
 }
 
 #[inline(never)]
-fn cursors_of_size<const SIZE: usize, const SPREAD: usize>(
+fn cursors_of_size<const SIZE: usize, const STEP: usize>(
     ranges: usize,
     range: &dyn Fn(usize) -> Cursor,
     f: &mut dyn FnMut(Cursors<'_>),
 ) {
     let mut cursors: [Cursor; SIZE] = array_of![Cursor::empty(); SIZE];
-    let used = &mut cursors[..ranges * SPREAD];
-    for (index, cursor) in used.iter_mut().step_by(SPREAD).enumerate() {
+    let used = &mut cursors[..ranges * STEP];
+    for (index, cursor) in used.iter_mut().step_by(STEP).enumerate() {
         *cursor = range(index);
     }
-    f(Cursors::new(used, SPREAD));
+    f(Cursors::new(used, STEP));
 }

@@ -21,6 +21,7 @@ pub(super) fn undo_completed<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
     cursors: Cursors<'_>,
+    range: &dyn Fn(usize) -> Cursor,
     failed: Failed<'_>,
     outcome: &mut Outcome,
     stats: &mut Stats,
@@ -30,16 +31,15 @@ pub(super) fn undo_completed<P: Platform>(
         return;
     }
     let prefix = |index: usize| {
-        let cursor: &Cursor = cursors.get(index);
-        let (start, end) = cursor.claimed();
-        Cursor::new(start, end, cursor.node())
+        let whole = range(index);
+        Cursor::new(whole.next(), cursors.get(index).next(), whole.node())
     };
     let threads = match failed {
         Failed::One(_) => ThreadLimit::Exact(1),
         Failed::Team(..) => plan.threads,
     };
     let plan = Plan {
-        units: cursors.iter().map(|cursor| cursor.claimed()).map(|(start, end)| end - start).sum(),
+        units: plan.units - cursors.iter().map(Cursor::left).sum::<u64>(),
         threads,
         // Nothing may end an undo early: it would leave a part of the job done.
         cancel: None,
