@@ -335,8 +335,7 @@ impl<'a, U: Unit> Job<'a, U> {
             trail.clear();
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let traced_job = TracedJob { name: self.name, start: self.shape.start, units };
-        let trace_id = platform.job_begins(&traced_job);
+        let trace_id = self.trace_begin(platform, units);
         let plan = Plan {
             trace_id,
             units,
@@ -362,6 +361,14 @@ impl<'a, U: Unit> Job<'a, U> {
             platform.job_ends(trace_id, traced, stats);
         }
         Ok(ending)
+    }
+
+    /// Traces the start of the job over `units`. Returns its trace number.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn trace_begin<P: Platform>(&self, platform: &P, units: u64) -> u64 {
+        platform.job_begins(&TracedJob { name: self.name, start: self.shape.start, units })
     }
 
     /// Returns the time at which the job has to end: the earlier one of its deadline and the end of
