@@ -43,6 +43,8 @@ pub struct Lab {
     elf: PathBuf,
     /// The debug build, made for the first test that needs it, or why it does not build.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
+    /// Bochs, found for the first test that needs it, or what is missing.
+    bochs: Arc<OnceLock<Result<Bochs, String>>>,
     /// What booting from images needs.
     ways: Arc<Ways>,
     /// Held during a boot: two guests at a time would slow each other down.
@@ -82,6 +84,7 @@ impl Lab {
             second,
             elf,
             debug_elf: Arc::default(),
+            bochs: Arc::default(),
             ways: Arc::default(),
             boot_lock: Arc::new(Mutex::new(())),
         })
@@ -255,12 +258,22 @@ impl Lab {
         Self::evidence(run, &machine)
     }
 
+    /// Returns Bochs, which the first call finds or installs.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn bochs(&self) -> Result<&Bochs, String> {
+        self.bochs.get_or_init(|| Bochs::provide(&Real)).as_ref().map_err(Clone::clone)
+    }
+
     /// Boots `model` of Bochs by GRUB with a kernel command line and waits for the end.
     ///
     /// # Errors
     ///
-    /// When the image cannot be made, or Bochs cannot be started.
-    pub fn boot_bochs(&self, bochs: &Bochs, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+    /// When Bochs is missing or cannot be started, or the image cannot be made.
+    pub fn boot_bochs(&self, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+        let bochs = self.bochs()?;
         // The machine as QEMU would have it: for the report, whose command is then replaced.
         let shape = Shape { cpus: model.cpus, memory_mib: model.memory_mib, ..SMP2 };
         let machine = self.machine(&shape, command_line)?;
