@@ -77,7 +77,7 @@ pub(super) fn write(
     }
 }
 
-/// Returns GRUB's configuration: it starts the kernel at once; a key pressed meanwhile shows the menu.
+/// Returns GRUB's configuration: it starts the kernel at once, and shows a menu only after an error.
 fn configuration(command_line: &str) -> String {
     let words: Vec<_> = command_line.split(' ').filter(|word| !word.is_empty()).map(quote).collect();
     format!(
