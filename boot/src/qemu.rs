@@ -10,7 +10,7 @@ pub mod program;
 mod qmp;
 
 pub use accel::Accel;
-pub use child::{Channels, Child};
+pub use child::{Channels, Child, end_with_us};
 pub use choose::choose;
 pub use machine::{Boot, Machine, Wiring};
 pub use program::Program;

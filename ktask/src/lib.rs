@@ -43,6 +43,9 @@
 //! sets how much of the machine a job may use. A helper that is not available costs speed, never
 //! an error. With one thread, a job is a plain call.
 //!
+//! *Work first.* A job begins on its caller, and starts helpers when the rest is worth more than
+//! waking them ([`WakeCost`]). An empty job costs a fraction of a microsecond.
+//!
 //! *Memory locality.* [`NodeRange`]s tell which units lie on which node. Workers run the chunks of
 //! their own node first, and then those of the nearest node with work left.
 //!

@@ -81,7 +81,8 @@ pub fn examine(system: &impl System, qemu: Option<&Path>, wanted: &[What]) -> Re
         What::BochsBios => State::of(first_file(system, &["/usr/share/bochs/BIOS-bochs-latest"])),
         What::VgaBios => State::of(first_file(
             system,
-            &["/usr/share/bochs/VGABIOS-lgpl-latest", "/usr/share/vgabios/vgabios.bin"],
+            // Bochs's own answers GRUB's questions about the screen with a crash.
+            &["/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/seavgabios/vgabios-stdvga.bin"],
         )),
     };
     let needs = What::ALL.map(|what| Need { what, state: state(what) }).to_vec();

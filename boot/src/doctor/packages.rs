@@ -138,7 +138,7 @@ const fn package(what: What) -> Option<&'static str> {
         What::Mtools => "mtools",
         What::Bochs => "bochs",
         What::BochsBios => "bochsbios",
-        What::VgaBios => "vgabios",
+        What::VgaBios => "seabios",
     })
 }
 
@@ -221,7 +221,7 @@ const fn content(what: What) -> &'static str {
         What::Mtools => "mformat",
         What::Bochs => "bochs",
         What::BochsBios => "BIOS-bochs-latest",
-        What::VgaBios => "vgabios.bin",
+        What::VgaBios => "vgabios-stdvga.bin",
         What::Toolchain | What::Clippy | What::UefiLinker => "",
     }
 }

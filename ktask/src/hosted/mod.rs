@@ -17,6 +17,7 @@ mod affinity;
 mod builder;
 mod locks;
 mod pool;
+mod timer_slack;
 mod topology;
 
 use std::cell::Cell;

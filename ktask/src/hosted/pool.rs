@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::timer_slack;
 use crate::{HelperId, HelperTask, NodeId, Platform};
 
 /// Time for which a thread without work polls before it sleeps: about the cost of a wake-up.
@@ -127,6 +128,7 @@ impl<P: Platform> Pool<P> {
 
     /// Runs tasks until the pool is closed, tasks for `node` first.
     pub(super) fn serve(&self, node: NodeId) {
+        timer_slack::make_sleeps_exact();
         while let Some(task) = self.next(node) {
             task.run();
         }

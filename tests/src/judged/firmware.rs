@@ -8,6 +8,7 @@ use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP2, Shape};
 use crate::standin::start_info::{Kind, range};
 use crate::standin::tables::{self, Fields, local_apic, local_x2apic};
+use crate::standin::tags::{self, Tag};
 use crate::standin::{EBDA_AT, Handover, MEMORY_MIB, Root, State, mp};
 use ktask_boot::qemu::Shutdown;
 use ktask_boot::run::Ending;
@@ -92,6 +93,47 @@ const UNADDRESSABLE: &[&[&str]] = &[&["an id that the interrupt controller canno
 
 const CASES: &[Case] = &[
     case("valid::all_is_used", |_| {}),
+    // Tags of Multiboot2.
+    case("multiboot2::all_is_used", |h| h.by_multiboot2(|_| {})),
+    case("multiboot2_without_a_map::basic_sizes_are_used", |h| {
+        h.by_multiboot2(|list| list.retain(|tag| tag.kind != tags::MEMORY_MAP));
+    })
+    .warns(&[&["contain no memory map"]]),
+    case("multiboot2_without_a_root_pointer::it_is_found", |h| {
+        h.set_ebda();
+        h.root_mut().at = Some(EBDA_AT + 0x30);
+        h.by_multiboot2(|list| list.retain(|tag| tag.kind != tags::ROOT_POINTER));
+    }),
+    case("multiboot2_with_a_damaged_root_pointer::the_right_one_is_found", |h| {
+        h.set_ebda();
+        h.root_mut().at = Some(EBDA_AT + 0x30);
+        h.by_multiboot2(|list| find(list, tags::ROOT_POINTER).body[8] ^= 1);
+    })
+    .warns(&[&["root pointer", "that was searched for"]]),
+    case("multiboot2_without_an_end::all_is_used", |h| {
+        h.by_multiboot2(|list| list.retain(|tag| tag.kind != tags::END));
+    })
+    .warns(&[&["have no end"]]),
+    case("multiboot2_tag_that_overruns::tags_before_it_are_used", |h| {
+        h.by_multiboot2(|list| find(list, tags::END).size = u32::MAX - 7);
+    })
+    .warns(&[&["4294967288 bytes at offset", "does not fit"]]),
+    case("multiboot2_tag_of_size_0::tags_before_it_are_used", |h| {
+        h.by_multiboot2(|list| find(list, tags::END).size = 0);
+    })
+    .warns(&[&["0 bytes at offset", "does not fit"]]),
+    case("multiboot2_screen_of_width_0::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(SCREEN_AT, 0, 768, 4096, 1)));
+    })
+    .warns(&[&["screen is not used", "0 x 768 pixels"]]),
+    case("multiboot2_screen_of_unknown_format::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(SCREEN_AT, 1024, 768, 4096, 9)));
+    })
+    .warns(&[&["screen is not used", "no red, green and blue"]]),
+    case("multiboot2_screen_in_memory::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(0x80_0000, 1024, 768, 4096, 1)));
+    })
+    .warns(&[&["screen is not used", "0x800000 is other memory"]]),
     // CPUs.
     case("x2apic_id_0x17161514::is_left_out", |h| add_x2apic(h, 8, 0x1716_1514)).warns(UNADDRESSABLE),
     case("x2apic_id_of_the_boot_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x100))
@@ -233,6 +275,14 @@ const CASES: &[Case] = &[
         h.blobs.extend(mp::blobs(EBDA_AT + 0x10, mp::table(&[mp::processor(0, 3), mp::processor(9, 1)])));
     }),
 ];
+
+/// Address of q35's screen memory.
+const SCREEN_AT: u64 = 0xfd00_0000;
+
+/// Returns the tag of this kind.
+fn find(list: &mut [Tag], kind: u32) -> &mut Tag {
+    list.iter_mut().find(|tag| tag.kind == kind).expect("sound tags have one of each kind")
+}
 
 fn add_x2apic(handover: &mut Handover, count: usize, id: u32) {
     handover.madt.extend((0..count).map(|_| local_x2apic(id, 1)));
