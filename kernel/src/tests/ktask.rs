@@ -12,7 +12,7 @@ use crate::sched::mutex::Mutex;
 use crate::{check, kernel_tests, sched};
 
 /// Rounds of nested jobs: a tenth of a second.
-const NESTED_ROUNDS: u64 = 100_000;
+const NESTED_ROUNDS: u64 = 200;
 
 /// Waits until no helper of an earlier job is in use.
 fn wait_for_helpers() {
