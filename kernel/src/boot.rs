@@ -21,7 +21,6 @@ use crate::arch::{cpu, cpu_registers, handover, tlb, tsc, vector};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
-use crate::mm::stacks::StackSize;
 use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, stats, zero, zero_calibration};
 use crate::platform::{self, Topology, nodes};
 use crate::sched::Spawn;
@@ -165,10 +164,7 @@ pub fn start_scheduler(unfinished: Unfinished, main: fn(Unfinished)) {
         unsafe { percpu::this_cpu().replace_stacks(tops) };
     }
     sched::start_cpu();
-    // The thread runs jobs on all CPUs. For few CPUs every stack is large enough.
-    let stack_size = if unfinished.apic_ids.len() > 128 { StackSize::Large } else { StackSize::Usual };
     Spawn::new("main")
-        .stack_size(stack_size)
         .start(move || main(unfinished))
         .unwrap_or_else(|error| panic!("the first thread: {error}"));
     records::phase("early", tsc::now_ns());

@@ -4,12 +4,12 @@ use core::marker::PhantomData;
 
 use crate::chunk::RawChunk;
 use crate::engine::{Body, ChunkLoop, Ending};
-use crate::raw::Lock;
-use crate::{Cause, Chunk, ChunkResult, JobError, Stats, Unit};
+use crate::raw::{FirstOf, TurnLock};
+use crate::{Cause, Chunk, ChunkResult, JobError, Platform, Stats, Unit};
 
 /// The first error of all workers, with its chunk.
 pub(crate) struct FirstError<E> {
-    kept: Lock<Option<Failure<E>>>,
+    kept: FirstOf<Failure<E>>,
 }
 
 struct Failure<E> {
@@ -20,7 +20,7 @@ struct Failure<E> {
 
 impl<E> FirstError<E> {
     pub(crate) fn new() -> Self {
-        Self { kept: Lock::new(None) }
+        Self { kept: FirstOf::new() }
     }
 
     /// Keeps the error of the chunk `start..end`, if `result` is the job's first error. Returns
@@ -29,8 +29,7 @@ impl<E> FirstError<E> {
         match result.into_result() {
             Ok(()) => true,
             Err(error) => {
-                let failure = Failure { error, start, end };
-                self.kept.with(|kept| _ = kept.get_or_insert(failure));
+                self.kept.offer(Failure { error, start, end });
                 false
             }
         }
@@ -78,17 +77,19 @@ where
 }
 
 /// A thread function with an accumulator per worker.
-pub(crate) struct ReduceBody<'b, I, F, M, A, E, U> {
+pub(crate) struct ReduceBody<'b, P: Platform, I, F, M, A, E, U> {
+    pub(crate) platform: &'b P,
     pub(crate) init: I,
     pub(crate) thread_fn: F,
     pub(crate) merge: M,
-    pub(crate) merged: &'b Lock<Option<A>>,
+    pub(crate) merged: &'b TurnLock<P, Option<A>>,
     pub(crate) first_error: &'b FirstError<E>,
     pub(crate) unit: PhantomData<fn(U)>,
 }
 
-impl<U, I, F, M, A, R> Body for ReduceBody<'_, I, F, M, A, R::Error, U>
+impl<P, U, I, F, M, A, R> Body for ReduceBody<'_, P, I, F, M, A, R::Error, U>
 where
+    P: Platform,
     U: Unit,
     A: Send,
     R: ChunkResult,
@@ -106,7 +107,7 @@ where
         // this one there; else take the other out, merge the two, and try again.
         let mut accumulator = Some(accumulator);
         while let Some(own) = accumulator.take() {
-            let both = self.merged.with(|merged| match merged.take() {
+            let both = self.merged.with(self.platform, |merged| match merged.take() {
                 None => {
                     *merged = Some(own);
                     None

@@ -121,20 +121,20 @@ impl Budget {
         }
     }
 
-    /// Acquires a permit for a helper that prefers `node`, on a machine with `cpus` CPUs. Returns
-    /// `None` if all helpers together use up the budget. If only the node's share is used up, the
-    /// permit names no node and the helper may run anywhere.
+    /// Acquires a permit for a helper that prefers `node`. `cpus` returns the number of CPUs of the
+    /// machine or of a node, whatever the calling thread may use of them: the helpers of all threads
+    /// count. Returns `None` if all helpers together use up the budget. If only the node's share is
+    /// used up, the permit names no node and the helper may run anywhere.
     pub(crate) fn acquire(
         &self,
-        cpus: usize,
         node: Option<NodeId>,
-        cpus_of_node: impl Fn(NodeId) -> usize,
+        cpus: impl Fn(Option<NodeId>) -> usize,
     ) -> Option<Permit> {
-        if !add_below(&self.in_use, self.limit(cpus)) {
+        if !add_below(&self.in_use, self.limit(cpus(None))) {
             return None;
         }
         let node = node.filter(|&node| match self.in_use_of_node.get(node.0 as usize) {
-            Some(count) => add_below(count, self.limit(cpus_of_node(node))),
+            Some(count) => add_below(count, self.limit(cpus(Some(node)))),
             None => false,
         });
         Some(Permit { node })

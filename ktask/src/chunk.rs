@@ -29,8 +29,6 @@ pub(crate) struct RawChunk {
 /// What a nested job needs to know about its outer jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lineage {
-    /// Family number of the outermost job; 0 for a job that is not nested.
-    pub(crate) family: u64,
     /// Number of outer jobs.
     pub(crate) depth: u32,
     /// Locks that the callers of this job and of the outer jobs hold.
@@ -39,8 +37,8 @@ pub(crate) struct Lineage {
 
 impl Lineage {
     /// Returns the lineage of the chunks of a job with this lineage.
-    pub(crate) fn of_chunks(self, family: u64) -> Self {
-        Self { family, depth: self.depth + 1, locks: self.locks }
+    pub(crate) fn of_chunks(self) -> Self {
+        Self { depth: self.depth + 1, locks: self.locks }
     }
 }
 

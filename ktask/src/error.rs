@@ -17,6 +17,9 @@ pub struct JobError<E> {
     pub stats: Stats,
 }
 
+// No `clippy::result_large_err` in a client's code.
+const _: () = assert!(size_of::<JobError<u64>>() <= 128);
+
 /// The reason why a job did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

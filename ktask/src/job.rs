@@ -7,12 +7,12 @@ use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::{Lineage, RawChunk};
 use crate::cursor::Cursor;
 use crate::engine::{self, Body, Ending, Plan, ThreadLimit};
-use crate::raw::Lock;
+use crate::raw::TurnLock;
 use crate::shape::Shape;
-use crate::walk::{Sequencer, WalkBody};
+use crate::walk::WalkBody;
 use crate::{
     CancelToken, Chunk, ChunkResult, Invalid, JobError, LockSet, MAX_WORKERS, NodeRange, Platform, Stats,
-    TracedEnding, TracedJob, Tuning, Unit,
+    TracedEnding, TracedJob, Trail, Tuning, Unit,
 };
 
 /// The extent to which a job may use the machine.
@@ -53,6 +53,7 @@ pub struct Job<'a, U: Unit> {
     deadline_ns: Option<u64>,
     timeout_ns: Option<u64>,
     tuning: Option<&'a Tuning>,
+    trail: Option<&'a Trail>,
     takes_locks: LockSet,
     lineage: Lineage,
     name: &'static str,
@@ -80,6 +81,7 @@ impl<'a, U: Unit> Job<'a, U> {
             deadline_ns: None,
             timeout_ns: None,
             tuning: None,
+            trail: None,
             takes_locks: LockSet::EMPTY,
             lineage: Lineage::default(),
             name: "",
@@ -188,6 +190,12 @@ impl<'a, U: Unit> Job<'a, U> {
         self
     }
 
+    /// Records the governor's decisions in `trail`, those of the last run.
+    pub fn trail(mut self, trail: &'a Trail) -> Self {
+        self.trail = Some(trail);
+        self
+    }
+
     /// Declares the lock classes that the thread function takes.
     ///
     /// The job does not start ([`Invalid::LockHeld`]) if its caller, or the caller of an outer
@@ -199,8 +207,8 @@ impl<'a, U: Unit> Job<'a, U> {
 
     /// Declares that the job runs inside the chunk `outer` of another job.
     ///
-    /// It is not needed for safety: nested jobs cannot block each other. It lets waiting callers
-    /// run queued helpers of their family, and the lock check see the outer callers.
+    /// It is not needed for safety: nested jobs cannot block each other. It lets the lock check see
+    /// the outer callers.
     pub fn within<V: Unit>(mut self, outer: &Chunk<V>) -> Self {
         self.lineage = outer.lineage;
         self
@@ -243,8 +251,9 @@ impl<'a, U: Unit> Job<'a, U> {
         merge: impl Fn(A, A) -> A + Sync,
     ) -> Result<(A, Stats), JobError<R::Error>> {
         let first_error = FirstError::new();
-        let merged = Lock::new(None);
+        let merged = TurnLock::new(None, 0);
         let body = ReduceBody {
+            platform,
             init: &init,
             thread_fn,
             merge,
@@ -282,7 +291,7 @@ impl<'a, U: Unit> Job<'a, U> {
         let first_error = FirstError::new();
         let body = WalkBody {
             platform,
-            sequencer: Lock::new(Sequencer::new(self.shape.start, start)),
+            position: TurnLock::new(start, self.shape.start),
             advance,
             thread_fn,
             first_error: &first_error,
@@ -317,6 +326,9 @@ impl<'a, U: Unit> Job<'a, U> {
         if units == 0 {
             return Ok((Ending::Complete, Stats::default()));
         }
+        if let Some(trail) = self.trail {
+            trail.clear();
+        }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
         let traced_job = TracedJob { name: self.name, start: self.shape.start, units };
         let trace_id = platform.job_begins(&traced_job);
@@ -330,6 +342,7 @@ impl<'a, U: Unit> Job<'a, U> {
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,
+            trail: self.trail,
             lineage: Lineage { locks: held, ..self.lineage },
             undo: undo.as_ref().map(|undo| undo as _),
         };

@@ -1,7 +1,8 @@
 //! The interface that a kernel implements.
 
 use crate::node::NodeId;
-use crate::raw::Parking;
+use crate::raw::{HelperCell, Parking};
+use crate::shared_cells::shared_cells;
 use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
 
 /// The number of a helper that [`Platform::start_helper`] accepted.
@@ -208,13 +209,6 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         let _ = (helper, lend);
     }
 
-    /// Takes one queued helper task whose [`family`](HelperTask::family) is `family`; the calling
-    /// thread runs it while it waits. Returns `None` if there is none, or no queue.
-    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        let _ = family;
-        None
-    }
-
     /// Charges `cpu_ns` nanoseconds of the calling helper's CPU time to `caller`. A helper calls
     /// this as it ends.
     ///
@@ -242,7 +236,6 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// Restores the calling helper's context after its last chunk. `before` is what
     /// [`begin_help`](Self::begin_help) returned.
     ///
-    /// Calls nest: a thread that waits in a nested job may help another job of its family.
     fn end_help(&self, before: HelperContext) {
         let _ = before;
     }
@@ -274,10 +267,29 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         let _ = (trace_id, chunk, is_done);
     }
 
+    /// Returns the memory for the helpers of all jobs, one cell for each that is started and has not
+    /// ended. Jobs that find no free cell have fewer helpers.
+    ///
+    /// It should be the same at each call. All platforms that keep the default share 1024 cells.
+    fn helper_cells(&self) -> &'static [HelperCell] {
+        shared_cells()
+    }
+
     /// Returns the system-wide limit on helpers. All platforms that keep the default share one
     /// budget.
     fn budget(&self) -> &Budget {
         Budget::shared()
+    }
+
+    /// Returns the number of CPUs that the [`budget`](Self::budget) is a share of: those of the
+    /// machine, or of `node`, that are online, whatever the calling thread may use of them.
+    ///
+    /// The default is right where every thread may use every CPU.
+    fn budget_cpus(&self, node: Option<NodeId>) -> usize {
+        match node {
+            None => self.online_cpus(),
+            Some(node) => self.online_cpus_of_node(node),
+        }
     }
 
     /// Returns the largest number of threads of any job, its caller included. 0 is taken as 1.

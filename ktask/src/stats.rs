@@ -8,17 +8,17 @@
 #[non_exhaustive]
 pub struct Stats {
     /// Threads that the work suffices for, within the job's own limit.
-    pub threads_asked: usize,
+    pub threads_asked: u32,
     /// Threads that CPUs and the system's limit allowed, at most `threads_asked`. The helper budget
     /// and the governor may have reduced the number further.
-    pub threads_allowed: usize,
+    pub threads_allowed: u32,
     /// Threads that ran at least one chunk, the caller included. A helper that replaces one that
     /// has left counts as the same thread.
-    pub threads_used: usize,
+    pub threads_used: u32,
     /// Helpers that the budget or the platform refused, or that the platform lost.
-    pub helpers_lost: usize,
+    pub helpers_lost: u32,
     /// Helpers that were taken back before they started, because all work was done.
-    pub helpers_taken_back: usize,
+    pub helpers_taken_back: u32,
     /// Units that were completed.
     pub units: u64,
     /// Units that were completed and then undone, because the job failed.
@@ -37,57 +37,7 @@ pub struct Stats {
     /// Time from the first to the last finish of a worker, in nanoseconds. A worker's finish is the
     /// end of its last chunk; only workers that ended because no work was left count.
     pub spread_ns: u64,
-    /// The governor's decisions, in order.
-    pub trail: Trail,
 }
 
-/// The number of steps that a [`Trail`] keeps.
-const TRAIL_STEPS: usize = 24;
-
-/// The governor's decisions, in order. The trail of a long job keeps the first ones.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Trail {
-    steps: [Step; TRAIL_STEPS],
-    taken: usize,
-}
-
-/// One decision of the governor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Step {
-    /// Time of the decision, in nanoseconds since the start of the job.
-    pub at_ns: u64,
-    /// Threads before the decision.
-    pub threads: usize,
-    /// Measured rate of these threads, in units per second.
-    pub units_per_s: u64,
-    /// Threads after the decision.
-    pub next_threads: usize,
-}
-
-impl Trail {
-    /// Returns the steps that were kept.
-    #[must_use]
-    pub fn steps(&self) -> &[Step] {
-        &self.steps[..self.taken.min(TRAIL_STEPS)]
-    }
-
-    /// Returns the number of steps, kept or not.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.taken
-    }
-
-    pub(crate) fn push(&mut self, step: Step) {
-        if let Some(slot) = self.steps.get_mut(self.taken) {
-            *slot = step;
-        }
-        self.taken += 1;
-    }
-}
-
-impl core::fmt::Debug for Trail {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.steps()).finish()
-    }
-}
+// Returned by value through several frames, and part of every error.
+const _: () = assert!(size_of::<Stats>() <= 128);

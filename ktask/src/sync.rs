@@ -3,7 +3,24 @@
 //! `tests/loom` compiles the same sources with another `sync`, which has a model checker's atomics.
 
 pub(crate) use core::hint::spin_loop;
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Polls of a lock before a thread queues for it and parks: less than the cost of a wake-up.
+pub(crate) const LOCK_POLLS: u32 = 100;
+
+/// Returns a number that differs for addresses on different stacks.
+pub(crate) fn hash_of_address(address: usize) -> usize {
+    // Fibonacci hashing: the upper half depends on all bits.
+    ((address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+}
+
+/// Makes a function `const` where atomics can be made in constants, which a model checker's cannot.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
+        $(#[$attribute])* $vis const fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
 
 /// A [`core::cell::UnsafeCell`] with access through a closure, so that a model checker can watch
 /// the access.

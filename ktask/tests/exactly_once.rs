@@ -50,7 +50,7 @@ proptest! {
             .unwrap();
         prop_assert!(seen.all(1));
         prop_assert_eq!(stats.units, len);
-        prop_assert!(stats.threads_used <= threads.min(pool_threads + 1));
+        prop_assert!(stats.threads_used as usize <= threads.min(pool_threads + 1));
         prop_assert!((stats.chunks == 0) == (len == 0));
     }
 

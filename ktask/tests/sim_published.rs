@@ -2,7 +2,7 @@
 //! rates each. The governor is compared with every fixed thread count on these machines.
 
 use ktask::sim::{Capacity, LOWEST_WEIGHT, Machine, Node, Sim};
-use ktask::{Job, NodeId, NodeRange, Pages, Platform, Profile, Stats, Tuning};
+use ktask::{Job, NodeId, NodeRange, Pages, Platform, Profile, Stats, Trail, Tuning};
 
 /// A published table of seconds by threads, and the parameters of its simulation.
 struct Published {
@@ -221,11 +221,17 @@ fn published() -> Vec<Published> {
 impl Published {
     /// Returns the seconds that the job takes with `threads`, or with the governor.
     fn simulate(&self, threads: Option<usize>) -> (f64, Stats) {
+        self.simulate_with(threads, &Trail::new())
+    }
+
+    /// As [`simulate`](Self::simulate), with the governor's decisions in `trail`.
+    fn simulate_with(&self, threads: Option<usize>, trail: &Trail) -> (f64, Stats) {
         let stats = Sim::run(self.machine.clone(), 7, |sim| {
             let job = Job::new(Pages::new(0)..Pages::new(self.units))
                 // 64 chunks for each of the most threads.
                 .min_chunk(Pages::new(self.units / (64 * self.max_threads as u64)))
-                .profile(Profile::Boot);
+                .profile(Profile::Boot)
+                .trail(trail);
             let job = match threads {
                 Some(threads) => job.threads_exact(threads),
                 None => job.max_threads(self.max_threads),
@@ -260,7 +266,7 @@ fn tables_are_reproduced_within_a_tenth() {
         let base = (table.simulate(Some(table.rows[0].0)).0, table.rows[0].1);
         for &(threads, published_s) in &table.rows {
             let (s, stats) = table.simulate(Some(threads));
-            assert_eq!(stats.threads_used, threads, "{}", table.name);
+            assert_eq!(stats.threads_used as usize, threads, "{}", table.name);
             if !is_close(table.name, threads, base, s, published_s) {
                 off.push((table.name, threads));
             }
@@ -341,12 +347,13 @@ fn governor_is_near_the_best_fixed_count_where_no_fixed_count_is() {
         for (worst, s) in worst.iter_mut().zip(times) {
             worst.1 = worst.1.max(s / best_s - 1.0);
         }
-        let (s, stats) = table.simulate(None);
+        let trail = Trail::new();
+        let (s, _) = table.simulate_with(None, &trail);
         println!(
             "{:38} best fixed {best_s:8.3} s, governor {s:8.3} s ({:+4.1} %) {:?}",
             table.name,
             (s / best_s - 1.0) * 100.0,
-            stats.trail.steps().iter().map(|step| step.next_threads).collect::<Vec<_>>()
+            trail.steps().map(|step| step.next_threads).collect::<Vec<_>>()
         );
         assert!(s <= best_s * 1.05, "{}: {s} s, best fixed {best_s} s", table.name);
     }

@@ -159,7 +159,7 @@ fn helper_start() -> Result<(), &'static str> {
                 }
                 Ok::<(), ()>(())
             });
-            if stats.is_ok_and(|stats| stats.threads_used == threads) {
+            if stats.is_ok_and(|stats| stats.threads_used as usize == threads) {
                 first.push(first_ticks.load(SeqCst) - started);
                 all.push(last_ticks.load(SeqCst) - started);
             }

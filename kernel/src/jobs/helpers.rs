@@ -6,8 +6,6 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use ktask::{HelperId, HelperTask, Placement};
 use runqueue::Nice;
@@ -33,8 +31,6 @@ struct HelperSlot {
     number: usize,
     work: Work,
     task: IrqSpinLock<Option<HelperTask<Kernel>>>,
-    /// The family of the task, for the search by family.
-    family: AtomicU64,
 }
 
 struct HelperSlots {
@@ -49,8 +45,8 @@ static SLOTS: Once<HelperSlots> = Once::new();
 pub fn init() {
     let count = (SLOTS_PER_CPU * percpu::cpu_count()).max(MIN_SLOTS);
     let slot = |number| {
-        let (task, family) = (IrqSpinLock::of(LockClass::HELPER_SLOT, None), AtomicU64::new(0));
-        Arc::new(HelperSlot { number, work: Work::new(), task, family })
+        let task = IrqSpinLock::of(LockClass::HELPER_SLOT, None);
+        Arc::new(HelperSlot { number, work: Work::new(), task })
     };
     // The slot freed last is used next, because it is in the CPU caches. At first that is slot 0.
     SLOTS.call_once(|| HelperSlots {
@@ -112,7 +108,6 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
     let (Some(slots), Some(pool)) = (SLOTS.get(), pool) else { return Err(task) };
     let Some(number) = slots.free.lock().pop() else { return Err(task) };
     let slot = &slots.all[number];
-    slot.family.store(task.family(), SeqCst);
     *slot.task.lock() = Some(task);
     match pool.submit(slot.clone(), WorkAttrs::new().nice(Nice::MAX).on(allowed)) {
         Ok(generation) => Ok(HelperId(generation.number() << SLOT_BITS | number as u64)),
@@ -124,20 +119,6 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
 pub fn cancel(helper: HelperId) -> Option<HelperTask<Kernel>> {
     let (slot, generation) = slot_and_generation(helper)?;
     if pool::cancel(&**slot, generation) { slot.take_task() } else { None }
-}
-
-/// Returns `item` as a slot, if it is one.
-fn slot_of(item: &dyn Item) -> Option<&HelperSlot> {
-    (item as &dyn Any).downcast_ref()
-}
-
-/// Cancels a queued helper of `family`, and returns its task.
-pub fn take_queued(family: u64) -> Option<HelperTask<Kernel>> {
-    let is_wanted = |item: &dyn Item| slot_of(item).is_some_and(|slot| slot.family.load(SeqCst) == family);
-    pool::all().iter().find_map(|pool| {
-        let item = pool.take_queued(is_wanted)?;
-        slot_of(&*item)?.take_task()
-    })
 }
 
 /// Returns the worker that is running `helper`.

@@ -14,7 +14,6 @@ use super::helpers;
 pub use super::kernel::Kernel;
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::{tracepoint, tsc};
-use crate::debug::backtrace::frame_pointer;
 use crate::platform::nodes;
 use crate::sched::{self, Thread};
 
@@ -24,16 +23,8 @@ static HELPER_ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 /// Number of traced jobs.
 static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
 
-/// Returns the maximum number of threads for a job of the calling thread. The job's tables are on the thread's stack, and
-/// must not overflow it.
-fn threads_by_stack() -> usize {
-    /// Number of threads whose tables fit on any stack.
-    const FEW: usize = 128;
-    /// Bytes for the tables of a job on more threads, when it fails and is undone (measured: 181 KiB), and for its thread
-    /// functions.
-    const STACK_FOR_MANY: u64 = 216 << 10;
-    let free = frame_pointer().saturating_sub(sched::current().stack_bottom());
-    if free < STACK_FOR_MANY { FEW } else { ktask::MAX_WORKERS }
+fn is_of_node(cpu: &PerCpu, node: NodeId) -> bool {
+    nodes::of_cpu(cpu.id()) == node.0 as usize
 }
 
 impl Platform for Kernel {
@@ -50,8 +41,15 @@ impl Platform for Kernel {
     }
 
     fn online_cpus_of_node(&self, node: NodeId) -> usize {
-        let is_there = |cpu: &&PerCpu| cpu.is_online() && nodes::of_cpu(cpu.id()) == node.0 as usize;
-        percpu::all().filter(is_there).count()
+        let allowed = sched::current().allowed() & sched::online_cpus();
+        percpu::all().filter(|cpu| allowed.contains(cpu.id().index()) && is_of_node(cpu, node)).count()
+    }
+
+    fn budget_cpus(&self, node: Option<NodeId>) -> usize {
+        match node {
+            None => sched::online_cpus().count(),
+            Some(node) => percpu::all().filter(|cpu| cpu.is_online() && is_of_node(cpu, node)).count(),
+        }
     }
 
     fn current_node(&self) -> NodeId {
@@ -92,10 +90,6 @@ impl Platform for Kernel {
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         helpers::cancel(helper)
-    }
-
-    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        helpers::take_queued(family)
     }
 
     fn lend_weight(&self, helper: HelperId, lend: bool) {
@@ -178,11 +172,10 @@ impl Platform for Kernel {
     }
 
     fn max_threads(&self) -> usize {
-        let limit = match KTASK_MAX_THREADS.get() {
+        match KTASK_MAX_THREADS.get() {
             0 => ktask::MAX_WORKERS,
             limit => limit as usize,
-        };
-        limit.min(threads_by_stack())
+        }
     }
 
     fn enabled(&self) -> bool {

@@ -99,9 +99,9 @@ impl Loop {
         let last_end_ns = times().map(|(_, end)| end).max().unwrap_or(0);
         let start_ns = times().map(|(start, _)| start).min().unwrap_or(0);
         let mut stats = Stats::default();
-        stats.threads_used = times().count();
+        stats.threads_used = times().count() as u32;
         stats.units = self.blocks.len() as u64;
-        stats.chunks = stats.threads_used as u64;
+        stats.chunks = stats.threads_used.into();
         stats.local_chunks = stats.chunks;
         stats.wall_ns = last_end_ns.saturating_sub(start_ns);
         stats.cpu_ns = times().map(|(start, end)| end.saturating_sub(start)).sum();

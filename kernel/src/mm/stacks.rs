@@ -20,9 +20,6 @@ use crate::arch::spin_lock::IrqSpinLock;
 
 /// Pages of a thread's stack.
 pub const THREAD_STACK_PAGES: u64 = 16;
-/// Pages of the stack of a thread that runs jobs on more than 128 threads: a
-/// job keeps its tables on its caller's stack.
-const LARGE_STACK_PAGES: u64 = 64;
 /// Pages of a stack for double fault, NMI or machine check: enough for the
 /// panic path.
 const INTERRUPT_STACK_PAGES: u64 = 4;
@@ -33,55 +30,36 @@ const MAX_SLOTS: u64 = 1 << 20;
 
 struct Stacks {
     next_slot: u64,
-    /// Thread stacks to be reused, by [`StackSize`].
-    spare: [Vec<u64>; 2],
+    /// Thread stacks to be reused.
+    spare: Vec<u64>,
 }
 
 static STACKS: IrqSpinLock<Stacks> =
-    IrqSpinLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: [const { Vec::new() }; 2] });
-
-/// The size of a thread's stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StackSize {
-    /// [`THREAD_STACK_PAGES`].
-    Usual,
-    /// Enough for jobs on any number of threads.
-    Large,
-}
-
-impl StackSize {
-    const fn pages(self) -> u64 {
-        match self {
-            Self::Usual => THREAD_STACK_PAGES,
-            Self::Large => LARGE_STACK_PAGES,
-        }
-    }
-}
+    IrqSpinLock::of(LockClass::STACKS, Stacks { next_slot: 0, spare: Vec::new() });
 
 /// A thread's stack. Dropped, it is reused.
 #[derive(Debug)]
 pub struct Stack {
     top: u64,
-    size: StackSize,
 }
 
 impl Stack {
-    /// Returns a stack of `size`: a used one, else a new one.
-    pub fn new(size: StackSize) -> Option<Self> {
-        let spare = STACKS.lock().spare[size as usize].pop();
-        spare.map(|top| Self { top, size }).or_else(|| Self::new_unused(size))
+    /// Returns a stack of [`THREAD_STACK_PAGES`]: a used one, else a new one.
+    pub fn new() -> Option<Self> {
+        let spare = STACKS.lock().spare.pop();
+        spare.map(|top| Self { top }).or_else(Self::new_unused)
     }
 
-    /// Returns a stack of `size` that no thread has used.
-    pub fn new_unused(size: StackSize) -> Option<Self> {
+    /// Returns a stack that no thread has used.
+    pub fn new_unused() -> Option<Self> {
         // SAFETY: the caller of `prepare` has just allocated the frames (invariant 12), as many as are cleared.
-        let clear = |frames| unsafe { zero::zero_frames(frames, size.pages()) };
-        Some(Self { top: map_new(size.pages(), clear)?, size })
+        let clear = |frames| unsafe { zero::zero_frames(frames, THREAD_STACK_PAGES) };
+        Some(Self { top: map_new(THREAD_STACK_PAGES, clear)? })
     }
 
     /// Returns the lowest address of the stack.
     pub fn bottom(&self) -> u64 {
-        self.top - self.size.pages() * PAGE_SIZE
+        self.top - THREAD_STACK_PAGES * PAGE_SIZE
     }
 
     /// Returns one past the highest address of the stack; 16-aligned.
@@ -93,13 +71,13 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // `map_new` has reserved the capacity: this cannot allocate.
-        STACKS.lock().spare[self.size as usize].push(self.top);
+        STACKS.lock().spare.push(self.top);
     }
 }
 
 /// Makes a permanent stack of [`THREAD_STACK_PAGES`]; returns its top.
 pub fn new_permanent() -> Option<u64> {
-    Stack::new_unused(StackSize::Usual).map(|stack| ManuallyDrop::new(stack).top)
+    Stack::new_unused().map(|stack| ManuallyDrop::new(stack).top)
 }
 
 /// Makes a permanent stack for double fault, NMI or machine check; returns its top. It is hardly ever used, so it is not
@@ -118,10 +96,8 @@ fn map_new(len_pages: u64, prepare: impl FnOnce(Pfn)) -> Option<u64> {
             return None;
         }
         // Reserve capacity for every stack, so that a drop never allocates.
-        for spare in &mut stacks.spare {
-            let room = (slot + 1) as usize - spare.len();
-            spare.try_reserve(room).ok()?;
-        }
+        let room = (slot + 1) as usize - stacks.spare.len();
+        stacks.spare.try_reserve(room).ok()?;
         stacks.next_slot += 1;
         slot
     };

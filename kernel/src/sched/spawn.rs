@@ -20,7 +20,7 @@ use super::thread::{self, Thread};
 use crate::arch::context;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{tracepoint, tsc};
-use crate::mm::stacks::{Stack, StackSize};
+use crate::mm::stacks::Stack;
 
 /// Why a thread could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,6 @@ pub struct Spawn<'a> {
     is_idle_class: bool,
     node: Option<usize>,
     group: Option<&'a Arc<Group>>,
-    stack_size: StackSize,
 }
 
 impl<'a> Spawn<'a> {
@@ -106,7 +105,6 @@ impl<'a> Spawn<'a> {
             is_idle_class: false,
             node: None,
             group: None,
-            stack_size: StackSize::Usual,
         }
     }
 
@@ -136,15 +134,10 @@ impl<'a> Spawn<'a> {
         Self { group: Some(group), ..self }
     }
 
-    /// Gives the thread a stack of `stack_size`.
-    pub const fn stack_size(self, stack_size: StackSize) -> Self {
-        Self { stack_size, ..self }
-    }
-
     /// Starts the thread.
     pub fn start(self, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, SpawnError> {
         reap();
-        let stack = Stack::new(self.stack_size).ok_or(SpawnError::NoStack)?;
+        let stack = Stack::new().ok_or(SpawnError::NoStack)?;
         let top = stack.top();
         let cpu = place::choose_cpu_for_new(&self.allowed, self.node).ok_or(SpawnError::NoSuchCpu)?;
         let creator = thread::current();

@@ -38,7 +38,7 @@ kernel_tests! { "ktask":
                 match stats {
                     Ok(stats) => {
                         check!(stats.units == units, "{} of {units} units are reported as done", stats.units);
-                        check!(stats.threads_used <= threads);
+                        check!(stats.threads_used as usize <= threads);
                     }
                     Err(_) => check!(false, "{units} units, {threads} threads: the job failed"),
                 }

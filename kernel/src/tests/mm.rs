@@ -14,7 +14,7 @@ use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
-use crate::mm::stacks::{Stack, StackSize, THREAD_STACK_PAGES};
+use crate::mm::stacks::{Stack, THREAD_STACK_PAGES};
 use crate::mm::{descriptors, mem_map, page_cache, pages, space, stats, zero, zero_pool};
 use crate::platform::nodes;
 use crate::{check, kernel_tests, sched, skip_if};
@@ -212,7 +212,7 @@ kernel_tests! { "mm":
             unsafe { zero::poison_frames(block, THREAD_STACK_PAGES) };
             pages::free(block, order);
         }
-        let Some(stack) = Stack::new_unused(StackSize::Usual) else { return Err(Stopped::Skipped("needs free memory")) };
+        let Some(stack) = Stack::new_unused() else { return Err(Stopped::Skipped("needs free memory")) };
         let words = (THREAD_STACK_PAGES * PAGE_SIZE) as usize / size_of::<u64>();
         let bottom = (stack.top() as *const u64).wrapping_sub(words);
         // SAFETY: that much is mapped below the top, aligned to pages; no thread runs on the stack as long as we own it.

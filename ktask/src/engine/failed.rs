@@ -1,16 +1,17 @@
 //! The chunks of a job that failed.
 
 use super::plan::Outcome;
-use super::worker_slot::WorkerSlot;
 use crate::chunk::RawChunk;
+use crate::raw::CellList;
+use crate::record::WorkerRecord;
 
 /// The chunks that failed. The undo leaves them out.
 #[derive(Clone, Copy)]
 pub(super) enum Failed<'f> {
     /// The failed chunk of a job on its caller alone, if one failed.
     One(Option<(u64, u64)>),
-    /// At most one failed chunk per slot.
-    Slots(&'f [WorkerSlot]),
+    /// At most one failed chunk per worker.
+    Team(&'f WorkerRecord, CellList),
 }
 
 /// Called after a run with the chunks that failed, which lie on the stack of the run.
@@ -36,16 +37,14 @@ impl Failed<'_> {
         let overlaps = |chunk: &(u64, u64)| chunk.0 < end && start < chunk.1;
         match self {
             Self::One(failed) => failed.filter(overlaps),
-            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).filter(overlaps).min(),
+            Self::Team(caller, helpers) => {
+                records(caller, *helpers).filter_map(WorkerRecord::failed).filter(overlaps).min()
+            }
         }
     }
+}
 
-    /// Returns the units of the failed chunks.
-    pub(super) fn units(&self) -> u64 {
-        let len = |(start, end): (u64, u64)| end - start;
-        match self {
-            Self::One(failed) => failed.map_or(0, len),
-            Self::Slots(slots) => slots.iter().filter_map(WorkerSlot::failed).map(len).sum(),
-        }
-    }
+/// Returns the records of all workers of a job.
+pub(super) fn records(caller: &WorkerRecord, helpers: CellList) -> impl Iterator<Item = &WorkerRecord> {
+    core::iter::once(caller).chain(helpers.map(|cell| &cell.record))
 }

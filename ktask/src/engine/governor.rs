@@ -21,7 +21,8 @@ use super::run::Run;
 use super::team::Team;
 use crate::cursor::Sampled;
 use crate::platform::Platform;
-use crate::stats::{Stats, Step};
+use crate::stats::Stats;
+use crate::trail::Step;
 use crate::tuning::Tuning;
 
 /// More threads are worthwhile only if fewer threads reach less than this share of their rate.
@@ -157,12 +158,14 @@ impl<'g> Governor<'g> {
         let rate = rate(sampled, self.threads);
         let next = self.decide(rate, sampled, run.left());
         if next != self.threads {
-            stats.trail.push(Step {
-                at_ns: run.age_ns(),
-                threads: self.threads,
-                units_per_s: rate,
-                next_threads: next,
-            });
+            if let Some(trail) = run.plan.trail {
+                trail.push(Step {
+                    at_ns: run.age_ns(),
+                    threads: self.threads,
+                    units_per_s: rate,
+                    next_threads: next,
+                });
+            }
             self.threads = next;
             team.set_threads(next, stats);
         }

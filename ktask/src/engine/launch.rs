@@ -2,10 +2,12 @@
 
 use super::failed::{AfterRun, Failed};
 use super::plan::{Body, Outcome, Plan};
-use super::{parallel, solo, storage};
+use super::{parallel, solo};
 use crate::Stats;
 use crate::cursor::Cursor;
 use crate::platform::Platform;
+use crate::raw::Cells;
+use crate::record::WorkerRecord;
 
 /// Runs `plan` over `cursors`, then calls `after`.
 pub(super) fn launch<P: Platform>(
@@ -20,14 +22,26 @@ pub(super) fn launch<P: Platform>(
     if threads <= 1 {
         return solo::run(platform, plan, cursors, body, stats, after);
     }
-    let mut outcome = None;
-    storage::with_slots(threads, &mut |slots| {
-        let mut parallel = parallel::run(platform, plan, cursors, slots, body, stats);
-        after(Failed::Slots(slots), &mut parallel);
-        outcome = Some(parallel);
-    });
-    match outcome {
-        Some(outcome) => outcome,
-        None => unreachable!("with_slots calls its closure"),
-    }
+    with_team(platform, plan, cursors, threads, body, stats, after)
+}
+
+/// Runs `plan` on the calling thread and up to `threads - 1` helpers, then calls `after`.
+///
+/// Never inlined: a job on one thread should not have this frame on its caller's stack.
+#[inline(never)]
+fn with_team<P: Platform>(
+    platform: &P,
+    plan: &Plan<'_>,
+    cursors: &[Cursor],
+    threads: usize,
+    body: &dyn Body,
+    stats: Stats,
+    after: &mut AfterRun<'_>,
+) -> Outcome {
+    let cells = Cells::new(platform.helper_cells());
+    let caller = WorkerRecord::new();
+    let team = parallel::Workers { threads, caller: &caller, cells: &cells };
+    let mut outcome = parallel::run(platform, plan, cursors, &team, body, stats);
+    after(Failed::Team(&caller, cells.list()), &mut outcome);
+    outcome
 }

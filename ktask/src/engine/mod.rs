@@ -6,8 +6,8 @@
 //! | file, bottom up | holds |
 //! |---|---|
 //! | `plan`, `thread_limit` | what is run, and the limit on its threads |
-//! | `worker_slot`, `failed`, `storage` | a record per worker, the chunks that failed, tables on the stack |
-//! | `lending`, `run` | the state that the workers of a job share |
+//! | `failed`, `storage` | the chunks that failed, cursors on the stack |
+//! | `run` | the state that the workers of a job share |
 //! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
 //! | `tracing`, `worker` | a worker's part of a job |
 //! | `team`, `governor`, `wait` | how the caller starts helpers, chooses their number, waits for them |
@@ -19,7 +19,6 @@ mod execute;
 mod failed;
 mod governor;
 mod launch;
-mod lending;
 mod parallel;
 mod plan;
 mod run;
@@ -32,7 +31,6 @@ mod tracing;
 mod undo;
 mod wait;
 mod worker;
-mod worker_slot;
 
 pub(crate) use execute::execute;
 pub(crate) use plan::{Body, ChunkLoop, Ending, Plan};

@@ -3,6 +3,7 @@
 use super::thread_limit::ThreadLimit;
 use crate::chunk::{Lineage, RawChunk};
 use crate::platform::Platform;
+use crate::trail::Trail;
 use crate::tuning::Tuning;
 use crate::unwind::Payload;
 use crate::{CancelToken, Stats, TracedEnding};
@@ -21,6 +22,7 @@ pub(crate) struct Plan<'p> {
     pub(crate) cancel: Option<&'p CancelToken>,
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) tuning: Option<&'p Tuning>,
+    pub(crate) trail: Option<&'p Trail>,
     pub(crate) lineage: Lineage,
     pub(crate) undo: Option<&'p (dyn Fn(RawChunk) + Sync + 'p)>,
     /// The platform's number for the job in its trace; 0 if the job is not traced.

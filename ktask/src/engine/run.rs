@@ -1,13 +1,11 @@
 //! The state that the workers of a running job share.
 
-use super::lending::Lending;
 use super::plan::{Body, Ending, Plan};
-use super::worker_slot::WorkerSlot;
 use crate::Stats;
 use crate::cursor::{Cursor, Sampled};
 use crate::platform::Platform;
-use crate::raw::Lock;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::raw::FirstOf;
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::unwind::Payload;
 
 /// The state that the workers of a running job share.
@@ -15,10 +13,9 @@ pub(super) struct Run<'r, P: Platform> {
     pub(super) platform: &'r P,
     pub(super) plan: &'r Plan<'r>,
     pub(super) cursors: &'r [Cursor],
-    /// One per worker; the caller's is the first.
-    pub(super) slots: &'r [WorkerSlot],
     pub(super) body: &'r dyn Body,
-    pub(super) lending: Lending<P>,
+    /// The thread that helpers charge their time to.
+    caller: P::Thread,
     /// Whether chunks are measured for the governor.
     pub(super) is_governed: bool,
     /// An [`Ending`] as a number; `Complete` while the job runs.
@@ -33,8 +30,8 @@ pub(super) struct Run<'r, P: Platform> {
     /// ended in it.
     epoch: AtomicU32,
     started_ns: u64,
-    panic: Lock<Option<Payload>>,
-    totals: Lock<Totals>,
+    panic: FirstOf<Payload>,
+    totals: Totals,
 }
 
 /// What one worker has done.
@@ -47,15 +44,15 @@ pub(super) struct Tally {
     pub(super) ran_dry_at_ns: Option<u64>,
 }
 
-/// Sums of the workers' tallies. Each worker adds its tally once.
-#[derive(Default)]
+/// Sums of the workers' tallies. Each worker adds its tally once, and waits for none to do so.
 struct Totals {
-    chunks: u64,
-    local_chunks: u64,
-    units: u64,
-    cpu_ns: u64,
-    /// When the first and the last worker ran dry.
-    dry_ns: Option<(u64, u64)>,
+    chunks: AtomicU64,
+    local_chunks: AtomicU64,
+    units: AtomicU64,
+    cpu_ns: AtomicU64,
+    /// When the first and the last worker ran dry; `u64::MAX` and 0 if none did.
+    first_dry_ns: AtomicU64,
+    last_dry_ns: AtomicU64,
 }
 
 impl<'r, P: Platform> Run<'r, P> {
@@ -64,7 +61,6 @@ impl<'r, P: Platform> Run<'r, P> {
         platform: &'r P,
         plan: &'r Plan<'r>,
         cursors: &'r [Cursor],
-        slots: &'r [WorkerSlot],
         body: &'r dyn Body,
         is_governed: bool,
     ) -> Self {
@@ -72,33 +68,30 @@ impl<'r, P: Platform> Run<'r, P> {
             platform,
             plan,
             cursors,
-            slots,
             body,
             started_ns: platform.now_ns(),
-            lending: Lending::new(platform),
+            caller: platform.current_thread(),
             is_governed,
             ending: AtomicU32::new(Ending::Complete as u32),
             helpers: AtomicUsize::new(0),
             target_helpers: AtomicUsize::new(0),
             active_workers: AtomicUsize::new(1),
             epoch: AtomicU32::new(0),
-            panic: Lock::new(None),
-            totals: Lock::new(Totals::default()),
-        }
-    }
-
-    /// Returns the number that all tasks of the outermost job's family have: the address of the
-    /// outermost run, which no other living run has.
-    pub(super) fn family(&self) -> u64 {
-        match self.plan.lineage.family {
-            0 => core::ptr::from_ref(self).addr() as u64,
-            family => family,
+            panic: FirstOf::new(),
+            totals: Totals {
+                chunks: AtomicU64::new(0),
+                local_chunks: AtomicU64::new(0),
+                units: AtomicU64::new(0),
+                cpu_ns: AtomicU64::new(0),
+                first_dry_ns: AtomicU64::new(u64::MAX),
+                last_dry_ns: AtomicU64::new(0),
+            },
         }
     }
 
     /// Ends the job at each worker's next chunk. The first reason stays.
     pub(super) fn stop(&self, ending: Ending) {
-        // Relaxed: a flag; the data that belongs to it is under a lock or read after the join.
+        // Relaxed: a flag; the data that belongs to it is read after the join.
         let _ = self.ending.compare_exchange(
             Ending::Complete as u32,
             ending as u32,
@@ -227,39 +220,40 @@ impl<'r, P: Platform> Run<'r, P> {
         self.platform.now_ns().saturating_sub(self.started_ns)
     }
 
-    /// Keeps the first panic for the caller.
-    pub(super) fn keep_panic(&self, payload: Payload) {
-        self.panic.with(|kept| _ = kept.get_or_insert(payload));
+    /// Helper: charges `cpu_ns` nanoseconds of its CPU time to the caller.
+    pub(super) fn charge(&self, cpu_ns: u64) {
+        self.platform.charge(&self.caller, cpu_ns);
     }
 
-    /// Adds what worker number `index` did to the job's totals.
-    pub(super) fn add(&self, index: usize, tally: Tally, cpu_ns: u64) {
-        if tally.chunks > 0 {
-            self.slots[index].set_worked();
+    /// Keeps the first panic for the caller.
+    pub(super) fn keep_panic(&self, payload: Payload) {
+        self.panic.offer(payload);
+    }
+
+    /// Adds what one worker did to the job's totals.
+    pub(super) fn add(&self, tally: Tally, cpu_ns: u64) {
+        // Relaxed: read after the join.
+        let totals = &self.totals;
+        totals.chunks.fetch_add(tally.chunks, Ordering::Relaxed);
+        totals.local_chunks.fetch_add(tally.local_chunks, Ordering::Relaxed);
+        totals.units.fetch_add(tally.units, Ordering::Relaxed);
+        totals.cpu_ns.fetch_add(cpu_ns, Ordering::Relaxed);
+        // A worker that ran no chunk came late; its end says nothing about the spread.
+        if let Some(at_ns) = tally.ran_dry_at_ns.filter(|_| tally.chunks > 0) {
+            totals.first_dry_ns.fetch_min(at_ns, Ordering::Relaxed);
+            totals.last_dry_ns.fetch_max(at_ns, Ordering::Relaxed);
         }
-        self.totals.with(|totals| {
-            totals.chunks += tally.chunks;
-            totals.local_chunks += tally.local_chunks;
-            totals.units += tally.units;
-            totals.cpu_ns += cpu_ns;
-            // A worker that ran no chunk came late; its end says nothing about the spread.
-            if let Some(at_ns) = tally.ran_dry_at_ns.filter(|_| tally.chunks > 0) {
-                let (first_ns, last_ns) = totals.dry_ns.unwrap_or((at_ns, at_ns));
-                totals.dry_ns = Some((first_ns.min(at_ns), last_ns.max(at_ns)));
-            }
-        });
     }
 
     /// After the join: writes the totals to `stats`.
     pub(super) fn report(&self, stats: &mut Stats) {
-        self.totals.with(|totals| {
-            stats.chunks = totals.chunks;
-            stats.local_chunks = totals.local_chunks;
-            stats.units = totals.units;
-            stats.cpu_ns = totals.cpu_ns;
-            stats.spread_ns = totals.dry_ns.map_or(0, |(first_ns, last_ns)| last_ns - first_ns);
-        });
-        stats.threads_used = self.slots.iter().filter(|slot| slot.has_worked()).count();
+        // Relaxed: the join has made all sums visible.
+        let total = |sum: &AtomicU64| sum.load(Ordering::Relaxed);
+        stats.chunks = total(&self.totals.chunks);
+        stats.local_chunks = total(&self.totals.local_chunks);
+        stats.units = total(&self.totals.units);
+        stats.cpu_ns = total(&self.totals.cpu_ns);
+        stats.spread_ns = total(&self.totals.last_dry_ns).saturating_sub(total(&self.totals.first_dry_ns));
         stats.wall_ns = self.age_ns();
     }
 

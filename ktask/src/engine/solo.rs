@@ -42,7 +42,7 @@ pub(super) fn run<P: Platform>(
     if panic.is_some() {
         ending = Ending::Failed;
     }
-    stats.threads_used = usize::from(stats.chunks > 0);
+    stats.threads_used = u32::from(stats.chunks > 0);
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
@@ -119,7 +119,7 @@ impl<P: Platform> Solo<'_, P> {
     ) -> bool {
         let plan = self.plan;
         self.in_progress.set(Some((start, end)));
-        let lineage = plan.lineage.of_chunks(plan.lineage.family);
+        let lineage = plan.lineage.of_chunks();
         let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
         self.stats.chunks += 1;
         self.stats.local_chunks += u64::from(local);

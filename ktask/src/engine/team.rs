@@ -3,7 +3,7 @@
 use super::run::Run;
 use crate::cursor::Cursor;
 use crate::platform::{Placement, Platform};
-use crate::raw::Helpers;
+use crate::raw::{CellList, HelperCell, Helpers};
 use crate::{NodeId, Stats};
 
 /// Starts the helpers of one run. Only the caller does this, on its own thread, so that the
@@ -11,19 +11,22 @@ use crate::{NodeId, Stats};
 pub(super) struct Team<'t, P: Platform> {
     run: &'t Run<'t, P>,
     helpers: &'t Helpers<'t, P>,
-    /// Slot at which the search for a free slot begins.
-    next_slot: usize,
+    /// The most helpers at a time.
+    max_helpers: usize,
+    /// Where the search for an idle cell goes on.
+    search: CellList,
     was_refused: bool,
 }
 
 impl<'t, P: Platform> Team<'t, P> {
-    pub(super) fn new(run: &'t Run<'t, P>, helpers: &'t Helpers<'t, P>) -> Self {
-        Self { run, helpers, next_slot: 1, was_refused: false }
+    pub(super) fn new(run: &'t Run<'t, P>, helpers: &'t Helpers<'t, P>, threads: usize) -> Self {
+        Self { run, helpers, max_helpers: threads - 1, search: helpers.cells(), was_refused: false }
     }
 
     /// Brings the team to `threads`, the caller included: starts helpers, or has surplus helpers
     /// leave at their next chunk.
     pub(super) fn set_threads(&mut self, threads: usize, stats: &mut Stats) {
+        self.reclaim_lost(stats);
         self.run.set_target_helpers(threads - 1);
         while self.run.helpers() < threads - 1 {
             if !self.start_helper() {
@@ -39,57 +42,81 @@ impl<'t, P: Platform> Team<'t, P> {
         self.was_refused
     }
 
-    /// Starts one helper. Returns false if there is no free slot, permit or thread.
+    /// Starts one helper. Returns false if there is no free cell, permit or thread.
     fn start_helper(&mut self) -> bool {
         let run = self.run;
-        let Some(index) = self.free_slot() else { return false };
-        let mut node = self.node_for(index);
+        let Some(cell) = self.idle_cell() else { return false };
+        let mut node = self.node_for(cell.record.worker());
         let mut permit = None;
         if run.plan.threads.is_budgeted() {
-            let cpus_of_node = |node| run.platform.online_cpus_of_node(node);
-            let acquired = run.platform.budget().acquire(run.platform.online_cpus(), node, cpus_of_node);
+            let acquired = run.platform.budget().acquire(node, |node| run.platform.budget_cpus(node));
             let Some(acquired) = acquired else { return false };
             // Where the node's share is used up, a helper on any node is better than none.
             node = acquired.node;
             permit = Some(acquired);
         }
-        let slot = &run.slots[index];
-        slot.assign(permit);
+        cell.record.assign(permit);
         run.count_helper_in();
-        match run.platform.start_helper(self.helpers.task(index as u32), Placement { node }) {
+        match run.platform.start_helper(self.helpers.task(cell), Placement { node }) {
             Ok(helper) => {
-                slot.set_helper(helper);
+                cell.record.set_helper(helper);
                 true
             }
-            Err(task) => {
-                drop(task);
-                run.count_helper_out();
-                if let Some(permit) = slot.vacate() {
-                    run.platform.budget().release(permit);
+            // The task is dropped after it is revoked, and does not count as lost. A platform that
+            // returns another task than it got has started this one.
+            Err(_task) => {
+                let is_refused = self.helpers.revoke(cell);
+                if is_refused {
+                    self.count_out(cell);
                 }
-                false
+                !is_refused
             }
         }
     }
 
-    fn free_slot(&mut self) -> Option<usize> {
-        let count = self.run.slots.len() - 1;
-        let found = (0..count)
-            .map(|step| 1 + (self.next_slot - 1 + step) % count)
-            .find(|&index| self.run.slots[index].is_free())?;
-        self.next_slot = 1 + found % count;
-        Some(found)
+    /// Uncounts helpers whose task the platform has dropped, so that others may be started in
+    /// their place.
+    pub(super) fn reclaim_lost(&self, stats: &mut Stats) {
+        for cell in self.helpers.cells().filter(|cell| cell.take_lost()) {
+            stats.helpers_lost += 1;
+            self.count_out(cell);
+        }
     }
 
-    /// Returns the node for the helper in slot `index`.
+    /// Uncounts the helper of `cell`, which does not begin.
+    fn count_out(&self, cell: &HelperCell) {
+        self.run.count_helper_out();
+        if let Some(permit) = cell.record.take_permit() {
+            self.run.platform.budget().release(permit);
+        }
+    }
+
+    /// Returns a cell for another helper: a new one, or else that of a helper that has ended. A cell
+    /// with a failed chunk stays in use: the undo needs the record.
+    fn idle_cell(&mut self) -> Option<&'static HelperCell> {
+        if self.helpers.len() < self.max_helpers
+            && let Some(cell) = self.helpers.add_cell()
+        {
+            return Some(cell);
+        }
+        let is_usable = |cell: &&HelperCell| cell.is_idle() && cell.record.failed().is_none();
+        // From where the last search ended, then from the start.
+        if let Some(cell) = self.search.find(is_usable) {
+            return Some(cell);
+        }
+        self.search = self.helpers.cells();
+        self.search.find(is_usable)
+    }
+
+    /// Returns the node for the helper with number `index`.
     ///
-    /// The units left of all ranges, laid end to end, are divided into an equal part per slot.
-    /// The node is that of the range in which the slot's part begins.
+    /// The units left of all ranges, laid end to end, are divided into an equal part per worker.
+    /// The node is that of the range in which the worker's part begins.
     fn node_for(&self, index: usize) -> Option<NodeId> {
         let cursors = self.run.cursors;
         let all: u64 = cursors.iter().map(Cursor::left).sum();
-        let slots = self.run.slots.len() as u64;
-        let mut offset = (u128::from(all) * index as u128 / u128::from(slots)) as u64;
+        let workers = self.max_helpers as u128 + 1;
+        let mut offset = (u128::from(all) * index as u128 / workers) as u64;
         for cursor in cursors {
             let left = cursor.left();
             if offset < left {

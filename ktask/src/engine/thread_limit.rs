@@ -26,17 +26,18 @@ impl ThreadLimit {
             Self::UpTo { limit, .. } => limit,
         };
         let chunks = usize::try_from(chunks).unwrap_or(usize::MAX);
-        stats.threads_asked = chunks.min(limit).min(MAX_WORKERS);
+        let asked = chunks.min(limit).min(MAX_WORKERS);
+        stats.threads_asked = asked as u32;
         // Checked first: a job that is too small for two threads asks the platform nothing.
-        if stats.threads_asked <= 1 || !platform.enabled() {
-            stats.threads_allowed = stats.threads_asked.min(1);
-            return stats.threads_allowed;
+        if asked <= 1 || !platform.enabled() {
+            stats.threads_allowed = asked.min(1) as u32;
+            return asked.min(1);
         }
-        let mut allowed = stats.threads_asked.min(platform.max_threads().max(1));
+        let mut allowed = asked.min(platform.max_threads().max(1));
         if let Self::UpTo { .. } = self {
             allowed = allowed.min(platform.online_cpus().max(1));
         }
-        stats.threads_allowed = allowed;
+        stats.threads_allowed = allowed as u32;
         allowed
     }
 

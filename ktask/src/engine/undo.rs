@@ -12,6 +12,7 @@ use super::thread_limit::ThreadLimit;
 use crate::chunk::RawChunk;
 use crate::cursor::Cursor;
 use crate::platform::Platform;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Undoes what `outcome` completed, if the job did not complete and has an undo. The undo is a
 /// job over the claimed prefixes, on as many threads as the failed job could have.
@@ -33,7 +34,7 @@ pub(super) fn undo_completed<P: Platform>(
     };
     let threads = match failed {
         Failed::One(_) => ThreadLimit::Exact(1),
-        Failed::Slots(_) => plan.threads,
+        Failed::Team(..) => plan.threads,
     };
     let plan = Plan {
         units: cursors.iter().map(|cursor| cursor.claimed()).map(|(start, end)| end - start).sum(),
@@ -43,14 +44,16 @@ pub(super) fn undo_completed<P: Platform>(
         deadline_ns: None,
         // The rate of an undo says nothing about the rate of the job.
         tuning: None,
+        trail: None,
         undo: None,
         trace_id: 0,
         ..*plan
     };
-    let body = UndoBody { failed, undo };
+    let body = UndoBody { failed, undo, units: AtomicU64::new(0) };
     storage::with_cursors(cursors.len(), &prefix, &mut |prefixes| {
         let undone = launch(platform, &plan, prefixes, &body, &mut |_, _| {});
-        outcome.stats.units_undone = undone.stats.units - failed.units();
+        // Relaxed: the join has made all sums visible.
+        outcome.stats.units_undone = body.units.load(Ordering::Relaxed);
         outcome.stats.cpu_ns += undone.stats.cpu_ns;
         outcome.stats.wall_ns += undone.stats.wall_ns;
         // A panic of the undo is a bug of the client; the caller gets the first panic.
@@ -63,12 +66,18 @@ pub(super) fn undo_completed<P: Platform>(
 struct UndoBody<'u> {
     failed: Failed<'u>,
     undo: &'u (dyn Fn(RawChunk) + Sync + 'u),
+    /// Units that were undone.
+    units: AtomicU64,
 }
 
 impl Body for UndoBody<'_> {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
         chunk_loop(&mut |chunk| {
-            self.failed.undo_others(chunk, self.undo);
+            self.failed.undo_others(chunk, &|part| {
+                (self.undo)(part);
+                // Relaxed: read after the join.
+                self.units.fetch_add(part.end - part.start, Ordering::Relaxed);
+            });
             true
         });
     }

@@ -10,13 +10,19 @@ use super::tracing::traced;
 use crate::chunk::RawChunk;
 use crate::cursor::{Cursor, Cut};
 use crate::platform::Platform;
+use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
 
 /// Called before each chunk with the range it would come from; returns whether to go on.
 type MayContinue<'m> = dyn FnMut(&Cursor) -> bool + 'm;
 
-/// Works for `run` as worker number `index`. Returns the CPU time used, in nanoseconds.
-pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, may_continue: &mut MayContinue<'_>) -> u64 {
+/// Works for `run` as the worker of `record`. Returns the CPU time used, in nanoseconds.
+pub(super) fn work<P: Platform>(
+    run: &Run<'_, P>,
+    record: &WorkerRecord,
+    may_continue: &mut MayContinue<'_>,
+) -> u64 {
+    let index = record.worker();
     let started_ns = run.platform.now_ns();
     let mut cpu_clock = CpuClock::start(run.platform, started_ns, false);
     let in_progress = Cell::new(None);
@@ -42,10 +48,13 @@ pub(super) fn work<P: Platform>(run: &Run<'_, P>, index: usize, may_continue: &m
         run.keep_panic(payload);
     }
     if let Some((start, end)) = in_progress.get() {
-        run.slots[index].set_failed(start, end);
+        record.set_failed(start, end);
     }
     let cpu_ns = cpu_clock.used_ns(run.platform, run.platform.now_ns());
-    run.add(index, tally, cpu_ns);
+    if tally.chunks > 0 {
+        record.set_worked();
+    }
+    run.add(tally, cpu_ns);
     cpu_ns
 }
 
@@ -101,7 +110,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.in_progress.set(Some((start, end)));
             self.tally.chunks += 1;
             self.tally.local_chunks += u64::from(local);
-            let lineage = run.plan.lineage.of_chunks(run.family());
+            let lineage = run.plan.lineage.of_chunks();
             let node = cursor.node();
             let chunk = RawChunk { start, end, worker: self.index, node, local, lineage };
             let traced_chunk = TracedChunk { start, end, worker: self.index };

@@ -184,7 +184,7 @@ impl Platform for Hosted {
     }
 
     fn thread_time_ns(&self) -> u64 {
-        crate::raw::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
+        crate::raw::cpu_time::thread_cpu_time_ns().unwrap_or_else(|| self.now_ns())
     }
 
     /// Returns false: the CPU clock is read by a system call.
@@ -194,10 +194,6 @@ impl Platform for Hosted {
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         self.inner.pool.take(helper)
-    }
-
-    fn take_queued(&self, family: u64) -> Option<HelperTask<Self>> {
-        self.inner.pool.take_of_family(family)
     }
 
     fn held_locks(&self) -> LockSet {

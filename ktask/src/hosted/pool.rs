@@ -70,11 +70,6 @@ impl<P: Platform> Pool<P> {
         self.take_first(|queued| queued.id == helper)
     }
 
-    /// Takes the oldest task of a family out of the queue.
-    pub(super) fn take_of_family(&self, family: u64) -> Option<HelperTask<P>> {
-        self.take_first(|queued| queued.task.family() == family)
-    }
-
     pub(super) fn queued(&self) -> usize {
         self.lock().tasks.len()
     }

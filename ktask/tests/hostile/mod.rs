@@ -19,15 +19,15 @@ pub enum Manner {
     Drops,
     /// Keeps it until the caller waits, and runs it there.
     Hoards,
-    /// Keeps it until the caller waits, and returns it from `take_queued`, whatever the family.
-    Mixes,
+    /// Keeps it until another helper is started, long after its job perhaps, and runs it there.
+    Delays,
     /// Takes back helpers that it never had, and drops them.
     Forges,
 }
 
 impl Manner {
     pub const ALL: [Self; 7] =
-        [Self::Threads, Self::Inline, Self::Refuses, Self::Drops, Self::Hoards, Self::Mixes, Self::Forges];
+        [Self::Threads, Self::Inline, Self::Refuses, Self::Drops, Self::Hoards, Self::Delays, Self::Forges];
 }
 
 /// A platform of one [`Manner`], whose other answers are wrong or absurd.
@@ -90,7 +90,12 @@ impl Platform for Hostile {
             Manner::Refuses if placement.node == Some(NodeId(0)) => return Err(task),
             Manner::Refuses => drop(thread::spawn(move || task.run())),
             Manner::Drops => drop(task),
-            Manner::Hoards | Manner::Mixes | Manner::Forges => self.hoard(task),
+            Manner::Hoards | Manner::Forges => self.hoard(task),
+            Manner::Delays => {
+                let before = self.hoarded();
+                self.hoard(task);
+                before.into_iter().for_each(HelperTask::run);
+            }
         }
         // The same number for all.
         Ok(HelperId(7))
@@ -111,9 +116,5 @@ impl Platform for Hostile {
 
     fn cancel_helper(&self, _helper: HelperId) -> Option<HelperTask<Self>> {
         if self.manner == Manner::Forges { self.hoarded() } else { None }
-    }
-
-    fn take_queued(&self, _family: u64) -> Option<HelperTask<Self>> {
-        if self.manner == Manner::Mixes { self.hoarded() } else { None }
     }
 }

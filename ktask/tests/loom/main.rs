@@ -31,8 +31,10 @@ mod job_runs;
 mod node;
 #[path = "../../src/platform.rs"]
 mod platform;
-#[path = "../../src/raw.rs"]
+#[path = "../../src/raw/mod.rs"]
 mod raw;
+#[path = "../../src/record.rs"]
+mod record;
 #[path = "../../src/shape.rs"]
 mod shape;
 #[path = "../../src/slice.rs"]
@@ -41,6 +43,8 @@ mod slice;
 mod stats;
 #[path = "../../src/traced.rs"]
 mod traced;
+#[path = "../../src/trail.rs"]
+mod trail;
 #[path = "../../src/tuning.rs"]
 mod tuning;
 #[path = "../../src/unit.rs"]
@@ -53,6 +57,7 @@ mod walk;
 
 mod models;
 mod scheduler;
+mod shared_cells;
 mod sync;
 
 // The exports of `src/lib.rs` that the sources use.
@@ -64,9 +69,10 @@ pub use error::{Cause, Invalid, JobError};
 pub use job::Job;
 pub use node::{NodeId, NodeRange};
 pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
-pub use raw::HelperTask;
+pub use raw::{HelperCell, HelperTask};
 pub use stats::Stats;
 pub use traced::{TracedChunk, TracedEnding, TracedJob};
+pub use trail::Trail;
 pub use tuning::Tuning;
 pub use unit::{Items, Unit};
 

@@ -6,8 +6,9 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use crate::cursor::{Cursor, Cut};
-use crate::raw::{self, Lock};
+use crate::raw::{self, Cells, FirstOf, TurnLock};
 use crate::scheduler::{self, Fate, Scheduler};
+use crate::shared_cells::shared_cells;
 use crate::{Cause, Chunk, Items, Job};
 
 /// Explores a model with at most `preemptions` preemptions per run.
@@ -87,47 +88,138 @@ fn claims_are_disjoint_and_complete() {
 }
 
 #[test]
-fn lock_excludes() {
-    explore(3, || {
-        let lock = Arc::new(Lock::new((0, 0)));
+fn lock_excludes_and_no_waiter_is_forgotten() {
+    explore(2, || {
+        let lock = Arc::new(TurnLock::new((0, 0), 0));
         let add = {
             let lock = lock.clone();
             move || {
-                lock.with(|both| {
+                let platform = Scheduler::new(&[]);
+                lock.with(&platform, |both| {
                     both.0 += 1;
                     both.1 += 1;
                     assert_eq!(both.0, both.1);
                 });
             }
         };
-        let other = thread::spawn(add.clone());
+        let others = [thread::spawn(add.clone()), thread::spawn(add.clone())];
         add();
-        other.join().unwrap();
-        assert_eq!(lock.with(|both| *both), (2, 2));
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(lock.with(&Scheduler::new(&[]), |both| *both), (3, 3));
     });
 }
 
 #[test]
-fn scope_waits_for_run_and_dropped_tasks() {
+fn turns_come_in_order() {
+    explore(2, || {
+        let lock = Arc::new(TurnLock::new(0, 0));
+        let go = |lock: Arc<TurnLock<Scheduler, u64>>, turn| {
+            move || {
+                let seen = lock.in_turn(&Scheduler::new(&[]), turn, turn + 1, |next| {
+                    *next += 1;
+                    *next - 1
+                });
+                assert_eq!(seen, Some(turn));
+            }
+        };
+        let others = [thread::spawn(go(lock.clone(), 2)), thread::spawn(go(lock.clone(), 0))];
+        go(lock.clone(), 1)();
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(lock.with(&Scheduler::new(&[]), |next| *next), 3);
+    });
+}
+
+#[test]
+fn first_value_is_kept_and_others_are_dropped() {
+    explore(3, || {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let first = Arc::new(FirstOf::new());
+        let offer = |number: u32| {
+            let (first, dropped) = (first.clone(), dropped.clone());
+            move || first.offer((number, CountDrop(dropped)))
+        };
+        let other = thread::spawn(offer(1));
+        offer(2)();
+        other.join().unwrap();
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+        let Ok(first) = Arc::try_unwrap(first) else { panic!("shared after the join") };
+        assert!(matches!(first.into_inner(), Some((1 | 2, _))));
+    });
+}
+
+/// Counts its drops.
+struct CountDrop(Arc<AtomicUsize>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn scope_waits_for_running_tasks_alone() {
     explore(3, || {
         let platform = Scheduler::new(&[]);
         let ran = AtomicUsize::new(0);
-        let cell = Units::new(2);
+        let units = Units::new(2);
+        let cells = Cells::new(shared_cells());
+        let mut kept = None;
         raw::scope(
             &platform,
-            0,
-            &|worker| {
-                cell.add_one(worker);
+            &cells,
+            &|cell| {
+                units.add_one(cell.record.worker() - 1);
                 ran.fetch_add(1, Ordering::Relaxed);
             },
             |helpers| {
-                let (run, dropped) = (helpers.task(0), helpers.task(1));
-                thread::spawn(move || run.run());
-                thread::spawn(move || drop(dropped));
+                let task = || helpers.task(helpers.add_cell().unwrap());
+                let late = task();
+                thread::spawn(move || late.run());
+                kept = Some(task());
             },
         );
-        assert_eq!(ran.load(Ordering::Relaxed), 1);
-        assert_eq!(cell.times(), [1, 0]);
+        // The first has run, or never begins; the second never begins.
+        let ran_at_end = ran.load(Ordering::Relaxed);
+        assert_eq!(units.times(), [ran_at_end as u32, 0]);
+        drop(cells);
+        kept.unwrap().run();
+        assert_eq!(ran.load(Ordering::Relaxed), ran_at_end);
+    });
+}
+
+#[test]
+fn cell_of_a_late_task_is_used_by_another_job() {
+    explore(3, || {
+        // One cell, so that the second job has the cell that the first job's task refers to.
+        let cells = &shared_cells()[..1];
+        let platform = Scheduler::new(&[]);
+        let total = Arc::new(AtomicUsize::new(0));
+        for job in 1..=2 {
+            let cells = Cells::new(cells);
+            let local = Units::new(1);
+            let begun = AtomicUsize::new(0);
+            raw::scope(
+                &platform,
+                &cells,
+                &|_| {
+                    local.add_one(0);
+                    begun.fetch_add(job, Ordering::Relaxed);
+                },
+                |helpers| {
+                    let task = helpers.task(helpers.add_cell().unwrap());
+                    thread::spawn(move || task.run());
+                },
+            );
+            let begun = begun.load(Ordering::Relaxed);
+            // A task of the first job does not run for the second.
+            assert_eq!(local.times()[0] as usize * job, begun);
+            total.fetch_add(begun, Ordering::Relaxed);
+        }
+        assert!(total.load(Ordering::Relaxed) <= 3);
     });
 }
 

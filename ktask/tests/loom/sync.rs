@@ -1,7 +1,23 @@
 //! The items of the crate's `sync`, from the model checker.
 
 pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// None: a polling thread has nothing to find that a parked one does not.
+pub(crate) const LOCK_POLLS: u32 = 0;
+
+/// Always 0: addresses differ from one run of a model to the next, which must not.
+pub(crate) fn hash_of_address(_address: usize) -> usize {
+    0
+}
+
+/// A function that is not `const`: the checker's atomics cannot be made in constants.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {
+        $(#[$attribute])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
 
 /// As in the crate. Two unordered accesses fail the model.
 #[derive(Debug, Default)]

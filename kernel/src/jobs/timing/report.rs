@@ -25,7 +25,7 @@ pub(super) fn emit(row: &Row) {
         t_ns: tsc::now_ns(),
         job: row.job,
         threads: row.threads as u32,
-        threads_used: row.stats.threads_used as u32,
+        threads_used: row.stats.threads_used,
         units: row.units,
         unit: row.unit,
         bytes: row.bytes,

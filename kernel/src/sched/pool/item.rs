@@ -143,11 +143,6 @@ impl Work {
         self.state.cancel(generation)
     }
 
-    /// Cancels the current generation if it is queued. Returns whether it did.
-    pub(super) fn cancel_current(&self) -> bool {
-        self.state.cancel(self.state.generation())
-    }
-
     /// Ends a cancelled generation, whose item is in no queue any more.
     pub(super) fn retire(&self) {
         drop(self.take_attrs());

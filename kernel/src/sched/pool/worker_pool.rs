@@ -137,20 +137,6 @@ impl Pool {
         Ok(generation)
     }
 
-    /// Cancels the first queued item that `wanted` accepts, takes it out and returns it.
-    pub fn take_queued(&self, wanted: impl Fn(&dyn Item) -> bool) -> Option<Arc<dyn Item>> {
-        if self.queued.load(SeqCst) == 0 {
-            return None;
-        }
-        let mut state = self.state.lock();
-        let taken = state.take_where(|Handle(item)| wanted(&**item) && item.work().cancel_current())?;
-        self.queued.store(state.queued(), SeqCst);
-        drop(state);
-        taken.0.work().retire();
-        self.wake_flushers();
-        Some(taken.0)
-    }
-
     /// Takes a cancelled item out of the queue, and ends its generation.
     pub(super) fn remove_cancelled(&self, work: &Work) {
         let mut state = self.state.lock();
