@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::{Lineage, RawChunk};
 use crate::cursor::Cursor;
-use crate::engine::{self, Body, Ending, Plan, ThreadLimit};
+use crate::engine::{self, Body, Ending, Meanwhile, Plan, ThreadLimit};
 use crate::raw::TurnLock;
 use crate::shape::Shape;
 use crate::walk::WalkBody;
@@ -42,6 +42,7 @@ pub const RUNTIME_THREADS: usize = 16;
 /// | also gets an accumulator | [`run_reduce`](Self::run_reduce) |
 /// | the same, with a result that does not depend on timing | [`run_ordered`](Self::run_ordered) |
 /// | may end the job early with a result | [`find_any`](Self::find_any) |
+/// | runs on helpers while the caller does something else | [`run_beside`](Self::run_beside) |
 /// | also gets positions in a list | [`run_walk`](Self::run_walk) |
 #[derive(Clone)]
 #[must_use = "a job does nothing until it is run"]
@@ -57,6 +58,14 @@ pub struct Job<'a, U: Unit> {
     takes_locks: LockSet,
     lineage: Lineage,
     name: &'static str,
+}
+
+/// What is special about a way to run a job.
+pub(crate) struct Manner<'m> {
+    /// How a job that one of its chunks has ended is traced.
+    pub(crate) stopped: TracedEnding,
+    /// What the caller does before its part of the job.
+    pub(crate) meanwhile: Option<&'m mut Meanwhile<'m>>,
 }
 
 impl<'a, U: Unit> Job<'a, U> {
@@ -307,15 +316,15 @@ impl<'a, U: Unit> Job<'a, U> {
         platform: &P,
         body: &dyn Body,
     ) -> Result<(Ending, Stats), Invalid> {
-        self.execute_traced(platform, body, TracedEnding::Failed)
+        self.execute_in(platform, body, Manner { stopped: TracedEnding::Failed, meanwhile: None })
     }
 
-    /// Does the same, and traces `stopped` as the ending of a job that a chunk has ended.
-    pub(crate) fn execute_traced<P: Platform>(
+    /// Does the same in a manner of its own.
+    pub(crate) fn execute_in<P: Platform>(
         &self,
         platform: &P,
         body: &dyn Body,
-        stopped: TracedEnding,
+        manner: Manner<'_>,
     ) -> Result<(Ending, Stats), Invalid> {
         let units = self.shape.units(platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
@@ -339,6 +348,7 @@ impl<'a, U: Unit> Job<'a, U> {
             max_chunk: self.shape.longest_chunk(),
             align: self.shape.align,
             threads: self.thread_limit(),
+            starts_at_once: manner.meanwhile.is_some(),
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,
@@ -350,9 +360,12 @@ impl<'a, U: Unit> Job<'a, U> {
             Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
             None => Cursor::new(self.shape.start, self.shape.end, None),
         };
-        let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
+        let ranges = self.shape.nodes.len().max(1);
+        let mut nothing = || {};
+        let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
+        let (ending, stats) = engine::execute(platform, &plan, ranges, &range, body, meanwhile);
         if trace_id != 0 {
-            let traced = if ending == Ending::Failed { stopped } else { ending.traced() };
+            let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
             platform.job_ends(trace_id, traced, &stats);
         }
         Ok((ending, stats))

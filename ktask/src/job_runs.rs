@@ -4,6 +4,7 @@ use core::convert::Infallible;
 
 use crate::body::{FirstError, PlainBody};
 use crate::fixed_cut::FixedCut;
+use crate::job::Manner;
 use crate::slice::{OrderedBody, SliceBody};
 use crate::{Cause, Chunk, ChunkResult, Invalid, Job, JobError, Platform, Stats, TracedEnding, Unit};
 
@@ -140,8 +141,9 @@ impl<U: Unit> Job<'_, U> {
         let first_found = FirstError::new();
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
-        let (ending, stats) =
-            self.execute_traced(platform, &body, TracedEnding::Complete).map_err(JobError::invalid)?;
+        let (ending, stats) = self
+            .execute_in(platform, &body, Manner { stopped: TracedEnding::Complete, meanwhile: None })
+            .map_err(JobError::invalid)?;
         let stopped = match first_found.into_result(ending, stats) {
             Ok(stats) => return Ok((None, stats)),
             Err(stopped) => stopped,
@@ -153,5 +155,55 @@ impl<U: Unit> Job<'_, U> {
             Cause::Invalid(invalid) => Cause::Invalid(invalid),
         };
         Err(JobError { cause, stats: stopped.stats })
+    }
+
+    /// Starts the job on helpers, calls `meanwhile` on the calling thread, and then works and waits as
+    /// [`run`](Self::run) does. Returns the result of `meanwhile`.
+    ///
+    /// Helpers start at once, however small the job is, and have the work to themselves until
+    /// `meanwhile` returns. Where no helper is available, the work begins then. No call of `thread_fn`
+    /// outlives `run_beside`, so both closures may borrow from the caller. To end the job from
+    /// `meanwhile`, cancel its token.
+    ///
+    /// ```
+    /// # use ktask::{Job, Pages, Platform};
+    /// # fn zero(_pages: std::ops::Range<u64>) {}
+    /// # fn load_program() -> u32 { 7 }
+    /// /// Zeroes pages while it loads the program that will use them.
+    /// fn prepare(platform: &impl Platform) -> u32 {
+    ///     let job = Job::new(Pages::new(0)..Pages::new(4096)).min_chunk(Pages::new(64));
+    ///     let (program, _stats) = job
+    ///         .run_beside(platform, |chunk| zero(chunk.indices()), load_program)
+    ///         .expect("neither cancelled nor invalid");
+    ///     program
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run). `meanwhile` is not called if the description is invalid; otherwise
+    /// its result is dropped. A panic of `meanwhile` ends the job as one of `thread_fn` does.
+    pub fn run_beside<P: Platform, R: ChunkResult, T>(
+        &self,
+        platform: &P,
+        thread_fn: impl Fn(Chunk<U>) -> R + Sync,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(T, Stats), JobError<R::Error>> {
+        let first_error = FirstError::new();
+        let body = PlainBody::new(thread_fn, &first_error);
+        let mut meanwhile = Some(meanwhile);
+        let mut returned = None;
+        let mut call = || {
+            if let Some(meanwhile) = meanwhile.take() {
+                returned = Some(meanwhile());
+            }
+        };
+        let manner = Manner { stopped: TracedEnding::Failed, meanwhile: Some(&mut call) };
+        let (ending, stats) = self.execute_in(platform, &body, manner).map_err(JobError::invalid)?;
+        // A job without units has not called it.
+        call();
+        let stats = first_error.into_result(ending, stats)?;
+        let Some(returned) = returned else { unreachable!("meanwhile was called") };
+        Ok((returned, stats))
     }
 }

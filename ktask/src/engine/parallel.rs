@@ -2,7 +2,7 @@
 
 use super::failed::records;
 use super::governor::Governor;
-use super::plan::{Body, Outcome, Plan};
+use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
 use super::{wait, worker};
@@ -11,6 +11,7 @@ use crate::cursor::Cursor;
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Cells, HelperCell};
 use crate::record::WorkerRecord;
+use crate::unwind;
 
 /// The workers of a job: how many there may be, and where they report.
 pub(super) struct Workers<'w> {
@@ -30,6 +31,7 @@ pub(super) fn run<P: Platform>(
     cursors: &[Cursor],
     workers: &Workers<'_>,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     mut stats: Stats,
 ) -> Outcome {
     let is_governed = Governor::governs(plan, workers.threads);
@@ -38,12 +40,17 @@ pub(super) fn run<P: Platform>(
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = Governor::new(plan, workers.threads, platform.physical_cores());
         team.set_threads(governor.threads(), &mut stats);
+        if let Err(payload) = unwind::catch(|| meanwhile()) {
+            run.stop(Ending::Failed);
+            run.keep_panic(payload);
+        }
         worker::work(&run, workers.caller, &mut |_| {
             if is_governed {
                 governor.tick(&run, &mut team, &mut stats);
             }
             true
         });
+        stats.threads_at_end = run.helpers() as u32 + 1;
         wait::until_helpers_ended(&run, helpers, &mut stats);
     });
     run.report(&mut stats);

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
+use super::plan::{Body, ChunkFn, Ending, Meanwhile, Outcome, Plan};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
@@ -25,6 +25,7 @@ pub(super) fn run<P: Platform>(
     plan: &Plan<'_>,
     cursors: &[Cursor],
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     mut stats: Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
@@ -33,6 +34,7 @@ pub(super) fn run<P: Platform>(
     let in_progress = Cell::new(None);
     let mut ending = Ending::Complete;
     let panic = unwind::catch(|| {
+        meanwhile();
         body.work(&mut |run_chunk| {
             ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
                 .all_ranges(cursors, run_chunk);
@@ -43,6 +45,7 @@ pub(super) fn run<P: Platform>(
         ending = Ending::Failed;
     }
     stats.threads_used = u32::from(stats.chunks > 0);
+    stats.threads_at_end = stats.threads_used;
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);

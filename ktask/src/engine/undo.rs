@@ -45,13 +45,14 @@ pub(super) fn undo_completed<P: Platform>(
         // The rate of an undo says nothing about the rate of the job.
         tuning: None,
         trail: None,
+        starts_at_once: false,
         undo: None,
         trace_id: 0,
         ..*plan
     };
     let body = UndoBody { failed, undo, units: AtomicU64::new(0) };
     storage::with_cursors(cursors.len(), &prefix, &mut |prefixes| {
-        let undone = launch(platform, &plan, prefixes, &body, &mut |_, _| {});
+        let undone = launch(platform, &plan, prefixes, &body, &mut || {}, &mut |_, _| {});
         // Relaxed: the join has made all sums visible.
         outcome.stats.units_undone = body.units.load(Ordering::Relaxed);
         outcome.stats.cpu_ns += undone.stats.cpu_ns;
