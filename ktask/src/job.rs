@@ -43,7 +43,8 @@ pub const RUNTIME_THREADS: usize = 16;
 /// | the same, with a result that does not depend on timing | [`run_ordered`](Self::run_ordered) |
 /// | may end the job early with a result | [`find_any`](Self::find_any) |
 /// | runs on helpers while the caller does something else | [`run_beside`](Self::run_beside) |
-/// | also gets positions in a list | [`run_walk`](Self::run_walk) |
+/// | also gets the chunk's nodes of a linked list | [`run_list`](Self::run_list) |
+/// | also gets positions in a sequence of another kind | [`run_walk`](Self::run_walk) |
 #[derive(Clone)]
 #[must_use = "a job does nothing until it is run"]
 pub struct Job<'a, U: Unit> {
@@ -348,7 +349,6 @@ impl<'a, U: Unit> Job<'a, U> {
             max_chunk: self.shape.longest_chunk(),
             align: self.shape.align,
             threads: self.thread_limit(),
-            starts_at_once: manner.meanwhile.is_some(),
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,

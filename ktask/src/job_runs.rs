@@ -6,7 +6,9 @@ use crate::body::{FirstError, PlainBody};
 use crate::fixed_cut::FixedCut;
 use crate::job::Manner;
 use crate::slice::{OrderedBody, SliceBody};
-use crate::{Cause, Chunk, ChunkResult, Invalid, Job, JobError, Platform, Stats, TracedEnding, Unit};
+use crate::{
+    Cause, Chunk, ChunkResult, Invalid, Job, JobError, ListPart, Platform, Stats, TracedEnding, Unit,
+};
 
 impl<U: Unit> Job<'_, U> {
     /// Runs the job over a mutable slice: each chunk gets the elements of its units.
@@ -155,6 +157,54 @@ impl<U: Unit> Job<'_, U> {
             Cause::Invalid(invalid) => Cause::Invalid(invalid),
         };
         Err(JobError { cause, stats: stopped.stats })
+    }
+
+    /// Runs the job over a linked list, from `first` on: each chunk gets its nodes.
+    ///
+    /// `next` returns the node after a node. If the list ends before the range does, the last chunks
+    /// get fewer nodes than units, or none. One worker at a time calls `next` to find where chunks
+    /// begin; each calls it again for its own nodes. The rest is as in [`run_walk`](Self::run_walk).
+    ///
+    /// ```
+    /// # use ktask::{Items, Job, Platform};
+    /// struct Node {
+    ///     value: u64,
+    ///     next: Option<Box<Node>>,
+    /// }
+    ///
+    /// /// Returns whether a node has the value.
+    /// fn contains(platform: &impl Platform, first: Option<&Node>, count: u64, value: u64) -> bool {
+    ///     let found = std::sync::atomic::AtomicBool::new(false);
+    ///     let job = Job::new(Items::new(0)..Items::new(count)).min_chunk(Items::new(100));
+    ///     let walked = job.run_list(platform, first, |node| node.next.as_deref(), |_chunk, mut nodes| {
+    ///         if nodes.any(|node| node.value == value) {
+    ///             found.store(true, std::sync::atomic::Ordering::Relaxed);
+    ///         }
+    ///     });
+    ///     walked.expect("neither cancelled nor invalid");
+    ///     found.into_inner()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run_walk`](Self::run_walk).
+    pub fn run_list<'n, P: Platform, N: Sync, R: ChunkResult>(
+        &self,
+        platform: &P,
+        first: Option<&'n N>,
+        next: impl Fn(&'n N) -> Option<&'n N> + Sync,
+        thread_fn: impl Fn(Chunk<U>, ListPart<'_, 'n, N>) -> R + Sync,
+    ) -> Result<Stats, JobError<R::Error>> {
+        let advance = |mut at: Option<&'n N>, steps: u64| {
+            for _ in 0..steps {
+                at = next(at?);
+            }
+            at
+        };
+        self.run_walk(platform, first, advance, |chunk: Chunk<U>, nodes| {
+            thread_fn(chunk, ListPart::new(nodes.start, chunk.len().raw(), &next))
+        })
     }
 
     /// Starts the job on helpers, calls `meanwhile` on the calling thread, and then works and waits as

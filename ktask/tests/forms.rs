@@ -269,3 +269,46 @@ fn the_count_at_the_end_is_what_the_governor_arrived_at() {
     assert!((3..=8).contains(&all.threads_at_end), "{all:?}");
     assert_eq!((alone.threads_at_end, alone.threads_used), (1, 1));
 }
+
+#[test]
+fn lists_are_walked_node_by_node() {
+    struct Node {
+        value: u64,
+        visits: AtomicU64,
+        next: Option<Box<Node>>,
+    }
+
+    let platform = Hosted::builder().cpus(4).build();
+    let mut first = None;
+    for value in (0..1000).rev() {
+        first = Some(Box::new(Node { value, visits: AtomicU64::new(0), next: first }));
+    }
+    let visits = |units: u64, threads| {
+        let job = items(0..units).max_chunk(Items::new(7)).threads_exact(threads);
+        let stats = job
+            .run_list(
+                &platform,
+                first.as_deref(),
+                |node| node.next.as_deref(),
+                |chunk, nodes| {
+                    let mut units = chunk.indices();
+                    for node in nodes {
+                        assert_eq!(Some(node.value), units.next());
+                        node.visits.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // A chunk has all of its nodes, unless the list ends.
+                    assert!(units.start >= 1000 || units.is_empty());
+                },
+            )
+            .unwrap();
+        assert_eq!(stats.units, units);
+        std::iter::successors(first.as_deref(), |node| node.next.as_deref())
+            .map(|node| node.visits.swap(0, Ordering::Relaxed))
+            .collect::<Vec<_>>()
+    };
+    for threads in [1, 4] {
+        assert_eq!(visits(600, threads), [vec![1; 600], vec![0; 400]].concat());
+        assert_eq!(visits(1500, threads), vec![1; 1000]);
+    }
+    assert_eq!(items(0..9).run_list(&platform, None::<&Node>, |_| None, |_, _| {}).unwrap().units, 9);
+}

@@ -40,7 +40,7 @@ pub(super) fn run<P: Platform>(
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = Governor::new(plan, workers.threads, platform.physical_cores());
         team.set_threads(governor.threads(), &mut stats);
-        if let Err(payload) = unwind::catch(|| meanwhile()) {
+        if let Err(payload) = unwind::catch(meanwhile) {
             run.stop(Ending::Failed);
             run.keep_panic(payload);
         }
