@@ -35,13 +35,17 @@
 //! # What a job does
 //!
 //! *Typed units.* [`Pages`], [`HugePages`], [`Bytes`], [`Items`] or a type of the client
-//! ([`unit!`]): a size in bytes where pages are counted does not compile.
+//! ([`unit!`]): a size in bytes where pages are counted does not compile. Indices are `usize`.
+//!
+//! *Slices, sums, searches, lists.* A chunk can get its part of a mutable slice, an accumulator of its
+//! worker or its own, or its nodes of a list; a job can end with the first hit. See [`Job`].
 //!
 //! *As many threads as pay.* Five limits bound the number of helpers: the work, the job, the CPUs
 //! that the caller may use, the system's limit and its [`Budget`]. Within these bounds a governor
 //! measures while the job runs, and has helpers leave that do not speed it up. A [`Profile`]
 //! sets how much of the machine a job may use. A helper that is not available costs speed, never
-//! an error. With one thread, a job is a plain call.
+//! an error. With one thread, a job is a plain call, plus what reading the clocks takes. There is no governor below
+//! four threads.
 //!
 //! *Memory locality.* [`NodeRange`]s tell which units lie on which node. Workers run the chunks of
 //! their own node first, and then those of the nearest node with work left.
