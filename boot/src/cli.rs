@@ -1,6 +1,7 @@
 //! The command line: its options and commands, and one clear line for each error.
 
 use crate::failure::Failure;
+use crate::image::Kind;
 use crate::kernel::Profile;
 use crate::list::{CPUS_MAX, ThreadCounts};
 use crate::size::Size;
@@ -52,11 +53,26 @@ pub enum Command {
         #[arg(long, value_name = "RECORDS")]
         from: Option<PathBuf>,
     },
+    /// Write an image that starts the kernel on real machines; the last line of standard output is its path
+    Image {
+        /// Kind of image
+        #[arg(long, value_enum, default_value_t = Kind::Uefi)]
+        kind: Kind,
+        /// Text to append to the kernel's command line in the image
+        #[arg(long, value_name = "PARAMETERS", value_parser = parameters)]
+        append: Option<String>,
+        /// File for the image [default: ktask-out/ktask-uefi.img or ktask-out/ktask.iso]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Show the prerequisites, which of them are present, and how to install the others
     Doctor {
-        /// Install the missing ones
+        /// Install the missing ones that the main job needs
         #[arg(long)]
         install: bool,
+        /// Install the optional ones too
+        #[arg(long, requires = "install")]
+        optional: bool,
     },
 }
 
@@ -81,7 +97,7 @@ pub struct Options {
     /// QEMU's CPU model, optionally with flags [default: max; under TCG with Intel's vendor name]
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
-    /// Boot protocol
+    /// Way to the kernel
     #[arg(long, value_enum, default_value_t = BootChoice::Pvh)]
     pub boot: BootChoice,
     /// Text to append to the kernel's command line, such as "log.level=debug run=none"
@@ -133,11 +149,17 @@ pub enum AccelChoice {
     Tcg,
 }
 
-/// The boot protocol that the user chose.
+/// The way to the kernel that the user chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BootChoice {
-    /// QEMU loads the ELF file itself and enters it at its PVH note.
+    /// QEMU loads the ELF file itself and enters it at its PVH note
     Pvh,
+    /// BIOS starts GRUB from an ISO image
+    Grub,
+    /// UEFI firmware starts GRUB from an ISO image
+    GrubUefi,
+    /// UEFI firmware starts the loader of a UEFI image
+    Uefi,
 }
 
 /// Reasons for which parsing returns no command line.

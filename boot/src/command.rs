@@ -3,11 +3,13 @@
 use crate::cli::{AccelChoice, Cli, Command, Options};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
+use crate::image::{self, Kind};
 use crate::kernel::{self, Profile};
-use crate::qemu::{self, Accel, Machine, Program, program};
+use crate::qemu::{self, Accel, Boot, Machine, Program, program};
 use crate::report::{self, Paths, Report};
 use crate::run::{self, Ending, Limits, Run};
 use crate::shell;
+use crate::start;
 use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
@@ -29,16 +31,22 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
     let options = &cli.options;
     let named = options.qemu.as_deref();
     match &cli.command {
-        Some(Command::Doctor { install }) => {
+        Some(Command::Doctor { install, optional }) => {
             if *install {
-                doctor::provide(system, named, Consent::Given, &What::ALL)?;
+                let wanted: &[What] = if *optional { &What::ALL } else { &What::REQUIRED };
+                doctor::provide(system, named, Consent::Given, wanted)?;
             }
-            print(&doctor::render(system, &doctor::examine(system, named, &What::ALL)?));
+            print(&doctor::render(system, &doctor::examine(system, named, &What::REQUIRED)?));
             Ok(0)
         }
         Some(Command::Build) => {
-            let tools = doctor::provide(system, named, consent(options), &[What::Toolchain, What::Linker])?;
+            let tools = doctor::provide(system, named, consent(options), &What::BUILD)?;
             print(&build(&tools, options.profile)?.display().to_string());
+            Ok(0)
+        }
+        Some(Command::Image { kind, append, output }) => {
+            let image = write_image(options, *kind, append.as_deref(), output.as_deref(), system)?;
+            print(&image.display().to_string());
             Ok(0)
         }
         Some(Command::Clippy) => {
@@ -116,18 +124,65 @@ fn build_and_boot(
     interrupt: &AtomicBool,
 ) -> Result<(u8, Option<Run>), Failure> {
     if options.print {
-        let qemu = doctor::examine(system, options.qemu.as_deref(), &What::ALL)?.qemu;
+        let qemu = doctor::examine(system, options.qemu.as_deref(), &What::REQUIRED)?.qemu;
         let qemu = qemu.unwrap_or_else(|| Program::unchecked(program::NAME));
-        print(&machine(options, qemu, kernel_path(options))?.shell_line());
+        let way = start::way(system, options.boot, RUN_IMAGE);
+        print(&machine(options, qemu, kernel_path(options), way)?.shell_line());
         return Ok((0, None));
     }
-    let wanted: &[What] = if options.kernel.is_some() { &[What::Qemu] } else { &What::ALL };
-    let tools = doctor::provide(system, options.qemu.as_deref(), consent(options), wanted)?;
-    let elf = match &options.kernel {
-        Some(elf) => elf.clone(),
-        None => build(&tools, options.profile)?,
+    if let Some(kind) = start::image_kind(options.boot) {
+        image::check(kind, &command_line(options))?;
+    }
+    let wanted = [&[What::Qemu], kernel_needs(options), &start::wanted(options.boot)].concat();
+    let tools = doctor::provide(system, options.qemu.as_deref(), consent(options), &wanted)?;
+    let elf = kernel_file(options, &tools)?;
+    let toolchain = tools.toolchain.as_ref();
+    let way = start::prepare(system, options.boot, toolchain, &elf, &command_line(options), RUN_IMAGE)?;
+    boot(options, &tools, elf, way, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
+}
+
+/// Name of the image of a run.
+const RUN_IMAGE: &str = "run";
+
+/// Writes an image and returns its path. `append` comes last on the kernel's command line.
+fn write_image(
+    options: &Options,
+    kind: Kind,
+    append: Option<&str>,
+    output: Option<&Path>,
+    system: &impl System,
+) -> Result<PathBuf, Failure> {
+    let command_line = [&command_line(options), append.unwrap_or_default()].join(" ").trim().to_string();
+    image::check(kind, &command_line)?;
+    let output = match output {
+        Some(output) => output.to_path_buf(),
+        None => {
+            let folder = output_directory();
+            std::fs::create_dir_all(&folder)
+                .map_err(|error| Failure::failed(format!("cannot make {}: {error}", folder.display())))?;
+            folder.join(kind.default_name())
+        }
     };
-    boot(options, &tools, elf, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
+    image::check_output(&output)?;
+    let wanted = [kernel_needs(options), start::tools(kind)].concat();
+    let tools = doctor::provide(system, options.qemu.as_deref(), consent(options), &wanted)?;
+    let elf = kernel_file(options, &tools)?;
+    image::write(system, kind, tools.toolchain.as_ref(), &elf, &command_line, &output)?;
+    Ok(output)
+}
+
+/// Returns the prerequisites of the kernel's file.
+const fn kernel_needs(options: &Options) -> &'static [What] {
+    if options.kernel.is_some() { &[] } else { &What::BUILD }
+}
+
+/// Returns the kernel that the options name, else builds one.
+fn kernel_file(options: &Options, tools: &Examination) -> Result<PathBuf, Failure> {
+    match &options.kernel {
+        Some(elf) if elf.is_file() => Ok(elf.clone()),
+        Some(elf) => Err(Failure::usage(format!("--kernel {}: no such file", elf.display()))),
+        None => build(tools, options.profile),
+    }
 }
 
 /// Returns whether packages may be installed without asking.
@@ -163,7 +218,7 @@ fn kernel_path(options: &Options) -> PathBuf {
 }
 
 /// Returns the machine that the options describe.
-fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine, Failure> {
+fn machine(options: &Options, qemu: Program, kernel: PathBuf, boot: Boot) -> Result<Machine, Failure> {
     let cpus = options.smp.unwrap_or_else(|| report::host_cores().clamp(1, crate::list::CPUS_COMMON));
     if let Some(threads) = options.threads.as_ref().filter(|threads| threads.max() > cpus) {
         return Err(Failure::usage(format!(
@@ -174,6 +229,7 @@ fn machine(options: &Options, qemu: Program, kernel: PathBuf) -> Result<Machine,
     Ok(Machine {
         qemu,
         kernel,
+        boot,
         cpus,
         memory: options.memory,
         nodes: options.numa,
@@ -210,14 +266,12 @@ fn boot(
     options: &Options,
     tools: &Examination,
     elf: PathBuf,
+    way: Boot,
     onlooker: User,
     interrupt: &AtomicBool,
 ) -> Result<(u8, Run), Failure> {
-    if !elf.is_file() {
-        return Err(Failure::usage(format!("--kernel {}: no such file", elf.display())));
-    }
     let qemu = tools.qemu.clone().expect("QEMU was wanted, so it is there");
-    let machine = machine(options, qemu, elf)?;
+    let machine = machine(options, qemu, elf, way)?;
     announce(&machine, options);
     let limits = limits(options, onlooker);
     let run = match onlooker {
@@ -322,7 +376,7 @@ impl Drop for LogPrinter {
 ///
 /// When a prerequisite is missing or the kernel does not build.
 pub fn prepare(system: &impl System, profile: Profile) -> Result<(PathBuf, Program), Failure> {
-    let tools = doctor::provide(system, None, Consent::ByRule, &What::ALL)?;
+    let tools = doctor::provide(system, None, Consent::ByRule, &What::REQUIRED)?;
     let elf = build(&tools, profile)?;
     Ok((elf, tools.qemu.expect("QEMU was wanted, so it is there")))
 }

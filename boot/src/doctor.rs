@@ -7,9 +7,11 @@
 mod needs;
 mod packages;
 mod table;
+mod what;
 
-pub use needs::{Examination, Need, State, What, examine};
+pub use needs::{Examination, Need, State, examine};
 pub use table::render;
+pub use what::What;
 
 use crate::failure::Failure;
 use crate::system::System;

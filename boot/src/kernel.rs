@@ -1,13 +1,10 @@
 //! Building the kernel.
 //!
-//! A nested cargo builds it: the kernel needs a separate target, profile and toolchain, while the rest of the workspace is
-//! ordinary host code. The nested cargo has a separate target directory, because the outer cargo holds the lock of the default
-//! one. Its environment lacks the variables that the outer cargo sets.
+//! A [nested cargo](crate::cargo) builds it: the kernel needs a separate target, profile and toolchain, while the rest of the
+//! workspace is ordinary host code.
 
-mod progress;
-
+use crate::cargo;
 use crate::failure::Failure;
-use crate::system::remove_build_environment;
 use crate::toolchain::Toolchain;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,15 +47,12 @@ fn target_directory() -> PathBuf {
 
 /// Builds the kernel in `profile` with `toolchain`, and returns the path of its ELF file.
 ///
-/// At a terminal, one line shows the progress, and the compiler's messages follow. Elsewhere cargo's output passes through to
-/// standard error.
-///
 /// # Errors
 ///
 /// When cargo cannot be started or the build fails.
 pub fn build(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf, Failure> {
     let mut command = command(toolchain, &toolchain.cargo, "build", profile);
-    match run(&mut command)? {
+    match cargo::run(&mut command, "kernel")? {
         true => Ok(elf_path(profile)),
         false => Err(Failure::failed("the kernel does not build; the compiler's messages are above")),
     }
@@ -73,26 +67,17 @@ pub fn lint(toolchain: &Toolchain, clippy: &Path, profile: Profile) -> Result<()
     // Started by its path: `cargo clippy` would find rustup's, which belongs to another version of Rust.
     let mut command = command(toolchain, clippy, "clippy", profile);
     command.env("CARGO", &toolchain.cargo).args(["--", "--deny", "warnings"]);
-    match run(&mut command)? {
+    match cargo::run(&mut command, "kernel")? {
         true => Ok(()),
         false => Err(Failure::failed("clippy reports errors in the kernel; its messages are above")),
     }
 }
 
-fn run(command: &mut Command) -> Result<bool, Failure> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    progress::run(command).map_err(|error| Failure::failed(format!("cannot start {program}: {error}")))
-}
-
 /// Returns the command of the nested cargo, or of a `program` with the same arguments.
 fn command(toolchain: &Toolchain, program: &Path, subcommand: &str, profile: Profile) -> Command {
-    let mut command = Command::new(program);
-    remove_build_environment(&mut command);
+    let mut command = cargo::command(toolchain, program);
     command
         .current_dir(workspace())
-        .env("RUSTC", &toolchain.rustc)
-        // Permits unstable flags on a released compiler, as the Linux kernel does. Such flags behave the same in every build.
-        .env("RUSTC_BOOTSTRAP", "1")
         .args([subcommand, "--package", "ktask-kernel", "--profile", profile.name()])
         .args(["--target", "x86_64-ktask.json"])
         .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins"])

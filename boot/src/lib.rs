@@ -1,16 +1,19 @@
 //! The host side of ktask: what `cargo run` does, as a library that the boot tests use too.
 //!
 //! Top-down: [`cli`] parses the command line and [`command`] executes it. [`doctor`] finds or installs the prerequisites, the
-//! [`toolchain`] among them. [`kernel`] builds the kernel. [`qemu`] is the emulated machine; [`run`] boots it and follows its
+//! [`toolchain`] among them. [`kernel`] builds the kernel, [`image`] what starts it on real machines, [`start`] the way to it in
+//! QEMU. [`qemu`] is the emulated machine; [`run`] boots it and follows its
 //! output; [`shell`] connects the user's terminal to it. [`report`] turns the output into tables and files, [`trace`] into a
 //! trace for viewers; [`symbols`] names addresses. [`system`] is the host.
 
 #![deny(unsafe_code)]
 
+mod cargo;
 pub mod cli;
 pub mod command;
 pub mod doctor;
 pub mod failure;
+pub mod image;
 pub mod kernel;
 pub mod list;
 pub mod qemu;
@@ -18,6 +21,7 @@ pub mod report;
 pub mod run;
 pub mod shell;
 pub mod size;
+pub mod start;
 pub mod symbols;
 pub mod system;
 pub mod toolchain;

@@ -3,15 +3,16 @@
 mod accel;
 mod child;
 mod choose;
+pub mod firmware;
 mod machine;
 pub(crate) mod probe;
 pub mod program;
 mod qmp;
 
 pub use accel::Accel;
-pub use child::{Channels, Child};
+pub use child::{Channels, Child, end_with_us};
 pub use choose::choose;
-pub use machine::{Machine, Wiring};
+pub use machine::{Boot, Machine, Wiring};
 pub use program::Program;
 pub use qmp::{CpuState, Shutdown};
 

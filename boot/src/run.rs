@@ -2,6 +2,7 @@
 
 mod hang;
 mod listen;
+mod prelude;
 
 pub use hang::Hang;
 pub use listen::{Console, Output};
@@ -9,6 +10,7 @@ pub use listen::{Console, Output};
 use crate::failure::Failure;
 use crate::qemu::{Child, Machine, Shutdown};
 use listen::{Event, Gate, Source};
+use prelude::Prelude;
 use protocol::exit::{HostStatus, Verdict};
 use protocol::record::{Record, parse_line};
 use std::sync::Arc;
@@ -37,9 +39,9 @@ impl Default for Limits {
 pub struct Run {
     /// How the run ended.
     pub ending: Ending,
-    /// The kernel's log, line by line.
+    /// The log, line by line; the text of firmware and loader, if there is any, comes before the kernel's.
     pub log: Vec<String>,
-    /// Lines of the record port, unparsed.
+    /// The kernel's lines on the record port, unparsed.
     pub record_lines: Vec<String>,
     /// Records of known kinds.
     pub records: Vec<Record<String>>,
@@ -203,12 +205,13 @@ fn run_with(
         total: Duration::ZERO,
     };
     let watch = Watch { start, limits, interrupts };
-    run.ending = follow(&mut run, &mut child, &events, &watch, on_line, &mut disturb);
+    let mut prelude = Prelude::of(&machine.boot);
+    run.ending = follow(&mut run, &mut prelude, &mut child, &events, &watch, on_line, &mut disturb);
     child.end();
     run.shutdown = child.shutdown();
     // Lines from before the end may still be in the channel.
     while let Ok(event) = events.recv_timeout(TICK) {
-        run.take(event, start, on_line);
+        run.take(event, &mut prelude, start, on_line);
     }
     run.total = start.elapsed();
     Ok(run)
@@ -224,6 +227,7 @@ struct Watch<'a> {
 /// Follows a run until QEMU closes every channel by its end, a limit is reached, or an interrupt is set.
 fn follow(
     run: &mut Run,
+    prelude: &mut Prelude,
     child: &mut Child,
     events: &Receiver<Event>,
     watch: &Watch<'_>,
@@ -234,7 +238,7 @@ fn follow(
     loop {
         match events.recv_timeout(TICK) {
             Ok(event) => {
-                run.take(event, watch.start, on_line);
+                run.take(event, prelude, watch.start, on_line);
                 active.sample(true, false);
             }
             Err(RecvTimeoutError::Disconnected) => return ending(child),
@@ -306,14 +310,17 @@ fn ending(child: &mut Child) -> Ending {
 }
 
 impl Run {
-    fn take(&mut self, event: Event, start: Instant, on_line: &mut dyn FnMut(&str)) {
+    fn take(&mut self, event: Event, prelude: &mut Prelude, start: Instant, on_line: &mut dyn FnMut(&str)) {
         let Event { source, line, at } = event;
         match source {
             Source::Log => {
-                self.first_line.get_or_insert(at - start);
+                if prelude.log_is_kernels(&line) {
+                    self.first_line.get_or_insert(at - start);
+                }
                 on_line(&line);
                 self.log.push(line);
             }
+            Source::Records if !prelude.record_is_kernels(&line) => {}
             Source::Records => {
                 match parse_line(&line) {
                     Ok(record) => self.records.extend(record),

@@ -1,11 +1,14 @@
 //! The steps of the boot, in the order in which `main.rs` runs them.
 
+mod screen;
+
+pub use screen::screen;
+
 use core::fmt::Display;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use alloc::boxed::Box;
 use bootloader_api::BootInfo;
-use firmware::framebuffer::Framebuffer;
 use firmware::memmap::MemoryMap;
 use params::cpu_features::Feature;
 use params::registry::{FAULT_AP_LATE, FAULT_AP_SILENT, SMP_AP_TIMEOUT_MS};
@@ -31,13 +34,19 @@ static HOOKS: Hooks = Hooks {
     reschedule: sched::reschedule_interrupt,
     flush_tlb: tlb::flush_here,
     serial: shell::input::interrupt,
-    console: debug::flusher::interrupt,
+    console: console_interrupt,
     sci: system_control_interrupt,
     interrupt_return: sched::interrupt_return,
     nmi: debug::nmi::handle,
     page_fault: jobs::huge_file::page_fault,
     fatal_exception: debug::panic::fatal_exception,
 };
+
+/// Handles the interrupt that says that lines wait for a port or for the screen.
+fn console_interrupt() {
+    debug::flusher::interrupt();
+    debug::drawer::interrupt();
+}
 
 /// Handles ACPI's system control interrupt.
 fn system_control_interrupt() {
@@ -69,10 +78,6 @@ pub fn console_and_traps() {
 pub fn read_tables(boot_info: &BootInfo, map: &MemoryMap) -> Topology {
     let topology = platform::topology::read(boot_info.rsdp_addr.into_option(), map);
     platform::devices::install(&topology);
-    if let Some(screen) = platform::framebuffer::read(map) {
-        let Framebuffer { address, width, height, bytes_per_pixel, .. } = screen;
-        log::debug!("screen: {width} x {height} pixels of {bytes_per_pixel} bytes at {address:#x}");
-    }
     if let Some(fixed_hardware) = &topology.fixed_hardware {
         platform::fixed_hardware::install(fixed_hardware);
     }
@@ -278,9 +283,10 @@ impl Unfinished {
         })
     }
 
-    /// Starts the console's flusher, the worker pools and the helpers of jobs.
+    /// Starts the console's threads, the worker pools and the helpers of jobs.
     pub fn start_workers(&self) {
         debug::flusher::start();
+        debug::drawer::start();
         if let Err(error) = sched::pool::start() {
             warning(format_args!("not all worker threads could be started: {error}"));
         }
@@ -289,6 +295,7 @@ impl Unfinished {
 
     /// Initialises the deferred page descriptors on all CPUs.
     pub fn memory_map_init(&self) {
+        let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
         let deferred = descriptors::progress().unfinished();
         let stats = jobs::memory_map_init::run_deferred();
@@ -311,6 +318,7 @@ impl Unfinished {
 
     /// Fills the pools of huge pages as the parameters say.
     pub fn reserve_huge_pages(&self) {
+        let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
         if jobs::huge_pool::apply_parameters() {
             records::phase("huge-pool", tsc::since_ns(start_ns));
@@ -319,6 +327,7 @@ impl Unfinished {
 
     /// Measures the methods to clear memory, and chooses the fastest.
     pub fn calibrate_zeroing(&self) {
+        let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
         zero_calibration::calibrate();
         records::phase("zero-calibrate", tsc::since_ns(start_ns));

@@ -32,6 +32,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
     let memory_map = unsafe { platform::memory_map::read(boot_info) };
     let topology = boot::read_tables(boot_info, memory_map);
     let mut early = boot::own_page_tables(memory_map);
+    boot::screen(memory_map, &mut early);
     boot::clock_and_apic(&topology, &mut early);
     let unfinished = boot::page_allocator(&mut early, topology);
     boot::start_scheduler(unfinished, main_thread);

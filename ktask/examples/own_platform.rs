@@ -10,7 +10,7 @@ use ktask::{HelperId, HelperTask, Items, Job, Placement, Platform};
 
 /// Worker threads that wait for helper tasks.
 #[derive(Clone)]
-struct Pool {
+pub struct Pool {
     // Room for a task per worker, allocated beforehand: starting a helper does not allocate.
     queue: SyncSender<HelperTask<Pool>>,
     helpers_started: Arc<AtomicU64>,
@@ -18,7 +18,8 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(workers: usize) -> Self {
+    /// Starts the workers, which live as long as the pool.
+    pub fn new(workers: usize) -> Self {
         let (queue, tasks) = sync_channel(workers);
         let tasks: Arc<Mutex<Receiver<HelperTask<Self>>>> = Arc::new(Mutex::new(tasks));
         for _ in 0..workers {

@@ -349,6 +349,7 @@ impl<'a, U: Unit> Job<'a, U> {
             max_chunk: self.shape.longest_chunk(),
             align: self.shape.align,
             threads: self.thread_limit(),
+            starts_at_once: manner.meanwhile.is_some(),
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,

@@ -3,7 +3,7 @@
 use crate::node::NodeId;
 use crate::raw::{HelperCell, Parking};
 use crate::shared_cells::shared_cells;
-use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob};
+use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob, WakeCost};
 
 /// The number of a helper that [`Platform::start_helper`] accepted.
 ///
@@ -146,6 +146,32 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         task: HelperTask<Self>,
         placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>>;
+
+    /// Keeps `task` for a thread that happens to look for work, and wakes none for it. Some thread should
+    /// do so within 100 us.
+    ///
+    /// A job begins with offers, so that it has helpers soon if its first chunk is long. It takes the
+    /// offers back by [`cancel_helper`](Self::cancel_helper) if it turns out to be short. The rest is as
+    /// in [`start_helper`](Self::start_helper).
+    ///
+    /// # Errors
+    ///
+    /// Gives the task back if there is no room, or no thread looks for work without being woken. That is
+    /// the default. A job of few chunks then starts its helpers at once.
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        let _ = placement;
+        Err(task)
+    }
+
+    /// Returns the measured cost of waking a helper, which jobs read and update. All platforms that keep
+    /// the default share one.
+    fn wake_cost(&self) -> &WakeCost {
+        WakeCost::shared()
+    }
 
     /// Returns the number of memory nodes, which are numbered from 0. At least 1.
     fn nodes(&self) -> usize {

@@ -1,10 +1,12 @@
-//! All in-kernel tests, on every shape of machine.
+//! All in-kernel tests, on every shape of machine in QEMU; and most of them in Bochs.
 //!
 //! The names come from the kernel's file, so listing boots nothing. Each shape is booted once, for its first selected test, and
 //! runs all of its selected tests.
 
+use crate::bochs::{self, Bochs, ensure_new_timers};
 use crate::lab::{Evidence, Lab, expect_verdict};
-use crate::shape::{self, Shape};
+use crate::shape;
+use ktask_boot::system::Real;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::ktap::Results;
@@ -14,11 +16,19 @@ use std::sync::{Arc, OnceLock};
 /// Longest value of the kernel's parameter `run`.
 const RUN_MAX_BYTES: usize = 120;
 
-/// One boot for all selected tests of a shape.
+/// Suites that run in Bochs. The others exercise the same instructions, or take minutes there.
+const BOCHS_SUITES: &str = "arch::,mm::,sched::,ktask::,jobs::";
+
+/// Suites that run in Bochs on four CPUs, which one host thread emulates.
+const BOCHS_SUITES_OF_4: &str = "arch::,mm::,ktask::,jobs::";
+
+/// Boots the kernel with a command line.
+type Boot = Box<dyn Fn(&str) -> Result<Evidence, Failed> + Send + Sync>;
+
+/// One boot for all selected tests of a machine.
 struct Group {
-    /// The lab that boots it, or why none can.
-    lab: Result<Lab, String>,
-    shape: Shape,
+    /// The machine, or why there is none.
+    boot: Result<Boot, String>,
     /// Value of the kernel's parameter `run`.
     run_value: String,
     outcome: OnceLock<Result<(Evidence, Results), Failed>>,
@@ -26,7 +36,7 @@ struct Group {
     is_printed: AtomicBool,
 }
 
-/// Returns the trials of all shapes.
+/// Returns the trials of all machines.
 pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     let names = match lab.test_names() {
         Ok(names) if !names.is_empty() => names,
@@ -34,31 +44,66 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
         Ok(_) => return vec![Trial::test("kernel::has_tests", || Err("the kernel has no tests".into()))],
         Err(message) => return vec![Trial::test("kernel::has_tests", || Err(message.into()))],
     };
+    let on_qemu = |lab: &Result<Lab, String>, shape: &shape::Shape| -> Result<Boot, String> {
+        let (lab, shape) = (lab.clone()?, *shape);
+        Ok(Box::new(move |command_line| lab.boot(&shape, command_line)))
+    };
     let first = Ok(lab.clone());
     let second = lab.on_second_qemu();
-    let on_first = shape::ALL.iter().map(|shape| (shape, &first));
-    let on_second = shape::SECOND.iter().map(|shape| (shape, &second));
-    on_first.chain(on_second).flat_map(|(shape, lab)| shape_trials(lab, shape, &names, arguments)).collect()
+    let found = Bochs::find(&Real);
+    let on_bochs = |model: bochs::Model| -> Result<Boot, String> {
+        let (lab, bochs) = (lab.clone(), found.clone()?);
+        Ok(Box::new(move |command_line| {
+            let evidence = lab.boot_bochs(&bochs, &model, command_line)?;
+            ensure_new_timers(&evidence)?;
+            Ok(evidence)
+        }))
+    };
+    let every = Suites::All;
+    let on_first = shape::ALL.iter().map(|shape| (shape.name, every, on_qemu(&first, shape)));
+    let on_second = shape::SECOND.iter().map(|shape| (shape.name, every, on_qemu(&second, shape)));
+    let in_bochs = [(bochs::SMP2, BOCHS_SUITES), (bochs::SMP4, BOCHS_SUITES_OF_4)];
+    let in_bochs = in_bochs.map(|(model, suites)| (model.name, Suites::Matching(suites), on_bochs(model)));
+    let machines = on_first.chain(on_second).chain(in_bochs);
+    machines.flat_map(|(name, suites, boot)| machine_trials(name, suites, boot, &names, arguments)).collect()
 }
 
-fn shape_trials(
-    lab: &Result<Lab, String>,
-    shape: &Shape,
+/// The tests of a machine.
+#[derive(Clone, Copy)]
+enum Suites {
+    /// All of them.
+    All,
+    /// Those that match a pattern of the kernel's parameter `run`.
+    Matching(&'static str),
+}
+
+fn machine_trials(
+    machine: &'static str,
+    suites: Suites,
+    boot: Result<Boot, String>,
     names: &[String],
     arguments: &Arguments,
 ) -> Vec<Trial> {
-    let full_name = |name: &str| format!("{}::{name}", shape.name);
-    let is_selected = |name: &&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
-    let selected: Vec<_> = names.iter().filter(is_selected).map(String::as_str).collect();
+    let full_name = |name: &str| format!("{machine}::{name}");
+    let is_of_machine = |name: &&String| match suites {
+        Suites::All => true,
+        Suites::Matching(pattern) => protocol::ktest::matches(pattern, name),
+    };
+    let names: Vec<_> = names.iter().filter(is_of_machine).collect();
+    let is_selected = |name: &&&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
+    let selected: Vec<_> = names.iter().filter(is_selected).map(|name| name.as_str()).collect();
+    let all = match suites {
+        Suites::All => "test".to_string(),
+        Suites::Matching(pattern) => format!("test:{pattern}"),
+    };
     let group = Arc::new(Group {
-        lab: lab.clone(),
-        shape: *shape,
-        run_value: run_value(&selected, names.len()),
+        boot,
+        run_value: run_value(&selected, names.len(), all),
         outcome: OnceLock::new(),
         is_printed: AtomicBool::new(false),
     });
-    let trial = |name: &String| {
-        let (group, test) = (Arc::clone(&group), name.clone());
+    let trial = |name: &&String| {
+        let (group, test) = (Arc::clone(&group), (*name).clone());
         Trial::ignorable_test(full_name(name), move || group.result(&test))
     };
     let mut trials: Vec<_> = names.iter().map(trial).collect();
@@ -67,20 +112,20 @@ fn shape_trials(
     trials
 }
 
-/// Returns the value of `run`: the names of the selected tests. If all are selected, or their names do not fit: all tests.
-fn run_value(selected: &[&str], total: usize) -> String {
+/// Returns the value of `run`: the names of the selected tests, of `total`. If all are selected, or their names do not fit: `all`.
+fn run_value(selected: &[&str], total: usize, all: String) -> String {
     let names: Vec<_> = selected.iter().map(|name| format!("={name}")).collect();
     let value = format!("test:{}", names.join(","));
     match selected.len() < total && !selected.is_empty() && value.len() <= RUN_MAX_BYTES {
         true => value,
-        false => "test".to_string(),
+        false => all,
     }
 }
 
 impl Group {
     /// Returns the result of one test.
     fn result(&self, test: &str) -> Result<Completion, Failed> {
-        if let Err(reason) = &self.lab {
+        if let Err(reason) = &self.boot {
             return Ok(Completion::ignored_with(reason));
         }
         let (evidence, results) = self.outcome()?;
@@ -96,7 +141,7 @@ impl Group {
 
     /// Checks the run as a whole: all announced results arrived, and the kernel's verdict agrees with them.
     fn ending(&self) -> Result<Completion, Failed> {
-        if let Err(reason) = &self.lab {
+        if let Err(reason) = &self.boot {
             return Ok(Completion::ignored_with(reason));
         }
         let (evidence, results) = self.outcome()?;
@@ -109,14 +154,15 @@ impl Group {
         Ok(Completion::Completed)
     }
 
-    /// Returns the run of this shape; boots it on the first call.
+    /// Returns the run of this machine; boots it on the first call.
     fn outcome(&self) -> Result<&(Evidence, Results), Failed> {
         let outcome = self.outcome.get_or_init(|| self.boot());
         outcome.as_ref().map_err(|failed| failed.message().unwrap_or_default().into())
     }
 
     fn boot(&self) -> Result<(Evidence, Results), Failed> {
-        let evidence = self.lab.as_ref()?.boot(&self.shape, &format!("run={}", self.run_value))?;
+        let boot = self.boot.as_ref()?;
+        let evidence = boot(&format!("run={}", self.run_value))?;
         let mut results = Results::default();
         for line in &evidence.run.log {
             results.line(line);
@@ -192,10 +238,11 @@ mod tests {
 
     #[test]
     fn kernel_runs_the_selected_tests() {
-        assert_eq!(run_value(&["a::b", "c::d"], 3), "test:=a::b,=c::d");
-        assert_eq!(run_value(&["a::b", "c::d"], 2), "test");
-        assert_eq!(run_value(&[], 2), "test");
+        let all = || "test".to_string();
+        assert_eq!(run_value(&["a::b", "c::d"], 3, all()), "test:=a::b,=c::d");
+        assert_eq!(run_value(&["a::b", "c::d"], 2, all()), "test");
+        assert_eq!(run_value(&[], 2, all()), "test");
         let long = "x".repeat(RUN_MAX_BYTES);
-        assert_eq!(run_value(&[&long], 2), "test");
+        assert_eq!(run_value(&[&long], 2, all()), "test");
     }
 }

@@ -1,6 +1,7 @@
 //! Scenarios that the host judges.
 
 mod bench;
+mod bochs;
 mod clock;
 mod console;
 mod counted;
@@ -10,12 +11,14 @@ mod hostile_memory;
 mod kvm;
 mod machines;
 mod memory;
+mod microvms;
 mod misuse;
 mod other_qemu;
 mod parameters;
 mod power;
 mod registers;
 mod scenario;
+mod screen;
 mod shell;
 mod timing;
 mod trace;
@@ -51,6 +54,9 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     trials.extend(misuse::trials(lab));
     trials.extend(firmware::trials(lab));
     trials.extend(kvm::trials(lab));
+    trials.extend(microvms::trials(lab));
+    trials.extend(screen::trials(lab));
+    trials.extend(bochs::trials(lab));
     trials.extend(other_qemu::trials(lab));
     trials
 }

@@ -1,11 +1,13 @@
 //! Boots kernels, one at a time, and keeps the evidence of each run.
 
+use crate::bochs::{Bochs, Model};
 use crate::dialogue::{self, Dialogue};
-use crate::shape::Shape;
-use crate::standin::Handover;
+use crate::shape::{SMP2, Shape};
+use crate::standin::{Handover, entries};
 use ktask_boot::cli::AccelChoice;
+use ktask_boot::image;
 use ktask_boot::kernel::{Profile, workspace};
-use ktask_boot::qemu::{Machine, Program, choose, program};
+use ktask_boot::qemu::{Boot, Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
@@ -27,7 +29,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const TOTAL: Duration = Duration::from_secs(300);
 
 /// Number of log lines in a failure message.
-const TAIL_LINES: usize = 40;
+pub(crate) const TAIL_LINES: usize = 40;
 
 /// The kernel under test, the emulators, and the lock that serialises boots.
 #[derive(Clone)]
@@ -196,7 +198,11 @@ impl Lab {
     pub fn boot_handover(&self, shape: &Shape, handover: &Handover) -> Result<Evidence, Failed> {
         let mut machine = self.machine(shape, "")?;
         let mut rom = tempfile::Builder::new().prefix("ktask-rom-").tempfile()?;
-        rom.write_all(&handover.rom(pvh_entry(&machine.kernel)?)?)?;
+        let entry = match handover.loader {
+            Some(_) => entries::multiboot2(&machine.kernel)?,
+            None => entries::pvh(&machine.kernel)?,
+        };
+        rom.write_all(&handover.rom(entry)?)?;
         machine.extra.extend(["-bios".to_string(), rom.path().display().to_string()]);
         self.run(&machine)
     }
@@ -217,6 +223,27 @@ impl Lab {
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance)?;
         Self::evidence(run, &machine)
+    }
+
+    /// Boots `model` of Bochs by GRUB with a kernel command line and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be made, or Bochs cannot be started.
+    pub fn boot_bochs(&self, bochs: &Bochs, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+        // The machine as QEMU would have it: for the report, whose command is then replaced.
+        let shape = Shape { cpus: model.cpus, memory_mib: model.memory_mib, ..SMP2 };
+        let machine = self.machine(&shape, command_line)?;
+        let folder = tempfile::Builder::new().prefix("ktask-bochs-").tempdir()?;
+        let iso = folder.path().join("ktask.iso");
+        image::write(&Real, image::Kind::Iso, None, &machine.kernel, command_line, &iso)
+            .map_err(|failure| failure.message)?;
+        let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = bochs.run(model, &iso, &machine.kernel)?;
+        let mut evidence = Self::evidence(run, &machine)?;
+        let image = format!("cargo run -- image --kind iso --append '{command_line}' -o ktask.iso");
+        evidence.report.machine.command = format!("{image}; {}", bochs.shell_line(model));
+        Ok(evidence)
     }
 
     fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {
@@ -268,6 +295,7 @@ impl Lab {
         Ok(Machine {
             qemu: self.qemu.clone(),
             kernel: self.elf(shape.profile)?,
+            boot: Boot::Direct,
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
@@ -321,31 +349,6 @@ fn unused_pattern<'c>(command_line: &'c str, names: &[String]) -> Option<&'c str
         None => names.iter().any(|name| name.contains(pattern)),
     };
     patterns.split(',').find(|pattern| !is_used(pattern))
-}
-
-/// Returns the address at which a direct loader enters the kernel, from its PVH note.
-fn pvh_entry(elf: &Path) -> Result<u32, String> {
-    use object::read::elf::{FileHeader, ProgramHeader};
-    const XEN_PHYS32_ENTRY: u32 = 18;
-    let cannot = |error: String| format!("{}: {error}", elf.display());
-    let bytes = std::fs::read(elf).map_err(|error| cannot(error.to_string()))?;
-    let read = || {
-        let header = object::elf::FileHeader64::<object::LittleEndian>::parse(&*bytes)?;
-        for segment in header.program_headers(object::LittleEndian, &*bytes)? {
-            let Some(mut notes) = segment.notes(object::LittleEndian, &*bytes)? else { continue };
-            while let Some(note) = notes.next()? {
-                if note.name() == b"Xen" && note.n_type(object::LittleEndian) == XEN_PHYS32_ENTRY {
-                    return Ok(note
-                        .desc()
-                        .get(..4)
-                        .and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?))));
-                }
-            }
-        }
-        Ok(None)
-    };
-    let entry = read().map_err(|error: object::Error| cannot(error.to_string()))?;
-    entry.ok_or_else(|| cannot("no PVH note".into()))
 }
 
 /// Fails unless the run ended with `verdict` and wrote no damaged record.

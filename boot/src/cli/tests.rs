@@ -84,14 +84,17 @@ fn every_option_of_the_contract_exists() {
 fn commands() {
     assert_eq!(accept(&["clippy"]).command, Some(Command::Clippy));
     assert_eq!(accept(&["--smp", "2", "shell"]).command, Some(Command::Shell));
-    assert_eq!(accept(&["doctor"]).command, Some(Command::Doctor { install: false }));
+    assert_eq!(accept(&["doctor"]).command, Some(Command::Doctor { install: false, optional: false }));
     let trace = |output: Option<&str>, from: Option<&str>| {
         Some(Command::Trace { output: output.map(Into::into), from: from.map(Into::into) })
     };
     assert_eq!(accept(&["trace"]).command, trace(None, None));
     assert_eq!(accept(&["--smp", "2", "trace", "-o", "t.json"]).command, trace(Some("t.json"), None));
     assert_eq!(accept(&["trace", "--from", "r.jsonl"]).command, trace(None, Some("r.jsonl")));
-    assert_eq!(accept(&["doctor", "--install"]).command, Some(Command::Doctor { install: true }));
+    assert_eq!(
+        accept(&["doctor", "--install"]).command,
+        Some(Command::Doctor { install: true, optional: false })
+    );
 }
 
 #[test]
@@ -109,7 +112,11 @@ fn refusals_are_one_line_with_the_value() {
         (&["--threads", "1,x"], &["'x' in '1,x' is not a thread count"]),
         (&["--threads", "1,8", "--smp", "4"], &["--threads 1,8", "--smp 4"]),
         (&["--accel", "hope"], &["hope", "auto, kvm, tcg"]),
-        (&["--boot", "uefi"], &["uefi", "pvh"]),
+        (&["--boot", "bios"], &["bios", "pvh, grub, grub-uefi, uefi"]),
+        (&["image", "--kind", "usb"], &["usb", "uefi, iso"]),
+        (&["image", "--append", "a=\u{1}"], &["printable ASCII"]),
+        (&["image", "--append", "quiet"], &["'quiet' is not of the form name=value"]),
+        (&["doctor", "--optional"], &["--install"]),
         (&["--append", "quiet"], &["'quiet' is not of the form name=value"]),
         (&["--append", "a=\u{e9}"], &["'é'", "printable ASCII"]),
         (&["--timeout", "0"], &["0", "--timeout"]),

@@ -8,8 +8,13 @@ fn options(arguments: &[&str]) -> Options {
 }
 
 fn machine_of(arguments: &[&str]) -> Machine {
-    machine(&options(&[&["--accel", "tcg"], arguments].concat()), Program::unchecked("qemu"), "elf".into())
-        .unwrap()
+    machine(
+        &options(&[&["--accel", "tcg"], arguments].concat()),
+        Program::unchecked("qemu"),
+        "elf".into(),
+        Boot::Direct,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -48,7 +53,7 @@ fn appended_parameters_come_last() {
 fn more_threads_than_cpus_are_refused() {
     let count = (report::host_cores() + 1).to_string();
     let options = options(&["--threads", &count, "--accel", "tcg"]);
-    let failure = machine(&options, Program::unchecked("qemu"), "elf".into()).unwrap_err();
+    let failure = machine(&options, Program::unchecked("qemu"), "elf".into(), Boot::Direct).unwrap_err();
     assert_eq!(failure.status, protocol::exit::HostStatus::Usage);
 }
 

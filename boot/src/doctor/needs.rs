@@ -1,10 +1,12 @@
 //! The prerequisites, and which of them are present.
 
+use super::what::What;
 use crate::failure::Failure;
-use crate::qemu::{Program, program};
+use crate::image::{grub, uefi};
+use crate::qemu::{Program, firmware, program};
 use crate::system::System;
 use crate::toolchain::{self, Toolchain};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A prerequisite and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,34 +17,6 @@ pub struct Need {
     pub state: State,
 }
 
-/// The prerequisites.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The emulator.
-    Qemu,
-    /// The kernel's compiler.
-    Toolchain,
-    /// The kernel's linker.
-    Linker,
-    /// The linter of the kernel's compiler; only the command `clippy` needs it.
-    Clippy,
-}
-
-impl What {
-    /// Everything that the main job needs.
-    pub const ALL: [Self; 3] = [Self::Qemu, Self::Toolchain, Self::Linker];
-
-    /// Returns its name and purpose.
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::Qemu => "QEMU for x86_64, to boot the kernel",
-            Self::Toolchain => "Rust 1.96 or later with rust-src, to build the kernel",
-            Self::Linker => "GNU ld, to link the kernel",
-            Self::Clippy => "clippy of that Rust, for `cargo run -- clippy` alone",
-        }
-    }
-}
-
 /// State of a prerequisite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -50,6 +24,15 @@ pub enum State {
     Found(String),
     /// Missing: a line for each unusable candidate.
     Missing(Vec<String>),
+}
+
+impl State {
+    fn of(path: Option<PathBuf>) -> Self {
+        match path {
+            Some(path) => Self::Found(path.display().to_string()),
+            None => Self::Missing(Vec::new()),
+        }
+    }
 }
 
 /// Result of examining the host.
@@ -74,35 +57,45 @@ pub fn examine(system: &impl System, qemu: Option<&Path>, wanted: &[What]) -> Re
         Err(failure) if !wanted.contains(&What::Qemu) => Err(vec![failure.to_string()]),
         found => found?,
     };
-    let qemu_state = match &qemu {
-        Ok(found) => State::Found(format!("{} ({})", found.path.display(), found.version)),
-        Err(reasons) => State::Missing(reasons.clone()),
-    };
     let search = toolchain::search(system)?;
-    let toolchain_state = match &search.found {
-        Some(found) => State::Found(format!("{} ({})", found.rustc.display(), found.version)),
-        None => State::Missing(search.rejected.iter().map(ToString::to_string).collect()),
+    let toolchain = search.found.as_ref();
+    let state = |what| match what {
+        What::Qemu => match &qemu {
+            Ok(found) => State::Found(format!("{} ({})", found.path.display(), found.version)),
+            Err(reasons) => State::Missing(reasons.clone()),
+        },
+        What::Toolchain => match toolchain {
+            Some(found) => State::Found(format!("{} ({})", found.rustc.display(), found.version)),
+            None => State::Missing(search.rejected.iter().map(ToString::to_string).collect()),
+        },
+        What::Linker => State::of(system.find_in_path("ld")),
+        What::Clippy => State::of(toolchain.and_then(|toolchain| toolchain.clippy(system))),
+        What::UefiLinker => State::of(uefi::linker(system, toolchain)),
+        What::Ovmf => State::of(firmware::uefi(system).map(|uefi| uefi.code)),
+        What::Grub => State::of(grub::program(system)),
+        What::GrubBios => State::of(grub::modules(system, grub::BIOS)),
+        What::GrubUefi => State::of(grub::modules(system, grub::UEFI)),
+        What::Xorriso => State::of(system.find_in_path("xorriso")),
+        What::Mtools => State::of(system.find_in_path("mformat")),
+        What::Bochs => State::of(system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"))),
+        What::BochsBios => State::of(first_file(system, &["/usr/share/bochs/BIOS-bochs-latest"])),
+        What::VgaBios => State::of(first_file(
+            system,
+            // Bochs's own answers GRUB's questions about the screen with a crash.
+            &["/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/seavgabios/vgabios-stdvga.bin"],
+        )),
     };
-    let linker_state = match system.find_in_path("ld") {
-        Some(path) => State::Found(path.display().to_string()),
-        None => State::Missing(Vec::new()),
-    };
-    let clippy_state = match search.found.as_ref().and_then(|toolchain| toolchain.clippy(system)) {
-        Some(path) => State::Found(path.display().to_string()),
-        None => State::Missing(Vec::new()),
-    };
-    let needs = vec![
-        Need { what: What::Qemu, state: qemu_state },
-        Need { what: What::Toolchain, state: toolchain_state },
-        Need { what: What::Linker, state: linker_state },
-        Need { what: What::Clippy, state: clippy_state },
-    ];
+    let needs = What::ALL.map(|what| Need { what, state: state(what) }).to_vec();
     Ok(Examination { needs, qemu: qemu.ok(), toolchain: search.found })
+}
+
+fn first_file(system: &impl System, paths: &[&str]) -> Option<PathBuf> {
+    paths.iter().map(PathBuf::from).find(|path| system.is_file(path))
 }
 
 impl Examination {
     /// Returns the missing ones of `wanted`.
-    pub(super) fn missing(&self, wanted: &[What]) -> Vec<What> {
+    pub fn missing(&self, wanted: &[What]) -> Vec<What> {
         let is_missing =
             |need: &&Need| matches!(need.state, State::Missing(_)) && wanted.contains(&need.what);
         self.needs.iter().filter(is_missing).map(|need| need.what).collect()

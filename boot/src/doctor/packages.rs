@@ -1,6 +1,6 @@
 //! The system's packages: which ones contain the missing prerequisites.
 
-use super::needs::What;
+use super::what::What;
 use crate::system::System;
 use crate::toolchain::{MINIMUM, Toolchain, Version};
 use std::path::Path;
@@ -13,6 +13,8 @@ struct RustPackages {
     /// The library's source.
     source: &'static str,
     clippy: &'static str,
+    /// Names of LLVM's programs for this compiler, such as `rust-lld`.
+    llvm: &'static str,
 }
 
 /// The `-web` packages are newer: Debian ships them in its stable releases to build web browsers.
@@ -22,8 +24,15 @@ const RUST_PACKAGES: [RustPackages; 2] = [
         cargo: "cargo-web",
         source: "rust-web-src",
         clippy: "rust-web-clippy",
+        llvm: "rust-web-llvm",
     },
-    RustPackages { compiler: "rustc", cargo: "cargo", source: "rust-src", clippy: "rust-clippy" },
+    RustPackages {
+        compiler: "rustc",
+        cargo: "cargo",
+        source: "rust-src",
+        clippy: "rust-clippy",
+        llvm: "rust-llvm",
+    },
 ];
 
 /// How to install the missing prerequisites.
@@ -55,6 +64,15 @@ impl Plan {
         }
     }
 
+    /// Returns the names of the packages, or the commands, in one line.
+    pub(super) fn source(&self) -> String {
+        match self {
+            Self::Packages { packages, .. } if packages.len() == 1 => format!("package {}", packages[0]),
+            Self::Packages { packages, .. } => format!("packages {}", packages.join(", ")),
+            Self::ByHand(commands) => commands.join("; "),
+        }
+    }
+
     /// Returns the commands, indented, one per line.
     pub(super) fn indented_commands(&self) -> String {
         let lines: Vec<_> = self.commands().iter().map(|command| format!("    {command}")).collect();
@@ -81,20 +99,47 @@ pub(super) fn plan(
     }
     let mut packages = Vec::new();
     for what in missing {
-        match what {
-            What::Qemu => packages.push("qemu-system-x86"),
-            What::Linker => packages.push("binutils"),
-            What::Toolchain => match rust_packages(system) {
-                Some(rust) => packages.extend([rust.compiler, rust.cargo, rust.source]),
-                None => return by_hand(missing, toolchain),
-            },
-            What::Clippy => match clippy_package(system, toolchain) {
-                Some(clippy) => packages.push(clippy),
-                None => return by_hand(missing, toolchain),
-            },
+        match packages_of(system, *what, toolchain) {
+            Some(more) => packages.extend(more),
+            None => return by_hand(missing, toolchain),
         }
     }
-    Plan::Packages { packages: packages.into_iter().map(str::to_string).collect(), is_root }
+    Plan::Packages { packages, is_root }
+}
+
+/// Returns the packages that contain `what`; `None` if no package of this system does.
+fn packages_of(system: &impl System, what: What, toolchain: Option<&Toolchain>) -> Option<Vec<String>> {
+    let names = match (what, package(what)) {
+        (_, Some(package)) => vec![package],
+        (What::Toolchain, _) => {
+            let rust = rust_packages(system)?;
+            vec![rust.compiler, rust.cargo, rust.source]
+        }
+        (What::Clippy, _) => vec![package_of_rust(system, toolchain, |rust| rust.clippy)?],
+        _ => {
+            let llvm = package_of_rust(system, toolchain, |rust| rust.llvm)?;
+            return Some(vec![llvm.to_string(), lld_package(system, llvm)?]);
+        }
+    };
+    Some(names.into_iter().map(str::to_string).collect())
+}
+
+/// Returns the package of Debian that contains `what`; `None` if that depends on the version of Rust.
+const fn package(what: What) -> Option<&'static str> {
+    Some(match what {
+        What::Toolchain | What::Clippy | What::UefiLinker => return None,
+        What::Qemu => "qemu-system-x86",
+        What::Linker => "binutils",
+        What::Ovmf => "ovmf",
+        What::Grub => "grub-common",
+        What::GrubBios => "grub-pc-bin",
+        What::GrubUefi => "grub-efi-amd64-bin",
+        What::Xorriso => "xorriso",
+        What::Mtools => "mtools",
+        What::Bochs => "bochs",
+        What::BochsBios => "bochsbios",
+        What::VgaBios => "seabios",
+    })
 }
 
 /// Returns the first packages whose compiler is new enough.
@@ -112,17 +157,28 @@ fn rust_packages(system: &impl System) -> Option<&'static RustPackages> {
     (!known && !system.is_root()).then_some(&RUST_PACKAGES[0])
 }
 
-/// Returns the package with the clippy of the system's toolchain, which must be of the same version. Without a toolchain,
-/// returns the clippy of the one to install.
-fn clippy_package(system: &impl System, toolchain: Option<&Toolchain>) -> Option<&'static str> {
+/// Returns the package `of` the system's toolchain, which must be of the same version. Without a toolchain, returns the package
+/// of the one to install.
+fn package_of_rust(
+    system: &impl System,
+    toolchain: Option<&Toolchain>,
+    of: fn(&RustPackages) -> &'static str,
+) -> Option<&'static str> {
     let Some(toolchain) = toolchain else {
-        return rust_packages(system).map(|rust| rust.clippy);
+        return rust_packages(system).map(of);
     };
     if toolchain.sysroot != Path::new("/usr") {
         return None;
     }
-    let fits = |rust: &&RustPackages| candidate(system, rust.clippy) == Some(toolchain.version);
-    RUST_PACKAGES.iter().find(fits).map(|rust| rust.clippy)
+    let fits = |rust: &&RustPackages| candidate(system, of(rust)) == Some(toolchain.version);
+    RUST_PACKAGES.iter().find(fits).map(of)
+}
+
+/// Returns the package with the linker to which the package `llvm` has a link: of the version of LLVM on which `llvm` depends.
+fn lld_package(system: &impl System, llvm: &str) -> Option<String> {
+    let answer = system.capture(Path::new("apt-cache"), &["depends", llvm]).ok()?;
+    let version = |line: &str| line.trim().strip_prefix("Depends: llvm-")?.parse::<u32>().ok();
+    answer.stdout.lines().find_map(version).map(|version| format!("lld-{version}"))
 }
 
 /// Returns the version of `package` that apt would install.
@@ -132,22 +188,42 @@ fn candidate(system: &impl System, package: &str) -> Option<Version> {
 }
 
 fn by_hand(missing: &[What], toolchain: Option<&Toolchain>) -> Plan {
+    let pinned = format!("{MINIMUM}.0");
+    let name = toolchain.and_then(|toolchain| toolchain.sysroot.file_name()?.to_str()).unwrap_or(&pinned);
     let line = |what: &What| match what {
-        What::Qemu => {
-            "(with the system's package manager) install qemu-system-x86, which contains qemu-system-x86_64"
+        What::Toolchain => {
+            format!("rustup toolchain install {pinned} --profile minimal --component rust-src")
+        }
+        What::Clippy => format!("rustup component add clippy --toolchain {name}"),
+        What::UefiLinker => {
+            "(with the system's package manager) install LLVM's linker lld, of that Rust's version of LLVM, \
+             as a program rust-lld; toolchains of rustup contain it"
                 .to_string()
         }
-        What::Linker => "(with the system's package manager) install binutils, which contains ld".to_string(),
-        What::Toolchain => {
-            format!("rustup toolchain install {MINIMUM}.0 --profile minimal --component rust-src")
-        }
-        What::Clippy => {
-            let name = toolchain.and_then(|toolchain| toolchain.sysroot.file_name()?.to_str());
-            let pinned = format!("{MINIMUM}.0");
-            format!("rustup component add clippy --toolchain {}", name.unwrap_or(&pinned))
+        what => {
+            let (package, content) = (package(*what).unwrap_or_default(), content(*what));
+            format!("(with the system's package manager) install {package}, which contains {content}")
         }
     };
     Plan::ByHand(missing.iter().map(line).collect())
+}
+
+/// Returns what to look for in other systems' packages.
+const fn content(what: What) -> &'static str {
+    match what {
+        What::Qemu => "qemu-system-x86_64",
+        What::Linker => "ld",
+        What::Ovmf => "OVMF_CODE.fd and OVMF_VARS.fd",
+        What::Grub => "grub-mkrescue",
+        What::GrubBios => "/usr/lib/grub/i386-pc/multiboot2.mod",
+        What::GrubUefi => "/usr/lib/grub/x86_64-efi/multiboot2.mod",
+        What::Xorriso => "xorriso",
+        What::Mtools => "mformat",
+        What::Bochs => "bochs",
+        What::BochsBios => "BIOS-bochs-latest",
+        What::VgaBios => "vgabios-stdvga.bin",
+        What::Toolchain | What::Clippy | What::UefiLinker => "",
+    }
 }
 
 /// Installs a plan's packages; the error names the command that failed.

@@ -51,10 +51,10 @@ fn complete_system_is_not_changed() {
     let fake = bare();
     with_qemu(&fake);
     with_toolchain(&fake);
-    let tools = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
+    let tools = provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap();
     assert_eq!(tools.qemu.unwrap().path, Path::new("/usr/bin/qemu-system-x86_64"));
     assert_eq!(performed(&fake), [""; 0]);
-    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
+    let text = render(&fake, &examine(&fake, None, &What::REQUIRED).unwrap());
     assert!(text.contains("7.2.22") && text.ends_with("nothing is missing"), "{text}");
 }
 
@@ -63,7 +63,7 @@ fn root_without_a_terminal_installs_everything_in_one_step() {
     let mut fake = bare();
     fake.root = true;
     fake.effects.insert(INSTALL_ALL.into(), everything());
-    provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
+    provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap();
     assert_eq!(performed(&fake), ["apt-get update -qq", INSTALL_ALL]);
     assert_eq!(fake.questions.get(), 0);
 }
@@ -74,7 +74,7 @@ fn root_at_a_terminal_is_asked() {
         let mut fake = bare();
         (fake.root, fake.interactive, fake.answer) = (true, true, answer);
         fake.effects.insert(INSTALL_ALL.into(), everything());
-        let outcome = provide(&fake, None, Consent::ByRule, &What::ALL);
+        let outcome = provide(&fake, None, Consent::ByRule, &What::REQUIRED);
         assert_eq!(fake.questions.get(), 1);
         assert_eq!(outcome.is_ok(), answer);
         assert_eq!(performed(&fake).is_empty(), !answer);
@@ -90,7 +90,7 @@ fn ci_and_an_option_are_consent() {
             fake.vars.insert("CI".into(), "true".into());
         }
         fake.effects.insert(INSTALL_ALL.into(), everything());
-        provide(&fake, None, consent, &What::ALL).unwrap();
+        provide(&fake, None, consent, &What::REQUIRED).unwrap();
         assert_eq!(fake.questions.get(), 0);
     }
 }
@@ -101,7 +101,7 @@ fn ordinary_users_get_the_exact_command() {
         let mut fake = bare();
         (fake.interactive, fake.answer) = (interactive, true);
         fake.vars.insert("CI".into(), "true".into());
-        let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
+        let failure = provide(&fake, None, Consent::Given, &What::REQUIRED).unwrap_err();
         assert_eq!(failure.status, HostStatus::Usage);
         let command = format!("    sudo apt-get update && sudo {INSTALL_ALL}");
         assert_eq!(failure.message.lines().last(), Some(command.as_str()), "{failure}");
@@ -113,7 +113,7 @@ fn ordinary_users_get_the_exact_command() {
 fn ordinary_users_without_package_lists_get_a_command_that_updates_them() {
     let fake = bare();
     fake.says("apt-cache policy rustc-web", "");
-    let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap_err();
     assert!(failure.message.ends_with(&format!("sudo apt-get update && sudo {INSTALL_ALL}")), "{failure}");
 }
 
@@ -127,7 +127,7 @@ fn package_lists_are_refreshed_before_the_choice() {
         Effect { success: true, files: vec![], answers: vec![("apt-cache policy rustc-web".into(), newer)] };
     fake.effects.insert("apt-get update -qq".into(), update);
     fake.effects.insert(INSTALL_ALL.into(), everything());
-    provide(&fake, None, Consent::ByRule, &What::ALL).unwrap();
+    provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap();
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn plain_compiler_package_is_used_if_it_is_new_enough() {
     fake.says("apt-cache policy rustc-web", "");
     fake.says("apt-cache policy rustc", "rustc:\n  Candidate: 1.97.1+dfsg1-2\n");
     with_qemu(&fake);
-    let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap_err();
     assert!(failure.message.ends_with("rustc cargo rust-src"), "{failure}");
 }
 
@@ -145,7 +145,7 @@ fn old_packages_mean_rustup_and_no_partial_installation() {
     let mut fake = bare();
     fake.root = true;
     fake.says("apt-cache policy rustc-web", "rustc-web:\n  Candidate: 1.85.0+dfsg3-1~deb12u3\n");
-    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::REQUIRED).unwrap_err();
     assert_eq!(failure.status, HostStatus::Usage);
     assert!(failure.message.contains("rustup toolchain install 1.96.0"), "{failure}");
     assert!(failure.message.contains("install qemu-system-x86"), "{failure}");
@@ -156,7 +156,7 @@ fn old_packages_mean_rustup_and_no_partial_installation() {
 fn other_systems_get_a_list() {
     let mut fake = Fake::with_path("/usr/bin");
     fake.root = true;
-    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::REQUIRED).unwrap_err();
     for part in ["qemu-system-x86_64", "rustup toolchain install", "binutils"] {
         assert!(failure.message.contains(part), "{part} is not in {failure}");
     }
@@ -167,7 +167,7 @@ fn other_systems_get_a_list() {
 fn without_network_the_command_is_named_and_the_status_is_2() {
     let mut fake = bare();
     fake.root = true;
-    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::REQUIRED).unwrap_err();
     assert_eq!(failure.status, HostStatus::Usage);
     assert!(failure.message.starts_with("apt-get install failed"), "{failure}");
     assert!(failure.message.ends_with(INSTALL_ALL), "{failure}");
@@ -178,7 +178,7 @@ fn ineffective_installation_is_noticed() {
     let mut fake = bare();
     fake.root = true;
     fake.effects.insert(INSTALL_ALL.into(), Effect { success: true, ..Effect::default() });
-    let failure = provide(&fake, None, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::Given, &What::REQUIRED).unwrap_err();
     assert!(failure.message.starts_with("the packages are installed, but missing: QEMU"), "{failure}");
 }
 
@@ -187,7 +187,7 @@ fn broken_qemu_counts_as_missing_with_a_reason() {
     let fake = bare();
     fake.file("/usr/bin/qemu-system-x86_64");
     with_toolchain(&fake);
-    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
+    let text = render(&fake, &examine(&fake, None, &What::REQUIRED).unwrap());
     assert!(text.contains("cannot be started"), "{text}");
     assert!(text.contains("sudo apt-get install -y --no-install-recommends qemu-system-x86"), "{text}");
 }
@@ -240,8 +240,8 @@ fn main_job_needs_no_clippy() {
     let fake = bare();
     with_qemu(&fake);
     with_toolchain(&fake);
-    assert!(provide(&fake, None, Consent::ByRule, &What::ALL).is_ok());
-    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
+    assert!(provide(&fake, None, Consent::ByRule, &What::REQUIRED).is_ok());
+    let text = render(&fake, &examine(&fake, None, &What::REQUIRED).unwrap());
     assert!(text.contains("optional") && text.ends_with("nothing is missing"), "{text}");
 }
 
@@ -252,13 +252,13 @@ fn named_qemu_replaces_an_installed_one() {
     fake.file("/q/qemu");
     fake.says("/q/qemu --version", "QEMU emulator version 10.0.2\n");
     let named = Some(Path::new("/q/qemu"));
-    let tools = provide(&fake, named, Consent::ByRule, &What::ALL).unwrap();
+    let tools = provide(&fake, named, Consent::ByRule, &What::REQUIRED).unwrap();
     let text = render(&fake, &tools);
     assert!(text.contains("/q/qemu (10.0.2)") && text.ends_with("nothing is missing"), "{text}");
     // A missing program that the user named is not replaced by a package.
     let mut fake = bare();
     fake.root = true;
-    let failure = provide(&fake, named, Consent::Given, &What::ALL).unwrap_err();
+    let failure = provide(&fake, named, Consent::Given, &What::REQUIRED).unwrap_err();
     assert!(failure.message.starts_with("--qemu /q/qemu is not usable"), "{failure}");
     assert_eq!(performed(&fake), [""; 0]);
 }
@@ -269,6 +269,6 @@ fn command_without_qemu_works_with_a_bad_name_of_one() {
     with_toolchain(&fake);
     fake.vars.insert("KTASK_QEMU".into(), "/nowhere".into());
     assert!(provide(&fake, None, Consent::ByRule, &[What::Toolchain, What::Linker]).is_ok());
-    let failure = provide(&fake, None, Consent::ByRule, &What::ALL).unwrap_err();
+    let failure = provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap_err();
     assert!(failure.message.starts_with("KTASK_QEMU=/nowhere is not usable"), "{failure}");
 }

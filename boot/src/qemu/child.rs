@@ -207,7 +207,7 @@ fn accept(
 /// Makes the host's kernel end the process when the thread that starts it ends for any reason.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "there is no safe way to run code in a process that is being started")]
-fn end_with_us(command: &mut Command) {
+pub fn end_with_us(command: &mut Command) {
     use nix::sys::prctl;
     let parent = nix::unistd::getpid();
     let hook = move || {
@@ -225,12 +225,12 @@ fn end_with_us(command: &mut Command) {
 
 /// On other hosts, only [`Drop`] ends the process.
 #[cfg(not(target_os = "linux"))]
-fn end_with_us(_command: &mut Command) {}
+pub fn end_with_us(_command: &mut Command) {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::{Accel, probe};
+    use crate::qemu::{Accel, Boot, probe};
     use crate::size::Size;
     use crate::system::{Real, System};
     use nix::errno::Errno;
@@ -252,6 +252,7 @@ mod tests {
         let machine = Machine {
             qemu: crate::qemu::Program::unchecked(qemu),
             kernel: guest.path().into(),
+            boot: Boot::Direct,
             cpus: 1,
             memory: Size::from_mib(64),
             nodes: 1,

@@ -1,6 +1,7 @@
 //! The machine that QEMU emulates, as a command line.
 
 use super::accel::Accel;
+use super::firmware::Uefi;
 use super::program::Program;
 use crate::size::Size;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ pub struct Machine {
     pub qemu: Program,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
+    /// How the machine comes to the kernel.
+    pub boot: Boot,
     /// Virtual CPUs, 1 to [`CPUS_MAX`](crate::list::CPUS_MAX).
     pub cpus: u32,
     /// Memory of all nodes together.
@@ -22,7 +25,7 @@ pub struct Machine {
     pub accel: Accel,
     /// The CPU model; `None` means [`Accel::default_cpu`].
     pub cpu_model: Option<String>,
-    /// The kernel's command line.
+    /// The kernel's command line, which an image already has.
     pub command_line: String,
     /// Whether to wait for a debugger.
     pub debugger: bool,
@@ -30,6 +33,20 @@ pub struct Machine {
     pub exit_device: bool,
     /// Additional arguments for QEMU, passed unchanged.
     pub extra: Vec<String>,
+}
+
+/// How a machine comes to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// QEMU loads the ELF file itself and enters it at its PVH note.
+    Direct,
+    /// Firmware starts the loader of an image on the only disk.
+    Image {
+        /// The image's file.
+        image: PathBuf,
+        /// UEFI firmware; `None` means QEMU's own BIOS.
+        uefi: Option<Uefi>,
+    },
 }
 
 /// Connections of the guest's serial ports and QEMU's control channel.
@@ -78,11 +95,35 @@ impl Machine {
         if self.debugger {
             add(&["-gdb", "tcp::1234", "-S"]);
         }
-        add(&["-kernel", &self.kernel.to_string_lossy()]);
-        if !self.command_line.is_empty() {
-            add(&["-append", &self.command_line]);
-        }
+        arguments.extend(self.boot_arguments());
         arguments.extend(self.extra.iter().cloned());
+        arguments
+    }
+
+    /// Returns the arguments that lead to the kernel.
+    fn boot_arguments(&self) -> Vec<String> {
+        let (image, uefi) = match &self.boot {
+            Boot::Direct => {
+                let mut arguments = vec!["-kernel".to_string(), self.kernel.to_string_lossy().into_owned()];
+                if !self.command_line.is_empty() {
+                    arguments.extend(["-append".to_string(), self.command_line.clone()]);
+                }
+                return arguments;
+            }
+            Boot::Image { image, uefi } => (image, uefi),
+        };
+        let mut arguments = Vec::new();
+        if let Some(Uefi { code, variables }) = uefi {
+            let flash = |options: &str, path: &Path| {
+                ["-drive".to_string(), file(&format!("if=pflash,format=raw,{options}"), path)]
+            };
+            arguments.extend(flash("unit=0,readonly=on", code));
+            // What the firmware writes goes to a temporary file that QEMU removes.
+            arguments.extend(flash("unit=1,snapshot=on", variables));
+        }
+        // The firmware of either kind drives this disk, with fewer exits from the guest than others.
+        arguments.extend(["-drive".to_string(), file("if=none,id=image,format=raw,readonly=on", image)]);
+        arguments.extend(["-device", "virtio-blk-pci,drive=image,bootindex=0"].map(String::from));
         arguments
     }
 
@@ -140,9 +181,19 @@ fn share(total: u64, parts: u64, index: u64) -> u64 {
     total / parts + u64::from(index < total % parts)
 }
 
-/// Returns a character device at a path. Commas of the path are doubled, as QEMU's syntax requires.
+/// Returns a character device at a path.
 fn channel(device: &str, path: &Path) -> String {
-    format!("{device},path={}", path.to_string_lossy().replace(',', ",,"))
+    format!("{device},path={}", escaped(path))
+}
+
+/// Returns a drive of a file.
+fn file(drive: &str, path: &Path) -> String {
+    format!("{drive},file={}", escaped(path))
+}
+
+/// Returns a path for an option with several values: commas are doubled, as QEMU's syntax requires.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
 }
 
 /// Quotes a word for a POSIX shell, if necessary.

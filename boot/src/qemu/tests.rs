@@ -8,6 +8,7 @@ fn machine() -> Machine {
     Machine {
         qemu: Program::unchecked("/usr/bin/qemu-system-x86_64"),
         kernel: "/k/ktask-kernel".into(),
+        boot: Boot::Direct,
         cpus: 4,
         memory: Size::from_mib(1024),
         nodes: 1,

@@ -1,8 +1,8 @@
 //! Tables and files from records.
 
 use super::*;
-use crate::qemu::Accel;
 use crate::qemu::Machine;
+use crate::qemu::{Accel, Boot};
 use crate::run::{Ending, Hang, Run};
 use crate::size::Size;
 use protocol::exit::Verdict;
@@ -73,6 +73,7 @@ fn machine(cpus: u32) -> Machine {
     Machine {
         qemu: crate::qemu::Program::unchecked("qemu-system-x86_64"),
         kernel: "k".into(),
+        boot: Boot::Direct,
         cpus,
         memory: Size::from_mib(1024),
         nodes: 1,

@@ -118,11 +118,26 @@ fn listen(source: Source, input: impl Read + Send + 'static, sender: Sender<Even
     });
 }
 
-/// Returns the bytes of a serial line as text, without the line end and without control characters for the terminal.
+/// Returns the bytes of a serial line as text, without the line end, and without characters and sequences that control a
+/// terminal.
 fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end_matches(['\n', '\r']);
-    text.chars().filter(|&c| c == '\t' || !c.is_control()).collect()
+    let mut rest = text.trim_end_matches(['\n', '\r']);
+    let mut cleaned = String::new();
+    while let Some(c) = rest.chars().next() {
+        rest = without_sequence(rest).unwrap_or(&rest[c.len_utf8()..]);
+        if c == '\t' || !c.is_control() {
+            cleaned.push(c);
+        }
+    }
+    cleaned
+}
+
+/// Returns the text after the control sequence (ECMA-48) with which `text` begins; `None` if it begins otherwise.
+fn without_sequence(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let end = parameters.find(|c| !matches!(c, ' '..='?'))?;
+    matches!(parameters[end..].chars().next(), Some('@'..='~')).then(|| &parameters[end + 1..])
 }
 
 #[cfg(test)]
@@ -155,6 +170,11 @@ mod tests {
 
     #[test]
     fn control_characters_are_removed() {
-        assert_eq!(clean(b"\x1b[2Ja\x07\xffb\tc\r\n"), "[2Ja\u{fffd}b\tc");
+        assert_eq!(clean(b"\x1b[2Ja\x07\xffb\tc\r\n"), "a\u{fffd}b\tc");
+        assert_eq!(clean(b"\x1b[=3h\x1b[01;01H[1]\x1b[0m.\x1b(B"), "[1].(B");
+        // Cut, or not closed by a final byte.
+        for (bytes, text) in [(&b"\x1b[01;"[..], "[01;"), (b"\x1b", ""), (b"\x1b[1\xff", "[1\u{fffd}")] {
+            assert_eq!(clean(bytes), text);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! instructions: everything that needs a machine.
 
 use super::*;
-use crate::qemu::{Accel, Program};
+use crate::qemu::{Accel, Boot, Program};
 use crate::size::Size;
 use crate::system::{Real, System};
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ fn machine(qemu: PathBuf, kernel: PathBuf) -> Machine {
     Machine {
         qemu: Program::unchecked(qemu),
         kernel,
+        boot: Boot::Direct,
         cpus: 2,
         memory: Size::from_mib(64),
         nodes: 1,

@@ -7,6 +7,8 @@ mod support;
 
 use protocol::ktest::matches;
 
+use crate::console::screen;
+
 use support::Bench;
 
 /// Returns all benchmarks.
@@ -25,6 +27,7 @@ pub fn run(pattern: &str) -> bool {
     let mut failed = 0;
     for (name, bench) in all().filter(|(name, _)| matches(pattern, name)) {
         count += 1;
+        let _hold = screen::hold();
         if let Err(why) = bench() {
             failed += 1;
             log::error!("bench {name}: {why}");

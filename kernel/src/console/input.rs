@@ -13,7 +13,13 @@ pub fn start() -> bool {
 
 /// Makes the port interrupt at once, to test whether its interrupt arrives.
 pub fn ask_for_interrupt() {
-    if let Some(uart) = &mut LOG_PORT.lock().wire.uart {
+    let wire = &mut LOG_PORT.lock().wire;
+    let is_between_lines = wire.out.is_empty();
+    let Some(uart) = &mut wire.uart else { return };
+    if is_between_lines {
+        uart.provoke_interrupt();
+    } else {
+        // The bytes that wait to be sent have the effect of the carriage return.
         uart.enable(ON_TRANSMITTER_FREE);
     }
 }

@@ -1,16 +1,17 @@
-//! The `log` facade on the serial port:
+//! The `log` facade on the serial port and the screen:
 //! `[seconds.micros][cpu][LEVEL module] message`.
 
 use core::fmt::Write;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use display::ink::Ink;
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use params::registry::LOG_LEVEL;
 
 use super::line::LineBuf;
-use super::serial;
+use super::output::write_line;
 use crate::arch::{percpu, tsc};
 
-struct SerialLogger;
+struct ConsoleLogger;
 
 /// Levels in the order of `log.level`'s choices.
 const LEVELS: [LevelFilter; 6] = [
@@ -22,10 +23,10 @@ const LEVELS: [LevelFilter; 6] = [
     LevelFilter::Trace,
 ];
 
-/// Makes the serial port the destination of `log`'s macros.
+/// Makes the console the destination of `log`'s macros.
 pub fn init() {
     // A second call fails and keeps the first logger, which is the same.
-    let _ = log::set_logger(&SerialLogger);
+    let _ = log::set_logger(&ConsoleLogger);
     set_level_from_parameters();
 }
 
@@ -40,7 +41,7 @@ fn short_module(record: &Record<'_>) -> &'static str {
     if path == "ktask_kernel" { "kernel" } else { path.strip_prefix("ktask_kernel::").unwrap_or(path) }
 }
 
-impl Log for SerialLogger {
+impl Log for ConsoleLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
     }
@@ -61,7 +62,9 @@ impl Log for SerialLogger {
             short_module(record),
             record.args()
         );
-        serial::write_log_line(line.as_str());
+        // Levels are ordered from errors to traces.
+        let ink = if record.level() <= Level::Warn { Ink::Warning } else { Ink::Text };
+        write_line(line.as_str(), ink);
     }
 
     fn flush(&self) {}

@@ -1,21 +1,25 @@
-//! Console: the log for people on the first serial port, records for programs on the second, and input from the first
-//! ([`input`]).
+//! Console: the log for people on the first serial port and on the screen ([`screen`]), records for programs on the second
+//! port, and input from the first ([`input`]).
 
 pub mod input;
 mod line;
 mod logger;
+mod output;
 mod ports;
 pub mod records;
+pub mod screen;
 pub mod serial;
 mod wire;
 
 pub use line::LineBuf;
 pub use logger::set_level_from_parameters;
+pub use output::drain;
 pub use ports::LINE_BYTES;
 pub use records::report_lost;
-pub use serial::drain;
 
 use core::fmt;
+
+use display::ink::Ink;
 
 use crate::arch::handover;
 use params::cmdline;
@@ -47,15 +51,15 @@ pub fn warning(what: fmt::Arguments<'_>) {
 pub fn print_line(text: fmt::Arguments<'_>) {
     let mut line = LineBuf::<768>::new();
     let _ = fmt::write(&mut line, text);
-    serial::write_log_line(line.as_str());
+    output::write_line(line.as_str(), Ink::Text);
 }
 
-/// Takes the ports over from any holder, and sends what is queued as far as the ports move.
+/// Takes the ports and the screen over from any holder. Sends what is queued as far as the ports move, and draws it.
 ///
 /// # Safety
 /// Only for a CPU that ends the machine: every other CPU is stopped for good,
 /// and this one never returns to what it was doing.
 pub unsafe fn seize() {
     // SAFETY: the caller's promise, passed on.
-    unsafe { serial::seize() }
+    unsafe { output::seize() }
 }

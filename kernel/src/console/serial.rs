@@ -82,6 +82,11 @@ fn call_flusher() {
     }
 }
 
+/// Returns whether the flusher was called and has not found both queues empty since.
+pub fn is_flusher_called() -> bool {
+    IS_FLUSHING.load(SeqCst)
+}
+
 /// Announces the flusher: a thread that, at each [`vector::CONSOLE`], calls [`flush_step`] until it returns `None`.
 pub fn start_flushing() {
     HAS_FLUSHER.store(true, SeqCst);

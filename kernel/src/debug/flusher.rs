@@ -22,9 +22,9 @@ pub fn start() {
     }
 }
 
-/// Handles the interrupt that says that lines are queued: wakes the thread.
+/// Handles the interrupt that says that lines are queued: wakes the thread if it was called.
 pub fn interrupt() {
-    if let Some(thread) = FLUSHER.get() {
+    if let Some(thread) = FLUSHER.get().filter(|_| serial::is_flusher_called()) {
         sched::unpark(thread);
     }
 }

@@ -1,7 +1,9 @@
 //! The kernel's one address space.
 
+use core::ops::Range;
+
 use crate::arch::lock_class::LockClass;
-use crate::arch::paging::{DEVICES_BASE, PAGE_BYTES, PageTables, Rights};
+use crate::arch::paging::{DEVICES_BASE, MapError, PAGE_BYTES, PageTables, Rights};
 use crate::arch::spin_lock::IrqSpinLock;
 
 static TABLES: IrqSpinLock<Option<PageTables>> = IrqSpinLock::of(LockClass::PAGE_TABLES, None);
@@ -30,4 +32,19 @@ pub fn map_device(phys: u64, alloc: &mut dyn FnMut() -> Option<u64>) -> Option<u
     with_tables(|tables| tables.map(virt, page, PAGE_BYTES, Rights::Device, alloc)).ok()?;
     *next += PAGE_BYTES;
     Some(virt + (phys - page))
+}
+
+/// Maps video memory, so that the CPU may combine writes; `alloc` returns page frames for tables. Returns the virtual
+/// address of `phys.start`. The mapping is permanent.
+pub fn map_video(phys: &Range<u64>, alloc: &mut dyn FnMut() -> Option<u64>) -> Result<u64, MapError> {
+    /// Size of the larger pages that every CPU has. The mapping uses them where it can.
+    const LARGE_PAGE_BYTES: u64 = 2 << 20;
+    let start = phys.start & !(PAGE_BYTES - 1);
+    let len_bytes = phys.end.next_multiple_of(PAGE_BYTES).saturating_sub(start);
+    let mut next = NEXT_DEVICE_PAGE.lock();
+    let virt = next.next_multiple_of(LARGE_PAGE_BYTES) + start % LARGE_PAGE_BYTES;
+    // Also after a failure, which leaves a part mapped.
+    *next = virt + len_bytes;
+    with_tables(|tables| tables.map(virt, start, len_bytes, Rights::Video, alloc))?;
+    Ok(virt + (phys.start - start))
 }

@@ -108,6 +108,15 @@ kernel_tests! { "ktask":
         check!(total.load(SeqCst) == 800, "{} units of 800", total.load(SeqCst));
     }
 
+    /// Runs the crate's checks of a platform on the kernel's.
+    fn the_platform_conforms() {
+        wait_for_helpers();
+        for check in ktask::conformance::checks() {
+            let result = (check.run)(&Kernel);
+            check!(result.is_ok(), "{}: {result:?}", check.name);
+        }
+    }
+
     /// Many jobs from many threads at once share the helpers.
     fn jobs_from_many_threads() {
         let threads: Vec<_> = (0..6u64)

@@ -24,6 +24,7 @@ mod sched_hotplug;
 mod sched_nodes;
 mod sched_share;
 mod sched_snapshot;
+mod screen;
 mod spinners;
 mod stress;
 mod trace;

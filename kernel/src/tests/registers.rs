@@ -19,7 +19,7 @@ use crate::sched;
 use crate::{check, kernel_tests};
 
 /// Runs `probe` on each online CPU, and returns the results by CPU number.
-fn on_each_cpu<T: Send + 'static>(probe: fn() -> T) -> Vec<(usize, Option<T>)> {
+pub(super) fn on_each_cpu<T: Send + 'static>(probe: fn() -> T) -> Vec<(usize, Option<T>)> {
     let online = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
     online.map(|cpu| (cpu, on_cpu(cpu, probe))).collect()
 }

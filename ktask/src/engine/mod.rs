@@ -10,7 +10,8 @@
 //! | `run` | the state that the workers of a job share |
 //! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
 //! | `tracing`, `worker` | a worker's part of a job |
-//! | `team`, `governor`, `wait` | how the caller starts helpers, chooses their number, waits for them |
+//! | `team`, `wake` | how the caller starts helpers, and when |
+//! | `governor`, `wait` | how the caller chooses their number, and waits for them |
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
@@ -30,6 +31,7 @@ mod thread_limit;
 mod tracing;
 mod undo;
 mod wait;
+mod wake;
 mod worker;
 
 pub(crate) use execute::execute;

@@ -5,6 +5,7 @@ use super::governor::Governor;
 use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
+use super::wake::Wake;
 use super::{wait, worker};
 use crate::Stats;
 use crate::cursor::Cursor;
@@ -36,24 +37,28 @@ pub(super) fn run<P: Platform>(
 ) -> Outcome {
     let is_governed = Governor::governs(plan, workers.threads);
     let run = Run::new(platform, plan, cursors, body, is_governed);
-    raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
+    let ended_ns = raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = Governor::new(plan, workers.threads, platform.physical_cores());
-        team.set_threads(governor.threads(), &mut stats);
+        let mut wake = Wake::begin(&run, &mut team, governor.threads(), &mut stats);
         if let Err(payload) = unwind::catch(meanwhile) {
             run.stop(Ending::Failed);
             run.keep_panic(payload);
         }
-        worker::work(&run, workers.caller, &mut |_| {
-            if is_governed {
+        let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
+        let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
+            if wake.tick(&run, &mut team, governor.threads(), now_ns, &mut stats) && is_governed {
                 governor.tick(&run, &mut team, &mut stats);
             }
             true
         });
-        stats.threads_at_end = run.helpers() as u32 + 1;
-        wait::until_helpers_ended(&run, helpers, &mut stats);
+        // Helpers that were only offered work are none.
+        stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
+        let has_waited = wait::until_helpers_ended(&run, helpers, &mut stats);
+        if has_waited { platform.now_ns() } else { part.ended_ns }
     });
     run.report(&mut stats);
+    stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
     Outcome { ending: run.ending(), stats, panic: run.into_panic() }
@@ -65,10 +70,15 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     let context = HelperContext { caller_locks: lineage.locks, depth: lineage.depth };
     let before = run.platform.begin_help(context);
     run.count_worker_in();
-    let cpu_ns = worker::work(run, &cell.record, &mut |cursor| !run.is_governed || run.keeps_helper(cursor));
+    let started_ns = run.platform.now_ns();
+    if let Some(wake_ns) = run.take_wake_ns(started_ns) {
+        run.platform.wake_cost().note_begin(wake_ns);
+    }
+    let may_continue = &mut |cursor: &Cursor, _| !run.is_governed || run.keeps_helper(cursor);
+    let part = worker::work(run, &cell.record, started_ns, may_continue);
     run.count_worker_out();
     run.platform.end_help(before);
-    run.charge(cpu_ns);
+    run.charge(part.cpu_ns);
     if let Some(permit) = cell.record.take_permit() {
         run.platform.budget().release(permit);
     }

@@ -19,6 +19,8 @@ pub(crate) struct Plan<'p> {
     /// At least 1.
     pub(crate) align: u64,
     pub(crate) threads: ThreadLimit,
+    /// Whether helpers are started at once, however little work there is: the caller works later.
+    pub(crate) starts_at_once: bool,
     pub(crate) cancel: Option<&'p CancelToken>,
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) tuning: Option<&'p Tuning>,

@@ -29,7 +29,9 @@ pub(super) struct Run<'r, P: Platform> {
     /// Number of the governor's measurement. A chunk counts for a measurement if it began and
     /// ended in it.
     epoch: AtomicU32,
-    started_ns: u64,
+    pub(super) started_ns: u64,
+    /// When the first helper was woken; 0 before that, and again when a helper has begun.
+    woken_ns: AtomicU64,
     panic: FirstOf<Payload>,
     totals: Totals,
 }
@@ -77,6 +79,7 @@ impl<'r, P: Platform> Run<'r, P> {
             target_helpers: AtomicUsize::new(0),
             active_workers: AtomicUsize::new(1),
             epoch: AtomicU32::new(0),
+            woken_ns: AtomicU64::new(0),
             panic: FirstOf::new(),
             totals: Totals {
                 chunks: AtomicU64::new(0),
@@ -181,6 +184,26 @@ impl<'r, P: Platform> Run<'r, P> {
         self.active_workers.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Returns whether a helper works.
+    pub(super) fn has_helper(&self) -> bool {
+        self.active_workers.load(Ordering::Relaxed) > 1
+    }
+
+    /// Notes that a helper is woken at `now_ns`, if it is the first.
+    pub(super) fn note_wake(&self, now_ns: u64) {
+        if self.helpers() == 1 {
+            self.woken_ns.store(now_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// Helper: takes the time for which the first helper to begin was on its way at `now_ns`.
+    pub(super) fn take_wake_ns(&self, now_ns: u64) -> Option<u64> {
+        match self.woken_ns.swap(0, Ordering::Relaxed) {
+            0 => None,
+            woken_ns => Some(now_ns.saturating_sub(woken_ns)),
+        }
+    }
+
     /// Returns the number of workers, if all helpers that were started have begun and all that
     /// have to leave have left.
     pub(super) fn stable_threads(&self) -> Option<usize> {
@@ -254,7 +277,6 @@ impl<'r, P: Platform> Run<'r, P> {
         stats.units = total(&self.totals.units);
         stats.cpu_ns = total(&self.totals.cpu_ns);
         stats.spread_ns = total(&self.totals.last_dry_ns).saturating_sub(total(&self.totals.first_dry_ns));
-        stats.wall_ns = self.age_ns();
     }
 
     /// After the join: returns the panic that was kept.

@@ -15,6 +15,8 @@ pub(super) struct ChunkSizer {
     pace: Pace,
     /// Length and rate of the longest chunk whose time was long enough to tell a rate.
     rated: Rated,
+    /// Units that took about [`SHORTEST_NS`] at the rate of the last chunk, which were no more than its own.
+    shortest: u64,
     /// A length that was clearly faster per unit than shorter ones; 0 if none is known.
     efficient: u64,
 }
@@ -25,6 +27,10 @@ struct Rated {
     units: u64,
     rate: u64,
 }
+
+/// Chunks at the end of a range do not become shorter than this: workers that finish so close together
+/// gain less from more chunks than these cost.
+const SHORTEST_NS: u64 = 2_000;
 
 /// Time below which a chunk's rate tells little.
 const RATEABLE_NS: u64 = 100_000;
@@ -63,16 +69,26 @@ impl ChunkSizer {
     /// measures the worker's chunks.
     pub(super) fn new(plan: &Plan<'_>, is_measured: bool, now_ns: u64) -> Self {
         let pace = if plan.is_stoppable() || is_measured { BRIEF } else { AMPLE };
-        Self { want: plan.min_chunk, last_ns: now_ns, pace, rated: Rated::default(), efficient: 0 }
+        Self {
+            want: plan.min_chunk,
+            last_ns: now_ns,
+            pace,
+            rated: Rated::default(),
+            shortest: 0,
+            efficient: 0,
+        }
     }
 
     /// Returns the length that the next chunk should have, in units, if `workers` share the `left`
     /// units of a range.
     pub(super) fn want(&self, left: u64, workers: u64) -> u64 {
         let share = left / (workers * self.pace.chunks_per_worker);
+        if self.want <= share {
+            return self.want;
+        }
         // One chunk per worker is all that a rest can bear, whatever the rate.
-        let efficient = self.efficient.min(left / workers);
-        self.want.min(share.max(efficient))
+        let efficient = if self.efficient == 0 { 0 } else { self.efficient.min(left / workers) };
+        self.want.min(share.max(efficient).max(self.shortest))
     }
 
     /// Returns when the last chunk ended, or when the worker began.
@@ -88,11 +104,13 @@ impl ChunkSizer {
         let Pace { short_ns, long_ns, step, .. } = self.pace;
         // The next chunk takes about twice `short_ns`, if units cost the same there.
         if took_ns < short_ns {
-            let factor = (2 * short_ns / took_ns.max(1)).clamp(2, step);
+            let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
             self.want = units.saturating_mul(factor);
         } else if took_ns > long_ns {
             self.want = units / (took_ns / (2 * short_ns)).clamp(2, step);
         }
+        self.shortest =
+            if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
         if self.pace.step == AMPLE.step {
             self.note_rate(plan, units, took_ns);
         }

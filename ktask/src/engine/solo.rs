@@ -30,17 +30,20 @@ pub(super) fn run<P: Platform>(
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let started_ns = platform.now_ns();
-    let cpu_clock = CpuClock::start(platform, started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
+    let mut panic = unwind::catch(meanwhile).err();
+    let work_started_ns = if plan.starts_at_once { platform.now_ns() } else { started_ns };
+    let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
     let in_progress = Cell::new(None);
     let mut ending = Ending::Complete;
-    let panic = unwind::catch(|| {
-        meanwhile();
-        body.work(&mut |run_chunk| {
-            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
-                .all_ranges(cursors, run_chunk);
-        });
-    })
-    .err();
+    if panic.is_none() {
+        panic = unwind::catch(|| {
+            body.work(&mut |run_chunk| {
+                ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
+                    .all_ranges(cursors, run_chunk);
+            });
+        })
+        .err();
+    }
     if panic.is_some() {
         ending = Ending::Failed;
     }

@@ -4,7 +4,7 @@ use super::run::Run;
 use crate::cursor::Cursor;
 use crate::platform::{Placement, Platform};
 use crate::raw::{CellList, HelperCell, Helpers};
-use crate::{NodeId, Stats};
+use crate::{HelperId, HelperTask, NodeId, Stats};
 
 /// Starts the helpers of one run. Only the caller does this, on its own thread, so that the
 /// platform can read CPU mask, quota and account from the current thread.
@@ -18,6 +18,15 @@ pub(super) struct Team<'t, P: Platform> {
     was_refused: bool,
 }
 
+/// When a helper should begin.
+#[derive(Clone, Copy, Debug)]
+enum Urgency {
+    /// At once: a thread is woken.
+    Now,
+    /// When a thread happens to look for work.
+    Later,
+}
+
 impl<'t, P: Platform> Team<'t, P> {
     pub(super) fn new(run: &'t Run<'t, P>, helpers: &'t Helpers<'t, P>, threads: usize) -> Self {
         Self { run, helpers, max_helpers: threads - 1, search: helpers.cells(), was_refused: false }
@@ -29,7 +38,7 @@ impl<'t, P: Platform> Team<'t, P> {
         self.reclaim_lost(stats);
         self.run.set_target_helpers(threads - 1);
         while self.run.helpers() < threads - 1 {
-            if !self.start_helper() {
+            if !self.start_helper(Urgency::Now) {
                 self.was_refused = true;
                 stats.helpers_lost += 1;
                 break;
@@ -42,8 +51,24 @@ impl<'t, P: Platform> Team<'t, P> {
         self.was_refused
     }
 
+    /// Offers work to `helpers` helpers. Returns whether the platform takes offers, and this one.
+    pub(super) fn offer(&mut self, helpers: usize) -> bool {
+        self.run.set_target_helpers(helpers);
+        (0..helpers).all(|_| self.start_helper(Urgency::Later))
+    }
+
+    /// Takes back the offers that no helper has taken.
+    pub(super) fn retract_offers(&self) {
+        for cell in self.helpers.cells() {
+            if self.helpers.revoke(cell) {
+                self.count_out(cell);
+                drop(self.run.platform.cancel_helper(cell.record.helper()));
+            }
+        }
+    }
+
     /// Starts one helper. Returns false if there is no free cell, permit or thread.
-    fn start_helper(&mut self) -> bool {
+    fn start_helper(&mut self, urgency: Urgency) -> bool {
         let run = self.run;
         let Some(cell) = self.idle_cell() else { return false };
         let mut node = self.node_for(cell.record.worker());
@@ -57,7 +82,12 @@ impl<'t, P: Platform> Team<'t, P> {
         }
         cell.record.assign(permit);
         run.count_helper_in();
-        match run.platform.start_helper(self.helpers.task(cell), Placement { node }) {
+        let (task, placement) = (self.helpers.task(cell), Placement { node });
+        let started = match urgency {
+            Urgency::Now => self.timed_start(task, placement),
+            Urgency::Later => run.platform.offer_helper(task, placement),
+        };
+        match started {
             Ok(helper) => {
                 cell.record.set_helper(helper);
                 true
@@ -72,6 +102,16 @@ impl<'t, P: Platform> Team<'t, P> {
                 !is_refused
             }
         }
+    }
+
+    /// Starts a helper and measures what that costs.
+    fn timed_start(&self, task: HelperTask<P>, placement: Placement) -> Result<HelperId, HelperTask<P>> {
+        let platform = self.run.platform;
+        let started_ns = platform.now_ns();
+        self.run.note_wake(started_ns);
+        let helper = platform.start_helper(task, placement)?;
+        platform.wake_cost().note_start(platform.now_ns().saturating_sub(started_ns));
+        Ok(helper)
     }
 
     /// Uncounts helpers whose task the platform has dropped, so that others may be started in

@@ -45,6 +45,7 @@ pub(super) fn undo_completed<P: Platform>(
         // The rate of an undo says nothing about the rate of the job.
         tuning: None,
         trail: None,
+        starts_at_once: false,
         undo: None,
         trace_id: 0,
         ..*plan

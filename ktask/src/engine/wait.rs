@@ -5,8 +5,8 @@ use crate::Stats;
 use crate::platform::Platform;
 use crate::raw::{HelperCell, Helpers};
 
-/// Returns when every helper has ended. Takes back helpers that have not begun, and lends the
-/// caller's weight to one running helper after the other.
+/// Returns when every helper has ended, and whether that took a wait. Takes back helpers that have not
+/// begun, and lends the caller's weight to one running helper after the other.
 ///
 /// The caller runs no queued helper task meanwhile. A task of another job could take a lock that the
 /// caller holds, and one of a nested job is void by the time that the job's own caller is done.
@@ -14,7 +14,7 @@ pub(super) fn until_helpers_ended<P: Platform>(
     run: &Run<'_, P>,
     helpers: &Helpers<'_, P>,
     stats: &mut Stats,
-) {
+) -> bool {
     // All are revoked first, so that none begins while the caller waits for another.
     for cell in helpers.cells() {
         if helpers.revoke(cell) {
@@ -27,7 +27,9 @@ pub(super) fn until_helpers_ended<P: Platform>(
             release_permit(run, cell);
         }
     }
+    let mut has_waited = false;
     for cell in helpers.cells().filter(|cell| helpers.is_running(cell)) {
+        has_waited = true;
         // One helper at a time, as in the fourth posted version: a thread that lent its weight to all
         // helpers would count many times over.
         let helper = cell.record.helper();
@@ -35,6 +37,7 @@ pub(super) fn until_helpers_ended<P: Platform>(
         helpers.await_end(cell);
         run.platform.lend_weight(helper, false);
     }
+    has_waited
 }
 
 fn release_permit<P: Platform>(run: &Run<'_, P>, cell: &HelperCell) {

@@ -13,17 +13,25 @@ use crate::platform::Platform;
 use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
 
-/// Called before each chunk with the range it would come from; returns whether to go on.
-type MayContinue<'m> = dyn FnMut(&Cursor) -> bool + 'm;
+/// Called before each chunk with the range it would come from, and with the time at which the last chunk
+/// ended; returns whether to go on.
+type MayContinue<'m> = dyn FnMut(&Cursor, u64) -> bool + 'm;
 
-/// Works for `run` as the worker of `record`. Returns the CPU time used, in nanoseconds.
+/// What a worker's part took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) cpu_ns: u64,
+    pub(super) ended_ns: u64,
+}
+
+/// Works for `run` as the worker of `record`, from `started_ns` on.
 pub(super) fn work<P: Platform>(
     run: &Run<'_, P>,
     record: &WorkerRecord,
+    started_ns: u64,
     may_continue: &mut MayContinue<'_>,
-) -> u64 {
+) -> Part {
     let index = record.worker();
-    let started_ns = run.platform.now_ns();
     let mut cpu_clock = CpuClock::start(run.platform, started_ns, false);
     let in_progress = Cell::new(None);
     let mut tally = Tally::default();
@@ -50,12 +58,13 @@ pub(super) fn work<P: Platform>(
     if let Some((start, end)) = in_progress.get() {
         record.set_failed(start, end);
     }
-    let cpu_ns = cpu_clock.used_ns(run.platform, run.platform.now_ns());
+    let ended_ns = run.platform.now_ns();
+    let cpu_ns = cpu_clock.used_ns(run.platform, ended_ns);
     if tally.chunks > 0 {
         record.set_worked();
     }
     run.add(tally, cpu_ns);
-    cpu_ns
+    Part { cpu_ns, ended_ns }
 }
 
 struct Worker<'w, 'r, P: Platform> {
@@ -97,7 +106,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
         let run = self.run;
         let local = cursor.is_at(self.node);
         loop {
-            if run.is_stopped(cursor) || !may_continue(cursor) {
+            if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {

@@ -12,7 +12,7 @@ use std::vec::Vec;
 use super::pool::Pool;
 use super::topology::Topology;
 use super::{Hosted, Inner, NODE, affinity};
-use crate::{Budget, MAX_WORKERS, NodeId};
+use crate::{Budget, MAX_WORKERS, NodeId, WakeCost};
 
 /// The most threads that a pool may have; many jobs may share one.
 const MAX_THREADS: usize = 65_536;
@@ -255,6 +255,7 @@ impl Builder {
             max_threads: self.max_threads,
             enabled: self.enabled,
             budget,
+            wake_cost: WakeCost::new(),
             epoch: Instant::now(),
             threads,
         };

@@ -17,6 +17,7 @@ mod affinity;
 mod builder;
 mod locks;
 mod pool;
+mod timer_slack;
 mod topology;
 
 use std::cell::Cell;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, NodeId, Placement, Platform};
+use crate::{Budget, HelperContext, HelperId, HelperTask, LockSet, NodeId, Placement, Platform, WakeCost};
 
 pub use builder::{BuildError, Builder};
 pub use locks::{OrderedMutex, OrderedMutexGuard};
@@ -57,6 +58,7 @@ struct Inner {
     max_threads: usize,
     enabled: bool,
     budget: Budget,
+    wake_cost: WakeCost,
     epoch: Instant,
 }
 
@@ -147,6 +149,18 @@ impl Platform for Hosted {
         placement: Placement,
     ) -> Result<HelperId, HelperTask<Self>> {
         self.inner.pool.push(task, placement.node)
+    }
+
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        self.inner.pool.offer(task, placement.node)
+    }
+
+    fn wake_cost(&self) -> &WakeCost {
+        &self.inner.wake_cost
     }
 
     fn nodes(&self) -> usize {

@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::vec::Vec;
 
-use crate::{Budget, HelperId, HelperTask, NodeId, Placement, Platform};
+use crate::{Budget, HelperId, HelperTask, NodeId, Placement, Platform, WakeCost};
 
 pub use machine::{Capacity, LOWEST_WEIGHT, Machine, NORMAL_WEIGHT, Neighbour, Node, Traffic};
 use world::{Status, World};
@@ -61,6 +61,7 @@ struct Shared {
     world: Mutex<World<Sim>>,
     gates: Vec<Gate>,
     budget: Budget,
+    wake_cost: WakeCost,
     max_threads: usize,
     cpus: usize,
     ended: AtomicBool,
@@ -88,6 +89,7 @@ impl Sim {
         let sim = Self {
             shared: Arc::new(Shared {
                 budget,
+                wake_cost: WakeCost::new(),
                 max_threads: machine.max_threads,
                 cpus,
                 gates: (0..cpus).map(|_| Gate::default()).collect(),
@@ -312,6 +314,10 @@ impl Platform for Sim {
             self.sleep_ns(cost_ns);
         }
         Ok(id)
+    }
+
+    fn wake_cost(&self) -> &WakeCost {
+        &self.shared.wake_cost
     }
 
     fn nodes(&self) -> usize {

@@ -19,15 +19,28 @@ pub enum Manner {
     Drops,
     /// Keeps it until the caller waits, and runs it there.
     Hoards,
-    /// Keeps it until another helper is started, long after its job perhaps, and runs it there.
-    Delays,
+    /// Keeps it until the next helper is asked for, of this job or another, and runs it there.
+    Mixes,
+    /// Keeps it for ever.
+    Keeps,
+    /// Keeps it until a thread is woken, and runs it there.
+    Wakes,
     /// Takes back helpers that it never had, and drops them.
     Forges,
 }
 
 impl Manner {
-    pub const ALL: [Self; 7] =
-        [Self::Threads, Self::Inline, Self::Refuses, Self::Drops, Self::Hoards, Self::Delays, Self::Forges];
+    pub const ALL: [Self; 9] = [
+        Self::Threads,
+        Self::Inline,
+        Self::Refuses,
+        Self::Drops,
+        Self::Hoards,
+        Self::Mixes,
+        Self::Keeps,
+        Self::Wakes,
+        Self::Forges,
+    ];
 }
 
 /// A platform of one [`Manner`], whose other answers are wrong or absurd.
@@ -70,12 +83,17 @@ impl Platform for Hostile {
 
     fn park(&self, _deadline_ns: Option<u64>) {
         match self.hoarded() {
-            Some(task) => task.run(),
-            None => thread::park_timeout(Duration::from_micros(50)),
+            Some(task) if self.manner == Manner::Hoards => task.run(),
+            _ => thread::park_timeout(Duration::from_micros(50)),
         }
     }
 
     fn unpark(&self, thread: &thread::Thread) {
+        if self.manner == Manner::Wakes
+            && let Some(task) = self.hoarded()
+        {
+            task.run();
+        }
         thread.unpark();
     }
 
@@ -90,12 +108,15 @@ impl Platform for Hostile {
             Manner::Refuses if placement.node == Some(NodeId(0)) => return Err(task),
             Manner::Refuses => drop(thread::spawn(move || task.run())),
             Manner::Drops => drop(task),
-            Manner::Hoards | Manner::Forges => self.hoard(task),
-            Manner::Delays => {
-                let before = self.hoarded();
+            Manner::Mixes => {
+                if let Some(old) = self.hoarded() {
+                    old.run();
+                }
                 self.hoard(task);
-                before.into_iter().for_each(HelperTask::run);
             }
+            // One of two, so that there is a thread to be woken.
+            Manner::Wakes if placement.node == Some(NodeId(0)) => drop(thread::spawn(move || task.run())),
+            Manner::Hoards | Manner::Keeps | Manner::Wakes | Manner::Forges => self.hoard(task),
         }
         // The same number for all.
         Ok(HelperId(7))

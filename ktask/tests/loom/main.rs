@@ -54,6 +54,8 @@ mod tuning;
 mod unit;
 #[path = "../../src/unwind.rs"]
 mod unwind;
+#[path = "../../src/wake_cost.rs"]
+mod wake_cost;
 #[path = "../../src/walk.rs"]
 mod walk;
 
@@ -78,6 +80,7 @@ pub use traced::{TracedChunk, TracedEnding, TracedJob};
 pub use trail::Trail;
 pub use tuning::Tuning;
 pub use unit::{Items, Unit};
+pub use wake_cost::WakeCost;
 
 /// Small, because each slot has several modelled atomics.
 pub const MAX_WORKERS: usize = 3;

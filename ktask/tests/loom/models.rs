@@ -9,7 +9,7 @@ use crate::cursor::{Cursor, Cut};
 use crate::raw::{self, Cells, FirstOf, TurnLock};
 use crate::scheduler::{self, Fate, Scheduler};
 use crate::shared_cells::shared_cells;
-use crate::{Cause, Chunk, Items, Job};
+use crate::{Cause, Chunk, Items, Job, Platform};
 
 /// Explores a model with at most `preemptions` preemptions per run.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -63,6 +63,42 @@ fn whole_job(units: u64, fates: &'static [Fate], preemptions: usize) {
         let (lent, returned) = platform.lent_and_returned();
         assert_eq!(lent, returned);
     });
+}
+
+/// Models a job of two units that offers one to a helper, with helpers of these fates, on a clock that
+/// advances by `clock_step_ns` at each read.
+fn job_with_offer(offers: &'static [Fate], fates: &'static [Fate], clock_step_ns: u64) {
+    explore(2, move || {
+        let platform = Scheduler::with_offers(fates, offers, clock_step_ns);
+        let seen = Units::new(2);
+        let stats = Job::new(Items::new(0)..Items::new(2))
+            .max_threads(2)
+            .run(&platform, |chunk| {
+                seen.add(&chunk);
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        assert_eq!(seen.times(), vec![1; 2]);
+        assert_eq!(stats.units, 2);
+        assert_eq!(platform.budget().in_use(), 0);
+    });
+}
+
+#[test]
+fn offer_that_a_helper_takes() {
+    // The rest of the job never seems worth a helper, so only the offer brings one.
+    job_with_offer(&[Fate::Queued], &[Fate::Refused], 0);
+}
+
+#[test]
+fn offer_that_is_retracted_for_a_helper() {
+    // After its first chunk the caller starts a helper, whether the offer was taken by then or not.
+    job_with_offer(&[Fate::Queued], &[Fate::Runs], 1_000_000);
+}
+
+#[test]
+fn offer_that_is_lost() {
+    job_with_offer(&[Fate::Lost], &[Fate::Runs], 1_000_000);
 }
 
 #[test]

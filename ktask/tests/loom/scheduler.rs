@@ -1,11 +1,12 @@
 //! A platform whose scheduler is the model checker's.
 
 use std::cell::RefCell;
+use std::sync::atomic::AtomicU64;
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use crate::{HelperId, HelperTask, Placement, Platform};
+use crate::{Budget, HelperId, HelperTask, Placement, Platform, WakeCost};
 
 loom::thread_local! {
     static PARKER: Parker = Parker::default();
@@ -63,12 +64,22 @@ pub struct Scheduler {
 
 struct Inner {
     fates: &'static [Fate],
+    /// The fates of tasks that are only offered.
+    offers: &'static [Fate],
+    /// By how much the clock advances between two reads.
+    clock_step_ns: u64,
+    // Not the model checker's: the time is no part of the model, and a function of the order of events.
+    now_ns: AtomicU64,
+    // Of this run alone: what one run leaves behind must not steer the next.
+    budget: Budget,
+    wake_cost: WakeCost,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     started: usize,
+    offered: usize,
     queue: Vec<Queued>,
     lent: Vec<(HelperId, bool)>,
 }
@@ -81,7 +92,40 @@ struct Queued {
 
 impl Scheduler {
     pub fn new(fates: &'static [Fate]) -> Self {
-        Self { inner: Arc::new(Inner { fates, state: Mutex::new(State::default()) }) }
+        Self::with_offers(fates, &[], 0)
+    }
+
+    /// Makes a platform that takes offers, with a clock that advances at each read.
+    pub fn with_offers(fates: &'static [Fate], offers: &'static [Fate], clock_step_ns: u64) -> Self {
+        let (state, now_ns) = (Mutex::new(State::default()), AtomicU64::new(0));
+        let (budget, wake_cost) = (Budget::new(), WakeCost::new());
+        Self { inner: Arc::new(Inner { fates, offers, clock_step_ns, now_ns, budget, wake_cost, state }) }
+    }
+
+    /// Makes helper number `number` with fate `fate`.
+    fn make(
+        &self,
+        state: &mut State,
+        number: usize,
+        fate: Option<&Fate>,
+        task: HelperTask<Self>,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        let id = HelperId(number as u64);
+        match fate.copied().unwrap_or(Fate::Refused) {
+            Fate::Refused => return Err(task),
+            Fate::Runs => drop(spawn(move || task.run())),
+            Fate::Lost => drop(spawn(move || drop(task))),
+            Fate::Queued => {
+                state.queue.push(Queued { id, task: RefCell::new(Some(task)) });
+                let own = self.clone();
+                drop(spawn(move || {
+                    if let Some(task) = own.take(id) {
+                        task.run();
+                    }
+                }));
+            }
+        }
+        Ok(id)
     }
 
     /// Returns how often weight was lent and returned.
@@ -106,7 +150,7 @@ impl Platform for Scheduler {
     }
 
     fn now_ns(&self) -> u64 {
-        0
+        self.inner.now_ns.fetch_add(self.inner.clock_step_ns, std::sync::atomic::Ordering::Relaxed)
     }
 
     fn current_thread(&self) -> Parker {
@@ -129,22 +173,28 @@ impl Platform for Scheduler {
         let mut state = self.inner.state.lock().unwrap();
         let number = state.started;
         state.started += 1;
-        let id = HelperId(number as u64);
-        match self.inner.fates.get(number).copied().unwrap_or(Fate::Refused) {
-            Fate::Refused => return Err(task),
-            Fate::Runs => drop(spawn(move || task.run())),
-            Fate::Lost => drop(spawn(move || drop(task))),
-            Fate::Queued => {
-                state.queue.push(Queued { id, task: RefCell::new(Some(task)) });
-                let own = self.clone();
-                drop(spawn(move || {
-                    if let Some(task) = own.take(id) {
-                        task.run();
-                    }
-                }));
-            }
-        }
-        Ok(id)
+        self.make(&mut state, number, self.inner.fates.get(number), task)
+    }
+
+    fn offer_helper(
+        &self,
+        task: HelperTask<Self>,
+        _placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        /// Numbers of offered helpers begin here.
+        const FIRST: usize = 100;
+        let mut state = self.inner.state.lock().unwrap();
+        let number = state.offered;
+        state.offered += 1;
+        self.make(&mut state, FIRST + number, self.inner.offers.get(number), task)
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.inner.budget
+    }
+
+    fn wake_cost(&self) -> &WakeCost {
+        &self.inner.wake_cost
     }
 
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {

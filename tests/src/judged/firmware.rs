@@ -7,7 +7,8 @@ use super::scenario::{cpus, ensure, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP2, Shape};
 use crate::standin::start_info::{Kind, range};
-use crate::standin::tables::{self, Fadt, Fields, local_apic, local_x2apic};
+use crate::standin::tables::{self, Fields, local_apic, local_x2apic};
+use crate::standin::tags::{self, Tag};
 use crate::standin::{EBDA_AT, Handover, MEMORY_MIB, Root, State, mp};
 use ktask_boot::qemu::Shutdown;
 use ktask_boot::run::Ending;
@@ -85,13 +86,54 @@ impl Case {
 }
 
 /// Usable memory that the kernel never uses.
-const NEVER_USED: u64 = 1 << 20;
+pub(super) const NEVER_USED: u64 = 1 << 20;
 
 /// Warning of a machine without x2APIC about CPUs that it cannot address.
 const UNADDRESSABLE: &[&[&str]] = &[&["an id that the interrupt controller cannot address"]];
 
 const CASES: &[Case] = &[
     case("valid::all_is_used", |_| {}),
+    // Tags of Multiboot2.
+    case("multiboot2::all_is_used", |h| h.by_multiboot2(|_| {})),
+    case("multiboot2_without_a_map::basic_sizes_are_used", |h| {
+        h.by_multiboot2(|list| list.retain(|tag| tag.kind != tags::MEMORY_MAP));
+    })
+    .warns(&[&["contain no memory map"]]),
+    case("multiboot2_without_a_root_pointer::it_is_found", |h| {
+        h.set_ebda();
+        h.root_mut().at = Some(EBDA_AT + 0x30);
+        h.by_multiboot2(|list| list.retain(|tag| tag.kind != tags::ROOT_POINTER));
+    }),
+    case("multiboot2_with_a_damaged_root_pointer::the_right_one_is_found", |h| {
+        h.set_ebda();
+        h.root_mut().at = Some(EBDA_AT + 0x30);
+        h.by_multiboot2(|list| find(list, tags::ROOT_POINTER).body[8] ^= 1);
+    })
+    .warns(&[&["root pointer", "that was searched for"]]),
+    case("multiboot2_without_an_end::all_is_used", |h| {
+        h.by_multiboot2(|list| list.retain(|tag| tag.kind != tags::END));
+    })
+    .warns(&[&["have no end"]]),
+    case("multiboot2_tag_that_overruns::tags_before_it_are_used", |h| {
+        h.by_multiboot2(|list| find(list, tags::END).size = u32::MAX - 7);
+    })
+    .warns(&[&["4294967288 bytes at offset", "does not fit"]]),
+    case("multiboot2_tag_of_size_0::tags_before_it_are_used", |h| {
+        h.by_multiboot2(|list| find(list, tags::END).size = 0);
+    })
+    .warns(&[&["0 bytes at offset", "does not fit"]]),
+    case("multiboot2_screen_of_width_0::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(SCREEN_AT, 0, 768, 4096, 1)));
+    })
+    .warns(&[&["screen is not used", "0 x 768 pixels"]]),
+    case("multiboot2_screen_of_unknown_format::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(SCREEN_AT, 1024, 768, 4096, 9)));
+    })
+    .warns(&[&["screen is not used", "no red, green and blue"]]),
+    case("multiboot2_screen_in_memory::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(0x80_0000, 1024, 768, 4096, 1)));
+    })
+    .warns(&[&["screen is not used", "0x800000 is other memory"]]),
     // CPUs.
     case("x2apic_id_0x17161514::is_left_out", |h| add_x2apic(h, 8, 0x1716_1514)).warns(UNADDRESSABLE),
     case("x2apic_id_of_the_boot_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x100))
@@ -148,8 +190,6 @@ const CASES: &[Case] = &[
         h.open_bios_memory();
         (h.root_mut().at, h.root_mut().is_named) = (Some(0xf_1230), false);
     }),
-    case("cloud_hypervisor::tables_outside_the_map_are_read", cloud_hypervisor),
-    case("firecracker::tables_below_1_mib_are_read", firecracker),
     // The memory map.
     case("map_of_313_entries::all_are_used", |h| long_map(h, 154)),
     case("map_of_600_entries::all_are_used", |h| long_map(h, 298)),
@@ -236,6 +276,14 @@ const CASES: &[Case] = &[
     }),
 ];
 
+/// Address of q35's screen memory.
+const SCREEN_AT: u64 = 0xfd00_0000;
+
+/// Returns the tag of this kind.
+fn find(list: &mut [Tag], kind: u32) -> &mut Tag {
+    list.iter_mut().find(|tag| tag.kind == kind).expect("sound tags have one of each kind")
+}
+
 fn add_x2apic(handover: &mut Handover, count: usize, id: u32) {
     handover.madt.extend((0..count).map(|_| local_x2apic(id, 1)));
 }
@@ -251,48 +299,6 @@ fn mp_table() -> Vec<u8> {
     ];
     entries.extend((3..16).map(|irq| mp::isa_interrupt(irq, 2, irq)));
     mp::table(&entries)
-}
-
-/// The handover of Cloud Hypervisor. The root pointer is at 0xa0000, which is in no entry of the map, followed by the tables.
-/// CPUs have entries of 32 bits; two of them are only hot-pluggable. The hardware is reduced, and only new fields are set.
-fn cloud_hypervisor(handover: &mut Handover) {
-    const AT: u64 = 0xa_0000;
-    handover.open_screen_memory();
-    handover.map.retain(|range| range.start != EBDA_AT && range.start != 0xf_0000);
-    handover.map[0] = range(0, AT, Kind::Usable);
-    (handover.tables_at, handover.root_mut().at) = (AT + 0x40, Some(AT));
-    handover.madt = vec![
-        local_x2apic(0, 3),
-        local_x2apic(1, 3),
-        local_x2apic(2, 2),
-        local_x2apic(3, 2),
-        tables::io_apic(0, 0xfec0_0000, 0),
-        tables::interrupt_override(0, 4, 4, 0),
-    ];
-    handover.fadt = reduced_hardware();
-    handover.has_hpet = false;
-}
-
-/// The handover of Firecracker. The root pointer is at 0xe0000, the tables in a reserved range below it.
-fn firecracker(handover: &mut Handover) {
-    handover.open_screen_memory();
-    handover.open_bios_memory();
-    handover.map.retain(|range| range.start != EBDA_AT && range.start != 0xf_0000);
-    handover.map[0] = range(0, 0x9_fc00, Kind::Usable);
-    handover.map.push(range(0x9_fc00, 0x4_0400, Kind::Reserved));
-    (handover.tables_at, handover.root_mut().at) = (0x9_fd00, Some(0xe_0000));
-    handover.madt = vec![tables::io_apic(0, 0xfec0_0000, 0), local_apic(0, 1), local_apic(1, 1)];
-    handover.fadt = reduced_hardware();
-    handover.has_hpet = false;
-}
-
-fn reduced_hardware() -> Fadt {
-    Fadt {
-        fields: Fields::Wide,
-        flags: tables::HARDWARE_REDUCED | tables::TIMER_32_BITS,
-        pm1a: 0,
-        ..Fadt::Q35
-    }
 }
 
 /// A map of twice `pairs` entries and a few more. The largest one comes last, before those of the tables.
@@ -353,7 +359,7 @@ fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
 }
 
 /// Fails unless the kernel passed, and QEMU ended for the reason `shutdown`.
-fn ensure_shut_down(evidence: &Evidence, shutdown: Shutdown) -> Result<(), Failed> {
+pub(super) fn ensure_shut_down(evidence: &Evidence, shutdown: Shutdown) -> Result<(), Failed> {
     let passed = matches!(evidence.records().last(), Some(Record::End { status: Status::Pass, .. }));
     ensure(evidence, passed, "the last record is not the end of a run that passed")?;
     let is_off = matches!(evidence.run.ending, Ending::NoVerdict(Some(0)));
@@ -367,7 +373,7 @@ fn ensure_shut_down(evidence: &Evidence, shutdown: Shutdown) -> Result<(), Faile
 }
 
 /// Fails unless the kernel uses the map's usable memory, except for at most `lost_bytes`, and no more.
-fn ensure_memory(evidence: &Evidence, usable_bytes: u64, lost_bytes: u64) -> Result<(), Failed> {
+pub(super) fn ensure_memory(evidence: &Evidence, usable_bytes: u64, lost_bytes: u64) -> Result<(), Failed> {
     let reported = evidence.records().iter().find_map(|record| match record {
         Record::Boot { memory_bytes, .. } => Some(*memory_bytes),
         _ => None,

@@ -3,6 +3,7 @@
 use super::rom::{self, Blob, config};
 use super::start_info::{self, Kind, Range, START_INFO_AT, range};
 use super::tables::{self, Fadt};
+use super::tags::{self, Multiboot2};
 
 /// Memory of the machine that [`Handover::of_q35`] describes.
 pub const MEMORY_MIB: u64 = 256;
@@ -48,6 +49,8 @@ pub struct Root {
 /// Everything that firmware and loader leave to the kernel.
 #[derive(Clone, Debug)]
 pub struct Handover {
+    /// The loader; `None` is one by PVH.
+    pub loader: Option<Multiboot2>,
     /// The memory map.
     pub map: Vec<Range>,
     /// The kernel's command line.
@@ -56,6 +59,10 @@ pub struct Handover {
     pub root: Option<Root>,
     /// Address of the tables.
     pub tables_at: u64,
+    /// Alignment of the tables.
+    pub align: u64,
+    /// Flags of the MADT.
+    pub madt_flags: u32,
     /// Entries for CPUs and interrupt controllers.
     pub madt: Vec<Vec<u8>>,
     /// The table of power management and the timer.
@@ -77,6 +84,7 @@ impl Handover {
     pub fn of_q35() -> Self {
         use Kind::{Acpi, Reserved, Usable};
         Self {
+            loader: None,
             map: vec![
                 range(0, EBDA_AT, Usable),
                 range(EBDA_AT, 0x1000, Reserved),
@@ -97,6 +105,8 @@ impl Handover {
                 is_named: true,
             }),
             tables_at: TABLES_AT,
+            align: 64,
+            madt_flags: tables::HAS_8259,
             madt: vec![
                 tables::local_apic(0, 1),
                 tables::local_apic(1, 1),
@@ -120,6 +130,12 @@ impl Handover {
     /// Returns the root pointer.
     pub fn root_mut(&mut self) -> &mut Root {
         self.root.as_mut().expect("the machine has ACPI")
+    }
+
+    /// Makes the loader one by Multiboot2, whose sound tags `edit` changes.
+    pub fn by_multiboot2(&mut self, edit: fn(&mut Vec<tags::Tag>)) {
+        // In usable memory, at no page's start.
+        self.loader = Some(Multiboot2 { at: 0x6008, edit });
     }
 
     /// Maps memory at 0xa0000, where q35 has the screen.
@@ -154,15 +170,23 @@ impl Handover {
         let mut blobs = self.blobs.clone();
         let root_at = self.root.map(|root| self.lay_out(root, &mut blobs));
         let named = root_at.filter(|_| self.root.is_some_and(|root| root.is_named));
-        blobs.extend(start_info::blobs(&self.map, &self.command_line, named.unwrap_or(0)));
-        rom::image(&self.writes, &blobs, START_INFO_AT, entry)
+        let Some(Multiboot2 { at, edit }) = self.loader else {
+            blobs.extend(start_info::blobs(&self.map, &self.command_line, named.unwrap_or(0)));
+            return rom::image(&self.writes, &blobs, [START_INFO_AT, 0], entry);
+        };
+        let pointer = blobs.iter().find(|blob| Some(blob.at) == named).map(|blob| blob.bytes.clone());
+        let mut list = tags::sound(&self.map, &self.command_line, pointer.as_deref());
+        edit(&mut list);
+        blobs.push(tags::block(at, &list));
+        rom::image(&self.writes, &blobs, [at, tags::MAGIC], entry)
     }
 
     /// Lays out ACPI's tables one after the other; returns the root pointer's address.
     fn lay_out(&self, root: Root, blobs: &mut Vec<Blob>) -> u64 {
-        let mut layout = Layout { at: self.tables_at, blobs };
+        let mut layout = Layout { at: self.tables_at, align: self.align, blobs };
         let dsdt = layout.put(tables::table(b"DSDT", 2, self.dsdt));
-        let mut addresses = vec![layout.put(self.fadt.build(dsdt)), layout.put(tables::madt(&self.madt))];
+        let mut addresses =
+            vec![layout.put(self.fadt.build(dsdt)), layout.put(tables::madt(self.madt_flags, &self.madt))];
         if self.has_hpet {
             addresses.push(layout.put(tables::hpet()));
         }
@@ -184,12 +208,13 @@ impl Handover {
 /// Position of the next table.
 struct Layout<'a> {
     at: u64,
+    align: u64,
     blobs: &'a mut Vec<Blob>,
 }
 
 impl Layout<'_> {
     fn next(&self) -> u64 {
-        self.at.next_multiple_of(64)
+        self.at.next_multiple_of(self.align)
     }
 
     fn put(&mut self, bytes: Vec<u8>) -> u64 {

@@ -59,10 +59,11 @@ const CODE: &[&[u8]] = &[
     &[0x89, 0xd8],                   // 5b mov eax, ebx
     &[0xee],                         // 5d out dx, al
     &[0xeb, 0xc9],                   // 5e jmp next step
-    // Enter: the kernel at edx, with its start info at edi.
+    // Enter: the kernel at edx, with its start info or tags at edi, and ecx as the loader's mark.
     &[0x89, 0xfb], // 60 mov ebx, edi
-    &[0xff, 0xe2], // 62 jmp edx
-    &[0; 0x0c],    // 64 up to a multiple of 8
+    &[0x89, 0xc8], // 62 mov eax, ecx
+    &[0xff, 0xe2], // 64 jmp edx
+    &[0; 0x0a],    // 66 up to a multiple of 8
     // The descriptor table: null, code and data of 4 GiB each; and the table's pointer.
     &[0; 8],                               // 70
     &[0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0], // 78
@@ -87,12 +88,18 @@ pub struct Blob {
     pub bytes: Vec<u8>,
 }
 
-/// Builds the ROM: configures devices by `writes` (address and value), copies `blobs`, and enters the kernel.
+/// Builds the ROM: configures devices by `writes` (address and value), copies `blobs`, and enters the kernel with
+/// `registers`: ebx and eax.
 ///
 /// # Errors
 ///
 /// When the contents do not fit, or a blob is not below 4 GiB.
-pub fn image(writes: &[(u32, u8)], blobs: &[Blob], start_info: u32, entry: u32) -> Result<Vec<u8>, String> {
+pub fn image(
+    writes: &[(u32, u8)],
+    blobs: &[Blob],
+    registers: [u32; 2],
+    entry: u32,
+) -> Result<Vec<u8>, String> {
     let mut steps = Vec::new();
     let mut step = |words: [u32; 4]| steps.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     for &(address, value) in writes {
@@ -105,7 +112,8 @@ pub fn image(writes: &[(u32, u8)], blobs: &[Blob], start_info: u32, entry: u32) 
         step([COPY, at, BASE + (data_at + data.len()) as u32, blob.bytes.len() as u32]);
         data.extend(&blob.bytes);
     }
-    step([ENTER, start_info, entry, 0]);
+    let [info, mark] = registers;
+    step([ENTER, info, entry, mark]);
     let mut image = [steps, data].concat();
     if image.len() > CODE_AT {
         return Err(format!("{} bytes of steps and data do not fit into {CODE_AT}", image.len()));
@@ -145,20 +153,21 @@ mod tests {
     fn steps_come_first_then_data_then_code() {
         let blob = |at, bytes: &[u8]| Blob { at, bytes: bytes.to_vec() };
         let writes = [(config(31, 0, 0x44), 0x80)];
-        let image = image(&writes, &[blob(0x9000, b"abc"), blob(0xa000, b"d")], 0x6000, 0x10_0000).unwrap();
+        let image =
+            image(&writes, &[blob(0x9000, b"abc"), blob(0xa000, b"d")], [0x6000, 7], 0x10_0000).unwrap();
         assert_eq!(image.len(), LEN_BYTES);
         let word = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap());
         assert_eq!([word(0), word(4), word(8)], [CONFIGURE, 0x8000_f844, 0x80]);
         assert_eq!([word(16), word(20), word(24), word(28)], [COPY, 0x9000, BASE + 64, 3]);
         assert_eq!([word(32), word(36), word(40), word(44)], [COPY, 0xa000, BASE + 67, 1]);
-        assert_eq!([word(48), word(52), word(56)], [ENTER, 0x6000, 0x10_0000]);
+        assert_eq!([word(48), word(52), word(56), word(60)], [ENTER, 0x6000, 0x10_0000, 7]);
         assert_eq!(&image[64..68], b"abcd");
     }
 
     #[test]
     fn contents_that_do_not_fit_are_refused() {
         let blob = |at, len| Blob { at, bytes: vec![0; len] };
-        assert!(image(&[], &[blob(0, LEN_BYTES)], 0, 0).unwrap_err().contains("do not fit"));
-        assert!(image(&[], &[blob(1 << 32, 1)], 0, 0).unwrap_err().contains("not below 4 GiB"));
+        assert!(image(&[], &[blob(0, LEN_BYTES)], [0; 2], 0).unwrap_err().contains("do not fit"));
+        assert!(image(&[], &[blob(1 << 32, 1)], [0; 2], 0).unwrap_err().contains("not below 4 GiB"));
     }
 }

@@ -69,10 +69,13 @@ pub fn interrupt_override(bus: u8, irq: u8, interrupt: u32, flags: u16) -> Vec<u
     entry
 }
 
+/// Flag of the MADT: there are two 8259s.
+pub const HAS_8259: u32 = 1;
+
 /// Returns the table of CPUs and interrupt controllers.
-pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
+pub fn madt(flags: u32, entries: &[Vec<u8>]) -> Vec<u8> {
     let mut body = 0xfee0_0000_u32.to_le_bytes().to_vec();
-    body.extend(1_u32.to_le_bytes());
+    body.extend(flags.to_le_bytes());
     body.extend(entries.concat());
     table(b"APIC", 5, &body)
 }
@@ -83,6 +86,15 @@ pub fn hpet() -> Vec<u8> {
     body.extend(MEMORY.address(0xfed0_0000));
     body.extend([0; 4]);
     table(b"HPET", 1, &body)
+}
+
+/// Returns the table of one memory-mapped configuration space, of 256 buses.
+pub fn mcfg(base: u64) -> Vec<u8> {
+    let mut body = vec![0; 8];
+    body.extend(base.to_le_bytes());
+    // Segment 0, buses 0 to 255.
+    body.extend([0, 0, 0, 255, 0, 0, 0, 0]);
+    table(b"MCFG", 1, &body)
 }
 
 /// An address space, and the width of its registers.
@@ -125,6 +137,8 @@ pub struct Fadt {
     pub len_bytes: usize,
     /// Fields with the addresses.
     pub fields: Fields,
+    /// Lengths of the control registers, of a block that the kernel does not read, and of the timer.
+    pub lengths: [u8; 3],
     /// Port of the first control register; 0 means none.
     pub pm1a: u16,
     /// Port of the second control register; 0 means none.
@@ -151,6 +165,7 @@ impl Fadt {
     pub const Q35: Self = Self {
         len_bytes: 276,
         fields: Fields::Narrow,
+        lengths: [2, 0, 4],
         pm1a: 0x604,
         pm1b: 0,
         timer: 0x608,
@@ -173,8 +188,7 @@ impl Fadt {
                 put(new, &port(register, bits));
             }
         }
-        // Lengths of the control registers and the timer.
-        put(89, &[2, 0, 4]);
+        put(89, &self.lengths);
         put(112, &self.flags.to_le_bytes());
         if self.reset.0 != 0 {
             put(116, &port(self.reset.0, 8));
@@ -196,6 +210,9 @@ impl Fadt {
 /// AML: `Name (_S5_, Package () { 0, 0, 0, 0 })`. On q35, sleep type 0 powers the machine off.
 pub const S5: &[u8] = b"\x08_S5_\x12\x06\x04\x00\x00\x00\x00";
 
+/// AML: `Name (_S5_, Package () { 5 })`, as in Cloud Hypervisor.
+pub const S5_OF_ONE: &[u8] = b"\x08_S5_\x12\x04\x01\x0a\x05";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,7 +223,13 @@ mod tests {
 
     #[test]
     fn checksums_are_zero_and_lengths_right() {
-        for table in [madt(&[local_apic(0, 1)]), hpet(), Fadt::Q35.build(0x1000), table(b"DSDT", 1, S5)] {
+        for table in [
+            madt(0, &[local_apic(0, 1)]),
+            hpet(),
+            mcfg(0xe800_0000),
+            Fadt::Q35.build(0x1000),
+            table(b"DSDT", 1, S5),
+        ] {
             assert_eq!((sum(&table), word(&table, 4)), (0, table.len() as u32));
         }
         for (revision, len) in [(0, 20), (1, 36), (2, 36)] {

@@ -72,3 +72,18 @@ fn a_line_is_shown_as_printable_text() {
     let line = CommandLine { bytes: b"run=none\t\x1b[2J \"q\\\xff", is_cut: false };
     assert_eq!(line.to_string(), "run=none\\x09\\x1b[2J \"q\\\\xff");
 }
+
+#[test]
+fn a_file_is_a_command_line_only_if_it_is_text() {
+    use cmdline::{TextError, text};
+    assert_eq!(text(b"run=none\n"), Ok(&b"run=none\n"[..]));
+    assert_eq!(text(b"a=1\tb=2\r\n\0\0\0"), Ok(&b"a=1\tb=2\r\n"[..]), "zeros at the end are padding");
+    assert_eq!(text("a=ä".as_bytes()), Ok("a=ä".as_bytes()), "words that are not ascii are refused later");
+    assert_eq!(text(b"\0\0"), Ok(&b""[..]));
+    let not_text = |byte, offset| Err(TextError::NotText { byte, offset });
+    assert_eq!(text(b"run=none\0x"), not_text(0, 8));
+    assert_eq!(text(b"\x7fELF\x02\xff"), not_text(0x7f, 0));
+    assert_eq!(text(b"run=\xff\x01"), not_text(0xff, 4));
+    assert_eq!(text(b"run=\x01\xff"), not_text(1, 4), "the first of two");
+    assert_eq!(text(b"\x1f\x8b\x08"), not_text(0x1f, 0));
+}

@@ -5,6 +5,7 @@ mod cmdline;
 mod map;
 mod mp;
 mod root;
+mod tags;
 mod terminal;
 
 use crate::input::Rng;
@@ -29,6 +30,7 @@ pub static ALL: &[Target] = &[
     Target { name: "fadt", run: acpi::fixed_hardware, least_accepted_percent: 20 },
     Target { name: "s5", run: acpi::sleep_state, least_accepted_percent: 20 },
     Target { name: "mp", run: mp::run, least_accepted_percent: 20 },
+    Target { name: "tags", run: tags::run, least_accepted_percent: 20 },
     Target { name: "map", run: map::run, least_accepted_percent: 20 },
     Target { name: "cmdline", run: cmdline::run, least_accepted_percent: 20 },
     Target { name: "terminal", run: terminal::run, least_accepted_percent: 20 },

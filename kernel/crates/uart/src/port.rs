@@ -158,6 +158,13 @@ impl<R: Registers> Uart<R> {
         write(&mut self.registers, offsets::IER, self.interrupts);
     }
 
+    /// Enables the interrupt for a free transmitter, and has the port raise it. A 16550 does so at once. The ports of some
+    /// virtual machines do so only after a byte; they get a carriage return, which changes nothing at the start of a line.
+    pub fn provoke_interrupt(&mut self) {
+        self.enable(ON_TRANSMITTER_FREE);
+        self.send(b"\r");
+    }
+
     /// Disables interrupts for `causes`.
     pub fn disable(&mut self, causes: u8) {
         self.interrupts &= !causes;

@@ -10,9 +10,9 @@ use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 use super::{cpu, machine_check, simd};
 
 const MSR_PAT: u32 = 0x277;
-/// Value of the page attribute table after reset. `rights` relies on the meaning that it gives to the PCD and
-/// PWT bits of a page.
-const PAT_AFTER_RESET: u64 = 0x0007_0406_0007_0406;
+/// The page attribute table: its value after reset, with write combining in place of write-through in entry 1. `rights`
+/// relies on the meaning that it gives to the PCD and PWT bits of a page.
+const PAT: u64 = 0x0007_0406_0007_0106;
 
 /// Sets this CPU's control registers, page attribute table, debug registers and vector registers, and enables machine
 /// checks. The interrupt table is loaded before, so that a fault here is reported.
@@ -29,8 +29,8 @@ pub fn init() {
     //    tables, and later.
     // 4. OSFXSR and OSXSAVE only allow instructions. XCR0 is written only where CPUID has AVX and describes XSAVE
     //    completely. x87 and SSE are set in XCR0, as the architecture requires.
-    // 5. The page attribute table is written only where CPUID has it. Its value after reset gives the entries in use
-    //    (write-back, uncached) the meaning that they have without the table.
+    // 5. The page attribute table is written only where CPUID has it. It gives the entries in use before the kernel's own
+    //    page tables (write-back, uncached) the meaning that they have without the table.
     unsafe {
         let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
             | Cr0Flags::MONITOR_COPROCESSOR
@@ -46,8 +46,8 @@ pub fn init() {
         if features.avx {
             XCr0::write_raw((XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX).bits());
         }
-        if features.pat && Msr::new(MSR_PAT).read() != PAT_AFTER_RESET {
-            Msr::new(MSR_PAT).write(PAT_AFTER_RESET);
+        if features.pat && Msr::new(MSR_PAT).read() != PAT {
+            Msr::new(MSR_PAT).write(PAT);
             // Flushes cache lines and translations that the CPU made under the old table.
             core::arch::asm!("wbinvd", options(nostack));
             let (root, flags) = x86_64::registers::control::Cr3::read();

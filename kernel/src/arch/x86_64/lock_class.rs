@@ -67,4 +67,8 @@ impl LockClass {
     pub const IO_APICS: Self = class(85, "i/o apics");
     /// A serial port.
     pub const SERIAL_PORT: Self = class(90, "serial port");
+    /// The screen.
+    pub const SCREEN: Self = class(91, "screen");
+    /// Text that waits to be drawn.
+    pub const SCREEN_TEXT: Self = class(92, "screen text");
 }

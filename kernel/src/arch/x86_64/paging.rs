@@ -7,7 +7,7 @@
 //! | `0xffff_8000_0000_0000` | physical map: all of physical memory, up to 64 TiB |
 //! | `0xffff_c000_0000_0000` | stacks, each with an unmapped page below |
 //! | `0xffff_c800_0000_0000` | huge-page files |
-//! | `0xffff_d000_0000_0000` | device registers, uncached |
+//! | `0xffff_d000_0000_0000` | device registers, uncached; video memory, write-combining |
 //! | `0xffff_e000_0000_0000` | page descriptors, indexed by page frame number |
 //! | `0xffff_ffff_8000_0000` | the kernel image |
 //!
@@ -31,7 +31,7 @@ pub const PHYS_MAP_BYTES: u64 = 1 << 46;
 pub const STACKS_BASE: u64 = 0xffff_c000_0000_0000;
 /// Virtual address of the area of huge-page files.
 pub const HUGE_FILES_BASE: u64 = 0xffff_c800_0000_0000;
-/// Virtual address of the area of device registers.
+/// Virtual address of the area of device registers and video memory.
 pub const DEVICES_BASE: u64 = 0xffff_d000_0000_0000;
 /// Virtual address of the array of page descriptors.
 pub const DESCRIPTORS_BASE: u64 = 0xffff_e000_0000_0000;
@@ -280,6 +280,14 @@ impl PageTables {
     /// Returns the physical address of `virt`, if it is mapped.
     pub fn translate(&self, virt: u64) -> Option<u64> {
         Some(self.leaf(virt)?.1)
+    }
+
+    /// Returns the entry of the page attribute table that the page at `virt` selects. The kernel's mappings use entries 0 to 3.
+    pub fn memory_type_of(&self, virt: u64) -> Option<usize> {
+        let flags = PageTableFlags::from_bits_truncate(self.leaf(virt)?.0);
+        let (high, low) =
+            (flags.contains(PageTableFlags::NO_CACHE), flags.contains(PageTableFlags::WRITE_THROUGH));
+        Some(usize::from(high) * 2 + usize::from(low))
     }
 
     /// Returns the rights of the page at `virt` as (writable, executable).

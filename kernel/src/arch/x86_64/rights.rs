@@ -15,6 +15,8 @@ pub enum Rights {
     Data,
     /// Read and write, uncached: device registers.
     Device,
+    /// Read and write, uncached, and the CPU may combine writes: video memory.
+    Video,
 }
 
 impl Rights {
@@ -29,6 +31,15 @@ impl Rights {
                     | PageTableFlags::NO_EXECUTE
                     | PageTableFlags::NO_CACHE
                     | PageTableFlags::WRITE_THROUGH
+            }
+            // Entry 1 of the page attribute table. Without the table, firmware's range registers decide.
+            Self::Video => {
+                let cache = if cpu::features().pat {
+                    PageTableFlags::WRITE_THROUGH
+                } else {
+                    PageTableFlags::NO_CACHE
+                };
+                PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE | cache
             }
         };
         let without_nx = flags.difference(PageTableFlags::NO_EXECUTE);

@@ -1,6 +1,6 @@
 //! The UEFI entry: reads what the crate `bootloader` hands over.
 //!
-//! That loader maps the image page by page, in 64-bit mode, on page tables of its own. It maps physical memory at an address
+//! That loader maps the image page by page, in 64-bit mode, on page tables that it makes. It maps physical memory at an address
 //! that it chooses. All that it hands over is copied on its tables; then the boot map takes over.
 
 use bootloader_api::config::{BootloaderConfig, Mapping};
@@ -40,7 +40,7 @@ extern "C" fn uefi_start(boot_info: *const BootInfo, entry_tsc: u64) -> ! {
     super::trap::load();
     // SAFETY: the argument is a whole `BootInfo`.
     let own_version = unsafe { version(&BootInfo::new((&mut [][..]).into())) };
-    // SAFETY: the loader promises that its argument points to a mapped `BootInfo`, of its own version.
+    // SAFETY: the loader promises that its argument points to a mapped `BootInfo`, of whatever version.
     let loader_version = unsafe { version(boot_info) };
     if loader_version != own_version {
         early_report::cannot_run(format_args!(

@@ -13,7 +13,7 @@ mod report;
 use report::{Row, emit, print_table};
 
 use crate::arch::{percpu, tlb, tsc};
-use crate::console::{records, warning};
+use crate::console::{records, screen, warning};
 use crate::jobs::huge_file::{HugeFile, OnError};
 use crate::jobs::huge_pool::{self, Request};
 use crate::jobs::huge_reserve::{self, ReserveError};
@@ -93,6 +93,7 @@ fn time(
     mut run: impl FnMut(usize) -> Option<Run>,
 ) {
     for threads in thread_counts() {
+        let _hold = screen::hold();
         // An untimed run first: the first use of code and data is slow, most of all under emulation.
         if run(threads).is_none() {
             return;
@@ -250,6 +251,7 @@ fn time_fallocate(rows: &mut Vec<Row>) {
 fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usize) {
     let run =
         || Some((store_loop_once(file, len_bytes, threads)?, fallocate_once(file, len_bytes, threads)?));
+    let _hold = screen::hold();
     // An untimed run first, as in `time`.
     if run().is_none() {
         return;

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Runs cargo and returns whether it succeeded.
-pub(super) fn run(command: &mut Command) -> io::Result<bool> {
+/// Runs cargo, which builds `what`, and returns whether it succeeded.
+pub(super) fn run(command: &mut Command, what: &str) -> io::Result<bool> {
     command.stdin(Stdio::null()).stdout(io::stderr());
     if !io::stderr().is_terminal() {
         return Ok(command.status()?.success());
@@ -15,9 +15,10 @@ pub(super) fn run(command: &mut Command) -> io::Result<bool> {
     let lines = BufReader::new(child.stderr.take().expect("standard error was just piped"));
     let bar = ProgressBar::new_spinner();
     bar.set_style(
-        ProgressStyle::with_template("{spinner} kernel ({elapsed}) {wide_msg}")
+        ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {wide_msg}")
             .expect("the template is constant and valid"),
     );
+    bar.set_prefix(what.to_string());
     bar.enable_steady_tick(Duration::from_millis(120));
     let mut messages = Vec::new();
     for line in lines.lines().map_while(Result::ok) {

@@ -1,0 +1,22 @@
+//! Tests of the screen's memory.
+
+use super::registers::on_each_cpu;
+use crate::arch::paging::PageTables;
+use crate::arch::{cpu, cpu_registers};
+use crate::console::screen;
+use crate::{check, kernel_tests, skip_if};
+
+kernel_tests! { "screen":
+    fn writes_to_the_screen_are_combined_on_every_cpu() {
+        /// The memory type in an entry of the page attribute table.
+        const WRITE_COMBINING: u8 = 1;
+        let video_memory = screen::video_memory();
+        skip_if!(video_memory.is_none(), "the log is on no screen");
+        skip_if!(!cpu::features().pat, "this cpu has no page attribute table, or cpu.disable rules it out");
+        let entry = video_memory.and_then(|start| PageTables::active().memory_type_of(start));
+        for (cpu, found) in on_each_cpu(cpu_registers::read) {
+            let memory_type = found.zip(entry).map(|([.., table], entry)| table.to_le_bytes()[entry]);
+            check!(memory_type == Some(WRITE_COMBINING), "cpu {cpu}: {memory_type:?} by entry {entry:?}");
+        }
+    }
+}

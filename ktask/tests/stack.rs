@@ -1,0 +1,227 @@
+//! The stack that a job takes of its caller: small, and the same for any number of threads.
+//!
+//! A kernel's stacks have a few KiB. The numbers are measured: the stack below the caller is filled
+//! with a pattern, a job runs, and the lowest word that has changed tells how deep it went.
+#![cfg(all(target_pointer_width = "64", not(miri)))]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use ktask::{
+    CancelToken, Chunk, HelperId, HelperTask, Items, Job, NodeId, NodeRange, Placement, Platform, Trail,
+    Tuning,
+};
+
+/// Most bytes for a job on one thread.
+const SOLO_BYTES: usize = 1 << 10;
+
+/// Most bytes for any job, and for the undo of one that fails beside them.
+const JOB_BYTES: usize = 4 << 10;
+
+/// Bytes that are filled with the pattern.
+const PAINTED_BYTES: usize = 64 << 10;
+
+const PATTERN: u64 = 0x5ca1_ab1e_0ddb_a115;
+
+/// Bytes below the measuring function's frame that its own calls may use.
+const OWN_BYTES: usize = 256;
+
+/// Returns the bytes of stack that `f` takes.
+#[inline(never)]
+fn stack_of(f: &mut dyn FnMut()) -> usize {
+    let marker = 0_u64;
+    let top = core::ptr::from_ref(&marker).addr() & !7;
+    let words = || {
+        (top - PAINTED_BYTES..top - OWN_BYTES).step_by(8).map(core::ptr::with_exposed_provenance_mut::<u64>)
+    };
+    core::ptr::from_ref(&marker).expose_provenance();
+    for word in words() {
+        // SAFETY: the word is below every frame of this thread, inside its stack of 1 MiB, and aligned. No
+        // Rust object lies there.
+        unsafe { word.write_volatile(PATTERN) };
+    }
+    f();
+    // SAFETY: as above; the words were written before.
+    let untouched = words().take_while(|&word| unsafe { word.read_volatile() } == PATTERN).count();
+    PAINTED_BYTES - untouched * 8
+}
+
+/// A platform with two nodes, one thread for helpers, and a queue for the others that nobody serves.
+/// Its methods take little stack.
+#[derive(Clone)]
+struct Lean {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The task for the helper's thread.
+    task: Mutex<Option<HelperTask<Lean>>>,
+    /// Tasks that no thread ever begins.
+    kept: Mutex<Vec<HelperTask<Lean>>>,
+    started: AtomicUsize,
+    helper: Mutex<Option<Thread>>,
+}
+
+impl Lean {
+    fn new() -> Self {
+        let shared = Arc::new(Shared {
+            task: Mutex::new(None),
+            kept: Mutex::new(Vec::with_capacity(4096)),
+            started: AtomicUsize::new(0),
+            helper: Mutex::new(None),
+        });
+        let platform = Self { shared };
+        let own = platform.clone();
+        let helper = thread::spawn(move || {
+            loop {
+                let task = own.shared.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match task {
+                    Some(task) => task.run(),
+                    None => thread::park(),
+                }
+            }
+        });
+        *platform.shared.helper.lock().unwrap() = Some(helper.thread().clone());
+        platform
+    }
+}
+
+impl Platform for Lean {
+    type Thread = Thread;
+
+    fn online_cpus(&self) -> usize {
+        1024
+    }
+
+    fn budget_cpus(&self, _node: Option<NodeId>) -> usize {
+        usize::MAX
+    }
+
+    fn nodes(&self) -> usize {
+        64
+    }
+
+    fn now_ns(&self) -> u64 {
+        // Every reading is a quarter of a millisecond later, so that a governor has something to measure.
+        self.shared.started.fetch_add(1, Ordering::Relaxed) as u64 * 250_000
+    }
+
+    fn current_thread(&self) -> Thread {
+        thread::current()
+    }
+
+    fn park(&self, _deadline_ns: Option<u64>) {
+        thread::park_timeout(Duration::from_millis(1));
+    }
+
+    fn unpark(&self, thread: &Thread) {
+        thread.unpark();
+    }
+
+    fn start_helper(
+        &self,
+        task: HelperTask<Self>,
+        _placement: Placement,
+    ) -> Result<HelperId, HelperTask<Self>> {
+        let mut next = self.shared.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() {
+            *next = Some(task);
+            drop(next);
+            if let Some(helper) = &*self.shared.helper.lock().unwrap_or_else(PoisonError::into_inner) {
+                helper.unpark();
+            }
+        } else {
+            self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        }
+        Ok(HelperId(0))
+    }
+}
+
+/// Runs `f` on a thread with room for the pattern, after a run that links and warms everything.
+fn measure(f: impl Fn(&Lean) + Send + 'static) -> usize {
+    let measured = thread::Builder::new().stack_size(1 << 20).spawn(move || {
+        let platform = Lean::new();
+        f(&platform);
+        (0..3).map(|_| stack_of(&mut || f(&platform))).max().unwrap()
+    });
+    measured.unwrap().join().unwrap()
+}
+
+fn work(chunk: &Chunk<Items>) {
+    core::hint::black_box(chunk);
+}
+
+#[test]
+fn a_job_on_one_thread_takes_little_stack() {
+    let bytes = measure(|platform| {
+        Job::new(Items::new(0)..Items::new(1000)).max_threads(1).run(platform, |chunk| work(&chunk)).unwrap();
+    });
+    let cancelled = measure(|platform| {
+        let token = CancelToken::new();
+        let job = Job::new(Items::new(0)..Items::new(1000)).max_threads(1).cancel(&token);
+        job.run(platform, |chunk| work(&chunk)).unwrap();
+    });
+    println!("solo: {bytes} bytes, {cancelled} with a token");
+    assert!(bytes.max(cancelled) <= SOLO_BYTES, "{bytes} {cancelled}");
+}
+
+#[test]
+fn any_job_takes_the_same_stack() {
+    for threads in [2, 64, 1024] {
+        let exact = measure(move |platform| {
+            let job = Job::new(Items::new(0)..Items::new(100_000)).threads_exact(threads);
+            job.run(platform, |chunk| work(&chunk)).unwrap();
+        });
+        let governed = measure(move |platform| {
+            let (tuning, trail) = (Tuning::new(), Trail::new());
+            let job = Job::new(Items::new(0)..Items::new(1_000_000))
+                .max_threads(threads)
+                .tuning(&tuning)
+                .trail(&trail);
+            job.run(platform, |chunk| work(&chunk)).unwrap();
+        });
+        let reduced = measure(move |platform| {
+            let job = Job::new(Items::new(0)..Items::new(100_000)).threads_exact(threads);
+            job.run_reduce(platform, || 0, |sum, chunk| *sum += chunk.len().get(), |a, b| a + b).unwrap();
+        });
+        let over_nodes = measure(move |platform| {
+            let ranges: [_; 64] = core::array::from_fn(|node| {
+                NodeRange::new(
+                    NodeId(node as u32),
+                    Items::new(node as u64 * 1000)..Items::new(node as u64 * 1000 + 500),
+                )
+            });
+            let bytes_of_ranges = size_of_val(&ranges);
+            core::hint::black_box(bytes_of_ranges);
+            let job = Job::over_nodes(&ranges).threads_exact(threads);
+            job.run(platform, |chunk| work(&chunk)).unwrap();
+        }) - 64 * size_of::<NodeRange<Items>>();
+        println!(
+            "{threads:4} threads: {exact} bytes, {governed} governed, {reduced} with accumulators, {over_nodes} over 64 node ranges"
+        );
+        for bytes in [exact, governed, reduced, over_nodes] {
+            assert!(bytes <= JOB_BYTES, "{threads} threads: {bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn an_undo_takes_no_more_than_the_job_again() {
+    for threads in [1, 2, 64, 1024] {
+        let bytes = measure(move |platform| {
+            let ranges: [_; 64] = core::array::from_fn(|node| {
+                NodeRange::new(
+                    NodeId(node as u32),
+                    Items::new(node as u64 * 1000)..Items::new(node as u64 * 1000 + 500),
+                )
+            });
+            let undo = |chunk: Chunk<Items>| work(&chunk);
+            let job = Job::over_nodes(&ranges).threads_exact(threads).undo(&undo);
+            job.run(platform, |chunk| if chunk.end().get() > 60_000 { Err(()) } else { Ok(()) }).unwrap_err();
+        }) - 64 * size_of::<NodeRange<Items>>();
+        println!("{threads:4} threads, failed and undone over 64 node ranges: {bytes} bytes");
+        assert!(bytes <= 2 * JOB_BYTES, "{threads} threads: {bytes} bytes");
+    }
+}

@@ -1,0 +1,209 @@
+//! Bochs: a second x86 emulator, with x2APIC and the TSC deadline timer.
+//!
+//! It starts the kernel from an ISO image by GRUB. Time there is a count of instructions, so the guest's times do not depend
+//! on the host. One host thread emulates all CPUs. There is no device for the verdict: the last record has it, and the
+//! machine powers off by ACPI. [`machine`] describes the machine, [`guest`] runs it.
+
+mod guest;
+mod machine;
+
+pub use machine::{Model, SMP2, SMP4};
+
+use crate::lab::{Evidence, TAIL_LINES};
+use guest::Guest;
+use ktask_boot::run::{Ending, Hang, Run};
+use ktask_boot::system::System;
+use libtest_mimic::Failed;
+use machine::{BIOS, GRAPHICS_BIOS};
+use protocol::exit::Verdict;
+use protocol::record::{Record, Status, parse_line};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Limit for the silence of a kernel, in Bochs's time on a CPU of the host. The longest test takes 10 s.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Limit for a whole run, in Bochs's time on a CPU of the host.
+const TOTAL: Duration = Duration::from_secs(300);
+
+/// Limit for a whole run by the host's clock: also a Bochs that waits for something ends.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// Interval of looks at the guest's output.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Bochs's last words when the guest powers the machine off.
+const POWER_OFF: &str = "ACPI control: soft power off";
+
+/// The installed program.
+#[derive(Clone, Debug)]
+pub struct Bochs {
+    program: PathBuf,
+}
+
+impl Bochs {
+    /// Finds Bochs and its firmware.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and the package that brings it.
+    pub fn find(system: &impl System) -> Result<Self, String> {
+        let missing = |what: &str, package: &str| format!("{what} is missing; the package {package} has it");
+        // Debian's `bochs` is a script that opens a window if it can.
+        let program = system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"));
+        let program = program.ok_or_else(|| missing("bochs", "bochs"))?;
+        for (path, package) in [(BIOS, "bochsbios"), (GRAPHICS_BIOS, "seabios")] {
+            if !system.is_file(Path::new(path)) {
+                return Err(missing(path, package));
+            }
+        }
+        Ok(Self { program })
+    }
+
+    /// Starts `model` from the ISO image `iso`, and follows it to its end. `elf` is the kernel in the image.
+    ///
+    /// # Errors
+    ///
+    /// When Bochs cannot be started.
+    pub fn run(&self, model: &Model, iso: &Path, elf: &Path) -> Result<Run, Failed> {
+        let start = Instant::now();
+        let mut guest = Guest::start(&self.program, model, iso)?;
+        let mut run = Run {
+            ending: Ending::Interrupted,
+            log: Vec::new(),
+            record_lines: Vec::new(),
+            records: Vec::new(),
+            damaged: Vec::new(),
+            shutdown: None,
+            messages: String::new(),
+            first_line: None,
+            total: Duration::ZERO,
+        };
+        let hang = follow(&mut run, &mut guest, start);
+        let ended = match hang {
+            Some(reason) => Ending::Hang(Hang { reason, cpus: guest.cpu_states(elf) }),
+            None => Ending::NoVerdict(guest.exit_code()),
+        };
+        guest.end();
+        take_output(&mut run, &mut guest, start);
+        run.messages = guest.messages();
+        run.ending = verdict(&run).map_or(ended, Ending::Verdict);
+        run.total = start.elapsed();
+        Ok(run)
+    }
+
+    /// Returns the command that starts `model`, with the names of its files.
+    pub fn shell_line(&self, model: &Model) -> String {
+        format!(
+            "{} -q -f bochsrc -rc commands, where commands is the line `c`, and bochsrc:\n{}",
+            self.program.display(),
+            model.configuration(Path::new("."), Path::new("ktask.iso"))
+        )
+    }
+}
+
+/// Follows a run until Bochs ends. Returns the limit that it reached, if it did.
+fn follow(run: &mut Run, guest: &mut Guest, start: Instant) -> Option<String> {
+    let mut last_line = Duration::ZERO;
+    loop {
+        let is_over = guest.has_ended();
+        let has_lines = take_output(run, guest, start);
+        if is_over {
+            return None;
+        }
+        let used = guest.cpu_time();
+        if has_lines {
+            last_line = used;
+        }
+        if used.saturating_sub(last_line) > SILENCE {
+            return Some(format!("silent for {SILENCE:?} of Bochs's time"));
+        }
+        if used > TOTAL {
+            return Some(format!("not finished after {TOTAL:?} of Bochs's time"));
+        }
+        if start.elapsed() > PATIENCE {
+            return Some(format!("not finished after {PATIENCE:?}"));
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// Moves new lines of both ports to `run`; returns whether there were any.
+fn take_output(run: &mut Run, guest: &mut Guest, start: Instant) -> bool {
+    let (log, records) = guest.lines();
+    let has_lines = !log.is_empty() || !records.is_empty();
+    if !log.is_empty() {
+        run.first_line.get_or_insert(start.elapsed());
+    }
+    run.log.extend(log);
+    for line in records {
+        match parse_line(&line) {
+            Ok(record) => run.records.extend(record),
+            Err(error) => run.damaged.push(error.to_string()),
+        }
+        run.record_lines.push(line);
+    }
+    has_lines
+}
+
+/// Returns the verdict of a machine that powered itself off, from its last record.
+fn verdict(run: &Run) -> Option<Verdict> {
+    let status = match run.records.last() {
+        Some(Record::End { status, .. }) if run.messages.contains(POWER_OFF) => *status,
+        _ => return None,
+    };
+    Some(if status == Status::Pass { Verdict::Pass } else { Verdict::Fail })
+}
+
+/// Returns the last lines of a log, for messages.
+fn tail(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+/// Fails unless the log and the boot record name x2APIC and the TSC deadline timer.
+///
+/// # Errors
+///
+/// The failure, with the evidence.
+pub fn ensure_new_timers(evidence: &Evidence) -> Result<(), Failed> {
+    let has_line = evidence.run.log.iter().any(|line| line.contains("x2apic, tsc-deadline timer"));
+    let fields = [r#""apic":"x2apic""#, r#""timer":"tsc-deadline""#];
+    let has_record =
+        evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
+    match has_line && has_record {
+        true => Ok(()),
+        false => Err(evidence.fail("the log or the boot record lacks x2apic or tsc-deadline")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_with(records: &[&str], messages: &str) -> Run {
+        Run {
+            ending: Ending::Interrupted,
+            log: Vec::new(),
+            record_lines: Vec::new(),
+            records: records.iter().filter_map(|line| parse_line(line).unwrap()).collect(),
+            damaged: Vec::new(),
+            shutdown: None,
+            messages: messages.into(),
+            first_line: None,
+            total: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn verdict_needs_the_last_record_and_the_power_off() {
+        const PASS: &str = r#"{"record":"end","t_ns":1,"status":"pass","reason":""}"#;
+        const FAIL: &str = r#"{"record":"end","t_ns":1,"status":"fail","reason":"x"}"#;
+        const WARNING: &str = r#"{"record":"warning","t_ns":1,"what":"x"}"#;
+        let off = format!("00468401390p[ACPI  ] >>PANIC<< {POWER_OFF}");
+        assert_eq!(verdict(&run_with(&[PASS], &off)), Some(Verdict::Pass));
+        assert_eq!(verdict(&run_with(&[WARNING, FAIL], &off)), Some(Verdict::Fail));
+        assert_eq!(verdict(&run_with(&[PASS], "")), None);
+        assert_eq!(verdict(&run_with(&[PASS, WARNING], &off)), None);
+        assert_eq!(verdict(&run_with(&[], &off)), None);
+    }
+}
