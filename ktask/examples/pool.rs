@@ -1,4 +1,4 @@
-//! A hosted platform with settings of its own: names, stacks, one CPU per thread, the system's nodes.
+//! A hosted platform with own settings: names, stacks, one CPU per thread, the system's nodes.
 
 use ktask::hosted::{BuildError, Hosted};
 use ktask::{Job, NodeId, Platform};

@@ -320,7 +320,7 @@ impl<'a, U: Unit> Job<'a, U> {
         self.execute_in(platform, body, Manner { stopped: TracedEnding::Failed, meanwhile: None })
     }
 
-    /// Does the same in a manner of its own.
+    /// Does the same in another manner.
     pub(crate) fn execute_in<P: Platform>(
         &self,
         platform: &P,

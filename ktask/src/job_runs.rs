@@ -38,7 +38,7 @@ impl<U: Unit> Job<'_, U> {
         slice: &mut [T],
         thread_fn: impl Fn(Chunk<U>, &mut [T]) -> R + Sync,
     ) -> Result<Stats, JobError<R::Error>> {
-        // A range that ends before it starts is an error of its own, found by `execute`.
+        // A range that ends before it starts is another error, found by `execute`.
         if let Some(units) = self.shape.end.checked_sub(self.shape.start) {
             if units != slice.len() as u64 {
                 let elements = slice.len();
