@@ -47,7 +47,8 @@ impl<U: Unit> Job<'_, U> {
         }
         let first_error = FirstError::new();
         let body = SliceBody::new(slice, self.shape.start, thread_fn, &first_error);
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -105,7 +106,8 @@ impl<U: Unit> Job<'_, U> {
         job.shape.max_chunk = Some(cut.len());
         let first_error = FirstError::new();
         let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
-        let (ending, stats) = job.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = job.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -143,8 +145,14 @@ impl<U: Unit> Job<'_, U> {
         let first_found = FirstError::new();
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
-        let (ending, stats) = self
-            .execute_in(platform, &body, Manner { stopped: TracedEnding::Complete, meanwhile: None })
+        let mut stats = Stats::default();
+        let ending = self
+            .execute_in(
+                platform,
+                &body,
+                Manner { stopped: TracedEnding::Complete, meanwhile: None },
+                &mut stats,
+            )
             .map_err(JobError::invalid)?;
         let stopped = match first_found.into_result(ending, stats) {
             Ok(stats) => return Ok((None, stats)),
@@ -249,7 +257,8 @@ impl<U: Unit> Job<'_, U> {
             }
         };
         let manner = Manner { stopped: TracedEnding::Failed, meanwhile: Some(&mut call) };
-        let (ending, stats) = self.execute_in(platform, &body, manner).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute_in(platform, &body, manner, &mut stats).map_err(JobError::invalid)?;
         // A job without units has not called it.
         call();
         let stats = first_error.into_result(ending, stats)?;

@@ -47,6 +47,9 @@
 //! an error. With one thread, a job is a plain call, plus what reading the clocks takes. There is no governor below
 //! four threads.
 //!
+//! *Work first.* A job begins on its caller, and starts helpers when the rest is worth more than
+//! waking them ([`WakeCost`]). An empty job costs a fraction of a microsecond.
+//!
 //! *Memory locality.* [`NodeRange`]s tell which units lie on which node. Workers run the chunks of
 //! their own node first, and then those of the nearest node with work left.
 //!
