@@ -230,7 +230,8 @@ impl<'a, U: Unit> Job<'a, U> {
     ) -> Result<Stats, JobError<R::Error>> {
         let first_error = FirstError::new();
         let body = PlainBody::new(thread_fn, &first_error);
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -261,7 +262,8 @@ impl<'a, U: Unit> Job<'a, U> {
             first_error: &first_error,
             unit: PhantomData::<fn(U)>,
         };
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         let stats = first_error.into_result(ending, stats)?;
         Ok((merged.into_inner().unwrap_or_else(init), stats))
     }
@@ -297,17 +299,19 @@ impl<'a, U: Unit> Job<'a, U> {
             first_error: &first_error,
             unit: PhantomData::<fn(U)>,
         };
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
-    /// Checks the description and runs the job on the engine.
+    /// Checks the description and runs the job on the engine. Writes the empty `stats`.
     pub(crate) fn execute<P: Platform>(
         &self,
         platform: &P,
         body: &dyn Body,
-    ) -> Result<(Ending, Stats), Invalid> {
-        self.execute_traced(platform, body, TracedEnding::Failed)
+        stats: &mut Stats,
+    ) -> Result<Ending, Invalid> {
+        self.execute_traced(platform, body, TracedEnding::Failed, stats)
     }
 
     /// Does the same, and traces `stopped` as the ending of a job that a chunk has ended.
@@ -316,7 +320,8 @@ impl<'a, U: Unit> Job<'a, U> {
         platform: &P,
         body: &dyn Body,
         stopped: TracedEnding,
-    ) -> Result<(Ending, Stats), Invalid> {
+        stats: &mut Stats,
+    ) -> Result<Ending, Invalid> {
         let units = self.shape.units(platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
         let conflict = held.0 & self.takes_locks.0;
@@ -324,14 +329,13 @@ impl<'a, U: Unit> Job<'a, U> {
             return Err(Invalid::LockHeld { locks: conflict });
         }
         if units == 0 {
-            return Ok((Ending::Complete, Stats::default()));
+            return Ok(Ending::Complete);
         }
         if let Some(trail) = self.trail {
             trail.clear();
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let traced_job = TracedJob { name: self.name, start: self.shape.start, units };
-        let trace_id = platform.job_begins(&traced_job);
+        let trace_id = self.trace_begin(platform, units);
         let plan = Plan {
             trace_id,
             units,
@@ -350,12 +354,21 @@ impl<'a, U: Unit> Job<'a, U> {
             Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
             None => Cursor::new(self.shape.start, self.shape.end, None),
         };
-        let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
+        let ranges = self.shape.nodes.len().max(1);
+        let ending = engine::execute(platform, &plan, ranges, &range, body, stats);
         if trace_id != 0 {
             let traced = if ending == Ending::Failed { stopped } else { ending.traced() };
-            platform.job_ends(trace_id, traced, &stats);
+            platform.job_ends(trace_id, traced, stats);
         }
-        Ok((ending, stats))
+        Ok(ending)
+    }
+
+    /// Traces the start of the job over `units`. Returns its trace number.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn trace_begin<P: Platform>(&self, platform: &P, units: u64) -> u64 {
+        platform.job_begins(&TracedJob { name: self.name, start: self.shape.start, units })
     }
 
     /// Returns the time at which the job has to end: the earlier one of its deadline and the end of

@@ -44,7 +44,8 @@ impl<U: Unit> Job<'_, U> {
         }
         let first_error = FirstError::new();
         let body = SliceBody::new(slice, self.shape.start, thread_fn, &first_error);
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -102,7 +103,8 @@ impl<U: Unit> Job<'_, U> {
         job.shape.max_chunk = Some(cut.len());
         let first_error = FirstError::new();
         let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
-        let (ending, stats) = job.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = job.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -140,8 +142,10 @@ impl<U: Unit> Job<'_, U> {
         let first_found = FirstError::new();
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
-        let (ending, stats) =
-            self.execute_traced(platform, &body, TracedEnding::Complete).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self
+            .execute_traced(platform, &body, TracedEnding::Complete, &mut stats)
+            .map_err(JobError::invalid)?;
         let stopped = match first_found.into_result(ending, stats) {
             Ok(stats) => return Ok((None, stats)),
             Err(stopped) => stopped,

@@ -4,7 +4,7 @@ use super::failed::{AfterRun, Failed};
 use super::plan::{Body, Outcome, Plan};
 use super::{parallel, solo};
 use crate::Stats;
-use crate::cursor::Cursor;
+use crate::cursor::Cursors;
 use crate::platform::Platform;
 use crate::raw::Cells;
 use crate::record::WorkerRecord;
@@ -13,12 +13,12 @@ use crate::record::WorkerRecord;
 pub(super) fn launch<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     body: &dyn Body,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
-    let mut stats = Stats::default();
-    let threads = plan.threads.count(platform, plan.smallest_chunks(), &mut stats);
+    let threads = plan.threads.count(platform, plan.smallest_chunks(), stats);
     if threads <= 1 {
         return solo::run(platform, plan, cursors, body, stats, after);
     }
@@ -32,16 +32,16 @@ pub(super) fn launch<P: Platform>(
 fn with_team<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     threads: usize,
     body: &dyn Body,
-    stats: Stats,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let cells = Cells::new(platform.helper_cells());
     let caller = WorkerRecord::new();
     let team = parallel::Workers { threads, caller: &caller, cells: &cells };
     let mut outcome = parallel::run(platform, plan, cursors, &team, body, stats);
-    after(Failed::Team(&caller, cells.list()), &mut outcome);
+    after(Failed::Team(&caller, cells.list()), &mut outcome, stats);
     outcome
 }

@@ -6,7 +6,7 @@ use crate::platform::Platform;
 use crate::trail::Trail;
 use crate::tuning::Tuning;
 use crate::unwind::Payload;
-use crate::{CancelToken, Stats, TracedEnding};
+use crate::{CancelToken, TracedEnding};
 
 /// A job whose description was checked.
 pub(crate) struct Plan<'p> {
@@ -65,7 +65,6 @@ impl Ending {
 /// The result of a run, before a caught panic is resumed.
 pub(super) struct Outcome {
     pub(super) ending: Ending,
-    pub(super) stats: Stats,
     pub(super) panic: Option<Payload>,
 }
 

@@ -8,7 +8,7 @@ use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cursors, Cut};
 use crate::platform::Platform;
 use crate::{Stats, TracedChunk, unwind};
 
@@ -23,9 +23,9 @@ const CHUNKS_OF_LONG_JOB: u64 = 1000;
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     body: &dyn Body,
-    mut stats: Stats,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let started_ns = platform.now_ns();
@@ -34,7 +34,7 @@ pub(super) fn run<P: Platform>(
     let mut ending = Ending::Complete;
     let panic = unwind::catch(|| {
         body.work(&mut |run_chunk| {
-            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
+            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
                 .all_ranges(cursors, run_chunk);
         });
     })
@@ -46,8 +46,8 @@ pub(super) fn run<P: Platform>(
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
-    let mut outcome = Outcome { ending, stats, panic };
-    after(Failed::One(in_progress.get()), &mut outcome);
+    let mut outcome = Outcome { ending, panic };
+    after(Failed::One(in_progress.get()), &mut outcome, stats);
     outcome
 }
 
@@ -61,10 +61,14 @@ struct Solo<'s, P: Platform> {
 
 impl<P: Platform> Solo<'_, P> {
     /// Runs the chunks of each range in turn, the ranges of the caller's node first.
-    fn all_ranges(&mut self, cursors: &[Cursor], run_chunk: &mut ChunkFn<'_>) -> Ending {
+    fn all_ranges(&mut self, cursors: Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
         let own_node = self.platform.current_node();
         for local in [true, false] {
-            for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
+            for index in 0..cursors.len() {
+                let cursor = cursors.get(index);
+                if cursor.is_at(own_node) != local {
+                    continue;
+                }
                 let ending = if self.plan.is_stoppable() {
                     self.in_brief_chunks(cursor, local, run_chunk)
                 } else {
@@ -110,6 +114,9 @@ impl<P: Platform> Solo<'_, P> {
     }
 
     /// Runs the chunk `start..end`. Returns false if it failed.
+    ///
+    /// Never inlined: a frame has room for the variables of all that is inlined in it.
+    #[inline(never)]
     fn one_chunk(
         &mut self,
         (start, end): (u64, u64),

@@ -157,7 +157,7 @@ impl<'t, P: Platform> Team<'t, P> {
         let all: u64 = cursors.iter().map(Cursor::left).sum();
         let workers = self.max_helpers as u128 + 1;
         let mut offset = (u128::from(all) * index as u128 / workers) as u64;
-        for cursor in cursors {
+        for cursor in cursors.iter() {
             let left = cursor.left();
             if offset < left {
                 return cursor.node();
