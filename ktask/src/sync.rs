@@ -22,6 +22,14 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+/// Makes an array of `$len` values of `$value`, in place.
+macro_rules! array_of {
+    ($value:expr; $len:expr) => {
+        [const { $value }; $len]
+    };
+}
+pub(crate) use array_of;
+
 /// A [`core::cell::UnsafeCell`] with access through a closure, so that a model checker can watch
 /// the access.
 #[derive(Debug, Default)]

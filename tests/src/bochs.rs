@@ -11,10 +11,11 @@ pub use machine::{Model, SMP2, SMP4};
 
 use crate::lab::{Evidence, TAIL_LINES};
 use guest::Guest;
+use ktask_boot::doctor::{self, Consent, What};
 use ktask_boot::run::{Ending, Hang, Run};
 use ktask_boot::system::System;
 use libtest_mimic::Failed;
-use machine::{BIOS, GRAPHICS_BIOS};
+use machine::SCREEN_BIOSES;
 use protocol::exit::Verdict;
 use protocol::record::{Record, Status, parse_line};
 use std::path::{Path, PathBuf};
@@ -39,25 +40,27 @@ const POWER_OFF: &str = "ACPI control: soft power off";
 #[derive(Clone, Debug)]
 pub struct Bochs {
     program: PathBuf,
+    /// Firmware of the screen.
+    screen_bios: PathBuf,
 }
 
 impl Bochs {
-    /// Finds Bochs and its firmware.
+    /// Finds Bochs, its firmware and what makes an ISO image; installs what is missing, with the user's consent.
     ///
     /// # Errors
     ///
-    /// What is missing, and the package that brings it.
-    pub fn find(system: &impl System) -> Result<Self, String> {
-        let missing = |what: &str, package: &str| format!("{what} is missing; the package {package} has it");
+    /// What is missing, and the command that installs it, in one line.
+    pub fn provide(system: &impl System) -> Result<Self, String> {
+        let wanted = [&What::BOCHS[..], &What::ISO].concat();
+        doctor::provide(system, None, Consent::ByRule, &wanted)
+            .map_err(|failure| failure.message.split_whitespace().collect::<Vec<_>>().join(" "))?;
         // Debian's `bochs` is a script that opens a window if it can.
         let program = system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"));
-        let program = program.ok_or_else(|| missing("bochs", "bochs"))?;
-        for (path, package) in [(BIOS, "bochsbios"), (GRAPHICS_BIOS, "seabios")] {
-            if !system.is_file(Path::new(path)) {
-                return Err(missing(path, package));
-            }
+        let screen_bios = SCREEN_BIOSES.iter().map(PathBuf::from).find(|path| system.is_file(path));
+        match (program, screen_bios) {
+            (Some(program), Some(screen_bios)) => Ok(Self { program, screen_bios }),
+            found => Err(format!("Bochs or the firmware of its screen is missing: {found:?}")),
         }
-        Ok(Self { program })
     }
 
     /// Starts `model` from the ISO image `iso`, and follows it to its end. `elf` is the kernel in the image.
@@ -67,7 +70,7 @@ impl Bochs {
     /// When Bochs cannot be started.
     pub fn run(&self, model: &Model, iso: &Path, elf: &Path) -> Result<Run, Failed> {
         let start = Instant::now();
-        let mut guest = Guest::start(&self.program, model, iso)?;
+        let mut guest = Guest::start(self, model, iso)?;
         let mut run = Run {
             ending: Ending::Interrupted,
             log: Vec::new(),
@@ -86,8 +89,14 @@ impl Bochs {
         };
         guest.end();
         take_output(&mut run, &mut guest, start);
-        run.messages = guest.messages();
-        run.ending = verdict(&run).map_or(ended, Ending::Verdict);
+        let messages = guest.messages();
+        run.ending = match verdict(&run.records, &messages) {
+            Some(verdict) => Ending::Verdict(verdict),
+            None => {
+                run.messages = messages;
+                ended
+            }
+        };
         run.total = start.elapsed();
         Ok(run)
     }
@@ -97,7 +106,7 @@ impl Bochs {
         format!(
             "{} -q -f bochsrc -rc commands, where commands is the line `c`, and bochsrc:\n{}",
             self.program.display(),
-            model.configuration(Path::new("."), Path::new("ktask.iso"))
+            model.configuration(Path::new("."), Path::new("ktask.iso"), &self.screen_bios)
         )
     }
 }
@@ -146,10 +155,10 @@ fn take_output(run: &mut Run, guest: &mut Guest, start: Instant) -> bool {
     has_lines
 }
 
-/// Returns the verdict of a machine that powered itself off, from its last record.
-fn verdict(run: &Run) -> Option<Verdict> {
-    let status = match run.records.last() {
-        Some(Record::End { status, .. }) if run.messages.contains(POWER_OFF) => *status,
+/// Returns the verdict of a machine that powered itself off, from its last record. `messages` are Bochs's.
+fn verdict(records: &[Record<String>], messages: &str) -> Option<Verdict> {
+    let status = match records.last() {
+        Some(Record::End { status, .. }) if messages.contains(POWER_OFF) => *status,
         _ => return None,
     };
     Some(if status == Status::Pass { Verdict::Pass } else { Verdict::Fail })
@@ -180,18 +189,9 @@ pub fn ensure_new_timers(evidence: &Evidence) -> Result<(), Failed> {
 mod tests {
     use super::*;
 
-    fn run_with(records: &[&str], messages: &str) -> Run {
-        Run {
-            ending: Ending::Interrupted,
-            log: Vec::new(),
-            record_lines: Vec::new(),
-            records: records.iter().filter_map(|line| parse_line(line).unwrap()).collect(),
-            damaged: Vec::new(),
-            shutdown: None,
-            messages: messages.into(),
-            first_line: None,
-            total: Duration::ZERO,
-        }
+    fn of(records: &[&str], messages: &str) -> Option<Verdict> {
+        let records: Vec<_> = records.iter().filter_map(|line| parse_line(line).unwrap()).collect();
+        verdict(&records, messages)
     }
 
     #[test]
@@ -200,10 +200,10 @@ mod tests {
         const FAIL: &str = r#"{"record":"end","t_ns":1,"status":"fail","reason":"x"}"#;
         const WARNING: &str = r#"{"record":"warning","t_ns":1,"what":"x"}"#;
         let off = format!("00468401390p[ACPI  ] >>PANIC<< {POWER_OFF}");
-        assert_eq!(verdict(&run_with(&[PASS], &off)), Some(Verdict::Pass));
-        assert_eq!(verdict(&run_with(&[WARNING, FAIL], &off)), Some(Verdict::Fail));
-        assert_eq!(verdict(&run_with(&[PASS], "")), None);
-        assert_eq!(verdict(&run_with(&[PASS, WARNING], &off)), None);
-        assert_eq!(verdict(&run_with(&[], &off)), None);
+        assert_eq!(of(&[PASS], &off), Some(Verdict::Pass));
+        assert_eq!(of(&[WARNING, FAIL], &off), Some(Verdict::Fail));
+        assert_eq!(of(&[PASS], ""), None);
+        assert_eq!(of(&[PASS, WARNING], &off), None);
+        assert_eq!(of(&[], &off), None);
     }
 }

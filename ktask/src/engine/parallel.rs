@@ -2,16 +2,17 @@
 
 use super::failed::records;
 use super::governor::Governor;
-use super::plan::{Body, Outcome, Plan};
+use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
 use super::{wait, worker};
 use crate::Stats;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Cursors};
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Cells, HelperCell};
 use crate::record::WorkerRecord;
+use crate::unwind;
 
 /// The workers of a job: how many there may be, and where they report.
 pub(super) struct Workers<'w> {
@@ -28,31 +29,39 @@ pub(super) struct Workers<'w> {
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     workers: &Workers<'_>,
     body: &dyn Body,
-    mut stats: Stats,
+    meanwhile: &mut Meanwhile<'_>,
+    stats: &mut Stats,
 ) -> Outcome {
     let is_governed = Governor::governs(plan, workers.threads);
     let run = Run::new(platform, plan, cursors, body, is_governed);
     let ended_ns = raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = Governor::new(plan, workers.threads, platform.physical_cores());
-        let mut wake = Wake::begin(&run, &mut team, governor.threads(), &mut stats);
-        let part = worker::work(&run, workers.caller, run.started_ns, &mut |_, now_ns| {
-            if wake.tick(&run, &mut team, governor.threads(), now_ns, &mut stats) && is_governed {
-                governor.tick(&run, &mut team, &mut stats);
+        let mut wake = Wake::begin(&run, &mut team, governor.threads(), stats);
+        if let Err(payload) = unwind::catch(meanwhile) {
+            run.stop(Ending::Failed);
+            run.keep_panic(payload);
+        }
+        let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
+        let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
+            if wake.tick(&run, &mut team, governor.threads(), now_ns, stats) && is_governed {
+                governor.tick(&run, &mut team, stats);
             }
             true
         });
-        let has_waited = wait::until_helpers_ended(&run, helpers, &mut stats);
+        // Helpers that were only offered work are none.
+        stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
+        let has_waited = wait::until_helpers_ended(&run, helpers, stats);
         if has_waited { platform.now_ns() } else { part.ended_ns }
     });
-    run.report(&mut stats);
+    run.report(stats);
     stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
-    Outcome { ending: run.ending(), stats, panic: run.into_panic() }
+    Outcome { ending: run.ending(), panic: run.into_panic() }
 }
 
 /// Does a helper's part, on the helper's thread.

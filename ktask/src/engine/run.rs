@@ -2,7 +2,7 @@
 
 use super::plan::{Body, Ending, Plan};
 use crate::Stats;
-use crate::cursor::{Cursor, Sampled};
+use crate::cursor::{Cursor, Cursors, Sampled, Samples};
 use crate::platform::Platform;
 use crate::raw::FirstOf;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::unwind::Payload;
 pub(super) struct Run<'r, P: Platform> {
     pub(super) platform: &'r P,
     pub(super) plan: &'r Plan<'r>,
-    pub(super) cursors: &'r [Cursor],
+    pub(super) cursors: Cursors<'r>,
     pub(super) body: &'r dyn Body,
     /// The thread that helpers charge their time to.
     caller: P::Thread,
@@ -32,6 +32,7 @@ pub(super) struct Run<'r, P: Platform> {
     pub(super) started_ns: u64,
     /// When the first helper was woken; 0 before that, and again when a helper has begun.
     woken_ns: AtomicU64,
+    samples: Samples,
     panic: FirstOf<Payload>,
     totals: Totals,
 }
@@ -62,7 +63,7 @@ impl<'r, P: Platform> Run<'r, P> {
     pub(super) fn new(
         platform: &'r P,
         plan: &'r Plan<'r>,
-        cursors: &'r [Cursor],
+        cursors: Cursors<'r>,
         body: &'r dyn Body,
         is_governed: bool,
     ) -> Self {
@@ -80,6 +81,7 @@ impl<'r, P: Platform> Run<'r, P> {
             active_workers: AtomicUsize::new(1),
             epoch: AtomicU32::new(0),
             woken_ns: AtomicU64::new(0),
+            samples: Samples::new(),
             panic: FirstOf::new(),
             totals: Totals {
                 chunks: AtomicU64::new(0),
@@ -224,13 +226,14 @@ impl<'r, P: Platform> Run<'r, P> {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds a chunk of `units` that took `ns` nanoseconds to the sums for the governor.
+    pub(super) fn sample(&self, units: u64, ns: u64) {
+        self.samples.sample(units, ns);
+    }
+
     /// Returns the sums over the measured chunks of all ranges.
     pub(super) fn sampled(&self) -> Sampled {
-        self.cursors.iter().map(Cursor::sampled).fold(Sampled::default(), |sum, range| Sampled {
-            chunks: sum.chunks + range.chunks,
-            units: sum.units + range.units,
-            ns: sum.ns + range.ns,
-        })
+        self.samples.sampled()
     }
 
     /// Returns the number of units that are not handed out yet.

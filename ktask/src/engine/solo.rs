@@ -4,11 +4,11 @@ use core::cell::Cell;
 
 use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
+use super::plan::{Body, ChunkFn, Ending, Meanwhile, Outcome, Plan};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cursors, Cut};
 use crate::platform::Platform;
 use crate::{Stats, TracedChunk, unwind};
 
@@ -23,31 +23,37 @@ const CHUNKS_OF_LONG_JOB: u64 = 1000;
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     body: &dyn Body,
-    mut stats: Stats,
+    meanwhile: &mut Meanwhile<'_>,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let started_ns = platform.now_ns();
-    let cpu_clock = CpuClock::start(platform, started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
+    let mut panic = unwind::catch(meanwhile).err();
+    let work_started_ns = if plan.starts_at_once { platform.now_ns() } else { started_ns };
+    let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
     let in_progress = Cell::new(None);
     let mut ending = Ending::Complete;
-    let panic = unwind::catch(|| {
-        body.work(&mut |run_chunk| {
-            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
-                .all_ranges(cursors, run_chunk);
-        });
-    })
-    .err();
+    if panic.is_none() {
+        panic = unwind::catch(|| {
+            body.work(&mut |run_chunk| {
+                ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
+                    .all_ranges(cursors, run_chunk);
+            });
+        })
+        .err();
+    }
     if panic.is_some() {
         ending = Ending::Failed;
     }
     stats.threads_used = u32::from(stats.chunks > 0);
+    stats.threads_at_end = stats.threads_used;
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
-    let mut outcome = Outcome { ending, stats, panic };
-    after(Failed::One(in_progress.get()), &mut outcome);
+    let mut outcome = Outcome { ending, panic };
+    after(Failed::One(in_progress.get()), &mut outcome, stats);
     outcome
 }
 
@@ -61,10 +67,14 @@ struct Solo<'s, P: Platform> {
 
 impl<P: Platform> Solo<'_, P> {
     /// Runs the chunks of each range in turn, the ranges of the caller's node first.
-    fn all_ranges(&mut self, cursors: &[Cursor], run_chunk: &mut ChunkFn<'_>) -> Ending {
+    fn all_ranges(&mut self, cursors: Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
         let own_node = self.platform.current_node();
         for local in [true, false] {
-            for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
+            for index in 0..cursors.len() {
+                let cursor = cursors.get(index);
+                if cursor.is_at(own_node) != local {
+                    continue;
+                }
                 let ending = if self.plan.is_stoppable() {
                     self.in_brief_chunks(cursor, local, run_chunk)
                 } else {

@@ -8,7 +8,7 @@ use super::run::{Run, Tally};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cursors, Cut};
 use crate::platform::Platform;
 use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
@@ -129,13 +129,13 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             }
             self.in_progress.set(None);
             self.tally.units += end - start;
-            self.chunk_ended(cursor, end - start);
+            self.chunk_ended(end - start);
         }
     }
 
-    /// Sizes the next chunk after one of `units` from `cursor`, and reports the chunk's time to the
+    /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
     /// governor.
-    fn chunk_ended(&mut self, cursor: &Cursor, units: u64) {
+    fn chunk_ended(&mut self, units: u64) {
         let run = self.run;
         let now_ns = run.platform.now_ns();
         let took_ns = self.sizer.chunk_ended(run.plan, units, now_ns);
@@ -143,7 +143,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
         if run.is_governed {
             let epoch = run.epoch();
             if core::mem::replace(&mut self.epoch, epoch) == epoch {
-                cursor.sample(units, took_ns);
+                run.sample(units, took_ns);
             }
         }
     }
@@ -151,9 +151,9 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
     /// Returns the nearest range with work left. Workers with several equally near ranges begin
     /// at different ones.
     fn nearest(&self) -> Option<&'w Cursor> {
-        let cursors: &'w [Cursor] = self.run.cursors;
+        let cursors: Cursors<'w> = self.run.cursors;
         (0..cursors.len())
-            .map(|step| &cursors[(self.index + step) % cursors.len()])
+            .map(|step| cursors.get((self.index + step) % cursors.len()))
             .filter(|cursor| cursor.left() > 0)
             .min_by_key(|cursor| match cursor.node() {
                 Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),

@@ -19,6 +19,14 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
+/// As in the crate, but made at run time.
+macro_rules! array_of {
+    ($value:expr; $len:expr) => {
+        core::array::from_fn::<_, { $len }, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;
+
 /// As in the crate. Two unordered accesses fail the model.
 #[derive(Debug, Default)]
 pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);

@@ -1,8 +1,10 @@
 //! A running Bochs: its process, its files, and its debugger.
 
+use super::Bochs;
 use super::machine::{LOG_PORT, MESSAGES, Model, RECORD_PORT};
 use ktask_boot::qemu::{CpuState, end_with_us};
 use object::{Object, ObjectSegment};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -31,11 +33,13 @@ pub(super) struct Guest {
 
 impl Guest {
     /// Starts `model` from `iso`.
-    pub(super) fn start(program: &Path, model: &Model, iso: &Path) -> Result<Self, String> {
+    pub(super) fn start(bochs: &Bochs, model: &Model, iso: &Path) -> Result<Self, String> {
+        let program = &bochs.program;
         let cannot = |error: std::io::Error| format!("cannot start {}: {error}", program.display());
         let folder = tempfile::Builder::new().prefix("ktask-bochs-").tempdir().map_err(cannot)?;
         let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("bochsrc"), model.configuration(folder.path(), iso)).map_err(cannot)?;
+        std::fs::write(path("bochsrc"), model.configuration(folder.path(), iso, &bochs.screen_bios))
+            .map_err(cannot)?;
         // Programs with the debugger wait for a command before the first instruction.
         std::fs::write(path("commands"), "c\n").map_err(cannot)?;
         let terminal = File::create(path(TERMINAL)).map_err(cannot)?;
@@ -122,8 +126,9 @@ impl Guest {
             let answer = text.get(before..).unwrap_or_default();
             // The prompt comes after all CPUs.
             if let Some((states, _)) = answer.rsplit_once("<bochs:") {
-                let positions = states.lines().filter_map(position);
-                return Ok(positions.map(|(cpu, rip)| state(cpu, rip, elf)).collect());
+                // The last of each CPU: Bochs may have kept older output back.
+                let positions: BTreeMap<_, _> = states.lines().filter_map(position).collect();
+                return Ok(positions.into_iter().map(|(cpu, rip)| state(cpu, rip, elf)).collect());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
