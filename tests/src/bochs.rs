@@ -2,23 +2,22 @@
 //!
 //! It starts the kernel from an ISO image by GRUB. Time there is a count of instructions, so the guest's times do not depend
 //! on the host. One host thread emulates all CPUs. There is no device for the verdict: the last record has it, and the
-//! machine powers off by ACPI. [`machine`] describes the machine, [`guest`] runs it.
+//! machine powers off by ACPI. [`machine`] describes the machine, [`program`] finds
+//! Bochs, [`guest`] runs it.
 
 mod guest;
 mod machine;
+mod program;
 
 pub use machine::{Model, SMP2, SMP4};
+pub use program::Bochs;
 
-use crate::lab::{Evidence, TAIL_LINES};
 use guest::Guest;
-use ktask_boot::doctor::{self, Consent, What};
 use ktask_boot::run::{Ending, Hang, Run};
-use ktask_boot::system::System;
 use libtest_mimic::Failed;
-use machine::SCREEN_BIOSES;
 use protocol::exit::Verdict;
 use protocol::record::{Record, Status, parse_line};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Limit for the silence of a kernel, in Bochs's time on a CPU of the host. The longest test takes 10 s.
@@ -36,33 +35,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Bochs's last words when the guest powers the machine off.
 const POWER_OFF: &str = "ACPI control: soft power off";
 
-/// The installed program.
-#[derive(Clone, Debug)]
-pub struct Bochs {
-    program: PathBuf,
-    /// Firmware of the screen.
-    screen_bios: PathBuf,
-}
-
 impl Bochs {
-    /// Finds Bochs, its firmware and what makes an ISO image; installs what is missing, with the user's consent.
-    ///
-    /// # Errors
-    ///
-    /// What is missing, and the command that installs it, in one line.
-    pub fn provide(system: &impl System) -> Result<Self, String> {
-        let wanted = [&What::BOCHS[..], &What::ISO].concat();
-        doctor::provide(system, None, Consent::ByRule, &wanted)
-            .map_err(|failure| failure.message.split_whitespace().collect::<Vec<_>>().join(" "))?;
-        // Debian's `bochs` is a script that opens a window if it can.
-        let program = system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"));
-        let screen_bios = SCREEN_BIOSES.iter().map(PathBuf::from).find(|path| system.is_file(path));
-        match (program, screen_bios) {
-            (Some(program), Some(screen_bios)) => Ok(Self { program, screen_bios }),
-            found => Err(format!("Bochs or the firmware of its screen is missing: {found:?}")),
-        }
-    }
-
     /// Starts `model` from the ISO image `iso`, and follows it to its end. `elf` is the kernel in the image.
     ///
     /// # Errors
@@ -162,27 +135,6 @@ fn verdict(records: &[Record<String>], messages: &str) -> Option<Verdict> {
         _ => return None,
     };
     Some(if status == Status::Pass { Verdict::Pass } else { Verdict::Fail })
-}
-
-/// Returns the last lines of a log, for messages.
-fn tail(lines: &[String]) -> String {
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
-}
-
-/// Fails unless the log and the boot record name x2APIC and the TSC deadline timer.
-///
-/// # Errors
-///
-/// The failure, with the evidence.
-pub fn ensure_new_timers(evidence: &Evidence) -> Result<(), Failed> {
-    let has_line = evidence.run.log.iter().any(|line| line.contains("x2apic, tsc-deadline timer"));
-    let fields = [r#""apic":"x2apic""#, r#""timer":"tsc-deadline""#];
-    let has_record =
-        evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
-    match has_line && has_record {
-        true => Ok(()),
-        false => Err(evidence.fail("the log or the boot record lacks x2apic or tsc-deadline")),
-    }
 }
 
 #[cfg(test)]

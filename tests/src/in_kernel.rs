@@ -3,8 +3,8 @@
 //! The names come from the kernel's file, so listing boots nothing. Each shape is booted once, for its first selected test, and
 //! runs all of its selected tests.
 
-use crate::bochs::{self, ensure_new_timers};
-use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::bochs;
+use crate::lab::{Evidence, Lab, expect_new_timers, expect_verdict};
 use crate::shape;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use protocol::exit::Verdict;
@@ -64,7 +64,7 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
             check: Box::new(move || other.bochs().map(drop)),
             boot: Box::new(move |command_line| {
                 let evidence = lab.boot_bochs(&model, command_line)?;
-                ensure_new_timers(&evidence)?;
+                expect_new_timers(&evidence)?;
                 Ok(evidence)
             }),
         }

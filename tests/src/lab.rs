@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const TOTAL: Duration = Duration::from_secs(300);
 
 /// Number of log lines in a failure message.
-pub(crate) const TAIL_LINES: usize = 40;
+const TAIL_LINES: usize = 40;
 
 /// The kernel under test, the emulators, and the lock that serialises boots.
 #[derive(Clone)]
@@ -393,6 +393,22 @@ fn unused_pattern<'c>(command_line: &'c str, names: &[String]) -> Option<&'c str
         None => names.iter().any(|name| name.contains(pattern)),
     };
     patterns.split(',').find(|pattern| !is_used(pattern))
+}
+
+/// Fails unless the log and the boot record name x2APIC and the TSC deadline timer.
+///
+/// # Errors
+///
+/// The failure, with the evidence.
+pub fn expect_new_timers(evidence: &Evidence) -> Result<(), Failed> {
+    let has_line = evidence.run.log.iter().any(|line| line.contains("x2apic, tsc-deadline timer"));
+    let fields = [r#""apic":"x2apic""#, r#""timer":"tsc-deadline""#];
+    let has_record =
+        evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
+    match has_line && has_record {
+        true => Ok(()),
+        false => Err(evidence.fail("the log or the boot record lacks x2apic or tsc-deadline")),
+    }
 }
 
 /// Fails unless the run ended with `verdict` and wrote no damaged record.

@@ -1,7 +1,7 @@
 //! A running Bochs: its process, its files, and its debugger.
 
-use super::Bochs;
 use super::machine::{LOG_PORT, MESSAGES, Model, RECORD_PORT};
+use super::program::Bochs;
 use ktask_boot::qemu::{CpuState, end_with_us};
 use object::{Object, ObjectSegment};
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 /// Name of the file with Bochs's standard output, where its debugger answers.
 const TERMINAL: &str = "terminal";
+
+/// Number of lines of the terminal that are kept.
+const LAST_LINES: usize = 40;
 
 /// Time that the debugger may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -105,7 +108,8 @@ impl Guest {
         let messages = text(MESSAGES);
         let panics = messages.lines().filter(|line| line.contains(">>PANIC<<")).map(str::to_string);
         let terminal: Vec<_> = text(TERMINAL).lines().map(str::to_string).collect();
-        panics.chain([super::tail(&terminal)]).collect::<Vec<_>>().join("\n")
+        let last = terminal[terminal.len().saturating_sub(LAST_LINES)..].iter().cloned();
+        panics.chain(last).collect::<Vec<_>>().join("\n")
     }
 
     /// Stops the machine and returns the state of every CPU.

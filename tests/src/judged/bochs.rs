@@ -1,8 +1,8 @@
 //! The timing run in Bochs, where time is counted in instructions.
 
 use super::scenario::{cpus, ensure, warnings};
-use crate::bochs::{self, ensure_new_timers};
-use crate::lab::{Lab, expect_verdict};
+use crate::bochs;
+use crate::lab::{Lab, expect_new_timers, expect_verdict};
 use libtest_mimic::{Completion, Failed, Trial};
 use protocol::exit::Verdict;
 
@@ -21,7 +21,7 @@ pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
 fn timing(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot_bochs(&bochs::SMP2, SMALL_TIMING)?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    ensure_new_timers(&evidence)?;
+    expect_new_timers(&evidence)?;
     let counts = cpus(&evidence)?;
     ensure(&evidence, counts == (2, 2), format_args!("found and online are {counts:?}, not (2, 2)"))?;
     for job in super::timing::JOBS {
