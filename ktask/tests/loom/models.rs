@@ -102,6 +102,21 @@ fn offer_that_is_lost() {
 }
 
 #[test]
+fn parts_of_a_slice_are_exclusive_and_seen_by_the_caller() {
+    explore(2, || {
+        let platform = Scheduler::new(&[Fate::Runs]);
+        let mut slice: Vec<Cell<u32>> = (0..3).map(|_| Cell::new(0)).collect();
+        Job::new(0..slice.len())
+            .threads_exact(2)
+            .for_each_mut(&platform, &mut slice, |_chunk, part| {
+                part.iter().for_each(|cell| cell.set(cell.get() + 1));
+            })
+            .unwrap();
+        assert!(slice.iter().all(|cell| cell.get() == 1));
+    });
+}
+
+#[test]
 fn claims_are_disjoint_and_complete() {
     explore(2, || {
         let cursor = Arc::new(Cursor::new(3, 8, None));
