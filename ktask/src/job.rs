@@ -397,12 +397,14 @@ impl<'a, U: Unit> Job<'a, U> {
     /// Returns the limit that the job itself sets on its threads.
     fn thread_limit(&self) -> ThreadLimit {
         if let Some(threads) = self.shape.threads_exact {
-            return ThreadLimit::Exact(threads);
+            // At most `MAX_WORKERS`, as was checked.
+            return ThreadLimit::Exact(threads as u32);
         }
         let (default, budgeted) = match self.profile {
             Profile::Boot => (MAX_WORKERS, false),
             Profile::Runtime => (RUNTIME_THREADS, true),
         };
-        ThreadLimit::UpTo { limit: self.shape.max_threads.unwrap_or(default), budgeted }
+        let limit = self.shape.max_threads.unwrap_or(default).min(MAX_WORKERS) as u32;
+        ThreadLimit::UpTo { limit, budgeted }
     }
 }

@@ -120,9 +120,6 @@ impl<P: Platform> Solo<'_, P> {
     }
 
     /// Runs the chunk `start..end`. Returns false if it failed.
-    ///
-    /// Never inlined: a frame has room for the variables of all that is inlined in it.
-    #[inline(never)]
     fn one_chunk(
         &mut self,
         (start, end): (u64, u64),
