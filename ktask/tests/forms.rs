@@ -241,14 +241,20 @@ fn what_the_caller_does_meanwhile_may_cancel_or_panic() {
         let job = items(0..1_000_000).max_chunk(Items::new(1)).threads_exact(threads).cancel(&token);
         let error = job.run_beside(&platform, |_| std::thread::yield_now(), || token.cancel()).unwrap_err();
         assert_eq!(error.cause, Cause::Cancelled);
-        let undone = Seen::over(0..1000);
-        let done = Seen::over(0..1000);
+        let undone = Seen::over(0..100_000);
+        let done = Seen::over(0..100_000);
         let undo = |chunk: Chunk<Items>| undone.mark(&chunk);
-        let job = items(0..1000).max_chunk(Items::new(1)).threads_exact(threads).undo(&undo);
+        let job = items(0..100_000).max_chunk(Items::new(1)).threads_exact(threads).undo(&undo);
+        let by_caller = AtomicU64::new(0);
+        let work = |chunk: Chunk<Items>| {
+            done.mark(&chunk);
+            by_caller.fetch_add(u64::from(chunk.worker() == 0), Ordering::Relaxed);
+        };
         let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            job.run_beside(&platform, |chunk| done.mark(&chunk), || panic!("meanwhile"))
+            job.run_beside(&platform, work, || panic!("meanwhile"))
         }))
         .unwrap_err();
+        assert_eq!(by_caller.into_inner(), 0, "the job has ended");
         assert_eq!(payload.downcast_ref::<&str>().copied(), Some("meanwhile"));
         assert_eq!(done.times(), undone.times());
     }

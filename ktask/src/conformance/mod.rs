@@ -5,9 +5,10 @@
 //! [`checks`], in which each relies on those before it:
 //!
 //! ```
-//! use ktask::{conformance, hosted::Hosted};
-//!
-//! conformance::run_all(&Hosted::new()).unwrap();
+//! # use ktask::{Platform, conformance};
+//! # fn check(platform: &impl Platform) {
+//! conformance::run_all(platform).unwrap();
+//! # }
 //! ```
 //!
 //! # How to port ktask

@@ -111,6 +111,7 @@ impl<P: Parking, T> TurnLock<P, T> {
 
     /// Makes the calling thread the holder, at `turn` if there is one.
     fn acquire<'l>(&'l self, platform: &'l P, turn: Option<u64>) -> Release<'l, P, T> {
+        #[allow(clippy::reversed_empty_ranges, reason = "the model checker has no polls")]
         for _ in 0..LOCK_POLLS {
             // Relaxed: `try_acquire` synchronises.
             if self.state.load(Ordering::Relaxed) == free() && self.try_acquire() {
