@@ -18,9 +18,6 @@ const RUN_MAX_BYTES: usize = 120;
 /// Suites that run in Bochs. The others exercise the same instructions, or take minutes there.
 const BOCHS_SUITES: &str = "arch::,mm::,sched::,ktask::,jobs::";
 
-/// Suites that run in Bochs on four CPUs, which one host thread emulates.
-const BOCHS_SUITES_OF_4: &str = "arch::,mm::,ktask::,jobs::";
-
 /// Boots the kernel with a command line.
 type Boot = Box<dyn Fn(&str) -> Result<Evidence, Failed> + Send + Sync>;
 
@@ -75,8 +72,8 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     let every = Suites::All;
     let on_first = shape::ALL.iter().map(|shape| (shape.name, every, on_qemu(&first, shape)));
     let on_second = shape::SECOND.iter().map(|shape| (shape.name, every, on_qemu(&second, shape)));
-    let in_bochs = [(bochs::SMP2, BOCHS_SUITES), (bochs::SMP4, BOCHS_SUITES_OF_4)];
-    let in_bochs = in_bochs.map(|(model, suites)| (model.name, Suites::Matching(suites), on_bochs(model)));
+    let in_bochs =
+        [bochs::SMP2, bochs::SMP4].map(|model| (model.name, Suites::Matching(BOCHS_SUITES), on_bochs(model)));
     let machines = on_first.chain(on_second).chain(in_bochs);
     machines
         .flat_map(|(name, suites, machine)| machine_trials(name, suites, machine, &names, arguments))

@@ -1,28 +1,33 @@
 //! The engine's entry point.
 
 use super::launch::launch;
-use super::plan::{Body, Ending, Outcome, Plan};
+use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
 use super::{storage, undo};
 use crate::Stats;
 use crate::cursor::{Cursor, Cursors};
 use crate::platform::Platform;
 use crate::unwind;
 
-/// Runs `plan` with `body` over the ranges `range(0)` to `range(ranges - 1)`. Writes the empty `stats`.
+/// Runs `plan` with `body` over the ranges `range(0)` to `range(ranges - 1)`, and `meanwhile`.
+/// Writes the empty `stats`.
 ///
 /// A panic of `body` is resumed here, after the join and the undo.
+///
+/// Inlined into its one caller, because two frames take more of the stack than one.
+#[inline(always)]
 pub(crate) fn execute<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
     ranges: usize,
     range: &dyn Fn(usize) -> Cursor,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
 ) -> Ending {
     let outcome = if ranges == 1 {
-        over(platform, plan, Cursors::new(&[range(0)], 1), range, body, stats)
+        over(platform, plan, Cursors::new(&[range(0)], 1), range, body, meanwhile, stats)
     } else {
-        over_several(platform, plan, ranges, range, body, stats)
+        over_several(platform, plan, ranges, range, body, meanwhile, stats)
     };
     match outcome.panic {
         Some(payload) => unwind::resume(payload),
@@ -37,9 +42,10 @@ fn over<P: Platform>(
     cursors: Cursors<'_>,
     range: &dyn Fn(usize) -> Cursor,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
 ) -> Outcome {
-    launch(platform, plan, cursors, body, stats, &mut |failed, outcome, stats| {
+    launch(platform, plan, cursors, body, meanwhile, stats, &mut |failed, outcome, stats| {
         undo::undo_completed(platform, plan, cursors, range, failed, outcome, stats);
     })
 }
@@ -52,11 +58,12 @@ fn over_several<P: Platform>(
     ranges: usize,
     range: &dyn Fn(usize) -> Cursor,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
 ) -> Outcome {
     let mut outcome = None;
     storage::with_cursors(ranges, range, &mut |cursors| {
-        outcome = Some(over(platform, plan, cursors, range, body, stats));
+        outcome = Some(over(platform, plan, cursors, range, body, meanwhile, stats));
     });
     match outcome {
         Some(outcome) => outcome,

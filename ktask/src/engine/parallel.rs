@@ -2,7 +2,7 @@
 
 use super::failed::records;
 use super::governor::Governor;
-use super::plan::{Body, Outcome, Plan};
+use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
@@ -12,6 +12,7 @@ use crate::cursor::{Cursor, Cursors};
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Cells, HelperCell};
 use crate::record::WorkerRecord;
+use crate::unwind;
 
 /// The workers of a job: how many there may be, and where they report.
 pub(super) struct Workers<'w> {
@@ -31,6 +32,7 @@ pub(super) fn run<P: Platform>(
     cursors: Cursors<'_>,
     workers: &Workers<'_>,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
 ) -> Outcome {
     let is_governed = Governor::governs(plan, workers.threads);
@@ -39,12 +41,19 @@ pub(super) fn run<P: Platform>(
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = Governor::new(plan, workers.threads, platform.physical_cores());
         let mut wake = Wake::begin(&run, &mut team, governor.threads(), stats);
-        let part = worker::work(&run, workers.caller, run.started_ns, &mut |_, now_ns| {
+        if let Err(payload) = unwind::catch(meanwhile) {
+            run.stop(Ending::Failed);
+            run.keep_panic(payload);
+        }
+        let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
+        let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
             if wake.tick(&run, &mut team, governor.threads(), now_ns, stats) && is_governed {
                 governor.tick(&run, &mut team, stats);
             }
             true
         });
+        // Helpers that were only offered work are none.
+        stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
         let has_waited = wait::until_helpers_ended(&run, helpers, stats);
         if has_waited { platform.now_ns() } else { part.ended_ns }
     });

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
+use super::plan::{Body, ChunkFn, Ending, Meanwhile, Outcome, Plan};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
@@ -25,24 +25,30 @@ pub(super) fn run<P: Platform>(
     plan: &Plan<'_>,
     cursors: Cursors<'_>,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let started_ns = platform.now_ns();
-    let cpu_clock = CpuClock::start(platform, started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
+    let mut panic = unwind::catch(meanwhile).err();
+    let work_started_ns = if plan.starts_at_once { platform.now_ns() } else { started_ns };
+    let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
     let in_progress = Cell::new(None);
     let mut ending = Ending::Complete;
-    let panic = unwind::catch(|| {
-        body.work(&mut |run_chunk| {
-            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
-                .all_ranges(cursors, run_chunk);
-        });
-    })
-    .err();
+    if panic.is_none() {
+        panic = unwind::catch(|| {
+            body.work(&mut |run_chunk| {
+                ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
+                    .all_ranges(cursors, run_chunk);
+            });
+        })
+        .err();
+    }
     if panic.is_some() {
         ending = Ending::Failed;
     }
     stats.threads_used = u32::from(stats.chunks > 0);
+    stats.threads_at_end = stats.threads_used;
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
@@ -114,9 +120,6 @@ impl<P: Platform> Solo<'_, P> {
     }
 
     /// Runs the chunk `start..end`. Returns false if it failed.
-    ///
-    /// Never inlined: a frame has room for the variables of all that is inlined in it.
-    #[inline(never)]
     fn one_chunk(
         &mut self,
         (start, end): (u64, u64),

@@ -47,6 +47,7 @@ pub(super) fn undo_completed<P: Platform>(
         // The rate of an undo says nothing about the rate of the job.
         tuning: None,
         trail: None,
+        starts_at_once: false,
         undo: None,
         trace_id: 0,
         ..*plan
@@ -54,7 +55,7 @@ pub(super) fn undo_completed<P: Platform>(
     let body = UndoBody { failed, undo, units: AtomicU64::new(0) };
     storage::with_cursors(cursors.len(), &prefix, &mut |prefixes| {
         let mut of_undo = Stats::default();
-        let undone = launch(platform, &plan, prefixes, &body, &mut of_undo, &mut |_, _, _| {});
+        let undone = launch(platform, &plan, prefixes, &body, &mut || {}, &mut of_undo, &mut |_, _, _| {});
         // Relaxed: the join has made all sums visible.
         stats.units_undone = body.units.load(Ordering::Relaxed);
         stats.cpu_ns += of_undo.cpu_ns;
