@@ -180,10 +180,12 @@ fn node_ranges() -> [NodeRange<Items>; 64] {
     })
 }
 
-/// Checks the sizes in an optimised build, which a kernel is.
+/// Checks a size. The limits are those of an optimised build, which a kernel is; other builds may take
+/// four times as much.
 fn check(what: &str, bytes: usize, most: usize) {
     println!("{what}: {bytes} bytes");
-    assert!(cfg!(debug_assertions) || bytes <= most, "{what}: {bytes} bytes, must be at most {most}");
+    let most = if cfg!(debug_assertions) { 4 * most } else { most };
+    assert!(bytes <= most, "{what}: {bytes} bytes, must be at most {most}");
 }
 
 #[test]

@@ -75,11 +75,7 @@ impl<P: Platform> Solo<'_, P> {
                 if cursor.is_at(own_node) != local {
                     continue;
                 }
-                let ending = if self.plan.is_stoppable() {
-                    self.in_brief_chunks(cursor, local, run_chunk)
-                } else {
-                    self.in_one_chunk(cursor, local, run_chunk)
-                };
+                let ending = self.one_range(cursor, local, run_chunk);
                 if ending != Ending::Complete {
                     return ending;
                 }
@@ -88,28 +84,24 @@ impl<P: Platform> Solo<'_, P> {
         Ending::Complete
     }
 
-    /// Runs one range as one chunk, or as few as the longest chunk permits.
-    fn in_one_chunk(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
-        while let Some(chunk) = self.claim(cursor, cursor.left()) {
-            if !self.one_chunk(chunk, cursor, local, run_chunk) {
-                return Ending::Failed;
-            }
-        }
-        Ending::Complete
-    }
-
-    /// Runs one range in chunks that are short enough for the job to stop soon.
-    fn in_brief_chunks(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
-        let mut sizer = ChunkSizer::new(self.plan, false, self.platform.now_ns());
+    /// Runs one range: as one chunk, or as few as the longest chunk permits; in chunks that are short
+    /// enough if the job may have to stop soon.
+    fn one_range(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
+        let is_stoppable = self.plan.is_stoppable();
+        let mut sizer = is_stoppable.then(|| ChunkSizer::new(self.plan, false, self.platform.now_ns()));
         while cursor.left() > 0 {
             if let Some(ending) = self.plan.stop_requested(self.platform) {
                 return ending;
             }
-            let Some(chunk) = self.claim(cursor, sizer.want(cursor.left(), 1)) else { break };
+            let left = cursor.left();
+            let want = sizer.as_ref().map_or(left, |sizer| sizer.want(left, 1));
+            let Some(chunk) = self.claim(cursor, want) else { break };
             if !self.one_chunk(chunk, cursor, local, run_chunk) {
                 return Ending::Failed;
             }
-            sizer.chunk_ended(self.plan, chunk.1 - chunk.0, self.platform.now_ns());
+            if let Some(sizer) = &mut sizer {
+                sizer.chunk_ended(self.plan, chunk.1 - chunk.0, self.platform.now_ns());
+            }
         }
         Ending::Complete
     }
@@ -133,12 +125,22 @@ impl<P: Platform> Solo<'_, P> {
         let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
         self.stats.chunks += 1;
         self.stats.local_chunks += u64::from(local);
-        let traced_chunk = TracedChunk { start, end, worker: 0 };
-        if !traced(self.platform, plan.trace_id, traced_chunk, || run_chunk(chunk)) {
+        let is_done = match plan.trace_id {
+            0 => run_chunk(chunk),
+            _ => self.one_traced_chunk(chunk, run_chunk),
+        };
+        if !is_done {
             return false;
         }
         self.in_progress.set(None);
         self.stats.units += end - start;
         true
+    }
+
+    /// Never inlined: a job that is not traced should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn one_traced_chunk(&self, chunk: RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
+        let traced_chunk = TracedChunk { start: chunk.start, end: chunk.end, worker: 0 };
+        traced(self.platform, self.plan.trace_id, traced_chunk, || run_chunk(chunk))
     }
 }

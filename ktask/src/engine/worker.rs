@@ -121,7 +121,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.tally.local_chunks += u64::from(local);
             let lineage = run.plan.lineage.of_chunks();
             let node = cursor.node();
-            let chunk = RawChunk { start, end, worker: self.index, node, local, lineage };
+            let chunk = RawChunk { start, end, worker: self.index as u32, node, local, lineage };
             let traced_chunk = TracedChunk { start, end, worker: self.index };
             if !traced(run.platform, run.plan.trace_id, traced_chunk, || run_chunk(chunk)) {
                 run.stop(Ending::Failed);

@@ -180,6 +180,7 @@ impl<P: Parking, T> TurnLock<P, T> {
                 // until the store below, which is the last access to it.
                 let thread = unsafe { (*waiter).thread.clone() };
                 // Release pairs with the Acquire in `acquire`.
+                // SAFETY: as above. The flag is set once, and nothing uses the waiter after that.
                 unsafe { (*waiter).is_granted.store(true, Ordering::Release) };
                 return platform.wake(&thread);
             }

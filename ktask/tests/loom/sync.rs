@@ -4,7 +4,7 @@ pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// None: a polling thread has nothing to find that a parked one does not.
-pub(crate) const LOCK_POLLS: u32 = 0;
+pub(crate) static LOCK_POLLS: u32 = 0;
 
 /// Always 0: addresses differ from one run of a model to the next, which must not.
 pub(crate) fn hash_of_address(_address: usize) -> usize {
