@@ -27,7 +27,7 @@ pub(crate) struct Cursor {
 
 const NO_NODE: u32 = u32::MAX;
 
-/// The cursors of a job. If there are few, each is on a cache line of its own, so that the workers of
+/// The cursors of a job. If there are few, each is on a separate cache line, so that the workers of
 /// different nodes share no line. Many lie close: the caller's stack is small.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursors<'c> {

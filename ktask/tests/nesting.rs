@@ -146,7 +146,7 @@ fn a_waiting_caller_takes_no_lock_of_another_job() {
     }
 }
 
-/// Runs jobs three deep; each level holds a mutex of its own while it runs the next.
+/// Runs jobs three deep; each level holds its mutex while it runs the next.
 fn three_deep<P: Platform>(platform: &P, locks: &[Mutex<u64>; 2], rounds: usize) {
     for round in 1..=rounds as u64 {
         items(3)

@@ -62,7 +62,7 @@ impl Top {
     }
 }
 
-/// A platform with two nodes, one thread for helpers, and a queue for the others that nobody serves.
+/// A platform with two nodes, one thread for helpers, and a queue for the others that no thread serves.
 /// Its methods take little stack.
 #[derive(Clone)]
 struct Lean {

@@ -1,7 +1,7 @@
 //! The memory that a helper's task refers to.
 //!
 //! A [`HelperCell`] outlives every job. Its word says whether a helper may begin, and the job's
-//! caller can change that at any time. So a task that nobody runs keeps no caller waiting.
+//! caller can change that at any time. So a task that is not run keeps no caller waiting.
 
 use core::cell::Cell;
 
