@@ -17,6 +17,6 @@ fn main() -> ExitCode {
         }
     };
     let mut trials = in_kernel::trials(&lab, &arguments);
-    trials.extend(judged::trials(&lab));
+    trials.extend(judged::trials(&lab, &arguments));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

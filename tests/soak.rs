@@ -1,4 +1,4 @@
-//! Many boots in a row, to find rare failures: `cargo soak [--boots N] [--smp N] [--memory MIB] [--run WHAT]`.
+//! Many boots in a row, to find rare failures: `cargo soak [--boots N] [--smp N] [--memory MIB] [--boot WAY] [--run WHAT]`.
 //!
 //! The default is a hundred boots on four CPUs, each of which times its jobs. `cargo soak --boots 200 --smp 8 --run
 //! test:stress::` stresses the scheduler on more CPUs than most hosts have. With `--pause 60`, QEMU is stopped for a minute in
@@ -8,6 +8,7 @@
 //! how the run ended, the state of every CPU, the end of the log.
 
 use clap::Parser;
+use ktask_boot::cli::BootChoice;
 use ktask_boot::list::CPUS_MAX;
 use ktask_boot::run::{Disturbance, DisturbanceKind};
 use ktask_tests::lab::{Evidence, Lab, expect_verdict};
@@ -31,6 +32,9 @@ struct Soak {
     /// Memory in MiB
     #[arg(long, default_value_t = SMP4.memory_mib, value_parser = clap::value_parser!(u64).range(128..))]
     memory: u64,
+    /// Way to the kernel
+    #[arg(long, value_enum, default_value_t = SMP4.boot)]
+    boot: BootChoice,
     /// Value of the kernel's parameter `run` for each boot
     #[arg(long, default_value = "timing")]
     run: String,
@@ -51,7 +55,7 @@ impl Soak {
         let program = arguments.next().unwrap_or_default();
         while let Some(argument) = arguments.next() {
             let name = argument.split('=').next().unwrap_or_default();
-            if ["--boots", "--smp", "--memory", "--run", "--pause", "--deaf"].contains(&name) {
+            if ["--boots", "--smp", "--memory", "--boot", "--run", "--pause", "--deaf"].contains(&name) {
                 let takes_next = !argument.contains('=');
                 own.push(argument);
                 own.extend(arguments.by_ref().take(usize::from(takes_next)));
@@ -91,7 +95,8 @@ fn main() -> ExitCode {
 
 fn soak_all(soak: &Soak) -> Result<(), Failed> {
     let lab = Lab::open()?;
-    let shape = Shape { name: "soak", cpus: soak.smp, memory_mib: soak.memory, ..SMP4 };
+    lab.has_way(soak.boot)?;
+    let shape = Shape { name: "soak", cpus: soak.smp, memory_mib: soak.memory, boot: soak.boot, ..SMP4 };
     let start = Instant::now();
     for number in 1..=soak.boots {
         let evidence = match soak.disturbance(number) {

@@ -118,12 +118,15 @@ fn empty_jobs(settings: &Settings, pools: &Pools) {
     );
 }
 
+/// Steps that an item costs, by its number.
+type Cost<'c> = dyn Fn(u64) -> u64 + Sync + 'c;
+
 /// Items that cost a known number of steps each.
 fn items_of_known_cost(settings: &Settings, pools: &Pools) {
     const ITEMS: u64 = 40_000;
     let us = steps_per_us();
     let last = ITEMS - ITEMS / 64;
-    let costs: [(&str, u64, &(dyn Fn(u64) -> u64 + Sync)); 5] = [
+    let costs: [(&str, u64, &Cost<'_>); 5] = [
         ("40 000 items of 1 us", ITEMS, &|_| us),
         ("every 64th item costs 50 times", ITEMS, &|n| if n % 64 == 0 { 50 * us } else { us }),
         ("costly items at the end", ITEMS, &|n| if n >= last { 50 * us } else { us }),

@@ -1,6 +1,6 @@
 //! Building the kernel.
 //!
-//! A [nested cargo](crate::cargo) builds it: the kernel needs a separate target, profile and toolchain, while the rest of the
+//! A nested cargo builds it: the kernel needs a separate target, profile and toolchain, while the rest of the
 //! workspace is ordinary host code.
 
 use crate::cargo;

@@ -34,6 +34,12 @@ fn nonsense_is_one_line_and_status_2() {
         (&["--no-such-option"], "--no-such-option"),
         (&["shel"], "'shel'"),
         (&["--smp", "2", "--threads", "4"], "--threads 4"),
+        (&["image", "--kind", "floppy"], "'floppy'"),
+        (&["image", "--kind", "iso", "--append", "a='b'"], "GRUB"),
+        (&["image", "--append", "a=1\nb=2"], "printable ASCII"),
+        (&["image", "-o", "/dev/null"], "/dev/null is no regular file"),
+        (&["image", "-o", "/nowhere/x.img"], "/nowhere/x.img: its folder does not exist"),
+        (&["--boot", "grub", "--append", "a='b'"], "GRUB"),
     ] {
         assert_refused(&ktask(&[], arguments), part);
     }
@@ -58,11 +64,29 @@ fn an_empty_machine_is_told_what_it_lacks() {
 }
 
 #[test]
+fn image_without_tools_names_each_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = folder.path().join("ktask.iso").display().to_string();
+    let arguments = ["--kernel", "/proc/self/exe", "image", "--kind", "iso", "-o", &output];
+    let output = ktask(&[("PATH", "/nowhere")], &arguments);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.starts_with("error: missing: "), "{message}");
+    for part in ["grub-mkrescue, for", "install grub-common", "install xorriso", "install mtools"] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert!(output.stdout.is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0);
+}
+
+#[test]
 fn the_doctor_names_every_need_and_status_is_0() {
     let output = ktask(&[("PATH", "/nowhere")], &["doctor"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let table = String::from_utf8(output.stdout).unwrap();
-    for part in ["QEMU", "rust-src", "GNU ld", "missing"] {
+    for part in
+        ["QEMU", "rust-src", "GNU ld", "missing", "OVMF", "grub-mkrescue", "xorriso", "Bochs", "optional"]
+    {
         assert!(table.contains(part), "{part} is not in:\n{table}");
     }
 }
@@ -84,6 +108,21 @@ fn print_shows_the_command_and_starts_nothing() {
     let output = ktask(&[("PATH", "/nowhere")], &["--print", "--accel", "tcg", "shell"]);
     let line = String::from_utf8(output.stdout).unwrap();
     assert!(line.contains(" -serial mon:stdio ") && line.trim_end().ends_with("-append run=shell"), "{line}");
+}
+
+#[test]
+fn print_shows_the_image_of_each_way() {
+    for (boot, parts) in [
+        ("grub", &["/target/image/run.iso"][..]),
+        ("grub-uefi", &["/target/image/run.iso", "if=pflash,", "OVMF_VARS"]),
+        ("uefi", &["/target/image/run.img", "if=pflash,", "OVMF_CODE"]),
+    ] {
+        let output = ktask(&[("PATH", "/nowhere")], &["--print", "--accel", "tcg", "--boot", boot]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let line = String::from_utf8(output.stdout).unwrap();
+        assert!(parts.iter().all(|part| line.contains(part)), "{boot}: {line}");
+        assert!(!line.contains(" -kernel "), "{line}");
+    }
 }
 
 #[test]

@@ -30,7 +30,6 @@ fn main() {
                 // Without node ranges, a chunk may straddle two nodes.
                 let node = NodeId((chunk.start().get() / PAGES) as u32);
                 sim.work(chunk.len().get(), Some(node));
-                Ok::<(), ()>(())
             })
             .expect("nothing fails here")
         });

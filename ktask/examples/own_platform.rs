@@ -86,7 +86,6 @@ fn main() {
         &pool,
         |chunk| {
             thread::sleep(Duration::from_micros(chunk.len().get()));
-            Ok::<(), ()>(())
         },
     );
     println!("{stats:#?}");

@@ -157,5 +157,7 @@ impl Default for Budget {
 
 /// Adds one to `count` if it is below `limit`. Returns whether it was.
 fn add_below(count: &AtomicU32, limit: usize) -> bool {
-    count.try_update(Ordering::SeqCst, Ordering::SeqCst, |n| ((n as usize) < limit).then_some(n + 1)).is_ok()
+    count
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| ((n as usize) < limit).then_some(n + 1))
+        .is_ok()
 }

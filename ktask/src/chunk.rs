@@ -9,7 +9,7 @@ use crate::{LockSet, NodeId, Unit};
 pub struct Chunk<U> {
     pub(crate) start: U,
     pub(crate) end: U,
-    pub(crate) worker: usize,
+    pub(crate) worker: u32,
     pub(crate) node: Option<NodeId>,
     pub(crate) local: bool,
     pub(crate) lineage: Lineage,
@@ -20,7 +20,7 @@ pub struct Chunk<U> {
 pub(crate) struct RawChunk {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    pub(crate) worker: usize,
+    pub(crate) worker: u32,
     pub(crate) node: Option<NodeId>,
     pub(crate) local: bool,
     pub(crate) lineage: Lineage,
@@ -91,7 +91,7 @@ impl<U: Unit> Chunk<U> {
     /// have the same number.
     #[must_use]
     pub fn worker(&self) -> usize {
-        self.worker
+        self.worker as usize
     }
 
     /// Returns the node that the units lie on, if the job has node ranges.

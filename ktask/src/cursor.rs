@@ -1,7 +1,7 @@
 //! The position of the next chunk in a range.
 
 use crate::NodeId;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, const_fn};
 
 /// A contiguous range and how far it has been handed out.
 ///
@@ -15,26 +15,59 @@ use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 ///
 /// The claimed units are therefore always the prefix `start..next`. The undo relies on this.
 ///
-/// A cursor fills a pair of cache lines, because some processors fetch lines in pairs. So the
-/// workers of different nodes share no line.
-#[repr(align(128))]
+/// A cursor is small, because a job may have many on its caller's stack.
 pub(crate) struct Cursor {
     next: AtomicU64,
-    start: u64,
     end: u64,
-    node: Option<NodeId>,
+    /// The node's number; [`NO_NODE`] for none.
+    node: u32,
     /// Workers that claim from this range now.
-    workers: AtomicUsize,
-    /// Sums over measured chunks, for the governor. They lie on this line because a worker that
-    /// claims its next chunk needs the line anyway.
+    workers: AtomicU32,
+    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
+    wanted: AtomicU32,
+    /// Workers that the caller has placed here: its notes while it starts helpers.
+    placed: AtomicU32,
+}
+
+const NO_NODE: u32 = u32::MAX;
+
+/// The cursors of a job. If there are few, each is on a separate cache line, so that the workers of
+/// different nodes share no line. Many lie close: the caller's stack is small.
+#[derive(Clone, Copy)]
+pub(crate) struct Cursors<'c> {
+    slots: &'c [Cursor],
+    /// Distance of the cursors that are used.
+    spread: usize,
+}
+
+impl<'c> Cursors<'c> {
+    /// Makes the list of every cursor of `slots` whose number is a multiple of `spread`.
+    pub(crate) fn new(slots: &'c [Cursor], spread: usize) -> Self {
+        Self { slots, spread }
+    }
+
+    /// Returns the number of cursors.
+    pub(crate) fn len(self) -> usize {
+        self.slots.len() / self.spread
+    }
+
+    /// Returns cursor number `index`.
+    pub(crate) fn get(self, index: usize) -> &'c Cursor {
+        &self.slots[index * self.spread]
+    }
+
+    /// Returns all cursors.
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'c Cursor> {
+        self.slots.iter().step_by(self.spread)
+    }
+}
+
+/// Sums over measured chunks, for the governor.
+pub(crate) struct Samples {
     chunks: AtomicU64,
     units: AtomicU64,
     ns: AtomicU64,
     squares: AtomicU64,
-    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
-    wanted: AtomicUsize,
-    /// Workers that the caller has placed here: its notes while it starts helpers.
-    placed: AtomicUsize,
 }
 
 /// Sums over measured chunks. They wrap around; differences of two are right.
@@ -83,16 +116,6 @@ impl Sampled {
             squares: self.squares.wrapping_sub(before.squares),
         }
     }
-
-    /// Returns the sums of both.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            chunks: self.chunks.wrapping_add(other.chunks),
-            units: self.units.wrapping_add(other.units),
-            ns: self.ns.wrapping_add(other.ns),
-            squares: self.squares.wrapping_add(other.squares),
-        }
-    }
 }
 
 /// The wanted length of the next chunk.
@@ -112,22 +135,31 @@ impl Cursor {
         debug_assert!(start <= end, "cursor over {start}..{end}");
         Self {
             next: AtomicU64::new(start),
-            start,
             end,
-            node,
-            workers: AtomicUsize::new(0),
-            chunks: AtomicU64::new(0),
-            units: AtomicU64::new(0),
-            ns: AtomicU64::new(0),
-            squares: AtomicU64::new(0),
-            wanted: AtomicUsize::new(0),
-            placed: AtomicUsize::new(0),
+            node: node.map_or(NO_NODE, |node| node.0),
+            workers: AtomicU32::new(0),
+            wanted: AtomicU32::new(0),
+            placed: AtomicU32::new(0),
+        }
+    }
+
+    const_fn! {
+        /// Makes a cursor over no units.
+        pub(crate) fn empty() -> Self {
+            Self {
+                next: AtomicU64::new(0),
+                end: 0,
+                node: NO_NODE,
+                workers: AtomicU32::new(0),
+                wanted: AtomicU32::new(0),
+                placed: AtomicU32::new(0),
+            }
         }
     }
 
     /// Returns the node of the range.
     pub(crate) fn node(&self) -> Option<NodeId> {
-        self.node
+        (self.node != NO_NODE).then_some(NodeId(self.node))
     }
 
     /// Claims the next chunk, which is never empty. Returns `None` if all units are claimed.
@@ -162,7 +194,7 @@ impl Cursor {
 
     /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
-        self.node.is_none_or(|own| own == node)
+        self.node == NO_NODE || self.node == node.0
     }
 
     /// Counts a worker that begins to claim from this range.
@@ -178,31 +210,55 @@ impl Cursor {
 
     /// Returns the number of workers that claim from this range.
     pub(crate) fn workers(&self) -> usize {
-        self.workers.load(Ordering::Relaxed)
+        self.workers.load(Ordering::Relaxed) as usize
+    }
+
+    /// Returns the number of units that are not claimed yet.
+    pub(crate) fn left(&self) -> u64 {
+        // Relaxed: a hint; `claim` decides.
+        self.end - self.next.load(Ordering::Relaxed)
     }
 
     /// Returns the number of workers that the governor wants here.
     pub(crate) fn wanted(&self) -> usize {
-        self.wanted.load(Ordering::Relaxed)
+        self.wanted.load(Ordering::Relaxed) as usize
     }
 
     /// Sets the number of workers that the governor wants here.
     pub(crate) fn set_wanted(&self, workers: usize) {
-        self.wanted.store(workers, Ordering::Relaxed);
+        self.wanted.store(workers as u32, Ordering::Relaxed);
     }
 
     /// Caller: returns the number of workers that it has placed here.
     pub(crate) fn placed(&self) -> usize {
-        self.placed.load(Ordering::Relaxed)
+        self.placed.load(Ordering::Relaxed) as usize
     }
 
     /// Caller: sets the number of workers that it has placed here.
     pub(crate) fn set_placed(&self, workers: usize) {
-        self.placed.store(workers, Ordering::Relaxed);
+        self.placed.store(workers as u32, Ordering::Relaxed);
+    }
+
+    /// Returns the first unit that is not claimed. The units before it, a prefix of the range, are.
+    pub(crate) fn next(&self) -> u64 {
+        // Relaxed: exact after the join, which makes all claims visible.
+        self.next.load(Ordering::Relaxed)
+    }
+}
+
+impl Samples {
+    pub(crate) fn new() -> Self {
+        Self {
+            chunks: AtomicU64::new(0),
+            units: AtomicU64::new(0),
+            ns: AtomicU64::new(0),
+            squares: AtomicU64::new(0),
+        }
     }
 
     /// Adds a chunk that took `ns` nanoseconds to the sums. `units` includes the job's factor.
     pub(crate) fn sample(&self, units: u64, ns: u64) {
+        // Relaxed, here and below: the sums only steer the number of helpers.
         self.chunks.fetch_add(1, Ordering::Relaxed);
         self.units.fetch_add(units, Ordering::Relaxed);
         self.ns.fetch_add(ns, Ordering::Relaxed);
@@ -217,18 +273,6 @@ impl Cursor {
             ns: self.ns.load(Ordering::Relaxed),
             squares: self.squares.load(Ordering::Relaxed),
         }
-    }
-
-    /// Returns the number of units that are not claimed yet.
-    pub(crate) fn left(&self) -> u64 {
-        // Relaxed: a hint; `claim` decides.
-        self.end - self.next.load(Ordering::Relaxed)
-    }
-
-    /// Returns the claimed units, a prefix of the range.
-    pub(crate) fn claimed(&self) -> (u64, u64) {
-        // Relaxed: exact after the join, which makes all claims visible.
-        (self.start, self.next.load(Ordering::Relaxed))
     }
 }
 

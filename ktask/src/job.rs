@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::{Lineage, RawChunk};
 use crate::cursor::Cursor;
-use crate::engine::{self, Body, Ending, Plan, ThreadLimit};
+use crate::engine::{self, Body, Ending, Meanwhile, Plan, ThreadLimit};
 use crate::raw::TurnLock;
 use crate::shape::Shape;
 use crate::walk::WalkBody;
@@ -42,7 +42,9 @@ pub const RUNTIME_THREADS: usize = 16;
 /// | also gets an accumulator | [`run_reduce`](Self::run_reduce) |
 /// | the same, with a result that does not depend on timing | [`run_ordered`](Self::run_ordered) |
 /// | may end the job early with a result | [`find_any`](Self::find_any) |
-/// | also gets positions in a list | [`run_walk`](Self::run_walk) |
+/// | runs on helpers while the caller does something else | [`run_beside`](Self::run_beside) |
+/// | also gets the chunk's nodes of a linked list | [`run_list`](Self::run_list) |
+/// | also gets positions in a sequence of another kind | [`run_walk`](Self::run_walk) |
 #[derive(Clone)]
 #[must_use = "a job does nothing until it is run"]
 pub struct Job<'a, U: Unit> {
@@ -57,6 +59,14 @@ pub struct Job<'a, U: Unit> {
     takes_locks: LockSet,
     lineage: Lineage,
     name: &'static str,
+}
+
+/// What is special about a way to run a job.
+pub(crate) struct Manner<'m> {
+    /// How a job that one of its chunks has ended is traced.
+    pub(crate) stopped: TracedEnding,
+    /// What the caller does before its part of the job.
+    pub(crate) meanwhile: Option<&'m mut Meanwhile<'m>>,
 }
 
 impl<'a, U: Unit> Job<'a, U> {
@@ -230,7 +240,8 @@ impl<'a, U: Unit> Job<'a, U> {
     ) -> Result<Stats, JobError<R::Error>> {
         let first_error = FirstError::new();
         let body = PlainBody::new(thread_fn, &first_error);
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -261,7 +272,8 @@ impl<'a, U: Unit> Job<'a, U> {
             first_error: &first_error,
             unit: PhantomData::<fn(U)>,
         };
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         let stats = first_error.into_result(ending, stats)?;
         Ok((merged.into_inner().unwrap_or_else(init), stats))
     }
@@ -297,26 +309,29 @@ impl<'a, U: Unit> Job<'a, U> {
             first_error: &first_error,
             unit: PhantomData::<fn(U)>,
         };
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
-    /// Checks the description and runs the job on the engine.
+    /// Checks the description and runs the job on the engine. Writes the empty `stats`.
     pub(crate) fn execute<P: Platform>(
         &self,
         platform: &P,
         body: &dyn Body,
-    ) -> Result<(Ending, Stats), Invalid> {
-        self.execute_traced(platform, body, TracedEnding::Failed)
+        stats: &mut Stats,
+    ) -> Result<Ending, Invalid> {
+        self.execute_in(platform, body, Manner { stopped: TracedEnding::Failed, meanwhile: None }, stats)
     }
 
-    /// Does the same, and traces `stopped` as the ending of a job that a chunk has ended.
-    pub(crate) fn execute_traced<P: Platform>(
+    /// Does the same in another manner.
+    pub(crate) fn execute_in<P: Platform>(
         &self,
         platform: &P,
         body: &dyn Body,
-        stopped: TracedEnding,
-    ) -> Result<(Ending, Stats), Invalid> {
+        manner: Manner<'_>,
+        stats: &mut Stats,
+    ) -> Result<Ending, Invalid> {
         let units = self.shape.units(platform)?;
         let held = self.lineage.locks.union(platform.held_locks());
         let conflict = held.0 & self.takes_locks.0;
@@ -324,14 +339,13 @@ impl<'a, U: Unit> Job<'a, U> {
             return Err(Invalid::LockHeld { locks: conflict });
         }
         if units == 0 {
-            return Ok((Ending::Complete, Stats::default()));
+            return Ok(Ending::Complete);
         }
         if let Some(trail) = self.trail {
             trail.clear();
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let traced_job = TracedJob { name: self.name, start: self.shape.start, units };
-        let trace_id = platform.job_begins(&traced_job);
+        let trace_id = self.trace_begin(platform, units);
         let plan = Plan {
             trace_id,
             units,
@@ -339,6 +353,7 @@ impl<'a, U: Unit> Job<'a, U> {
             max_chunk: self.shape.longest_chunk(),
             align: self.shape.align,
             threads: self.thread_limit(),
+            starts_at_once: manner.meanwhile.is_some(),
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,
@@ -350,12 +365,23 @@ impl<'a, U: Unit> Job<'a, U> {
             Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
             None => Cursor::new(self.shape.start, self.shape.end, None),
         };
-        let (ending, stats) = engine::execute(platform, &plan, self.shape.nodes.len().max(1), &range, body);
+        let ranges = self.shape.nodes.len().max(1);
+        let mut nothing = || {};
+        let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
+        let ending = engine::execute(platform, &plan, ranges, &range, body, meanwhile, stats);
         if trace_id != 0 {
-            let traced = if ending == Ending::Failed { stopped } else { ending.traced() };
-            platform.job_ends(trace_id, traced, &stats);
+            let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
+            platform.job_ends(trace_id, traced, stats);
         }
-        Ok((ending, stats))
+        Ok(ending)
+    }
+
+    /// Traces the start of the job over `units`. Returns its trace number.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn trace_begin<P: Platform>(&self, platform: &P, units: u64) -> u64 {
+        platform.job_begins(&TracedJob { name: self.name, start: self.shape.start, units })
     }
 
     /// Returns the time at which the job has to end: the earlier one of its deadline and the end of
@@ -371,12 +397,14 @@ impl<'a, U: Unit> Job<'a, U> {
     /// Returns the limit that the job itself sets on its threads.
     fn thread_limit(&self) -> ThreadLimit {
         if let Some(threads) = self.shape.threads_exact {
-            return ThreadLimit::Exact(threads);
+            // At most `MAX_WORKERS`, as was checked.
+            return ThreadLimit::Exact(threads as u32);
         }
         let (default, budgeted) = match self.profile {
             Profile::Boot => (MAX_WORKERS, false),
             Profile::Runtime => (RUNTIME_THREADS, true),
         };
-        ThreadLimit::UpTo { limit: self.shape.max_threads.unwrap_or(default), budgeted }
+        let limit = self.shape.max_threads.unwrap_or(default).min(MAX_WORKERS) as u32;
+        ThreadLimit::UpTo { limit, budgeted }
     }
 }

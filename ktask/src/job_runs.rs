@@ -4,8 +4,11 @@ use core::convert::Infallible;
 
 use crate::body::{FirstError, PlainBody};
 use crate::fixed_cut::FixedCut;
+use crate::job::Manner;
 use crate::slice::{OrderedBody, SliceBody};
-use crate::{Cause, Chunk, ChunkResult, Invalid, Job, JobError, Platform, Stats, TracedEnding, Unit};
+use crate::{
+    Cause, Chunk, ChunkResult, Invalid, Job, JobError, ListPart, Platform, Stats, TracedEnding, Unit,
+};
 
 impl<U: Unit> Job<'_, U> {
     /// Runs the job over a mutable slice: each chunk gets the elements of its units.
@@ -35,7 +38,7 @@ impl<U: Unit> Job<'_, U> {
         slice: &mut [T],
         thread_fn: impl Fn(Chunk<U>, &mut [T]) -> R + Sync,
     ) -> Result<Stats, JobError<R::Error>> {
-        // A range that ends before it starts is an error of its own, found by `execute`.
+        // A range that ends before it starts is another error, found by `execute`.
         if let Some(units) = self.shape.end.checked_sub(self.shape.start) {
             if units != slice.len() as u64 {
                 let elements = slice.len();
@@ -44,7 +47,8 @@ impl<U: Unit> Job<'_, U> {
         }
         let first_error = FirstError::new();
         let body = SliceBody::new(slice, self.shape.start, thread_fn, &first_error);
-        let (ending, stats) = self.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -102,7 +106,8 @@ impl<U: Unit> Job<'_, U> {
         job.shape.max_chunk = Some(cut.len());
         let first_error = FirstError::new();
         let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
-        let (ending, stats) = job.execute(platform, &body).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = job.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
         first_error.into_result(ending, stats)
     }
 
@@ -140,8 +145,15 @@ impl<U: Unit> Job<'_, U> {
         let first_found = FirstError::new();
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
-        let (ending, stats) =
-            self.execute_traced(platform, &body, TracedEnding::Complete).map_err(JobError::invalid)?;
+        let mut stats = Stats::default();
+        let ending = self
+            .execute_in(
+                platform,
+                &body,
+                Manner { stopped: TracedEnding::Complete, meanwhile: None },
+                &mut stats,
+            )
+            .map_err(JobError::invalid)?;
         let stopped = match first_found.into_result(ending, stats) {
             Ok(stats) => return Ok((None, stats)),
             Err(stopped) => stopped,
@@ -153,5 +165,104 @@ impl<U: Unit> Job<'_, U> {
             Cause::Invalid(invalid) => Cause::Invalid(invalid),
         };
         Err(JobError { cause, stats: stopped.stats })
+    }
+
+    /// Runs the job over a linked list, from `first` on: each chunk gets its nodes.
+    ///
+    /// `next` returns the node after a node. If the list ends before the range does, the last chunks
+    /// get fewer nodes than units, or none. One worker at a time calls `next` to find where chunks
+    /// begin; each calls it again for its own nodes. The rest is as in [`run_walk`](Self::run_walk).
+    ///
+    /// ```
+    /// # use ktask::{Items, Job, Platform};
+    /// struct Node {
+    ///     value: u64,
+    ///     next: Option<Box<Node>>,
+    /// }
+    ///
+    /// /// Returns whether a node has the value.
+    /// fn contains(platform: &impl Platform, first: Option<&Node>, count: u64, value: u64) -> bool {
+    ///     let found = std::sync::atomic::AtomicBool::new(false);
+    ///     let job = Job::new(Items::new(0)..Items::new(count)).min_chunk(Items::new(100));
+    ///     let walked = job.run_list(platform, first, |node| node.next.as_deref(), |_chunk, mut nodes| {
+    ///         if nodes.any(|node| node.value == value) {
+    ///             found.store(true, std::sync::atomic::Ordering::Relaxed);
+    ///         }
+    ///     });
+    ///     walked.expect("neither cancelled nor invalid");
+    ///     found.into_inner()
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run_walk`](Self::run_walk).
+    pub fn run_list<'n, P: Platform, N: Sync, R: ChunkResult>(
+        &self,
+        platform: &P,
+        first: Option<&'n N>,
+        next: impl Fn(&'n N) -> Option<&'n N> + Sync,
+        thread_fn: impl Fn(Chunk<U>, ListPart<'_, 'n, N>) -> R + Sync,
+    ) -> Result<Stats, JobError<R::Error>> {
+        let advance = |mut at: Option<&'n N>, steps: u64| {
+            for _ in 0..steps {
+                at = next(at?);
+            }
+            at
+        };
+        self.run_walk(platform, first, advance, |chunk: Chunk<U>, nodes| {
+            thread_fn(chunk, ListPart::new(nodes.start, chunk.len().raw(), &next))
+        })
+    }
+
+    /// Starts the job on helpers, calls `meanwhile` on the calling thread, and then works and waits as
+    /// [`run`](Self::run) does. Returns the result of `meanwhile`.
+    ///
+    /// Helpers start at once, however small the job is, and have the work to themselves until
+    /// `meanwhile` returns. Where no helper is available, the work begins then. No call of `thread_fn`
+    /// outlives `run_beside`, so both closures may borrow from the caller. To end the job from
+    /// `meanwhile`, cancel its token.
+    ///
+    /// ```
+    /// # use ktask::{Job, Pages, Platform};
+    /// # fn zero(_pages: std::ops::Range<u64>) {}
+    /// # fn load_program() -> u32 { 7 }
+    /// /// Zeroes pages while it loads the program that will use them.
+    /// fn prepare(platform: &impl Platform) -> u32 {
+    ///     let job = Job::new(Pages::new(0)..Pages::new(4096)).min_chunk(Pages::new(64));
+    ///     let (program, _stats) = job
+    ///         .run_beside(platform, |chunk| zero(chunk.indices()), load_program)
+    ///         .expect("neither cancelled nor invalid");
+    ///     program
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run). `meanwhile` is not called if the description is invalid; otherwise
+    /// its result is dropped. A panic of `meanwhile` ends the job as one of `thread_fn` does.
+    pub fn run_beside<P: Platform, R: ChunkResult, T>(
+        &self,
+        platform: &P,
+        thread_fn: impl Fn(Chunk<U>) -> R + Sync,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(T, Stats), JobError<R::Error>> {
+        let first_error = FirstError::new();
+        let body = PlainBody::new(thread_fn, &first_error);
+        let mut meanwhile = Some(meanwhile);
+        let mut returned = None;
+        let mut call = || {
+            if let Some(meanwhile) = meanwhile.take() {
+                returned = Some(meanwhile());
+            }
+        };
+        let manner = Manner { stopped: TracedEnding::Failed, meanwhile: Some(&mut call) };
+        let mut stats = Stats::default();
+        let ending = self.execute_in(platform, &body, manner, &mut stats).map_err(JobError::invalid)?;
+        // A job without units has not called it.
+        call();
+        let stats = first_error.into_result(ending, stats)?;
+        let Some(returned) = returned else { unreachable!("meanwhile was called") };
+        Ok((returned, stats))
     }
 }

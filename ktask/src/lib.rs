@@ -6,7 +6,8 @@
 //! allocates. A kernel implements one trait, of which six methods and one type have no default.
 //! Programs can use it too: the feature `std` brings a platform on standard threads.
 //!
-//! ```
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use ktask::{Job, Pages, hosted::Hosted};
 //!
 //! let platform = Hosted::new();
@@ -14,7 +15,6 @@
 //!     .min_chunk(Pages::new(512))
 //!     .run(&platform, |chunk| {
 //!         for _page in chunk.indices() { /* zero it */ }
-//!         Ok::<(), std::convert::Infallible>(())
 //!     })
 //!     .unwrap();
 //! assert_eq!(stats.units, 262_144);
@@ -35,13 +35,20 @@
 //! # What a job does
 //!
 //! *Typed units.* [`Pages`], [`HugePages`], [`Bytes`], [`Items`] or a type of the client
-//! ([`unit!`]): a size in bytes where pages are counted does not compile.
+//! ([`unit!`]): a size in bytes where pages are counted does not compile. Indices are `usize`.
+//!
+//! *Slices, sums, searches, lists.* A chunk can get its part of a mutable slice, an accumulator of its
+//! worker or its own, or its nodes of a list; a job can end with the first hit. See [`Job`].
 //!
 //! *As many threads as pay.* Five limits bound the number of helpers: the work, the job, the CPUs
 //! that the caller may use, the system's limit and its [`Budget`]. Within these bounds a governor
 //! measures while the job runs, and has helpers leave that do not speed it up. A [`Profile`]
 //! sets how much of the machine a job may use. A helper that is not available costs speed, never
-//! an error. With one thread, a job is a plain call.
+//! an error. With one thread, a job is a plain call, plus what reading the clocks takes. There is no governor below
+//! four threads.
+//!
+//! *Work first.* A job begins on its caller, and starts helpers when the rest is worth more than
+//! waking them ([`WakeCost`]). An empty job costs a fraction of a microsecond.
 //!
 //! *Memory locality.* [`NodeRange`]s tell which units lie on which node. Workers run the chunks of
 //! their own node first, and then those of the nearest node with work left.
@@ -74,10 +81,21 @@
 //!
 //! # Features
 //!
-//! * `std` (off by default): the platform `hosted`, and panics resumed in the caller.
-//! * `sim` (off by default, with `std`): the platform `sim`, which simulates machines in virtual time.
+//! Both are off by default; a kernel needs neither.
+//!
+//! * `std`: the platform `hosted` on standard threads, and panics resumed in the caller.
+//! * `sim`: the platform `sim`, which simulates machines of up to 1024 CPUs. It includes `std`.
+//!
+//! The target needs atomics of 64 bits. All 64-bit targets have them, and 32-bit ones such as i686 and
+//! ARMv7-A.
 #![no_std]
 #![deny(unsafe_code)]
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "ktask needs atomics of 64 bits, which this target has not: its counts of units, its clock and \
+     its helper generations are 64 bits wide"
+);
 
 #[cfg(feature = "std")]
 extern crate std;
@@ -97,6 +115,7 @@ pub mod hosted;
 mod job;
 mod job_runs;
 mod limits;
+mod list;
 mod node;
 mod platform;
 mod raw;
@@ -123,6 +142,7 @@ pub use chunk_result::ChunkResult;
 pub use error::{Cause, Invalid, JobError};
 pub use job::{Job, Profile, RUNTIME_THREADS};
 pub use limits::{MAX_NODE_RANGES, MAX_WORKERS};
+pub use list::ListPart;
 pub use node::{NodeId, NodeRange};
 pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
 pub use raw::{HelperCell, HelperTask};

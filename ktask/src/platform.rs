@@ -83,8 +83,9 @@ impl HelperContext {
 /// [`lend_weight`](Self::lend_weight).
 ///
 /// All methods are safe functions, and no return value of a platform can break memory safety or
-/// the exactly-once contract. A wrong CPU count costs speed. The worst case is a helper task that
-/// is neither run nor dropped nor given back: [`Job::run`](crate::Job::run) then waits forever.
+/// the exactly-once contract. A wrong CPU count costs speed, and so does a helper task that is late,
+/// kept or dropped: a job waits for helpers that run, and for no others. The worst case is a `park`
+/// that never returns: [`Job::run`](crate::Job::run) then waits forever.
 ///
 /// # Calling threads
 ///
@@ -96,7 +97,11 @@ impl HelperContext {
 /// *Helpers* call these three, [`unpark`](Self::unpark), the clocks,
 /// [`current_node`](Self::current_node), [`node_distance`](Self::node_distance),
 /// [`budget`](Self::budget), [`chunk_begins`](Self::chunk_begins) and
-/// [`chunk_ends`](Self::chunk_ends), and in a walk [`park`](Self::park).
+/// [`chunk_ends`](Self::chunk_ends), and in a walk and to merge accumulators
+/// [`current_thread`](Self::current_thread) and [`park`](Self::park).
+///
+/// No thread spins for another: a thread that waits for a stopped one parks. So strict priorities do no harm,
+/// as long as a parked caller leaves its CPU to its helpers.
 ///
 /// No method is called with a lock of ktask held, and none from interrupt context unless a job
 /// is run there.
@@ -139,8 +144,9 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     ///
     /// Gives the task back if no helper is available (pool empty, CPU offline). The job then runs
     /// on fewer threads. A task that is dropped later without having been run counts as a lost
-    /// helper and costs only speed. Running and dropping a task both end in
-    /// [`unpark`](Self::unpark): do neither with a lock held that `unpark` takes.
+    /// helper and costs only speed. A task that is still queued when its job ends does nothing when
+    /// it is run. Running a task may end in [`unpark`](Self::unpark): do not with a lock held that
+    /// `unpark` takes.
     fn start_helper(
         &self,
         task: HelperTask<Self>,
@@ -220,8 +226,10 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         true
     }
 
-    /// Takes back a helper that has not started. Returns its task if it was still queued, `None`
-    /// if it runs, has run, or is unknown.
+    /// Takes a helper that has not started out of the platform's queue. Returns its task if it was
+    /// still queued, `None` if it runs, has run, or is unknown.
+    ///
+    /// The job has revoked the task before it calls this. So this only makes room in the queue.
     fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
         let _ = helper;
         None

@@ -54,6 +54,9 @@ impl<'a, U: Unit> Shape<'a, U> {
     }
 
     /// Checks the description and returns the number of units.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
     pub(crate) fn units<P: Platform>(&self, platform: &P) -> Result<u64, Invalid> {
         let (start, end) = (self.start, self.end);
         if end < start {

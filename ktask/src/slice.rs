@@ -11,7 +11,7 @@
 //!    claims share a unit: see [`Cursor`] for one range. The ranges of a job are disjoint, because
 //!    `Shape` has checked the same plain numbers from which the cursors are made. No code of the
 //!    client or the platform is asked for them again ([`NodeRange`]).
-//! 3. The engine calls the body once for each chunk. The undo has a body of its own, which has no
+//! 3. The engine calls the body once for each chunk. The undo has a separate body, which has no
 //!    slice.
 //! 4. No call of the body outlives the run, and the slice is borrowed for longer than the run.
 //!

@@ -15,6 +15,9 @@ pub struct Stats {
     /// Threads that ran at least one chunk, the caller included. A helper that replaces one that
     /// has left counts as the same thread.
     pub threads_used: u32,
+    /// Threads that the job had when its caller found no work left, the caller included: the count
+    /// that the governor had arrived at. It is below `threads_used` if helpers had been told to leave.
+    pub threads_at_end: u32,
     /// Helpers that the budget or the platform refused, or that the platform lost.
     pub helpers_lost: u32,
     /// Helpers that were taken back before they started, because all work was done.

@@ -6,7 +6,7 @@ pub(crate) use core::hint::spin_loop;
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Polls of a lock before a thread queues for it and parks: less than the cost of a wake-up.
-pub(crate) const LOCK_POLLS: u32 = 100;
+pub(crate) static LOCK_POLLS: u32 = 100;
 
 /// Returns a number that differs for addresses on different stacks.
 pub(crate) fn hash_of_address(address: usize) -> usize {
@@ -21,6 +21,14 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+/// Makes an array of `$len` values of `$value`, in place.
+macro_rules! array_of {
+    ($value:expr; $len:expr) => {
+        [const { $value }; $len]
+    };
+}
+pub(crate) use array_of;
 
 /// A [`core::cell::UnsafeCell`] with access through a closure, so that a model checker can watch
 /// the access.

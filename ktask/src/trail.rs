@@ -12,16 +12,14 @@ const TRAIL_STEPS: usize = 24;
 /// at the same time share one, their steps are mixed.
 ///
 /// ```
-/// use ktask::{Items, Job, Trail, hosted::Hosted};
-///
+/// # use ktask::{Items, Job, Platform, Trail};
+/// # fn explain(platform: &impl Platform) {
 /// let trail = Trail::new();
-/// Job::new(Items::new(0)..Items::new(1_000_000))
-///     .trail(&trail)
-///     .run(&Hosted::new(), |_chunk| Ok::<(), ()>(()))
-///     .unwrap();
+/// Job::new(Items::new(0)..Items::new(1_000_000)).trail(&trail).run(platform, |_chunk| {}).unwrap();
 /// for step in trail.steps() {
 ///     println!("{} -> {} threads", step.threads, step.next_threads);
 /// }
+/// # }
 /// ```
 pub struct Trail {
     steps: [AtomicStep; TRAIL_STEPS],

@@ -99,9 +99,9 @@ mod tests {
             cost.note_begin(9_000);
         }
         assert!((900..=1_100).contains(&cost.start_ns()), "{cost:?}");
-        let settled_ns = cost.worth_ns();
-        assert!((21_000..=23_000).contains(&settled_ns), "{cost:?}");
+        let steady_ns = cost.worth_ns();
+        assert!((21_000..=23_000).contains(&steady_ns), "{cost:?}");
         cost.note_begin(u64::MAX);
-        assert!(cost.worth_ns() <= settled_ns + 2 * LONGEST_NS / WEIGHT, "{cost:?}");
+        assert!(cost.worth_ns() <= steady_ns + 2 * LONGEST_NS / WEIGHT, "{cost:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::{Seen, ideal};
 use ktask::hosted::Hosted;
 use ktask::sim::Sim;
-use ktask::{Cause, Chunk, Invalid, Items, Job, Pages, Platform};
+use ktask::{CancelToken, Cause, Chunk, Invalid, Items, Job, Pages, Platform, Profile};
 use proptest::prelude::*;
 
 fn items(range: std::ops::Range<u64>) -> Job<'static, Items> {
@@ -188,4 +188,133 @@ fn units_are_added_and_compared() {
     Job::new(10..60_usize).run(&platform, |chunk: Chunk<usize>| seen.mark(&chunk)).unwrap();
     Job::new(60..90_u64).run(&platform, |chunk: Chunk<u64>| seen.mark(&chunk)).unwrap();
     assert_eq!(seen.times()[..], [[0; 10].as_slice(), &[1; 80], &[0; 10]].concat());
+}
+
+#[test]
+fn helpers_work_while_the_caller_does_something_else() {
+    let platform = Hosted::builder().cpus(4).build();
+    let seen = Seen::over(0..100);
+    let helped = AtomicU64::new(0);
+    // Not `Send`: it stays on the caller.
+    let own = std::rc::Rc::new(7);
+    let (returned, stats) = items(0..100)
+        .max_chunk(Items::new(1))
+        .threads_exact(3)
+        .run_beside(
+            &platform,
+            |chunk| {
+                seen.mark(&chunk);
+                helped.fetch_add(u64::from(chunk.worker() != 0), Ordering::SeqCst);
+            },
+            || {
+                while helped.load(Ordering::SeqCst) == 0 {
+                    std::thread::yield_now();
+                }
+                *own
+            },
+        )
+        .unwrap();
+    assert_eq!((returned, stats.units), (7, 100));
+    assert!(seen.all(1));
+}
+
+#[test]
+fn the_caller_does_all_of_it_where_no_helper_is_available() {
+    let platform = Hosted::builder().threads(0).build();
+    for job in [items(0..100), items(0..100).threads_exact(3), items(5..5)] {
+        let order = Mutex::new(Vec::new());
+        let note = |text| order.lock().unwrap().push(text);
+        let (_, stats) = job.run_beside(&platform, |_| note("work"), || note("meanwhile")).unwrap();
+        let order = order.into_inner().unwrap();
+        assert_eq!((order[0], order.len() as u64), ("meanwhile", stats.chunks + 1));
+    }
+    let never = || panic!("an invalid job is not started");
+    let error = items(0..9).min_chunk(Items::new(0)).run_beside(&platform, |_| {}, never).unwrap_err();
+    assert_eq!(error.cause, Cause::Invalid(Invalid::MinChunkZero));
+}
+
+#[test]
+fn what_the_caller_does_meanwhile_may_cancel_or_panic() {
+    for threads in [1, 3] {
+        let platform = Hosted::builder().cpus(4).build();
+        let token = CancelToken::new();
+        let job = items(0..1_000_000).max_chunk(Items::new(1)).threads_exact(threads).cancel(&token);
+        let error = job.run_beside(&platform, |_| std::thread::yield_now(), || token.cancel()).unwrap_err();
+        assert_eq!(error.cause, Cause::Cancelled);
+        let undone = Seen::over(0..100_000);
+        let done = Seen::over(0..100_000);
+        let undo = |chunk: Chunk<Items>| undone.mark(&chunk);
+        let job = items(0..100_000).max_chunk(Items::new(1)).threads_exact(threads).undo(&undo);
+        let by_caller = AtomicU64::new(0);
+        let work = |chunk: Chunk<Items>| {
+            done.mark(&chunk);
+            by_caller.fetch_add(u64::from(chunk.worker() == 0), Ordering::Relaxed);
+        };
+        let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            job.run_beside(&platform, work, || panic!("meanwhile"))
+        }))
+        .unwrap_err();
+        assert_eq!(by_caller.into_inner(), 0, "the job has ended");
+        assert_eq!(payload.downcast_ref::<&str>().copied(), Some("meanwhile"));
+        assert_eq!(done.times(), undone.times());
+    }
+}
+
+#[test]
+fn the_count_at_the_end_is_what_the_governor_arrived_at() {
+    // Memory serves four threads; the governor lets the others leave.
+    let mut machine = ideal(1, 16);
+    machine.nodes[0].capacity =
+        ktask::sim::Capacity::new(common::RATE, 4.0 * common::RATE, 4.0 * common::RATE, 16);
+    let (all, alone) = Sim::run(machine, 1, |sim| {
+        let run = |job: Job<'_, Items>| job.run(sim, |chunk| sim.work(chunk.len().get(), None)).unwrap();
+        let job = items(0..4_000_000).min_chunk(Items::new(500)).profile(Profile::Boot);
+        (run(job.clone()), run(job.threads_exact(1)))
+    });
+    assert!(all.threads_at_end < all.threads_used, "{all:?}");
+    assert!((3..=8).contains(&all.threads_at_end), "{all:?}");
+    assert_eq!((alone.threads_at_end, alone.threads_used), (1, 1));
+}
+
+#[test]
+fn lists_are_walked_node_by_node() {
+    struct Node {
+        value: u64,
+        visits: AtomicU64,
+        next: Option<Box<Node>>,
+    }
+
+    let platform = Hosted::builder().cpus(4).build();
+    let mut first = None;
+    for value in (0..1000).rev() {
+        first = Some(Box::new(Node { value, visits: AtomicU64::new(0), next: first }));
+    }
+    let visits = |units: u64, threads| {
+        let job = items(0..units).max_chunk(Items::new(7)).threads_exact(threads);
+        let stats = job
+            .run_list(
+                &platform,
+                first.as_deref(),
+                |node| node.next.as_deref(),
+                |chunk, nodes| {
+                    let mut units = chunk.indices();
+                    for node in nodes {
+                        assert_eq!(Some(node.value), units.next());
+                        node.visits.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // A chunk has all of its nodes, unless the list ends.
+                    assert!(units.start >= 1000 || units.is_empty());
+                },
+            )
+            .unwrap();
+        assert_eq!(stats.units, units);
+        std::iter::successors(first.as_deref(), |node| node.next.as_deref())
+            .map(|node| node.visits.swap(0, Ordering::Relaxed))
+            .collect::<Vec<_>>()
+    };
+    for threads in [1, 4] {
+        assert_eq!(visits(600, threads), [vec![1; 600], vec![0; 400]].concat());
+        assert_eq!(visits(1500, threads), vec![1; 1000]);
+    }
+    assert_eq!(items(0..9).run_list(&platform, None::<&Node>, |_| None, |_, _| {}).unwrap().units, 9);
 }

@@ -68,7 +68,10 @@ proptest! {
         align in 1u64..30,
     ) {
         for manner in Manner::ALL {
-            visit_all(&Hostile::new(manner), start, &lens, min_chunk, align);
+            let platform = Hostile::new(manner);
+            // The second job may meet tasks of the first.
+            visit_all(&platform, start, &lens, min_chunk, align);
+            visit_all(&platform, start, &lens, min_chunk, align);
         }
     }
 

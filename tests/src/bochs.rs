@@ -2,22 +2,22 @@
 //!
 //! It starts the kernel from an ISO image by GRUB. Time there is a count of instructions, so the guest's times do not depend
 //! on the host. One host thread emulates all CPUs. There is no device for the verdict: the last record has it, and the
-//! machine powers off by ACPI. [`machine`] describes the machine, [`guest`] runs it.
+//! machine powers off by ACPI. [`machine`] describes the machine, [`program`] finds
+//! Bochs, [`guest`] runs it.
 
 mod guest;
 mod machine;
+mod program;
 
 pub use machine::{Model, SMP2, SMP4};
+pub use program::Bochs;
 
-use crate::lab::{Evidence, TAIL_LINES};
 use guest::Guest;
 use ktask_boot::run::{Ending, Hang, Run};
-use ktask_boot::system::System;
 use libtest_mimic::Failed;
-use machine::{BIOS, GRAPHICS_BIOS};
 use protocol::exit::Verdict;
 use protocol::record::{Record, Status, parse_line};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Limit for the silence of a kernel, in Bochs's time on a CPU of the host. The longest test takes 10 s.
@@ -35,31 +35,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Bochs's last words when the guest powers the machine off.
 const POWER_OFF: &str = "ACPI control: soft power off";
 
-/// The installed program.
-#[derive(Clone, Debug)]
-pub struct Bochs {
-    program: PathBuf,
-}
-
 impl Bochs {
-    /// Finds Bochs and its firmware.
-    ///
-    /// # Errors
-    ///
-    /// What is missing, and the package that brings it.
-    pub fn find(system: &impl System) -> Result<Self, String> {
-        let missing = |what: &str, package: &str| format!("{what} is missing; the package {package} has it");
-        // Debian's `bochs` is a script that opens a window if it can.
-        let program = system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"));
-        let program = program.ok_or_else(|| missing("bochs", "bochs"))?;
-        for (path, package) in [(BIOS, "bochsbios"), (GRAPHICS_BIOS, "seabios")] {
-            if !system.is_file(Path::new(path)) {
-                return Err(missing(path, package));
-            }
-        }
-        Ok(Self { program })
-    }
-
     /// Starts `model` from the ISO image `iso`, and follows it to its end. `elf` is the kernel in the image.
     ///
     /// # Errors
@@ -67,7 +43,7 @@ impl Bochs {
     /// When Bochs cannot be started.
     pub fn run(&self, model: &Model, iso: &Path, elf: &Path) -> Result<Run, Failed> {
         let start = Instant::now();
-        let mut guest = Guest::start(&self.program, model, iso)?;
+        let mut guest = Guest::start(self, model, iso)?;
         let mut run = Run {
             ending: Ending::Interrupted,
             log: Vec::new(),
@@ -86,8 +62,14 @@ impl Bochs {
         };
         guest.end();
         take_output(&mut run, &mut guest, start);
-        run.messages = guest.messages();
-        run.ending = verdict(&run).map_or(ended, Ending::Verdict);
+        let messages = guest.messages();
+        run.ending = match verdict(&run.records, &messages) {
+            Some(verdict) => Ending::Verdict(verdict),
+            None => {
+                run.messages = messages;
+                ended
+            }
+        };
         run.total = start.elapsed();
         Ok(run)
     }
@@ -97,7 +79,7 @@ impl Bochs {
         format!(
             "{} -q -f bochsrc -rc commands, where commands is the line `c`, and bochsrc:\n{}",
             self.program.display(),
-            model.configuration(Path::new("."), Path::new("ktask.iso"))
+            model.configuration(Path::new("."), Path::new("ktask.iso"), &self.screen_bios)
         )
     }
 }
@@ -146,52 +128,22 @@ fn take_output(run: &mut Run, guest: &mut Guest, start: Instant) -> bool {
     has_lines
 }
 
-/// Returns the verdict of a machine that powered itself off, from its last record.
-fn verdict(run: &Run) -> Option<Verdict> {
-    let status = match run.records.last() {
-        Some(Record::End { status, .. }) if run.messages.contains(POWER_OFF) => *status,
+/// Returns the verdict of a machine that powered itself off, from its last record. `messages` are Bochs's.
+fn verdict(records: &[Record<String>], messages: &str) -> Option<Verdict> {
+    let status = match records.last() {
+        Some(Record::End { status, .. }) if messages.contains(POWER_OFF) => *status,
         _ => return None,
     };
     Some(if status == Status::Pass { Verdict::Pass } else { Verdict::Fail })
-}
-
-/// Returns the last lines of a log, for messages.
-fn tail(lines: &[String]) -> String {
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
-}
-
-/// Fails unless the log and the boot record name x2APIC and the TSC deadline timer.
-///
-/// # Errors
-///
-/// The failure, with the evidence.
-pub fn ensure_new_timers(evidence: &Evidence) -> Result<(), Failed> {
-    let has_line = evidence.run.log.iter().any(|line| line.contains("x2apic, tsc-deadline timer"));
-    let fields = [r#""apic":"x2apic""#, r#""timer":"tsc-deadline""#];
-    let has_record =
-        evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
-    match has_line && has_record {
-        true => Ok(()),
-        false => Err(evidence.fail("the log or the boot record lacks x2apic or tsc-deadline")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run_with(records: &[&str], messages: &str) -> Run {
-        Run {
-            ending: Ending::Interrupted,
-            log: Vec::new(),
-            record_lines: Vec::new(),
-            records: records.iter().filter_map(|line| parse_line(line).unwrap()).collect(),
-            damaged: Vec::new(),
-            shutdown: None,
-            messages: messages.into(),
-            first_line: None,
-            total: Duration::ZERO,
-        }
+    fn of(records: &[&str], messages: &str) -> Option<Verdict> {
+        let records: Vec<_> = records.iter().filter_map(|line| parse_line(line).unwrap()).collect();
+        verdict(&records, messages)
     }
 
     #[test]
@@ -200,10 +152,10 @@ mod tests {
         const FAIL: &str = r#"{"record":"end","t_ns":1,"status":"fail","reason":"x"}"#;
         const WARNING: &str = r#"{"record":"warning","t_ns":1,"what":"x"}"#;
         let off = format!("00468401390p[ACPI  ] >>PANIC<< {POWER_OFF}");
-        assert_eq!(verdict(&run_with(&[PASS], &off)), Some(Verdict::Pass));
-        assert_eq!(verdict(&run_with(&[WARNING, FAIL], &off)), Some(Verdict::Fail));
-        assert_eq!(verdict(&run_with(&[PASS], "")), None);
-        assert_eq!(verdict(&run_with(&[PASS, WARNING], &off)), None);
-        assert_eq!(verdict(&run_with(&[], &off)), None);
+        assert_eq!(of(&[PASS], &off), Some(Verdict::Pass));
+        assert_eq!(of(&[WARNING, FAIL], &off), Some(Verdict::Fail));
+        assert_eq!(of(&[PASS], ""), None);
+        assert_eq!(of(&[PASS, WARNING], &off), None);
+        assert_eq!(of(&[], &off), None);
     }
 }

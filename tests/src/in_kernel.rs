@@ -3,10 +3,9 @@
 //! The names come from the kernel's file, so listing boots nothing. Each shape is booted once, for its first selected test, and
 //! runs all of its selected tests.
 
-use crate::bochs::{self, Bochs, ensure_new_timers};
-use crate::lab::{Evidence, Lab, expect_verdict};
+use crate::bochs;
+use crate::lab::{Evidence, Lab, expect_new_timers, expect_verdict};
 use crate::shape;
-use ktask_boot::system::Real;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::ktap::Results;
@@ -19,16 +18,21 @@ const RUN_MAX_BYTES: usize = 120;
 /// Suites that run in Bochs. The others exercise the same instructions, or take minutes there.
 const BOCHS_SUITES: &str = "arch::,mm::,sched::,ktask::,jobs::";
 
-/// Suites that run in Bochs on four CPUs, which one host thread emulates.
-const BOCHS_SUITES_OF_4: &str = "arch::,mm::,ktask::,jobs::";
-
 /// Boots the kernel with a command line.
 type Boot = Box<dyn Fn(&str) -> Result<Evidence, Failed> + Send + Sync>;
 
+/// Says why the machine is missing, if it is.
+type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// A machine that boots the kernel.
+struct Machine {
+    check: Check,
+    boot: Boot,
+}
+
 /// One boot for all selected tests of a machine.
 struct Group {
-    /// The machine, or why there is none.
-    boot: Result<Boot, String>,
+    machine: Machine,
     /// Value of the kernel's parameter `run`.
     run_value: String,
     outcome: OnceLock<Result<(Evidence, Results), Failed>>,
@@ -44,28 +48,36 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
         Ok(_) => return vec![Trial::test("kernel::has_tests", || Err("the kernel has no tests".into()))],
         Err(message) => return vec![Trial::test("kernel::has_tests", || Err(message.into()))],
     };
-    let on_qemu = |lab: &Result<Lab, String>, shape: &shape::Shape| -> Result<Boot, String> {
-        let (lab, shape) = (lab.clone()?, *shape);
-        Ok(Box::new(move |command_line| lab.boot(&shape, command_line)))
+    let on_qemu = |lab: &Result<Lab, String>, shape: &shape::Shape| {
+        let (lab, shape) = (lab.clone(), *shape);
+        let is_there = lab.as_ref().map(drop).map_err(Clone::clone);
+        Machine {
+            check: Box::new(move || is_there.clone()),
+            boot: Box::new(move |command_line| lab.as_ref()?.boot(&shape, command_line)),
+        }
     };
     let first = Ok(lab.clone());
     let second = lab.on_second_qemu();
-    let found = Bochs::find(&Real);
-    let on_bochs = |model: bochs::Model| -> Result<Boot, String> {
-        let (lab, bochs) = (lab.clone(), found.clone()?);
-        Ok(Box::new(move |command_line| {
-            let evidence = lab.boot_bochs(&bochs, &model, command_line)?;
-            ensure_new_timers(&evidence)?;
-            Ok(evidence)
-        }))
+    let on_bochs = |model: bochs::Model| {
+        let (lab, other) = (lab.clone(), lab.clone());
+        Machine {
+            check: Box::new(move || other.bochs().map(drop)),
+            boot: Box::new(move |command_line| {
+                let evidence = lab.boot_bochs(&model, command_line)?;
+                expect_new_timers(&evidence)?;
+                Ok(evidence)
+            }),
+        }
     };
     let every = Suites::All;
     let on_first = shape::ALL.iter().map(|shape| (shape.name, every, on_qemu(&first, shape)));
     let on_second = shape::SECOND.iter().map(|shape| (shape.name, every, on_qemu(&second, shape)));
-    let in_bochs = [(bochs::SMP2, BOCHS_SUITES), (bochs::SMP4, BOCHS_SUITES_OF_4)];
-    let in_bochs = in_bochs.map(|(model, suites)| (model.name, Suites::Matching(suites), on_bochs(model)));
+    let in_bochs =
+        [bochs::SMP2, bochs::SMP4].map(|model| (model.name, Suites::Matching(BOCHS_SUITES), on_bochs(model)));
     let machines = on_first.chain(on_second).chain(in_bochs);
-    machines.flat_map(|(name, suites, boot)| machine_trials(name, suites, boot, &names, arguments)).collect()
+    machines
+        .flat_map(|(name, suites, machine)| machine_trials(name, suites, machine, &names, arguments))
+        .collect()
 }
 
 /// The tests of a machine.
@@ -78,13 +90,13 @@ enum Suites {
 }
 
 fn machine_trials(
-    machine: &'static str,
+    scenario: &'static str,
     suites: Suites,
-    boot: Result<Boot, String>,
+    machine: Machine,
     names: &[String],
     arguments: &Arguments,
 ) -> Vec<Trial> {
-    let full_name = |name: &str| format!("{machine}::{name}");
+    let full_name = |name: &str| format!("{scenario}::{name}");
     let is_of_machine = |name: &&String| match suites {
         Suites::All => true,
         Suites::Matching(pattern) => protocol::ktest::matches(pattern, name),
@@ -97,7 +109,7 @@ fn machine_trials(
         Suites::Matching(pattern) => format!("test:{pattern}"),
     };
     let group = Arc::new(Group {
-        boot,
+        machine,
         run_value: run_value(&selected, names.len(), all),
         outcome: OnceLock::new(),
         is_printed: AtomicBool::new(false),
@@ -125,7 +137,7 @@ fn run_value(selected: &[&str], total: usize, all: String) -> String {
 impl Group {
     /// Returns the result of one test.
     fn result(&self, test: &str) -> Result<Completion, Failed> {
-        if let Err(reason) = &self.boot {
+        if let Err(reason) = (self.machine.check)() {
             return Ok(Completion::ignored_with(reason));
         }
         let (evidence, results) = self.outcome()?;
@@ -141,7 +153,7 @@ impl Group {
 
     /// Checks the run as a whole: all announced results arrived, and the kernel's verdict agrees with them.
     fn ending(&self) -> Result<Completion, Failed> {
-        if let Err(reason) = &self.boot {
+        if let Err(reason) = (self.machine.check)() {
             return Ok(Completion::ignored_with(reason));
         }
         let (evidence, results) = self.outcome()?;
@@ -161,8 +173,7 @@ impl Group {
     }
 
     fn boot(&self) -> Result<(Evidence, Results), Failed> {
-        let boot = self.boot.as_ref()?;
-        let evidence = boot(&format!("run={}", self.run_value))?;
+        let evidence = (self.machine.boot)(&format!("run={}", self.run_value))?;
         let mut results = Results::default();
         for line in &evidence.run.log {
             results.line(line);

@@ -8,6 +8,7 @@ mod counted;
 mod faults;
 mod firmware;
 mod hostile_memory;
+mod images;
 mod kvm;
 mod machines;
 mod memory;
@@ -24,11 +25,11 @@ mod timing;
 mod trace;
 
 use crate::lab::Lab;
-use libtest_mimic::Trial;
+use libtest_mimic::{Arguments, Trial};
 use scenario::Scenario;
 
 /// Returns the trials of all scenarios.
-pub fn trials(lab: &Lab) -> Vec<Trial> {
+pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,
         clock::SCENARIOS,
@@ -53,6 +54,7 @@ pub fn trials(lab: &Lab) -> Vec<Trial> {
     let mut trials: Vec<_> = scenarios.into_iter().map(trial).collect();
     trials.extend(misuse::trials(lab));
     trials.extend(firmware::trials(lab));
+    trials.extend(images::trials(lab, arguments));
     trials.extend(kvm::trials(lab));
     trials.extend(microvms::trials(lab));
     trials.extend(screen::trials(lab));

@@ -4,18 +4,21 @@ use crate::bochs::{Bochs, Model};
 use crate::dialogue::{self, Dialogue};
 use crate::shape::{SMP2, Shape};
 use crate::standin::{Handover, entries};
-use ktask_boot::cli::AccelChoice;
+use crate::ways::Ways;
+use ktask_boot::cli::{AccelChoice, BootChoice};
 use ktask_boot::image;
 use ktask_boot::kernel::{Profile, workspace};
 use ktask_boot::qemu::{Boot, Machine, Program, choose, program};
 use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
+use ktask_boot::start;
 use ktask_boot::symbols::{Symbols, test_names};
 use ktask_boot::system::{Real, System};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -29,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const TOTAL: Duration = Duration::from_secs(300);
 
 /// Number of log lines in a failure message.
-pub(crate) const TAIL_LINES: usize = 40;
+const TAIL_LINES: usize = 40;
 
 /// The kernel under test, the emulators, and the lock that serialises boots.
 #[derive(Clone)]
@@ -40,6 +43,10 @@ pub struct Lab {
     elf: PathBuf,
     /// The debug build, made for the first test that needs it, or why it does not build.
     debug_elf: Arc<OnceLock<Result<PathBuf, String>>>,
+    /// Bochs, found for the first test that needs it, or what is missing.
+    bochs: Arc<OnceLock<Result<Bochs, String>>>,
+    /// What booting from images needs.
+    ways: Arc<Ways>,
     /// Held during a boot: two guests at a time would slow each other down.
     boot_lock: Arc<Mutex<()>>,
 }
@@ -72,7 +79,15 @@ impl Lab {
                 .map_err(|reason| format!("{SECOND}={path} is not usable: {reason}"))
         });
         let second = second.transpose()?;
-        Ok(Self { qemu, second, elf, debug_elf: Arc::default(), boot_lock: Arc::new(Mutex::new(())) })
+        Ok(Self {
+            qemu,
+            second,
+            elf,
+            debug_elf: Arc::default(),
+            bochs: Arc::default(),
+            ways: Arc::default(),
+            boot_lock: Arc::new(Mutex::new(())),
+        })
     }
 
     /// Returns a lab with a second QEMU, newer than the system's: the one that a variable names, or that `.ci/second-qemu`
@@ -117,6 +132,24 @@ impl Lab {
     /// The reason why it does not.
     pub fn kvm_runs(&self, cpu_model: &str) -> Result<(), String> {
         choose(AccelChoice::Kvm, &self.qemu, Some(cpu_model)).map(drop).map_err(|failure| failure.message)
+    }
+
+    /// Checks that a way to the kernel is available; installs what it needs, with the user's consent.
+    ///
+    /// # Errors
+    ///
+    /// One line: what is missing, and the command that installs it.
+    pub fn has_way(&self, choice: BootChoice) -> Result<(), String> {
+        self.ways.provide(choice).map(drop)
+    }
+
+    /// Returns the way to `kernel` for `shape`, with an image that no other run uses at the same time.
+    fn way(&self, shape: &Shape, kernel: &Path, command_line: &str) -> Result<Boot, Failed> {
+        let toolchain = self.ways.provide(shape.boot)?;
+        let mut hasher = DefaultHasher::new();
+        (command_line, shape.profile.name()).hash(&mut hasher);
+        let name = format!("{}-{:016x}", shape.name, hasher.finish());
+        Ok(start::prepare(&Real, shape.boot, toolchain.as_ref(), kernel, command_line, &name)?)
     }
 
     fn has_x2apic(&self) -> bool {
@@ -225,12 +258,22 @@ impl Lab {
         Self::evidence(run, &machine)
     }
 
+    /// Returns Bochs, which the first call finds or installs.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn bochs(&self) -> Result<&Bochs, String> {
+        self.bochs.get_or_init(|| Bochs::provide(&Real)).as_ref().map_err(Clone::clone)
+    }
+
     /// Boots `model` of Bochs by GRUB with a kernel command line and waits for the end.
     ///
     /// # Errors
     ///
-    /// When the image cannot be made, or Bochs cannot be started.
-    pub fn boot_bochs(&self, bochs: &Bochs, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+    /// When Bochs is missing or cannot be started, or the image cannot be made.
+    pub fn boot_bochs(&self, model: &Model, command_line: &str) -> Result<Evidence, Failed> {
+        let bochs = self.bochs()?;
         // The machine as QEMU would have it: for the report, whose command is then replaced.
         let shape = Shape { cpus: model.cpus, memory_mib: model.memory_mib, ..SMP2 };
         let machine = self.machine(&shape, command_line)?;
@@ -292,10 +335,11 @@ impl Lab {
         if let Some(pattern) = unused_pattern(command_line, &self.test_names()?) {
             return Err(format!("no in-kernel test has `{pattern}` in its name").into());
         }
+        let kernel = self.elf(shape.profile)?;
         Ok(Machine {
             qemu: self.qemu.clone(),
-            kernel: self.elf(shape.profile)?,
-            boot: Boot::Direct,
+            boot: self.way(shape, &kernel, command_line)?,
+            kernel,
             cpus: shape.cpus,
             memory: Size::from_mib(shape.memory_mib),
             nodes: shape.nodes,
@@ -349,6 +393,22 @@ fn unused_pattern<'c>(command_line: &'c str, names: &[String]) -> Option<&'c str
         None => names.iter().any(|name| name.contains(pattern)),
     };
     patterns.split(',').find(|pattern| !is_used(pattern))
+}
+
+/// Fails unless the log and the boot record name x2APIC and the TSC deadline timer.
+///
+/// # Errors
+///
+/// The failure, with the evidence.
+pub fn expect_new_timers(evidence: &Evidence) -> Result<(), Failed> {
+    let has_line = evidence.run.log.iter().any(|line| line.contains("x2apic, tsc-deadline timer"));
+    let fields = [r#""apic":"x2apic""#, r#""timer":"tsc-deadline""#];
+    let has_record =
+        evidence.run.record_lines.iter().any(|line| fields.iter().all(|field| line.contains(field)));
+    match has_line && has_record {
+        true => Ok(()),
+        false => Err(evidence.fail("the log or the boot record lacks x2apic or tsc-deadline")),
+    }
 }
 
 /// Fails unless the run ended with `verdict` and wrote no damaged record.

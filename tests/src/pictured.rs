@@ -77,8 +77,10 @@ pub fn run(lab: &Lab, shape: &Shape, command_line: &str, name: &str) -> Result<P
 fn first_line(lines: &Receiver<String>) -> Result<String, Failed> {
     loop {
         match lines.recv_timeout(HANG) {
-            // Before it there may be lines of the loader.
-            Ok(line) if line.contains(FIRST_LINE) => return Ok(line),
+            // Before it there may be text of the loader, which ends with a carriage return.
+            Ok(line) if line.contains(FIRST_LINE) => {
+                return Ok(line.rsplit('\r').next().unwrap_or_default().to_string());
+            }
             Ok(_) => {}
             Err(_) => return Err("the kernel prints no first line".into()),
         }

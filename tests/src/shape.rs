@@ -1,5 +1,6 @@
 //! Shapes of machine.
 
+use ktask_boot::cli::BootChoice;
 use ktask_boot::kernel::Profile;
 use ktask_boot::qemu::Accel;
 
@@ -16,6 +17,8 @@ pub struct Shape {
     pub nodes: u32,
     /// QEMU's CPU model; `None` means the default.
     pub cpu_model: Option<&'static str>,
+    /// The way to the kernel.
+    pub boot: BootChoice,
     /// Build profile of the kernel.
     pub profile: Profile,
     /// The accelerator. Nearly always the translator: a test that fails on it fails on every host.
@@ -33,6 +36,7 @@ pub const SMP2: Shape = Shape {
     memory_mib: 512,
     nodes: 1,
     cpu_model: None,
+    boot: BootChoice::Pvh,
     profile: Profile::Kernel,
     accel: Accel::Tcg,
     exit_device: true,

@@ -272,3 +272,71 @@ fn command_without_qemu_works_with_a_bad_name_of_one() {
     let failure = provide(&fake, None, Consent::ByRule, &What::REQUIRED).unwrap_err();
     assert!(failure.message.starts_with("KTASK_QEMU=/nowhere is not usable"), "{failure}");
 }
+
+#[test]
+fn optional_prerequisites_are_listed_with_their_packages_and_not_installed() {
+    let mut fake = bare();
+    fake.root = true;
+    with_qemu(&fake);
+    with_toolchain(&fake);
+    fake.says("apt-cache policy rust-web-llvm", "rust-web-llvm:\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n");
+    fake.says("apt-cache depends rust-web-llvm", "rust-web-llvm\n  Depends: libc6\n  Depends: llvm-22\n");
+    fake.says("apt-cache policy rust-web-clippy", "rust-web-clippy:\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n");
+    provide(&fake, None, Consent::Given, &What::REQUIRED).unwrap();
+    assert_eq!(performed(&fake), [""; 0]);
+    let text = render(&fake, &examine(&fake, None, &What::ALL).unwrap());
+    for package in [
+        "package rust-web-clippy",
+        "packages rust-web-llvm, lld-22",
+        "package ovmf",
+        "package grub-common",
+        "package grub-pc-bin",
+        "package grub-efi-amd64-bin",
+        "package xorriso",
+        "package mtools",
+        "package bochs ",
+        "package bochsbios",
+        "package seabios",
+    ] {
+        assert!(text.contains(&format!("not found; {package}")), "{package} is not in:\n{text}");
+    }
+    assert!(text.contains("doctor --install --optional") && text.ends_with("nothing is missing"), "{text}");
+}
+
+#[test]
+fn optional_prerequisites_are_installed_when_they_are_wanted() {
+    let mut fake = bare();
+    fake.root = true;
+    let install = "apt-get install -y --no-install-recommends ovmf xorriso";
+    let files =
+        ["OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"].map(|name| format!("/usr/share/{name}").into());
+    let files = files.into_iter().chain(["/usr/bin/xorriso".into()]).collect();
+    fake.effects.insert(install.into(), Effect { success: true, files, answers: Vec::new() });
+    provide(&fake, None, Consent::ByRule, &[What::Ovmf, What::Xorriso]).unwrap();
+    assert_eq!(performed(&fake), ["apt-get update -qq", install]);
+}
+
+#[test]
+fn linker_of_a_rustup_toolchain_is_its_own() {
+    let fake = Fake::with_path("/opt/rust-1.97/bin");
+    crate::toolchain::tests::install(&fake, "/opt/rust-1.97", "1.97.0", true);
+    let wanted = [What::UefiLinker];
+    let failure = provide(&fake, None, Consent::ByRule, &wanted).unwrap_err();
+    assert!(failure.message.contains("a program rust-lld"), "{failure}");
+    fake.file("/opt/rust-1.97/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+    assert!(provide(&fake, None, Consent::ByRule, &wanted).is_ok());
+}
+
+#[test]
+fn each_part_of_grub_is_needed_for_an_iso() {
+    let fake = bare();
+    for file in ["grub-mkrescue", "xorriso", "mformat"] {
+        fake.file(format!("/usr/bin/{file}"));
+    }
+    fake.file("/usr/lib/grub/i386-pc/multiboot2.mod");
+    let failure = provide(&fake, None, Consent::ByRule, &What::ISO).unwrap_err();
+    assert_eq!(failure.status, HostStatus::Usage);
+    assert!(failure.message.ends_with("--no-install-recommends grub-efi-amd64-bin"), "{failure}");
+    fake.file("/usr/lib/grub/x86_64-efi/multiboot2.mod");
+    assert!(provide(&fake, None, Consent::ByRule, &What::ISO).is_ok());
+}

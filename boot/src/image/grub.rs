@@ -77,7 +77,7 @@ pub(super) fn write(
     }
 }
 
-/// Returns GRUB's configuration: it starts the kernel at once; a key pressed meanwhile shows the menu.
+/// Returns GRUB's configuration: it starts the kernel at once, and shows a menu only after an error.
 fn configuration(command_line: &str) -> String {
     let words: Vec<_> = command_line.split(' ').filter(|word| !word.is_empty()).map(quote).collect();
     format!(
@@ -90,8 +90,13 @@ if [ \"$grub_platform\" = pc ]; then
     terminal_output --append serial
   fi
 fi
-# A framebuffer of any size, if the machine has a screen.
-insmod all_video
+# A framebuffer, if the machine has a screen. GRUB's driver of 16 colours stays out: it finds a screen in every machine.
+if [ \"$grub_platform\" = pc ]; then
+  insmod vbe
+else
+  insmod efi_gop
+  insmod efi_uga
+fi
 set gfxpayload=1024x768x32,auto
 menuentry ktask {{
   multiboot2 {KERNEL}

@@ -67,3 +67,22 @@ fn command(toolchain: &Toolchain) -> Command {
 fn target_directory() -> PathBuf {
     workspace().join("target/uefi-image")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the version that a manifest pins for a dependency.
+    fn pinned(manifest: &str, dependency: &str) -> String {
+        let text = std::fs::read_to_string(workspace().join(manifest)).unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{dependency} = "))).expect(manifest);
+        let (_, version) = line.split_once("\"=").expect("the version is exact");
+        version.split('"').next().unwrap().to_string()
+    }
+
+    #[test]
+    fn loader_and_kernel_agree_on_the_handover() {
+        let loader = pinned("boot/uefi-image/Cargo.toml", "bootloader");
+        assert_eq!(loader, pinned("Cargo.toml", "bootloader_api"));
+    }
+}

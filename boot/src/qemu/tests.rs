@@ -147,3 +147,24 @@ fn printed_command_is_quoted_for_a_shell() {
     expect.extend(machine.arguments(Wiring::Terminal));
     assert_eq!(words.lines().collect::<Vec<_>>(), expect);
 }
+
+#[test]
+fn firmware_starts_an_image_on_the_only_disk() {
+    let boot = |uefi| Boot::Image { image: "/i/a,b.iso".into(), uefi };
+    let arguments = Machine { boot: boot(None), ..machine() }.arguments(Wiring::Terminal);
+    assert_eq!(value(&arguments, "-drive"), "if=none,id=image,format=raw,readonly=on,file=/i/a,,b.iso");
+    assert!(arguments.contains(&"virtio-blk-pci,drive=image,bootindex=0".to_string()), "{arguments:?}");
+    // The image has the kernel and its command line.
+    for absent in ["-kernel", "-append"] {
+        assert!(!arguments.contains(&absent.to_string()), "{absent} in {arguments:?}");
+    }
+    let uefi = firmware::Uefi { code: "/f/code".into(), variables: "/f/variables".into() };
+    let arguments = Machine { boot: boot(Some(uefi)), ..machine() }.arguments(Wiring::Terminal);
+    for drive in [
+        "if=pflash,format=raw,unit=0,readonly=on,file=/f/code",
+        // The variables are never written: each machine starts with those of a new one.
+        "if=pflash,format=raw,unit=1,snapshot=on,file=/f/variables",
+    ] {
+        assert!(arguments.contains(&drive.to_string()), "{drive} is not in {arguments:?}");
+    }
+}

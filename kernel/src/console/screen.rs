@@ -107,6 +107,11 @@ pub fn video_memory() -> Option<u64> {
     SCREEN.lock().as_ref().map(|mapped| mapped.memory.start as u64)
 }
 
+/// Returns whether text waits to be drawn.
+pub fn is_text_waiting() -> bool {
+    !BACKLOG.lock().is_empty()
+}
+
 /// Adds a line to the text that waits; draws it if no drawer will.
 pub(super) fn write_line(line: &str, ink: Ink) {
     if !IS_WANTED.load(SeqCst) {
@@ -193,7 +198,7 @@ pub fn hold() -> Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if HOLDS.fetch_sub(1, SeqCst) == 1 && is_on() && !BACKLOG.lock().is_empty() {
+        if HOLDS.fetch_sub(1, SeqCst) == 1 && is_on() && is_text_waiting() {
             call_drawer();
         }
     }

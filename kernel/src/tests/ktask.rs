@@ -8,7 +8,11 @@ use ktask::{Items, Job, Profile};
 use crate::arch::percpu;
 use crate::jobs::helpers;
 use crate::jobs::platform::Kernel;
+use crate::sched::mutex::Mutex;
 use crate::{check, kernel_tests, sched};
+
+/// Rounds of nested jobs: a tenth of a second.
+const NESTED_ROUNDS: u64 = 200;
 
 /// Waits until no helper of an earlier job is in use.
 fn wait_for_helpers() {
@@ -106,6 +110,33 @@ kernel_tests! { "ktask":
         });
         check!(result.is_ok());
         check!(total.load(SeqCst) == 800, "{} units of 800", total.load(SeqCst));
+    }
+
+    /// Jobs three deep. Each of the two outer levels holds a mutex while it runs the next. The workers of a job wait for the
+    /// mutex of another worker, and callers wait for helpers that no thread may have begun.
+    fn jobs_three_deep_under_mutexes_end() {
+        let (outer_lock, middle_lock) = (Mutex::new(0_u64), Mutex::new(0_u64));
+        let job = |units: u64| Job::new(Items::new(0)..Items::new(units)).profile(Profile::Boot).threads_exact(units as usize);
+        for round in 1..=NESTED_ROUNDS {
+            let result = job(3).run(&Kernel, |outer| {
+                outer.indices().try_for_each(|_| {
+                    let mut count = outer_lock.lock();
+                    *count += 1;
+                    let middle = job(2).within(&outer).run(&Kernel, |middle| {
+                        middle.indices().try_for_each(|_| {
+                            *middle_lock.lock() += 1;
+                            let inner = job(2).within(&middle);
+                            let _held = middle_lock.lock();
+                            inner.run(&Kernel, |_| Ok::<(), ()>(())).map(drop).map_err(drop)
+                        })
+                    });
+                    middle.map(drop).map_err(drop)
+                })
+            });
+            check!(result.is_ok(), "round {round}");
+            let counts = (*outer_lock.lock(), *middle_lock.lock());
+            check!(counts == (3 * round, 6 * round), "round {round}: {counts:?}");
+        }
     }
 
     /// Runs the crate's checks of a platform on the kernel's.

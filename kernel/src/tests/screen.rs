@@ -1,6 +1,7 @@
-//! Tests of the screen's memory.
+//! Tests of the screen: its memory, and that it is held.
 
 use super::registers::on_each_cpu;
+use super::wait::{sleep_and_see, within_20_s};
 use crate::arch::paging::PageTables;
 use crate::arch::{cpu, cpu_registers};
 use crate::console::screen;
@@ -18,5 +19,16 @@ kernel_tests! { "screen":
             let memory_type = found.zip(entry).map(|([.., table], entry)| table.to_le_bytes()[entry]);
             check!(memory_type == Some(WRITE_COMBINING), "cpu {cpu}: {memory_type:?} by entry {entry:?}");
         }
+    }
+
+    fn a_held_screen_is_drawn_later() {
+        skip_if!(!screen::is_on(), "the log is on no screen");
+        let hold = screen::hold();
+        log::info!("this line waits for the end of a hold");
+        // The drawer has time to draw, and must not.
+        sleep_and_see(20_000_000);
+        check!(screen::is_text_waiting(), "a line was drawn during a hold");
+        drop(hold);
+        check!(within_20_s(|| !screen::is_text_waiting()), "a line is not drawn after a hold");
     }
 }

@@ -2,8 +2,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
+use super::broken::{ConformanceError, at_most, equal};
 use super::pair::{Meeting, on_two_threads};
-use super::{ConformanceError, POLL_NS, at_most, equal, wait_until};
+use super::patience::{POLL_NS, wait_until};
 use crate::{CancelToken, Chunk, HelperContext, Items, Job, LockSet, Platform};
 
 pub(super) const BESIDE: &str = "helpers_run_beside_the_caller";

@@ -1,6 +1,7 @@
 //! Checks of clocks, CPUs and nodes.
 
-use super::{ConformanceError, at_least, at_most};
+use super::broken::{ConformanceError, at_least, at_most};
+use super::patience::POLL_NS;
 use crate::{NodeId, Platform};
 
 pub(super) const CLOCKS: &str = "clocks_advance";
@@ -28,7 +29,7 @@ pub fn clocks_advance<P: Platform>(platform: &P) -> Result<(), ConformanceError>
     };
     never_back("now_ns goes back", P::now_ns)?;
     never_back("thread_time_ns goes back", P::thread_time_ns)?;
-    let until_ns = platform.now_ns().saturating_add(super::POLL_NS);
+    let until_ns = platform.now_ns().saturating_add(POLL_NS);
     // A park may return early, but not each time.
     for _ in 0..READS {
         if platform.now_ns() >= until_ns {

@@ -5,9 +5,10 @@
 //! [`checks`], in which each relies on those before it:
 //!
 //! ```
-//! use ktask::{conformance, hosted::Hosted};
-//!
-//! conformance::run_all(&Hosted::new()).unwrap();
+//! # use ktask::{Platform, conformance};
+//! # fn check(platform: &impl Platform) {
+//! conformance::run_all(platform).unwrap();
+//! # }
 //! ```
 //!
 //! # How to port ktask
@@ -26,50 +27,22 @@
 //! threads are slower, not wrong. A check takes milliseconds on a platform that passes, and gives up
 //! after ten seconds of [`now_ns`](Platform::now_ns).
 
+mod broken;
 mod jobs;
 mod machine;
 mod pair;
 mod parking;
-
-use core::fmt;
+mod patience;
 
 use crate::Platform;
 
+pub use broken::ConformanceError;
 pub use jobs::{
     completed_units_are_undone, contexts_nest, every_unit_once, helpers_run_beside_the_caller,
     jobs_under_a_lock_end, late_helpers_are_harmless, nested_jobs_end,
 };
 pub use machine::{clocks_advance, cpus_are_counted, nodes_are_counted};
 pub use parking::{park_ends_at_its_deadline, unpark_is_remembered, unpark_wakes};
-
-/// Time after which a check gives up, in nanoseconds of the platform's clock.
-const PATIENCE_NS: u64 = 10_000_000_000;
-
-/// Time between two looks at what a check waits for.
-const POLL_NS: u64 = 20_000;
-
-/// The rule of [`Platform`] that an implementation breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConformanceError {
-    /// Name of the check that failed.
-    pub check: &'static str,
-    /// The rule that is broken.
-    pub rule: &'static str,
-    /// The number that was found.
-    pub found: u64,
-    /// The number that would be right, or the bound that was missed.
-    pub right: u64,
-}
-
-impl fmt::Display for ConformanceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { check, rule, found, right } = self;
-        write!(f, "{check}: {rule}: found {found}, right would be {right}")
-    }
-}
-
-impl core::error::Error for ConformanceError {}
 
 /// One check.
 #[derive(Debug)]
@@ -107,37 +80,4 @@ pub fn checks<P: Platform>() -> [Check<P>; 13] {
 /// The first rule that the platform breaks. The checks after it are not run.
 pub fn run_all<P: Platform>(platform: &P) -> Result<(), ConformanceError> {
     checks().iter().try_for_each(|check| (check.run)(platform))
-}
-
-/// Returns an error unless `found == right`.
-fn equal(check: &'static str, rule: &'static str, found: u64, right: u64) -> Result<(), ConformanceError> {
-    if found == right { Ok(()) } else { Err(ConformanceError { check, rule, found, right }) }
-}
-
-/// Returns an error unless `found >= least`.
-fn at_least(check: &'static str, rule: &'static str, found: u64, least: u64) -> Result<(), ConformanceError> {
-    if found >= least { Ok(()) } else { Err(ConformanceError { check, rule, found, right: least }) }
-}
-
-/// Returns an error unless `found <= most`.
-fn at_most(check: &'static str, rule: &'static str, found: u64, most: u64) -> Result<(), ConformanceError> {
-    if found <= most { Ok(()) } else { Err(ConformanceError { check, rule, found, right: most }) }
-}
-
-/// Waits until `is_so`, and returns whether it came to that before the check gives up.
-fn wait_until<P: Platform>(platform: &P, is_so: impl Fn() -> bool) -> bool {
-    wait_at_most(platform, PATIENCE_NS, is_so)
-}
-
-/// Waits until `is_so` for at most `patience_ns`, and returns whether it came to that.
-fn wait_at_most<P: Platform>(platform: &P, patience_ns: u64, is_so: impl Fn() -> bool) -> bool {
-    let until_ns = platform.now_ns().saturating_add(patience_ns);
-    while !is_so() {
-        let now_ns = platform.now_ns();
-        if now_ns >= until_ns {
-            return false;
-        }
-        platform.park(Some(now_ns + POLL_NS));
-    }
-    true
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use super::{PATIENCE_NS, wait_at_most};
+use super::patience::{PATIENCE_NS, wait_at_most};
 use crate::{Items, Job, Platform};
 
 /// How an attempt to have two threads ended.

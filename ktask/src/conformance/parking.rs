@@ -2,8 +2,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use super::broken::{ConformanceError, at_most, equal};
 use super::pair::on_two_threads;
-use super::{ConformanceError, PATIENCE_NS, at_most, equal, wait_until};
+use super::patience::{PATIENCE_NS, POLL_NS, wait_until};
 use crate::Platform;
 
 pub(super) const REMEMBERED: &str = "unpark_is_remembered";
@@ -36,7 +37,7 @@ pub fn unpark_is_remembered<P: Platform>(platform: &P) -> Result<(), Conformance
 /// A park that lasts seconds longer.
 pub fn park_ends_at_its_deadline<P: Platform>(platform: &P) -> Result<(), ConformanceError> {
     const RULE: &str = "time at which a park with a deadline returned";
-    for sleep_ns in [0, 1, super::POLL_NS, 1_000_000] {
+    for sleep_ns in [0, 1, POLL_NS, 1_000_000] {
         let until_ns = platform.now_ns().saturating_add(sleep_ns);
         platform.park(Some(until_ns));
         at_most(DEADLINE, RULE, platform.now_ns(), until_ns.saturating_add(PATIENCE_NS))?;

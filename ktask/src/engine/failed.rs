@@ -1,6 +1,7 @@
 //! The chunks of a job that failed.
 
 use super::plan::Outcome;
+use crate::Stats;
 use crate::chunk::RawChunk;
 use crate::raw::CellList;
 use crate::record::WorkerRecord;
@@ -15,7 +16,7 @@ pub(super) enum Failed<'f> {
 }
 
 /// Called after a run with the chunks that failed, which lie on the stack of the run.
-pub(super) type AfterRun<'a> = dyn FnMut(Failed<'_>, &mut Outcome) + 'a;
+pub(super) type AfterRun<'a> = dyn FnMut(Failed<'_>, &mut Outcome, &mut Stats) + 'a;
 
 impl Failed<'_> {
     /// Calls `undo` for the parts of `chunk` that did not fail.

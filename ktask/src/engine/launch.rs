@@ -1,10 +1,10 @@
 //! Chooses how many threads a job gets, and runs it.
 
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, Outcome, Plan};
+use super::plan::{Body, Meanwhile, Outcome, Plan};
 use super::{parallel, solo};
 use crate::Stats;
-use crate::cursor::Cursor;
+use crate::cursor::Cursors;
 use crate::platform::Platform;
 use crate::raw::Cells;
 use crate::record::WorkerRecord;
@@ -13,35 +13,38 @@ use crate::record::WorkerRecord;
 pub(super) fn launch<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     body: &dyn Body,
+    meanwhile: &mut Meanwhile<'_>,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
-    let mut stats = Stats::default();
-    let threads = plan.threads.count(platform, plan.smallest_chunks(), &mut stats);
+    let threads = plan.threads.count(platform, plan.smallest_chunks(), stats);
     if threads <= 1 {
-        return solo::run(platform, plan, cursors, body, stats, after);
+        return solo::run(platform, plan, cursors, body, meanwhile, stats, after);
     }
-    with_team(platform, plan, cursors, threads, body, stats, after)
+    with_team(platform, plan, cursors, threads, body, meanwhile, stats, after)
 }
 
 /// Runs `plan` on the calling thread and up to `threads - 1` helpers, then calls `after`.
 ///
 /// Never inlined: a job on one thread should not have this frame on its caller's stack.
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "a stack frame apart from that of its only caller")]
 fn with_team<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     threads: usize,
     body: &dyn Body,
-    stats: Stats,
+    meanwhile: &mut Meanwhile<'_>,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let cells = Cells::new(platform.helper_cells());
     let caller = WorkerRecord::new();
     let team = parallel::Workers { threads, caller: &caller, cells: &cells };
-    let mut outcome = parallel::run(platform, plan, cursors, &team, body, stats);
-    after(Failed::Team(&caller, cells.list()), &mut outcome);
+    let mut outcome = parallel::run(platform, plan, cursors, &team, body, meanwhile, stats);
+    after(Failed::Team(&caller, cells.list()), &mut outcome, stats);
     outcome
 }

@@ -39,5 +39,5 @@ mod wake;
 mod worker;
 
 pub(crate) use execute::execute;
-pub(crate) use plan::{Body, ChunkLoop, Ending, Plan};
+pub(crate) use plan::{Body, ChunkLoop, Ending, Meanwhile, Plan};
 pub(crate) use thread_limit::ThreadLimit;

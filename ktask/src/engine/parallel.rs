@@ -2,17 +2,17 @@
 
 use super::failed::records;
 use super::governor::{Decision, Governor, Setting, View};
-use super::plan::{Body, Outcome, Plan};
+use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
 use super::{wait, worker};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Cursors};
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Cells, HelperCell};
 use crate::record::WorkerRecord;
 use crate::tuning::Tuning;
-use crate::{Stats, Step};
+use crate::{Stats, Step, unwind};
 
 /// The workers of a job: how many there may be, and where they report.
 pub(super) struct Workers<'w> {
@@ -29,10 +29,11 @@ pub(super) struct Workers<'w> {
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     workers: &Workers<'_>,
     body: &dyn Body,
-    mut stats: Stats,
+    meanwhile: &mut Meanwhile<'_>,
+    stats: &mut Stats,
 ) -> Outcome {
     let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
     let run = Run::new(platform, plan, cursors, body, is_governed);
@@ -49,24 +50,31 @@ pub(super) fn run<P: Platform>(
             })
         });
         let threads = governor.as_ref().map_or(workers.threads, Governor::threads);
-        let mut wake = Wake::begin(&run, &mut team, threads, &mut stats);
-        let part = worker::work(&run, workers.caller, run.started_ns, &mut |_, now_ns| {
-            if wake.tick(&run, &mut team, threads, now_ns, &mut stats) {
-                team.replace_missing(now_ns, &mut stats);
+        let mut wake = Wake::begin(&run, &mut team, threads, stats);
+        if let Err(payload) = unwind::catch(meanwhile) {
+            run.stop(Ending::Failed);
+            run.keep_panic(payload);
+        }
+        let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
+        let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
+            if wake.tick(&run, &mut team, threads, now_ns, stats) {
+                team.replace_missing(now_ns, stats);
                 if let Some(governor) = &mut governor {
-                    govern(&run, governor, &mut team, now_ns, &mut stats);
+                    govern(&run, governor, &mut team, now_ns, stats);
                 }
             }
             true
         });
-        let has_waited = wait::until_helpers_ended(&run, helpers, &mut stats);
+        // Helpers that were only offered work are none.
+        stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
+        let has_waited = wait::until_helpers_ended(&run, helpers, stats);
         if has_waited { platform.now_ns() } else { part.ended_ns }
     });
-    run.report(&mut stats);
+    run.report(stats);
     stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
-    Outcome { ending: run.ending(), stats, panic: run.into_panic() }
+    Outcome { ending: run.ending(), panic: run.into_panic() }
 }
 
 /// Shows the run to the governor, and does what it decides.

@@ -6,7 +6,7 @@ use crate::platform::Platform;
 use crate::trail::Trail;
 use crate::tuning::Tuning;
 use crate::unwind::Payload;
-use crate::{CancelToken, Stats, TracedEnding};
+use crate::{CancelToken, TracedEnding};
 
 /// A job whose description was checked.
 pub(crate) struct Plan<'p> {
@@ -19,6 +19,8 @@ pub(crate) struct Plan<'p> {
     /// At least 1.
     pub(crate) align: u64,
     pub(crate) threads: ThreadLimit,
+    /// Whether helpers are started at once, however little work there is: the caller works later.
+    pub(crate) starts_at_once: bool,
     pub(crate) cancel: Option<&'p CancelToken>,
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) tuning: Option<&'p Tuning>,
@@ -34,6 +36,9 @@ pub(crate) type ChunkFn<'f> = dyn FnMut(RawChunk) -> bool + 'f;
 
 /// Calls a [`ChunkFn`] for one chunk after the other until the worker's part is over.
 pub(crate) type ChunkLoop<'l> = dyn FnMut(&mut ChunkFn<'_>) + 'l;
+
+/// Called once, on the job's caller, after the start of the helpers and before the caller's part.
+pub(crate) type Meanwhile<'m> = dyn FnMut() + 'm;
 
 /// The client's work, the same for every worker.
 pub(crate) trait Body: Sync {
@@ -65,7 +70,6 @@ impl Ending {
 /// The result of a run, before a caught panic is resumed.
 pub(super) struct Outcome {
     pub(super) ending: Ending,
-    pub(super) stats: Stats,
     pub(super) panic: Option<Payload>,
 }
 

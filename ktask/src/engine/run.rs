@@ -2,7 +2,7 @@
 
 use super::plan::{Body, Ending, Plan};
 use crate::Stats;
-use crate::cursor::{Cursor, Sampled};
+use crate::cursor::{Cursor, Cursors, Sampled, Samples};
 use crate::platform::Platform;
 use crate::raw::FirstOf;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::unwind::Payload;
 pub(super) struct Run<'r, P: Platform> {
     pub(super) platform: &'r P,
     pub(super) plan: &'r Plan<'r>,
-    pub(super) cursors: &'r [Cursor],
+    pub(super) cursors: Cursors<'r>,
     pub(super) body: &'r dyn Body,
     /// The thread that helpers charge their time to.
     caller: P::Thread,
@@ -34,6 +34,7 @@ pub(super) struct Run<'r, P: Platform> {
     pub(super) started_ns: u64,
     /// When the first helper was woken; 0 before that, and again when a helper has begun.
     woken_ns: AtomicU64,
+    samples: Samples,
     panic: FirstOf<Payload>,
     totals: Totals,
 }
@@ -64,7 +65,7 @@ impl<'r, P: Platform> Run<'r, P> {
     pub(super) fn new(
         platform: &'r P,
         plan: &'r Plan<'r>,
-        cursors: &'r [Cursor],
+        cursors: Cursors<'r>,
         body: &'r dyn Body,
         is_governed: bool,
     ) -> Self {
@@ -83,6 +84,7 @@ impl<'r, P: Platform> Run<'r, P> {
             measured_from_ns: AtomicU64::new(u64::MAX),
             factor: Sampled::factor(plan.units, plan.smallest_chunk()),
             woken_ns: AtomicU64::new(0),
+            samples: Samples::new(),
             panic: FirstOf::new(),
             totals: Totals {
                 chunks: AtomicU64::new(0),
@@ -222,8 +224,8 @@ impl<'r, P: Platform> Run<'r, P> {
         self.measured_from_ns.store(now_ns, Ordering::Relaxed);
     }
 
-    /// Adds a chunk of `units` from `cursor`, which ran from `from_ns` to `to_ns`, to the samples.
-    pub(super) fn sample(&self, cursor: &Cursor, units: u64, from_ns: u64, to_ns: u64) {
+    /// Adds a chunk of `units`, which ran from `from_ns` to `to_ns`, to the samples.
+    pub(super) fn sample(&self, units: u64, from_ns: u64, to_ns: u64) {
         // Relaxed: see `measure_from`.
         let measured_from_ns = self.measured_from_ns.load(Ordering::Relaxed);
         if to_ns <= measured_from_ns {
@@ -232,7 +234,7 @@ impl<'r, P: Platform> Run<'r, P> {
         let part_ns = to_ns - from_ns.max(measured_from_ns);
         let units = u128::from(units) * u128::from(self.factor) * u128::from(part_ns);
         let units = units / u128::from((to_ns - from_ns).max(1));
-        cursor.sample(u64::try_from(units).unwrap_or(u64::MAX), part_ns);
+        self.samples.sample(u64::try_from(units).unwrap_or(u64::MAX), part_ns);
     }
 
     /// Returns `sampled` units without the factor.
@@ -242,7 +244,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns the sums over the measured chunks of all ranges.
     pub(super) fn sampled(&self) -> Sampled {
-        self.cursors.iter().map(Cursor::sampled).fold(Sampled::default(), Sampled::and)
+        self.samples.sampled()
     }
 
     /// Returns the number of units that are not handed out yet.

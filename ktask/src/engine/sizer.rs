@@ -12,7 +12,7 @@ pub(super) struct ChunkSizer {
     want: u64,
     /// When the last chunk ended; before the first chunk, when the worker began.
     last_ns: u64,
-    pace: Pace,
+    times: &'static ChunkTimes,
     /// Length and rate of the longest chunk whose time was long enough to tell a rate.
     rated: Rated,
     /// Units that took about [`SHORTEST_NS`] at the rate of the last chunk, which were no more than its own.
@@ -40,7 +40,7 @@ const RATEABLE_CHUNKS: u64 = 64;
 
 /// The time that chunks should take.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct ChunkTimes {
     /// A chunk that takes less is followed by a longer one.
     short_ns: u64,
     /// A chunk that takes more is followed by a shorter one.
@@ -57,22 +57,23 @@ struct Pace {
 /// All posted versions of ktask cut into four chunks per worker, once, for the whole range. Here the
 /// number is applied to the rest at each claim: chunks shrink towards the end, and workers finish
 /// together.
-const BRIEF: Pace = Pace { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4 };
+static BRIEF: ChunkTimes = ChunkTimes { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4 };
 
 /// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, which
 /// take a millisecond or two. Two chunks per worker are those of factoring (Hummel, Schonberg and Flynn,
 /// 1992): each round hands out half of the rest.
-const AMPLE: Pace = Pace { short_ns: 1_000_000, long_ns: 4_000_000, step: 8, chunks_per_worker: 2 };
+static AMPLE: ChunkTimes =
+    ChunkTimes { short_ns: 1_000_000, long_ns: 4_000_000, step: 8, chunks_per_worker: 2 };
 
 impl ChunkSizer {
     /// Makes the sizer of a worker that begins at `now_ns`. `is_measured` tells whether a governor
     /// measures the worker's chunks.
     pub(super) fn new(plan: &Plan<'_>, is_measured: bool, now_ns: u64) -> Self {
-        let pace = if plan.is_stoppable() || is_measured { BRIEF } else { AMPLE };
+        let times = if plan.is_stoppable() || is_measured { &BRIEF } else { &AMPLE };
         Self {
             want: plan.min_chunk,
             last_ns: now_ns,
-            pace,
+            times,
             rated: Rated::default(),
             shortest: 0,
             efficient: 0,
@@ -82,7 +83,7 @@ impl ChunkSizer {
     /// Returns the length that the next chunk should have, in units, if `workers` share the `left`
     /// units of a range.
     pub(super) fn want(&self, left: u64, workers: u64) -> u64 {
-        let share = left / (workers * self.pace.chunks_per_worker);
+        let share = left / (workers * self.times.chunks_per_worker);
         if self.want <= share {
             return self.want;
         }
@@ -100,7 +101,7 @@ impl ChunkSizer {
     pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, units: u64, now_ns: u64) {
         let took_ns = now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
-        let Pace { short_ns, long_ns, step, .. } = self.pace;
+        let &ChunkTimes { short_ns, long_ns, step, .. } = self.times;
         // The next chunk takes about twice `short_ns`, if units cost the same there.
         if took_ns < short_ns {
             let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
@@ -110,7 +111,7 @@ impl ChunkSizer {
         }
         self.shortest =
             if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
-        if self.pace.step == AMPLE.step {
+        if self.times.step == AMPLE.step {
             self.note_rate(plan, units, took_ns);
         }
     }

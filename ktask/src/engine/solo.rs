@@ -4,11 +4,11 @@ use core::cell::Cell;
 
 use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, ChunkFn, Ending, Outcome, Plan};
+use super::plan::{Body, ChunkFn, Ending, Meanwhile, Outcome, Plan};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cursors, Cut};
 use crate::platform::Platform;
 use crate::{Stats, TracedChunk, unwind};
 
@@ -23,31 +23,37 @@ const CHUNKS_OF_LONG_JOB: u64 = 1000;
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
     body: &dyn Body,
-    mut stats: Stats,
+    meanwhile: &mut Meanwhile<'_>,
+    stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let started_ns = platform.now_ns();
-    let cpu_clock = CpuClock::start(platform, started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
+    let mut panic = unwind::catch(meanwhile).err();
+    let work_started_ns = if plan.starts_at_once { platform.now_ns() } else { started_ns };
+    let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
     let in_progress = Cell::new(None);
     let mut ending = Ending::Complete;
-    let panic = unwind::catch(|| {
-        body.work(&mut |run_chunk| {
-            ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut stats }
-                .all_ranges(cursors, run_chunk);
-        });
-    })
-    .err();
+    if panic.is_none() {
+        panic = unwind::catch(|| {
+            body.work(&mut |run_chunk| {
+                ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
+                    .all_ranges(cursors, run_chunk);
+            });
+        })
+        .err();
+    }
     if panic.is_some() {
         ending = Ending::Failed;
     }
     stats.threads_used = u32::from(stats.chunks > 0);
+    stats.threads_at_end = stats.threads_used;
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
-    let mut outcome = Outcome { ending, stats, panic };
-    after(Failed::One(in_progress.get()), &mut outcome);
+    let mut outcome = Outcome { ending, panic };
+    after(Failed::One(in_progress.get()), &mut outcome, stats);
     outcome
 }
 
@@ -61,15 +67,15 @@ struct Solo<'s, P: Platform> {
 
 impl<P: Platform> Solo<'_, P> {
     /// Runs the chunks of each range in turn, the ranges of the caller's node first.
-    fn all_ranges(&mut self, cursors: &[Cursor], run_chunk: &mut ChunkFn<'_>) -> Ending {
+    fn all_ranges(&mut self, cursors: Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
         let own_node = self.platform.current_node();
         for local in [true, false] {
-            for cursor in cursors.iter().filter(|cursor| cursor.is_at(own_node) == local) {
-                let ending = if self.plan.is_stoppable() {
-                    self.in_brief_chunks(cursor, local, run_chunk)
-                } else {
-                    self.in_one_chunk(cursor, local, run_chunk)
-                };
+            for index in 0..cursors.len() {
+                let cursor = cursors.get(index);
+                if cursor.is_at(own_node) != local {
+                    continue;
+                }
+                let ending = self.one_range(cursor, local, run_chunk);
                 if ending != Ending::Complete {
                     return ending;
                 }
@@ -78,28 +84,24 @@ impl<P: Platform> Solo<'_, P> {
         Ending::Complete
     }
 
-    /// Runs one range as one chunk, or as few as the longest chunk permits.
-    fn in_one_chunk(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
-        while let Some(chunk) = self.claim(cursor, cursor.left()) {
-            if !self.one_chunk(chunk, cursor, local, run_chunk) {
-                return Ending::Failed;
-            }
-        }
-        Ending::Complete
-    }
-
-    /// Runs one range in chunks that are short enough for the job to stop soon.
-    fn in_brief_chunks(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
-        let mut sizer = ChunkSizer::new(self.plan, false, self.platform.now_ns());
+    /// Runs one range: as one chunk, or as few as the longest chunk permits; in chunks that are short
+    /// enough if the job may have to stop soon.
+    fn one_range(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
+        let is_stoppable = self.plan.is_stoppable();
+        let mut sizer = is_stoppable.then(|| ChunkSizer::new(self.plan, false, self.platform.now_ns()));
         while cursor.left() > 0 {
             if let Some(ending) = self.plan.stop_requested(self.platform) {
                 return ending;
             }
-            let Some(chunk) = self.claim(cursor, sizer.want(cursor.left(), 1)) else { break };
+            let left = cursor.left();
+            let want = sizer.as_ref().map_or(left, |sizer| sizer.want(left, 1));
+            let Some(chunk) = self.claim(cursor, want) else { break };
             if !self.one_chunk(chunk, cursor, local, run_chunk) {
                 return Ending::Failed;
             }
-            sizer.chunk_ended(self.plan, chunk.1 - chunk.0, self.platform.now_ns());
+            if let Some(sizer) = &mut sizer {
+                sizer.chunk_ended(self.plan, chunk.1 - chunk.0, self.platform.now_ns());
+            }
         }
         Ending::Complete
     }
@@ -123,12 +125,22 @@ impl<P: Platform> Solo<'_, P> {
         let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
         self.stats.chunks += 1;
         self.stats.local_chunks += u64::from(local);
-        let traced_chunk = TracedChunk { start, end, worker: 0 };
-        if !traced(self.platform, plan.trace_id, traced_chunk, || run_chunk(chunk)) {
+        let is_done = match plan.trace_id {
+            0 => run_chunk(chunk),
+            _ => self.one_traced_chunk(chunk, run_chunk),
+        };
+        if !is_done {
             return false;
         }
         self.in_progress.set(None);
         self.stats.units += end - start;
         true
+    }
+
+    /// Never inlined: a job that is not traced should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn one_traced_chunk(&self, chunk: RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
+        let traced_chunk = TracedChunk { start: chunk.start, end: chunk.end, worker: 0 };
+        traced(self.platform, self.plan.trace_id, traced_chunk, || run_chunk(chunk))
     }
 }

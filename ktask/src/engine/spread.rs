@@ -1,14 +1,14 @@
 //! How the workers of a job are distributed over its ranges.
 
 use crate::NodeId;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Cursors};
 
 /// Sets the number of workers that each of `cursors` should have: `threads` in all, in proportion to
 /// the units left.
-pub(super) fn set_wanted(cursors: &[Cursor], threads: usize) {
+pub(super) fn set_wanted(cursors: Cursors<'_>, threads: usize) {
     let all: u64 = cursors.iter().map(Cursor::left).sum();
     let (mut before, mut given) = (0, 0);
-    for cursor in cursors {
+    for cursor in cursors.iter() {
         before += cursor.left();
         // The bound between two ranges is rounded to the nearest worker. So all workers are given,
         // and small differences between equal ranges change nothing.
@@ -24,9 +24,9 @@ pub(super) fn set_wanted(cursors: &[Cursor], threads: usize) {
 }
 
 /// Prepares [`next_range`] for starting helpers. `own` is the node of the caller, which works too.
-pub(super) fn begin(cursors: &[Cursor], own: NodeId) {
+pub(super) fn begin(cursors: Cursors<'_>, own: NodeId) {
     let mut working = 0;
-    for cursor in cursors {
+    for cursor in cursors.iter() {
         working += cursor.workers();
         cursor.set_placed(cursor.workers());
     }
@@ -39,10 +39,10 @@ pub(super) fn begin(cursors: &[Cursor], own: NodeId) {
 }
 
 /// Returns the range that lacks the most workers, and counts a helper that is placed there.
-pub(super) fn next_range(cursors: &[Cursor]) -> Option<&Cursor> {
-    let lack = |cursor: &&Cursor| cursor.wanted() as isize - cursor.placed() as isize;
-    // The first of equals: `max_by_key` would return the last.
-    let cursor = cursors.iter().rev().filter(|cursor| cursor.left() > 0).max_by_key(lack)?;
+pub(super) fn next_range(cursors: Cursors<'_>) -> Option<&Cursor> {
+    // The first of equals, of that with the most workers missing.
+    let lack = |cursor: &&Cursor| cursor.placed() as isize - cursor.wanted() as isize;
+    let cursor = cursors.iter().filter(|cursor| cursor.left() > 0).min_by_key(lack)?;
     cursor.set_placed(cursor.placed() + 1);
     Some(cursor)
 }

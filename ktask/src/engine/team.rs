@@ -158,10 +158,10 @@ impl<'t, P: Platform> Team<'t, P> {
     /// Returns a cell for another helper: a new one, or else that of a helper that has ended. A cell
     /// with a failed chunk stays in use: the undo needs the record.
     fn idle_cell(&mut self) -> Option<&'static HelperCell> {
-        if self.helpers.len() < self.max_helpers
-            && let Some(cell) = self.helpers.add_cell()
-        {
-            return Some(cell);
+        if self.helpers.len() < self.max_helpers {
+            if let Some(cell) = self.helpers.add_cell() {
+                return Some(cell);
+            }
         }
         let is_usable = |cell: &&HelperCell| cell.is_idle() && cell.record.failed().is_none();
         // From where the last search ended, then from the start.

@@ -7,11 +7,11 @@ use crate::{MAX_WORKERS, Stats};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadLimit {
     /// Exactly this many threads, without budget and governor.
-    Exact(usize),
+    Exact(u32),
     /// Any number of threads up to `limit`.
     UpTo {
         /// At least 1.
-        limit: usize,
+        limit: u32,
         /// Whether helpers count against the system's [`Budget`](crate::Budget).
         budgeted: bool,
     },
@@ -22,8 +22,8 @@ impl ThreadLimit {
     /// `stats` how many were asked for and allowed.
     pub(super) fn count<P: Platform>(self, platform: &P, chunks: u64, stats: &mut Stats) -> usize {
         let limit = match self {
-            Self::Exact(threads) => threads,
-            Self::UpTo { limit, .. } => limit,
+            Self::Exact(threads) => threads as usize,
+            Self::UpTo { limit, .. } => limit as usize,
         };
         let chunks = usize::try_from(chunks).unwrap_or(usize::MAX);
         let asked = chunks.min(limit).min(MAX_WORKERS);

@@ -9,8 +9,9 @@ use super::launch::launch;
 use super::plan::{Body, ChunkLoop, Outcome, Plan};
 use super::storage;
 use super::thread_limit::ThreadLimit;
+use crate::Stats;
 use crate::chunk::RawChunk;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Cursors};
 use crate::platform::Platform;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -19,25 +20,26 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) fn undo_completed<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: &[Cursor],
+    cursors: Cursors<'_>,
+    range: &dyn Fn(usize) -> Cursor,
     failed: Failed<'_>,
     outcome: &mut Outcome,
+    stats: &mut Stats,
 ) {
     let Some(undo) = plan.undo else { return };
     if outcome.is_complete() {
         return;
     }
     let prefix = |index: usize| {
-        let cursor: &Cursor = &cursors[index];
-        let (start, end) = cursor.claimed();
-        Cursor::new(start, end, cursor.node())
+        let whole = range(index);
+        Cursor::new(whole.next(), cursors.get(index).next(), whole.node())
     };
     let threads = match failed {
         Failed::One(_) => ThreadLimit::Exact(1),
         Failed::Team(..) => plan.threads,
     };
     let plan = Plan {
-        units: cursors.iter().map(|cursor| cursor.claimed()).map(|(start, end)| end - start).sum(),
+        units: plan.units - cursors.iter().map(Cursor::left).sum::<u64>(),
         threads,
         // Nothing may end an undo early: it would leave a part of the job done.
         cancel: None,
@@ -45,17 +47,19 @@ pub(super) fn undo_completed<P: Platform>(
         // The rate of an undo says nothing about the rate of the job.
         tuning: None,
         trail: None,
+        starts_at_once: false,
         undo: None,
         trace_id: 0,
         ..*plan
     };
     let body = UndoBody { failed, undo, units: AtomicU64::new(0) };
     storage::with_cursors(cursors.len(), &prefix, &mut |prefixes| {
-        let undone = launch(platform, &plan, prefixes, &body, &mut |_, _| {});
+        let mut of_undo = Stats::default();
+        let undone = launch(platform, &plan, prefixes, &body, &mut || {}, &mut of_undo, &mut |_, _, _| {});
         // Relaxed: the join has made all sums visible.
-        outcome.stats.units_undone = body.units.load(Ordering::Relaxed);
-        outcome.stats.cpu_ns += undone.stats.cpu_ns;
-        outcome.stats.wall_ns += undone.stats.wall_ns;
+        stats.units_undone = body.units.load(Ordering::Relaxed);
+        stats.cpu_ns += of_undo.cpu_ns;
+        stats.wall_ns += of_undo.wall_ns;
         // A panic of the undo is a bug of the client; the caller gets the first panic.
         let first = outcome.panic.take();
         outcome.panic = first.or(undone.panic);

@@ -39,6 +39,7 @@ impl Wake {
         let has_few_chunks = run.plan.smallest_chunks() / CHUNKS_TO_RUN_FIRST < helpers as u64;
         // An exact number of threads is for measurements: it includes what it takes to start them.
         let at_once = run.plan.threads.is_exact()
+            || run.plan.starts_at_once
             // With few chunks, any of which may be long, all helpers must come before the caller is done with
             // its first.
             || (!team.offer(if has_few_chunks { helpers } else { helpers.min(1) }) && has_few_chunks);
@@ -61,6 +62,11 @@ impl Wake {
         if !self.has_started && (run.has_helper() || self.is_worth(run, now_ns)) {
             self.start(team, threads, stats);
         }
+        self.has_started
+    }
+
+    /// Returns whether helpers are started.
+    pub(super) fn has_started(&self) -> bool {
         self.has_started
     }
 

@@ -8,7 +8,7 @@ use super::run::{Run, Tally};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cursors, Cut};
 use crate::platform::Platform;
 use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
@@ -118,7 +118,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.tally.local_chunks += u64::from(local);
             let lineage = run.plan.lineage.of_chunks();
             let node = cursor.node();
-            let chunk = RawChunk { start, end, worker: self.index, node, local, lineage };
+            let chunk = RawChunk { start, end, worker: self.index as u32, node, local, lineage };
             let traced_chunk = TracedChunk { start, end, worker: self.index };
             if !traced(run.platform, run.plan.trace_id, traced_chunk, || run_chunk(chunk)) {
                 run.stop(Ending::Failed);
@@ -126,29 +126,29 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             }
             self.in_progress.set(None);
             self.tally.units += end - start;
-            self.chunk_ended(cursor, end - start);
+            self.chunk_ended(end - start);
         }
     }
 
-    /// Sizes the next chunk after one of `units` from `cursor`, and reports the chunk's time to the
+    /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
     /// governor.
-    fn chunk_ended(&mut self, cursor: &Cursor, units: u64) {
+    fn chunk_ended(&mut self, units: u64) {
         let run = self.run;
         let now_ns = run.platform.now_ns();
         let began_ns = self.sizer.last_ns();
         self.sizer.chunk_ended(run.plan, units, now_ns);
         self.cpu_clock.tick(run.platform, now_ns);
         if run.is_governed {
-            run.sample(cursor, units, began_ns, now_ns);
+            run.sample(units, began_ns, now_ns);
         }
     }
 
     /// Returns the nearest range with work left. Workers with several equally near ranges begin
     /// at different ones.
     fn nearest(&self) -> Option<&'w Cursor> {
-        let cursors: &'w [Cursor] = self.run.cursors;
+        let cursors: Cursors<'w> = self.run.cursors;
         (0..cursors.len())
-            .map(|step| &cursors[(self.index + step) % cursors.len()])
+            .map(|step| cursors.get((self.index + step) % cursors.len()))
             .filter(|cursor| cursor.left() > 0)
             .min_by_key(|cursor| match cursor.node() {
                 Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),

@@ -6,7 +6,7 @@
 //! let platform = Hosted::new();
 //! let stats = Job::new(Items::new(0)..Items::new(1_000_000))
 //!     .min_chunk(Items::new(10_000))
-//!     .run(&platform, |_chunk| Ok::<(), ()>(()))
+//!     .run(&platform, |_chunk| {})
 //!     .unwrap();
 //! assert_eq!(stats.units, 1_000_000);
 //! ```

@@ -99,7 +99,6 @@ impl<P: Platform> Pool<P> {
         Ok(id)
     }
 
-    #[expect(clippy::type_complexity, reason = "private, and used twice")]
     fn add(
         &self,
         task: HelperTask<P>,

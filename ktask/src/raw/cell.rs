@@ -1,7 +1,7 @@
 //! The memory that a helper's task refers to.
 //!
 //! A [`HelperCell`] outlives every job. Its word says whether a helper may begin, and the job's
-//! caller can change that at any time. So a task that nobody runs keeps no caller waiting.
+//! caller can change that at any time. So a task that is not run keeps no caller waiting.
 
 use core::cell::Cell;
 
@@ -153,9 +153,9 @@ pub(crate) struct Cells {
     /// Index of the first cell plus 1; 0 for none. As in [`HelperCell::next`].
     first: Cell<u32>,
     last: Cell<u32>,
-    len: Cell<usize>,
+    len: Cell<u32>,
     /// Where the search for a free cell goes on.
-    search_at: Cell<usize>,
+    search_at: Cell<u32>,
 }
 
 impl Cells {
@@ -165,20 +165,20 @@ impl Cells {
             Self { all, first: Cell::new(0), last: Cell::new(0), len: Cell::new(0), search_at: Cell::new(0) };
         // Each thread begins to search elsewhere, and again where its last job did: callers then
         // rarely meet, and find their cells in their cache.
-        cells.search_at.set(hash_of_address(core::ptr::from_ref(&cells).addr()) % all.len().max(1));
+        cells.search_at.set((hash_of_address(core::ptr::from_ref(&cells).addr()) % all.len().max(1)) as u32);
         cells
     }
 
     /// Returns the number of cells in the list.
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        self.len.get() as usize
     }
 
     /// Adds a free cell to the list, with an empty record. Returns `None` if no cell is free.
     pub(crate) fn add(&self) -> Option<&'static HelperCell> {
         for _ in 0..self.all.len() {
-            let index = self.search_at.get();
-            self.search_at.set((index + 1) % self.all.len());
+            let index = self.search_at.get() as usize;
+            self.search_at.set(((index + 1) % self.all.len()) as u32);
             let cell = &self.all[index];
             let word = cell.word();
             if word.state != State::Free || !cell.change(word.generation, State::Free, State::Idle) {
@@ -194,7 +194,7 @@ impl Cells {
             }
             self.last.set(link);
             self.len.set(self.len.get() + 1);
-            cell.record.reset(self.len.get());
+            cell.record.reset(self.len());
             return Some(cell);
         }
         None

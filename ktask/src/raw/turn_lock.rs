@@ -111,6 +111,7 @@ impl<P: Parking, T> TurnLock<P, T> {
 
     /// Makes the calling thread the holder, at `turn` if there is one.
     fn acquire<'l>(&'l self, platform: &'l P, turn: Option<u64>) -> Release<'l, P, T> {
+        #[allow(clippy::reversed_empty_ranges, reason = "the model checker has no polls")]
         for _ in 0..LOCK_POLLS {
             // Relaxed: `try_acquire` synchronises.
             if self.state.load(Ordering::Relaxed) == free() && self.try_acquire() {
@@ -180,6 +181,7 @@ impl<P: Parking, T> TurnLock<P, T> {
                 // until the store below, which is the last access to it.
                 let thread = unsafe { (*waiter).thread.clone() };
                 // Release pairs with the Acquire in `acquire`.
+                // SAFETY: as above. The flag is set once, and nothing uses the waiter after that.
                 unsafe { (*waiter).is_granted.store(true, Ordering::Release) };
                 return platform.wake(&thread);
             }

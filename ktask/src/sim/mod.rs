@@ -18,7 +18,6 @@
 //!         .profile(Profile::Boot)
 //!         .run(sim, |chunk| {
 //!             sim.work(chunk.len().get(), None);
-//!             Ok::<(), ()>(())
 //!         })
 //!         .unwrap()
 //! });

@@ -27,6 +27,8 @@ mod fixed_cut;
 mod job;
 #[path = "../../src/job_runs.rs"]
 mod job_runs;
+#[path = "../../src/list.rs"]
+mod list;
 #[path = "../../src/node.rs"]
 mod node;
 #[path = "../../src/platform.rs"]
@@ -69,6 +71,7 @@ pub use chunk::Chunk;
 pub use chunk_result::ChunkResult;
 pub use error::{Cause, Invalid, JobError};
 pub use job::Job;
+pub use list::ListPart;
 pub use node::{NodeId, NodeRange};
 pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
 pub use raw::{HelperCell, HelperTask};

@@ -102,6 +102,21 @@ fn offer_that_is_lost() {
 }
 
 #[test]
+fn parts_of_a_slice_are_exclusive_and_seen_by_the_caller() {
+    explore(2, || {
+        let platform = Scheduler::new(&[Fate::Runs]);
+        let mut slice: Vec<Cell<u32>> = (0..3).map(|_| Cell::new(0)).collect();
+        Job::new(0..slice.len())
+            .threads_exact(2)
+            .for_each_mut(&platform, &mut slice, |_chunk, part| {
+                part.iter().for_each(|cell| cell.set(cell.get() + 1));
+            })
+            .unwrap();
+        assert!(slice.iter().all(|cell| cell.get() == 1));
+    });
+}
+
+#[test]
 fn claims_are_disjoint_and_complete() {
     explore(2, || {
         let cursor = Arc::new(Cursor::new(3, 8, None));
@@ -275,6 +290,58 @@ fn job_with_a_queued_helper_that_may_be_taken_back() {
 }
 
 #[test]
+fn job_with_a_helper_that_never_begins() {
+    whole_job(2, &[Fate::Kept], 2);
+    whole_job(2, &[Fate::Kept, Fate::Runs], 1);
+}
+
+#[test]
+fn helper_of_one_job_is_late_for_the_next() {
+    explore(1, || {
+        // The second job has the cell to which the first job's task refers, which may come during it.
+        let platform = Scheduler::new(&[Fate::Runs, Fate::Runs]);
+        for _ in 0..2 {
+            let seen = Units::new(2);
+            let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
+            let stats = job.run(&platform, |chunk| seen.add(&chunk)).unwrap();
+            assert_eq!(seen.times(), [1, 1]);
+            assert_eq!(stats.units, 2);
+        }
+    });
+}
+
+#[test]
+fn cell_of_a_helper_that_left_is_given_to_another() {
+    explore(3, || {
+        let platform = Scheduler::new(&[]);
+        let cells = Cells::new(shared_cells());
+        // Not atomic, one for each cell: the two helpers of a cell must follow one another.
+        let units = Units::new(1);
+        let begun = AtomicUsize::new(0);
+        raw::scope(
+            &platform,
+            &cells,
+            &|cell| {
+                units.add_one(cell.record.worker() - 1);
+                cell.record.set_worked();
+                begun.fetch_add(1, Ordering::Relaxed);
+            },
+            |helpers| {
+                let cell = helpers.add_cell().unwrap();
+                let first = helpers.task(cell);
+                thread::spawn(move || first.run());
+                // As the caller of a job looks for a cell between two chunks.
+                if cell.is_idle() {
+                    let second = helpers.task(cell);
+                    thread::spawn(move || second.run());
+                }
+            },
+        );
+        assert_eq!(units.times()[0] as usize, begun.load(Ordering::Relaxed));
+    });
+}
+
+#[test]
 fn job_with_a_lost_and_a_running_helper() {
     whole_job(3, &[Fate::Lost, Fate::Runs], 1);
 }
@@ -311,7 +378,7 @@ fn failing_chunk_is_left_and_completed_ones_are_undone() {
 
 #[test]
 fn accumulators_are_merged_once_each() {
-    explore(2, || {
+    explore(1, || {
         let platform = Scheduler::new(&[Fate::Runs]);
         let (sum, _) = Job::new(Items::new(0)..Items::new(3))
             .threads_exact(2)
@@ -354,11 +421,17 @@ fn walk_positions_follow_the_numbers() {
 #[test]
 fn nested_job_ends() {
     // On a separate thread: the checker's default stack is too small for nested jobs.
-    explore(1, || scheduler::spawn(nested_job).join().unwrap());
+    explore(1, || scheduler::spawn(|| nested_job(&[Fate::Runs, Fate::Queued])).join().unwrap());
 }
 
-fn nested_job() {
-    let platform = Scheduler::new(&[Fate::Runs, Fate::Queued]);
+#[test]
+fn nested_job_ends_though_its_helper_never_begins() {
+    explore(1, || scheduler::spawn(|| nested_job(&[Fate::Runs, Fate::Kept])).join().unwrap());
+    explore(1, || scheduler::spawn(|| nested_job(&[Fate::Kept, Fate::Runs])).join().unwrap());
+}
+
+fn nested_job(fates: &'static [Fate]) {
+    let platform = Scheduler::new(fates);
     let total = AtomicUsize::new(0);
     Job::new(Items::new(0)..Items::new(2))
         .threads_exact(2)

@@ -52,6 +52,8 @@ pub enum Fate {
     Lost,
     /// A thread runs it unless the caller takes it back first.
     Queued,
+    /// The platform keeps it: no thread runs or drops it, and the caller cannot take it back.
+    Kept,
     /// The platform gives it back at once.
     Refused,
 }
@@ -81,6 +83,7 @@ struct State {
     started: usize,
     offered: usize,
     queue: Vec<Queued>,
+    kept: Vec<HelperTask<Scheduler>>,
     lent: Vec<(HelperId, bool)>,
 }
 
@@ -114,6 +117,7 @@ impl Scheduler {
         match fate.copied().unwrap_or(Fate::Refused) {
             Fate::Refused => return Err(task),
             Fate::Runs => drop(spawn(move || task.run())),
+            Fate::Kept => state.kept.push(task),
             Fate::Lost => drop(spawn(move || drop(task))),
             Fate::Queued => {
                 state.queue.push(Queued { id, task: RefCell::new(Some(task)) });

@@ -4,7 +4,7 @@ pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// None: a polling thread has nothing to find that a parked one does not.
-pub(crate) const LOCK_POLLS: u32 = 0;
+pub(crate) static LOCK_POLLS: u32 = 0;
 
 /// Always 0: addresses differ from one run of a model to the next, which must not.
 pub(crate) fn hash_of_address(_address: usize) -> usize {
@@ -18,6 +18,14 @@ macro_rules! const_fn {
     };
 }
 pub(crate) use const_fn;
+
+/// As in the crate, but made at run time.
+macro_rules! array_of {
+    ($value:expr; $len:expr) => {
+        core::array::from_fn::<_, { $len }, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;
 
 /// As in the crate. Two unordered accesses fail the model.
 #[derive(Debug, Default)]

@@ -1,8 +1,10 @@
 //! A running Bochs: its process, its files, and its debugger.
 
 use super::machine::{LOG_PORT, MESSAGES, Model, RECORD_PORT};
+use super::program::Bochs;
 use ktask_boot::qemu::{CpuState, end_with_us};
 use object::{Object, ObjectSegment};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -13,6 +15,9 @@ use tempfile::TempDir;
 
 /// Name of the file with Bochs's standard output, where its debugger answers.
 const TERMINAL: &str = "terminal";
+
+/// Number of lines of the terminal that are kept.
+const LAST_LINES: usize = 40;
 
 /// Time that the debugger may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,11 +36,13 @@ pub(super) struct Guest {
 
 impl Guest {
     /// Starts `model` from `iso`.
-    pub(super) fn start(program: &Path, model: &Model, iso: &Path) -> Result<Self, String> {
+    pub(super) fn start(bochs: &Bochs, model: &Model, iso: &Path) -> Result<Self, String> {
+        let program = &bochs.program;
         let cannot = |error: std::io::Error| format!("cannot start {}: {error}", program.display());
         let folder = tempfile::Builder::new().prefix("ktask-bochs-").tempdir().map_err(cannot)?;
         let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("bochsrc"), model.configuration(folder.path(), iso)).map_err(cannot)?;
+        std::fs::write(path("bochsrc"), model.configuration(folder.path(), iso, &bochs.screen_bios))
+            .map_err(cannot)?;
         // Programs with the debugger wait for a command before the first instruction.
         std::fs::write(path("commands"), "c\n").map_err(cannot)?;
         let terminal = File::create(path(TERMINAL)).map_err(cannot)?;
@@ -101,7 +108,8 @@ impl Guest {
         let messages = text(MESSAGES);
         let panics = messages.lines().filter(|line| line.contains(">>PANIC<<")).map(str::to_string);
         let terminal: Vec<_> = text(TERMINAL).lines().map(str::to_string).collect();
-        panics.chain([super::tail(&terminal)]).collect::<Vec<_>>().join("\n")
+        let last = terminal[terminal.len().saturating_sub(LAST_LINES)..].iter().cloned();
+        panics.chain(last).collect::<Vec<_>>().join("\n")
     }
 
     /// Stops the machine and returns the state of every CPU.
@@ -122,8 +130,9 @@ impl Guest {
             let answer = text.get(before..).unwrap_or_default();
             // The prompt comes after all CPUs.
             if let Some((states, _)) = answer.rsplit_once("<bochs:") {
-                let positions = states.lines().filter_map(position);
-                return Ok(positions.map(|(cpu, rip)| state(cpu, rip, elf)).collect());
+                // The last of each CPU: Bochs may have kept older output back.
+                let positions: BTreeMap<_, _> = states.lines().filter_map(position).collect();
+                return Ok(positions.into_iter().map(|(cpu, rip)| state(cpu, rip, elf)).collect());
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Firmware of the machine.
-pub(super) const BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
+const BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
 
-/// Firmware of the screen: QEMU's. With Bochs's own, GRUB crashes when it asks for the screen's modes.
-pub(super) const GRAPHICS_BIOS: &str = "/usr/share/seabios/vgabios-stdvga.bin";
+/// Firmware of the screen: QEMU's, where systems have it. With Bochs's own, GRUB crashes when it asks for the screen's modes.
+pub(super) const SCREEN_BIOSES: [&str; 2] =
+    ["/usr/share/seabios/vgabios-stdvga.bin", "/usr/share/seavgabios/vgabios-stdvga.bin"];
 
 /// Names of the files in a run's folder.
 pub(super) const LOG_PORT: &str = "com1";
@@ -39,7 +40,7 @@ pub const SMP4: Model = Model { name: "bochs_smp4", cpus: 4, ..SMP2 };
 
 impl Model {
     /// Returns Bochs's configuration: serial ports and messages are files in `folder`, and the machine starts from `iso`.
-    pub(super) fn configuration(&self, folder: &Path, iso: &Path) -> String {
+    pub(super) fn configuration(&self, folder: &Path, iso: &Path, screen_bios: &Path) -> String {
         let Self { cpus, memory_mib, cpu_model, .. } = self;
         let file = |name: &str| folder.join(name).display().to_string();
         let mut text = String::new();
@@ -50,7 +51,7 @@ impl Model {
         ));
         line(format_args!("memory: guest={memory_mib}, host={memory_mib}"));
         line(format_args!("romimage: file={BIOS}"));
-        line(format_args!("vgaromimage: file={GRAPHICS_BIOS}"));
+        line(format_args!("vgaromimage: file=\"{}\"", screen_bios.display()));
         line(format_args!("ata0-master: type=cdrom, path=\"{}\", status=inserted", iso.display()));
         line(format_args!("boot: cdrom"));
         for port in [LOG_PORT, RECORD_PORT] {
@@ -74,7 +75,8 @@ mod tests {
 
     #[test]
     fn configuration_names_the_files_of_its_folder() {
-        let text = SMP4.configuration(Path::new("/tmp/a b"), Path::new("/tmp/a b/x.iso"));
+        let text =
+            SMP4.configuration(Path::new("/tmp/a b"), Path::new("/tmp/a b/x.iso"), Path::new("/vga.bin"));
         for line in [
             "cpu: count=4, ips=100000000, model=corei7_skylake_x, reset_on_triple_fault=0",
             "ata0-master: type=cdrom, path=\"/tmp/a b/x.iso\", status=inserted",

@@ -132,7 +132,10 @@ fn debug(lab: &Lab) -> Result<(), Failed> {
 fn shows_log(lab: &Lab, shape: &Shape, name: &str) -> Result<(), Failed> {
     let run = pictured::run(lab, shape, "no.such=1 run=test:screen::", name)?;
     let cells = ensure_shows_log(&run)?;
-    ensure_line(&run, "ok 1 screen::writes_to_the_screen_are_combined_on_every_cpu")?;
+    for test in ["writes_to_the_screen_are_combined_on_every_cpu", "a_held_screen_is_drawn_later"] {
+        ensure_line(&run, &format!(" screen::{test}"))?;
+    }
+    ensure_line(&run, "] pass")?;
     let is_skipped = run.log.iter().any(|line| line.contains("# SKIP"));
     if is_skipped {
         return Err("a test of the screen was skipped".into());
@@ -140,8 +143,14 @@ fn shows_log(lab: &Lab, shape: &Shape, name: &str) -> Result<(), Failed> {
     ensure_ink(&cells, Ink::Warning, |line| line.contains("[WARN "))
 }
 
+/// The command line has names that are no parameter's, for more lines.
 fn table(lab: &Lab) -> Result<(), Failed> {
-    let run = pictured::run(lab, &SHAPE, "log.level=debug timing.bytes=4M timing.repeat=1", "screen-timing")?;
+    let run = pictured::run(
+        lab,
+        &SHAPE,
+        "log.level=debug timing.bytes=4M timing.repeat=1 a=1 b=1 c=1 d=1 e=1 f=1 g=1",
+        "screen-timing",
+    )?;
     let cells = ensure_shows_log(&run)?;
     if run.log.len() <= cells.len() {
         return Err(format!("{} lines do not scroll", run.log.len()).into());

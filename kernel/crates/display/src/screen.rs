@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::font::{GLYPH_HEIGHT, GLYPH_WIDTH, glyph};
-use crate::format::MOST_PIXEL_BYTES;
 use crate::geometry::{Geometry, GeometryError, TextArea};
 use crate::grid::{Cell, Grid, blank_cells};
 use crate::ink::{BACKGROUND, Ink};
@@ -175,22 +174,33 @@ impl Screen {
     fn draw_line(&mut self, row: usize, first: usize, count: usize, line: usize, pixels: &mut impl Pixels) {
         let Geometry { stride_bytes, format, .. } = self.geometry;
         let (zoom, bytes) = (self.area.zoom, format.bytes());
-        let mut slots = self.span.chunks_exact_mut(bytes);
-        for cell in &self.grid.row(row)[first..first + count] {
-            let palette = &self.palette[cell.ink as usize];
-            let intensities = &glyph(cell.character)[line * GLYPH_WIDTH..][..GLYPH_WIDTH];
-            for intensity in intensities {
-                let pixel: [u8; MOST_PIXEL_BYTES] = palette[usize::from(*intensity)].to_le_bytes();
-                for slot in slots.by_ref().take(zoom) {
-                    slot.copy_from_slice(&pixel[..bytes]);
-                }
-            }
+        let cells = &self.grid.row(row)[first..first + count];
+        let palette = &self.palette;
+        // A pixel's size that is known at compile time makes a store of it.
+        match bytes {
+            1 => fill::<1>(&mut self.span, cells, line, zoom, palette),
+            2 => fill::<2>(&mut self.span, cells, line, zoom, palette),
+            3 => fill::<3>(&mut self.span, cells, line, zoom, palette),
+            _ => fill::<4>(&mut self.span, cells, line, zoom, palette),
         }
         let len = count * GLYPH_WIDTH * zoom * bytes;
         let y = (row * GLYPH_HEIGHT + line) * zoom;
         let x = first * GLYPH_WIDTH * zoom;
         for repeat in 0..zoom {
             pixels.write((y + repeat) * stride_bytes + x * bytes, &self.span[..len]);
+        }
+    }
+}
+
+/// Writes one row of pixels of the glyphs of `cells` to `span`, each pixel `zoom` times.
+fn fill<const BYTES: usize>(span: &mut [u8], cells: &[Cell], line: usize, zoom: usize, palette: &Palette) {
+    let mut slots = span.as_chunks_mut::<BYTES>().0.chunks_exact_mut(zoom);
+    for cell in cells {
+        let palette = &palette[cell.ink as usize];
+        let intensities = &glyph(cell.character)[line * GLYPH_WIDTH..][..GLYPH_WIDTH];
+        for (intensity, slots) in intensities.iter().zip(&mut slots) {
+            let pixel = palette[usize::from(*intensity)].to_le_bytes();
+            slots.fill(core::array::from_fn(|byte| pixel[byte]));
         }
     }
 }

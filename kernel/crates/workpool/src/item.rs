@@ -113,9 +113,10 @@ impl ItemState {
     #[inline]
     #[must_use]
     pub fn begin(&self) -> bool {
-        // Acquire pairs with the Release in `publish`.
+        // Acquire pairs with the Release in `publish`; Release pairs with the Acquire in `status`: a thread that finds the
+        // item running sees what the worker wrote before, such as the worker's number.
         let change = |word: u64| (word & STATE_MASK == QUEUED).then_some(word & !STATE_MASK | RUNNING);
-        self.word.fetch_update(Ordering::Acquire, Ordering::Relaxed, change).is_ok()
+        self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, change).is_ok()
     }
 
     /// Ends the generation that the calling worker has run.
@@ -159,11 +160,11 @@ impl ItemState {
         Generation(self.word.load(Ordering::Relaxed) >> STATE_BITS)
     }
 
-    /// Returns what the item is doing at the moment. For reports, not for decisions.
+    /// Returns what the item is doing at the moment. The writes of the thread that changed it are visible.
     #[must_use]
     pub fn status(&self) -> Status {
-        // Relaxed: the result synchronises nothing.
-        match self.word.load(Ordering::Relaxed) & STATE_MASK {
+        // Acquire pairs with the Release in `begin`, `end` and `publish`.
+        match self.word.load(Ordering::Acquire) & STATE_MASK {
             IDLE => Status::Idle,
             RUNNING => Status::Running,
             DONE => Status::Done,

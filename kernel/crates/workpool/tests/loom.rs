@@ -24,6 +24,8 @@ struct Model {
     queue: Mutex<bool>,
     /// What the owner sets up for the worker.
     input: AtomicUsize,
+    /// The worker's number, written before it begins.
+    worker: AtomicUsize,
     /// What the worker writes.
     output: AtomicUsize,
     runs: AtomicUsize,
@@ -35,6 +37,7 @@ impl Model {
             state: ItemState::new(),
             queue: Mutex::new(false),
             input: AtomicUsize::new(0),
+            worker: AtomicUsize::new(0),
             output: AtomicUsize::new(0),
             runs: AtomicUsize::new(0),
         })
@@ -54,7 +57,10 @@ impl Model {
     fn work(&self) -> bool {
         let begun = {
             let mut queued = self.queue.lock().unwrap();
-            core::mem::take(&mut *queued) && self.state.begin()
+            core::mem::take(&mut *queued) && {
+                self.worker.store(5, Relaxed);
+                self.state.begin()
+            }
         };
         if begun {
             let input = self.input.load(Relaxed);
@@ -98,6 +104,22 @@ fn an_item_is_run_or_cancelled_and_never_both() {
         assert_eq!(usize::from(cancelled) + others, 1);
         assert!(model.state.is_over(generation));
         assert!(!*model.queue.lock().unwrap(), "left in the queue");
+    });
+}
+
+#[test]
+fn a_running_item_shows_its_worker() {
+    model(|| {
+        let model = Model::new();
+        model.submit(7).unwrap();
+        let worker = thread::spawn({
+            let model = Arc::clone(&model);
+            move || model.work()
+        });
+        if model.state.status() == Status::Running {
+            assert_eq!(model.worker.load(Relaxed), 5, "running, but the worker's number is not visible");
+        }
+        worker.join().unwrap();
     });
 }
 

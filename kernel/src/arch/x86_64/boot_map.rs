@@ -67,11 +67,12 @@ fn index(virt: u64, level: u32) -> usize {
 /// # Safety
 /// Called once, by the entry, while the boot CPU is alone (invariant 17). No page table in use is one of the boot map.
 pub(super) unsafe fn build() -> u64 {
+    let tables = &raw mut BOOT_TABLES;
     // SAFETY: the caller promises that no other code and no CPU reads the tables.
-    let tables = unsafe { &mut *(&raw mut BOOT_TABLES) };
+    let tables = unsafe { &mut *tables };
     let entry_for = |table: &Table| physical_of(table.as_ptr() as u64) | PRESENT_WRITABLE;
     for (number, entry) in tables.directories.as_flattened_mut().iter_mut().enumerate() {
-        *entry = number as u64 * BYTES_2M | PRESENT_WRITABLE | HUGE_PAGE;
+        *entry = (number as u64 * BYTES_2M) | PRESENT_WRITABLE | HUGE_PAGE;
     }
     for (number, directory) in tables.directories.iter().enumerate() {
         tables.pdpt_physical[number] = entry_for(directory);

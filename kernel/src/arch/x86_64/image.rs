@@ -51,14 +51,14 @@ pub(super) fn publish(physical_of: impl Fn(u64) -> u64) {
     PAGES.call_once(|| {
         // SAFETY: `call_once` runs this once. Entries call it with interrupts off, while the boot CPU is alone (invariant 17).
         let addresses = unsafe { ADDRESSES.take() };
-        let mut bounds = u64::MAX..0;
+        let (mut lowest, mut end) = (u64::MAX, 0);
         let mut count = 0;
         for (virt, address) in whole().step_by(PAGE_BYTES as usize).zip(addresses.iter_mut()) {
             *address = physical_of(virt);
-            bounds = bounds.start.min(*address)..bounds.end.max(*address + PAGE_BYTES);
+            (lowest, end) = (lowest.min(*address), end.max(*address + PAGE_BYTES));
             count += 1;
         }
-        Pages { addresses: &addresses[..count], bounds }
+        Pages { addresses: &addresses[..count], bounds: lowest..end }
     });
 }
 
