@@ -1,17 +1,10 @@
 //! The interface that a kernel implements.
 
+use crate::helper_id::HelperId;
 use crate::node::NodeId;
 use crate::raw::{HelperCell, Parking};
 use crate::shared_cells::shared_cells;
 use crate::{Budget, HelperTask, MAX_WORKERS, Stats, TracedChunk, TracedEnding, TracedJob, WakeCost};
-
-/// The number of a helper that [`Platform::start_helper`] accepted.
-///
-/// The platform chooses the number. A job may ask about a helper that ended long ago. So the
-/// platform must not reuse a number while the job that got it runs. A 64-bit counter, or a slot
-/// index with a generation in the upper bits, meets this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct HelperId(pub u64);
 
 /// A set of lock classes, numbered 0 to 63.
 ///

@@ -12,7 +12,6 @@ use crate::mm::zero;
 
 /// Why a reservation failed. All pages that it had taken were freed.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would need memory when none is left")]
 pub enum ReserveError {
     /// No memory for the table of pages.
     NoTable,

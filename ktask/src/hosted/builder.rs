@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Instant;
 use std::vec::Vec;
 
+use super::affinity;
+use super::platform::{Hosted, Inner, NODE};
 use super::pool::Pool;
 use super::topology::Topology;
-use super::{Hosted, Inner, NODE, affinity};
 use crate::{Budget, MAX_WORKERS, NodeId, WakeCost};
 
 /// The most threads that a pool may have; many jobs may share one.
@@ -312,6 +313,27 @@ impl Builder {
             }
             _ => Ok(Vec::new()),
         }
+    }
+}
+
+impl Hosted {
+    /// Makes a pool with a thread per CPU of the process.
+    ///
+    /// If the operating system refuses to start a thread, the pool has fewer threads.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns the default settings, to be changed.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Default for Hosted {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -23,6 +23,8 @@ mod engine;
 mod error;
 #[path = "../../src/fixed_cut.rs"]
 mod fixed_cut;
+#[path = "../../src/helper_id.rs"]
+mod helper_id;
 #[path = "../../src/job.rs"]
 mod job;
 #[path = "../../src/job_runs.rs"]
@@ -70,10 +72,11 @@ pub use cancel::CancelToken;
 pub use chunk::Chunk;
 pub use chunk_result::ChunkResult;
 pub use error::{Cause, Invalid, JobError};
+pub use helper_id::HelperId;
 pub use job::Job;
 pub use list::ListPart;
 pub use node::{NodeId, NodeRange};
-pub use platform::{HelperContext, HelperId, LockSet, Placement, Platform};
+pub use platform::{HelperContext, LockSet, Placement, Platform};
 pub use raw::{HelperCell, HelperTask};
 pub use stats::Stats;
 pub use traced::{TracedChunk, TracedEnding, TracedJob};

@@ -69,7 +69,6 @@ pub enum OnError {
 
 /// Why the pages of a range were not all provided.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rare, and a box would need memory when none is left")]
 pub enum FallocateError {
     /// The range is invalid; nothing was done.
     Range(FileError),
