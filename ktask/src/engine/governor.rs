@@ -6,8 +6,8 @@
 //! side effects: the engine tells it what there is to see, and does what it decides.
 //!
 //! *Search.* The governor holds the best count so far, the *anchor*, and tries one *candidate* after
-//! the other: first half of the allowed threads (or one per core where cores have several hardware
-//! threads) against all; then, if all are not faster, half of the anchor, until that costs speed; then
+//! the other: first a quarter of the allowed threads against half (or one per core where cores have
+//! several hardware threads), then half against all; if more are not faster, half of the anchor, until that costs speed; then
 //! counts between the anchor and its slower neighbours. More threads are kept only if they are worth
 //! [`WORTHWHILE`].
 //!
