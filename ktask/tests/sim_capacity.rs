@@ -72,7 +72,9 @@ fn rates_at_1_16_and_32_give_those_at_4_8_12_and_24_within_a_tenth() {
     };
     // Memory for a number of threads.
     let memory = |threads_served: f64| move |threads: usize| (threads as f64).min(threads_served);
-    let curves: [(&str, Box<dyn Fn(usize) -> f64>); 7] = [
+    /// Returns the rate of a number of threads.
+    type Curve = Box<dyn Fn(usize) -> f64>;
+    let curves: [(&str, Curve); 7] = [
         ("contention", Box::new(law(0.05, 0.0))),
         ("contention and coherence", Box::new(law(0.02, 0.001))),
         ("coherence", Box::new(law(0.0, 0.002))),

@@ -80,7 +80,7 @@ pub use platform::{HelperContext, LockSet, Placement, Platform};
 pub use raw::{HelperCell, HelperTask};
 pub use stats::Stats;
 pub use traced::{TracedChunk, TracedEnding, TracedJob};
-pub use trail::Trail;
+pub use trail::{Step, Trail};
 pub use tuning::Tuning;
 pub use unit::{Items, Unit};
 pub use wake_cost::WakeCost;
