@@ -147,6 +147,7 @@ impl Entity {
     }
 
     /// Returns the virtual runtime, relative to the queue of the CPU on which the thread runs or is queued.
+    #[inline]
     #[must_use]
     pub fn vruntime_ns(&self) -> u64 {
         self.node.key().wrapping_add(self.slice_overrun_ns.load(Relaxed).into())
