@@ -2,8 +2,8 @@
 //!
 //! It starts the kernel from an ISO image by GRUB. Time there is a count of instructions, so the guest's times do not depend
 //! on the host. One host thread emulates all CPUs. There is no device for the verdict: the last record has it, and the
-//! machine powers off by ACPI. [`machine`] describes the machine, [`program`] finds
-//! Bochs, [`guest`] runs it.
+//! machine powers off by ACPI. `machine` describes the machine, `program` finds
+//! Bochs, `guest` runs it.
 
 mod guest;
 mod machine;

@@ -27,7 +27,7 @@ pub fn run(pattern: &str) -> bool {
     let mut failed = 0;
     for (name, bench) in all().filter(|(name, _)| matches(pattern, name)) {
         count += 1;
-        let _hold = screen::hold();
+        let _hold = screen::show_then_hold();
         if let Err(why) = bench() {
             failed += 1;
             log::error!("bench {name}: {why}");

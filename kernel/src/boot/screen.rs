@@ -53,7 +53,7 @@ pub fn screen(map: &MemoryMap, early: &mut EarlyMemory) {
         return;
     };
     let Framebuffer { address, width, height, .. } = framebuffer;
-    match start(&framebuffer, early) {
+    match start(&framebuffer, early, wanted == "on") {
         Ok(TextArea { columns, rows, .. }) => {
             log::info!("screen: {width} x {height} pixels at {address:#x}, {columns} x {rows} characters");
         }
@@ -64,7 +64,7 @@ pub fn screen(map: &MemoryMap, early: &mut EarlyMemory) {
     }
 }
 
-fn start(framebuffer: &Framebuffer, early: &mut EarlyMemory) -> Result<TextArea, Problem> {
+fn start(framebuffer: &Framebuffer, early: &mut EarlyMemory, at_once: bool) -> Result<TextArea, Problem> {
     let Framebuffer { width, height, stride_bytes, bytes_per_pixel, format, .. } = *framebuffer;
     let (range, bits) = (framebuffer.range(), cpu::features().phys_addr_bits);
     if (range.end - 1) >> bits != 0 {
@@ -87,5 +87,5 @@ fn start(framebuffer: &Framebuffer, early: &mut EarlyMemory) -> Result<TextArea,
     // 1. `map_video` has mapped the range for good, and `geometry` does not reach beyond it.
     // 2. The loader named it as its framebuffer, and it is in no memory that the map lists for another purpose. So no other
     //    code uses it.
-    unsafe { console::screen::start(memory as *mut u8, geometry) }.map_err(Problem::Screen)
+    unsafe { console::screen::start(memory as *mut u8, geometry, at_once) }.map_err(Problem::Screen)
 }

@@ -1,7 +1,8 @@
 //! The log on the screen, where the loader gives a framebuffer.
 //!
-//! A writer only adds its line to a queue in RAM. The drawer, a thread of low weight, draws later; before it exists, and in
-//! a panic, writers draw. Nothing is drawn while a [`Hold`] exists: measurements hold the screen.
+//! A writer only adds its line to a queue in RAM. The drawer, a thread of low weight, draws later: the boot waits for no
+//! pixel. Writers draw where there is no drawer, in a panic, and with `console.screen=on` before the drawer exists. Nothing
+//! is drawn while a [`Hold`] exists: measurements hold the screen.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
@@ -25,6 +26,8 @@ static SCREEN: IrqSpinLock<Option<Mapped>> = IrqSpinLock::of(LockClass::SCREEN, 
 static IS_WANTED: AtomicBool = AtomicBool::new(true);
 /// Whether the screen is in use.
 static IS_ON: AtomicBool = AtomicBool::new(false);
+/// Whether writers draw while there is no drawer.
+static WRITERS_DRAW: AtomicBool = AtomicBool::new(false);
 /// Whether the drawer is running.
 static HAS_DRAWER: AtomicBool = AtomicBool::new(false);
 /// Whether the drawer was called and has not found everything drawn since.
@@ -77,17 +80,20 @@ impl Pixels for VideoMemory {
     }
 }
 
-/// Puts the log on the screen at `start`, from the first line on, and draws it. Returns how much text fits.
+/// Puts the log on the screen at `start`, from the first line on. Until there is a drawer, writers draw if `at_once`, else the
+/// lines wait. Returns how much text fits.
 ///
 /// # Safety
 /// `geometry.len_bytes()` bytes from `start` on are video memory, mapped for good, and no other code uses them.
-pub unsafe fn start(start: *mut u8, geometry: Geometry) -> Result<TextArea, ScreenError> {
+pub unsafe fn start(start: *mut u8, geometry: Geometry, at_once: bool) -> Result<TextArea, ScreenError> {
     let screen = Screen::new(geometry)?;
     let area = screen.area();
     let memory = VideoMemory { start, len_bytes: geometry.len_bytes() };
     *SCREEN.lock() = Some(Mapped { screen, memory });
     IS_ON.store(true, SeqCst);
-    draw_all();
+    if at_once {
+        draw_without_drawer();
+    }
     Ok(area)
 }
 
@@ -112,6 +118,12 @@ pub fn is_text_waiting() -> bool {
     !BACKLOG.lock().is_empty()
 }
 
+/// Has writers draw, as there is no drawer: draws what waits.
+pub fn draw_without_drawer() {
+    WRITERS_DRAW.store(true, SeqCst);
+    draw_all();
+}
+
 /// Adds a line to the text that waits; draws it if no drawer will.
 pub(super) fn write_line(line: &str, ink: Ink) {
     if !IS_WANTED.load(SeqCst) {
@@ -126,15 +138,16 @@ pub(super) fn write_line(line: &str, ink: Ink) {
     }
     if HAS_DRAWER.load(SeqCst) {
         call_drawer();
-    } else {
+    } else if WRITERS_DRAW.load(SeqCst) {
         draw_all();
     }
 }
 
 /// Announces the drawer: a thread that, at each [`vector::CONSOLE`] with [`is_drawer_called`], calls [`draw_step`] until it
-/// returns false.
+/// returns false. It is called for the lines that wait.
 pub fn start_drawing() {
     HAS_DRAWER.store(true, SeqCst);
+    call_drawer();
 }
 
 /// Calls the drawer by an interrupt to this CPU: the caller may hold any lock, so it must not wake a thread.
@@ -184,16 +197,24 @@ fn step(may_draw: impl FnOnce() -> bool) -> bool {
     screen.step(memory)
 }
 
-/// While it exists, nothing is drawn, except before power-off and in a panic.
+/// While it exists, nothing is drawn, except before power-off, in a panic and by [`show_then_hold`].
 #[must_use = "the hold ends when it is dropped"]
 pub struct Hold(());
 
-/// Draws everything that waits, then holds the screen: from here on no drawing disturbs a measurement.
+/// Holds the screen: from here on no drawing disturbs a measurement. What waits is drawn after the hold.
 pub fn hold() -> Hold {
     HOLDS.fetch_add(1, SeqCst);
     // A step of the drawer that began before is over when this has had the screen's lock.
-    draw_all();
+    drop(SCREEN.lock());
     Hold(())
+}
+
+/// Draws everything that waits, then [holds](hold) the screen. For measurements that follow one another: each shows the
+/// results of the last.
+pub fn show_then_hold() -> Hold {
+    let hold = hold();
+    draw_all();
+    hold
 }
 
 impl Drop for Hold {
@@ -224,5 +245,5 @@ pub(super) unsafe fn seize() {
     // From here on this CPU alone draws.
     HAS_DRAWER.store(false, SeqCst);
     HOLDS.store(0, SeqCst);
-    draw_all();
+    draw_without_drawer();
 }

@@ -11,7 +11,7 @@ use crate::sched::{self, Spawn, Thread};
 
 static DRAWER: Once<Arc<Thread>> = Once::new();
 
-/// Starts the thread, if there is a screen. Without it, writers draw.
+/// Starts the thread, if there is a screen. If it cannot be started, writers draw.
 pub fn start() {
     if !screen::is_on() {
         return;
@@ -21,7 +21,10 @@ pub fn start() {
             DRAWER.call_once(|| thread.thread().clone());
             screen::start_drawing();
         }
-        Err(error) => warning(format_args!("the screen's thread could not be started: {error}")),
+        Err(error) => {
+            screen::draw_without_drawer();
+            warning(format_args!("the screen's thread could not be started: {error}"));
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub static CONSOLE_SCREEN: ChoiceParam = ChoiceParam::new(
     "console.screen",
     &["auto", "on", "off"],
     0,
-    "whether the log is on the screen too; auto: if the loader gives a framebuffer; on: the same, and a warning if it gives none; off: the loader's picture stays",
+    "whether the log is on the screen too; auto: if the loader gives a framebuffer, drawn beside the boot; on: the same, but each early line is drawn at once, and a warning if there is no framebuffer; off: the loader's picture stays",
 );
 /// `run`.
 pub static RUN: TextParam = TextParam::new(

@@ -93,7 +93,7 @@ fn time(
     mut run: impl FnMut(usize) -> Option<Run>,
 ) {
     for threads in thread_counts() {
-        let _hold = screen::hold();
+        let _hold = screen::show_then_hold();
         // An untimed run first: the first use of code and data is slow, most of all under emulation.
         if run(threads).is_none() {
             return;
@@ -251,7 +251,7 @@ fn time_fallocate(rows: &mut Vec<Row>) {
 fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usize) {
     let run =
         || Some((store_loop_once(file, len_bytes, threads)?, fallocate_once(file, len_bytes, threads)?));
-    let _hold = screen::hold();
+    let _hold = screen::show_then_hold();
     // An untimed run first, as in `time`.
     if run().is_none() {
         return;
