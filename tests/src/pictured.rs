@@ -1,12 +1,9 @@
-//! Boots the kernel by GRUB on a machine with a screen, and takes pictures of the screen.
+//! Boots the kernel on a machine with a screen, and takes pictures of the screen.
 
 use crate::lab::Lab;
 use crate::shape::Shape;
 use display::ink::Rgb;
-use ktask_boot::cli::BootChoice;
 use ktask_boot::qemu::Wiring;
-use ktask_boot::start;
-use ktask_boot::system::Real;
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -44,18 +41,15 @@ pub struct Pictured {
     pub last: Picture,
 }
 
-/// Boots `shape` by GRUB, and takes a picture of the screen at the kernel's first line and one at the end. `name`
-/// distinguishes the image from those of other tests.
+/// Boots `shape`, and takes a picture of the screen at the kernel's first line and one at the end.
 ///
 /// # Errors
 ///
 /// When the image cannot be made, QEMU cannot be started, or the kernel does not power the machine off.
-pub fn run(lab: &Lab, shape: &Shape, command_line: &str, name: &str) -> Result<Pictured, Failed> {
+pub fn run(lab: &Lab, shape: &Shape, command_line: &str) -> Result<Pictured, Failed> {
     // Without the exit device the kernel powers off by ACPI, and QEMU keeps the screen.
     let shape = Shape { exit_device: false, ..*shape };
     let mut machine = lab.machine(&shape, command_line)?;
-    machine.boot = start::prepare(&Real, BootChoice::Grub, None, &machine.kernel, command_line, name)
-        .map_err(|failure| failure.message)?;
     machine.extra.extend(["-vga", "std", "-action", "shutdown=pause"].map(String::from));
     let _guard = lab.lock_boots();
     let directory = tempfile::Builder::new().prefix("ktask-screen-").tempdir()?;
@@ -169,7 +163,8 @@ impl Control {
     }
 
     fn ask(&mut self, command: &Value) -> Result<(), Failed> {
-        writeln!(self.stream, "{command}")?;
+        // In one write: QEMU may obey before the line's end, and be gone.
+        self.stream.write_all(format!("{command}\n").as_bytes())?;
         loop {
             let message = self.next()?;
             if let Some(error) = message.get("error") {

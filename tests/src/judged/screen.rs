@@ -10,36 +10,33 @@ use display::grid::Cell;
 use display::ink::Ink;
 use display::read_back;
 use ktask_boot::cli::BootChoice;
-use ktask_boot::system::Real;
-use ktask_boot::{doctor, start};
 use libtest_mimic::{Completion, Failed, Trial};
 use protocol::exit::Verdict;
 
 type Judge = fn(&Lab) -> Result<(), Failed>;
 
-const SCENARIOS: [(&str, Judge); 6] = [
-    ("screen::boot::shows_the_log", log),
-    ("screen::debug::shows_the_log", debug),
-    ("screen::timing::scrolls_and_shows_the_table", table),
-    ("screen::panic::has_its_colour", panic),
-    ("screen::panic::a_failing_report_ends", failing_report),
-    ("screen::off::leaves_the_picture_of_the_loader", off),
+const SCENARIOS: [(&str, BootChoice, Judge); 7] = [
+    ("screen::boot::shows_the_log", GRUB, log),
+    ("screen::uefi::shows_the_log", BootChoice::Uefi, uefi),
+    ("screen::debug::shows_the_log", GRUB, debug),
+    ("screen::timing::scrolls_and_shows_the_table", GRUB, table),
+    ("screen::panic::has_its_colour", GRUB, panic),
+    ("screen::panic::a_failing_report_ends", GRUB, failing_report),
+    ("screen::off::leaves_the_picture_of_the_loader", GRUB, off),
 ];
 
-/// Two CPUs and little memory.
-const SHAPE: Shape = Shape { memory_mib: 256, ..SMP2 };
+const GRUB: BootChoice = BootChoice::Grub;
 
-/// Returns the trials, of which those that need GRUB are ignored without it.
+/// Two CPUs and little memory.
+const SHAPE: Shape = Shape { memory_mib: 256, boot: GRUB, ..SMP2 };
+
+/// Returns the trials. One is ignored if what its way to the kernel needs is missing.
 pub(super) fn trials(lab: &Lab) -> Vec<Trial> {
-    let trial = |(name, judge): (&'static str, Judge)| {
+    let trial = |(name, way, judge): (&'static str, BootChoice, Judge)| {
         let lab = lab.clone();
-        Trial::ignorable_test(name, move || {
-            let wanted = start::wanted(BootChoice::Grub);
-            let examination = doctor::examine(&Real, None, &wanted).map_err(|failure| failure.message)?;
-            match examination.missing(&wanted)[..] {
-                [] => judge(&lab).map(|()| Completion::Completed),
-                [missing, ..] => Ok(Completion::ignored_with(format!("missing: {}", missing.describe()))),
-            }
+        Trial::ignorable_test(name, move || match lab.has_way(way) {
+            Ok(()) => judge(&lab).map(|()| Completion::Completed),
+            Err(reason) => Ok(Completion::ignored_with(reason)),
         })
     };
     let mut trials: Vec<_> = SCENARIOS.into_iter().map(trial).collect();
@@ -121,16 +118,21 @@ fn ensure_line(run: &Pictured, part: &str) -> Result<(), Failed> {
 }
 
 fn log(lab: &Lab) -> Result<(), Failed> {
-    shows_log(lab, &SHAPE, "screen-log")
+    shows_log(lab, &SHAPE, "")
+}
+
+/// The other loader's framebuffer, and the other way to draw the first lines.
+fn uefi(lab: &Lab) -> Result<(), Failed> {
+    shows_log(lab, &Shape { boot: BootChoice::Uefi, ..SHAPE }, "console.screen=on ")
 }
 
 fn debug(lab: &Lab) -> Result<(), Failed> {
-    shows_log(lab, &DEBUG_SMP2, "screen-debug")
+    shows_log(lab, &Shape { boot: GRUB, ..DEBUG_SMP2 }, "")
 }
 
 /// The command line has a name that is no parameter's, for a warning.
-fn shows_log(lab: &Lab, shape: &Shape, name: &str) -> Result<(), Failed> {
-    let run = pictured::run(lab, shape, "no.such=1 run=test:screen::", name)?;
+fn shows_log(lab: &Lab, shape: &Shape, parameters: &str) -> Result<(), Failed> {
+    let run = pictured::run(lab, shape, &format!("{parameters}no.such=1 run=test:screen::"))?;
     let cells = ensure_shows_log(&run)?;
     for test in ["writes_to_the_screen_are_combined_on_every_cpu", "a_held_screen_is_drawn_later"] {
         ensure_line(&run, &format!(" screen::{test}"))?;
@@ -149,7 +151,6 @@ fn table(lab: &Lab) -> Result<(), Failed> {
         lab,
         &SHAPE,
         "log.level=debug timing.bytes=4M timing.repeat=1 a=1 b=1 c=1 d=1 e=1 f=1 g=1",
-        "screen-timing",
     )?;
     let cells = ensure_shows_log(&run)?;
     if run.log.len() <= cells.len() {
@@ -164,7 +165,7 @@ fn table(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn panic(lab: &Lab) -> Result<(), Failed> {
-    let run = pictured::run(lab, &SHAPE, "fault.panic_cpu=1", "screen-panic")?;
+    let run = pictured::run(lab, &SHAPE, "fault.panic_cpu=1")?;
     let cells = ensure_shows_log(&run)?;
     let report = run.log.iter().position(|line| line.contains("panic on cpu 1")).ok_or("no report")?;
     let report: Vec<_> = run.log[report..].iter().map(|line| line.trim_end()).collect();
@@ -173,13 +174,13 @@ fn panic(lab: &Lab) -> Result<(), Failed> {
 
 /// The report panics after its first steps. The second report uses no screen.
 fn failing_report(lab: &Lab) -> Result<(), Failed> {
-    let run = pictured::run(lab, &SHAPE, "fault.panic_cpu=0 fault.report=panic", "screen-failing")?;
+    let run = pictured::run(lab, &SHAPE, "fault.panic_cpu=0 fault.report=panic")?;
     cells(&run)?;
     ensure_line(&run, "failed while reporting: ")
 }
 
 fn off(lab: &Lab) -> Result<(), Failed> {
-    let run = pictured::run(lab, &SHAPE, "console.screen=off run=none", "screen-off")?;
+    let run = pictured::run(lab, &SHAPE, "console.screen=off run=none")?;
     ensure_line(&run, "] pass")?;
     if run.first == run.last { Ok(()) } else { Err("the kernel changed the picture".into()) }
 }
