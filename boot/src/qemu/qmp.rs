@@ -91,7 +91,8 @@ impl Control {
     fn send(&mut self, mut command: Value) -> std::io::Result<u64> {
         self.sent += 1;
         command["id"] = self.sent.into();
-        writeln!(self.stream, "{command}")?;
+        // In one write: QEMU may obey before the line's end, and be gone.
+        self.stream.write_all(format!("{command}\n").as_bytes())?;
         Ok(self.sent)
     }
 
