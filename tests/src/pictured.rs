@@ -3,11 +3,12 @@
 use crate::lab::Lab;
 use crate::shape::Shape;
 use display::ink::Rgb;
-use ktask_boot::qemu::Wiring;
+use ktask_boot::qemu::{Wiring, end_with_us};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 /// A machine that is silent for so long hangs.
 const HANG: Duration = Duration::from_secs(120);
+
+/// Time after which the log is looked at again.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What the kernel's first line contains.
 const FIRST_LINE: &str = "entered by ";
@@ -61,10 +65,16 @@ pub fn run(lab: &Lab, shape: &Shape, command_line: &str) -> Result<Pictured, Fai
     let mut control = Control::accept(&listener, &mut qemu)?;
     let mut log = vec![first_line(&lines)?];
     let first = control.picture(&directory.path().join("first"))?;
-    control.wait_for_power_off()?;
+    control.wait_for_power_off(&lines, &mut log).map_err(|reason| {
+        let (log, command) = (log.join("\n"), machine.shell_line());
+        format!("{reason}; the log so far:\n{log}\nthe command: {command}")
+    })?;
     let last = control.picture(&directory.path().join("last"))?;
     control.ask(&json!({"execute": "quit"}))?;
-    log.extend(lines.iter());
+    // Until QEMU ends, which it was told to do.
+    while let Ok(line) = lines.recv_timeout(HANG) {
+        log.push(line);
+    }
     Ok(Pictured { log, first, last })
 }
 
@@ -86,7 +96,8 @@ struct Qemu(Child);
 
 impl Qemu {
     fn start(command: &mut Command) -> Result<Self, Failed> {
-        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?))
+        end_with_us(command);
+        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn()?))
     }
 
     /// Reads the log's lines on a separate thread.
@@ -176,9 +187,29 @@ impl Control {
         }
     }
 
-    fn wait_for_power_off(&mut self) -> Result<(), Failed> {
+    /// Waits for the end of the machine, and moves its `lines` to `log`. A machine that is silent for [`HANG`] hangs; a tick
+    /// during which this process did not run counts once.
+    fn wait_for_power_off(&mut self, lines: &Receiver<String>, log: &mut Vec<String>) -> Result<(), String> {
+        let mut silence = Duration::ZERO;
         while !self.is_off {
-            self.next()?;
+            self.stream.set_read_timeout(Some(TICK)).map_err(|error| error.to_string())?;
+            let waited = self.lines.fill_buf().map(|_| ());
+            self.stream.set_read_timeout(Some(HANG)).map_err(|error| error.to_string())?;
+            match waited {
+                Ok(()) => {
+                    self.next().map_err(|failed| failed.message().unwrap_or_default().to_string())?;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => silence += TICK,
+                Err(error) => return Err(error.to_string()),
+            }
+            let known = log.len();
+            log.extend(lines.try_iter());
+            if log.len() > known {
+                silence = Duration::ZERO;
+            }
+            if silence >= HANG {
+                return Err(format!("the machine was silent for {HANG:?}"));
+            }
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! Prerequisites of the ways to the kernel through firmware: provided once, by the rule of consent to installing packages.
 
 use ktask_boot::cli::BootChoice;
-use ktask_boot::doctor::{Consent, provide};
+use ktask_boot::doctor::{Consent, Examination, What, provide};
+use ktask_boot::failure::Failure;
 use ktask_boot::start;
 use ktask_boot::system::Real;
 use ktask_boot::toolchain::Toolchain;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Toolchain for a way that needs one, or why the way is not available.
 type Provided = Result<Option<Toolchain>, String>;
@@ -31,14 +32,18 @@ impl Ways {
             BootChoice::GrubUefi => &self.grub_uefi,
             BootChoice::Uefi => &self.uefi,
         };
-        let examine = || match provide(&Real, None, Consent::ByRule, &start::wanted(choice)) {
-            Ok(tools) => Ok(tools.toolchain),
-            Err(failure) => Err(one_line(&failure.message)),
-        };
-        provided.get_or_init(examine).clone()
+        provided.get_or_init(|| Ok(provide_alone(&start::wanted(choice))?.toolchain)).clone()
     }
 }
 
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+/// Provides `wanted` by the rule of consent. One caller at a time: package managers exclude one another.
+///
+/// # Errors
+///
+/// One line: what is missing, and the command that installs it.
+pub(crate) fn provide_alone(wanted: &[What]) -> Result<Examination, String> {
+    static PROVIDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = PROVIDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let in_one_line = |failure: Failure| failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    provide(&Real, None, Consent::ByRule, wanted).map_err(in_one_line)
 }

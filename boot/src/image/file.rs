@@ -12,6 +12,9 @@ use std::path::Path;
 /// When it is a folder, a device or another special file, or its folder does not exist.
 pub(super) fn check(output: &Path) -> Result<(), Failure> {
     let shown = output.display();
+    if output.is_symlink() && !output.exists() {
+        return Err(Failure::usage(format!("{shown} is a link to no file; name the file itself")));
+    }
     if output.exists() && !output.is_file() {
         return Err(Failure::usage(format!(
             "{shown} is no regular file; name a file, then copy it to the device as docs/boot.md shows"
@@ -36,6 +39,8 @@ fn folder_of(output: &Path) -> &Path {
 /// When `output` cannot be replaced, or the error of `make`.
 pub(super) fn replace(output: &Path, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
     check(output)?;
+    // A link stays: the file that it names is replaced.
+    let output = &output.canonicalize().unwrap_or_else(|_| output.to_path_buf());
     let cannot =
         |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", output.display()));
     let temporary = tempfile::Builder::new()

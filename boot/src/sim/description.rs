@@ -214,6 +214,9 @@ impl Nodes {
     fn check(&self, path: &str) -> Result<(), String> {
         within(&format!("{path}.count"), self.count, 1, ktask::MAX_NODE_RANGES)?;
         within(&format!("{path}.cpus"), self.cpus, 1, CPUS_MAX)?;
+        for (index, (threads, _)) in self.rates.iter().enumerate() {
+            within(&format!("{path}.rates[{index}]'s threads"), *threads, 1, CPUS_MAX)?;
+        }
         match Capacity::through(&self.rates) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{path}.rates is {:?}: {error}", self.rates)),

@@ -136,6 +136,11 @@ pub(super) fn write_line(line: &str, ink: Ink) {
     if !is_on() || HOLDS.load(SeqCst) > 0 {
         return;
     }
+    have_drawn();
+}
+
+/// Has the drawer draw, or draws if writers do.
+fn have_drawn() {
     if HAS_DRAWER.load(SeqCst) {
         call_drawer();
     } else if WRITERS_DRAW.load(SeqCst) {
@@ -188,8 +193,8 @@ fn step(may_draw: impl FnOnce() -> bool) -> bool {
     }
     let mut mapped = SCREEN.lock();
     let Some(Mapped { screen, memory }) = mapped.as_mut().filter(|_| may_draw()) else { return false };
-    let mut text = [0; 256];
-    let count = BACKLOG.lock().take_into(&mut text);
+    let mut text = [0; 1024];
+    let count = BACKLOG.lock().take_lines(&mut text);
     if count > 0 {
         screen.put(&text[..count]);
         return true;
@@ -219,8 +224,9 @@ pub fn show_then_hold() -> Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if HOLDS.fetch_sub(1, SeqCst) == 1 && is_on() && is_text_waiting() {
-            call_drawer();
+        if HOLDS.fetch_sub(1, SeqCst) == 1 && is_on() {
+            // Even if no text waits: the drawer may have been stopped before all of it was drawn.
+            have_drawn();
         }
     }
 }
@@ -245,5 +251,6 @@ pub(super) unsafe fn seize() {
     // From here on this CPU alone draws.
     HAS_DRAWER.store(false, SeqCst);
     HOLDS.store(0, SeqCst);
-    draw_without_drawer();
+    // Not what waits, yet: drawing may be what failed, and the report shall be on the serial port first.
+    WRITERS_DRAW.store(true, SeqCst);
 }

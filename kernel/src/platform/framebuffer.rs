@@ -3,7 +3,7 @@
 use firmware::framebuffer::Framebuffer;
 use firmware::memmap::MemoryMap;
 
-use crate::arch::{handover, image};
+use crate::arch::{apic, handover, image};
 use crate::console::warning;
 
 /// Returns the loader's screen, if a driver can write to it. A screen that is described wrongly is a warning, and is not
@@ -14,6 +14,11 @@ pub fn read(map: &MemoryMap) -> Option<Framebuffer> {
         // An image in memory that the map does not list.
         Ok(screen) if image::holds_physical(&screen.range()) => {
             warning(format_args!("the loader's screen lies in the kernel image; not used"));
+            None
+        }
+        // Outside the chipset's range only if firmware has moved them.
+        Ok(screen) if screen.range().contains(&apic::xapic_physical_base()) => {
+            warning(format_args!("the loader's screen covers the registers of the local apic; not used"));
             None
         }
         Ok(screen) => Some(screen),

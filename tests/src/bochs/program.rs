@@ -1,7 +1,8 @@
 //! The installed Bochs.
 
 use super::machine::SCREEN_BIOSES;
-use ktask_boot::doctor::{self, Consent, What};
+use crate::ways::provide_alone;
+use ktask_boot::doctor::What;
 use ktask_boot::system::System;
 use std::path::PathBuf;
 
@@ -21,8 +22,7 @@ impl Bochs {
     /// What is missing, and the command that installs it, in one line.
     pub fn provide(system: &impl System) -> Result<Self, String> {
         let wanted = [&What::BOCHS[..], &What::ISO].concat();
-        doctor::provide(system, None, Consent::ByRule, &wanted)
-            .map_err(|failure| failure.message.split_whitespace().collect::<Vec<_>>().join(" "))?;
+        provide_alone(&wanted)?;
         // Debian's `bochs` is a script that opens a window if it can.
         let program = system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"));
         let screen_bios = SCREEN_BIOSES.iter().map(PathBuf::from).find(|path| system.is_file(path));

@@ -47,14 +47,22 @@ impl<const N: usize> Backlog<N> {
         self.len = len + text.len() + 2;
     }
 
-    /// Moves the oldest text into `buffer`; returns the number of bytes.
-    pub fn take_into(&mut self, buffer: &mut [u8]) -> usize {
-        let count = self.len.min(buffer.len());
-        for (offset, slot) in buffer[..count].iter_mut().enumerate() {
+    /// Moves the oldest lines into `buffer`, whole; returns the number of bytes. One that is longer than `buffer` is cut off:
+    /// a rest that was pushed out later would be lost with its line end.
+    pub fn take_lines(&mut self, buffer: &mut [u8]) -> usize {
+        let most = self.len.min(buffer.len());
+        for (offset, slot) in buffer[..most].iter_mut().enumerate() {
             *slot = self.bytes[(self.first + offset) % N];
         }
-        self.remove(count);
-        count
+        if let Some(end) = buffer[..most].iter().rposition(|byte| *byte == b'\n') {
+            self.remove(end + 1);
+            return end + 1;
+        }
+        if let Some(last) = buffer[..most].last_mut() {
+            *last = b'\n';
+            self.drop_line();
+        }
+        most
     }
 
     /// Returns whether no text waits.
@@ -78,7 +86,7 @@ impl<const N: usize> Backlog<N> {
         self.len -= count;
     }
 
-    /// Drops the oldest line, or its rest.
+    /// Drops the oldest line.
     fn drop_line(&mut self) {
         let line = (0..self.len).position(|offset| self.bytes[(self.first + offset) % N] == b'\n');
         self.remove(line.map_or(self.len, |end| end + 1));
@@ -104,7 +112,7 @@ mod tests {
 
     fn lines<const N: usize>(backlog: &mut Backlog<N>) -> Vec<(Ink, String)> {
         let mut bytes = [0; N];
-        let count = backlog.take_into(&mut bytes);
+        let count = backlog.take_lines(&mut bytes);
         let text = bytes[..count].split_inclusive(|byte| *byte == b'\n');
         let line = |line: &[u8]| {
             let ink = ink_of(line[0]).expect("a mark begins each line");
@@ -121,6 +129,23 @@ mod tests {
         }
         backlog.put("four", Ink::Report);
         assert_eq!(lines(&mut backlog), [(Ink::Text, "three".into()), (Ink::Report, "four".into())]);
+        assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn lines_are_taken_whole() {
+        let mut backlog = Backlog::<32>::new();
+        for line in ["one", "two", "a long line"] {
+            backlog.put(line, Ink::Text);
+        }
+        let mut buffer = [0; 8];
+        let mut take = |backlog: &mut Backlog<32>| {
+            let count = backlog.take_lines(&mut buffer);
+            String::from_utf8_lossy(&buffer[..count]).replace('\x10', "")
+        };
+        assert_eq!(take(&mut backlog), "one\n");
+        assert_eq!(take(&mut backlog), "two\n");
+        assert_eq!(take(&mut backlog), "a long\n");
         assert!(backlog.is_empty());
     }
 

@@ -75,9 +75,9 @@ fn draw(screen: &mut Screen, memory: &mut Memory, lines: &[(&str, Ink)]) -> usiz
     for (line, ink) in lines {
         backlog.put(line, *ink);
     }
-    let mut buffer = [0; 100];
+    let mut buffer = [0; 1024];
     while !backlog.is_empty() {
-        let count = backlog.take_into(&mut buffer);
+        let count = backlog.take_lines(&mut buffer);
         screen.put(&buffer[..count]);
     }
     let mut steps = 1;

@@ -7,6 +7,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::memmap::{Kind, MemoryMap};
+use crate::reach::CHIPSET;
 
 /// Most pixels in a line, and most lines.
 pub const MAX_SIDE: u32 = 16384;
@@ -125,6 +126,8 @@ pub enum Problem {
     Channels(PixelFormat),
     /// The memory is at address 0, or ends above the physical addresses.
     Address(u64),
+    /// The screen covers registers of the chipset, of which maps need not tell.
+    Registers(u64),
     /// The map lists memory of another purpose where the screen's should be.
     Taken(u64),
 }
@@ -147,6 +150,9 @@ impl fmt::Display for Problem {
                 red.shift, red.bits, green.shift, green.bits, blue.shift, blue.bits
             ),
             Self::Address(address) => write!(f, "physical address {address:#x} cannot be"),
+            Self::Registers(address) => {
+                write!(f, "physical address {address:#x} is where the chipset has its registers")
+            }
             Self::Taken(address) => write!(f, "physical address {address:#x} is other memory by the map"),
         }
     }
@@ -197,6 +203,9 @@ impl Framebuffer {
         let range = self.range();
         if address == 0 || range.is_empty() || range.end > PHYS_END {
             return Err(Problem::Address(address));
+        }
+        if range.start < CHIPSET.end && CHIPSET.start < range.end {
+            return Err(Problem::Registers(address));
         }
         // Maps list screens as reserved or not at all.
         let meets = map

@@ -239,11 +239,11 @@ impl<'a> Tags<'a> {
     }
 }
 
-/// Returns the entries of a map, which begin at byte `from` of its tag. Their size is in the tag.
+/// Returns the entries of a map, which begin at byte `from` of its tag; `None` if there are none. Their size is in the tag.
 fn entries(tag: &[u8], from: usize, size_at: usize, least: usize, is_efi: bool) -> Option<Map<'_>> {
     let entries = tag.get(from..)?;
     let entry_bytes = u32_at(tag, size_at) as usize;
-    (entry_bytes >= least).then_some(Map { entries, entry_bytes, is_efi })
+    (least..=entries.len()).contains(&entry_bytes).then_some(Map { entries, entry_bytes, is_efi })
 }
 
 /// Returns the screen of a framebuffer tag, nothing for text mode, or `None` if the tag is too short.

@@ -20,7 +20,7 @@ pub const LIMIT: u64 = 4 << 30;
 /// Registers of I/O APICs, HPET and local APICs, and the addresses of
 /// message-signalled interrupts. Reading local APIC registers by bytes is
 /// undefined on hardware.
-const CHIPSET: Range<u64> = 0xfec0_0000..0xfef0_0000;
+pub(crate) const CHIPSET: Range<u64> = 0xfec0_0000..0xfef0_0000;
 
 /// Returns whether tables may be read from `range`: anywhere in the first 4 GiB, except address 0, faulty memory, and chipset
 /// registers. The range need not be usable or listed.

@@ -117,6 +117,10 @@ pub(super) fn copy_map(
         BootCell::new([const { MaybeUninit::uninit() }; MAX_REGIONS]);
     static CONDENSED: BootCell<MemoryMap> = BootCell::new(MemoryMap::EMPTY);
 
+    /// Most entries that are read. No machine has more.
+    const MAX_ENTRIES: usize = 1 << 16;
+
+    let entries = entries.take(MAX_ENTRIES);
     let count = entries.clone().count();
     let mut reading = MapReading { unreadable: promised - count as u64, condensed: None };
     // SAFETY: each entry calls this once, with interrupts off, while the boot CPU is alone (invariant 17).

@@ -55,9 +55,6 @@ extern "C" fn pvh_start(start_info: u64, entry_tsc: u64) -> ! {
     handover::enter(handover, regions, info.map(|info| info.rsdp))
 }
 
-/// Most entries that are read. No machine has more.
-const MAX_ENTRIES: u64 = 1 << 16;
-
 /// Returns the number of entries of the memory map, as the loader counts them.
 fn map_entries(info: StartInfo) -> u64 {
     // Version 0 of the start info ends before the memory map.
@@ -65,7 +62,7 @@ fn map_entries(info: StartInfo) -> u64 {
 }
 
 fn memory_regions(info: StartInfo) -> impl Iterator<Item = Region> + Clone {
-    (0..map_entries(info).min(MAX_ENTRIES)).map_while(move |index| {
+    (0..map_entries(info)).map_while(move |index| {
         let offset = index * size_of::<MemoryMapEntry>() as u64;
         let entry = read_physical::<MemoryMapEntry>(info.memory_map.checked_add(offset)?)?;
         // A length that overflows is clipped here. `platform::memory_map` checks the rest.

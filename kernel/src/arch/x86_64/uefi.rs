@@ -9,9 +9,9 @@ use bootloader_api::{BootInfo, info};
 use firmware::framebuffer::{self, Framebuffer, PixelFormat};
 use params::cmdline::{self, CommandLine};
 use protocol::record::Entry;
-use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags, Cr4, Cr4Flags};
 use x86_64::structures::paging::PhysFrame;
+use x86_64::{PhysAddr, VirtAddr};
 
 use super::handover::{self, Handover, MAX_CMDLINE_BYTES, Problem};
 use super::paging::{self, PAGE_BYTES};
@@ -109,6 +109,8 @@ impl LoaderTables {
 
     /// Returns the physical address of `virt`, if it is mapped.
     fn translate(&self, virt: u64) -> Option<u64> {
+        // The walk uses the lower 48 bits. An access to another address faults.
+        VirtAddr::try_new(virt).ok()?;
         let read_entry = |table: u64, index: usize| {
             if table.checked_add(PAGE_BYTES)? > self.limit {
                 return None;
