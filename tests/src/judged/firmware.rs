@@ -134,6 +134,17 @@ const CASES: &[Case] = &[
         h.by_multiboot2(|list| list.insert(0, tags::screen(0x80_0000, 1024, 768, 4096, 1)));
     })
     .warns(&[&["screen is not used", "0x800000 is other memory"]]),
+    case("multiboot2_screen_over_registers::is_not_used", |h| {
+        h.by_multiboot2(|list| list.insert(0, tags::screen(0xfee0_0000, 1024, 768, 4096, 1)));
+    })
+    .warns(&[&["screen is not used", "0xfee00000 is where the chipset has its registers"]]),
+    case("multiboot2_empty_map_before_a_sound_one::the_sound_one_is_used", |h| {
+        h.by_multiboot2(|list| {
+            let empty = [24_u32, 0].map(u32::to_le_bytes).concat();
+            list.insert(0, tags::Tag::new(tags::MEMORY_MAP, empty));
+        });
+    })
+    .warns(&[&["one of kind 6 that is too short: 16 bytes"]]),
     // CPUs.
     case("x2apic_id_0x17161514::is_left_out", |h| add_x2apic(h, 8, 0x1716_1514)).warns(UNADDRESSABLE),
     case("x2apic_id_of_the_boot_cpu_in_8_bits::is_left_out", |h| add_x2apic(h, 1, 0x100))

@@ -57,6 +57,10 @@ fn each_lie_is_named() {
     for address in [0x1000, 0x3fff_f000, 0x4000_f000] {
         assert_eq!(check(Framebuffer { address, ..SCREEN }), Problem::Taken(address));
     }
+    // Registers, of which the map does not tell: an I/O APIC's, and a local APIC's in the middle of the screen.
+    for address in [0xfec0_0000, 0xfed8_0000] {
+        assert_eq!(check(Framebuffer { address, ..SCREEN }), Problem::Registers(address));
+    }
 }
 
 #[test]

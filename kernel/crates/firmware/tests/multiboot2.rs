@@ -152,6 +152,10 @@ fn a_broken_tag_costs_only_itself() {
     let tags = Tags::parse(&bytes);
     assert_eq!(tags.problem, Some(Problem::Short { kind: 6, size: 16 }));
     assert_eq!((tags.rsdp_offset, tags.command_line, tags.regions().count()), (None, &b"x=1"[..], 1));
+    // A map without entries hides no other.
+    let bytes = block(&[bios_map(24, &[]), map(), end()]);
+    let tags = Tags::parse(&bytes);
+    assert_eq!((tags.problem, tags.regions().count()), (Some(Problem::Short { kind: 6, size: 16 }), 1));
 }
 
 #[test]
