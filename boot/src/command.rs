@@ -15,6 +15,7 @@ use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -69,7 +70,7 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             run_traced(&traced(options), &trace_path(output.as_deref()), system, interrupt)
         }
         Some(Command::Sim { machine, output }) => {
-            let simulated = sim::simulate(machine, &sim_plot_path(machine, output.as_deref()))?;
+            let simulated = sim::simulate(machine, &sim_plot_path(machine, output.as_deref()), interrupt)?;
             print(&format!("{}\nplot: {}", simulated.text, simulated.plot.display()));
             Ok(0)
         }
@@ -132,7 +133,7 @@ fn build_and_boot(
     if options.print {
         let qemu = doctor::examine(system, options.qemu.as_deref(), &What::REQUIRED)?.qemu;
         let qemu = qemu.unwrap_or_else(|| Program::unchecked(program::NAME));
-        let way = start::way(system, options.boot, RUN_IMAGE);
+        let way = start::way(system, options.boot, &run_image(options));
         print(&machine(options, qemu, kernel_path(options), way)?.shell_line());
         return Ok((0, None));
     }
@@ -143,12 +144,17 @@ fn build_and_boot(
     let tools = doctor::provide(system, options.qemu.as_deref(), consent(options), &wanted)?;
     let elf = kernel_file(options, &tools)?;
     let toolchain = tools.toolchain.as_ref();
-    let way = start::prepare(system, options.boot, toolchain, &elf, &command_line(options), RUN_IMAGE)?;
+    let (text, image) = (command_line(options), run_image(options));
+    let way = start::prepare(system, options.boot, toolchain, &elf, &text, &image)?;
     boot(options, &tools, elf, way, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
 }
 
-/// Name of the image of a run.
-const RUN_IMAGE: &str = "run";
+/// Returns the name of the image of a run. Runs at the same time with other kernels or command lines have other images.
+fn run_image(options: &Options) -> String {
+    let mut hasher = DefaultHasher::new();
+    (command_line(options), options.profile.name()).hash(&mut hasher);
+    format!("run-{:016x}", hasher.finish())
+}
 
 /// Writes an image and returns its path. `append` comes last on the kernel's command line.
 fn write_image(

@@ -37,13 +37,18 @@ impl Kind {
 ///
 /// # Errors
 ///
-/// When the kernel would receive another text: the message has the character.
+/// When the kernel would receive another text: the message has the character, or the length.
 pub fn check(kind: Kind, command_line: &str) -> Result<(), Failure> {
     let is_carried = |c: char| c == ' ' || c.is_ascii_graphic();
     if let Some(bad) = command_line.chars().find(|&c| !is_carried(c)) {
         return Err(Failure::usage(format!(
             "{bad:?} cannot be part of a kernel command line; only printable ASCII can"
         )));
+    }
+    let len = command_line.len();
+    if len > protocol::MAX_COMMAND_LINE_BYTES {
+        let most = protocol::MAX_COMMAND_LINE_BYTES;
+        return Err(Failure::usage(format!("a kernel command line of {len} bytes: must be at most {most}")));
     }
     match kind {
         Kind::Uefi => Ok(()),

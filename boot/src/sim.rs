@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use description::Description;
 use outcome::Outcome;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// What the command prints, and the plot that it wrote.
 #[derive(Clone, Debug)]
@@ -26,10 +27,10 @@ pub struct Simulated {
 ///
 /// # Errors
 ///
-/// When the description is wrong, which is a usage error of one line, or the plot cannot be written.
-pub fn simulate(file: &Path, plot: &Path) -> Result<Simulated, Failure> {
+/// When the description is wrong, which is a usage error of one line, the plot cannot be written, or `interrupt` is set.
+pub fn simulate(file: &Path, plot: &Path, interrupt: &AtomicBool) -> Result<Simulated, Failure> {
     let description = Description::read(file)?;
-    let outcome = Outcome::of(&description);
+    let outcome = Outcome::of(&description, interrupt).ok_or_else(|| Failure::failed("interrupted"))?;
     let svg = plot::draw(&description, &outcome)
         .map_err(|error| Failure::failed(format!("cannot plot the simulation: {error}")))?;
     let parent = plot.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -113,9 +113,9 @@ fn print_shows_the_command_and_starts_nothing() {
 #[test]
 fn print_shows_the_image_of_each_way() {
     for (boot, parts) in [
-        ("grub", &["/target/image/run.iso"][..]),
-        ("grub-uefi", &["/target/image/run.iso", "if=pflash,", "OVMF_VARS"]),
-        ("uefi", &["/target/image/run.img", "if=pflash,", "OVMF_CODE"]),
+        ("grub", &["/target/image/run-", ".iso"][..]),
+        ("grub-uefi", &["/target/image/run-", ".iso", "if=pflash,", "OVMF_VARS"]),
+        ("uefi", &["/target/image/run-", ".img", "if=pflash,", "OVMF_CODE"]),
     ] {
         let output = ktask(&[("PATH", "/nowhere")], &["--print", "--accel", "tcg", "--boot", boot]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

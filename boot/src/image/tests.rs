@@ -13,6 +13,10 @@ fn text_that_would_arrive_changed_is_refused() {
             assert_eq!(failure.status, HostStatus::Usage);
             assert!(failure.message.contains("printable ASCII"), "{failure}");
         }
+        assert_eq!(check(kind, &"a".repeat(4096)), Ok(()));
+        let failure = check(kind, &"a".repeat(4097)).unwrap_err();
+        assert_eq!(failure.status, HostStatus::Usage);
+        assert!(failure.message.contains("4097 bytes: must be at most 4096"), "{failure}");
     }
     for text in ["a='", "a=\"", "a=\\"] {
         assert_eq!(check(Kind::Uefi, text), Ok(()));

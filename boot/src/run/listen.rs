@@ -122,7 +122,8 @@ fn listen(source: Source, input: impl Read + Send + 'static, sender: Sender<Even
 /// terminal.
 fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut rest = text.trim_end_matches(['\n', '\r']);
+    // A loader's text may end with a carriage return alone: a terminal shows what comes after it.
+    let mut rest = text.trim_end_matches(['\n', '\r']).rsplit('\r').next().unwrap_or_default();
     let mut cleaned = String::new();
     while let Some(c) = rest.chars().next() {
         rest = without_sequence(rest).unwrap_or(&rest[c.len_utf8()..]);
@@ -171,6 +172,7 @@ mod tests {
     #[test]
     fn control_characters_are_removed() {
         assert_eq!(clean(b"\x1b[2Ja\x07\xffb\tc\r\n"), "a\u{fffd}b\tc");
+        assert_eq!(clean(b"Booting\r[0.1]\r\n"), "[0.1]");
         assert_eq!(clean(b"\x1b[=3h\x1b[01;01H[1]\x1b[0m.\x1b(B"), "[1].(B");
         // Cut, or not closed by a final byte.
         for (bytes, text) in [(&b"\x1b[01;"[..], "[01;"), (b"\x1b", ""), (b"\x1b[1\xff", "[1\u{fffd}")] {

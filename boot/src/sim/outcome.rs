@@ -3,6 +3,7 @@
 use super::description::Description;
 use ktask::sim::Sim;
 use ktask::{Items, Job, NodeId, NodeRange, Profile, Stats, Step, Trail};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Units of simulated work per smallest chunk: room for costs that vary.
 const FACTOR: f64 = 4096.0;
@@ -33,18 +34,22 @@ pub struct Run {
 }
 
 impl Outcome {
-    /// Runs the job with several fixed counts, and with the governor.
-    pub fn of(description: &Description) -> Self {
+    /// Runs the job with several fixed counts, and with the governor. Returns `None` if `interrupt` is set between two runs.
+    pub fn of(description: &Description, interrupt: &AtomicBool) -> Option<Self> {
         let costs = costs(description);
-        let fixed = counts(description)
-            .into_iter()
-            .map(|threads| Run::new(threads, &simulate(description, &costs, Some(threads), None)))
-            .collect();
+        // Relaxed: the flag carries no data.
+        let goes_on = || (!interrupt.load(Ordering::Relaxed)).then_some(());
+        let run = |threads| {
+            goes_on()?;
+            Some(Run::new(threads, &simulate(description, &costs, Some(threads), None)))
+        };
+        let fixed = counts(description).into_iter().map(run).collect::<Option<_>>()?;
+        goes_on()?;
         let trail = Trail::new();
         let stats = simulate(description, &costs, None, Some(&trail));
         let steps: Vec<_> = trail.steps().collect();
         let threads = steps.last().map_or(stats.threads_used as usize, |step| step.next_threads);
-        Self { fixed, governed: Run::new(threads, &stats), steps }
+        Some(Self { fixed, governed: Run::new(threads, &stats), steps })
     }
 
     /// Returns the best fixed run: the one with the fewest threads within half a percent of the shortest time.

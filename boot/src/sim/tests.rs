@@ -4,6 +4,7 @@ use super::description::Description;
 use super::outcome::Outcome;
 use super::*;
 use proptest::prelude::*;
+use std::sync::atomic::AtomicBool;
 
 const GOOD: &str = r#"
 name = "small"
@@ -29,6 +30,11 @@ fn wrong_descriptions_are_one_line_that_names_field_and_value() {
         ("cpus = 4", "cpus = 1000", &["the number of CPUs of all nodes is 2000"]),
         ("[[1, 10.0]", "[[2, 10.0]", &["nodes[0].rates", "first point must be that of 1 thread"]),
         ("[2, 20.0]", "[1, 20.0]", &["nodes[0].rates", "point 2", "more threads"]),
+        (
+            "[4, 15.0]",
+            "[9223372036854775807, 15.0]",
+            &["nodes[0].rates[2]'s threads is 9223372036854775807", "1 to 1024"],
+        ),
         ("20.0]", "nan]", &["nodes[0].rates", "point 2", "above 0"]),
         ("20.0]", "-1.0]", &["nodes[0].rates", "point 2", "above 0"]),
         ("20.0]", "1e300]", &["nodes[].rates reach from"]),
@@ -72,7 +78,8 @@ proptest! {
 #[test]
 fn simulation_tells_the_best_count_and_the_governor_is_near_it() {
     let description = Description::parse(GOOD).unwrap();
-    let outcome = Outcome::of(&description);
+    assert!(Outcome::of(&description, &AtomicBool::new(true)).is_none(), "an interrupt ends the runs");
+    let outcome = Outcome::of(&description, &AtomicBool::new(false)).unwrap();
     assert_eq!(outcome.best().threads, 4, "{outcome:?}");
     assert_eq!(outcome.governed.threads, 4, "{outcome:?}");
     assert!(outcome.governed.wall_ns < outcome.best().wall_ns * 11 / 10, "{outcome:?}");

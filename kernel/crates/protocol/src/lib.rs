@@ -17,3 +17,6 @@ pub mod ktap;
 pub mod ktest;
 pub mod record;
 pub mod shell;
+
+/// Most bytes of a kernel command line.
+pub const MAX_COMMAND_LINE_BYTES: usize = 4096;

@@ -26,7 +26,7 @@ unsafe extern "Rust" {
 }
 
 /// Most bytes of the command line that are copied from the loader.
-pub const MAX_CMDLINE_BYTES: usize = 4096;
+pub const MAX_CMDLINE_BYTES: usize = protocol::MAX_COMMAND_LINE_BYTES;
 
 /// What a loader hands over besides the `BootInfo`.
 #[derive(Clone, Copy)]
