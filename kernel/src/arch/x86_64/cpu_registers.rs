@@ -25,12 +25,12 @@ pub fn init() {
     // SAFETY:
     // 1. Setting WP breaks no mapping in use: the read-only parts of the image are never written.
     // 2. Clearing CD and NW enables caching, which an AP has disabled after reset.
-    // 3. NXE is set only where CPUID has it, and before a table with the NX bit is loaded: only this kernel loads such
-    //    tables, and later.
+    // 3. NXE is set only where CPUID has it. The boot CPU is on the boot map here, whose entries have no NX bit. Another CPU
+    //    is on the kernel's tables, for which the trampoline has set NXE already.
     // 4. OSFXSR and OSXSAVE only allow instructions. XCR0 is written only where CPUID has AVX and describes XSAVE
     //    completely. x87 and SSE are set in XCR0, as the architecture requires.
-    // 5. The page attribute table is written only where CPUID has it. It gives the entries in use before the kernel's own
-    //    page tables (write-back, uncached) the meaning that they have without the table.
+    // 5. The page attribute table is written only where CPUID has it. It changes the meaning of entry 1 alone, which only
+    //    mappings of video memory use. The boot map has none; another CPU touches video memory only after this.
     unsafe {
         let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
             | Cr0Flags::MONITOR_COPROCESSOR

@@ -1,7 +1,8 @@
 //! What a loader hands over, in one form for all loaders.
 //!
 //! Each entry (`pvh`, `multiboot2`, `uefi`) copies what it needs out of the loader's memory into the kernel image, publishes
-//! it here, and calls `kernel_main`. Nothing of the loader is read later, except the tables of the firmware.
+//! it here, and calls `kernel_main`. Later reads are of the firmware's tables, and of the root
+//! pointer's copy in the loader's tags, before the first page frame is allocated.
 
 use core::mem::MaybeUninit;
 
