@@ -313,9 +313,7 @@ impl Governor {
             return self.measure(Stage::Candidate, view);
         };
         let (mut anchor, mut after) = (self.anchor.with(measured), None);
-        if let Some(before) = self.anchor.measured
-            && self.drifts != Some(false)
-        {
+        if let Some(before) = self.anchor.measured.filter(|_| self.drifts != Some(false)) {
             let now = self.anchor.after.map_or(measured, |one| one.and(measured));
             let change = Ratio::of(now, before);
             if change.value.abs_diff(1000) > WILD && self.postponements < MAX_POSTPONEMENTS {
@@ -441,9 +439,9 @@ impl Governor {
     /// Begins the next trial, or holds the anchor if there is none.
     fn next_trial(&mut self, view: &View, sum: Sampled) -> Decision {
         let units_per_chunk = (self.setting.units_of(sum) / sum.chunks.max(1)).max(1);
-        if let Some(next) = self.next_count()
-            && view.left / units_per_chunk >= CHUNKS_TO_MEASURE * next as u64
-        {
+        let chunks_left = view.left / units_per_chunk;
+        let is_short = |next: usize| chunks_left < CHUNKS_TO_MEASURE * next as u64;
+        if let Some(next) = self.next_count().filter(|&next| !is_short(next)) {
             self.candidate = Count::new(next);
             self.trial_left = view.left;
             return self.measure(Stage::Candidate, view);

@@ -31,9 +31,8 @@ pub(super) fn begin(cursors: Cursors<'_>, own: NodeId) {
         cursor.set_placed(cursor.workers());
     }
     // Before its first chunk, the caller does not count as a worker of a range.
-    if working == 0
-        && let Some(cursor) = cursors.iter().find(|cursor| cursor.is_at(own) && cursor.left() > 0)
-    {
+    let is_own = |cursor: &&Cursor| cursor.is_at(own) && cursor.left() > 0;
+    if let Some(cursor) = cursors.iter().find(is_own).filter(|_| working == 0) {
         cursor.set_placed(1);
     }
 }
