@@ -15,7 +15,6 @@ use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -149,11 +148,9 @@ fn build_and_boot(
     boot(options, &tools, elf, way, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
 }
 
-/// Returns the name of the image of a run. Runs at the same time with other kernels or command lines have other images.
+/// Returns the name of the image of a run.
 fn run_image(options: &Options) -> String {
-    let mut hasher = DefaultHasher::new();
-    (command_line(options), options.profile.name()).hash(&mut hasher);
-    format!("run-{:016x}", hasher.finish())
+    start::image_name("run", options.profile, &command_line(options))
 }
 
 /// Writes an image and returns its path. `append` comes last on the kernel's command line.

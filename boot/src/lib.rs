@@ -17,6 +17,7 @@ pub mod failure;
 pub mod image;
 pub mod kernel;
 pub mod list;
+mod plotting;
 pub mod qemu;
 pub mod report;
 pub mod run;

@@ -193,17 +193,7 @@ fn run_with(
             child.resume();
         }
     };
-    let mut run = Run {
-        ending: Ending::Interrupted,
-        log: Vec::new(),
-        record_lines: Vec::new(),
-        records: Vec::new(),
-        damaged: Vec::new(),
-        shutdown: None,
-        messages: String::new(),
-        first_line: None,
-        total: Duration::ZERO,
-    };
+    let mut run = Run::begun();
     let watch = Watch { start, limits, interrupts };
     let mut prelude = Prelude::of(&machine.boot);
     run.ending = follow(&mut run, &mut prelude, &mut child, &events, &watch, on_line, &mut disturb);
@@ -310,6 +300,22 @@ fn ending(child: &mut Child) -> Ending {
 }
 
 impl Run {
+    /// Returns a run that has begun: without output, and interrupted unless it ends otherwise.
+    #[must_use]
+    pub fn begun() -> Self {
+        Self {
+            ending: Ending::Interrupted,
+            log: Vec::new(),
+            record_lines: Vec::new(),
+            records: Vec::new(),
+            damaged: Vec::new(),
+            shutdown: None,
+            messages: String::new(),
+            first_line: None,
+            total: Duration::ZERO,
+        }
+    }
+
     fn take(&mut self, event: Event, prelude: &mut Prelude, start: Instant, on_line: &mut dyn FnMut(&str)) {
         let Event { source, line, at } = event;
         match source {

@@ -4,10 +4,11 @@ use crate::cli::BootChoice;
 use crate::doctor::What;
 use crate::failure::Failure;
 use crate::image::{self, Kind};
-use crate::kernel::workspace;
+use crate::kernel::{Profile, workspace};
 use crate::qemu::{Boot, firmware};
 use crate::system::System;
 use crate::toolchain::Toolchain;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// Returns the kind of image that a way needs; `None` if it needs none.
@@ -36,6 +37,14 @@ pub fn wanted(choice: BootChoice) -> Vec<What> {
 
 const fn has_uefi(choice: BootChoice) -> bool {
     matches!(choice, BootChoice::Uefi | BootChoice::GrubUefi)
+}
+
+/// Returns the name of the image of a run of `purpose`. Runs with other kernels or command lines have other images, so that
+/// they may go on at the same time.
+pub fn image_name(purpose: &str, profile: Profile, command_line: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    (command_line, profile.name()).hash(&mut hasher);
+    format!("{purpose}-{:016x}", hasher.finish())
 }
 
 /// Returns the path of the image of a run called `name`, which later runs of that name replace.

@@ -1,5 +1,8 @@
 //! Capacities through a few measured rates, against the curves that they were measured on.
 
+#[path = "common/published.rs"]
+mod published;
+
 use ktask::sim::{Capacity, InvalidPoints};
 
 /// Compares the curve through `points` with `rates`, and returns the largest deviation.
@@ -28,25 +31,10 @@ fn only(rates: &[(usize, f64)], threads: &[usize]) -> Vec<(usize, f64)> {
 #[test]
 fn three_rates_of_a_published_table_give_the_others_within_a_tenth() {
     let pinning = [(1, 1.0), (8, 7.5), (16, 12.7), (24, 13.1), (32, 12.9)];
-    let patch_9 = rates(
-        &[
-            (1, 65.5),
-            (2, 34.4),
-            (3, 23.7),
-            (4, 18.3),
-            (5, 15.1),
-            (6, 12.9),
-            (7, 11.5),
-            (8, 10.3),
-            (12, 7.6),
-            (16, 6.4),
-        ],
-        0.0,
-    );
-    let haswell =
-        rates(&[(1, 625.3), (4, 200.3), (9, 128.0), (13, 117.7), (18, 117.0), (27, 110.0), (36, 90.0)], 0.0);
-    let haswell_ex = rates(&[(1, 41.13), (2, 20.26), (4, 9.62), (8, 4.90), (16, 3.94)], 0.0);
-    let sparc = rates(&[(1, 15.50), (2, 8.10), (4, 4.45), (8, 2.99), (16, 1.99)], 0.0);
+    let patch_9 = rates(&published::VFIO_PATCH_9, 0.0);
+    let haswell = rates(&published::DEFERRED_E5_2699_MS, 0.0);
+    let haswell_ex = rates(&published::CLEAR_E7_8895, 0.0);
+    let sparc = rates(&published::CLEAR_SPARC_T7, 0.0);
     let skylake = [(1, 1.0), (8, 8.0), (16, 16.0), (32, 22.0), (64, 18.5), (128, 17.6)];
     for (name, table, described) in [
         ("VFIO, 104 CPUs", &pinning[..], [1, 16, 32]),

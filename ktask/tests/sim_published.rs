@@ -1,6 +1,9 @@
 //! Published measurements of ktask and padata, reproduced on simulated machines from two or three
 //! rates each. The governor is compared with every fixed thread count on these machines.
 
+#[path = "common/published.rs"]
+mod published;
+
 use ktask::sim::{Capacity, LOWEST_WEIGHT, Machine, Node, Sim};
 use ktask::{Job, NodeId, NodeRange, Pages, Platform, Profile, Stats, Trail, Tuning};
 
@@ -60,7 +63,7 @@ fn published() -> Vec<Published> {
             machine(16, 10.2, 10.3, 18),
             40.5,
             0.0,
-            &[(1, 41.13), (2, 20.26), (4, 9.62), (8, 4.90), (16, 3.94)],
+            &published::CLEAR_E7_8895,
         ),
         table(
             "clear 50 GiB, SPARC T7-4",
@@ -69,13 +72,7 @@ fn published() -> Vec<Published> {
             0.0,
             &[(1, 7.77), (2, 3.95), (4, 2.02), (8, 1.24), (16, 0.79)],
         ),
-        table(
-            "clear 100 GiB, SPARC T7-4",
-            machine(16, 3.7, 7.8, 16),
-            15.5,
-            0.0,
-            &[(1, 15.50), (2, 8.10), (4, 4.45), (8, 2.99), (16, 1.99)],
-        ),
+        table("clear 100 GiB, SPARC T7-4", machine(16, 3.7, 7.8, 16), 15.5, 0.0, &published::CLEAR_SPARC_T7),
         table(
             "clear 200 GiB, SPARC T7-4",
             machine(16, 3.5, 7.1, 16),
@@ -123,24 +120,7 @@ fn published() -> Vec<Published> {
                 (16, 15.4),
             ],
         ),
-        table(
-            "VFIO pin 320 GiB, patch 9",
-            machine(16, 16.0, 16.0, 17),
-            63.0,
-            2.4,
-            &[
-                (1, 65.5),
-                (2, 34.4),
-                (3, 23.7),
-                (4, 18.3),
-                (5, 15.1),
-                (6, 12.9),
-                (7, 11.5),
-                (8, 10.3),
-                (12, 7.6),
-                (16, 6.4),
-            ],
-        ),
+        table("VFIO pin 320 GiB, patch 9", machine(16, 16.0, 16.0, 17), 63.0, 2.4, &published::VFIO_PATCH_9),
         table(
             "deferred init, Xeon 8167M",
             machine(52, 13.4, 18.1, 52),
@@ -153,7 +133,7 @@ fn published() -> Vec<Published> {
             machine(36, 9.7, 15.0, 36),
             0.5667,
             0.0586,
-            &ms([(1, 625.3), (4, 200.3), (9, 128.0), (13, 117.7), (18, 117.0), (27, 110.0), (36, 90.0)]),
+            &ms(published::DEFERRED_E5_2699_MS),
         ),
         table(
             "deferred init, EPYC 7551, guest of 16",

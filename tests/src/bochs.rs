@@ -44,17 +44,7 @@ impl Bochs {
     pub fn run(&self, model: &Model, iso: &Path, elf: &Path) -> Result<Run, Failed> {
         let start = Instant::now();
         let mut guest = Guest::start(self, model, iso)?;
-        let mut run = Run {
-            ending: Ending::Interrupted,
-            log: Vec::new(),
-            record_lines: Vec::new(),
-            records: Vec::new(),
-            damaged: Vec::new(),
-            shutdown: None,
-            messages: String::new(),
-            first_line: None,
-            total: Duration::ZERO,
-        };
+        let mut run = Run::begun();
         let hang = follow(&mut run, &mut guest, start);
         let ended = match hang {
             Some(reason) => Ending::Hang(Hang { reason, cpus: guest.cpu_states(elf) }),

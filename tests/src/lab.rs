@@ -18,7 +18,6 @@ use ktask_boot::system::{Real, System};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -146,9 +145,7 @@ impl Lab {
     /// Returns the way to `kernel` for `shape`, with an image that no other run uses at the same time.
     fn way(&self, shape: &Shape, kernel: &Path, command_line: &str) -> Result<Boot, Failed> {
         let toolchain = self.ways.provide(shape.boot)?;
-        let mut hasher = DefaultHasher::new();
-        (command_line, shape.profile.name()).hash(&mut hasher);
-        let name = format!("{}-{:016x}", shape.name, hasher.finish());
+        let name = start::image_name(shape.name, shape.profile, command_line);
         Ok(start::prepare(&Real, shape.boot, toolchain.as_ref(), kernel, command_line, &name)?)
     }
 

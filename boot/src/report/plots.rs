@@ -1,5 +1,6 @@
 //! Plots of benchmarks that were measured for several `n`, on a logarithmic axis of `n`.
 
+use crate::plotting::{FONT, SIZE_PIXELS, draw_legend};
 use plotters::prelude::*;
 use protocol::record::Record;
 use std::collections::BTreeMap;
@@ -70,8 +71,6 @@ impl Chart<'_> {
     }
 }
 
-const SIZE_PIXELS: (u32, u32) = (900, 540);
-const FONT: &str = "sans-serif";
 const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(148, 103, 189)];
 
@@ -115,13 +114,7 @@ fn draw(chart: &Chart<'_>) -> Result<String, Box<dyn Error>> {
                 .label("a + b log n through its ends")
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], pale));
         }
-        context
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .label_font((FONT, 14))
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
+        draw_legend(&mut context)?;
         area.present()?;
     }
     Ok(svg)

@@ -2,11 +2,10 @@
 
 use super::description::Description;
 use super::outcome::Outcome;
+use crate::plotting::{FONT, SIZE_PIXELS, draw_legend};
 use plotters::prelude::*;
 use std::error::Error;
 
-const SIZE_PIXELS: (u32, u32) = (900, 540);
-const FONT: &str = "sans-serif";
 const FIXED: RGBColor = RGBColor(31, 119, 180);
 const GOVERNED: RGBColor = RGBColor(214, 39, 40);
 
@@ -56,13 +55,7 @@ pub fn draw(description: &Description, outcome: &Outcome) -> Result<String, Box<
             .draw_series([Circle::new(governed, 7, GOVERNED.filled())])?
             .label("governor, at its last count")
             .legend(|(x, y)| Circle::new((x + 10, y), 5, GOVERNED.filled()));
-        context
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .label_font((FONT, 14))
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
+        draw_legend(&mut context)?;
         area.present()?;
     }
     Ok(svg)
