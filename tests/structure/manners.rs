@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The file that makes jobs.
 const MAKER: &str = "jobs/manners.rs";
-/// The rooms whose jobs are made by hand: tests and benchmarks of jobs.
+/// The folders whose jobs are made by hand: tests and benchmarks of jobs.
 const FREE: [&str; 2] = ["tests/", "bench/"];
 /// What makes a job, or chooses how much of the machine it may use.
 const MAKING: [&str; 8] = [
@@ -33,7 +33,7 @@ pub fn violations(kernel_src: &Path) -> Vec<String> {
             let name = path.strip_prefix(kernel_src).expect("below the root").to_string_lossy().into_owned();
             if name == MAKER {
                 is_maker_seen = true;
-            } else if name.ends_with(".rs") && !FREE.iter().any(|room| name.starts_with(room)) {
+            } else if name.ends_with(".rs") && !FREE.iter().any(|folder| name.starts_with(folder)) {
                 let text = std::fs::read_to_string(&path).expect("a source file is readable");
                 found.extend(lines_that_make_jobs(&text).map(|line| format!("{name}:{line}")));
             }

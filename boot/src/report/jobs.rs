@@ -8,10 +8,12 @@ use serde::Serialize;
 pub struct JobRow {
     /// Name of the job.
     pub job: String,
-    /// Requested threads.
+    /// Requested threads; 0: as many as help.
     pub threads: u32,
     /// Threads that processed at least one chunk.
     pub threads_used: u32,
+    /// Threads that the job had in the end: what the governor chose where none were requested.
+    pub threads_at_end: u32,
     /// Processed units of work.
     pub units: u64,
     /// Kind of unit.
@@ -38,11 +40,12 @@ pub struct JobRow {
     pub bytes_per_s: f64,
     /// Speed relative to the same work on one thread; `None` if only one of the two was measured.
     pub speedup: Option<f64>,
-    /// Speedup divided by the number of threads.
+    /// Speedup divided by the number of threads, requested or chosen.
     pub efficiency: Option<f64>,
 }
 
-/// Returns the rows of all job records: jobs in the order of their first records, thread counts ascending.
+/// Returns the rows of all job records: jobs in the order of their first records, thread counts
+/// ascending, as many as help last.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     let mut rows: Vec<JobRow> = Vec::new();
     for run in records.iter().filter_map(single) {
@@ -53,16 +56,16 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     }
     let order: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     let first_of = |row: &JobRow| order.iter().position(|job| *job == row.job);
-    rows.sort_by_key(|row| (first_of(row), row.unit as u8, row.units, row.threads));
+    rows.sort_by_key(|row| (first_of(row), row.unit as u8, row.units, row.is_auto(), row.threads));
     let compared = rows.clone();
     for row in &mut rows {
         let same_work = || compared.iter().filter(|other| row.is_same_work(other));
         let base_ns = same_work().find(|other| other.threads == 1).map(|other| other.ns);
-        row.speedup = match same_work().any(|other| other.threads > 1) {
+        row.speedup = match same_work().any(|other| other.threads != 1) {
             true => base_ns.filter(|_| row.ns > 0).map(|base_ns| base_ns as f64 / row.ns as f64),
             false => None,
         };
-        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads));
+        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads_counted()));
     }
     rows
 }
@@ -73,6 +76,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         job,
         threads,
         threads_used,
+        threads_at_end,
         units,
         unit,
         bytes,
@@ -92,6 +96,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         job: job.clone(),
         threads: *threads,
         threads_used: *threads_used,
+        threads_at_end: *threads_at_end,
         units: *units,
         unit: *unit,
         bytes: *bytes,
@@ -110,6 +115,16 @@ fn single(record: &Record<String>) -> Option<JobRow> {
 }
 
 impl JobRow {
+    /// Returns whether the governor chose the number of threads.
+    pub fn is_auto(&self) -> bool {
+        self.threads == 0
+    }
+
+    /// Returns the number of threads, requested or chosen.
+    pub fn threads_counted(&self) -> u32 {
+        if self.is_auto() { self.threads_at_end.max(1) } else { self.threads }
+    }
+
     fn is_same_work(&self, other: &Self) -> bool {
         self.job == other.job && self.unit == other.unit && self.units == other.units
     }

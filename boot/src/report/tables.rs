@@ -144,7 +144,7 @@ fn job_cells(row: &JobRow, is_new: bool, all: &[JobRow]) -> [String; 13] {
     let verdict = if row.ok { "" } else { " WRONG" };
     [
         if is_new { row.job.clone() } else { String::new() },
-        row.threads.to_string(),
+        if row.is_auto() { format!("auto {}", row.threads_at_end) } else { row.threads.to_string() },
         row.threads_used.to_string(),
         format!("{} x {}", row.units, unit_name(row.unit)),
         row.chunks.to_string(),

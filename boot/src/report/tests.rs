@@ -15,6 +15,7 @@ fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
         job: job.into(),
         threads,
         threads_used: threads,
+        threads_at_end: threads,
         units: 1 << 17,
         unit: Unit::Page4K,
         bytes: 1 << 29,

@@ -12,11 +12,24 @@ use crate::console::{print_line, records};
 pub(super) struct Row {
     pub(super) job: &'static str,
     pub(super) unit: Unit,
-    pub(super) threads: usize,
+    /// Requested number of threads; `None`: as many as help.
+    pub(super) threads: Option<usize>,
     pub(super) units: u64,
     pub(super) bytes: u64,
     pub(super) stats: Stats,
     pub(super) ok: bool,
+}
+
+/// A requested number of threads, in words.
+pub(super) struct OnThreads(pub(super) Option<usize>);
+
+impl fmt::Display for OnThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(threads) => write!(f, "{threads} threads"),
+            None => write!(f, "as many threads as help"),
+        }
+    }
 }
 
 /// Writes the `job` record of `row`.
@@ -24,7 +37,8 @@ pub(super) fn emit(row: &Row) {
     records::emit(&Record::Job {
         t_ns: tsc::now_ns(),
         job: row.job,
-        threads: row.threads as u32,
+        threads: row.threads.unwrap_or(0) as u32,
+        threads_at_end: row.stats.threads_at_end,
         threads_used: row.stats.threads_used,
         units: row.units,
         unit: row.unit,
@@ -41,7 +55,7 @@ pub(super) fn emit(row: &Row) {
 /// Prints the table of all rows.
 pub(super) fn print_table(rows: &[Row]) {
     print_line(format_args!(
-        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
         "job",
         "threads",
         "used",
@@ -55,9 +69,10 @@ pub(super) fn print_table(rows: &[Row]) {
         "ok"
     ));
     for row in rows {
-        let alone =
-            rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
-        print_row(row, alone.filter(|_| row.threads > 1));
+        let alone = rows
+            .iter()
+            .find(|other| other.job == row.job && other.unit == row.unit && other.threads == Some(1));
+        print_row(row, alone.filter(|_| row.threads != Some(1)));
     }
 }
 
@@ -83,10 +98,14 @@ fn print_row(row: &Row, alone: Option<&Row>) {
         Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
         None => "-".into(),
     };
+    let threads = match row.threads {
+        Some(threads) => alloc::format!("{threads}"),
+        None => alloc::format!("auto {}", row.stats.threads_at_end),
+    };
     print_line(format_args!(
-        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
         row.job,
-        row.threads,
+        threads,
         row.stats.threads_used,
         row.units,
         row.stats.chunks,

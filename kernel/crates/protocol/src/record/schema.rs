@@ -52,10 +52,12 @@ pub enum Record<S> {
         t_ns: u64,
         /// Name of the job: `memory-map-init`, `zero-pages`, `huge-reserve`.
         job: S,
-        /// Requested number of threads.
+        /// Requested number of threads; 0: as many as help.
         threads: u32,
         /// Threads that processed at least one chunk.
         threads_used: u32,
+        /// Threads that the job had in the end: what the governor chose where none were requested.
+        threads_at_end: u32,
         /// Processed units.
         units: u64,
         /// Kind of unit.
