@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The file that makes jobs.
 const MAKER: &str = "jobs/manners.rs";
-/// The rooms whose jobs are made by hand: tests and benchmarks of jobs.
+/// The folders whose jobs are made by hand: tests and benchmarks of jobs.
 const FREE: [&str; 2] = ["tests/", "bench/"];
 /// What makes a job, or chooses how much of the machine it may use.
 const MAKING: [&str; 8] = [
