@@ -3,17 +3,15 @@
 use protocol::record::{Record, Unit};
 use serde::Serialize;
 
-/// The fastest run of one job on one number of threads.
+/// The fastest run of one job on one number of threads, or on as many as help.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
     /// Name of the job.
     pub job: String,
-    /// Requested threads; 0: as many as help.
+    /// Requested threads; of a job on as many as help, those that it had in the end.
     pub threads: u32,
     /// Threads that processed at least one chunk.
     pub threads_used: u32,
-    /// Threads that the job had in the end: what the governor chose where none were requested.
-    pub threads_at_end: u32,
     /// Processed units of work.
     pub units: u64,
     /// Kind of unit.
@@ -40,15 +38,15 @@ pub struct JobRow {
     pub bytes_per_s: f64,
     /// Speed relative to the same work on one thread; `None` if only one of the two was measured.
     pub speedup: Option<f64>,
-    /// Speedup divided by the number of threads, requested or chosen.
+    /// Speedup divided by the number of threads.
     pub efficiency: Option<f64>,
 }
 
-/// Returns the rows of all job records: jobs in the order of their first records, thread counts
-/// ascending, as many as help last.
+/// Returns the rows of all `job` records: jobs in the order of their first records, thread counts ascending.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     let mut rows: Vec<JobRow> = Vec::new();
-    for run in records.iter().filter_map(single) {
+    let is_exact = |record: &&Record<String>| matches!(record, Record::Job { .. });
+    for run in records.iter().filter(is_exact).filter_map(single) {
         match rows.iter_mut().find(|row| row.is_like(&run)) {
             Some(row) => row.merge(run),
             None => rows.push(run),
@@ -56,27 +54,45 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     }
     let order: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     let first_of = |row: &JobRow| order.iter().position(|job| *job == row.job);
-    rows.sort_by_key(|row| (first_of(row), row.unit as u8, row.units, row.is_auto(), row.threads));
+    rows.sort_by_key(|row| (first_of(row), row.unit as u8, row.units, row.threads));
     let compared = rows.clone();
     for row in &mut rows {
         let same_work = || compared.iter().filter(|other| row.is_same_work(other));
         let base_ns = same_work().find(|other| other.threads == 1).map(|other| other.ns);
-        row.speedup = match same_work().any(|other| other.threads != 1) {
+        row.speedup = match same_work().any(|other| other.threads > 1) {
             true => base_ns.filter(|_| row.ns > 0).map(|base_ns| base_ns as f64 / row.ns as f64),
             false => None,
         };
-        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads_counted()));
+        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads));
     }
     rows
 }
 
-/// Returns a job record as a row of one run.
+/// Returns the rows of all `job-auto` records, in their order. `exact` has the [`rows`] of the same run, to which speedups
+/// are relative.
+pub fn auto_rows(records: &[Record<String>], exact: &[JobRow]) -> Vec<JobRow> {
+    let mut rows: Vec<JobRow> = Vec::new();
+    let is_auto = |record: &&Record<String>| matches!(record, Record::JobAuto { .. });
+    for run in records.iter().filter(is_auto).filter_map(single) {
+        match rows.iter_mut().find(|row| row.is_same_work(&run)) {
+            Some(row) => row.merge(run),
+            None => rows.push(run),
+        }
+    }
+    for row in &mut rows {
+        let alone = exact.iter().find(|other| other.threads == 1 && row.is_same_work(other));
+        row.speedup = alone.filter(|_| row.ns > 0).map(|alone| alone.ns as f64 / row.ns as f64);
+        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads.max(1)));
+    }
+    rows
+}
+
+/// Returns a record of a timed job as a row of one run.
 fn single(record: &Record<String>) -> Option<JobRow> {
-    let Record::Job {
+    let (Record::Job {
         job,
         threads,
         threads_used,
-        threads_at_end,
         units,
         unit,
         bytes,
@@ -87,7 +103,22 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         local_chunks,
         ok,
         ..
-    } = record
+    }
+    | Record::JobAuto {
+        job,
+        threads,
+        threads_used,
+        units,
+        unit,
+        bytes,
+        chunks,
+        ns,
+        cpu_ns,
+        spread_ns,
+        local_chunks,
+        ok,
+        ..
+    }) = record
     else {
         return None;
     };
@@ -96,7 +127,6 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         job: job.clone(),
         threads: *threads,
         threads_used: *threads_used,
-        threads_at_end: *threads_at_end,
         units: *units,
         unit: *unit,
         bytes: *bytes,
@@ -115,17 +145,8 @@ fn single(record: &Record<String>) -> Option<JobRow> {
 }
 
 impl JobRow {
-    /// Returns whether the governor chose the number of threads.
-    pub fn is_auto(&self) -> bool {
-        self.threads == 0
-    }
-
-    /// Returns the number of threads, requested or chosen.
-    pub fn threads_counted(&self) -> u32 {
-        if self.is_auto() { self.threads_at_end.max(1) } else { self.threads }
-    }
-
-    fn is_same_work(&self, other: &Self) -> bool {
+    /// Returns whether both rows are about the same units of the same job.
+    pub fn is_same_work(&self, other: &Self) -> bool {
         self.job == other.job && self.unit == other.unit && self.units == other.units
     }
 

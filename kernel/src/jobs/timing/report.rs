@@ -32,23 +32,43 @@ impl fmt::Display for OnThreads {
     }
 }
 
-/// Writes the `job` record of `row`.
+/// Writes the record of `row`: `job`, or `job-auto` for as many threads as help.
 pub(super) fn emit(row: &Row) {
-    records::emit(&Record::Job {
-        t_ns: tsc::now_ns(),
-        job: row.job,
-        threads: row.threads.unwrap_or(0) as u32,
-        threads_at_end: row.stats.threads_at_end,
-        threads_used: row.stats.threads_used,
-        units: row.units,
-        unit: row.unit,
-        bytes: row.bytes,
-        chunks: row.stats.chunks,
-        ns: row.stats.wall_ns,
-        cpu_ns: row.stats.cpu_ns,
-        spread_ns: row.stats.spread_ns,
-        local_chunks: row.stats.local_chunks,
-        ok: row.ok,
+    let (t_ns, job, unit, stats) = (tsc::now_ns(), row.job, row.unit, &row.stats);
+    let (units, bytes, ok) = (row.units, row.bytes, row.ok);
+    let (threads_used, chunks, local_chunks) = (stats.threads_used, stats.chunks, stats.local_chunks);
+    let (ns, cpu_ns, spread_ns) = (stats.wall_ns, stats.cpu_ns, stats.spread_ns);
+    records::emit(&match row.threads {
+        Some(threads) => Record::Job {
+            t_ns,
+            job,
+            threads: threads as u32,
+            threads_used,
+            units,
+            unit,
+            bytes,
+            chunks,
+            ns,
+            cpu_ns,
+            spread_ns,
+            local_chunks,
+            ok,
+        },
+        None => Record::JobAuto {
+            t_ns,
+            job,
+            threads: stats.threads_at_end,
+            threads_used,
+            units,
+            unit,
+            bytes,
+            chunks,
+            ns,
+            cpu_ns,
+            spread_ns,
+            local_chunks,
+            ok,
+        },
     });
 }
 

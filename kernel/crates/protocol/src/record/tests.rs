@@ -91,7 +91,6 @@ fn job(ok: bool) -> Record<&'static str> {
         job: "zero-pages",
         threads: 2,
         threads_used: 2,
-        threads_at_end: 2,
         units: 131_072,
         unit: Unit::Page4K,
         bytes: 1 << 29,
@@ -121,7 +120,7 @@ fn lines_are_the_documented_ones() {
     );
     assert_eq!(
         lines[2],
-        "{\"record\":\"job\",\"t_ns\":3,\"job\":\"zero-pages\",\"threads\":2,\"threads_used\":2,\"threads_at_end\":2,\
+        "{\"record\":\"job\",\"t_ns\":3,\"job\":\"zero-pages\",\"threads\":2,\"threads_used\":2,\
          \"units\":131072,\"unit\":\"page-4k\",\"bytes\":536870912,\"chunks\":64,\"ns\":80000000,\
          \"cpu_ns\":158000000,\"spread_ns\":400000,\"local_chunks\":64,\"ok\":true}\n"
     );
