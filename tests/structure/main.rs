@@ -75,7 +75,8 @@ fn kernel_layers_import_downwards() {
 /// A job that chose its own profile would not leave room for other threads.
 #[test]
 fn kernel_jobs_are_made_in_one_place() {
-    let found = manners::violations(&repository().join("kernel/src"));
+    let found =
+        manners::violations(&graph("kernel/src/main.rs"), &Disk(repository()), Path::new("kernel/src"));
     assert!(found.is_empty(), "jobs beside jobs::manners::Kind:\n{}", found.join("\n"));
 }
 

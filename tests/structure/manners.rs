@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use crate::imports::Graph;
+use crate::sources::Sources;
+
 /// The file that makes jobs.
 const MAKER: &str = "jobs/manners.rs";
 /// The folders whose jobs are made by hand: tests and benchmarks of jobs.
@@ -18,31 +21,22 @@ const MAKING: [&str; 8] = [
     "Tuning",
 ];
 
-/// Returns each line of `kernel_src` that makes a job elsewhere, as `path:line: text`.
-pub fn violations(kernel_src: &Path) -> Vec<String> {
+/// Returns each line that makes a job elsewhere, as `path:line: text`, paths below `root`.
+pub fn violations(graph: &Graph, sources: &dyn Sources, root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut is_maker_seen = false;
-    let mut directories = vec![kernel_src.to_path_buf()];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(&directory).expect("the kernel's sources can be listed") {
-            let path = entry.expect("the kernel's sources can be listed").path();
-            if path.is_dir() {
-                directories.push(path);
-                continue;
-            }
-            let name = path.strip_prefix(kernel_src).expect("below the root").to_string_lossy().into_owned();
-            if name == MAKER {
-                is_maker_seen = true;
-            } else if name.ends_with(".rs") && !FREE.iter().any(|folder| name.starts_with(folder)) {
-                let text = std::fs::read_to_string(&path).expect("a source file is readable");
-                found.extend(lines_that_make_jobs(&text).map(|line| format!("{name}:{line}")));
-            }
+    for file in &graph.files {
+        let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy();
+        if name == MAKER {
+            is_maker_seen = true;
+        } else if !FREE.iter().any(|folder| name.starts_with(folder)) {
+            let text = sources.read(file).expect("a file of the graph is readable");
+            found.extend(lines_that_make_jobs(&text).map(|line| format!("{name}:{line}")));
         }
     }
     if !is_maker_seen {
         found.push(format!("{MAKER} is missing"));
     }
-    found.sort();
     found
 }
 
