@@ -1,6 +1,7 @@
 //! Names of code addresses: function and line, from the kernel's ELF file.
 
 use object::{Object, ObjectSection, SectionKind};
+use protocol::ktest::{Listed, Need};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -124,21 +125,37 @@ fn without_hash(name: &str) -> String {
     .to_string()
 }
 
-/// Returns the sorted names of the in-kernel tests in an ELF file.
+/// An in-kernel test.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelTest {
+    /// `suite::test`.
+    pub name: String,
+    /// The name and the needs, for [`protocol::ktest::matches`].
+    pub listed: String,
+    /// What it needs of the machine and the build.
+    pub needs: Vec<Need>,
+}
+
+/// Returns the in-kernel tests in an ELF file, sorted by name.
 ///
 /// # Errors
 ///
-/// A message when the file cannot be read. A file without the section holds no tests.
-pub fn test_names(elf: &Path) -> Result<Vec<String>, String> {
+/// A message when the file cannot be read, or a need in it is unknown. A file without the section holds no tests.
+pub fn tests(elf: &Path) -> Result<Vec<KernelTest>, String> {
     with_file(elf, |file| {
         let Some(section) = file.section_by_name(protocol::ktest::NAMES_SECTION) else {
             return Ok(Vec::new());
         };
         let bytes = section.data().map_err(|error| format!("cannot read {}: {error}", elf.display()))?;
-        let mut names: Vec<_> = protocol::ktest::names(bytes).map(str::to_string).collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
+        let test = |listed: Listed<'_>| {
+            let needs: Result<_, _> = listed.needs().collect();
+            let needs = needs.map_err(|unknown| format!("{}: {}: {unknown}", elf.display(), listed.name))?;
+            Ok(KernelTest { name: listed.name.to_string(), listed: listed.listed.to_string(), needs })
+        };
+        let mut tests = protocol::ktest::listed(bytes).map(test).collect::<Result<Vec<_>, String>>()?;
+        tests.sort();
+        tests.dedup();
+        Ok(tests)
     })
 }
 
@@ -206,13 +223,13 @@ mod tests {
     fn other_files_than_elf_are_errors() {
         let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/symbols.rs"));
         assert!(Symbols::load(source).is_err());
-        assert!(test_names(source).unwrap_err().contains("is not an ELF file"));
-        assert!(test_names(Path::new("/nowhere")).unwrap_err().starts_with("cannot read /nowhere"));
+        assert!(tests(source).unwrap_err().contains("is not an ELF file"));
+        assert!(tests(Path::new("/nowhere")).unwrap_err().starts_with("cannot read /nowhere"));
     }
 
     #[test]
     fn program_without_the_section_has_no_tests() {
-        assert_eq!(test_names(&std::env::current_exe().unwrap()), Ok(Vec::new()));
+        assert_eq!(tests(&std::env::current_exe().unwrap()), Ok(Vec::new()));
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! All in-kernel tests, on every shape of machine in QEMU; and most of them in Bochs.
+//! In-kernel tests, on the shapes of machine in QEMU and in Bochs that can run them and tell something new.
 //!
-//! The names come from the kernel's file, so listing boots nothing. Each shape is booted once, for its first selected test, and
-//! runs all of its selected tests.
+//! Names and needs come from the kernel's file, so listing boots nothing. A machine has the tests of its suites whose needs it
+//! meets. It is booted once, for its first selected test, and runs all of its selected tests.
 
 use crate::bochs;
 use crate::lab::{Evidence, Lab, expect_new_timers, expect_verdict};
 use crate::shape;
+use ktask_boot::symbols::KernelTest;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use protocol::exit::Verdict;
 use protocol::ktap::Results;
+use protocol::ktest::{Facts, Need};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -42,8 +44,8 @@ struct Group {
 
 /// Returns the trials of all machines.
 pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
-    let names = match lab.test_names() {
-        Ok(names) if !names.is_empty() => names,
+    let tests = match lab.tests() {
+        Ok(tests) if !tests.is_empty() => tests,
         // A kernel without tests must not appear to pass all of them.
         Ok(_) => return vec![Trial::test("kernel::has_tests", || Err("the kernel has no tests".into()))],
         Err(message) => return vec![Trial::test("kernel::has_tests", || Err(message.into()))],
@@ -69,44 +71,66 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
             }),
         }
     };
-    let every = Suites::All;
-    let on_first = shape::ALL.iter().map(|shape| (shape.name, every, on_qemu(&first, shape)));
-    let on_second = shape::SECOND.iter().map(|shape| (shape.name, every, on_qemu(&second, shape)));
-    let in_bochs =
-        [bochs::SMP2, bochs::SMP4].map(|model| (model.name, Suites::Matching(BOCHS_SUITES), on_bochs(model)));
-    let machines = on_first.chain(on_second).chain(in_bochs);
-    machines
-        .flat_map(|(name, suites, machine)| machine_trials(name, suites, machine, &names, arguments))
-        .collect()
+    let of_shape =
+        |shape: &shape::Shape| Choice { scenario: shape.name, suites: shape.suites, facts: shape.facts() };
+    let on_first = shape::ALL.iter().map(|shape| (of_shape(shape), on_qemu(&first, shape)));
+    let on_second = shape::SECOND.iter().map(|shape| (of_shape(shape), on_qemu(&second, shape)));
+    let in_bochs = [bochs::SMP2, bochs::SMP4].map(|model| {
+        let choice = Choice { scenario: model.name, suites: BOCHS_SUITES, facts: model.facts() };
+        (choice, on_bochs(model))
+    });
+    let machines: Vec<_> = on_first.chain(on_second).chain(in_bochs).collect();
+    let choices: Vec<_> = machines.iter().map(|(choice, _)| *choice).collect();
+    let homeless = without_machine(&tests, &choices);
+    let mut trials: Vec<_> = machines
+        .into_iter()
+        .flat_map(|(choice, machine)| machine_trials(choice, machine, &tests, arguments))
+        .collect();
+    trials.push(Trial::test("kernel::every_test_has_a_machine", move || match homeless.as_slice() {
+        [] => Ok(()),
+        homeless => Err(format!("no machine meets the needs of {}", homeless.join(", ")).into()),
+    }));
+    trials
 }
 
-/// The tests of a machine.
+/// Which tests a machine has.
 #[derive(Clone, Copy)]
-enum Suites {
-    /// All of them.
-    All,
-    /// Those that match a pattern of the kernel's parameter `run`.
-    Matching(&'static str),
+struct Choice {
+    /// The scenario's name in test names.
+    scenario: &'static str,
+    /// A pattern of the kernel's parameter `run`.
+    suites: &'static str,
+    facts: Facts,
+}
+
+impl Choice {
+    fn has(&self, test: &KernelTest) -> bool {
+        protocol::ktest::matches(self.suites, &test.listed)
+            && test.needs.iter().all(|need| self.facts.meet(*need))
+    }
+}
+
+/// Returns the tests that no machine has. Those of the screen are of scenarios with a picture.
+fn without_machine(tests: &[KernelTest], choices: &[Choice]) -> Vec<String> {
+    let is_homeless = |test: &&KernelTest| {
+        !test.needs.contains(&Need::Screen) && !choices.iter().any(|choice| choice.has(test))
+    };
+    tests.iter().filter(is_homeless).map(|test| test.name.clone()).collect()
 }
 
 fn machine_trials(
-    scenario: &'static str,
-    suites: Suites,
+    choice: Choice,
     machine: Machine,
-    names: &[String],
+    tests: &[KernelTest],
     arguments: &Arguments,
 ) -> Vec<Trial> {
-    let full_name = |name: &str| format!("{scenario}::{name}");
-    let is_of_machine = |name: &&String| match suites {
-        Suites::All => true,
-        Suites::Matching(pattern) => protocol::ktest::matches(pattern, name),
-    };
-    let names: Vec<_> = names.iter().filter(is_of_machine).collect();
+    let full_name = |name: &str| format!("{}::{name}", choice.scenario);
+    let names: Vec<_> = tests.iter().filter(|test| choice.has(test)).map(|test| &test.name).collect();
     let is_selected = |name: &&&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
     let selected: Vec<_> = names.iter().filter(is_selected).map(|name| name.as_str()).collect();
-    let all = match suites {
-        Suites::All => "test".to_string(),
-        Suites::Matching(pattern) => format!("test:{pattern}"),
+    let all = match choice.suites {
+        "" => "test".to_string(),
+        pattern => format!("test:{pattern}"),
     };
     let group = Arc::new(Group {
         machine,
@@ -235,6 +259,30 @@ mod tests {
         assert_eq!(judge(&results, "a::skips"), Ok(Some("one cpu".to_string())));
         assert_eq!(judge(&results, "a::stops"), failed("the kernel stopped in this test"));
         assert_eq!(judge(&results, "a::later"), not_run("not run: the kernel stopped before, in a::stops"));
+    }
+
+    #[test]
+    fn machines_have_the_tests_that_they_can_run() {
+        let test = |name: &str, needs: &[Need]| {
+            let words = needs.iter().map(|need| format!(" {need:?}")).collect::<String>();
+            KernelTest { name: name.into(), listed: format!("{name}{words}"), needs: needs.to_vec() }
+        };
+        let tests = [
+            test("a::one", &[]),
+            test("a::two", &[Need::Cpus(2)]),
+            test("b::counts", &[Need::CountedTime]),
+            test("b::draws", &[Need::Screen]),
+        ];
+        let alone = Choice { scenario: "alone", suites: "", facts: Facts { cpus: 1, ..Facts::default() } };
+        let facts = Facts { cpus: 2, has_counted_time: true, ..Facts::default() };
+        let counted = Choice { scenario: "counted", suites: "CountedTime", facts };
+        let names = |choice: Choice| -> Vec<_> {
+            tests.iter().filter(|test| choice.has(test)).map(|test| test.name.as_str()).collect()
+        };
+        assert_eq!(names(alone), ["a::one"]);
+        assert_eq!(names(counted), ["b::counts"]);
+        assert_eq!(names(Choice { suites: "", ..counted }), ["a::one", "a::two", "b::counts"]);
+        assert_eq!(without_machine(&tests, &[alone, counted]), ["a::two"]);
     }
 
     #[test]

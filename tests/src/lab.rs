@@ -13,7 +13,7 @@ use ktask_boot::report::{Report, host_cores};
 use ktask_boot::run::{Disturbance, Ending, Limits, Run, converse, run, run_disturbed};
 use ktask_boot::size::Size;
 use ktask_boot::start;
-use ktask_boot::symbols::{Symbols, test_names};
+use ktask_boot::symbols::{self, KernelTest, Symbols};
 use ktask_boot::system::{Real, System};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
@@ -167,13 +167,13 @@ impl Lab {
         }
     }
 
-    /// Returns the names of the in-kernel tests.
+    /// Returns the in-kernel tests.
     ///
     /// # Errors
     ///
     /// A message when the kernel's file cannot be read.
-    pub fn test_names(&self) -> Result<Vec<String>, String> {
-        test_names(&self.elf)
+    pub fn tests(&self) -> Result<Vec<KernelTest>, String> {
+        symbols::tests(&self.elf)
     }
 
     /// Locks out other boots, for a test that starts QEMU itself, until the guard is dropped.
@@ -329,7 +329,7 @@ impl Lab {
     ///
     /// When its kernel cannot be built, or the command line selects tests that the kernel does not have.
     pub fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
-        if let Some(pattern) = unused_pattern(command_line, &self.test_names()?) {
+        if let Some(pattern) = unused_pattern(command_line, &self.tests()?) {
             return Err(format!("no in-kernel test has `{pattern}` in its name").into());
         }
         let kernel = self.elf(shape.profile)?;
@@ -383,12 +383,9 @@ impl std::fmt::Display for Evidence {
 }
 
 /// Returns the first pattern of `run=test:PATTERN,...` that selects none of the tests `names`.
-fn unused_pattern<'c>(command_line: &'c str, names: &[String]) -> Option<&'c str> {
+fn unused_pattern<'c>(command_line: &'c str, tests: &[KernelTest]) -> Option<&'c str> {
     let patterns = command_line.split(' ').find_map(|word| word.strip_prefix("run=test:"))?;
-    let is_used = |pattern: &str| match pattern.strip_prefix('=') {
-        Some(whole) => names.iter().any(|name| name == whole),
-        None => names.iter().any(|name| name.contains(pattern)),
-    };
+    let is_used = |pattern: &str| tests.iter().any(|test| protocol::ktest::matches(pattern, &test.listed));
     patterns.split(',').find(|pattern| !is_used(pattern))
 }
 
@@ -426,11 +423,12 @@ pub fn expect_verdict(evidence: &Evidence, verdict: Verdict) -> Result<(), Faile
 
 #[cfg(test)]
 mod tests {
-    use super::unused_pattern;
+    use super::{KernelTest, unused_pattern};
 
     #[test]
     fn patterns_that_select_nothing_are_found() {
-        let names = ["mm::pages".to_string(), "sched::shares".to_string()];
+        let test = |name: &str| KernelTest { name: name.into(), listed: name.into(), needs: Vec::new() };
+        let tests = [test("mm::pages"), test("sched::shares")];
         for (command_line, expected) in [
             ("run=test:mm::,share log.level=debug", None),
             ("run=test:=mm::pages", None),
@@ -439,7 +437,7 @@ mod tests {
             ("x=1 run=test:mm::,heap::", Some("heap::")),
             ("run=test:=mm::page", Some("=mm::page")),
         ] {
-            assert_eq!(unused_pattern(command_line, &names), expected, "{command_line}");
+            assert_eq!(unused_pattern(command_line, &tests), expected, "{command_line}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use ktask_boot::cli::BootChoice;
 use ktask_boot::kernel::Profile;
 use ktask_boot::qemu::Accel;
+use protocol::ktest::Facts;
 
 /// A shape of machine.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,42 @@ pub struct Shape {
     pub exit_device: bool,
     /// Additional arguments for QEMU.
     pub extra: &'static [&'static str],
+    /// The in-kernel tests that can tell something new on this shape, as a pattern of the kernel's parameter `run`.
+    pub suites: &'static str,
+}
+
+/// All suites.
+const EVERY: &str = "";
+/// Suites whose code runs on several CPUs at a time: a new number of CPUs interleaves it anew.
+const CONCURRENT: &str = "sched::,ktask::,pools::,jobs::,stress::,huge::,trace::";
+/// Suites whose code depends on how much memory there is, and where.
+const OF_MEMORY: &str = "mm::,heap::,huge::,jobs::,stress::";
+/// Suites whose code depends on the features of the CPU: instructions, tables, timers, registers.
+const OF_CPU: &str = "arch::,mm::,huge::,huge1g::,sched::,trace::";
+/// Suites whose code depends on nodes.
+const OF_NODES: &str = "mm::,heap::,huge::,jobs::,sched::,pools::,ktask::,stress::";
+
+impl Shape {
+    /// Returns what tests find on this shape.
+    pub fn facts(&self) -> Facts {
+        let nodes = match self.name {
+            // One of the three has no CPU, and one no memory.
+            "numa_uneven" => 2,
+            _ => self.nodes,
+        };
+        Facts {
+            cpus: self.cpus.into(),
+            cpu_nodes: nodes.min(self.cpus).into(),
+            memory_nodes: nodes.into(),
+            memory_mib: self.memory_mib,
+            // The kernel and QEMU's devices take parts of the first and the last GiB below 4 GiB.
+            free_gib: (self.memory_mib >> 10).saturating_sub(2),
+            maps_gib: !matches!(self.cpu_model, Some("qemu64" | "Skylake-Client")),
+            is_debug: self.profile == Profile::KernelDebug,
+            has_counted_time: self.extra.contains(&"-icount"),
+            has_screen: false,
+        }
+    }
 }
 
 /// Two CPUs and 512 MiB: enough for every test, and the host backs it quickly.
@@ -41,6 +78,7 @@ pub const SMP2: Shape = Shape {
     accel: Accel::Tcg,
     exit_device: true,
     extra: &[],
+    suites: EVERY,
 };
 
 /// One CPU: no helpers.
@@ -59,6 +97,7 @@ pub const DEBUG_SMP2: Shape =
 /// A node with memory only, one with CPUs and memory, one with a CPU only, and a distance table.
 pub const UNEVEN_NODES: Shape = Shape {
     name: "numa_uneven",
+    suites: OF_NODES,
     cpus: 3,
     extra: &[
         "-object",
@@ -93,38 +132,45 @@ pub const SPARSE_256G: Shape = Shape {
 /// 6 GiB, of which the host backs only touched pages: pages of 1 GiB are available.
 pub const SPARSE_6G: Shape = Shape {
     name: "sparse_6g",
+    suites: "huge1g::",
     memory_mib: 6 << 10,
     cpu_model: Some("max"),
     extra: &["-object", "memory-backend-ram,id=m0,size=6G,reserve=off", "-machine", "memory-backend=m0"],
     ..SMP2
 };
 
-/// The shapes that every in-kernel test runs on.
-pub const ALL: [Shape; 12] = [
+/// The shapes that in-kernel tests run on: each its suites.
+pub const ALL: [Shape; 16] = [
     SMP1,
     SMP2,
     SMP4,
     DEBUG_SMP4,
     // More CPUs than most hosts have: CPUs stop for milliseconds at any instruction, which exposes races.
-    Shape { name: "smp8", cpus: 8, ..SMP2 },
-    Shape { name: "memory_256m", memory_mib: 256, ..SMP2 },
+    Shape { name: "smp8", cpus: 8, suites: CONCURRENT, ..SMP2 },
+    Shape { name: "memory_256m", memory_mib: 256, suites: OF_MEMORY, ..SMP2 },
     // Memory on both sides of the hole below 4 GiB.
-    Shape { name: "memory_3g", memory_mib: 3072, ..SMP2 },
+    Shape { name: "memory_3g", memory_mib: 3072, suites: OF_MEMORY, ..SMP2 },
     // All features of the translator, with AMD's vendor name.
-    Shape { name: "cpu_max", cpu_model: Some("max"), ..SMP2 },
+    Shape { name: "cpu_max", cpu_model: Some("max"), suites: OF_CPU, ..SMP2 },
     // The fewest features: no pages of 1 GiB, no invariant TSC.
-    Shape { name: "cpu_qemu64", cpu_model: Some("qemu64"), ..SMP2 },
-    Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), ..SMP2 },
-    Shape { name: "numa2", nodes: 2, ..SMP4 },
+    Shape { name: "cpu_qemu64", cpu_model: Some("qemu64"), suites: OF_CPU, ..SMP2 },
+    Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), suites: OF_CPU, ..SMP2 },
+    Shape { name: "numa2", nodes: 2, suites: OF_NODES, ..SMP4 },
     UNEVEN_NODES,
+    SPARSE_6G,
+    // Costs in instructions, and shares of time.
+    COUNTED,
+    Shape { name: "icount_smp2", cpus: 2, ..COUNTED },
+    Shape { name: "icount_smp4", cpus: 4, ..COUNTED },
 ];
 
-/// The shapes that every in-kernel test runs on with a second QEMU, whose translator has x2APIC.
+/// The shapes that in-kernel tests run on with a second QEMU, whose translator has x2APIC.
 pub const SECOND: [Shape; 3] = [
-    Shape { name: "qemu2_smp1", ..SMP1 },
+    Shape { name: "qemu2_smp1", suites: OF_CPU, ..SMP1 },
     Shape { name: "qemu2_smp2", cpu_model: Some("max"), ..SMP2 },
-    Shape { name: "qemu2_smp8", cpus: 8, ..SMP2 },
+    Shape { name: "qemu2_smp8", cpus: 8, suites: CONCURRENT, ..SMP2 },
 ];
 
 /// Counted instructions: costs and shares of time are exact and independent of the host.
-pub const COUNTED: Shape = Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], ..SMP1 };
+pub const COUNTED: Shape =
+    Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], suites: "CountedTime", ..SMP1 };

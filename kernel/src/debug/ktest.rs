@@ -1,15 +1,16 @@
 //! The framework of in-kernel tests. Tests register in a section of the image; `run=test[:PATTERN]` runs them and
 //! prints KTAP.
 //!
-//! Each test's full name is also in the section `.ktest.names`, so the host lists tests from the ELF file without
-//! booting.
+//! Each test's full name is also in the section `.ktest.names`, with what the test needs, so the host lists tests from the
+//! ELF file without booting, for the machines that can run them.
 
 use alloc::string::String;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use protocol::ktap::{Line, Outcome};
-use protocol::ktest::matches;
+use protocol::ktest::{Need, matches};
 
+use super::facts;
 use crate::arch::tsc;
 use crate::console::print_line;
 
@@ -18,7 +19,7 @@ pub enum Stopped {
     /// It failed, with this message.
     Failed(String),
     /// This machine cannot run it, for this reason.
-    Skipped(&'static str),
+    Skipped(String),
 }
 
 /// The result of a test.
@@ -29,15 +30,20 @@ pub type TestResult = Result<(), Stopped>;
 pub struct KernelTest {
     /// `suite::test`.
     pub name: &'static str,
+    /// The name and the needs, as the host lists them.
+    pub listed: &'static str,
+    /// What the machine and the build must have; else the test is skipped.
+    pub needs: &'static [Need],
     /// The test function.
     pub run: fn() -> TestResult,
 }
 
 /// Registers tests. Each is a function without arguments that returns [`TestResult`]; its name is `suite::test`, with
-/// the suite given first.
+/// the suite given first. Behind the arguments may be what it needs: `needs(Cpus(2), CountedTime)`, see [`Need`].
 #[macro_export]
 macro_rules! kernel_tests {
-    ($suite:literal: $($(#[$meta:meta])* fn $name:ident() $body:block)*) => {
+    ($suite:literal: $($(#[$meta:meta])* fn $name:ident()
+        $(needs($($need:ident $(($count:literal))?),+))? $body:block)*) => {
         $(
             $(#[$meta])*
             fn $name() -> $crate::debug::ktest::TestResult {
@@ -46,17 +52,25 @@ macro_rules! kernel_tests {
             }
             const _: () = {
                 const NAME: &str = concat!($suite, "::", stringify!($name));
+                const LISTED: &str = concat!(
+                    $suite, "::", stringify!($name) $($(, " ", stringify!($need) $(, "(", $count, ")")?)+)?
+                );
                 #[used]
                 #[unsafe(link_section = ".ktest")]
                 static TEST: $crate::debug::ktest::KernelTest =
-                    $crate::debug::ktest::KernelTest { name: NAME, run: $name };
+                    $crate::debug::ktest::KernelTest {
+                        name: NAME,
+                        listed: LISTED,
+                        needs: &[$($(::protocol::ktest::Need::$need $(($count))?),+)?],
+                        run: $name,
+                    };
                 #[used]
                 #[unsafe(link_section = ".ktest.names")]
-                static NAME_BYTES: [u8; NAME.len() + 1] = {
-                    let mut bytes = [0; NAME.len() + 1];
+                static LISTED_BYTES: [u8; LISTED.len() + 1] = {
+                    let mut bytes = [0; LISTED.len() + 1];
                     let mut at = 0;
-                    while at < NAME.len() {
-                        bytes[at] = NAME.as_bytes()[at];
+                    while at < LISTED.len() {
+                        bytes[at] = LISTED.as_bytes()[at];
                         at += 1;
                     }
                     bytes
@@ -84,7 +98,7 @@ macro_rules! check {
 macro_rules! skip_if {
     ($condition:expr, $why:literal) => {
         if $condition {
-            return Err($crate::debug::ktest::Stopped::Skipped($why));
+            return Err($crate::debug::ktest::Stopped::Skipped($why.into()));
         }
     };
 }
@@ -113,7 +127,7 @@ static CURRENT_INDEX: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs the tests that match `pattern`; returns false if a test failed, or if none matches.
 pub fn run(pattern: &str) -> bool {
-    let chosen = || all().iter().enumerate().filter(|(_, test)| matches(pattern, test.name));
+    let chosen = || all().iter().enumerate().filter(|(_, test)| matches(pattern, test.listed));
     let count = chosen().count();
     print_line(format_args!("{}", Line::Version));
     print_line(format_args!("{}", Line::Plan(count as u32)));
@@ -124,7 +138,7 @@ pub fn run(pattern: &str) -> bool {
         CURRENT_INDEX.store(index, SeqCst);
         CURRENT.store(number, SeqCst);
         let start_ns = tsc::now_ns();
-        let result = (test.run)();
+        let result = run_where_possible(test);
         let time_ns = tsc::since_ns(start_ns);
         CURRENT.store(0, SeqCst);
         let outcome = match &result {
@@ -140,6 +154,17 @@ pub fn run(pattern: &str) -> bool {
     }
     log::info!("{} of {count} tests did not fail", count - failed);
     failed == 0 && count > 0
+}
+
+/// Runs `test`, or skips it for the first of its needs that is not met now.
+fn run_where_possible(test: &KernelTest) -> TestResult {
+    if !test.needs.is_empty() {
+        let facts = facts::now();
+        if let Some(unmet) = test.needs.iter().find(|need| !facts.meet(**need)) {
+            return Err(Stopped::Skipped(alloc::format!("{unmet}")));
+        }
+    }
+    (test.run)()
 }
 
 fn report(number: usize, name: &str, outcome: Outcome<'_>, time_ns: Option<u64>) {

@@ -1,7 +1,9 @@
 //! Debugging: panics and exceptions, the watchdog, traces, fault injection, in-kernel tests.
 
 pub mod backtrace;
+pub mod counted_time;
 pub mod drawer;
+mod facts;
 pub mod fault;
 pub mod flusher;
 pub mod ktest;

@@ -1,15 +1,12 @@
-//! Costs in instructions. With QEMU's `-icount shift=0` every instruction takes
-//! the same time, so the time stamp counter counts instructions: the same number in
-//! every run. Elsewhere these tests are skipped, and on machines with several CPUs: an emulator that counts lets time pass
-//! for CPUs that wait, too.
-
-use core::arch::asm;
+//! Costs in instructions, where time counts them: the same number in every run. They need a machine with one CPU: an
+//! emulator that counts lets time pass for CPUs that wait, too. Debug builds have no limits.
 
 use ::trace::{Event, EventClass};
 use frames::policy::NodePolicy;
 
 use crate::arch::irq::IrqGuard;
-use crate::arch::{percpu, tracepoint, tsc};
+use crate::arch::{tracepoint, tsc};
+use crate::debug::counted_time::ticks_per_thousand;
 use crate::debug::ktest::Stopped;
 use crate::debug::trace;
 use crate::jobs::huge_pool::{Request, resize};
@@ -17,39 +14,6 @@ use crate::jobs::memory_map_init::Shadow;
 use crate::mm::huge::HugeSize;
 use crate::mm::{page_cache, pages};
 use crate::{check, kernel_tests, skip_if};
-
-/// Returns the ticks of a loop of `2 * rounds` instructions, and a few more.
-fn ticks_of_loop(rounds: u64) -> u64 {
-    let start = tsc::ticks();
-    // SAFETY: counts a register down to zero; touches no memory.
-    unsafe { asm!("2:", "dec {}", "jnz 2b", inout(reg) rounds => _, options(nostack, nomem)) };
-    tsc::ticks() - start
-}
-
-/// Returns the ticks of 1000 instructions if all take the same time; `None` in debug builds, which have no limits, and with
-/// several CPUs.
-pub(super) fn ticks_per_thousand() -> Option<u64> {
-    if cfg!(debug_assertions) || percpu::all().filter(|cpu| cpu.is_online()).count() > 1 {
-        return None;
-    }
-    let _irq = IrqGuard::new();
-    ticks_of_loop(1000);
-    let read = || [10_000, 20_000, 40_000].map(ticks_of_loop);
-    let [short, middle, long] = read();
-    // The same number of ticks each time: never so on a real clock.
-    if (0..4).any(|_| read() != [short, middle, long]) {
-        return None;
-    }
-    // Linear in the length of the loop, but for a hundred instructions around it.
-    let (first, second) = (middle.saturating_sub(short), long.saturating_sub(middle));
-    let is_linear = second.abs_diff(2 * first) <= first / 200;
-    is_linear.then_some(first / 20)
-}
-
-/// Returns whether the time stamp counter counts instructions.
-pub fn is_counted() -> bool {
-    ticks_per_thousand().is_some_and(|ticks| ticks > 0)
-}
 
 /// Returns the instructions of `work`, the mean of many calls, without those of
 /// the loop around it.
@@ -67,10 +31,8 @@ fn instructions_of(ticks_per_thousand: u64, work: fn()) -> u64 {
 }
 
 kernel_tests! { "counted":
-    fn a_page_from_the_cache_costs_at_most_60_instructions() {
+    fn a_page_from_the_cache_costs_at_most_60_instructions() needs(CountedTime, MostCpus(1), Release) {
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let ticks = ticks.unwrap_or(1);
         let cpu = crate::arch::percpu::this_cpu().id().index();
         if let Some(page) = pages::alloc(0) {
             pages::free(page, 0);
@@ -88,10 +50,8 @@ kernel_tests! { "counted":
     }
 
     /// Memory map init, from descriptors of holes to all free blocks on their lists.
-    fn a_page_is_initialised_and_freed_in_at_most_one_and_a_half_instructions() {
+    fn a_page_is_initialised_and_freed_in_at_most_one_and_a_half_instructions() needs(CountedTime, MostCpus(1), Release) {
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let ticks = ticks.unwrap_or(1);
         let Some(mut shadow) = Shadow::new() else { return Err(Stopped::Failed("no memory for a shadow".into())) };
         let run = shadow.run(Some(1));
         let Ok(run) = run else { return Err(Stopped::Failed("the run failed".into())) };
@@ -103,11 +63,9 @@ kernel_tests! { "counted":
     }
 
     /// Into the pool and back, without clearing: 512 pages then take less than a millisecond on any machine.
-    fn a_huge_page_is_reserved_and_released_in_at_most_400_instructions() {
+    fn a_huge_page_is_reserved_and_released_in_at_most_400_instructions() needs(CountedTime, MostCpus(1), Release) {
         const COUNT: u64 = 64;
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let ticks = ticks.unwrap_or(1);
         let size = HugeSize::Size2M;
         let request = |wanted| Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads: None };
         check!(resize(size, request(0)).is_ok());
@@ -120,11 +78,9 @@ kernel_tests! { "counted":
         check!(pair <= 400, "{pair} instructions");
     }
 
-    fn an_event_that_is_not_traced_costs_3_instructions_and_a_traced_one_50() {
+    fn an_event_that_is_not_traced_costs_3_instructions_and_a_traced_one_50() needs(CountedTime, MostCpus(1), Release) {
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
         skip_if!(tracepoint::is_on(EventClass::Fault), "tracing is on for the whole run");
-        let ticks = ticks.unwrap_or(1);
         let anywhere = || tracepoint::event(EventClass::Fault, || Event::PageFault { address: 1 });
         let irqs_off = || tracepoint::event_irqs_off(EventClass::Fault, || Event::PageFault { address: 1 });
         let costs = || {

@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use runqueue::SLICE_NS;
 
-use super::counted::ticks_per_thousand;
 use crate::arch::tsc;
 use crate::bench::sched::ticks_per_switch;
+use crate::debug::counted_time::ticks_per_thousand;
 use crate::debug::ktest::Stopped;
 use crate::sched::{self, JoinHandle};
-use crate::{check, kernel_tests, skip_if};
+use crate::{check, kernel_tests};
 
 /// Returns the instructions of one switch among `threads` threads, where a thousand instructions take `ticks`.
 fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
@@ -24,11 +24,10 @@ fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
 
 kernel_tests! { "counted_sched":
     /// No thread of equal weight waits longer than the slices of the others.
-    fn a_thread_waits_at_most_the_slices_of_the_others() {
+    fn a_thread_waits_at_most_the_slices_of_the_others() needs(CountedTime, MostCpus(1), Release) {
         const THREADS: u64 = 5;
         /// Time for switches, timer interrupts and this thread, which sleeps.
         const AROUND_NS: u64 = 500_000;
-        skip_if!(ticks_per_thousand().is_none_or(|ticks| ticks == 0), "time is not counted here");
         let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut threads = Vec::new();
         for _ in 0..THREADS {
@@ -54,21 +53,19 @@ kernel_tests! { "counted_sched":
     }
 
     /// One way: all from the call in one thread to the return of the call in the other, and the loop around it.
-    fn a_switch_costs_at_most_250_instructions() {
+    fn a_switch_costs_at_most_250_instructions() needs(CountedTime, MostCpus(1), Release) {
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let instructions = switch_among(2, ticks.unwrap_or(1))?;
+        let instructions = switch_among(2, ticks)?;
         log::info!("a switch between two threads: {instructions} instructions");
         check!(instructions <= 250, "{instructions} instructions");
     }
 
     /// Each step to four times the threads adds as much as the step before: the cost grows no faster than the logarithm.
-    fn a_switch_among_many_costs_the_logarithm() {
+    fn a_switch_among_many_costs_the_logarithm() needs(CountedTime, MostCpus(1), Release) {
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
         let mut costs = Vec::new();
         for threads in [4, 16, 64, 256, 1024] {
-            costs.push(switch_among(threads, ticks.unwrap_or(1))?);
+            costs.push(switch_among(threads, ticks)?);
         }
         log::info!("a switch among 4, 16, 64, 256, 1024 threads: {costs:?} instructions");
         let steps: Vec<u64> = costs.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();

@@ -8,11 +8,11 @@ use core::hint::black_box;
 use core::ptr::NonNull;
 use core::slice;
 
-use super::counted::ticks_per_thousand;
 use crate::arch::tsc;
+use crate::debug::counted_time::ticks_per_thousand;
 use crate::mm::heap;
 use crate::sched::wait::Completion;
-use crate::{check, kernel_tests, sched, skip_if};
+use crate::{check, kernel_tests, sched};
 
 /// A block of the heap, filled with a mark.
 struct Block {
@@ -116,16 +116,15 @@ kernel_tests! { "heap":
     }
 
     /// The cost of a deallocation does not depend on the number of free blocks.
-    fn a_deallocation_costs_the_same_among_many_blocks() {
+    fn a_deallocation_costs_the_same_among_many_blocks() needs(CountedTime, MostCpus(1), Release) {
         let ticks = ticks_per_thousand();
-        skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
         let instructions_each = |count: usize| {
             let mut blocks: Vec<Option<Block>> = (0..count).map(|_| Block::new(layout(200, 8), 0)).collect();
             // Every fourth block, then those halfway between, whose neighbours stay allocated: no two merge.
             blocks.iter_mut().skip(2).step_by(4).for_each(|block| *block = None);
             let start = tsc::ticks();
             blocks.iter_mut().step_by(4).for_each(|block| *block = None);
-            (tsc::ticks() - start) * 4 * 1000 / count as u64 / ticks.unwrap_or(1)
+            (tsc::ticks() - start) * 4 * 1000 / count as u64 / ticks
         };
         let (few, many) = (instructions_each(64), instructions_each(4096));
         log::info!("a deallocation takes {few} instructions among 64, {many} among 4096");

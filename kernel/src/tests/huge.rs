@@ -10,17 +10,16 @@ use frames::{PAGE_SIZE, Pfn, order_pages};
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_2M};
 
-use super::wait::{free_or_permanent_pages, needs_mib};
+use super::wait::free_or_permanent_pages;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
 use crate::jobs::huge_pool::{Request, ResizeError, resize};
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool;
-use crate::mm::{pages, space, stats, zero};
-use crate::platform::nodes;
+use crate::mm::{pages, space, zero};
 use crate::sched::hotplug;
-use crate::{check, kernel_tests, sched, skip_if};
+use crate::{check, kernel_tests, sched};
 
 const UNIT: u64 = 2 << 20;
 const SIZE: HugeSize = HugeSize::Size2M;
@@ -50,7 +49,6 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn of(count: u64) -> Result<Self, Stopped> {
-        needs_mib(24 + 2 * count)?;
         // Remove the pages that the command line asked for.
         check!(resize(SIZE, request(0)).is_ok_and(|resized| resized.total == 0));
         let held_before = held_blocks()?;
@@ -99,7 +97,7 @@ fn write_ends(file: &HugeFile, index: u64, value: u64) {
 }
 
 kernel_tests! { "huge":
-    fn pools_grow_and_shrink() {
+    fn pools_grow_and_shrink() needs(MemoryMib(40)) {
         let pool = Pool::of(6)?;
         let huge = huge_pool::pool(SIZE);
         check!(huge.total() == 6 && huge.free() == 6);
@@ -108,7 +106,7 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    fn a_pool_that_is_too_large_is_refused_with_the_numbers_available() {
+    fn a_pool_that_is_too_large_is_refused_with_the_numbers_available() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let free_before = free_or_permanent_pages();
         let wanted = free_before / 512 + 1;
@@ -136,10 +134,8 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn policies_choose_the_nodes() {
+    fn policies_choose_the_nodes() needs(MemoryNodes(2), MemoryMib(40)) {
         let empty = Pool::of(0)?;
-        let count = nodes::nodes().len();
-        skip_if!((0..count).filter(|node| stats::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
         let huge = huge_pool::pool(SIZE);
         let on = |node: usize| huge.count().nodes[node].pool;
         for (policy, expected) in [
@@ -158,7 +154,7 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn allocated_pages_are_zeroed_mapped_and_disjoint() {
+    fn allocated_pages_are_zeroed_mapped_and_disjoint() needs(MemoryMib(40)) {
         let pool = Pool::of(8)?;
         for threads in 1..=percpu::online_count().min(4) {
             let file = file(8)?;
@@ -182,7 +178,7 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
-    fn holes_are_unmapped_everywhere_and_come_back_zeroed() {
+    fn holes_are_unmapped_everywhere_and_come_back_zeroed() needs(MemoryMib(40)) {
         let pool = Pool::of(4)?;
         let file = file(4)?;
         check!(file.fallocate(0, 4 * UNIT, OnError::Release, None).is_ok());
@@ -214,8 +210,7 @@ kernel_tests! { "huge":
 
     /// Another CPU reads a page in a loop while it is removed from the file. After
     /// the removal, that CPU reads a zeroed page.
-    fn a_cpu_that_reads_a_page_flushes_its_tlb() {
-        skip_if!(percpu::online_count() < 2, "needs a second cpu");
+    fn a_cpu_that_reads_a_page_flushes_its_tlb() needs(Cpus(2), MemoryMib(40)) {
         let pool = Pool::of(2)?;
         let file = file(1)?;
         let state = Arc::new(AtomicU64::new(0));
@@ -247,9 +242,8 @@ kernel_tests! { "huge":
     }
 
     /// A CPU that was offline while a page was removed from a file has no translation of it afterwards.
-    fn a_cpu_that_comes_back_has_flushed_its_tlb() {
+    fn a_cpu_that_comes_back_has_flushed_its_tlb() needs(Cpus(2), MemoryMib(40)) {
         let last = sched::online_cpus().iter().last().unwrap_or(0);
-        skip_if!(last == 0, "needs a second cpu");
         let pool = Pool::of(2)?;
         let file = file(1)?;
         check!(file.fallocate(0, UNIT, OnError::Keep, None).is_ok());
@@ -283,7 +277,7 @@ kernel_tests! { "huge":
     }
 
     /// All CPUs touch all pages at once: each page is provided once.
-    fn parallel_faults_share_pages() {
+    fn parallel_faults_share_pages() needs(MemoryMib(40)) {
         let pool = Pool::of(8)?;
         let file = file(8)?;
         let threads: Vec<_> = (0..8_u64)
@@ -316,7 +310,7 @@ kernel_tests! { "huge":
     }
 
     /// Faults, holes and allocation of the same pages by all CPUs at once.
-    fn faults_and_holes_race() {
+    fn faults_and_holes_race() needs(MemoryMib(40)) {
         let pool = Pool::of(4)?;
         let file = file(4)?;
         let threads: Vec<_> = (0..4_u64)
@@ -342,7 +336,7 @@ kernel_tests! { "huge":
     }
 
     /// The nth page or mapping fails, for every n: the others are given back, or kept.
-    fn any_failure_gives_back_or_keeps() {
+    fn any_failure_gives_back_or_keeps() needs(MemoryMib(40)) {
         let pool = Pool::of(6)?;
         for (fault, nth) in [&FAULT_ALLOC, &FAULT_MAP].into_iter().flat_map(|fault| (1..=6).map(move |nth| (fault, nth))) {
             for on_error in [OnError::Release, OnError::Keep] {
@@ -375,7 +369,7 @@ kernel_tests! { "huge":
     }
 
     /// The nth allocation of a pool fails, for every n.
-    fn any_failure_leaves_the_pool_as_it_was() {
+    fn any_failure_leaves_the_pool_as_it_was() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let free_before = free_or_permanent_pages();
         for nth in 1..=4 {
@@ -389,7 +383,7 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn wrong_ranges_are_refused() {
+    fn wrong_ranges_are_refused() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let file = file(2)?;
         let is = |result: Result<(), FallocateError>, wanted: fn(&FileError) -> bool| {

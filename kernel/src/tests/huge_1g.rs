@@ -8,7 +8,6 @@ use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_1G};
 
 use super::huge::failed;
-use crate::arch::cpu;
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
 use crate::jobs::huge_pool::{Request, ResizeError, Resized, apply_parameters, resize};
@@ -16,7 +15,7 @@ use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::pool;
 use crate::mm::{pages, space, stats};
 use crate::platform::nodes;
-use crate::{check, kernel_tests, skip_if};
+use crate::{check, kernel_tests};
 
 const UNIT: u64 = 1 << 30;
 const SIZE: HugeSize = HugeSize::Size1G;
@@ -77,9 +76,8 @@ fn all_back(count: u64, before: u64) -> TestResult {
 }
 
 kernel_tests! { "huge1g":
-    fn pools_grow_shrink_and_follow_the_parameter() {
+    fn pools_grow_shrink_and_follow_the_parameter() needs(FreeGib(2)) {
         let before = empty_pool()?;
-        skip_if!(before < 2, "needs two free pages of 1 GiB");
         check!(set(2, true).is_ok_and(|resized| resized.total == 2));
         check!(available() == before - 2 && pool(SIZE).free() == 2);
         check!(HUGE_1G.set("1").is_ok() && apply_parameters() && pool(SIZE).total() == 1);
@@ -94,10 +92,8 @@ kernel_tests! { "huge1g":
         all_back(pool(SIZE).total(), before)?;
     }
 
-    fn a_file_is_provided_mapped_and_given_back() {
+    fn a_file_is_provided_mapped_and_given_back() needs(FreeGib(2), MapsGib) {
         let before = empty_pool()?;
-        skip_if!(before < 2, "needs two free pages of 1 GiB");
-        skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
         check!(set(1, true).is_ok());
         let file = file(3)?;
         check!(file.fallocate(UNIT, UNIT, OnError::Release, None).is_ok_and(|stats| stats.units == 1));
@@ -128,10 +124,8 @@ kernel_tests! { "huge1g":
 
     /// The second page fails, or the mapping of the first: all is given back, or
     /// the pages before stay.
-    fn failures_give_back_or_keep() {
+    fn failures_give_back_or_keep() needs(FreeGib(2), MapsGib) {
         let before = empty_pool()?;
-        skip_if!(before < 2, "needs two free pages of 1 GiB");
-        skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
         check!(set(1, true).is_ok());
         let file = file(2)?;
         for (fault, nth, on_error, held) in [
@@ -155,8 +149,7 @@ kernel_tests! { "huge1g":
     }
 
     /// On a CPU without pages of 1 GiB there are pools of such blocks, and files are refused with the reason.
-    fn a_cpu_without_them_says_so() {
-        skip_if!(cpu::features().pages_1g, "this cpu has pages of 1 GiB");
+    fn a_cpu_without_them_says_so() needs(MapsNoGib) {
         let Err(error) = HugeFile::new(SIZE, UNIT) else { return failed("a file of pages that the cpu cannot map") };
         let text = alloc::format!("{error}");
         check!(text.contains("no pages of this size"), "{text}");

@@ -12,7 +12,6 @@ use params::registry::{HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 use runqueue::CpuMask;
 
 use super::huge::{Pool, file, request};
-use super::wait::needs_mib;
 use crate::arch::percpu::{self, PerCpu};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::OnError;
@@ -54,7 +53,6 @@ impl Drop for Saved {
 
 /// Sets `huge.2m`, applies it, and checks that the pool has `total` pages.
 fn apply(wanted: u64, total: u64) -> TestResult {
-    needs_mib(24 + 2 * total)?;
     check!(HUGE_2M.set(&alloc::format!("{wanted}")).is_ok());
     apply_parameters();
     let found = pool(SIZE).total();
@@ -98,7 +96,7 @@ fn small_and_reserved(node: usize) -> (u64, u64) {
 }
 
 kernel_tests! { "huge":
-    fn pools_follow_the_parameters() {
+    fn pools_follow_the_parameters() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         apply(8, 8)?;
@@ -112,7 +110,7 @@ kernel_tests! { "huge":
 
     /// A page in use stays in a pool that shrinks until it is given back, and longer
     /// if the pool grows again before.
-    fn pages_in_use_leave_the_pool_when_they_are_freed() {
+    fn pages_in_use_leave_the_pool_when_they_are_freed() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         apply(4, 4)?;
@@ -130,9 +128,7 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn policies_are_followed_at_run_time() {
-        let count = nodes::nodes().len();
-        skip_if!((0..count).filter(|node| stats::free_blocks_on(*node, SIZE.order()) >= 16).count() < 2, "needs two nodes with memory");
+    fn policies_are_followed_at_run_time() needs(MemoryNodes(2), MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         for (policy, expected) in [("preferred:1", [0, 6]), ("bind:0", [6, 0]), ("interleave:0,1", [3, 3])] {
@@ -152,7 +148,7 @@ kernel_tests! { "huge":
         empty.check_all_back()?;
     }
 
-    fn a_shortage_is_reported_by_node() {
+    fn a_shortage_is_reported_by_node() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let saved = Saved::now();
         let available: u64 = (0..nodes::nodes().len()).map(|node| stats::free_blocks_on(node, SIZE.order())).sum();
@@ -180,13 +176,13 @@ kernel_tests! { "huge":
 
     /// Only single pages in CPUs' caches keep a huge page from being whole: the
     /// caches are drained for it.
-    fn a_pool_grows_by_pages_from_caches() {
+    fn a_pool_grows_by_pages_from_caches() needs(MemoryMib(40)) {
         let empty = Pool::of(0)?;
         let order = SIZE.order();
         // Enough beside the kernel's reserve.
         let has_memory = |cpu: &&PerCpu| stats::free_blocks_on(nodes::of_cpu(cpu.id()), order) >= 8;
         let Some(cpu) = percpu::all().filter(|cpu| cpu.is_online()).find(has_memory) else {
-            return Err(Stopped::Skipped("needs a cpu with memory of its node"));
+            return Err(Stopped::Skipped("needs a cpu with memory of its node".into()));
         };
         let node = nodes::of_cpu(cpu.id());
         let (small, reserve) = small_and_reserved(node);

@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_SECTION};
 
-use super::wait::{free_or_permanent_pages, needs_mib};
+use super::wait::free_or_permanent_pages;
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_reserve;
@@ -20,12 +20,15 @@ fn failed<T>(message: &str) -> Result<T, Stopped> {
 
 /// Reports that a test got no memory. The test is skipped if a pool of huge pages has the memory.
 fn no_memory<T>(what: &'static str) -> Result<T, Stopped> {
-    if huge_pool::pool(HugeSize::Size2M).total() > 0 { Err(Stopped::Skipped(what)) } else { failed(what) }
+    if huge_pool::pool(HugeSize::Size2M).total() > 0 {
+        Err(Stopped::Skipped(what.into()))
+    } else {
+        failed(what)
+    }
 }
 
 kernel_tests! { "jobs":
-    fn memory_map_init_is_correct_on_any_number_of_threads() {
-        needs_mib(16)?;
+    fn memory_map_init_is_correct_on_any_number_of_threads() needs(MemoryMib(16)) {
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         for threads in 1..=percpu::online_count() {
             let run = shadow.run(Some(threads));
@@ -34,8 +37,7 @@ kernel_tests! { "jobs":
     }
 
     /// The nth section fails, for every n. The job ends, no section is half initialised, and a second run finishes.
-    fn any_failing_section_can_be_initialised_later() {
-        needs_mib(16)?;
+    fn any_failing_section_can_be_initialised_later() needs(MemoryMib(16)) {
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         let sections: u64 = descriptors::progress().runs().iter().map(|(run, _)| run.end - run.start).sum();
         for nth in (1..=sections).take(8) {
@@ -48,8 +50,7 @@ kernel_tests! { "jobs":
         }
     }
 
-    fn zero_pages_clears_what_was_poisoned() {
-        needs_mib(40)?;
+    fn zero_pages_clears_what_was_poisoned() needs(MemoryMib(40)) {
         let Some(mut range) = PageRange::new(16 << 20) else { return no_memory("needs 16 MiB") };
         for threads in 1..=percpu::online_count() {
             range.poison();
@@ -59,8 +60,7 @@ kernel_tests! { "jobs":
         }
     }
 
-    fn huge_pages_are_zero_and_are_returned() {
-        needs_mib(40)?;
+    fn huge_pages_are_zero_and_are_returned() needs(MemoryMib(40)) {
         let free_before = free_or_permanent_pages();
         for threads in 1..=percpu::online_count() {
             let Ok((reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
@@ -95,8 +95,7 @@ kernel_tests! { "jobs":
     }
 
     /// The nth allocation fails, for every n.
-    fn any_failing_allocation_loses_no_page() {
-        needs_mib(36)?;
+    fn any_failing_allocation_loses_no_page() needs(MemoryMib(36)) {
         let free_before = free_or_permanent_pages();
         if huge_reserve::reserve(HugeSize::Size2M, 6, None).is_err() {
             return no_memory("needs 6 huge pages");

@@ -51,8 +51,7 @@ kernel_tests! { "ktask":
     }
 
     /// A job has helpers on other CPUs.
-    fn helpers_run_beside_the_caller() {
-        crate::skip_if!(percpu::online_count() < 2, "needs two cpus");
+    fn helpers_run_beside_the_caller() needs(Cpus(2)) {
         crate::skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
         crate::skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");
         wait_for_helpers();

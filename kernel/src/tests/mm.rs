@@ -9,7 +9,7 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::wait::{free_or_permanent_pages, needs_mib, within_20_s};
+use super::wait::{free_or_permanent_pages, within_20_s};
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::paging::DESCRIPTORS_BASE;
 use crate::arch::percpu;
@@ -39,7 +39,7 @@ kernel_tests! { "mm":
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
         // The largest order available: pools of huge pages may have taken the rest.
         let is_available = |order: &u8| (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, *order) >= 4);
-        let Some(large) = (0..=9).rev().find(is_available) else { return Err(Stopped::Skipped("needs free memory")) };
+        let Some(large) = (0..=9).rev().find(is_available) else { return Err(Stopped::Skipped("needs free memory".into())) };
         for order in [0, 3, large, 1, 0, 5, 2, large, 0].map(|order| large.min(order)) {
             let Some(block) = pages::alloc(order) else {
                 check!(false, "no block of order {order}");
@@ -81,9 +81,8 @@ kernel_tests! { "mm":
         check!(mem_map::node_of(descriptors::layout().end()).is_none());
     }
 
-    fn descriptors_lie_on_the_node_of_their_pages() {
+    fn descriptors_lie_on_the_node_of_their_pages() needs(MemoryNodes(2)) {
         let nodes = nodes::nodes();
-        skip_if!(nodes.len() == 1, "needs two nodes");
         let layout = descriptors::layout();
         let (mut local, mut remote) = (0_u64, 0_u64);
         for extent in layout.extents_in(Pfn(0)..layout.end()) {
@@ -143,8 +142,7 @@ kernel_tests! { "mm":
     }
 
     /// In debug builds a read of a freed page finds the poison pattern.
-    fn freed_pages_are_poisoned() {
-        skip_if!(!cfg!(debug_assertions), "not a debug build");
+    fn freed_pages_are_poisoned() needs(Debug) {
         for order in [0, 3] {
             let Some(block) = pages::alloc(order) else {
                 return Err(Stopped::Failed("no block".into()));
@@ -212,7 +210,7 @@ kernel_tests! { "mm":
             unsafe { zero::poison_frames(block, THREAD_STACK_PAGES) };
             pages::free(block, order);
         }
-        let Some(stack) = Stack::new_unused() else { return Err(Stopped::Skipped("needs free memory")) };
+        let Some(stack) = Stack::new_unused() else { return Err(Stopped::Skipped("needs free memory".into())) };
         let words = (THREAD_STACK_PAGES * PAGE_SIZE) as usize / size_of::<u64>();
         let bottom = (stack.top() as *const u64).wrapping_sub(words);
         // SAFETY: that much is mapped below the top, aligned to pages; no thread runs on the stack as long as we own it.
@@ -246,8 +244,7 @@ kernel_tests! { "mm":
     }
 
     /// Extents in any order, adjacent or not: they are cleared, and no other page is.
-    fn extents_are_cleared_and_nothing_else() {
-        needs_mib(16)?;
+    fn extents_are_cleared_and_nothing_else() needs(MemoryMib(16)) {
         let Some(block) = pages::alloc(6) else {
             return Err(Stopped::Failed("no block of order 6".into()));
         };

@@ -12,7 +12,6 @@ use params::Param;
 use params::registry::ZERO_POOL_PAGES;
 use runqueue::CpuMask;
 
-use super::wait::needs_mib;
 use crate::arch::irq::IrqGuard;
 use crate::arch::paging::{self, Rights};
 use crate::arch::{boot_stack, image, percpu};
@@ -81,10 +80,8 @@ fn call_counts() -> (Vec<ZoneStats>, Vec<CacheStats>) {
 
 kernel_tests! { "mm":
     /// An allocation writes no variable of the kernel but the CPU's own cache.
-    fn a_page_from_the_cache_touches_no_shared_variable() {
+    fn a_page_from_the_cache_touches_no_shared_variable() needs(MemoryMib(32), Release) {
         // The copy of the variables takes more than a MiB.
-        needs_mib(32)?;
-        skip_if!(cfg!(debug_assertions), "debug builds note each page and each lock");
         let cpu = percpu::this_cpu().id().index();
         let found = Arc::new(spin::Once::new());
         let result = found.clone();
@@ -111,7 +108,7 @@ kernel_tests! { "mm":
 
     /// All CPUs at once: no zone is called, no cache is filled or flushed, and no
     /// cache line holds descriptors of two CPUs' pages.
-    fn all_cpus_take_pages_without_a_shared_line() {
+    fn all_cpus_take_pages_without_a_shared_line() needs(MemoryMib(16)) {
         // Debug builds fill and check each page.
         const ROUNDS: usize = if cfg!(debug_assertions) { 200 } else { 20_000 };
         // CPUs of a node without memory have no cache.
@@ -119,7 +116,6 @@ kernel_tests! { "mm":
         let cpus = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index());
         let cpus: Vec<usize> = cpus.filter(has_memory).collect();
         skip_if!(cpus.len() < 2, "needs two cpus with memory of their node");
-        needs_mib(16)?;
         // All begin with an empty cache, without pages that were freed at random before. Idle CPUs take no pages.
         let pool_pages = ZERO_POOL_PAGES.get();
         check!(ZERO_POOL_PAGES.set("0").is_ok());

@@ -15,7 +15,7 @@ use crate::sched;
 use crate::sched::pool::{self, Item, Pool, SubmitError, Work, WorkAttrs};
 use crate::sched::snapshot::{self, ThreadState};
 use crate::sched::wait::Completion;
-use crate::{check, kernel_tests, skip_if};
+use crate::{check, kernel_tests};
 
 pub(super) fn failed<T>(message: &str) -> Result<T, Stopped> {
     Err(Stopped::Failed(message.into()))
@@ -188,8 +188,7 @@ kernel_tests! { "pools":
         check!(*allowed.lock() == CpuMask::ALL, "{}", *allowed.lock());
     }
 
-    fn node_pools_run_on_their_nodes() {
-        skip_if!(nodes::nodes().len() < 2, "needs two nodes");
+    fn node_pools_run_on_their_nodes() needs(MemoryNodes(2)) {
         for node in 0..nodes::nodes().len() {
             let cpus = *nodes::cpus_of(node) & sched::online_cpus();
             let Some(pool) = pool::of_node(node, &CpuMask::ALL) else { return failed("there are no pools") };

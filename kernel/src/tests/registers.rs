@@ -11,7 +11,6 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched::on_cpu;
-use super::wait::needs_mib;
 use crate::arch::clear::{self, ClearMethod};
 use crate::arch::{apic, cpu, cpu_registers, machine_check, percpu, simd};
 use crate::mm::{mem_map, pages, zero};
@@ -97,8 +96,7 @@ kernel_tests! { "arch":
         }
     }
 
-    fn clearing_by_vector_registers_survives_preemption_and_migration() {
-        needs_mib(16)?;
+    fn clearing_by_vector_registers_survives_preemption_and_migration() needs(MemoryMib(16)) {
         let by_vectors = [ClearMethod::Sse2NonTemporal, ClearMethod::AvxNonTemporal];
         crate::skip_if!(!by_vectors.iter().any(|method| method.is_available()), "vector registers are not used here");
         for method in by_vectors.into_iter().filter(|method| method.is_available()) {

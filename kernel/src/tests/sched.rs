@@ -6,12 +6,12 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::CpuMask;
 
-use super::wait::{Patience, needs_mib};
+use super::wait::Patience;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{percpu, tsc};
 use crate::sched::wait::{Completion, WaitQueue};
 use crate::sched::{self, SpawnError};
-use crate::{check, kernel_tests, skip_if};
+use crate::{check, kernel_tests};
 
 /// Runs `work` on a thread bound to CPU `cpu` and returns what it returns.
 pub fn on_cpu<T: Send + 'static>(cpu: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
@@ -30,9 +30,8 @@ fn online() -> Vec<usize> {
 }
 
 kernel_tests! { "sched":
-    fn threads_run_and_are_joined() {
+    fn threads_run_and_are_joined() needs(MemoryMib(16)) {
         // Memory for all stacks at once, in case no thread has ended before the last one begins.
-        needs_mib(16)?;
         let sum = Arc::new(AtomicU64::new(0));
         let threads: Vec<_> = (0..64u64)
             .map(|number| {
@@ -103,9 +102,8 @@ kernel_tests! { "sched":
         check!(progressed == Some(true));
     }
 
-    fn idle_cpus_steal_threads() {
+    fn idle_cpus_steal_threads() needs(Cpus(2)) {
         let cpus = online();
-        skip_if!(cpus.len() < 2, "needs two cpus");
         // More threads than CPUs. Each spins until every CPU was seen: on one CPU alone they would never end.
         let seen: Arc<Vec<AtomicBool>> = Arc::new(cpus.iter().map(|_| AtomicBool::new(false)).collect());
         let threads: Vec<_> = (0..2 * cpus.len())

@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
-use super::counted::is_counted;
 use super::spinners::Spinners;
 use super::wait::within_20_s;
 use crate::arch::lock_class::LockClass;
@@ -81,7 +80,7 @@ kernel_tests! { "sched":
 
     /// A light thread holds the lock, a load keeps it from running, a heavy thread waits: without a donation, the light one
     /// makes no progress.
-    fn the_owner_of_a_mutex_gets_donations() {
+    fn the_owner_of_a_mutex_gets_donations() needs(CountedTime) {
         let mutex = Arc::new(Mutex::new(()));
         let (holds, wanted_ns) = (Arc::new(AtomicBool::new(false)), 60_000_000);
         let (lock, told) = (mutex.clone(), holds.clone());
@@ -99,15 +98,13 @@ kernel_tests! { "sched":
         }
         let mut load = Spinners::new();
         load.start(Spawn::new("test/load").on(last_cpu()))?;
-        let (before_ns, start_ns) = (load.threads()[0].thread().cpu_time_ns(), tsc::now_ns());
+        let before_ns = load.threads()[0].thread().cpu_time_ns();
         drop(mutex.lock());
         let load_ns = load.threads()[0].thread().cpu_time_ns() - before_ns;
-        let elapsed_ns = tsc::now_ns() - start_ns;
         holder.join();
         // With its own weight, the holder would leave the load 68 times its own time. With the donation they take turns, and
         // the waiter is next once the lock is released.
-        let most_ns = if is_counted() { wanted_ns + 4 * SLICE_NS } else { 20 * wanted_ns };
-        load.skip_if_stolen(elapsed_ns)?;
+        let most_ns = wanted_ns + 4 * SLICE_NS;
         check!(load_ns < most_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
     }
 

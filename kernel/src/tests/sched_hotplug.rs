@@ -35,8 +35,7 @@ fn with_last_offline(check: impl FnOnce(usize) -> TestResult) -> TestResult {
 }
 
 kernel_tests! { "sched":
-    fn an_offline_cpu_leaves_nothing_behind() {
-        skip_if!(cpus().len() < 2, "needs two cpus");
+    fn an_offline_cpu_leaves_nothing_behind() needs(Cpus(2)) {
         let last = cpus().last().copied().unwrap_or(0);
         let mut spinners = Spinners::new();
         for _ in 0..3 * cpus().len() {
@@ -76,9 +75,8 @@ kernel_tests! { "sched":
     }
 
     /// Whichever CPU goes offline: one watchdog runs on the first CPU that is left, the other on any other.
-    fn watchdogs_move_with_the_cpus() {
+    fn watchdogs_move_with_the_cpus() needs(Cpus(3)) {
         let all = cpus();
-        skip_if!(all.len() < 3, "needs three cpus");
         let mask_of = |name: &str| snapshot::threads().find(|report| report.name() == name).map(|report| report.allowed);
         skip_if!(mask_of("watchdog/0").is_none() || mask_of("watchdog/1").is_none(), "there are no watchdogs");
         let every: CpuMask = percpu::all().map(|cpu| cpu.id().index()).collect();
@@ -98,8 +96,7 @@ kernel_tests! { "sched":
     }
 
     /// The count of idle CPUs does not include offline ones.
-    fn an_offline_cpu_does_not_count_as_idle() {
-        skip_if!(cpus().len() < 2, "needs two cpus");
+    fn an_offline_cpu_does_not_count_as_idle() needs(Cpus(2)) {
         sched::reap_all_exited();
         // The calling thread keeps one CPU busy; the others have nothing to do, and idle at most looks.
         let mostly_idle = |wanted: usize| {
@@ -126,8 +123,7 @@ kernel_tests! { "sched":
     }
 
     /// A job that runs while a CPU goes offline still does every unit once.
-    fn a_job_survives_cpus_that_go_offline() {
-        skip_if!(cpus().len() < 2, "needs two cpus");
+    fn a_job_survives_cpus_that_go_offline() needs(Cpus(2)) {
         const CHANGES: u64 = 20;
         let changes = Arc::new(AtomicU64::new(0));
         let made = changes.clone();
@@ -170,11 +166,10 @@ kernel_tests! { "sched":
 
     /// CPUs go offline and come back at random under jobs over all nodes and items of all pools. Every unit and item is done
     /// once, sleepers wake, and all CPUs are back in the end.
-    fn jobs_and_pools_survive_random_changes() {
+    fn jobs_and_pools_survive_random_changes() needs(Cpus(2)) {
         const UNITS: u64 = 3000;
         const ROUNDS: u64 = 12;
         let all = cpus();
-        skip_if!(all.len() < 2, "needs two cpus");
         let working = Arc::new(AtomicU64::new(0));
         let wrong = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::new();

@@ -104,10 +104,9 @@ impl Drop for Sleeper {
 }
 
 kernel_tests! { "sched":
-    fn a_thread_starts_and_wakes_up_on_the_node_it_prefers() {
+    fn a_thread_starts_and_wakes_up_on_the_node_it_prefers() needs(CpuNodes(2)) {
         const TIMES: usize = 40;
         let nodes = nodes_with_cpus();
-        skip_if!(nodes.len() < 2, "needs two nodes with cpus");
         for node in &nodes {
             let sleeper = Sleeper::start(Spawn::new("test/home").node(*node))?;
             // Not always: other threads may run on all CPUs of the node.
@@ -132,9 +131,8 @@ kernel_tests! { "sched":
     }
 
     /// If the preferred node's CPUs are busy, or it has none, the thread runs elsewhere at once.
-    fn a_thread_does_not_wait_for_its_preferred_node() {
+    fn a_thread_does_not_wait_for_its_preferred_node() needs(CpuNodes(2)) {
         let nodes = nodes_with_cpus();
-        skip_if!(nodes.len() < 2, "needs two nodes with cpus");
         let elsewhere = sched::online_cpus().without(*nodes::cpus_of(nodes[1]));
         skip_if!(elsewhere.count() < 2, "needs two cpus of other nodes");
         let mut spinners = super::spinners::Spinners::new();

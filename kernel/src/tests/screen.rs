@@ -8,11 +8,10 @@ use crate::console::screen;
 use crate::{check, kernel_tests, skip_if};
 
 kernel_tests! { "screen":
-    fn writes_to_the_screen_are_combined_on_every_cpu() {
+    fn writes_to_the_screen_are_combined_on_every_cpu() needs(Screen) {
         /// The memory type in an entry of the page attribute table.
         const WRITE_COMBINING: u8 = 1;
         let video_memory = screen::video_memory();
-        skip_if!(video_memory.is_none(), "the log is on no screen");
         skip_if!(!cpu::features().pat, "this cpu has no page attribute table, or cpu.disable rules it out");
         let entry = video_memory.and_then(|start| PageTables::active().memory_type_of(start));
         for (cpu, found) in on_each_cpu(cpu_registers::read) {
@@ -21,8 +20,7 @@ kernel_tests! { "screen":
         }
     }
 
-    fn a_held_screen_is_drawn_later() {
-        skip_if!(!screen::is_on(), "the log is on no screen");
+    fn a_held_screen_is_drawn_later() needs(Screen) {
         let hold = screen::hold();
         log::info!("this line waits for the end of a hold");
         // The drawer has time to draw, and must not.

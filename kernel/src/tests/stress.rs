@@ -14,7 +14,7 @@ use runqueue::CpuMask;
 use spin::Once;
 
 use super::sched_share::a_quota;
-use super::wait::{Patience, needs_mib, within};
+use super::wait::{Patience, within};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::HugeFile;
@@ -466,15 +466,13 @@ fn run(stressors: &'static [(&'static str, Stressor)]) -> TestResult {
 }
 
 kernel_tests! { "stress":
-    fn one_kind_after_another() {
-        needs_mib(32)?;
+    fn one_kind_after_another() needs(MemoryMib(32)) {
         for index in 0..ALL.len() {
             run(&ALL[index..=index])?;
         }
     }
 
-    fn all_kinds_at_once() {
-        needs_mib(32)?;
+    fn all_kinds_at_once() needs(MemoryMib(32)) {
         run(&ALL)?;
     }
 

@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use ::trace::{Event, EventClass, Named, Why};
 use runqueue::CpuMask;
 
-use super::wait::needs_mib;
 use crate::arch::{percpu, tracepoint, vector};
 use crate::debug::trace::{self, StartError};
 use crate::{check, kernel_tests, sched, skip_if};
@@ -42,7 +41,7 @@ kernel_tests! { "trace":
         sched::reap_all_exited();
         check!(trace::stop());
         check!(!trace::stop());
-        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be started")) };
+        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be started".into())) };
         let recorded: Vec<_> = cpus.iter().zip(&from).map(|(cpu, from)| events_of(*cpu, *from)).collect();
         for (cpu, events) in cpus.iter().zip(&recorded) {
             check!(in_order(events), "the events of cpu {cpu} are not in the order of time");
@@ -85,7 +84,7 @@ kernel_tests! { "trace":
             thread.join();
         }
         check!(trace::stop());
-        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be started")) };
+        let Some(tid) = tid else { return Err(crate::debug::ktest::Stopped::Skipped("no thread could be started".into())) };
         let events = events_of(target, from);
         let sleeps = events.iter().filter(|(_, thread, event)| {
             *thread == tid && matches!(event, Event::Switch { why: Why::Blocked, .. })
@@ -99,10 +98,9 @@ kernel_tests! { "trace":
 
     /// Every CPU overwrites its ring again and again, interrupts record in between, and a reader reads all rings: it
     /// sees whole events in order.
-    fn rings_are_read_while_they_are_written() {
+    fn rings_are_read_while_they_are_written() needs(MemoryMib(24)) {
         skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         // Memory for each CPU's ring.
-        needs_mib(24)?;
         static DONE: AtomicBool = AtomicBool::new(false);
         DONE.store(false, SeqCst);
         check!(trace::start() == Ok(()));

@@ -1,18 +1,8 @@
 //! Helpers that wait, for all suites, and the page count that they compare before and after.
 
-use frames::PAGE_SIZE;
-
 use crate::arch::tsc;
-use crate::debug::ktest::{Stopped, TestResult};
-use crate::mm::{descriptors, permanent};
+use crate::mm::permanent;
 use crate::sched;
-
-/// Skips the test on a machine with less than `mib` MiB of memory. Free memory does not count: a leak must not make a test
-/// skip.
-pub(super) fn needs_mib(mib: u64) -> TestResult {
-    let has_mib = (descriptors::layout().described_pages() * PAGE_SIZE).div_ceil(1 << 20);
-    if has_mib < mib { Err(Stopped::Skipped("needs a machine with more memory")) } else { Ok(()) }
-}
 
 /// How long a test waits for an event that should come at once. Time is counted by looks: each counts for
 /// [`LOOK_MOST_NS`](Self::LOOK_MOST_NS) at most, also if the machine was stopped meanwhile.

@@ -1,5 +1,6 @@
 //! The machine that Bochs emulates, as its configuration file.
 
+use protocol::ktest::Facts;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -39,6 +40,21 @@ pub const SMP2: Model = Model { name: "bochs_smp2", cpus: 2, memory_mib: 256, cp
 pub const SMP4: Model = Model { name: "bochs_smp4", cpus: 4, ..SMP2 };
 
 impl Model {
+    /// Returns what tests find on this machine.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            cpus: self.cpus.into(),
+            cpu_nodes: 1,
+            memory_nodes: 1,
+            memory_mib: self.memory_mib,
+            free_gib: 0,
+            maps_gib: true,
+            is_debug: false,
+            has_counted_time: true,
+            has_screen: false,
+        }
+    }
+
     /// Returns Bochs's configuration: serial ports and messages are files in `folder`, and the machine starts from `iso`.
     pub(super) fn configuration(&self, folder: &Path, iso: &Path, screen_bios: &Path) -> String {
         let Self { cpus, memory_mib, cpu_model, .. } = self;
