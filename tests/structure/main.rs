@@ -8,6 +8,7 @@ mod layers;
 mod manners;
 mod packages;
 mod sources;
+mod time_bounds;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -70,6 +71,13 @@ fn tests_have_no_import_circle() {
 fn kernel_layers_import_downwards() {
     let found = layers::violations(&graph("kernel/src/main.rs"), Path::new("kernel/src"));
     assert!(found.is_empty(), "{} import(s) against the layers:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn kernel_tests_judge_by_time_only_where_it_is_counted() {
+    let found =
+        time_bounds::violations(&graph("kernel/src/main.rs"), &Disk(repository()), Path::new("kernel/src"));
+    assert!(found.is_empty(), "upper bounds on time without needs(CountedTime):\n{}", found.join("\n"));
 }
 
 /// A job that chose its own profile would not leave room for other threads.

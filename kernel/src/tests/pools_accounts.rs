@@ -27,7 +27,7 @@ fn spin(used_ns: &AtomicU64) {
     let start_ns = sched::current().cpu_time_ns();
     let ran_ns = || sched::current().cpu_time_ns() - start_ns;
     while ran_ns() < SPIN_NS {
-        core::hint::spin_loop();
+        super::spinners::work();
     }
     used_ns.fetch_add(ran_ns(), SeqCst);
 }
@@ -63,7 +63,7 @@ kernel_tests! { "pools":
                 let start_ns = tsc::now_ns();
                 let before_ns = sched::current().cpu_time_ns();
                 while tsc::now_ns() - start_ns < 200_000_000 {
-                    core::hint::spin_loop();
+                    super::spinners::work();
                 }
                 slot.store(sched::current().cpu_time_ns() - before_ns, SeqCst);
             }))?;
@@ -144,7 +144,7 @@ kernel_tests! { "pools":
                     for _ in chunk.indices() {
                         let start_ns = sched::current().cpu_time_ns();
                         while sched::current().cpu_time_ns() - start_ns < 200_000 {
-                            core::hint::spin_loop();
+                            super::spinners::work();
                         }
                     }
                     Ok::<(), ()>(())

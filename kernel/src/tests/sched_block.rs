@@ -89,7 +89,7 @@ kernel_tests! { "sched":
             told.store(true, SeqCst);
             let start_ns = sched::current().cpu_time_ns();
             while sched::current().cpu_time_ns() - start_ns < wanted_ns {
-                core::hint::spin_loop();
+                super::spinners::work();
             }
             drop(guard);
         }))?;

@@ -24,7 +24,7 @@ impl Spinners {
         let stop = self.stop.clone();
         let spin = move || {
             while !stop.load(SeqCst) {
-                core::hint::spin_loop();
+                work();
             }
         };
         let thread = spawn.start(spin).map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
@@ -53,6 +53,14 @@ impl Drop for Spinners {
         for thread in self.threads.drain(..) {
             thread.join();
         }
+    }
+}
+
+/// Works for a thousand instructions or more. There is no `pause` among them: an emulator that counts instructions leaves its
+/// fast path for each.
+pub fn work() {
+    for turn in 0..500_u32 {
+        core::hint::black_box(turn);
     }
 }
 

@@ -1,46 +1,13 @@
-//! Counted runs, where time is instructions. Tests of shares of time skip if the host preempts virtual CPUs. In a counted run
-//! it cannot, so the tests must pass.
+//! Counted runs that the host judges: time there is instructions.
 
-use super::scenario::{Scenario, ensure, ensure_all_pass};
+use super::scenario::{Scenario, ensure};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{COUNTED, Shape};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    ("icount::sched::shares_are_kept", shares),
-    ("icount::sched::requester_pays_exactly", accounts),
-    ("icount::sched::switches_stay_within_the_limit", switches),
-    ("icount::mm::costs_stay_within_the_limits", costs),
-    ("icount::memory_map_init::costs_the_same_up_to_256_gib", flat),
-];
-
-fn shares(lab: &Lab) -> Result<(), Failed> {
-    all_pass(
-        lab,
-        "equal_threads,follows_weight,load_little,weight_is_used,new_weight,no_debt,a_quota_is,short_bursts,owner_of_a",
-        9,
-    )
-}
-
-fn accounts(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "accounts_add_up,weight_counts_from", 2)
-}
-
-fn costs(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted::,heap::a_deallocation", 5)
-}
-
-fn switches(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted_sched::", 3)
-}
-
-/// Runs the tests that `pattern` selects: at least `least` run, all pass, and none skips.
-fn all_pass(lab: &Lab, pattern: &str, least: usize) -> Result<(), Failed> {
-    let evidence = lab.boot(&COUNTED, &format!("run=test:{pattern}"))?;
-    ensure_all_pass(&evidence, least)
-}
+pub(super) const SCENARIOS: &[Scenario] = &[("icount::memory_map_init::costs_the_same_up_to_256_gib", flat)];
 
 /// A page costs the same on machines with little and with much memory. Of the 256 GiB, only the descriptors are touched, 1 GiB.
 fn flat(lab: &Lab) -> Result<(), Failed> {
