@@ -13,7 +13,6 @@ use trace::{Event, EventClass};
 use super::place::kick_affinity_check;
 use super::preempt::yield_now;
 use super::{cpus, pool, timer};
-use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{tlb, tracepoint};
 
@@ -98,13 +97,7 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     // It evicts what is queued there, then the running thread: perhaps the calling one.
     kick_affinity_check(cpu);
     loop {
-        {
-            let _irq = IrqGuard::new();
-            let (_, here) = cpus::here();
-            if here.index() != cpu {
-                timer::move_all(cpu, here);
-            }
-        }
+        timer::move_all(cpu);
         // Once the CPU is back in its idle loop with an empty queue, no thread there can set a deadline. A waker that chose
         // it while it was active kicks it after queueing a thread there; the CPU then sends that thread on. (That it counts
         // as idle is not enough: it does so on the way from its last thread, and after taking a late one out of its queue.)

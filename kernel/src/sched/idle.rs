@@ -33,6 +33,11 @@ pub fn idle_forever() -> ! {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
         evict_misplaced(cpu, id);
+        if cpu.has_misplaced.load(SeqCst) {
+            // More than one step evicts: interrupts come in between, and none of these threads begins to run here.
+            x86_64::instructions::interrupts::enable();
+            continue;
+        }
         let is_active = cpus::is_active(id.index());
         if !is_active && cpu.nr_queued() > 0 {
             // Its waker chose this CPU while it was active, and has not asked for the affinity check yet: send it on.

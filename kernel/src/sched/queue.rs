@@ -128,6 +128,11 @@ impl QueueGuard<'_> {
         Some(Self::note_taken(taken))
     }
 
+    /// Calls `visit` for queued threads as long as it returns true, at most for those that [`steal`](Self::steal) looks at.
+    pub(super) fn look(&self, mut visit: impl FnMut(&Thread) -> bool) {
+        self.queue.look(&AllThreads, |tid| visit(table::get(tid)));
+    }
+
     /// Takes out the first thread that `must_move` accepts, for another CPU to run.
     pub(super) fn evict(&mut self, must_move: impl Fn(&Thread) -> bool) -> Option<&'static Thread> {
         let taken = self.queue.evict(&AllThreads, tsc::now_ns(), |tid| must_move(table::get(tid)))?;

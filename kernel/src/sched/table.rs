@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
-use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
+use runqueue::{Entities, Entity, HeapNode, HeapNodes, Link, Links, Tid};
 
 use super::thread::Thread;
 use crate::arch::lock_class::LockClass;
@@ -138,19 +138,15 @@ impl HeapNodes for TimerNodes {
 }
 
 impl Links for RunLinks {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(get(tid).run_link.load(SeqCst))
-    }
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        get(tid).run_link.store(Tid::to_raw(next), SeqCst);
+    #[inline(always)]
+    fn link(&self, tid: Tid) -> &Link {
+        &get(tid).run_link
     }
 }
 
 impl Links for WaitLinks {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(get(tid).wait_link.load(SeqCst))
-    }
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        get(tid).wait_link.store(Tid::to_raw(next), SeqCst);
+    #[inline(always)]
+    fn link(&self, tid: Tid) -> &Link {
+        &get(tid).wait_link
     }
 }

@@ -5,11 +5,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
-};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
+use runqueue::{CpuMask, Entity, HeapNode, Link, Nice, ParkState, SharedCpuMask, Tid};
 use waiting::{Donation, ReceivedDonations};
 
 use super::account::{Account, NO_CPU, Usage};
@@ -68,8 +66,8 @@ pub struct Thread {
     pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
     /// What threads that wait for it donate to it.
     pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
-    pub(super) run_link: AtomicU32,
-    pub(super) wait_link: AtomicU32,
+    pub(super) run_link: Link,
+    pub(super) wait_link: Link,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Completion,
@@ -122,8 +120,8 @@ impl Thread {
             charge_target: ChargeTarget::new(),
             donation: IrqSpinLock::of(LockClass::DONATION, None),
             received_donations: IrqSpinLock::of(LockClass::RECEIVED_DONATIONS, ReceivedDonations::new()),
-            run_link: AtomicU32::new(Tid::NONE_RAW),
-            wait_link: AtomicU32::new(Tid::NONE_RAW),
+            run_link: Link::new(),
+            wait_link: Link::new(),
             account: Account::new(tsc::now_ns()),
             entry: IrqSpinLock::of(LockClass::THREAD_ENTRY, None),
             has_ended: AtomicBool::new(false),

@@ -339,6 +339,15 @@ impl FairQueue {
         self.take_away(entities, now_ns, SEARCH_LIMIT, may_move)
     }
 
+    /// Calls `visit` for threads as long as it returns true, at most for those that [`steal`](Self::steal) looks at.
+    pub fn look<E: Entities>(&self, entities: &E, mut visit: impl FnMut(Tid) -> bool) {
+        let nodes = Nodes(entities);
+        let stops_at = self.fair.heap.find(&nodes, SEARCH_LIMIT, |tid| !visit(tid));
+        if stops_at.is_none() {
+            self.idle.heap.find(&nodes, SEARCH_LIMIT, |tid| !visit(tid));
+        }
+    }
+
     /// Takes out and detaches, at `now_ns`, the first thread that `wanted` accepts. O(n).
     pub fn evict<E: Entities>(
         &mut self,

@@ -31,7 +31,7 @@ pub use balance::{Load, choose_cpu, push_to, steal_from};
 pub use entity::{Entity, LONGEST_RUN_NS, SHORTEST_SLICE_NS, SLICE_NS, SchedClass};
 pub use fair::{Entities, FairQueue, PreemptReason};
 pub use heap::{Heap, HeapNode, HeapNodes};
-pub use list::{Links, List, Tid};
+pub use list::{Link, Links, List, Tid};
 pub use mask::{CpuMask, MAX_CPUS, SharedCpuMask};
 pub use park::{ParkDecision, ParkState, UnparkAction};
 pub use quota::{Bandwidth, Quota, QuotaError, RuntimeSlice};

@@ -2,10 +2,9 @@
 //! the run queue, and another thread advances the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use loom::sync::{Condvar, Mutex};
-use runqueue::{Links, ParkDecision, ParkState, Tid, UnparkAction};
+use runqueue::{Link, Links, ParkDecision, ParkState, Tid, UnparkAction};
 use waiting::{HandOver, Locked, Owners, Threads};
 
 /// Preemptions per execution: enough for every known kind of concurrency bug, few enough to end in seconds.
@@ -43,7 +42,7 @@ struct Thread {
     is_queued: Mutex<bool>,
     dispatch: Condvar,
     /// Protected by the lock of the thread's list: nothing for loom to explore.
-    link: AtomicU32,
+    link: Link,
 }
 
 /// The timer of the one thread with a deadline.
@@ -64,7 +63,7 @@ impl World {
             park: ParkState::new(),
             is_queued: Mutex::new(false),
             dispatch: Condvar::new(),
-            link: AtomicU32::new(Tid::NONE_RAW),
+            link: Link::new(),
         };
         Arc::new(Self { threads: std::array::from_fn(|_| thread()), timer: Mutex::default() })
     }
@@ -116,12 +115,8 @@ fn tid(number: usize) -> Tid {
 }
 
 impl Links for Me {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(self.world.threads[tid.index()].link.load(Relaxed))
-    }
-
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        self.world.threads[tid.index()].link.store(Tid::to_raw(next), Relaxed);
+    fn link(&self, tid: Tid) -> &Link {
+        &self.world.threads[tid.index()].link
     }
 }
 
