@@ -3,7 +3,7 @@
 //! The files, each of which imports only files above it:
 //!
 //! * [`account`]: CPU time and counts of threads and groups; [`group`]: groups and their quotas.
-//! * `thread_locks` and `completion`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
+//! * `thread_locks`, `completion`, `donee` and `turnstile`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
 //! * [`timer_queue`]: the deadlines of one CPU. [`cpus`]: the scheduler data of each CPU. [`queue`]: its run queue, locked.
 //! * [`timer`]: the one-shot timers.
 //! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
@@ -30,6 +30,7 @@ mod affinity;
 mod completion;
 mod cpus;
 mod donation;
+mod donee;
 pub mod group;
 mod held;
 pub mod hotplug;
@@ -51,6 +52,7 @@ mod thread;
 mod thread_locks;
 mod timer;
 mod timer_queue;
+mod turnstile;
 pub mod wait;
 
 pub use affinity::{AffinityError, set_affinity, set_node_preference};

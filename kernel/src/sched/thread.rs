@@ -8,13 +8,14 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Entity, HeapNode, Link, Nice, ParkState, SharedCpuMask, Tid};
-use waiting::{Donation, ReceivedDonations};
 
 use super::account::{Account, NO_CPU, Usage};
 use super::completion::Completion;
+use super::donee::{ChainLink, Donee};
 use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
 use super::thread_locks::ThreadLocks;
+use super::turnstile::Turnstile;
 use crate::arch::context::StackPointer;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
@@ -62,10 +63,10 @@ pub struct Thread {
     pub(super) locks: ThreadLocks,
     /// For a worker: the group that is charged for its work.
     charge_target: ChargeTarget,
-    /// The thread that it donates its weight to while it waits.
-    pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
-    /// What threads that wait for it donate to it.
-    pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
+    /// The thread or turnstile that it donates its weight to while it waits, and what threads that wait for it donate to it.
+    pub(super) chain_link: ChainLink,
+    /// Its turnstile, unless it lends that to a mutex for which it waits.
+    pub(super) turnstile: IrqSpinLock<Option<Arc<dyn Donee>>>,
     pub(super) run_link: Link,
     pub(super) wait_link: Link,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
@@ -118,8 +119,8 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             charge_target: ChargeTarget::new(),
-            donation: IrqSpinLock::of(LockClass::DONATION, None),
-            received_donations: IrqSpinLock::of(LockClass::RECEIVED_DONATIONS, ReceivedDonations::new()),
+            chain_link: ChainLink::new(),
+            turnstile: IrqSpinLock::of(LockClass::TURNSTILE, Some(Arc::new(Turnstile::new()))),
             run_link: Link::new(),
             wait_link: Link::new(),
             account: Account::new(tsc::now_ns()),

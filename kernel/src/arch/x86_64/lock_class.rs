@@ -42,6 +42,8 @@ impl LockClass {
     pub const HELPER_SLOT: Self = class(53, "helper slot");
     /// The group that pays for a thread's work.
     pub const CHARGE_TARGET: Self = class(53, "charge target");
+    /// The turnstile of a thread.
+    pub const TURNSTILE: Self = class(53, "turnstile");
     /// A thread's donation of weight, with its donee.
     pub const DONATION: Self = class(60, "donation");
     /// The donations that a thread receives.

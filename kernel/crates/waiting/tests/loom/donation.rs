@@ -1,10 +1,10 @@
-//! Concurrent changes along an inheritance chain.
+//! Concurrent changes along an inheritance chain, and at the turnstile of a mutex.
 
 use loom::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use runqueue::Nice;
-use waiting::donation::{donate, pass_on};
+use waiting::donation::{donate, pass_on, redirect};
 use waiting::{Donation, Donors, ReceivedDonations};
 
 use crate::world::model;
@@ -118,5 +118,25 @@ fn a_new_level_is_passed_on() {
         pass_on(&*threads, &0);
         waiter.join().unwrap();
         assert_eq!(threads.level_of(1), -9);
+    });
+}
+
+/// Thread 0 begins to wait for a mutex while that is handed from 2 to 3. Its turnstile is 1. In either order 3 receives the
+/// weight of 0, and 2 keeps nothing of it.
+#[test]
+fn a_turnstile_turns_while_a_donor_comes() {
+    model(|| {
+        let threads = TestThreads::new([-5, NONE, 0, 2]);
+        donate(&*threads, &1, Some(&2));
+        donate(&*threads, &3, Some(&1));
+        let other = threads.clone();
+        let release = thread::spawn(move || {
+            let changed = [(1, None), (3, None), (1, Some(3))]
+                .map(|(donor, donee)| redirect(&*other, &donor, donee.as_ref()));
+            changed.into_iter().for_each(|changed| changed.pass_on(&*other));
+        });
+        donate(&*threads, &0, Some(&1));
+        release.join().unwrap();
+        assert_eq!([1, 2, 3].map(|number| threads.level_of(number)), [-5, 0, -5]);
     });
 }
