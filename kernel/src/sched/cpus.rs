@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Or
 use runqueue::{CpuMask, FairQueue, Load, SharedCpuMask, Tid};
 
 use super::account;
-use super::table;
+use super::table::{self, MisplacedSearch};
 use super::thread::Thread;
 use super::timer_queue::TimerQueue;
 use crate::arch::ipi;
@@ -25,6 +25,8 @@ pub(super) struct Cpu {
     running_weight: AtomicU32,
     /// A queued thread, or the current one, may not be allowed here.
     pub(super) has_misplaced: AtomicBool,
+    /// The search for such threads, which goes on in steps. Only this CPU uses it.
+    pub(super) misplaced: IrqSpinLock<MisplacedSearch>,
     /// The CPU found itself inactive with nothing left to run, and halts: it runs no thread before it is active again.
     pub(super) is_quiesced: AtomicBool,
     /// The CPU's idle thread.
@@ -55,6 +57,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         queued_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
+        misplaced: IrqSpinLock::of(LockClass::MISPLACED_SEARCH, MisplacedSearch::new()),
         is_quiesced: AtomicBool::new(false),
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),

@@ -5,9 +5,9 @@ use core::sync::atomic::Ordering::SeqCst;
 use trace::{Event, EventClass, Why};
 
 use super::cpus::{self, Cpu, here};
+use super::misplaced;
 use super::place;
 use super::reap::{has_dead, reap};
-use super::resched::evict_misplaced;
 use super::spawn::adopt_idle;
 use super::switch::switch_to;
 use super::thread::Thread;
@@ -32,9 +32,8 @@ pub fn idle_forever() -> ! {
     loop {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
-        evict_misplaced(cpu, id);
-        if cpu.has_misplaced.load(SeqCst) {
-            // More than one step evicts: interrupts come in between, and none of these threads begins to run here.
+        if misplaced::evict_some(cpu, id) {
+            // Interrupts come between two steps, and none of these threads begins to run here.
             x86_64::instructions::interrupts::enable();
             continue;
         }

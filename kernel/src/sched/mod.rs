@@ -8,7 +8,7 @@
 //! * [`timer`]: the one-shot timers.
 //! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
 //! * [`reap`](mod@reap): dead threads, to be freed.
-//! * [`resched`]: what changes which thread should run.
+//! * [`resched`]: what changes which thread should run. [`misplaced`]: threads queued where they may not run.
 //! * [`switch`]: the one function that switches threads.
 //! * [`park`](mod@park): how threads block, wake each other and end.
 //! * [`preempt`]: when the current thread leaves its CPU without blocking.
@@ -35,6 +35,7 @@ pub mod group;
 mod held;
 pub mod hotplug;
 mod idle;
+mod misplaced;
 pub mod mutex;
 mod park;
 mod place;

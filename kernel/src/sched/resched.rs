@@ -11,7 +11,6 @@ use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
 use crate::arch::irq::IrqGuard;
-use crate::arch::percpu::CpuId;
 use crate::arch::tsc;
 
 /// Queues a thread that is in no queue and not running.
@@ -76,26 +75,6 @@ pub(super) fn return_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) {
 pub(super) fn renew_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     return_runtime(cpu, running, now_ns);
     take_runtime(cpu, running, now_ns)
-}
-
-/// Threads that one interrupt sends elsewhere: interrupts are off meanwhile.
-const EVICTIONS: usize = 4;
-
-/// Sends queued threads that are not allowed on the calling CPU `id` to where they are. Interrupts are off, and no thread is
-/// leaving this CPU.
-pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
-    if !cpu.has_misplaced.swap(false, SeqCst) {
-        return;
-    }
-    for _ in 0..EVICTIONS {
-        let misplaced = cpu.lock_queue().evict(|thread| !place::may_run_on(thread, id.index()));
-        match misplaced {
-            Some(thread) => make_runnable(thread, EnqueueReason::Moved),
-            None => return,
-        }
-    }
-    // There may be more: other interrupts come first.
-    place::kick_affinity_check(id.index());
 }
 
 /// Applies a change of `thread`'s weight at once, if it is queued or runs where others are queued; else from when another
