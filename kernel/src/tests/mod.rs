@@ -8,6 +8,7 @@ mod heap;
 mod huge;
 mod huge_1g;
 mod huge_parameters;
+mod irqs_off;
 mod jobs;
 mod ktask;
 #[cfg(debug_assertions)]
