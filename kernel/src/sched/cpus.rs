@@ -42,6 +42,8 @@ pub(super) struct Cpu {
     pub(super) runtime_taken_at_ns: AtomicU64,
     /// When this CPU next looks for a CPU to give a thread to.
     pub(super) next_balance_ns: AtomicU64,
+    /// CPUs for which it has looked in vain meanwhile.
+    pub(super) balance_tried: SharedCpuMask,
     /// Switches from one thread to another.
     switches: AtomicU64,
     /// Slices after which the current thread kept the CPU although others waited.
@@ -66,6 +68,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         runtime_slice_ns: AtomicU64::new(0),
         runtime_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
+        balance_tried: SharedCpuMask::new(CpuMask::EMPTY),
         switches: AtomicU64::new(0),
         kept_slices: AtomicU64::new(0),
         timers: TimerQueue::new(),

@@ -55,8 +55,10 @@ pub fn remove(thread: &Thread) {
     }
 }
 
-/// Deadlines that one interrupt handles, and that move in one step: what keeps interrupts off ends after that many.
-const BATCH: usize = 4;
+/// Deadlines that one interrupt handles: what keeps interrupts off ends after that many.
+const EXPIRE_BATCH: usize = 2;
+/// Deadlines that move to another CPU with interrupts off.
+const MOVE_BATCH: usize = 4;
 
 /// Calls `wake` for the first sleeping threads whose deadline on the calling CPU `cpu` has passed; `wake` queues the thread.
 /// The timer is off then, until it is [programmed](program): if more deadlines have passed, it fires at once, and other
@@ -66,7 +68,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
     // Relaxed, here and below: only this CPU uses it.
     timers.armed_ns.store(NEVER, Relaxed);
     let now_ns = tsc::now_ns();
-    for _ in 0..BATCH {
+    for _ in 0..EXPIRE_BATCH {
         let mut sleepers = timers.sleepers.lock();
         let due =
             sleepers.first().filter(|_| sleepers.first_key(&TimerNodes).is_some_and(|key| key <= now_ns));
@@ -114,7 +116,7 @@ pub fn move_all(from: usize) {
 fn move_some(from: usize, to: usize) -> bool {
     let (from, timers) = (&cpus::get(from).timers, &cpus::get(to).timers);
     let mut is_left = true;
-    for _ in 0..BATCH {
+    for _ in 0..MOVE_BATCH {
         let mut sleepers = from.sleepers.lock();
         let tid = sleepers.pop(&TimerNodes);
         from.publish_earliest(&sleepers);

@@ -65,7 +65,8 @@ fn check(holds: bool, what: &str) -> TestResult {
     if holds { Ok(()) } else { Err(Stopped::Failed(what.into())) }
 }
 
-/// Starts `count` threads that `work`, of each weight in turn.
+/// Starts `count` threads that `work`, of each weight in turn. They stay on `cpus`: where other CPUs take part, waiting for
+/// their locks is counted too.
 fn start(
     count: usize,
     cpus: CpuMask,
@@ -89,13 +90,13 @@ const BLOCKED: &[ThreadState] = &[ThreadState::Blocked, ThreadState::Sleeping];
 
 kernel_tests! { "irqs_off":
     fn a_mutex_is_released_as_fast_with_many_waiting_threads() {
-        prepare()?;
+        let [here, _] = prepare()?;
         let mut counted = Vec::new();
         for count in COUNTS {
             let mutex = Arc::new(Mutex::new(0_usize));
             let guard = mutex.lock();
             let own = mutex.clone();
-            let threads = start(count, CpuMask::ALL, move || *own.lock() += 1)?;
+            let threads = start(count, CpuMask::single(here), move || *own.lock() += 1)?;
             check!(are_in(BLOCKED, count), "not all of {count} threads wait");
             counted.push(count_irqs_off(|| drop(guard)));
             threads.into_iter().for_each(JoinHandle::join);
@@ -107,12 +108,12 @@ kernel_tests! { "irqs_off":
     }
 
     fn threads_are_woken_one_at_a_time() {
-        prepare()?;
+        let [here, _] = prepare()?;
         let mut counted = Vec::new();
         for count in COUNTS {
             let (queue, is_open) = (Arc::new(WaitQueue::new()), Arc::new(AtomicBool::new(false)));
             let (own, open) = (queue.clone(), is_open.clone());
-            let threads = start(count, CpuMask::ALL, move || own.wait_until(|| open.load(SeqCst)))?;
+            let threads = start(count, CpuMask::single(here), move || own.wait_until(|| open.load(SeqCst)))?;
             check!(are_in(BLOCKED, count), "not all of {count} threads wait");
             is_open.store(true, SeqCst);
             counted.push(count_irqs_off(|| queue.wake_all()));
@@ -190,7 +191,8 @@ kernel_tests! { "irqs_off":
             check!(sched::set_affinity(moved, &next).is_ok());
             counted.push(count_irqs_off(sched::reschedule_interrupt));
             drop(irq);
-            let has_moved = within_20_s(|| moved.usage().migrations > 0);
+            let is_moved = |report: snapshot::ThreadReport| report.tid() == moved.tid() && report.cpu == other;
+            let has_moved = within_20_s(|| snapshot::threads().any(is_moved));
             is_open.store(true, SeqCst);
             threads.into_iter().for_each(JoinHandle::join);
             check!(has_moved, "a thread stays where it may not run, among {count}");

@@ -66,7 +66,8 @@ pub fn count_irqs_off(work: impl FnOnce()) -> IrqsOff {
 /// Counts the instruction before a debug exception. Returns whether the exception is that of a count.
 pub(super) fn on_debug_exception(frame: &mut TrapFrame) -> bool {
     let counted = THREAD.load(SeqCst);
-    if counted == NO_THREAD || frame.rflags & TRAP_FLAG == 0 {
+    // That after the instruction which clears the flag is one of the count, too.
+    if counted == NO_THREAD {
         return false;
     }
     if counted != u64::from(percpu::current_tid()) {
