@@ -124,7 +124,7 @@ kernel_tests! { "irqs_off":
         check!(counted[1].sections >= COUNTS[1] as u64, "{counted:?}");
     }
 
-    fn deadlines_of_an_offline_cpu_move_a_few_at_a_time() {
+    fn timers_of_an_offline_cpu_move_a_few_at_a_time() {
         /// Time that no test takes.
         const FAR_NS: u64 = 1_000_000_000_000;
         let [_, last] = prepare()?;
@@ -148,7 +148,7 @@ kernel_tests! { "irqs_off":
         check!(counted[1].sections >= COUNTS[1] as u64 / 4, "{counted:?}");
     }
 
-    fn deadlines_that_have_passed_expire_a_few_at_a_time() {
+    fn timers_that_are_due_expire_a_few_at_a_time() {
         let [here, _] = prepare()?;
         let mut counted = Vec::new();
         for count in COUNTS {

@@ -69,8 +69,52 @@ kernel_tests! { "trace":
         check!(trace::stop());
         check!(ran.load(SeqCst) == 2 * ROUNDS);
         threads.into_iter().for_each(sched::JoinHandle::join);
+        check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
         log::info!("{ROUNDS} wake-ups of two threads on one of {} cpus: {sent} interrupts, {strayed} from there", cpus.len());
         check!(strayed == 0, "{strayed} interrupts to cpus that can start neither");
+        check!(sent <= 2 * ROUNDS as usize, "{sent} interrupts for {} wake-ups", 2 * ROUNDS);
+    }
+
+    /// However many CPUs idle.
+    fn a_wake_up_among_idle_cpus_sends_one_interrupt() {
+        const ROUNDS: u64 = 50;
+        let cpus = online();
+        skip_if!(cpus.len() < 3, "needs three cpus");
+        skip_if!(tracepoint::is_on(EventClass::Ipi), "tracing is on for the whole run");
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(cpus[0])).is_ok());
+        let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
+        let thread = sched::spawn_on(CpuMask::ALL.without(CpuMask::single(cpus[0])), "test/woken", move || {
+            for number in 1..=ROUNDS {
+                own.wait_until(|| wanted.load(SeqCst) >= number);
+                done.store(number, SeqCst);
+            }
+        });
+        let thread = thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        check!(trace::start() == Ok(()));
+        let (mut wakes, mut kicks, mut most) = (0, 0, 0);
+        for number in 1..=ROUNDS {
+            check!(within_20_s(|| sched::idle_count() as usize == cpus.len() - 1), "the other cpus do not idle");
+            let from: Vec<u64> = cpus.iter().map(|cpu| tracepoint::recorded(*cpu)).collect();
+            round.store(number, SeqCst);
+            queue.wake_one();
+            // Spinning, because the end of a sleep may send an interrupt too.
+            while ran.load(SeqCst) < number || (sched::idle_count() as usize) < cpus.len() - 1 {
+                core::hint::spin_loop();
+            }
+            let events: Vec<_> = cpus.iter().zip(&from).flat_map(|(cpu, from)| events_of(*cpu, *from)).collect();
+            let count = |what: &dyn Fn(&Event) -> bool| events.iter().filter(|(.., event)| what(event)).count() as u64;
+            let sent = count(&|event| matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, .. }));
+            wakes += count(&|event| matches!(event, Event::Wake { .. }));
+            kicks += sent;
+            most = most.max(sent);
+        }
+        check!(trace::stop());
+        thread.join();
+        check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
+        log::info!("{wakes} wake-ups with {} idle cpus: {kicks} interrupts, at most {most} at a time", cpus.len() - 1);
+        check!(wakes >= ROUNDS && kicks >= ROUNDS, "{wakes} wake-ups and {kicks} interrupts in {ROUNDS} rounds");
+        check!(kicks <= wakes, "{kicks} interrupts for {wakes} wake-ups");
     }
 
     fn a_threads_life_is_recorded_in_order() {
