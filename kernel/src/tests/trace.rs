@@ -83,14 +83,17 @@ kernel_tests! { "trace":
         skip_if!(tracepoint::is_on(EventClass::Ipi), "tracing is on for the whole run");
         check!(sched::set_affinity(sched::current(), &CpuMask::single(cpus[0])).is_ok());
         let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        ran.store(u64::MAX, SeqCst);
         let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
         let thread = sched::spawn_on(CpuMask::ALL.without(CpuMask::single(cpus[0])), "test/woken", move || {
+            done.store(0, SeqCst);
             for number in 1..=ROUNDS {
                 own.wait_until(|| wanted.load(SeqCst) >= number);
                 done.store(number, SeqCst);
             }
         });
         let thread = thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        check!(within_20_s(|| ran.load(SeqCst) == 0), "the thread has not begun");
         check!(trace::start() == Ok(()));
         let (mut wakes, mut kicks, mut most) = (0, 0, 0);
         for number in 1..=ROUNDS {
