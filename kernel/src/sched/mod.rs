@@ -71,6 +71,7 @@ pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
 pub use table::{name_while_stopped, thread_count};
 pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
+pub use timer::move_all as move_deadlines;
 
 use crate::arch::tsc;
 
