@@ -28,7 +28,7 @@ impl Donee for Turnstile {
         &self.chain_link
     }
 
-    /// Returns what it receives: it has no level of its own.
+    /// Returns what it receives: it has no other level.
     fn level(&self) -> Option<Nice> {
         Nice::new(self.level.load(SeqCst))
     }

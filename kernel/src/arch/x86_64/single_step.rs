@@ -31,7 +31,7 @@ pub struct IrqsOff {
     pub longest: u64,
     /// Where the longest section ended; 0: with the code.
     pub longest_end: u64,
-    /// Whether all of the code was counted: counting ends where the thread gives up its CPU of its own accord.
+    /// Whether all of the code was counted: counting ends where the thread yields or blocks.
     pub is_whole: bool,
 }
 
