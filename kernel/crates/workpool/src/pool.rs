@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use runqueue::Nice;
 
-use crate::queue::{Link, Node, Queue};
+use crate::queue::{LEVELS, Link, Node, Queue, index};
 
 /// How many workers a pool may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +109,9 @@ pub struct Pool<H> {
     coming: usize,
     /// Workers that exist or are being started, without retiring ones.
     alive: usize,
-    /// Workers that are running an item.
+    /// Workers that are running an item, in all and by level.
     busy: usize,
+    busy_at: [usize; LEVELS],
     /// Busy workers that were blocked when the manager looked last.
     blocked: usize,
     /// The manager will look again soon, because items wait.
@@ -132,6 +133,7 @@ impl<H: Link> Pool<H> {
             coming: 0,
             alive: 0,
             busy: 0,
+            busy_at: [0; LEVELS],
             blocked: 0,
             watches_queue: false,
             watches_idle: false,
@@ -183,7 +185,7 @@ impl<H: Link> Pool<H> {
         }
     }
 
-    /// Finds a worker for an item that has become more urgent.
+    /// Finds a worker for an item that was queued or raised.
     fn find_worker(&mut self) -> WakeAction {
         if !self.lacks_workers() {
             return WakeAction::None;
@@ -191,17 +193,16 @@ impl<H: Link> Pool<H> {
         if let Some(worker) = self.call_idle() {
             return WakeAction::Worker(worker);
         }
-        let may_help = self.alive < self.active() || !self.idle.is_empty() || self.runs_lighter();
-        if may_help || !self.watches_queue {
+        if self.may_start() || !self.watches_queue {
             self.watches_queue = true;
             return WakeAction::Manager;
         }
         WakeAction::None
     }
 
-    /// Calls an idle worker, if fewer workers are coming than items are queued, and another may run one.
+    /// Calls an idle worker, if another one may run an item.
     fn call_idle(&mut self) -> Option<usize> {
-        if !self.lacks_workers() || !self.has_room(self.busy + self.coming) {
+        if !self.has_work() {
             return None;
         }
         let worker = self.idle.pop()?;
@@ -210,22 +211,22 @@ impl<H: Link> Pool<H> {
         Some(worker)
     }
 
-    /// Returns whether another worker may run the first queued item, beside `others`.
-    fn has_room(&self, others: usize) -> bool {
+    /// Returns whether the manager may start a worker: another one may run an item, and none is idle.
+    fn may_start(&self) -> bool {
+        self.idle.is_empty() && self.alive < self.limits.most && self.has_work()
+    }
+
+    /// Returns whether one more worker than are coming would run an item.
+    fn has_work(&self) -> bool {
+        // Those that are coming take the first items.
+        self.queue.level_at(self.coming).is_some_and(|level| self.has_room(self.busy + self.coming, level))
+    }
+
+    /// Returns whether a worker may run an item of `level` beside `others`, which run items or will soon.
+    fn has_room(&self, others: usize, level: Nice) -> bool {
         let limit = self.active().saturating_add(self.blocked);
-        // Counted only where that decides.
-        others < limit || others < limit.saturating_add(self.lighter())
-    }
-
-    fn runs_lighter(&self) -> bool {
-        self.lighter() > 0
-    }
-
-    /// Returns the number of workers that run an item lighter than the first queued one.
-    fn lighter(&self) -> usize {
-        let Some(first) = self.queue.first_level() else { return 0 };
-        let is_lighter = |worker: &&Worker| matches!(worker, Worker::Busy { level, .. } if *level > first);
-        self.workers.iter().filter(is_lighter).count()
+        // Added up only where that decides.
+        others < limit || others - limit < self.busy_at[index(level) + 1..].iter().sum()
     }
 
     /// Removes the item of `node` from the queue, and returns it; `None` if it is not queued.
@@ -233,17 +234,24 @@ impl<H: Link> Pool<H> {
         self.queue.remove(node)
     }
 
-    /// Removes the first item that `begin` accepts, and makes `worker` run it.
+    /// Removes the first item that `begin` accepts and that may be run, and makes `worker` run it.
     fn take(&mut self, worker: usize, begin: impl Fn(&H) -> bool) -> Option<H> {
-        while let Some(level) = self.queue.first_level() {
+        while let Some(level) = self.queue.first_level().filter(|level| self.has_room(self.busy, *level)) {
             let item = self.queue.pop()?;
             if begin(&item) {
                 self.workers[worker] = Worker::Busy { item: item.node().number(), level };
                 self.busy += 1;
+                self.busy_at[index(level)] += 1;
                 return Some(item);
             }
         }
         None
+    }
+
+    /// Does the count when a worker has run an item of `level`.
+    fn count_ended(&mut self, level: Nice) {
+        self.busy -= 1;
+        self.busy_at[index(level)] -= 1;
     }
 
     /// Decides what `worker` does next. The worker calls this when it has started, was woken, or has ended its item. `begin`
@@ -261,16 +269,10 @@ impl<H: Link> Pool<H> {
                 return Next::Exit;
             }
             Worker::Starting | Worker::Called => self.coming -= 1,
-            Worker::Busy { .. } => {
-                self.busy -= 1;
-                // Not a busy one from here on, where those are counted.
-                self.workers[worker] = Worker::Called;
-            }
+            Worker::Busy { level, .. } => self.count_ended(level),
             Worker::Absent | Worker::Idle { .. } => {}
         }
-        if self.has_room(self.busy)
-            && let Some(item) = self.take(worker, begin)
-        {
+        if let Some(item) = self.take(worker, begin) {
             if let Worker::Idle { .. } = previous {
                 // A spurious wake-up.
                 self.idle.retain(|idle| *idle != worker);
@@ -296,11 +298,7 @@ impl<H: Link> Pool<H> {
         if let Some(worker) = self.call_idle() {
             return Some(Help::Wake(worker));
         }
-        let may_start = self.lacks_workers()
-            && self.idle.is_empty()
-            && self.alive < self.limits.most
-            && self.has_room(self.busy + self.coming);
-        if may_start { self.start_one().map(Help::Start) } else { None }
+        if self.may_start() { self.start_one().map(Help::Start) } else { None }
     }
 
     /// Reserves a worker that is started before there is any item.
@@ -346,13 +344,10 @@ impl<H: Link> Pool<H> {
 
     /// Ends the item from [`rescue`](Self::rescue), and drops `worker`.
     pub fn end_rescue(&mut self, worker: usize) {
-        debug_assert!(
-            matches!(self.workers[worker], Worker::Busy { .. }),
-            "worker {worker} is {:?}",
-            self.workers[worker]
-        );
-        self.workers[worker] = Worker::Absent;
-        self.busy -= 1;
+        let Worker::Busy { level, .. } = core::mem::replace(&mut self.workers[worker], Worker::Absent) else {
+            unreachable!("worker {worker} runs no item");
+        };
+        self.count_ended(level);
         self.alive -= 1;
     }
 
@@ -415,7 +410,8 @@ impl<H: Link> Pool<H> {
             Worker::Busy { item, .. } => Some(Oldest { number: *item, worker: Some(worker) }),
             _ => None,
         });
-        let queued = self.queue.oldest().map(|oldest| Oldest { number: oldest.node().number(), worker: None });
+        let queued =
+            self.queue.oldest().map(|oldest| Oldest { number: oldest.node().number(), worker: None });
         running.chain(queued).filter(|oldest| oldest.number < item).min_by_key(|oldest| oldest.number)
     }
 

@@ -5,7 +5,7 @@
 
 use runqueue::Nice;
 
-const LEVELS: usize = 40;
+pub(crate) const LEVELS: usize = 40;
 
 /// A neighbour of an item in one of its lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,6 @@ impl Neighbour {
 pub trait Node<H> {
     /// Sets a neighbour, and returns the previous one.
     fn set(&self, neighbour: Neighbour, item: Option<H>) -> Option<H>;
-
-    /// Returns a neighbour.
-    fn get(&self, neighbour: Neighbour) -> Option<H>;
 
     /// Stores the level at which the item is queued; `None`: it is in no queue.
     fn set_level(&self, level: Option<Nice>);
@@ -108,13 +105,15 @@ impl<H: Link> List<H> {
 #[derive(Debug)]
 pub struct Queue<H> {
     lists: [List<H>; LEVELS],
-    /// The levels that have an item, one bit each, the heaviest in bit 0.
+    /// The levels that have an item, one bit each, the heaviest in bit 0; and the number of items of each.
     occupied: u64,
+    counts: [usize; LEVELS],
     arrivals: List<H>,
     len: usize,
 }
 
-const fn index(level: Nice) -> usize {
+/// Returns the position of `level` among all, the heaviest at 0.
+pub(crate) const fn index(level: Nice) -> usize {
     (level.get() - Nice::MIN.get()) as usize
 }
 
@@ -122,7 +121,13 @@ impl<H: Link> Queue<H> {
     /// Creates an empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { lists: [const { List::EMPTY }; LEVELS], occupied: 0, arrivals: List::EMPTY, len: 0 }
+        Self {
+            lists: [const { List::EMPTY }; LEVELS],
+            occupied: 0,
+            counts: [0; LEVELS],
+            arrivals: List::EMPTY,
+            len: 0,
+        }
     }
 
     /// Returns the number of items.
@@ -144,6 +149,24 @@ impl<H: Link> Queue<H> {
         Nice::new(Nice::MIN.get() + self.occupied.trailing_zeros() as i8)
     }
 
+    /// Returns the level of the item before which `ahead` others are. O(1): it looks at each level once.
+    #[must_use]
+    pub fn level_at(&self, mut ahead: usize) -> Option<Nice> {
+        if ahead >= self.len {
+            return None;
+        }
+        let mut left = self.occupied;
+        loop {
+            let level = Nice::new(Nice::MIN.get() + left.trailing_zeros() as i8)?;
+            let count = self.counts[index(level)];
+            if ahead < count {
+                return Some(level);
+            }
+            ahead -= count;
+            left &= left - 1;
+        }
+    }
+
     /// Returns the item that arrived first, without removing it.
     #[must_use]
     pub const fn oldest(&self) -> Option<&H> {
@@ -161,12 +184,14 @@ impl<H: Link> Queue<H> {
         item.node().set_level(Some(level));
         self.lists[index(level)].push(Neighbour::After, item);
         self.occupied |= 1 << index(level);
+        self.counts[index(level)] += 1;
     }
 
     /// Removes the item of `node` from the list of `level`, where it is.
     fn leave(&mut self, node: &H::Node, level: Nice) -> Option<H> {
         let list = &mut self.lists[index(level)];
         let item = list.remove(Neighbour::After, node);
+        self.counts[index(level)] -= 1;
         if list.first.is_none() {
             self.occupied &= !(1 << index(level));
         }
