@@ -50,9 +50,19 @@ pub enum WakeAction {
 #[must_use]
 pub enum Help {
     /// Wake this idle worker.
-    Wake(usize),
+    Wake {
+        /// Its number.
+        worker: usize,
+        /// The level of the item for which it comes.
+        level: Nice,
+    },
     /// Start a thread for this worker, which calls [`Pool::next`], or report [`Pool::start_failed`].
-    Start(usize),
+    Start {
+        /// Its number.
+        worker: usize,
+        /// The level of the item for which it comes.
+        level: Nice,
+    },
 }
 
 /// The oldest item that has not ended.
@@ -105,8 +115,8 @@ pub struct Pool<H> {
     workers: Vec<Worker>,
     /// Idle workers, in the order in which they became idle.
     idle: Vec<usize>,
-    /// Workers that were called or are being started, and will look at the queue.
-    coming: usize,
+    /// Workers that were called or are being started, and will look at the queue; the last one is last.
+    coming: Vec<usize>,
     /// Workers that exist or are being started, without retiring ones.
     alive: usize,
     /// Workers that are running an item, in all and by level.
@@ -130,7 +140,7 @@ impl<H: Link> Pool<H> {
             next_item: 0,
             workers: alloc::vec![Worker::Absent; capacity],
             idle: Vec::with_capacity(capacity),
-            coming: 0,
+            coming: Vec::with_capacity(capacity),
             alive: 0,
             busy: 0,
             busy_at: [0; LEVELS],
@@ -177,12 +187,29 @@ impl<H: Link> Pool<H> {
         if self.queue.raise(node, level) { self.find_worker() } else { WakeAction::None }
     }
 
-    /// Does [`raise`](Self::raise) for the item that arrived first.
-    pub fn raise_oldest(&mut self, level: Nice) -> WakeAction {
-        match self.queue.oldest().cloned() {
-            Some(item) => self.raise(item.node(), level),
-            None => WakeAction::None,
-        }
+    /// Returns a worker that was called or is being started. It takes the first item, so a thread that raised an item to the
+    /// front gives its weight to that worker.
+    #[must_use]
+    pub fn coming(&self) -> Option<usize> {
+        self.coming.last().copied()
+    }
+
+    /// Returns whether `worker` was called or is being started, and has not called [`next`](Self::next) yet.
+    #[must_use]
+    pub fn is_coming(&self, worker: usize) -> bool {
+        self.coming.contains(&worker)
+    }
+
+    /// Returns the level of the first item.
+    #[must_use]
+    pub fn first_level(&self) -> Option<Nice> {
+        self.queue.first_level()
+    }
+
+    /// Returns the queued item that arrived first.
+    #[must_use]
+    pub fn oldest_queued(&self) -> Option<&H> {
+        self.queue.oldest()
     }
 
     /// Finds a worker for an item that was queued or raised.
@@ -190,36 +217,36 @@ impl<H: Link> Pool<H> {
         if !self.lacks_workers() {
             return WakeAction::None;
         }
-        if let Some(worker) = self.call_idle() {
+        if let Some((worker, _)) = self.call_idle() {
             return WakeAction::Worker(worker);
         }
-        if self.may_start() || !self.watches_queue {
+        if self.may_start().is_some() || !self.watches_queue {
             self.watches_queue = true;
             return WakeAction::Manager;
         }
         WakeAction::None
     }
 
-    /// Calls an idle worker, if another one may run an item.
-    fn call_idle(&mut self) -> Option<usize> {
-        if !self.has_work() {
-            return None;
-        }
+    /// Calls an idle worker, if another one may run an item. Returns it and the level of the item.
+    fn call_idle(&mut self) -> Option<(usize, Nice)> {
+        let level = self.level_without_worker()?;
         let worker = self.idle.pop()?;
         self.workers[worker] = Worker::Called;
-        self.coming += 1;
-        Some(worker)
+        self.coming.push(worker);
+        Some((worker, level))
     }
 
-    /// Returns whether the manager may start a worker: another one may run an item, and none is idle.
-    fn may_start(&self) -> bool {
-        self.idle.is_empty() && self.alive < self.limits.most && self.has_work()
+    /// Returns the level of the item for which the manager may start a worker: it may be run, and no worker is idle.
+    fn may_start(&self) -> Option<Nice> {
+        let may_start = self.idle.is_empty() && self.alive < self.limits.most;
+        self.level_without_worker().filter(|_| may_start)
     }
 
-    /// Returns whether one more worker than are coming would run an item.
-    fn has_work(&self) -> bool {
+    /// Returns the level of the item that one more worker than are coming would run.
+    fn level_without_worker(&self) -> Option<Nice> {
         // Those that are coming take the first items.
-        self.queue.level_at(self.coming).is_some_and(|level| self.has_room(self.busy + self.coming, level))
+        let coming = self.coming.len();
+        self.queue.level_at(coming).filter(|level| self.has_room(self.busy + coming, *level))
     }
 
     /// Returns whether a worker may run an item of `level` beside `others`, which run items or will soon.
@@ -268,7 +295,7 @@ impl<H: Link> Pool<H> {
                 self.workers[worker] = Worker::Absent;
                 return Next::Exit;
             }
-            Worker::Starting | Worker::Called => self.coming -= 1,
+            Worker::Starting | Worker::Called => self.coming.retain(|coming| *coming != worker),
             Worker::Busy { level, .. } => self.count_ended(level),
             Worker::Absent | Worker::Idle { .. } => {}
         }
@@ -295,10 +322,11 @@ impl<H: Link> Pool<H> {
     /// blocked and do not count.
     pub fn help(&mut self, blocked: usize) -> Option<Help> {
         self.blocked = blocked;
-        if let Some(worker) = self.call_idle() {
-            return Some(Help::Wake(worker));
+        if let Some((worker, level)) = self.call_idle() {
+            return Some(Help::Wake { worker, level });
         }
-        if self.may_start() { self.start_one().map(Help::Start) } else { None }
+        let level = self.may_start()?;
+        self.start_one().map(|worker| Help::Start { worker, level })
     }
 
     /// Reserves a worker that is started before there is any item.
@@ -310,14 +338,15 @@ impl<H: Link> Pool<H> {
         let worker = self.workers.iter().position(|worker| *worker == Worker::Absent)?;
         self.workers[worker] = Worker::Starting;
         self.alive += 1;
-        self.coming += 1;
+        self.coming.push(worker);
         Some(worker)
     }
 
     /// Reports that the thread of `worker`, which [`help`](Self::help) reserved, could not be started. Returns a worker to
-    /// wake in its place. Such a worker became idle meanwhile, and was not called for the item that the new worker was to take.
+    /// wake in its place, and the level of the item for which it comes. Such a worker became idle meanwhile, and was not called
+    /// for the item that the new worker was to take.
     #[must_use = "the worker is to be woken"]
-    pub fn start_failed(&mut self, worker: usize) -> Option<usize> {
+    pub fn start_failed(&mut self, worker: usize) -> Option<(usize, Nice)> {
         debug_assert!(
             self.workers[worker] == Worker::Starting,
             "worker {worker} is {:?}",
@@ -325,7 +354,7 @@ impl<H: Link> Pool<H> {
         );
         self.workers[worker] = Worker::Absent;
         self.alive -= 1;
-        self.coming -= 1;
+        self.coming.retain(|coming| *coming != worker);
         self.call_idle()
     }
 
@@ -334,7 +363,7 @@ impl<H: Link> Pool<H> {
     /// drops the worker.
     pub fn rescue(&mut self, worker: usize, begin: impl Fn(&H) -> bool) -> Option<H> {
         if let Some(item) = self.take(worker, begin) {
-            self.coming -= 1;
+            self.coming.retain(|coming| *coming != worker);
             return Some(item);
         }
         let called = self.start_failed(worker);
@@ -394,7 +423,7 @@ impl<H: Link> Pool<H> {
 
     /// Returns whether more items are queued than workers are coming.
     fn lacks_workers(&self) -> bool {
-        self.queue.len() > self.coming
+        self.queue.len() > self.coming.len()
     }
 
     /// Returns the number of the next item.

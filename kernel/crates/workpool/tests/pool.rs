@@ -72,6 +72,11 @@ const HEAVY: Nice = Nice::MIN;
 const MS: u64 = 1_000_000;
 const LIMITS: Limits = Limits { active: 3, most: 6, keep: 1, idle_timeout_ns: 100 * MS };
 
+/// What [`Pool::help`] returns to start `worker`.
+fn start(worker: usize, level: Nice) -> Option<Help> {
+    Some(Help::Start { worker, level })
+}
+
 fn begin(item: &Handle) -> bool {
     !item.0.cancelled.get()
 }
@@ -109,9 +114,9 @@ fn workers_are_started_on_demand_and_more_when_they_block() {
         assert_eq!(pool.submit(item(0), LIGHT), WakeAction::Manager);
     }
     let started: Vec<_> = (0..4).map(|_| pool.help(0)).collect();
-    assert_eq!(started, [Some(Help::Start(0)), Some(Help::Start(1)), Some(Help::Start(2)), None]);
+    assert_eq!(started, [start(0, LIGHT), start(1, LIGHT), start(2, LIGHT), None]);
     assert_eq!(pool.start_failed(1), None);
-    assert_eq!(pool.help(0), Some(Help::Start(1)), "again");
+    assert_eq!(pool.help(0), start(1, LIGHT), "again");
     for worker in 0..3 {
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
     }
@@ -119,10 +124,10 @@ fn workers_are_started_on_demand_and_more_when_they_block() {
     assert_eq!(pool.help(0), None, "all are busy");
     assert_eq!(pool.next_look_ns(0, 10 * MS), Some(10 * MS), "they may block");
     assert_eq!(pool.submit(item(0), LIGHT), WakeAction::None, "the manager looks anyway");
-    assert_eq!(pool.help(1), Some(Help::Start(3)), "one more for a blocked one");
+    assert_eq!(pool.help(1), start(3, LIGHT), "one more for a blocked one");
     assert_eq!(pool.help(1), None);
-    assert_eq!(pool.help(100), Some(Help::Start(4)));
-    assert_eq!(pool.help(100), Some(Help::Start(5)));
+    assert_eq!(pool.help(100), start(4, LIGHT));
+    assert_eq!(pool.help(100), start(5, LIGHT));
     let _ = pool.submit(item(0), HEAVY);
     assert_eq!(pool.help(100), None, "the maximum");
     assert_eq!(pool.busy().collect::<Vec<_>>(), [0, 1, 2]);
@@ -159,7 +164,7 @@ fn a_flush_waits_for_earlier_items() {
 fn start_all(pool: &mut Pool<Handle>, blocked: usize) -> usize {
     let mut started = 0;
     while let Some(help) = pool.help(blocked) {
-        let (Help::Start(worker) | Help::Wake(worker)) = help;
+        let (Help::Start { worker, .. } | Help::Wake { worker, .. }) = help;
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
         started += 1;
     }
@@ -177,7 +182,7 @@ fn a_heavy_item_gets_a_worker_beside_those_of_light_ones() {
     let heavy = [item(10), item(11)];
     for heavy in &heavy {
         assert_eq!(pool.submit(heavy.clone(), nice(0)), WakeAction::Manager, "at once");
-        assert_eq!(pool.help(0), Some(Help::Start(pool.alive() - 1)));
+        assert_eq!(pool.help(0), start(pool.alive() - 1, nice(0)));
         assert_eq!(pool.help(0), None, "none for the light items");
     }
     assert_eq!(pool.next(3, || 0, begin), Next::Run(heavy[0].clone()));
@@ -208,14 +213,17 @@ fn a_raised_item_goes_before_others_and_calls_a_worker() {
     assert_eq!(pool.raise(items[4].node(), LIGHT), WakeAction::None, "no heavier");
     assert_eq!(pool.raise(items[5].node(), HEAVY), WakeAction::Manager);
     assert_eq!(pool.raise(items[5].node(), nice(0)), WakeAction::None, "it was raised higher");
-    assert_eq!(pool.help(0), Some(Help::Start(3)));
+    assert_eq!(pool.coming(), None);
+    assert_eq!(pool.help(0), start(3, HEAVY));
+    assert_eq!((pool.coming(), pool.is_coming(3), pool.first_level()), (Some(3), true, Some(HEAVY)));
     assert_eq!(pool.next(3, || 0, begin), Next::Run(items[5].clone()));
+    assert_eq!((pool.coming(), pool.is_coming(3)), (None, false));
     assert_eq!(pool.oldest_before(9), Some(Oldest { number: 0, worker: Some(0) }));
     for worker in 0..2 {
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_) | Next::Park { .. }));
     }
     assert_eq!(
-        pool.raise_oldest(HEAVY),
+        pool.raise(pool.oldest_queued().unwrap().clone().node(), HEAVY),
         WakeAction::Worker(0),
         "the fifth item, for which there was no room"
     );
@@ -226,7 +234,6 @@ fn a_raised_item_goes_before_others_and_calls_a_worker() {
 enum Step {
     Submit(Nice),
     Raise(usize, Nice),
-    RaiseOldest(Nice),
     Cancel(usize),
     /// An awake worker does its next step.
     Work(usize),
@@ -248,7 +255,6 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any_level().prop_map(Step::Submit),
         1 => (any::<usize>(), any_level()).prop_map(|(which, level)| Step::Raise(which, level)),
-        1 => any_level().prop_map(Step::RaiseOldest),
         1 => any::<usize>().prop_map(Step::Cancel),
         6 => any::<usize>().prop_map(Step::Work),
         1 => any::<usize>().prop_map(Step::Spurious),
@@ -322,15 +328,15 @@ fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
 fn an_idle_worker_replaces_one_that_cannot_be_started() {
     let mut pool = Pool::new(6, LIMITS);
     assert_eq!(pool.submit(item(0), LIGHT), WakeAction::Manager);
-    assert_eq!(pool.help(0), Some(Help::Start(0)));
+    assert_eq!(pool.help(0), start(0, LIGHT));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     let _ = pool.submit(item(1), LIGHT);
-    assert_eq!(pool.help(0), Some(Help::Start(1)));
+    assert_eq!(pool.help(0), start(1, LIGHT));
     // The first worker takes the item, and then is idle.
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     assert!(matches!(pool.next(0, || 0, begin), Next::Park { .. }));
     assert_eq!(pool.submit(item(2), LIGHT), WakeAction::None, "the second is coming");
-    assert_eq!(pool.start_failed(1), Some(0));
+    assert_eq!(pool.start_failed(1), Some((0, LIGHT)));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
 }
 
@@ -405,12 +411,6 @@ proptest! {
                     }
                     None => WakeAction::None,
                 },
-                Step::RaiseOldest(level) => {
-                    if let Some(oldest) = queue.oldest().cloned() {
-                        queue.raise(&oldest, level);
-                    }
-                    pool.raise_oldest(level)
-                }
                 _ => WakeAction::None,
             };
             match action {
@@ -419,7 +419,7 @@ proptest! {
                 WakeAction::None => {}
             }
             match step {
-                Step::Submit(_) | Step::Raise(..) | Step::RaiseOldest(_) => {}
+                Step::Submit(_) | Step::Raise(..) => {}
                 Step::Cancel(which) => {
                     let live = queue.items.iter().filter(|(item, _)| begin(item));
                     let Some((item, _)) = pick(live, which).cloned() else { continue };
@@ -483,11 +483,11 @@ proptest! {
                     limit = active + blocked;
                     while let Some(help) = pool.help(blocked) {
                         let worker = match help {
-                            Help::Wake(worker) => {
+                            Help::Wake { worker, .. } => {
                                 threads.wake(worker);
                                 continue;
                             }
-                            Help::Start(worker) => worker,
+                            Help::Start { worker, .. } => worker,
                         };
                         prop_assert!(!threads.awake.contains_key(&worker) && !threads.asleep.contains(&worker));
                         if !succeeds {
@@ -508,9 +508,13 @@ proptest! {
             }
             let (queued, running) = (pool.queued(), threads.running());
             prop_assert_eq!(queued, queue.items.len());
+            prop_assert_eq!(pool.oldest_queued(), queue.oldest());
+            prop_assert_eq!(pool.first_level(), queue.items.first().map(|(_, level)| *level));
             prop_assert_eq!(pool.busy().count(), running);
             // Without those that will exit.
             let coming = pool.alive() - pool.idle() - running;
+            prop_assert_eq!(pool.coming().is_some(), coming > 0);
+            prop_assert!(pool.coming().is_none_or(|worker| pool.is_coming(worker)));
             if let Some((_, level)) = queue.items.get(coming) {
                 let may_run = threads.has_room(*level, running + coming, limit);
                 prop_assert!(!may_run || pool.idle() == 0, "{queued} items, {coming} come, {} idle", pool.idle());
