@@ -3,7 +3,7 @@
 //! The files, each of which imports only files above it:
 //!
 //! * [`account`]: CPU time and counts of threads and groups; [`group`]: groups and their quotas.
-//! * `thread_locks` and `completion`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
+//! * `thread_locks`, `completion` and `donee`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
 //! * [`timer_queue`]: the deadlines of one CPU. [`cpus`]: the scheduler data of each CPU. [`queue`]: its run queue, locked.
 //! * [`timer`]: the one-shot timers.
 //! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
@@ -16,7 +16,7 @@
 //! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle`]: the idle thread of each CPU.
 //! * [`wait`]: wait queues, completions and semaphores, built on park and unpark.
 //! * [`held`]: checks of the mutexes that a thread holds, in debug builds.
-//! * [`donation`]: weight that a waiting thread gives to the thread that it waits for.
+//! * [`donation`]: weight that a waiting thread gives to the thread or work item that it waits for.
 //! * [`mutex`]: a lock whose waiters sleep, and donate their weight to its owner.
 //! * [`pool`]: worker threads, which run the work items of others.
 //! * [`hotplug`]: CPUs that go offline and come back.
@@ -30,6 +30,7 @@ mod affinity;
 mod completion;
 mod cpus;
 mod donation;
+mod donee;
 pub mod group;
 mod held;
 pub mod hotplug;

@@ -10,8 +10,10 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use runqueue::Tid;
-use waiting::{HandOver, Owners, donation, handover};
+use waiting::{HandOver, Owners, handover};
 
+use super::donation::set_donee;
+use super::donee::Donee;
 use super::held::MutexDebug;
 use super::park::debug_assert_may_block;
 use super::table;
@@ -36,7 +38,7 @@ impl Owners for KernelThreads {
     }
 
     fn set_donee(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
-        donation::donate(self, &table::get(waiting).arc(), owner);
+        set_donee(table::get(waiting).arc(), owner.map(|owner| owner.clone() as Arc<dyn Donee>));
     }
 }
 

@@ -10,10 +10,10 @@ use core::sync::atomic::{
 };
 
 use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
-use waiting::{Donation, ReceivedDonations};
 
 use super::account::{Account, NO_CPU, Usage};
 use super::completion::Completion;
+use super::donee::ChainLink;
 use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
 use super::thread_locks::ThreadLocks;
@@ -64,10 +64,8 @@ pub struct Thread {
     pub(super) locks: ThreadLocks,
     /// For a worker: the group that is charged for its work.
     charge_target: ChargeTarget,
-    /// The thread that it donates its weight to while it waits.
-    pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
-    /// What threads that wait for it donate to it.
-    pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
+    /// The thread or item that it donates its weight to while it waits, and what threads that wait for it donate to it.
+    pub(super) chain_link: ChainLink,
     pub(super) run_link: AtomicU32,
     pub(super) wait_link: AtomicU32,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
@@ -120,8 +118,7 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             charge_target: ChargeTarget::new(),
-            donation: IrqSpinLock::of(LockClass::DONATION, None),
-            received_donations: IrqSpinLock::of(LockClass::RECEIVED_DONATIONS, ReceivedDonations::new()),
+            chain_link: ChainLink::new(),
             run_link: AtomicU32::new(Tid::NONE_RAW),
             wait_link: AtomicU32::new(Tid::NONE_RAW),
             account: Account::new(tsc::now_ns()),

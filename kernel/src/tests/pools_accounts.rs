@@ -38,7 +38,7 @@ fn run_in_pool(call: impl Fn() + Send + Sync + 'static) {
     if let Some(pool) = pool::unbound()
         && let Ok((item, generation)) = pool::submit_fn(pool, WorkAttrs::new(), call)
     {
-        pool::wait(&*item, generation);
+        pool::wait(&item, generation);
     }
 }
 
@@ -73,7 +73,7 @@ kernel_tests! { "pools":
                 slot.store(sched::current().cpu_time_ns() - before_ns, SeqCst);
                 look();
             }))?;
-            pool::wait(&*item, generation);
+            pool::wait(&item, generation);
             used_ns.push(used.load(SeqCst));
         }
         spinners.skip_if_stolen(400_000_000)?;

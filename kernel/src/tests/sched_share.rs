@@ -196,7 +196,7 @@ kernel_tests! { "sched":
         spinners.start(Spawn::new("test/load").on(last_cpu()))?;
         spinners.start(Spawn::new("test/light").on(last_cpu()).nice(Nice::MAX))?;
         spinners.measure(50_000_000)?;
-        sched::donate_weight(spinners.threads()[1].thread());
+        sched::donate_weight(spinners.threads()[1].thread().clone());
         let donated = spinners.measure(200_000_000)?;
         sched::withdraw_donation();
         spinners.measure(50_000_000)?;

@@ -111,15 +111,28 @@ pub fn donate<T: Donors>(threads: &T, donor: &T::Thread, donee: Option<&T::Threa
         }
         previous
     });
-    if let Some(Donation { donee: previous, level }) = previous
-        && exchange(threads, &previous, level, None)
-    {
-        threads.reweigh(&previous);
-        pass_on(threads, &previous);
+    if let Some(previous) = previous {
+        take_back(threads, previous);
     }
     if let Some(donee) = donee.filter(|_| has_new_level) {
         threads.reweigh(donee);
         pass_on(threads, donee);
+    }
+}
+
+/// Ends the donation of `donor` if it is to a donee that `is_donee` accepts.
+pub fn end_donation<T: Donors>(threads: &T, donor: &T::Thread, is_donee: impl FnOnce(&T::Thread) -> bool) {
+    let ended = threads.with_donation(donor, |donation| donation.take_if(|made| is_donee(&made.donee)));
+    if let Some(ended) = ended {
+        take_back(threads, ended);
+    }
+}
+
+/// Removes a donation, which its donor no longer makes, from its donee.
+fn take_back<T: Donors>(threads: &T, Donation { donee, level }: Donation<T::Thread>) {
+    if exchange(threads, &donee, level, None) {
+        threads.reweigh(&donee);
+        pass_on(threads, &donee);
     }
 }
 
