@@ -17,6 +17,7 @@ use crate::debug::ktest::Stopped;
 use crate::jobs::platform::Kernel;
 use crate::sched::group::Group;
 use crate::sched::pool::{self, WorkAttrs};
+use crate::sched::wait::Completion;
 use crate::sched::{self, Spawn};
 use crate::{check, kernel_tests, skip_if};
 
@@ -61,6 +62,8 @@ kernel_tests! { "pools":
             let used = Arc::new(AtomicU64::new(0));
             let slot = used.clone();
             let stolen = stolen_ns.clone();
+            let is_done = Arc::new(Completion::new());
+            let done = is_done.clone();
             let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(level).on(last), move || {
                 let start_ns = tsc::now_ns();
                 let before_ns = sched::current().cpu_time_ns();
@@ -72,7 +75,10 @@ kernel_tests! { "pools":
                 }
                 slot.store(sched::current().cpu_time_ns() - before_ns, SeqCst);
                 look();
+                done.complete();
             }))?;
+            // Not for the item itself: that would give it the weight of this thread.
+            is_done.wait();
             pool::wait(&item, generation);
             used_ns.push(used.load(SeqCst));
         }

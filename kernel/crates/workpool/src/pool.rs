@@ -279,6 +279,8 @@ impl<H: Link> Pool<H> {
     fn count_ended(&mut self, level: Nice) {
         self.busy -= 1;
         self.busy_at[index(level)] -= 1;
+        // Only busy workers count as blocked: it may have been this one.
+        self.blocked = self.blocked.min(self.busy);
     }
 
     /// Decides what `worker` does next. The worker calls this when it has started, was woken, or has ended its item. `begin`

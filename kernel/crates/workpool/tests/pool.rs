@@ -441,6 +441,7 @@ proptest! {
                     let before = threads.awake.remove(&worker).flatten();
                     if let Some((name, _)) = before {
                         prop_assert!(done.insert(name), "item {name} ran twice");
+                        limit = limit.min(active + threads.running());
                     }
                     let next = pool.next(worker, || now_ns, begin);
                     // Cancelled items are skipped, as long as an item of their level may run.
