@@ -19,7 +19,7 @@ use crate::debug::ktest::Stopped;
 use crate::jobs::platform::Kernel;
 use crate::sched::mutex::Mutex;
 use crate::sched::pool::{self, Item, Pool, WorkAttrs};
-use crate::sched::snapshot::ThreadState;
+use crate::sched::snapshot::{self, ThreadState};
 use crate::sched::wait::Completion;
 use crate::sched::{self, JoinHandle, Spawn, Thread};
 use crate::{check, kernel_tests, skip_if};
@@ -287,6 +287,48 @@ kernel_tests! { "pools":
         drop(full);
         flusher.join();
         check!(order == "oldest younger", "{order}");
+    }
+
+    /// Threads of several levels submit items of several levels, cancel some of them, wait for them and flush. Each generation
+    /// is done or cancelled, and in the end no worker has the weight of a waiting thread.
+    fn nothing_is_lost_while_items_are_raised() {
+        const GENERATIONS: usize = 400;
+        let pool = unbound()?;
+        let owners = [-20, 0, 10, 19].map(|own| {
+            let wrong = Arc::new(AtomicUsize::new(usize::MAX));
+            let result = wrong.clone();
+            let owner = Spawn::new("test/owner").nice(nice(own)).start(move || {
+                let done = Arc::new(AtomicUsize::new(0));
+                let count = done.clone();
+                let add = move || { count.fetch_add(1, SeqCst); };
+                let level_of = |round: usize| nice((round * 13 % 40) as i8 - 20);
+                let Ok((item, first)) = pool::submit_fn(pool, queued_at(level_of(0)), add) else { return };
+                pool::wait(&item, first);
+                let mut cancelled = 0;
+                for round in 1..GENERATIONS {
+                    let Ok(generation) = pool.submit(item.clone(), queued_at(level_of(round))) else { return };
+                    match round % 4 {
+                        0 => pool::donate_weight(item.clone(), generation),
+                        1 => sched::yield_now(),
+                        2 => pool.flush(),
+                        _ => {}
+                    }
+                    cancelled += usize::from(round % 3 == 0 && pool::cancel(&*item, generation));
+                    pool::wait(&item, generation);
+                }
+                result.store(GENERATIONS.abs_diff(cancelled + done.load(SeqCst)), SeqCst);
+            });
+            (owner, wrong)
+        });
+        let mut failures = Vec::new();
+        for (owner, wrong) in owners {
+            owner.map(JoinHandle::join).map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+            failures.push(wrong.load(SeqCst));
+        }
+        check!(failures.iter().all(|wrong| *wrong == 0), "lost or run twice: {failures:?}");
+        let workers = || snapshot::threads().filter(|report| report.name().starts_with("any/"));
+        let are_light = || workers().all(|report| report.weight == Nice::MAX.weight());
+        check!(within_20_s(|| pool.workers().0 == pool.workers().1 && are_light()), "a worker kept weight");
     }
 
     /// The helpers of a light job have all workers, and a heavy caller's get one all the same.
