@@ -193,6 +193,25 @@ kernel_tests! { "pools":
         check!(order == "awaited first light", "{order}");
     }
 
+    /// A thread may wait for a generation that is submitted later.
+    fn an_item_is_queued_with_what_it_receives() {
+        let pool = unbound()?;
+        let order = Order::new();
+        let early = order.submit(pool, Nice::MAX, "early")?;
+        pool::wait(&early.0, early.1);
+        order.0.lock().clear();
+        let next = Generation::new(early.1.number() + 1);
+        let waiter = waits_for(&(early.0.clone(), next), nice(-5))?;
+        let mut full = FullPool::new(pool)?;
+        let first = order.submit(pool, nice(0), "first")?;
+        let again = (early.0.clone(), must(pool.submit(early.0, queued_at(Nice::MAX)))?);
+        check!(again.1 == next);
+        full.release_one();
+        let order = order.of(&[first, again]);
+        waiter.join();
+        check!(order == "early first", "{order}");
+    }
+
     /// A thread that waits for an item passes on what it receives itself, and later changes of it.
     fn an_item_receives_through_threads_that_wait() {
         let pool = unbound()?;
@@ -245,7 +264,7 @@ kernel_tests! { "pools":
             pool::wait(&item, generation);
         }
         check!(has_ended, "the items did not run");
-        let levels = [*levels[0].lock(), *levels[1].lock()];
+        let levels = [0, 1].map(|index| *levels[index].lock());
         check!(levels == [Some(Nice::MIN), Some(Nice::MAX)], "{levels:?}");
     }
 
