@@ -25,6 +25,24 @@ fn switch_among(threads: usize, ticks: u64) -> Result<u64, Stopped> {
     }
 }
 
+/// Threads of default weight that spin until they are told to stop. All have run.
+fn start_loads(stop: &Arc<AtomicBool>) -> Result<Vec<JoinHandle>, Stopped> {
+    const LOADS: usize = 5;
+    let mut loads = Vec::new();
+    for _ in 0..LOADS {
+        let stop = stop.clone();
+        let load = sched::spawn("test/load", move || {
+            while !stop.load(SeqCst) {
+                core::hint::spin_loop();
+            }
+        });
+        loads.push(load.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?);
+    }
+    let have_run = || loads.iter().all(|load| load.thread().cpu_time_ns() > 0);
+    check!(within_20_s(have_run), "a load does not run");
+    Ok(loads)
+}
+
 /// Returns the time from when a thread of the heaviest level submits an item with `attrs` and waits for it, to when the item
 /// begins.
 fn time_to_begin(attrs: WorkAttrs) -> Result<u64, Stopped> {
@@ -44,7 +62,7 @@ fn time_to_begin(attrs: WorkAttrs) -> Result<u64, Stopped> {
 
 kernel_tests! { "counted_sched":
     /// The only CPU's worker runs a light item, so a heavy one needs a new worker. The level of the item counts from the start
-    /// of that worker on: a thread of default weight does not delay it.
+    /// of that worker on: threads of default weight do not delay it.
     fn a_heavy_item_begins_within_a_slice_beside_a_light_one() {
         skip_if!(ticks_per_thousand().is_none_or(|ticks| ticks == 0), "time is not counted here");
         let (stop, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -55,53 +73,37 @@ kernel_tests! { "counted_sched":
                 core::hint::spin_loop();
             }
         }))?;
-        let mut is_busy = within_20_s(|| begun.load(SeqCst));
-        let load_stopped = stop.clone();
-        let load = sched::spawn("test/load", move || {
-            while !load_stopped.load(SeqCst) {
-                core::hint::spin_loop();
-            }
-        });
-        if let Ok(load) = &load {
-            is_busy &= within_20_s(|| load.thread().cpu_time_ns() > 0);
-        }
+        let is_busy = within_20_s(|| begun.load(SeqCst));
+        let loads = start_loads(&stop);
         let delay_ns = time_to_begin(WorkAttrs::new().nice(Nice::MAX).queued_at(Nice::MIN));
         stop.store(true, SeqCst);
         pool::wait(&light, generation);
-        load.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
+        loads?.into_iter().for_each(JoinHandle::join);
         let delay_ns = delay_ns?;
         log::info!("a heavy item begins {delay_ns} ns after its submission, beside a light one");
         check!(is_busy && delay_ns <= SLICE_NS, "{delay_ns} ns");
     }
 
-    /// The idle worker has run more than its share, so that it is called, but long waits for the CPU. A thread of the heaviest
-    /// level that waits for the item gives the worker its weight.
+    /// The worker that is called has just run, so several loads of default weight come before it. A thread of the heaviest level
+    /// that waits for the item gives the worker its weight.
     fn a_worker_that_comes_is_hastened() {
         skip_if!(ticks_per_thousand().is_none_or(|ticks| ticks == 0), "time is not counted here");
-        const USED_NS: u64 = 2_000_000;
+        const USED_NS: u64 = 300_000;
+        let pool = unbound()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let is_stopped = stop.clone();
-        let load = sched::spawn("test/load", move || {
-            while !is_stopped.load(SeqCst) {
-                core::hint::spin_loop();
-            }
-        });
-        let load = load.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        let done = Arc::new(AtomicBool::new(false));
-        let is_done = done.clone();
-        let (item, generation) = must(pool::submit_fn(unbound()?, WorkAttrs::new().nice(Nice::MAX), move || {
+        let loads = start_loads(&stop);
+        let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(Nice::MAX), || {
             let start_ns = sched::current().cpu_time_ns();
             while sched::current().cpu_time_ns() - start_ns < USED_NS {
                 core::hint::spin_loop();
             }
-            is_done.store(true, SeqCst);
         }))?;
         // Not for the item itself, which would run with the weight of this thread.
-        let has_run = within_20_s(|| done.load(SeqCst));
+        let has_run = within_20_s(|| pool.workers().0 == pool.workers().1);
         let delay_ns = time_to_begin(WorkAttrs::new().nice(Nice::MAX));
         stop.store(true, SeqCst);
-        load.join();
         pool::wait(&item, generation);
+        loads?.into_iter().for_each(JoinHandle::join);
         let delay_ns = delay_ns?;
         log::info!("a light item begins {delay_ns} ns after its submission, if a heavy thread waits");
         check!(has_run && delay_ns <= SLICE_NS, "{delay_ns} ns");
