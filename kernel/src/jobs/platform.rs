@@ -99,9 +99,10 @@ impl Platform for Kernel {
     }
 
     fn lend_weight(&self, helper: HelperId, lend: bool) {
-        match helpers::worker_of(helper).filter(|_| lend) {
-            Some(worker) => sched::donate_weight(worker),
-            None => sched::withdraw_donation(),
+        if lend {
+            helpers::donate_weight(helper);
+        } else {
+            sched::withdraw_donation();
         }
     }
 

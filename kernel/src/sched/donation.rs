@@ -61,6 +61,11 @@ pub(super) fn set_donee(donor: Arc<dyn Donee>, donee: Option<Arc<dyn Donee>>) {
     donation::donate(&KernelThreads, &donor, donee.as_ref());
 }
 
+/// Ends the donation of `donor` to `donee`, unless it donates to another by now.
+pub(super) fn end_donation(donor: Arc<dyn Donee>, donee: Arc<dyn Donee>) {
+    donation::end_donation(&KernelThreads, &donor, |current| Arc::ptr_eq(current, &donee));
+}
+
 /// Makes the calling thread donate its weight to `donee`, and down the inheritance chain, until [`withdraw_donation`].
 /// A thread runs at the donor's level if that is heavier than its own. An earlier donation of the calling thread ends.
 pub fn donate_weight(donee: Arc<dyn Donee>) {

@@ -16,7 +16,7 @@
 //! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle`]: the idle thread of each CPU.
 //! * [`wait`]: wait queues, completions and semaphores, built on park and unpark.
 //! * [`held`]: checks of the mutexes that a thread holds, in debug builds.
-//! * [`donation`]: weight that a waiting thread gives to the thread that it waits for.
+//! * [`donation`]: weight that a waiting thread gives to the thread or work item that it waits for.
 //! * [`mutex`]: a lock whose waiters sleep, and donate their weight to its owner.
 //! * [`pool`]: worker threads, which run the work items of others.
 //! * [`hotplug`]: CPUs that go offline and come back.

@@ -63,7 +63,7 @@ pub struct Thread {
     pub(super) locks: ThreadLocks,
     /// For a worker: the group that is charged for its work.
     charge_target: ChargeTarget,
-    /// The thread or turnstile that it donates its weight to while it waits, and what threads that wait for it donate to it.
+    /// What it donates its weight to while it waits, and what it receives from threads that wait for it.
     pub(super) chain_link: ChainLink,
     /// Its turnstile, unless it lends that to a mutex for which it waits.
     pub(super) turnstile: IrqSpinLock<Option<Arc<dyn Donee>>>,

@@ -17,6 +17,7 @@ mod mm;
 mod page_cache;
 mod pools;
 mod pools_accounts;
+mod pools_weight;
 mod pools_workers;
 mod registers;
 mod sched;

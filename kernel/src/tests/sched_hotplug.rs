@@ -225,7 +225,7 @@ kernel_tests! { "sched":
             let slot = seen.clone();
             let told = move || slot.store(percpu::this_cpu().id().index() as u64, SeqCst);
             let Ok((item, generation)) = pool::submit_fn(pool, WorkAttrs::new().on(home), told) else { continue };
-            pool::wait(&*item, generation);
+            pool::wait(&item, generation);
             check!(home.contains(seen.load(SeqCst) as usize), "node {node}'s item was done on cpu {}", seen.load(SeqCst));
         }
     }
@@ -261,7 +261,7 @@ fn items_of_all_pools(items: usize) -> u64 {
     };
     let submitted: Vec<_> = (0..items).filter_map(submit).collect();
     for (item, generation) in &submitted {
-        pool::wait(&**item, *generation);
+        pool::wait(item, *generation);
     }
     seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64
 }

@@ -33,7 +33,7 @@ fn costs(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn switches(lab: &Lab) -> Result<(), Failed> {
-    all_pass(lab, "counted_sched::", 3)
+    all_pass(lab, "counted_sched::", 5)
 }
 
 /// Runs the tests that `pattern` selects: at least `least` run, all pass, and none skips.

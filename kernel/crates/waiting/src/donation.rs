@@ -144,6 +144,22 @@ pub fn redirect<T: Donors>(threads: &T, donor: &T::Thread, donee: Option<&T::Thr
     changed
 }
 
+/// Ends the donation of `donor` if it is to a donee that `is_donee` accepts.
+pub fn end_donation<T: Donors>(threads: &T, donor: &T::Thread, is_donee: impl FnOnce(&T::Thread) -> bool) {
+    let ended = threads.with_donation(donor, |donation| donation.take_if(|made| is_donee(&made.donee)));
+    if let Some(ended) = ended {
+        take_back(threads, ended);
+    }
+}
+
+/// Removes a donation, which its donor no longer makes, from its donee.
+fn take_back<T: Donors>(threads: &T, Donation { donee, level }: Donation<T::Thread>) {
+    if exchange(threads, &donee, level, None) {
+        threads.reweigh(&donee);
+        pass_on(threads, &donee);
+    }
+}
+
 /// Propagates a changed level of `thread` down its inheritance chain.
 pub fn pass_on<T: Donors>(threads: &T, thread: &T::Thread) {
     let mut via = thread.clone();

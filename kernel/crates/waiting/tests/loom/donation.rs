@@ -4,7 +4,7 @@ use loom::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use runqueue::Nice;
-use waiting::donation::{donate, pass_on, redirect};
+use waiting::donation::{donate, end_donation, pass_on, redirect};
 use waiting::{Donation, Donors, ReceivedDonations};
 
 use crate::world::model;
@@ -104,6 +104,25 @@ fn changes_along_one_chain_converge() {
         donate(&*threads, &0, None);
         new_donor.join().unwrap();
         assert_eq!((threads.level_of(2), threads.level_of(3)), (-3, -3));
+    });
+}
+
+/// Item 1 ends on its worker 2 and begins on worker 3, while thread 0 gives up waiting for it. No worker keeps the weight.
+#[test]
+fn an_item_that_goes_to_another_worker_leaves_nothing_behind() {
+    model(|| {
+        let threads = TestThreads::new([-5, NONE, 19, 19]);
+        donate(&*threads, &1, Some(&2));
+        donate(&*threads, &0, Some(&1));
+        let other = threads.clone();
+        let next_worker = thread::spawn(move || donate(&*other, &1, Some(&3)));
+        let last = threads.clone();
+        let last_worker = thread::spawn(move || end_donation(&*last, &1, |donee| *donee == 2));
+        donate(&*threads, &0, None);
+        next_worker.join().unwrap();
+        last_worker.join().unwrap();
+        assert!(threads.0[1].donation.lock().unwrap().is_some(), "the new worker's is left");
+        assert_eq!((threads.level_of(2), threads.level_of(3)), (19, 19));
     });
 }
 
