@@ -14,6 +14,7 @@ mod ktask;
 mod misuse;
 mod mm;
 mod page_cache;
+mod parameters;
 mod pools;
 mod pools_accounts;
 mod pools_workers;
