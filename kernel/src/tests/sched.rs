@@ -184,6 +184,23 @@ kernel_tests! { "sched":
         }
     }
 
+    /// An ended thread of the idle class leaves its stack only when the thread that waits for that blocks.
+    fn ended_threads_of_the_idle_class_are_waited_for() {
+        let here = online()[0];
+        let before = sched::current().allowed();
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(here)).is_ok());
+        for _ in 0..20 {
+            let thread = sched::Spawn::new("test/idle").on(CpuMask::single(here)).idle_class().start(|| ());
+            let Ok(thread) = thread else { break };
+            let ended = Arc::downgrade(thread.thread());
+            // Its end wakes this thread, which takes the CPU before the other has left it.
+            thread.join();
+            sched::reap_all_exited();
+            check!(ended.upgrade().is_none(), "an ended thread was not freed");
+        }
+        check!(sched::set_affinity(sched::current(), &before).is_ok());
+    }
+
     fn a_completion_wakes_all() {
         let done = Arc::new(Completion::new());
         let waiters: Vec<_> = (0..8)
