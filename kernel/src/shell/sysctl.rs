@@ -58,8 +58,12 @@ pub fn set(name: &str, value: &str) -> Outcome {
 pub fn change(name: &str, value: &str) -> Outcome {
     let before = cmdline::find(name).map(|param| text(|out| param.write_value(out))).unwrap_or_default();
     cmdline::change(name, value).map_err(|error| alloc::format!("{error}"))?;
-    match EFFECTS.iter().find(|effect| effect.param.name() == name) {
-        Some(effect) => (effect.apply)(&before),
+    match EFFECTS.iter().find(|effect| effect.param.name() == name).map(|effect| effect.apply) {
+        Some(Apply::Call(apply)) => {
+            apply();
+            Ok(())
+        }
+        Some(Apply::Try(apply)) => apply(&before),
         None => Ok(()),
     }
 }
@@ -67,36 +71,37 @@ pub fn change(name: &str, value: &str) -> Outcome {
 /// How the change of a parameter is applied.
 struct Effect {
     param: &'static dyn Param,
-    /// Gets the value from before.
-    apply: fn(&str) -> Outcome,
+    apply: Apply,
+}
+
+#[derive(Clone, Copy)]
+enum Apply {
+    Call(fn()),
+    /// May fail; gets the value from before.
+    Try(fn(&str) -> Outcome),
 }
 
 /// What applies the changes of `params::registry::APPLIED_WHEN_CHANGED`.
 static EFFECTS: &[Effect] = &[
-    Effect::new(&POOL_KEEP_WORKERS, |_| done(pool::update_limits())),
-    Effect::new(&POOL_IDLE_MS, |_| done(pool::update_limits())),
-    Effect::new(&LOG_LEVEL, |_| done(console::set_level_from_parameters())),
-    Effect::new(&HUGE_2M, |_| huge::resize(HugeSize::Size2M, HUGE_2M.get())),
-    Effect::new(&HUGE_1G, |_| huge::resize(HugeSize::Size1G, HUGE_1G.get())),
-    Effect::new(&ZERO_POOL_PAGES, |_| done(zero_pool::trim())),
-    Effect::new(&TRACE_EVENTS, |_| done(trace::update_classes())),
-    Effect::new(&TRACE_BUFFER_EVENTS, keep_if_there_are_rings),
+    Effect::new(&POOL_KEEP_WORKERS, Apply::Call(pool::update_limits)),
+    Effect::new(&POOL_IDLE_MS, Apply::Call(pool::update_limits)),
+    Effect::new(&LOG_LEVEL, Apply::Call(console::set_level_from_parameters)),
+    Effect::new(&HUGE_2M, Apply::Try(|_| huge::resize(HugeSize::Size2M, HUGE_2M.get()))),
+    Effect::new(&HUGE_1G, Apply::Try(|_| huge::resize(HugeSize::Size1G, HUGE_1G.get()))),
+    Effect::new(&ZERO_POOL_PAGES, Apply::Call(zero_pool::trim)),
+    Effect::new(&TRACE_EVENTS, Apply::Call(trace::update_classes)),
+    Effect::new(&TRACE_BUFFER_EVENTS, Apply::Try(keep_if_there_are_rings)),
     // What is counted is counted from the change on.
-    Effect::new(&FAULT_HELPER_SPAWN, |_| done(platform::restart_fault_count())),
-    Effect::new(&FAULT_WORKER_SPAWN, |_| done(pool::restart_fault_count())),
-    Effect::new(&FAULT_ALLOC, |_| done(pages::restart_fault_count())),
-    Effect::new(&FAULT_MAP, |_| done(huge_file::restart_fault_count())),
+    Effect::new(&FAULT_HELPER_SPAWN, Apply::Call(platform::restart_fault_count)),
+    Effect::new(&FAULT_WORKER_SPAWN, Apply::Call(pool::restart_fault_count)),
+    Effect::new(&FAULT_ALLOC, Apply::Call(pages::restart_fault_count)),
+    Effect::new(&FAULT_MAP, Apply::Call(huge_file::restart_fault_count)),
 ];
 
 impl Effect {
-    const fn new(param: &'static dyn Param, apply: fn(&str) -> Outcome) -> Self {
+    const fn new(param: &'static dyn Param, apply: Apply) -> Self {
         Self { param, apply }
     }
-}
-
-/// Returns the outcome of what cannot fail.
-fn done((): ()) -> Outcome {
-    Ok(())
 }
 
 /// Returns the names of the parameters whose change is applied.
