@@ -10,6 +10,7 @@ use runqueue::{CpuMask, Nice, Quota};
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
 use super::wait::{Patience, sleep_and_see, within_20_s};
 use crate::arch::{percpu, tsc};
+use crate::bench::threads::{Stop, Threads};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
 use crate::sched::group::Group;
@@ -102,21 +103,20 @@ kernel_tests! { "sched":
         let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
         skip_if!(cpus.len() < 2, "needs two cpus");
         let (from, to) = (cpus[0], cpus[1]);
-        let stop = Arc::new(AtomicBool::new(false));
-        let start = |name: &str, sleeps: bool| {
-            let (stop, seen) = (stop.clone(), Arc::new(AtomicUsize::new(usize::MAX)));
-            let slot = seen.clone();
-            let work = move || while !stop.load(SeqCst) {
+        let mut threads = Threads::with_capacity(3);
+        let mut seen = Vec::new();
+        for (name, sleeps) in [("test/first", false), ("test/second", false), ("test/sleeper", true)] {
+            let slot = Arc::new(AtomicUsize::new(usize::MAX));
+            seen.push(slot.clone());
+            let work = move |stop: Stop| while !stop.is_set() {
                 slot.store(percpu::this_cpu().id().index(), SeqCst);
                 if sleeps { sched::sleep_ns(200_000) } else { core::hint::spin_loop() }
             };
-            Spawn::new(name).on(CpuMask::single(from)).start(work).map(|thread| (thread, seen))
-        };
-        let all = [start("test/first", false), start("test/second", false), start("test/sleeper", true)];
-        let all: Vec<_> = all.into_iter().flatten().collect();
-        check!(all.len() == 3, "threads could not be started");
+            let started = threads.start(Spawn::new(name).on(CpuMask::single(from)), work);
+            started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        }
         for (target, name) in [(to, "there"), (from, "back"), (to, "there again")] {
-            for (thread, seen) in &all {
+            for (thread, seen) in threads.handles().iter().zip(&seen) {
                 if let Err(error) = sched::set_affinity(thread.thread(), &CpuMask::single(target)) {
                     check!(false, "{error}");
                 }
@@ -124,10 +124,6 @@ kernel_tests! { "sched":
                 let cpu = seen.load(SeqCst);
                 check!(cpu == target, "{} is on cpu {cpu}, should be {name} on cpu {target}", thread.thread().name());
             }
-        }
-        stop.store(true, SeqCst);
-        for (thread, _) in all {
-            thread.join();
         }
     }
 
