@@ -128,3 +128,6 @@ pub const SECOND: [Shape; 3] = [
 
 /// Counted instructions: costs and shares of time are exact and independent of the host.
 pub const COUNTED: Shape = Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], ..SMP1 };
+
+/// Counted instructions on four CPUs, which take turns.
+pub const COUNTED_SMP4: Shape = Shape { name: "icount_smp4", cpus: 4, ..COUNTED };

@@ -20,6 +20,11 @@ use crate::sched::{self, Thread};
 /// Attempts to start a helper, for fault injection.
 static HELPER_ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
+/// Restarts the count of attempts to start a helper, for `fault.helper_spawn`.
+pub fn restart_fault_count() {
+    HELPER_ATTEMPTS.store(0, SeqCst);
+}
+
 /// Number of traced jobs.
 static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
 

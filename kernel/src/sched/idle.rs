@@ -11,10 +11,14 @@ use super::reap::{has_dead, reap};
 use super::spawn::adopt_idle;
 use super::switch::switch_to;
 use super::thread::Thread;
+use super::wait::WaitQueue;
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, tracepoint, tsc};
 use crate::mm::zero_pool;
+
+/// Threads that wait for a CPU that goes offline. Woken each time such a CPU is about to halt.
+pub(super) static QUIESCED: WaitQueue = WaitQueue::new();
 
 /// Makes the running code this CPU's idle thread, and the CPU active.
 pub fn start_cpu() {
@@ -56,6 +60,7 @@ pub fn idle_forever() -> ! {
             if !is_active {
                 // From here on it takes no thread that it could have chosen before: `hotplug::offline` waits for that.
                 cpu.is_quiesced.store(true, SeqCst);
+                QUIESCED.wake_all();
             }
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
             tracepoint::event_irqs_off(EventClass::Halt, || Event::HaltEnter);

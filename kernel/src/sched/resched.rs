@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{PreemptReason, RuntimeSlice};
+use runqueue::{PreemptReason, RuntimeSlice, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place::{self, EnqueueReason};
@@ -24,6 +24,15 @@ pub(super) fn make_runnable(thread: &Thread, reason: EnqueueReason) {
         // In thread context `need_resched` is not looked at before the next interrupt: have one.
         cpus::send_reschedule(target);
     }
+}
+
+/// Lets `thread`'s [`park`](super::park) return, and says whether it slept. Has no effect on a thread that has ended.
+pub fn unpark(thread: &Thread) -> bool {
+    let slept = thread.park.unpark() == UnparkAction::Wake;
+    if slept {
+        make_runnable(thread, EnqueueReason::Woken);
+    }
+    slept
 }
 
 /// Whether the current thread, which is not the idle one, has to leave the CPU; sets the timer. Interrupts are off.

@@ -32,6 +32,11 @@ pub(super) fn ticks_per_thousand() -> Option<u64> {
     if cfg!(debug_assertions) || percpu::all().filter(|cpu| cpu.is_online()).count() > 1 {
         return None;
     }
+    ticks_while_others_idle()
+}
+
+/// Returns the ticks of 1000 instructions if all take the same time on this CPU, while the other CPUs idle.
+pub(super) fn ticks_while_others_idle() -> Option<u64> {
     let _irq = IrqGuard::new();
     ticks_of_loop(1000);
     let read = || [10_000, 20_000, 40_000].map(ticks_of_loop);

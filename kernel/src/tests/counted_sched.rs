@@ -12,6 +12,7 @@ use super::pools::{must, unbound};
 use super::wait::within_20_s;
 use crate::arch::tsc;
 use crate::bench::sched::ticks_per_switch;
+use crate::bench::threads::{Stop, Threads};
 use crate::debug::ktest::Stopped;
 use crate::sched::pool::{self, WorkAttrs};
 use crate::sched::{self, JoinHandle, Spawn};
@@ -115,24 +116,23 @@ kernel_tests! { "counted_sched":
         /// Time for switches, timer interrupts and this thread, which sleeps.
         const AROUND_NS: u64 = 500_000;
         skip_if!(ticks_per_thousand().is_none_or(|ticks| ticks == 0), "time is not counted here");
-        let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let mut threads = Vec::new();
+        let longest = Arc::new(AtomicU64::new(0));
+        let mut threads = Threads::with_capacity(THREADS as usize);
         for _ in 0..THREADS {
-            let (stop, longest) = (stop.clone(), longest.clone());
-            let spin = move || {
+            let longest = longest.clone();
+            let spin = move |stop: Stop| {
                 let mut last_ns = tsc::now_ns();
-                while !stop.load(SeqCst) {
+                while !stop.is_set() {
                     let now_ns = tsc::now_ns();
                     longest.fetch_max(now_ns - last_ns, SeqCst);
                     last_ns = now_ns;
                 }
             };
-            let started = sched::spawn("test/patient", spin);
-            threads.push(started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?);
+            let started = threads.start(Spawn::new("test/patient"), spin);
+            started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         }
         sched::sleep_ns(400_000_000);
-        stop.store(true, SeqCst);
-        threads.into_iter().for_each(JoinHandle::join);
+        drop(threads);
         let (longest_ns, most_ns) = (longest.load(SeqCst), (THREADS - 1) * SLICE_NS + AROUND_NS);
         log::info!("the longest wait of {THREADS} threads: {longest_ns} ns");
         check!(longest_ns <= most_ns, "{longest_ns} ns, should be at most {most_ns}");

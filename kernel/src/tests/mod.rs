@@ -15,6 +15,7 @@ mod ktask;
 mod misuse;
 mod mm;
 mod page_cache;
+mod parameters;
 mod pools;
 mod pools_accounts;
 mod pools_weight;

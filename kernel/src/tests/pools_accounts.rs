@@ -43,7 +43,7 @@ fn run_in_pool(call: impl Fn() + Send + Sync + 'static) {
     }
 }
 
-fn jobs_have_helpers() -> bool {
+pub(super) fn jobs_have_helpers() -> bool {
     KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 

@@ -3,7 +3,7 @@
 
 use super::scenario::{Scenario, ensure, ensure_all_pass};
 use crate::lab::{Evidence, Lab, expect_verdict};
-use crate::shape::{COUNTED, Shape};
+use crate::shape::{COUNTED, COUNTED_SMP4, Shape};
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
 use protocol::record::Record;
@@ -12,6 +12,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("icount::sched::shares_are_kept", shares),
     ("icount::sched::requester_pays_exactly", accounts),
     ("icount::sched::switches_stay_within_the_limit", switches),
+    ("icount_smp4::sched::a_load_loses_little_to_jobs", beside_jobs),
     ("icount::mm::costs_stay_within_the_limits", costs),
     ("icount::memory_map_init::costs_the_same_up_to_256_gib", flat),
 ];
@@ -34,6 +35,11 @@ fn costs(lab: &Lab) -> Result<(), Failed> {
 
 fn switches(lab: &Lab) -> Result<(), Failed> {
     all_pass(lab, "counted_sched::", 5)
+}
+
+fn beside_jobs(lab: &Lab) -> Result<(), Failed> {
+    let evidence = lab.boot(&COUNTED_SMP4, "run=test:a_load_loses_little")?;
+    ensure_all_pass(&evidence, 1)
 }
 
 /// Runs the tests that `pattern` selects: at least `least` run, all pass, and none skips.
