@@ -10,6 +10,7 @@ mod packages;
 mod sources;
 mod time_bounds;
 mod tree;
+mod yields;
 
 use std::path::{Path, PathBuf};
 
@@ -86,6 +87,13 @@ fn kernel_jobs_are_made_in_one_place() {
     let found =
         manners::violations(&graph("kernel/src/main.rs"), &Disk(repository()), Path::new("kernel/src"));
     assert!(found.is_empty(), "jobs beside jobs::manners::Kind:\n{}", found.join("\n"));
+}
+
+#[test]
+fn kernel_threads_wait_without_yielding() {
+    let found =
+        yields::violations(&graph("kernel/src/main.rs"), &Disk(repository()), Path::new("kernel/src"));
+    assert!(found.is_empty(), "threads that yield instead of waiting:\n{}", found.join("\n"));
 }
 
 #[test]

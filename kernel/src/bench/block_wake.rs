@@ -2,14 +2,14 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use spin::Once;
 
-use super::support::{Bench, online, report, start};
+use super::support::{Bench, no_thread, online, report};
+use super::threads::{Stop, Threads};
 use crate::arch::tsc;
-use crate::sched::wait::Completion;
-use crate::sched::{self, JoinHandle, Spawn, Thread};
+use crate::sched::{self, Spawn, Thread};
 
 /// The benchmark of this file.
 pub(super) const ALL: &[Bench] = &[("sched:block-wake", block_wake)];
@@ -50,40 +50,50 @@ fn block_wake() -> Result<(), &'static str> {
 
 /// Runs all pairs for `rounds` rounds. Returns the length of the longest run queue that was seen.
 fn play(rounds: u64) -> Result<u64, &'static str> {
-    let start_signal = Arc::new(Completion::new());
-    let mut handles = Vec::with_capacity(2 * PAIRS);
+    let mut threads = Threads::with_capacity(2 * PAIRS);
+    let has_started = Arc::new(AtomicBool::new(false));
     let pairs: Vec<_> = (0..PAIRS)
         .map(|_| Arc::new(Pair { moves: AtomicU64::new(0), players: [Once::new(), Once::new()] }))
         .collect();
     for pair in &pairs {
         for player in 0..2 {
-            let (pair, start_signal) = (pair.clone(), start_signal.clone());
-            handles.push(start(Spawn::new("bench/player"), move || {
+            let (pair, has_started) = (pair.clone(), has_started.clone());
+            let plays = move |stop: Stop| {
                 pair.players[player].call_once(sched::current_arc);
-                start_signal.wait();
+                let park_until = |condition: &dyn Fn() -> bool| {
+                    while !condition() && !stop.is_set() {
+                        sched::park(None);
+                    }
+                    !stop.is_set()
+                };
+                if !park_until(&|| has_started.load(SeqCst)) {
+                    return;
+                }
                 for round in 0..rounds {
                     let mine = 2 * round + player as u64;
-                    while pair.moves.load(SeqCst) != mine {
-                        sched::park(None);
+                    if !park_until(&|| pair.moves.load(SeqCst) == mine) {
+                        return;
                     }
                     pair.moves.store(mine + 1, SeqCst);
                     if let Some(other) = pair.players[1 - player].get() {
                         sched::unpark(other);
                     }
                 }
-            })?);
+            };
+            threads.start(Spawn::new("bench/player"), plays).map_err(no_thread)?;
         }
     }
     // Every player has stored its thread, so every player can be woken.
     while pairs.iter().any(|pair| pair.players.iter().any(|player| player.get().is_none())) {
         sched::sleep_ns(1_000_000);
     }
-    start_signal.complete();
+    has_started.store(true, SeqCst);
+    threads.unpark();
     let mut longest = 0;
     while pairs.iter().any(|pair| pair.moves.load(SeqCst) < 2 * rounds) {
         longest = longest.max(online().into_iter().map(sched::queue_length).max().unwrap_or(0));
         sched::sleep_ns(1_000_000);
     }
-    handles.into_iter().for_each(JoinHandle::join);
+    threads.join();
     Ok(u64::from(longest))
 }

@@ -4,6 +4,7 @@ mod block_wake;
 pub mod sched;
 mod share;
 mod support;
+pub mod threads;
 
 use protocol::ktest::matches;
 

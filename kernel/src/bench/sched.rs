@@ -4,16 +4,17 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use ktask::{Items, Job};
 use runqueue::CpuMask;
 use spin::Once;
 
-use super::support::{Bench, NO_THREAD, last_cpu, median, online, report, start};
+use super::support::{Bench, NO_THREAD, last_cpu, median, no_thread, online, report};
+use super::threads::{Stop, Threads};
 use crate::arch::{apic, cpu, percpu, tsc, vector};
 use crate::jobs::platform::Kernel;
-use crate::sched::{self, JoinHandle, Spawn};
+use crate::sched::{self, Spawn};
 
 /// The benchmarks of this file.
 pub(super) const ALL: &[Bench] = &[
@@ -30,19 +31,19 @@ const RUNNABLE: &str = "runnable threads";
 pub fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static str> {
     let cpu = last_cpu();
     let spawn = Spawn::new("bench/yield").on(CpuMask::single(cpu));
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut handles = Vec::new();
+    let mut others = Threads::with_capacity(threads - 1);
     for _ in 1..threads {
-        let stop = stop.clone();
-        handles.push(start(spawn, move || {
-            while !stop.load(SeqCst) {
+        let yields = |stop: Stop| {
+            while !stop.is_set() {
                 sched::yield_now();
             }
-        })?);
+        };
+        others.start(spawn, yields).map_err(no_thread)?;
     }
     let result = Arc::new(AtomicU64::new(0));
     let slot = result.clone();
-    handles.push(start(spawn, move || {
+    let mut measuring = Threads::with_capacity(1);
+    let measure = move |_: Stop| {
         let sample = || (sched::switches_of(cpu), tsc::ticks());
         // One round, so that every thread has begun. No other thread is queued here, such as our creator.
         let begun = sample().0;
@@ -55,9 +56,10 @@ pub fn ticks_per_switch(threads: usize, switches: u64) -> Result<u64, &'static s
         }
         let after = sample();
         slot.store((after.1 - before.1) / (after.0 - before.0), SeqCst);
-        stop.store(true, SeqCst);
-    })?);
-    handles.into_iter().for_each(JoinHandle::join);
+    };
+    measuring.start(spawn, measure).map_err(no_thread)?;
+    measuring.join();
+    drop(others);
     Ok(result.load(SeqCst))
 }
 
@@ -82,19 +84,25 @@ fn wake_latency() -> Result<(), &'static str> {
     let target = percpu::CpuId::new(to).map(percpu::get).ok_or("the cpu is gone")?;
     let woken = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
     let shared = woken.clone();
-    let sleeper = start(Spawn::new("bench/sleeper").on(CpuMask::single(to)), move || {
+    let mut sleeper = Threads::with_capacity(1);
+    let sleeps = move |stop: Stop| {
         for round in 1..=ROUNDS {
             // The round number tells a wake-up from a spurious return of `park`.
             while shared.0.load(SeqCst) < round {
+                if stop.is_set() {
+                    return;
+                }
                 sched::park(None);
             }
             shared.1.store(tsc::ticks(), SeqCst);
         }
-    })?;
-    let sleeping = sleeper.thread().clone();
+    };
+    sleeper.start(Spawn::new("bench/sleeper").on(CpuMask::single(to)), sleeps).map_err(no_thread)?;
+    let sleeping = sleeper.handles()[0].thread().clone();
     let (wakes, interrupts) = (Arc::new(Once::new()), Arc::new(Once::new()));
     let results = (wakes.clone(), interrupts.clone());
-    let waker = start(Spawn::new("bench/waker").on(CpuMask::single(from)), move || {
+    let mut waker = Threads::with_capacity(1);
+    let wakes_it = move |_: Stop| {
         let mut found = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
             wait_until_halted(to);
@@ -118,7 +126,8 @@ fn wake_latency() -> Result<(), &'static str> {
         }
         results.1.call_once(|| median(found.0));
         results.0.call_once(|| median(found.1));
-    })?;
+    };
+    waker.start(Spawn::new("bench/waker").on(CpuMask::single(from)), wakes_it).map_err(no_thread)?;
     waker.join();
     sleeper.join();
     let (wake, interrupt) = (*wakes.get().ok_or(NO_THREAD)?, *interrupts.get().ok_or(NO_THREAD)?);

@@ -1,54 +1,43 @@
 //! How fairly CPU time is shared, and what the helpers of jobs take from other threads.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use ktask::{Items, Job};
 use runqueue::{CpuMask, Nice};
 
-use super::support::{Bench, last_cpu, online, report, start};
+use super::support::{Bench, last_cpu, no_thread, online, report};
+use super::threads::{Stop, Threads};
 use crate::jobs::platform::Kernel;
 use crate::sched::group::Group;
-use crate::sched::{self, JoinHandle, Spawn};
+use crate::sched::{self, Spawn};
 
 /// The benchmarks of this file.
 pub(super) const ALL: &[Bench] =
     &[("sched:fairness", fairness), ("sched:helpers-beside-load", helpers_beside_load)];
 
 /// Spinning threads, whose CPU time is measured.
-struct Load {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle>,
-}
+struct Load(Threads);
 
 impl Load {
     fn start<'a>(spawns: impl IntoIterator<Item = Spawn<'a>>) -> Result<Self, &'static str> {
-        let mut load = Self { stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
+        let mut threads = Threads::with_capacity(0);
         for spawn in spawns {
-            let stop = load.stop.clone();
-            load.threads.push(start(spawn, move || {
-                while !stop.load(SeqCst) {
+            let spins = |stop: Stop| {
+                while !stop.is_set() {
                     core::hint::spin_loop();
                 }
-            })?);
+            };
+            threads.start(spawn, spins).map_err(no_thread)?;
         }
-        Ok(load)
+        Ok(Self(threads))
     }
 
     /// Returns the CPU time that each thread used within `ns`.
     fn measure(&self, ns: u64) -> Vec<u64> {
-        let read = || self.threads.iter().map(|thread| thread.thread().cpu_time_ns()).collect::<Vec<_>>();
+        let read = || self.0.handles().iter().map(|thread| thread.thread().cpu_time_ns()).collect::<Vec<_>>();
         let before = read();
         sched::sleep_ns(ns);
         read().iter().zip(before).map(|(after, before)| after - before).collect()
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.stop.store(true, SeqCst);
-        self.threads.drain(..).for_each(JoinHandle::join);
     }
 }
 
@@ -90,11 +79,10 @@ fn helpers_beside_load() -> Result<(), &'static str> {
     let load = Load::start(cpus.iter().map(|cpu| Spawn::new("bench/load").on(CpuMask::single(*cpu))))?;
     load.measure(200_000_000);
     let alone: u64 = load.measure(MEASURED_NS).iter().sum();
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopping = stop.clone();
     let group = Group::new("bench", None);
-    let caller = start(Spawn::new("bench/caller").nice(Nice::MAX).group(&group), move || {
-        while !stopping.load(SeqCst) {
+    let mut caller = Threads::with_capacity(1);
+    let calls = |stop: Stop| {
+        while !stop.is_set() {
             let job = Job::new(Items::new(0)..Items::new(1000)).min_chunk(Items::new(1));
             let _ = job.run(&Kernel, |chunk| {
                 for _ in chunk.indices() {
@@ -103,14 +91,13 @@ fn helpers_beside_load() -> Result<(), &'static str> {
                 Ok::<(), ()>(())
             });
         }
-    })?;
+    };
+    caller.start(Spawn::new("bench/caller").nice(Nice::MAX).group(&group), calls).map_err(no_thread)?;
     let beside: u64 = load.measure(MEASURED_NS).iter().sum();
     let used = group.usage();
-    stop.store(true, SeqCst);
     let lost = alone.saturating_sub(beside) * 1000 / alone.max(1);
     report("sched/helpers-beside-load/lowest", (cpus.len() as u64, "cpus"), lost, "permille");
-    drop(load);
-    caller.join();
+    drop((caller, load));
     if used.cpu_time_ns == 0 {
         return Err("the job did not run at all");
     }

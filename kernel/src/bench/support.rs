@@ -6,12 +6,17 @@ use protocol::record::Record;
 
 use crate::arch::{percpu, tsc};
 use crate::console::records;
-use crate::sched::{JoinHandle, Spawn};
+use crate::sched::SpawnError;
 
 /// A benchmark: its name, `suite:name`, and its function, which reports its own results. An error ends the run.
 pub(super) type Bench = (&'static str, fn() -> Result<(), &'static str>);
 
 pub(super) const NO_THREAD: &str = "no memory for the threads";
+
+/// Returns the error that a benchmark reports where a thread cannot be started.
+pub(super) fn no_thread(_: SpawnError) -> &'static str {
+    NO_THREAD
+}
 
 /// Reports a result: `value` of what `name` says, for `n` of what `of` names.
 pub(super) fn report(name: &str, (n, of): (u64, &str), value: u64, unit: &str) {
@@ -27,14 +32,6 @@ pub(super) fn online() -> Vec<usize> {
 /// Returns the number of the last online CPU.
 pub(super) fn last_cpu() -> usize {
     online().last().copied().unwrap_or(0)
-}
-
-/// Starts a thread, with the error that benchmarks report.
-pub(super) fn start(
-    spawn: Spawn<'_>,
-    entry: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle, &'static str> {
-    spawn.start(entry).map_err(|_| NO_THREAD)
 }
 
 /// Returns the median of `values`, or 0 if there are none.

@@ -41,6 +41,8 @@ fn start_late_cpu() {
     let Some(cpu) = FAULT_AP_LATE.get().and_then(|cpu| CpuId::new(cpu as usize)) else { return };
     /// Time after which the start-up interrupt is sent again, because it may be lost.
     const RESEND_NS: u64 = 20_000_000;
+    /// Time between two looks. A CPU that is not up can only write memory: it cannot wake this thread.
+    const LOOK_NS: u64 = 1_000_000;
     let block = percpu::get(cpu);
     let refused_before = smp::refused_count();
     let mut sent_ns = None;
@@ -49,7 +51,7 @@ fn start_late_cpu() {
             smp::start_late(block);
             sent_ns = Some(tsc::now_ns());
         }
-        sched::yield_now();
+        sched::sleep_ns(LOOK_NS);
     }
     let stays_out = smp::is_abandoned(block) && !block.is_online();
     log::info!("fault.ap_late: cpu {cpu} {}", if stays_out { "stays out" } else { "came back" });

@@ -16,8 +16,8 @@ use super::kernel::Kernel;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
 use crate::arch::spin_lock::IrqSpinLock;
+use crate::sched;
 use crate::sched::pool::{self, Item, Work, WorkAttrs};
-use crate::sched::{self, Thread};
 
 /// Helpers of each CPU that can exist at a time, running or queued; in total at least [`MIN_SLOTS`].
 const SLOTS_PER_CPU: usize = 4;
@@ -97,10 +97,11 @@ fn slot_and_generation(helper: HelperId) -> Option<(&'static Arc<HelperSlot>, Ge
     Some((slot, Generation::new(helper.0 >> SLOT_BITS)))
 }
 
-/// Submits `task` to a pool, with the lowest weight, on the CPUs that the calling thread may use. Returns `task` if there
-/// are no pools or no free slot.
+/// Submits `task` to a pool. It waits for a worker at the calling thread's level, and runs with the lowest weight, on the
+/// CPUs that the calling thread may use. Returns `task` if there are no pools or no free slot.
 pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId, HelperTask<Kernel>> {
-    let allowed = sched::current().allowed();
+    let caller = sched::current();
+    let (allowed, level) = (caller.allowed(), caller.level().unwrap_or(Nice::MAX));
     let pool = match placement.node {
         Some(node) => pool::of_node(node.0 as usize, &allowed),
         None => pool::unbound(),
@@ -109,7 +110,7 @@ pub fn start(task: HelperTask<Kernel>, placement: Placement) -> Result<HelperId,
     let Some(number) = slots.free.lock().pop() else { return Err(task) };
     let slot = &slots.all[number];
     *slot.task.lock() = Some(task);
-    match pool.submit(slot.clone(), WorkAttrs::new().nice(Nice::MAX).on(allowed)) {
+    match pool.submit(slot.clone(), WorkAttrs::new().nice(Nice::MAX).queued_at(level).on(allowed)) {
         Ok(generation) => Ok(HelperId(generation.number() << SLOT_BITS | number as u64)),
         Err(error) => unreachable!("a free slot was submitted: {error}"),
     }
@@ -121,8 +122,9 @@ pub fn cancel(helper: HelperId) -> Option<HelperTask<Kernel>> {
     if pool::cancel(&**slot, generation) { slot.take_task() } else { None }
 }
 
-/// Returns the worker that is running `helper`.
-pub fn worker_of(helper: HelperId) -> Option<Arc<Thread>> {
-    let (slot, generation) = slot_and_generation(helper)?;
-    pool::worker_of(&**slot, generation)
+/// Makes the calling thread, which waits for `helper`, donate its weight to it.
+pub fn donate_weight(helper: HelperId) {
+    if let Some((slot, generation)) = slot_and_generation(helper) {
+        pool::donate_weight(slot.clone(), generation);
+    }
 }

@@ -20,6 +20,11 @@ use crate::sched::{self, Thread};
 /// Attempts to start a helper, for fault injection.
 static HELPER_ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 
+/// Restarts the count of attempts to start a helper, for `fault.helper_spawn`.
+pub fn restart_fault_count() {
+    HELPER_ATTEMPTS.store(0, SeqCst);
+}
+
 /// Number of traced jobs.
 static JOBS_TRACED: AtomicU32 = AtomicU32::new(0);
 
@@ -99,9 +104,10 @@ impl Platform for Kernel {
     }
 
     fn lend_weight(&self, helper: HelperId, lend: bool) {
-        match helpers::worker_of(helper).filter(|_| lend) {
-            Some(worker) => sched::donate_weight(&worker),
-            None => sched::withdraw_donation(),
+        if lend {
+            helpers::donate_weight(helper);
+        } else {
+            sched::withdraw_donation();
         }
     }
 

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Or
 use runqueue::{CpuMask, FairQueue, Load, SharedCpuMask, Tid};
 
 use super::account;
-use super::table;
+use super::table::{self, MisplacedSearch};
 use super::thread::Thread;
 use super::timer_queue::TimerQueue;
 use crate::arch::ipi;
@@ -25,6 +25,8 @@ pub(super) struct Cpu {
     running_weight: AtomicU32,
     /// A queued thread, or the current one, may not be allowed here.
     pub(super) has_misplaced: AtomicBool,
+    /// The search for such threads, which goes on in steps. Only this CPU uses it.
+    pub(super) misplaced: IrqSpinLock<MisplacedSearch>,
     /// The CPU found itself inactive with nothing left to run, and halts: it runs no thread before it is active again.
     pub(super) is_quiesced: AtomicBool,
     /// The CPU's idle thread.
@@ -40,6 +42,8 @@ pub(super) struct Cpu {
     pub(super) runtime_taken_at_ns: AtomicU64,
     /// When this CPU next looks for a CPU to give a thread to.
     pub(super) next_balance_ns: AtomicU64,
+    /// CPUs for which it has looked in vain meanwhile.
+    pub(super) balance_tried: SharedCpuMask,
     /// Switches from one thread to another.
     switches: AtomicU64,
     /// Slices after which the current thread kept the CPU although others waited.
@@ -55,6 +59,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         queued_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
+        misplaced: IrqSpinLock::of(LockClass::MISPLACED_SEARCH, MisplacedSearch::new()),
         is_quiesced: AtomicBool::new(false),
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),
@@ -63,6 +68,7 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         runtime_slice_ns: AtomicU64::new(0),
         runtime_taken_at_ns: AtomicU64::new(0),
         next_balance_ns: AtomicU64::new(0),
+        balance_tried: SharedCpuMask::new(CpuMask::EMPTY),
         switches: AtomicU64::new(0),
         kept_slices: AtomicU64::new(0),
         timers: TimerQueue::new(),

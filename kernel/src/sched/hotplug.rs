@@ -5,15 +5,15 @@
 //! CPU of the caller of [`offline`]. A thread that may run on that CPU alone runs anywhere until it comes back.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::Ordering::SeqCst;
 
 use spin::Once;
 use trace::{Event, EventClass};
 
+use super::cpus::{self, Cpu};
+use super::mutex::Mutex;
 use super::place::kick_affinity_check;
-use super::preempt::yield_now;
-use super::{cpus, pool, timer};
-use crate::arch::irq::IrqGuard;
+use super::{idle, pool, timer};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{tlb, tracepoint};
 
@@ -52,25 +52,8 @@ fn notify() {
     }
 }
 
-/// Whether a change is under way: there is one at a time.
-static CHANGING: AtomicBool = AtomicBool::new(false);
-
-struct Change;
-
-impl Change {
-    fn begin() -> Self {
-        while CHANGING.swap(true, SeqCst) {
-            yield_now();
-        }
-        Self
-    }
-}
-
-impl Drop for Change {
-    fn drop(&mut self) {
-        CHANGING.store(false, SeqCst);
-    }
-}
+/// Held during a change: there is one at a time.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 fn started(cpu: usize) -> Result<&'static percpu::PerCpu, HotplugError> {
     let block = CpuId::new(cpu).map(percpu::get).filter(|block| cpus::get(block.id().index()).has_started());
@@ -79,7 +62,7 @@ fn started(cpu: usize) -> Result<&'static percpu::PerCpu, HotplugError> {
 
 /// Takes CPU number `cpu` offline; returns when no thread and no deadline is left there.
 pub fn offline(cpu: usize) -> Result<(), HotplugError> {
-    let _change = Change::begin();
+    let _change = CHANGING.lock();
     let block = started(cpu)?;
     if !cpus::is_active(cpu) {
         return Err(HotplugError::NothingToDo(cpu));
@@ -98,30 +81,29 @@ pub fn offline(cpu: usize) -> Result<(), HotplugError> {
     // It evicts what is queued there, then the running thread: perhaps the calling one.
     kick_affinity_check(cpu);
     loop {
-        {
-            let _irq = IrqGuard::new();
-            let (_, here) = cpus::here();
-            if here.index() != cpu {
-                timer::move_all(cpu, here);
-            }
-        }
-        // Once the CPU is back in its idle loop with an empty queue, no thread there can set a deadline. A waker that chose
-        // it while it was active kicks it after queueing a thread there; the CPU then sends that thread on. (That it counts
-        // as idle is not enough: it does so on the way from its last thread, and after taking a late one out of its queue.)
-        let has_looked = !target.has_misplaced.load(SeqCst);
-        if target.is_quiesced.load(SeqCst) && has_looked && target.nr_queued() == 0 && timer::is_empty(cpu) {
+        idle::QUIESCED.wait_until(|| is_quiet(target));
+        timer::move_all(cpu);
+        if is_quiet(target) && timer::is_empty(cpu) {
             // Not before: while it runs threads it has to flush its TLB, and to stop for a panic.
             block.set_offline();
             cpus::forget_idle();
             return Ok(());
         }
-        yield_now();
     }
+}
+
+/// Whether an inactive CPU is back in its idle loop with an empty queue. From then on no thread there can set a deadline. A
+/// waker that chose it while it was active kicks it after queueing a thread there; the CPU then sends that thread on, and is
+/// quiet again. (That it counts as idle is not enough: it does so on the way from its last thread, and after taking a late one
+/// out of its queue.)
+fn is_quiet(cpu: &Cpu) -> bool {
+    let has_looked = !cpu.has_misplaced.load(SeqCst);
+    cpu.is_quiesced.load(SeqCst) && has_looked && cpu.nr_queued() == 0
 }
 
 /// Brings CPU number `cpu` back online.
 pub fn online(cpu: usize) -> Result<(), HotplugError> {
-    let _change = Change::begin();
+    let _change = CHANGING.lock();
     let block = started(cpu)?;
     if cpus::is_active(cpu) {
         return Err(HotplugError::NothingToDo(cpu));

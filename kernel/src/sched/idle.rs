@@ -5,16 +5,20 @@ use core::sync::atomic::Ordering::SeqCst;
 use trace::{Event, EventClass, Why};
 
 use super::cpus::{self, Cpu, here};
+use super::misplaced;
 use super::place;
 use super::reap::{has_dead, reap};
-use super::resched::evict_misplaced;
 use super::spawn::adopt_idle;
 use super::switch::switch_to;
 use super::thread::Thread;
+use super::wait::WaitQueue;
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, tracepoint, tsc};
 use crate::mm::zero_pool;
+
+/// Threads that wait for a CPU that goes offline. Woken each time such a CPU is about to halt.
+pub(super) static QUIESCED: WaitQueue = WaitQueue::new();
 
 /// Makes the running code this CPU's idle thread, and the CPU active.
 pub fn start_cpu() {
@@ -32,7 +36,11 @@ pub fn idle_forever() -> ! {
     loop {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
-        evict_misplaced(cpu, id);
+        if misplaced::evict_some(cpu, id) {
+            // Interrupts come between two steps, and none of these threads begins to run here.
+            x86_64::instructions::interrupts::enable();
+            continue;
+        }
         let is_active = cpus::is_active(id.index());
         if !is_active && cpu.nr_queued() > 0 {
             // Its waker chose this CPU while it was active, and has not asked for the affinity check yet: send it on.
@@ -52,6 +60,7 @@ pub fn idle_forever() -> ! {
             if !is_active {
                 // From here on it takes no thread that it could have chosen before: `hotplug::offline` waits for that.
                 cpu.is_quiesced.store(true, SeqCst);
+                QUIESCED.wake_all();
             }
             // An interrupt between the look and the halt is not lost: `sti` takes effect after `hlt` began.
             tracepoint::event_irqs_off(EventClass::Halt, || Event::HaltEnter);

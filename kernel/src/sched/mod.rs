@@ -3,21 +3,22 @@
 //! The files, each of which imports only files above it:
 //!
 //! * [`account`]: CPU time and counts of threads and groups; [`group`]: groups and their quotas.
-//! * `thread_locks` and `completion`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
+//! * `thread_locks`, `completion`, `donee` and `turnstile`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
 //! * [`timer_queue`]: the deadlines of one CPU. [`cpus`]: the scheduler data of each CPU. [`queue`]: its run queue, locked.
 //! * [`timer`]: the one-shot timers.
 //! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
+//! * [`resched`]: what changes which thread should run. [`misplaced`]: threads queued where they may not run.
 //! * [`reap`](mod@reap): dead threads, to be freed.
-//! * [`resched`]: what changes which thread should run.
 //! * [`switch`]: the one function that switches threads.
 //! * [`park`](mod@park): how threads block, wake each other and end.
 //! * [`preempt`]: when the current thread leaves its CPU without blocking.
 //! * [`affinity`]: which CPUs a thread may run on.
-//! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle`]: the idle thread of each CPU.
 //! * [`wait`]: wait queues, completions and semaphores, built on park and unpark.
+//! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle`]: the idle thread of each CPU.
 //! * [`held`]: checks of the mutexes that a thread holds, in debug builds.
-//! * [`donation`]: weight that a waiting thread gives to the thread that it waits for.
+//! * [`donation`]: weight that a waiting thread gives to the thread or work item that it waits for.
 //! * [`mutex`]: a lock whose waiters sleep, and donate their weight to its owner.
+//! * `exits`: waiting until no ended thread is left.
 //! * [`pool`]: worker threads, which run the work items of others.
 //! * [`hotplug`]: CPUs that go offline and come back.
 //! * [`snapshot`](mod@snapshot): threads and CPUs as a listing shows them.
@@ -30,10 +31,13 @@ mod affinity;
 mod completion;
 mod cpus;
 mod donation;
+mod donee;
+mod exits;
 pub mod group;
 mod held;
 pub mod hotplug;
 mod idle;
+mod misplaced;
 pub mod mutex;
 mod park;
 mod place;
@@ -51,11 +55,13 @@ mod thread;
 mod thread_locks;
 mod timer;
 mod timer_queue;
+mod turnstile;
 pub mod wait;
 
 pub use affinity::{AffinityError, set_affinity, set_node_preference};
 pub use cpus::{active as online_cpus, attach as attach_cpu, idle_count};
 pub use donation::{donate_weight, set_nice, withdraw_donation};
+pub use exits::reap_all_exited;
 #[cfg(debug_assertions)]
 pub use held::{enter_helper_context, held_classes};
 pub use idle::{idle_forever, start_cpu};
@@ -63,11 +69,11 @@ pub use idle::{idle_forever, start_cpu};
 pub use park::debug_assert_may_block;
 pub use park::{park, unpark};
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
-pub use reap::reap;
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
 pub use table::{name_while_stopped, thread_count};
 pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
+pub use timer::move_all as move_deadlines;
 
 use crate::arch::tsc;
 
@@ -90,14 +96,6 @@ pub fn queue_length(cpu: usize) -> u32 {
 /// Whether CPU number `cpu` has nothing to run.
 pub fn is_idle(cpu: usize) -> bool {
     cpus::load_of(cpu).is_some_and(runqueue::Load::is_idle)
-}
-
-/// Waits until every ended thread has left its stack and is freed.
-pub fn reap_all_exited() {
-    while table::ended_count() > 0 {
-        reap();
-        yield_now();
-    }
 }
 
 /// Blocks the calling thread for at least `ns` nanoseconds.

@@ -10,8 +10,9 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use runqueue::Tid;
-use waiting::{HandOver, Owners, donation, handover};
+use waiting::{HandOver, Owners, handover};
 
+use super::donee::Donee;
 use super::held::MutexDebug;
 use super::park::debug_assert_may_block;
 use super::table;
@@ -35,15 +36,23 @@ impl Owners for KernelThreads {
         owner.tid()
     }
 
-    fn set_donee(&self, waiting: Tid, owner: Option<&Arc<Thread>>) {
-        donation::donate(self, &table::get(waiting).arc(), owner);
+    fn donor(&self, owner: &Arc<Thread>) -> Arc<dyn Donee> {
+        owner.clone()
+    }
+
+    fn with_turnstile<R>(
+        &self,
+        owner: &Arc<Thread>,
+        work: impl FnOnce(&mut Option<Arc<dyn Donee>>) -> R,
+    ) -> R {
+        work(&mut owner.turnstile.lock())
     }
 }
 
 /// A mutex around a `T`, for threads with interrupts on.
 pub struct Mutex<T> {
     debug: MutexDebug,
-    state: IrqSpinLock<HandOver<Arc<Thread>>>,
+    state: IrqSpinLock<HandOver<Arc<Thread>, Arc<dyn Donee>>>,
     value: UnsafeCell<T>,
 }
 

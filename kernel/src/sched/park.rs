@@ -1,11 +1,10 @@
 //! How threads block, wake each other and end.
 
-use runqueue::{ParkDecision, UnparkAction};
+use runqueue::ParkDecision;
 use trace::Why;
 
 use super::cpus::here;
-use super::place::EnqueueReason;
-use super::resched::make_runnable;
+pub use super::resched::unpark;
 use super::switch::run_next;
 use super::thread::{self, Thread};
 use super::timer;
@@ -73,13 +72,4 @@ pub fn park(deadline_ns: Option<u64>) {
 pub(super) fn exit_current() -> ! {
     block_if(Why::Ended, |_| true);
     unreachable!("an ended thread was run again");
-}
-
-/// Lets `thread`'s [`park`] return, and says whether it slept. Has no effect on a thread that has ended.
-pub fn unpark(thread: &Thread) -> bool {
-    let slept = thread.park.unpark() == UnparkAction::Wake;
-    if slept {
-        make_runnable(thread, EnqueueReason::Woken);
-    }
-    slept
 }

@@ -24,6 +24,8 @@ pub(super) enum EnqueueReason {
     Moved,
 }
 
+/// CPUs for which one timer interrupt looks for a thread.
+const BALANCE_TRIES: usize = 2;
 /// How often a CPU on which threads wait looks for one with less to do.
 const BALANCE_INTERVAL_NS: u64 = 20_000_000;
 
@@ -183,14 +185,20 @@ pub(super) fn balance(cpu: &Cpu, id: CpuId) {
         return;
     }
     cpu.next_balance_ns.store(now_ns + BALANCE_INTERVAL_NS, Relaxed);
-    let mut candidates = cpus::active();
     // Within the node, then across: if no thread is light enough for one CPU, one may be for a CPU further away.
-    while let Some((target, difference)) = push_to(id.index(), &candidates, near(None, id.index()), load_of) {
+    for _ in 0..BALANCE_TRIES {
+        let candidates = cpus::active().without(cpu.balance_tried.load());
+        let Some((target, difference)) = push_to(id.index(), &candidates, near(None, id.index()), load_of)
+        else {
+            return cpu.balance_tried.store(&CpuMask::EMPTY);
+        };
         if let Some(thread) = take_movable(id.index(), target, difference) {
+            cpu.balance_tried.store(&CpuMask::EMPTY);
             push_to_cpu(target, thread, false);
-            cpus::send_reschedule(target);
-            return;
+            return cpus::send_reschedule(target);
         }
-        candidates.remove(target);
+        cpu.balance_tried.insert(target);
     }
+    // The next timer interrupt tries the other CPUs: interrupts are off here.
+    cpu.next_balance_ns.store(now_ns, Relaxed);
 }

@@ -7,9 +7,10 @@ use runqueue::PreemptReason;
 use trace::Why;
 
 use super::cpus::{self, Cpu, here};
+use super::misplaced;
 use super::park::block_if;
 use super::place::{self, EnqueueReason};
-use super::resched::{evict_misplaced, must_reschedule, renew_runtime};
+use super::resched::{must_reschedule, renew_runtime};
 use super::switch::{run_next, switch_to};
 use super::thread::{self, Thread};
 use super::timer;
@@ -86,7 +87,10 @@ pub fn timer_interrupt() {
 pub fn reschedule_interrupt() {
     let (cpu, id) = here();
     if !cpu.is_idle() {
-        evict_misplaced(cpu, id);
+        if misplaced::evict_some(cpu, id) {
+            // The next step comes after other interrupts.
+            cpus::send_reschedule(id.index());
+        }
         must_reschedule(cpu);
     }
 }

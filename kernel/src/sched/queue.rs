@@ -7,7 +7,7 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst}
 use runqueue::{FairQueue, PreemptReason, Tid};
 
 use super::cpus::Cpu;
-use super::table::{self, AllThreads};
+use super::table::{self, AllThreads, MisplacedSearch};
 use super::thread::Thread;
 use crate::arch::irq::IrqGuard;
 use crate::arch::spin_lock::IrqSpinLockGuard;
@@ -128,11 +128,32 @@ impl QueueGuard<'_> {
         Some(Self::note_taken(taken))
     }
 
-    /// Takes out the first thread that `must_move` accepts, for another CPU to run.
-    pub(super) fn evict(&mut self, must_move: impl Fn(&Thread) -> bool) -> Option<&'static Thread> {
-        let taken = self.queue.evict(&AllThreads, tsc::now_ns(), |tid| must_move(table::get(tid)))?;
+    /// Calls `visit` for queued threads as long as it returns true, at most for those that [`steal`](Self::steal) looks at.
+    pub(super) fn look(&self, mut visit: impl FnMut(&Thread) -> bool) {
+        self.queue.look(&AllThreads, |tid| visit(table::get(tid)));
+    }
+
+    /// Takes out a thread of this queue, that of CPU number `cpu`, which `must_move` accepts, for another CPU to run. Looks at
+    /// a bounded number of threads: at those of the queue while they are few, else on with `search` at a few of all threads.
+    /// Those of the queue are not looked at in turn, because their order changes between two looks.
+    pub(super) fn evict(
+        &mut self,
+        cpu: usize,
+        search: &mut MisplacedSearch,
+        must_move: impl Fn(&Thread) -> bool,
+    ) -> Option<&'static Thread> {
+        if self.queue.is_searched_whole() {
+            let taken = self.steal(must_move);
+            if taken.is_none() {
+                search.end();
+            }
+            return taken;
+        }
+        let is_here = |thread: &Thread| thread.is_queued.load(SeqCst) && thread.cpu.load(SeqCst) == cpu;
+        let found = table::find(search, |thread| is_here(thread) && must_move(thread))?;
+        self.queue.evict(&AllThreads, tsc::now_ns(), found);
         self.publish();
-        Some(Self::note_taken(taken))
+        Some(Self::note_taken(found))
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{PreemptReason, RuntimeSlice};
+use runqueue::{PreemptReason, RuntimeSlice, UnparkAction};
 
 use super::cpus::{self, Cpu, here};
 use super::place::{self, EnqueueReason};
@@ -11,7 +11,6 @@ use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
 use crate::arch::irq::IrqGuard;
-use crate::arch::percpu::CpuId;
 use crate::arch::tsc;
 
 /// Queues a thread that is in no queue and not running.
@@ -25,6 +24,15 @@ pub(super) fn make_runnable(thread: &Thread, reason: EnqueueReason) {
         // In thread context `need_resched` is not looked at before the next interrupt: have one.
         cpus::send_reschedule(target);
     }
+}
+
+/// Lets `thread`'s [`park`](super::park) return, and says whether it slept. Has no effect on a thread that has ended.
+pub fn unpark(thread: &Thread) -> bool {
+    let slept = thread.park.unpark() == UnparkAction::Wake;
+    if slept {
+        make_runnable(thread, EnqueueReason::Woken);
+    }
+    slept
 }
 
 /// Whether the current thread, which is not the idle one, has to leave the CPU; sets the timer. Interrupts are off.
@@ -76,21 +84,6 @@ pub(super) fn return_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) {
 pub(super) fn renew_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     return_runtime(cpu, running, now_ns);
     take_runtime(cpu, running, now_ns)
-}
-
-/// Sends queued threads that are not allowed on the calling CPU `id` to where they are. Interrupts are off, and no thread is
-/// leaving this CPU.
-pub(super) fn evict_misplaced(cpu: &Cpu, id: CpuId) {
-    if !cpu.has_misplaced.swap(false, SeqCst) {
-        return;
-    }
-    loop {
-        let misplaced = cpu.lock_queue().evict(|thread| !place::may_run_on(thread, id.index()));
-        match misplaced {
-            Some(thread) => make_runnable(thread, EnqueueReason::Moved),
-            None => return,
-        }
-    }
 }
 
 /// Applies a change of `thread`'s weight at once, if it is queued or runs where others are queued; else from when another

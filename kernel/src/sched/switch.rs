@@ -145,14 +145,30 @@ fn finish_switch_slowly(prev: &Thread, state: usize) {
     }
 }
 
-/// Has up to `most` idle CPUs among `allowed` look again, if threads are queued on the calling CPU: they may have passed
-/// over one that was leaving it.
+/// Has up to `most` idle CPUs among `allowed` look again, one for each thread that is queued on the calling CPU and may
+/// start there: they may have passed over one that was leaving this CPU. Looks at a bounded number of threads.
 #[cold]
 fn offer_queued(allowed: &CpuMask, most: usize) {
     let (cpu, _) = here();
-    if cpu.nr_queued() > 0 && !cpu.is_idle() {
-        cpus::idle(allowed).take(most).for_each(cpus::send_reschedule);
+    if cpu.nr_queued() == 0 || cpu.is_idle() {
+        return;
     }
+    let mut idle = CpuMask::EMPTY;
+    for number in cpus::idle(allowed) {
+        idle.insert(number);
+    }
+    if idle.is_empty() {
+        return;
+    }
+    let mut left = most;
+    cpu.lock_queue().look(|thread| {
+        if let Some(number) = (thread.allowed() & idle).iter().next() {
+            idle.remove(number);
+            cpus::send_reschedule(number);
+            left -= 1;
+        }
+        left > 0 && !idle.is_empty()
+    });
 }
 
 /// Switches to `own`, which was taken from this CPU's queue, else to a stolen thread, else to the idle thread.

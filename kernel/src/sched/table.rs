@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
-use runqueue::{Entities, Entity, HeapNode, HeapNodes, Links, Tid};
+use runqueue::{Entities, Entity, HeapNode, HeapNodes, Link, Links, Sweep, Tid};
 
 use super::thread::Thread;
 use crate::arch::lock_class::LockClass;
@@ -78,6 +78,27 @@ pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
     (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.arc())
 }
 
+/// A search for threads that are queued on a CPU where they may not run.
+pub(super) type MisplacedSearch = Sweep<MAX_THREADS>;
+
+/// Entries that one step of a search looks at.
+const SEARCH_STEP: usize = 64;
+
+/// Goes one step on with `search`, up to the first thread that `wanted` accepts, and returns that.
+pub(super) fn find(search: &mut MisplacedSearch, wanted: impl Fn(&Thread) -> bool) -> Option<Tid> {
+    let _no_removal = LEAVING.lock();
+    for _ in 0..SEARCH_STEP {
+        let index = search.step(1).next()?;
+        let thread = TABLE[index].load(SeqCst);
+        // SAFETY: an entry is null, or marks a number as taken, or points to a thread of which the table holds a count:
+        // that stays until `forget` takes the pointer out, which waits for the lock.
+        if !thread.is_null() && thread != placeholder() && wanted(unsafe { &*thread }) {
+            return Tid::new(index as u32);
+        }
+    }
+    None
+}
+
 /// Returns the thread that the CPU of `block` runs; `None` if it runs none yet.
 pub(super) fn current_on(block: &percpu::PerCpu) -> Option<Arc<Thread>> {
     let _no_removal = LEAVING.lock();
@@ -138,19 +159,15 @@ impl HeapNodes for TimerNodes {
 }
 
 impl Links for RunLinks {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(get(tid).run_link.load(SeqCst))
-    }
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        get(tid).run_link.store(Tid::to_raw(next), SeqCst);
+    #[inline(always)]
+    fn link(&self, tid: Tid) -> &Link {
+        &get(tid).run_link
     }
 }
 
 impl Links for WaitLinks {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(get(tid).wait_link.load(SeqCst))
-    }
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        get(tid).wait_link.store(Tid::to_raw(next), SeqCst);
+    #[inline(always)]
+    fn link(&self, tid: Tid) -> &Link {
+        &get(tid).wait_link
     }
 }

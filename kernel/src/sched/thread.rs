@@ -5,18 +5,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst,
-};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::SeqCst};
 
-use runqueue::{CpuMask, Entity, HeapNode, Nice, ParkState, SharedCpuMask, Tid};
-use waiting::{Donation, ReceivedDonations};
+use runqueue::{CpuMask, Entity, HeapNode, Link, Nice, ParkState, SharedCpuMask, Tid};
 
 use super::account::{Account, NO_CPU, Usage};
 use super::completion::Completion;
+use super::donee::{ChainLink, Donee};
 use super::group::{ChargeTarget, Group};
 #[cfg(debug_assertions)]
 use super::thread_locks::ThreadLocks;
+use super::turnstile::Turnstile;
 use crate::arch::context::StackPointer;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
@@ -64,12 +63,12 @@ pub struct Thread {
     pub(super) locks: ThreadLocks,
     /// For a worker: the group that is charged for its work.
     charge_target: ChargeTarget,
-    /// The thread that it donates its weight to while it waits.
-    pub(super) donation: IrqSpinLock<Option<Donation<Arc<Thread>>>>,
-    /// What threads that wait for it donate to it.
-    pub(super) received_donations: IrqSpinLock<ReceivedDonations>,
-    pub(super) run_link: AtomicU32,
-    pub(super) wait_link: AtomicU32,
+    /// What it donates its weight to while it waits, and what it receives from threads that wait for it.
+    pub(super) chain_link: ChainLink,
+    /// Its turnstile, unless it lends that to a mutex for which it waits.
+    pub(super) turnstile: IrqSpinLock<Option<Arc<dyn Donee>>>,
+    pub(super) run_link: Link,
+    pub(super) wait_link: Link,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Completion,
@@ -120,10 +119,10 @@ impl Thread {
             #[cfg(debug_assertions)]
             locks: ThreadLocks::new(),
             charge_target: ChargeTarget::new(),
-            donation: IrqSpinLock::of(LockClass::DONATION, None),
-            received_donations: IrqSpinLock::of(LockClass::RECEIVED_DONATIONS, ReceivedDonations::new()),
-            run_link: AtomicU32::new(Tid::NONE_RAW),
-            wait_link: AtomicU32::new(Tid::NONE_RAW),
+            chain_link: ChainLink::new(),
+            turnstile: IrqSpinLock::of(LockClass::TURNSTILE, Some(Arc::new(Turnstile::new()))),
+            run_link: Link::new(),
+            wait_link: Link::new(),
             account: Account::new(tsc::now_ns()),
             entry: IrqSpinLock::of(LockClass::THREAD_ENTRY, None),
             has_ended: AtomicBool::new(false),

@@ -10,7 +10,7 @@ use super::cpus::{self, Cpu, here};
 use super::table::{self, TimerNodes};
 use super::thread::Thread;
 use super::timer_queue::NEVER;
-use crate::arch::percpu::CpuId;
+use crate::arch::irq::IrqGuard;
 use crate::arch::{apic, tsc};
 
 /// In [`Thread::timer_cpu`]: on the way from one timer queue to another.
@@ -55,14 +55,20 @@ pub fn remove(thread: &Thread) {
     }
 }
 
-/// Calls `wake` for each sleeping thread whose deadline on the calling CPU `cpu` has passed; `wake` queues the thread. The
-/// timer is off then, until it is [programmed](program). Allocates nothing.
+/// Deadlines that one interrupt handles: what keeps interrupts off ends after that many.
+const EXPIRE_BATCH: usize = 2;
+/// Deadlines that move to another CPU with interrupts off.
+const MOVE_BATCH: usize = 4;
+
+/// Calls `wake` for the first sleeping threads whose deadline on the calling CPU `cpu` has passed; `wake` queues the thread.
+/// The timer is off then, until it is [programmed](program): if more deadlines have passed, it fires at once, and other
+/// interrupts are taken before. Allocates nothing.
 pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
     let timers = &cpu.timers;
     // Relaxed, here and below: only this CPU uses it.
     timers.armed_ns.store(NEVER, Relaxed);
     let now_ns = tsc::now_ns();
-    loop {
+    for _ in 0..EXPIRE_BATCH {
         let mut sleepers = timers.sleepers.lock();
         let due =
             sleepers.first().filter(|_| sleepers.first_key(&TimerNodes).is_some_and(|key| key <= now_ns));
@@ -90,28 +96,45 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
             wake(thread);
         }
     }
+    timers.publish_earliest(&timers.sleepers.lock());
 }
 
-/// Moves every deadline of CPU number `from` to the calling CPU `to`. Interrupts are off.
-pub fn move_all(from: usize, to: CpuId) {
+/// Moves every deadline of CPU number `from` to the CPU of the caller, which may change meanwhile. Does nothing where that
+/// is CPU `from`. Interrupts are on: they are off for a few deadlines at a time.
+pub fn move_all(from: usize) {
     loop {
-        let timers = &cpus::get(from).timers;
-        let mut sleepers = timers.sleepers.lock();
-        let Some(tid) = sleepers.pop(&TimerNodes) else {
-            timers.publish_earliest(&sleepers);
+        let _irq = IrqGuard::new();
+        let (_, here) = here();
+        if here.index() == from || !move_some(from, here.index()) {
+            return;
+        }
+    }
+}
+
+/// Moves the first deadlines of CPU number `from` to the calling CPU, number `to`. Returns whether more are left.
+/// Interrupts are off.
+fn move_some(from: usize, to: usize) -> bool {
+    let (from, timers) = (&cpus::get(from).timers, &cpus::get(to).timers);
+    let mut is_left = true;
+    for _ in 0..MOVE_BATCH {
+        let mut sleepers = from.sleepers.lock();
+        let tid = sleepers.pop(&TimerNodes);
+        from.publish_earliest(&sleepers);
+        let Some(tid) = tid else {
+            is_left = false;
             break;
         };
         // The thread lives meanwhile: it does not return from `remove` while `timer_cpu` is `MOVING`.
         let thread = table::get(tid);
         thread.timer_cpu.store(MOVING, SeqCst);
         drop(sleepers);
-        let timers = &cpus::get(to.index()).timers;
         let mut sleepers = timers.sleepers.lock();
         sleepers.push(&TimerNodes, tid);
-        thread.timer_cpu.store(to.index(), SeqCst);
+        thread.timer_cpu.store(to, SeqCst);
         timers.publish_earliest(&sleepers);
     }
-    program(cpus::get(to.index()));
+    program(cpus::get(to));
+    is_left
 }
 
 /// Whether CPU number `cpu` has no deadline.

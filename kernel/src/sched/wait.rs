@@ -1,6 +1,6 @@
 //! Wait queues, completions and semaphores: the state machines of [`waiting`] on the kernel's threads.
 
-use runqueue::{Links, Tid};
+use runqueue::{Link, Links, Tid};
 use waiting::Threads;
 
 pub use super::completion::Completion;
@@ -14,12 +14,9 @@ use crate::arch::tsc;
 pub(super) struct KernelThreads;
 
 impl Links for KernelThreads {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        WaitLinks.next(tid)
-    }
-
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        WaitLinks.set_next(tid, next);
+    #[inline(always)]
+    fn link(&self, tid: Tid) -> &Link {
+        WaitLinks.link(tid)
     }
 }
 

@@ -14,7 +14,7 @@ pub mod input;
 mod measure;
 mod memory;
 mod output;
-mod sysctl;
+pub mod sysctl;
 mod terminal;
 mod threads;
 mod tracing;

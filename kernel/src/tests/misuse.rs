@@ -225,27 +225,29 @@ fn join_self() {
 fn wait_own_item() {
     struct SelfWaiter {
         work: Work,
-        generation: Once<Generation>,
+        own: Once<(Arc<dyn Item>, Generation)>,
     }
     impl Item for SelfWaiter {
         fn work(&self) -> &Work {
             &self.work
         }
         fn run(&self) {
-            pool::wait(self, *self.generation.wait());
+            let (own, generation) = self.own.wait();
+            pool::wait(own, *generation);
         }
     }
     let Some(unbound) = pool::unbound() else { return };
-    let item = Arc::new(SelfWaiter { work: Work::new(), generation: Once::new() });
-    let Ok(generation) = unbound.submit(item.clone(), WorkAttrs::new()) else { return };
-    item.generation.call_once(|| generation);
-    pool::wait(&*item, generation);
+    let item = Arc::new(SelfWaiter { work: Work::new(), own: Once::new() });
+    let handle: Arc<dyn Item> = item.clone();
+    let Ok(generation) = unbound.submit(handle.clone(), WorkAttrs::new()) else { return };
+    item.own.call_once(|| (handle.clone(), generation));
+    pool::wait(&handle, generation);
 }
 
 fn flush_own_pool() {
     let Some(unbound) = pool::unbound() else { return };
     if let Ok((item, generation)) = pool::submit_fn(unbound, WorkAttrs::new(), || unbound.flush()) {
-        pool::wait(&*item, generation);
+        pool::wait(&item, generation);
     }
 }
 

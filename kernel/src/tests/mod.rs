@@ -8,14 +8,17 @@ mod heap;
 mod huge;
 mod huge_1g;
 mod huge_parameters;
+mod irqs_off;
 mod jobs;
 mod ktask;
 #[cfg(debug_assertions)]
 mod misuse;
 mod mm;
 mod page_cache;
+mod parameters;
 mod pools;
 mod pools_accounts;
+mod pools_weight;
 mod pools_workers;
 mod registers;
 mod sched;

@@ -70,7 +70,7 @@ kernel_tests! { "pools":
         });
         let items: Vec<_> = items.collect::<Result<_, _>>()?;
         for (item, generation) in &items {
-            pool::wait(&**item, *generation);
+            pool::wait(item, *generation);
         }
         let wrong = counts.iter().position(|count| count.load(SeqCst) != 1);
         check!(wrong.is_none(), "item {wrong:?} did not run once");
@@ -85,10 +85,10 @@ kernel_tests! { "pools":
         check!(pool.submit(item.clone(), WorkAttrs::new()) == Err(SubmitError::Busy), "while it is running");
         check!(!pool::cancel(&*item, generation), "a worker is running it");
         gate.open.complete();
-        pool::wait(&*item, generation);
+        pool::wait(&item, generation);
         let again = must(pool.submit(item.clone(), WorkAttrs::new()))?;
         check!(again != generation);
-        pool::wait(&*item, again);
+        pool::wait(&item, again);
         check!(gate.begun.load(SeqCst) == 2);
     }
 
@@ -117,7 +117,7 @@ kernel_tests! { "pools":
                         sched::yield_now();
                     }
                     cancelled += u64::from(pool::cancel(&*handle, generation));
-                    pool::wait(&*handle, generation);
+                    pool::wait(&handle, generation);
                 }
                 result.store(GENERATIONS.abs_diff(cancelled + item.done.load(SeqCst)), SeqCst);
             });
@@ -152,7 +152,7 @@ kernel_tests! { "pools":
         let result = within_20_s(|| flushed.load(SeqCst));
         later.open.complete();
         for (item, generation) in [first, second, last] {
-            pool::wait(&*item, generation);
+            pool::wait(&item, generation);
         }
         check!(waits && !is_early, "flushed while two items were running");
         check!(result, "not flushed");
@@ -173,7 +173,7 @@ kernel_tests! { "pools":
                     let nice = snapshot::threads().find(|report| report.tid() == me.tid()).and_then(|report| report.nice);
                     *slot.lock() = Some(Seen { nice, cpu: percpu::this_cpu().id().index(), allowed: me.allowed() });
                 }))?;
-                pool::wait(&*item, generation);
+                pool::wait(&item, generation);
                 let Some(seen) = seen.lock().take() else { return failed("it did not run") };
                 check!(seen.nice == Some(level), "nice {:?}, asked for {level}", seen.nice);
                 check!(seen.cpu == cpu && seen.allowed == CpuMask::single(cpu), "on cpu {} of {}", seen.cpu, seen.allowed);
@@ -184,7 +184,7 @@ kernel_tests! { "pools":
         let slot = allowed.clone();
         let pool = unbound()?;
         let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new(), move || *slot.lock() = sched::current().allowed()))?;
-        pool::wait(&*item, generation);
+        pool::wait(&item, generation);
         check!(*allowed.lock() == CpuMask::ALL, "{}", *allowed.lock());
     }
 
@@ -205,7 +205,7 @@ kernel_tests! { "pools":
                 }))
             }).collect::<Result<_, _>>()?;
             for (item, generation) in &items {
-                pool::wait(&**item, *generation);
+                pool::wait(item, *generation);
             }
             check!(elsewhere.load(SeqCst) == 0, "{} of 50 ran on other nodes than {node}", elsewhere.load(SeqCst));
             // A caller that may not use the node's CPUs gets the pool of all CPUs.

@@ -55,7 +55,7 @@ kernel_tests! { "pools":
         let all = gate.has_begun(count);
         gate.open.complete();
         for (item, generation) in &items {
-            pool::wait(&**item, *generation);
+            pool::wait(item, *generation);
         }
         check!(all, "{} of {count} items have begun", gate.begun.load(SeqCst));
     }
@@ -82,7 +82,7 @@ kernel_tests! { "pools":
         let (workers, _) = pool.workers();
         stop.store(true, SeqCst);
         for (item, generation) in &items {
-            pool::wait(&**item, *generation);
+            pool::wait(item, *generation);
         }
         check!(some, "{} items have begun on {cpus} cpus", begun.load(SeqCst));
         check!(workers <= allowed, "{workers} workers for {cpus} cpus");
@@ -100,7 +100,7 @@ kernel_tests! { "pools":
                 let workers = worker_threads();
                 gate.open.complete();
                 for (item, generation) in &items {
-                    pool::wait(&**item, *generation);
+                    pool::wait(item, *generation);
                 }
                 check!(all, "{} of {count} have begun", gate.begun.load(SeqCst));
                 check!(workers >= count, "{workers} workers at {count} items");
@@ -124,7 +124,7 @@ kernel_tests! { "pools":
     fn without_workers_the_manager_runs_the_items() {
         with(&[(&POOL_IDLE_MS, "1"), (&POOL_KEEP_WORKERS, "0")], || {
             let (item, generation) = must(pool::submit_fn(unbound()?, WorkAttrs::new(), || {}))?;
-            pool::wait(&*item, generation);
+            pool::wait(&item, generation);
             check!(within_20_s(|| worker_threads() == 0), "{} workers are left", worker_threads());
             pool::restart_fault_count();
             check!(FAULT_WORKER_SPAWN.set("1").is_ok());
@@ -135,7 +135,7 @@ kernel_tests! { "pools":
                 must(pool::submit_fn(pool, WorkAttrs::new(), move || { done.fetch_add(1, SeqCst); }))
             }).collect::<Result<_, _>>()?;
             for (item, generation) in &items {
-                pool::wait(&**item, *generation);
+                pool::wait(item, *generation);
             }
             check!(done.load(SeqCst) == 50);
             check!(worker_threads() == 0, "a worker exists");
@@ -151,7 +151,7 @@ kernel_tests! { "pools":
         let last = sched::online_cpus().iter().last().unwrap_or(0);
         let pool = unbound()?;
         let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().on(CpuMask::single(last)), || ()))?;
-        pool::wait(&*item, generation);
+        pool::wait(&item, generation);
         // The worker is parked, and is the next to be called.
         check!(within_20_s(|| pool.workers().0 == pool.workers().1), "a worker is busy");
         let mut spinners = Spinners::new();
@@ -159,7 +159,7 @@ kernel_tests! { "pools":
         spinners.measure(20_000_000);
         let start_ns = tsc::now_ns();
         let (item, generation) = must(pool::submit_fn(pool, WorkAttrs::new().nice(Nice::MAX), || ()))?;
-        pool::wait(&*item, generation);
+        pool::wait(&item, generation);
         let ns = tsc::now_ns() - start_ns;
         check!(ns < 500_000_000, "it took {} ms beside the load on cpu {last}", ns / 1_000_000);
     }

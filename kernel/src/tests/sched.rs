@@ -9,6 +9,7 @@ use runqueue::CpuMask;
 use super::wait::Patience;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{percpu, tsc};
+use crate::bench::threads::{Stop, Threads};
 use crate::sched::wait::{Completion, WaitQueue};
 use crate::sched::{self, SpawnError};
 use crate::{check, kernel_tests};
@@ -180,6 +181,43 @@ kernel_tests! { "sched":
         for thread in threads.into_iter().flatten() {
             thread.join();
         }
+    }
+
+    /// An ended thread of the idle class leaves its stack only when the thread that waits for that blocks.
+    fn ended_threads_of_the_idle_class_are_waited_for() {
+        let here = online()[0];
+        let before = sched::current().allowed();
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(here)).is_ok());
+        for _ in 0..20 {
+            let thread = sched::Spawn::new("test/idle").on(CpuMask::single(here)).idle_class().start(|| ());
+            let Ok(thread) = thread else { break };
+            let ended = Arc::downgrade(thread.thread());
+            // Its end wakes this thread, which takes the CPU before the other has left it.
+            thread.join();
+            sched::reap_all_exited();
+            check!(ended.upgrade().is_none(), "an ended thread was not freed");
+        }
+        check!(sched::set_affinity(sched::current(), &before).is_ok());
+    }
+
+    /// The first threads are stopped where a later one cannot be started: one that parks, and one that spins.
+    fn threads_end_with_the_work_that_needs_them() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let start_all = || -> Result<(), SpawnError> {
+            let mut threads = Threads::with_capacity(2);
+            for parks in [true, false] {
+                let ended = ended.clone();
+                threads.start(sched::Spawn::new("test/left"), move |stop: Stop| {
+                    while !stop.is_set() {
+                        if parks { sched::park(None) } else { core::hint::spin_loop() }
+                    }
+                    ended.fetch_add(1, SeqCst);
+                })?;
+            }
+            threads.start(sched::Spawn::new("test/impossible").on(CpuMask::EMPTY), |_| ())
+        };
+        check!(start_all() == Err(SpawnError::NoSuchCpu));
+        check!(ended.load(SeqCst) == 2, "{} threads of two have ended", ended.load(SeqCst));
     }
 
     fn a_completion_wakes_all() {

@@ -2,13 +2,14 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 use ktask::{Items, Job, NodeId, NodeRange, Platform, Profile};
 use runqueue::CpuMask;
 
 use super::spinners::Spinners;
 use super::wait::{Patience, within, within_20_s};
+use crate::arch::irq::IrqGuard;
 use crate::arch::{cpu, percpu, tsc};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::platform::Kernel;
@@ -122,6 +123,69 @@ kernel_tests! { "sched":
         expect_idle(others)?;
     }
 
+    /// The CPU that goes offline waits for a thread of the idle class, which runs on the caller's CPU when the caller blocks.
+    fn a_thread_that_takes_a_cpu_offline_leaves_its_own_cpu_to_others() needs(Cpus(2)) {
+        let (first, last) = (cpus()[0], cpus()[cpus().len() - 1]);
+        let before = sched::current().allowed();
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(first)).is_ok());
+        let flag = || Arc::new(AtomicBool::new(false));
+        let (is_closed, is_open, in_time) = (flag(), flag(), flag());
+        let (closing, open, slot) = (is_closed.clone(), is_open.clone(), in_time.clone());
+        let closed = Spawn::new("test/closed").on(CpuMask::single(last)).start(move || {
+            let _irq = IrqGuard::new();
+            closing.store(true, SeqCst);
+            let mut patience = Patience::new(5_000_000_000);
+            while !open.load(SeqCst) && patience.lasts() {
+                cpu::relax();
+            }
+            slot.store(open.load(SeqCst), SeqCst);
+        });
+        let closed = closed.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let is_held = within_20_s(|| is_closed.load(SeqCst));
+        let open = is_open.clone();
+        let opener = Spawn::new("test/opener").on(CpuMask::single(first)).idle_class();
+        let opener = opener.start(move || open.store(true, SeqCst));
+        let gone = offline(last);
+        let back = gone.and_then(|()| online(last));
+        closed.join();
+        if let Ok(opener) = opener {
+            opener.join();
+        }
+        check!(sched::set_affinity(sched::current(), &before).is_ok());
+        or_fail(back)?;
+        check!(is_held, "the thread on cpu {last} did not run");
+        check!(in_time.load(SeqCst), "the thread of the idle class did not run before cpu {last} was offline");
+    }
+
+    /// A thread waits for the change of another one that runs only when it blocks.
+    fn a_change_waits_for_one_of_the_idle_class() needs(Cpus(2)) {
+        let (first, last) = (cpus()[0], cpus()[cpus().len() - 1]);
+        let before = sched::current().allowed();
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(first)).is_ok());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopping, changes) = (stop.clone(), Arc::new(AtomicU64::new(0)));
+        let made = changes.clone();
+        let other = Spawn::new("test/idle").on(CpuMask::single(first)).idle_class().start(move || {
+            while !stopping.load(SeqCst) {
+                // Either may find that the other thread was quicker.
+                let _ = (offline(last), online(last));
+                made.fetch_add(1, SeqCst);
+            }
+        });
+        let other = other.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let mut own = 0;
+        for round in 0..200 {
+            // In the middle of a change, mostly.
+            sched::sleep_ns(20_000 + round % 10 * 20_000);
+            own += u64::from(offline(last).is_ok()) + u64::from(online(last).is_ok());
+        }
+        stop.store(true, SeqCst);
+        other.join();
+        let _ = online(last);
+        check!(sched::set_affinity(sched::current(), &before).is_ok());
+        check!(own > 0 && changes.load(SeqCst) > 0, "{own} own changes, {} of the other", changes.load(SeqCst));
+    }
+
     /// A job that runs while a CPU goes offline still does every unit once.
     fn a_job_survives_cpus_that_go_offline() needs(Cpus(2)) {
         const CHANGES: u64 = 20;
@@ -220,7 +284,7 @@ kernel_tests! { "sched":
             let slot = seen.clone();
             let told = move || slot.store(percpu::this_cpu().id().index() as u64, SeqCst);
             let Ok((item, generation)) = pool::submit_fn(pool, WorkAttrs::new().on(home), told) else { continue };
-            pool::wait(&*item, generation);
+            pool::wait(&item, generation);
             check!(home.contains(seen.load(SeqCst) as usize), "node {node}'s item was done on cpu {}", seen.load(SeqCst));
         }
     }
@@ -256,7 +320,7 @@ fn items_of_all_pools(items: usize) -> u64 {
     };
     let submitted: Vec<_> = (0..items).filter_map(submit).collect();
     for (item, generation) in &submitted {
-        pool::wait(&**item, *generation);
+        pool::wait(item, *generation);
     }
     seen.iter().filter(|count| count.load(SeqCst) != 1).count() as u64
 }

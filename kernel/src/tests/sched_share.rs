@@ -4,13 +4,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use ktask::{Items, Job, Platform};
+use ktask::{Budget, Items, Job, NodeId, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
-use super::spinners::{Spinners, worst_error_percent};
+use super::pools_accounts::jobs_have_helpers;
+use super::spinners::{Spinners, work, worst_error_percent};
 use super::wait::{Patience, within_20_s};
 use crate::arch::{percpu, tsc};
+use crate::bench::threads::{Stop, Threads};
 use crate::debug::ktest::{Stopped, TestResult};
+use crate::jobs::manners::Kind;
 use crate::jobs::platform::Kernel;
 use crate::sched::group::Group;
 use crate::sched::{self, AffinityError, Spawn};
@@ -79,6 +82,79 @@ kernel_tests! { "sched":
         check!(used[1] * 100 <= 4 * (used[0] + used[1]), "load and light one used {used:?} ns");
     }
 
+    /// The helpers of a job at run time have permits, and not more than there are.
+    fn run_time_helpers_count_in_the_budget() needs(Cpus(2)) {
+        static BUDGETED: Kind = Kind::new("budgeted");
+        skip_if!(!jobs_have_helpers(), "no helpers here");
+        let limit = Budget::shared().limit(percpu::online_count());
+        let (helped, wrong) = (AtomicU64::new(0), AtomicU64::new(0));
+        let caller = sched::current_arc();
+        // A busy host may start the helper too late for a job.
+        let has_helped = within_20_s(|| {
+            let job = BUDGETED.job(Items::new(0)..Items::new(200), None);
+            let _ = job.run(&Kernel, |_| {
+                if sched::current().tid() != caller.tid() {
+                    helped.fetch_add(1, SeqCst);
+                    let in_use = Budget::shared().in_use();
+                    wrong.fetch_add(u64::from(!(1..=limit).contains(&in_use)), SeqCst);
+                }
+                (0..200).for_each(|_| work());
+            });
+            helped.load(SeqCst) > 0
+        });
+        check!(has_helped, "no helper came");
+        check!(wrong.load(SeqCst) == 0, "a helper without a permit, or more than {limit}");
+    }
+
+    /// Jobs of several callers at run time share one budget of helpers. With the profile of the boot each would have a helper
+    /// on every CPU.
+    fn a_load_loses_little_to_jobs() needs(CountedTime, Cpus(4)) {
+        static BESIDE: Kind = Kind::new("beside-load");
+        const MEASURED_NS: u64 = 800_000_000;
+        skip_if!(!jobs_have_helpers(), "no helpers here");
+        let mut load = Spinners::new();
+        for cpu in percpu::all().filter(|cpu| cpu.is_online()) {
+            load.start(Spawn::new("test/load").on(CpuMask::single(cpu.id().index())))?;
+        }
+        // Chunks that helpers began, helpers in a chunk now, and most of them at a time.
+        let seen = Arc::new([const { AtomicUsize::new(0) }; 3]);
+        let mut callers = Threads::with_capacity(3);
+        for _ in 0..3 {
+            let seen = seen.clone();
+            let calls = move |stop: Stop| {
+                let caller = sched::current().tid();
+                while !stop.is_set() {
+                    let job = BESIDE.job(Items::new(0)..Items::new(400), None).min_chunk(Items::new(1));
+                    let _ = job.run(&Kernel, |chunk| {
+                        let is_helper = sched::current().tid() != caller;
+                        if is_helper {
+                            seen[0].fetch_add(1, SeqCst);
+                            seen[2].fetch_max(seen[1].fetch_add(1, SeqCst) + 1, SeqCst);
+                        }
+                        for _ in chunk.indices().take_while(|_| !stop.is_set()) {
+                            (0..20).for_each(|_| work());
+                        }
+                        seen[1].fetch_sub(usize::from(is_helper), SeqCst);
+                    });
+                }
+            };
+            // Of the lowest weight, as helpers: a caller of the load's weight would have its half of the CPU by right.
+            let caller = callers.start(Spawn::new("test/caller").nice(Nice::MAX), calls);
+            caller.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        }
+        let has_helped = within_20_s(|| seen[0].load(SeqCst) > 0);
+        let start_ns = tsc::now_ns();
+        let used = load.measure(MEASURED_NS);
+        let elapsed_ns = (tsc::now_ns() - start_ns) * percpu::online_count() as u64;
+        drop(callers);
+        let (most, limit) = (seen[2].load(SeqCst), Budget::shared().limit(percpu::online_count()));
+        check!(has_helped, "no job had a helper");
+        check!(most <= limit, "{most} helpers at a time, should be at most {limit}");
+        let lost_ns = elapsed_ns.saturating_sub(used.iter().sum());
+        log::info!("a load loses {} permille to jobs of three callers", lost_ns * 1000 / elapsed_ns);
+        check!(lost_ns * 100 <= 3 * elapsed_ns, "the load lost {lost_ns} of {elapsed_ns} ns");
+    }
+
     fn more_threads_than_cpus_are_spread() needs(Cpus(2)) {
         let cpus = percpu::online_count();
         let mut spinners = Spinners::new();
@@ -99,21 +175,20 @@ kernel_tests! { "sched":
     fn affinity_changes_move_threads() needs(Cpus(2)) {
         let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
         let (from, to) = (cpus[0], cpus[1]);
-        let stop = Arc::new(AtomicBool::new(false));
-        let start = |name: &str, sleeps: bool| {
-            let (stop, seen) = (stop.clone(), Arc::new(AtomicUsize::new(usize::MAX)));
-            let slot = seen.clone();
-            let work = move || while !stop.load(SeqCst) {
+        let mut threads = Threads::with_capacity(3);
+        let mut seen = Vec::new();
+        for (name, sleeps) in [("test/first", false), ("test/second", false), ("test/sleeper", true)] {
+            let slot = Arc::new(AtomicUsize::new(usize::MAX));
+            seen.push(slot.clone());
+            let work = move |stop: Stop| while !stop.is_set() {
                 slot.store(percpu::this_cpu().id().index(), SeqCst);
-                if sleeps { sched::sleep_ns(200_000) } else { super::spinners::work() }
+                if sleeps { sched::sleep_ns(200_000) } else { work() }
             };
-            Spawn::new(name).on(CpuMask::single(from)).start(work).map(|thread| (thread, seen))
-        };
-        let all = [start("test/first", false), start("test/second", false), start("test/sleeper", true)];
-        let all: Vec<_> = all.into_iter().flatten().collect();
-        check!(all.len() == 3, "threads could not be started");
+            let started = threads.start(Spawn::new(name).on(CpuMask::single(from)), work);
+            started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        }
         for (target, name) in [(to, "there"), (from, "back"), (to, "there again")] {
-            for (thread, seen) in &all {
+            for (thread, seen) in threads.handles().iter().zip(&seen) {
                 if let Err(error) = sched::set_affinity(thread.thread(), &CpuMask::single(target)) {
                     check!(false, "{error}");
                 }
@@ -121,10 +196,6 @@ kernel_tests! { "sched":
                 let cpu = seen.load(SeqCst);
                 check!(cpu == target, "{} is on cpu {cpu}, should be {name} on cpu {target}", thread.thread().name());
             }
-        }
-        stop.store(true, SeqCst);
-        for (thread, _) in all {
-            thread.join();
         }
     }
 
@@ -190,7 +261,7 @@ kernel_tests! { "sched":
         spinners.start(Spawn::new("test/load").on(last_cpu()))?;
         spinners.start(Spawn::new("test/light").on(last_cpu()).nice(Nice::MAX))?;
         spinners.measure(50_000_000);
-        sched::donate_weight(spinners.threads()[1].thread());
+        sched::donate_weight(spinners.threads()[1].thread().clone());
         let donated = spinners.measure(200_000_000);
         sched::withdraw_donation();
         spinners.measure(50_000_000);
@@ -239,7 +310,7 @@ kernel_tests! { "sched":
             while !told.load(SeqCst) {
                 let start_ns = tsc::now_ns();
                 while tsc::now_ns() - start_ns < BURST_NS {
-                    super::spinners::work();
+                    work();
                 }
                 sched::sleep_ns(10_000);
             }
@@ -284,10 +355,18 @@ kernel_tests! { "sched":
             (Spawn::new("test/quota").group(&narrow), 2.min(percpu::online_count())),
         ] {
             let slot = seen.clone();
-            let thread = spawn.start(move || slot.store(Kernel.online_cpus(), SeqCst));
+            let widest_node = Arc::new(AtomicUsize::new(0));
+            let node_slot = widest_node.clone();
+            let thread = spawn.start(move || {
+                slot.store(Kernel.online_cpus(), SeqCst);
+                let of_node = |node: usize| Kernel.online_cpus_of_node(NodeId(node as u32));
+                node_slot.store((0..Kernel.nodes()).map(of_node).max().unwrap_or(0), SeqCst);
+            });
             thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
             let cpus = seen.load(SeqCst);
             check!(cpus == expected, "{cpus} cpus for a job, expected {expected}");
+            let of_node = widest_node.load(SeqCst);
+            check!((1..=expected).contains(&of_node), "{of_node} cpus of a node for a job, {expected} in all");
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Tracing: events are recorded in order, read whole, and dumped once.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use ::trace::{Event, EventClass, Named, Why};
 use runqueue::CpuMask;
 
+use super::wait::within_20_s;
 use crate::arch::{percpu, tracepoint, vector};
+use crate::debug::ktest::Stopped;
 use crate::debug::trace::{self, StartError};
+use crate::sched::wait::WaitQueue;
 use crate::{check, kernel_tests, sched, skip_if};
 
 /// Returns the events of CPU number `cpu` from event `from` on.
@@ -25,6 +29,95 @@ fn in_order(events: &[(u64, u32, Event)]) -> bool {
 }
 
 kernel_tests! { "trace":
+    /// Two threads that may run on one CPU alone wake up there together: one interrupt for each wake-up, and none to the
+    /// other CPUs, which can start neither.
+    fn pinned_threads_interrupt_no_other_cpu() needs(Cpus(3)) {
+        const ROUNDS: u64 = 100;
+        let cpus = online();
+        skip_if!(tracepoint::is_on(EventClass::Ipi), "tracing is on for the whole run");
+        let target = cpus[cpus.len() - 1];
+        let others = CpuMask::single(cpus[0]);
+        check!(sched::set_affinity(sched::current(), &others).is_ok());
+        let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let mut threads = Vec::new();
+        for _ in 0..2 {
+            let (queue, round, ran) = (queue.clone(), round.clone(), ran.clone());
+            let started = sched::spawn_on(CpuMask::single(target), "test/pinned", move || {
+                for wanted in 1..=ROUNDS {
+                    queue.wait_until(|| round.load(SeqCst) >= wanted);
+                    ran.fetch_add(1, SeqCst);
+                }
+            });
+            threads.push(started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?);
+        }
+        check!(trace::start() == Ok(()));
+        let (mut sent, mut strayed) = (0, 0);
+        for number in 1..=ROUNDS {
+            sched::sleep_ns(200_000);
+            let from = [cpus[0], target].map(tracepoint::recorded);
+            round.store(number, SeqCst);
+            queue.wake_all();
+            within_20_s(|| ran.load(SeqCst) == 2 * number);
+            let kicks = |cpu, from| {
+                let is_kick = |event: &Event| matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, to } if usize::from(*to) != cpu);
+                events_of(cpu, from).iter().filter(|(.., event)| is_kick(event)).count()
+            };
+            sent += kicks(cpus[0], from[0]);
+            strayed += kicks(target, from[1]);
+        }
+        check!(trace::stop());
+        check!(ran.load(SeqCst) == 2 * ROUNDS);
+        threads.into_iter().for_each(sched::JoinHandle::join);
+        check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
+        log::info!("{ROUNDS} wake-ups of two threads on one of {} cpus: {sent} interrupts, {strayed} from there", cpus.len());
+        check!(strayed == 0, "{strayed} interrupts to cpus that can start neither");
+        check!(sent <= 2 * ROUNDS as usize, "{sent} interrupts for {} wake-ups", 2 * ROUNDS);
+    }
+
+    /// However many CPUs idle.
+    fn a_wake_up_among_idle_cpus_sends_one_interrupt() needs(Cpus(3)) {
+        const ROUNDS: u64 = 50;
+        let cpus = online();
+        skip_if!(tracepoint::is_on(EventClass::Ipi), "tracing is on for the whole run");
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(cpus[0])).is_ok());
+        let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        ran.store(u64::MAX, SeqCst);
+        let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
+        let thread = sched::spawn_on(CpuMask::ALL.without(CpuMask::single(cpus[0])), "test/woken", move || {
+            done.store(0, SeqCst);
+            for number in 1..=ROUNDS {
+                own.wait_until(|| wanted.load(SeqCst) >= number);
+                done.store(number, SeqCst);
+            }
+        });
+        let thread = thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        check!(within_20_s(|| ran.load(SeqCst) == 0), "the thread has not begun");
+        check!(trace::start() == Ok(()));
+        let (mut wakes, mut kicks, mut most) = (0, 0, 0);
+        for number in 1..=ROUNDS {
+            check!(within_20_s(|| sched::idle_count() as usize == cpus.len() - 1), "the other cpus do not idle");
+            let from: Vec<u64> = cpus.iter().map(|cpu| tracepoint::recorded(*cpu)).collect();
+            round.store(number, SeqCst);
+            queue.wake_one();
+            // Spinning, because the end of a sleep may send an interrupt too.
+            while ran.load(SeqCst) < number || (sched::idle_count() as usize) < cpus.len() - 1 {
+                core::hint::spin_loop();
+            }
+            let events: Vec<_> = cpus.iter().zip(&from).flat_map(|(cpu, from)| events_of(*cpu, *from)).collect();
+            let count = |what: &dyn Fn(&Event) -> bool| events.iter().filter(|(.., event)| what(event)).count() as u64;
+            let sent = count(&|event| matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, .. }));
+            wakes += count(&|event| matches!(event, Event::Wake { .. }));
+            kicks += sent;
+            most = most.max(sent);
+        }
+        check!(trace::stop());
+        thread.join();
+        check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
+        log::info!("{wakes} wake-ups with {} idle cpus: {kicks} interrupts, at most {most} at a time", cpus.len() - 1);
+        check!(wakes >= ROUNDS && kicks >= ROUNDS, "{wakes} wake-ups and {kicks} interrupts in {ROUNDS} rounds");
+        check!(kicks <= wakes, "{kicks} interrupts for {wakes} wake-ups");
+    }
+
     fn a_threads_life_is_recorded_in_order() {
         skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
         let cpus = online();

@@ -4,7 +4,7 @@
 mod format;
 mod rules;
 
-use super::scenario::{Scenario, ensure, warnings};
+use super::scenario::{Scenario, ensure, ensure_all_pass, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, SMP4, Shape};
 use ktask_boot::trace::chrome;
@@ -20,6 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("smp8::trace::rules_hold", eight),
     ("numa2::trace::rules_hold", nodes),
     ("smp4::trace::rules_hold_in_the_tests_of_threads", busy),
+    ("smp16::trace::interrupts_only_cpus_that_help", many),
     ("trace_small::trace::lost_events_are_counted", small_buffer),
     ("trace_classes::trace::has_only_the_requested_classes", classes),
     ("trace_panic::panic::ends_with_the_last_events", panic),
@@ -75,6 +76,13 @@ fn busy(lab: &Lab) -> Result<(), Failed> {
     let command_line = format!("trace.enabled=on trace.buffer_events=262144 run=test:{TESTS}");
     let evidence = lab.boot(&SMP4, &command_line)?;
     judge(&evidence, &SMP4).map(drop)
+}
+
+/// Counts the interrupts of wake-ups where many CPUs idle.
+fn many(lab: &Lab) -> Result<(), Failed> {
+    const SMP16: Shape = Shape { name: "smp16", cpus: 16, ..SMP4 };
+    let evidence = lab.boot(&SMP16, "run=test:sends_one_interrupt,interrupt_no_other_cpu")?;
+    ensure_all_pass(&evidence, 2)
 }
 
 /// Checks every rule for a run with a complete trace.

@@ -161,14 +161,14 @@ pub static TRACE_EVENTS: TextParam = TextParam::new(
     "all",
     "all, or some of switch|wake|migrate|ipi|interrupt|halt|job|chunk|pool|fault|hotplug, separated by commas",
     |value| crate::trace_events::parse(value).is_some(),
-    "classes of events to trace; read when tracing is switched on",
+    "classes of events to trace",
 );
 /// `trace.buffer_events`.
 pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
     "trace.buffer_events",
     16_384,
     16..=1 << 24,
-    "events of 32 bytes that each CPU keeps, rounded up to a power of two; read when tracing is first switched on",
+    "events of 32 bytes that each CPU keeps, rounded up to a power of two; cannot change once tracing was on",
 );
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
@@ -369,6 +369,35 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &FAULT_IOAPIC_OPEN,
     &FAULT_SCI_STORM,
     &FAULT_MISUSE,
+];
+
+/// Parameters that are read each time they are used: a change needs nothing else.
+pub static READ_WHEN_USED: &[&dyn Param] = &[
+    &KTASK_ENABLED,
+    &KTASK_MAX_THREADS,
+    &HUGE_POLICY,
+    &HUGE_ALL_OR_NOTHING,
+    &TIMING_BYTES,
+    &TIMING_THREADS,
+    &TIMING_REPEAT,
+    &POWER_RESET,
+    &FAULT_REPORT,
+];
+
+/// Parameters whose change has to be applied. The kernel's `sysctl` has a function for each.
+pub static APPLIED_WHEN_CHANGED: &[&dyn Param] = &[
+    &POOL_KEEP_WORKERS,
+    &POOL_IDLE_MS,
+    &LOG_LEVEL,
+    &HUGE_2M,
+    &HUGE_1G,
+    &ZERO_POOL_PAGES,
+    &TRACE_EVENTS,
+    &TRACE_BUFFER_EVENTS,
+    &FAULT_HELPER_SPAWN,
+    &FAULT_WORKER_SPAWN,
+    &FAULT_ALLOC,
+    &FAULT_MAP,
 ];
 
 /// Returns whether `param` is only read during boot.

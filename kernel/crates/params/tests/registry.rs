@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use params::registry::ALL;
+use params::registry::{ALL, APPLIED_WHEN_CHANGED, AT_BOOT_ONLY, READ_WHEN_USED};
 use params::{SetError, cmdline};
 
 fn text(write: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) -> String {
@@ -113,7 +113,7 @@ fn the_documentation_says_what_is_only_read_at_boot() {
     let list = list.split_once("\n## ").map_or(list, |(list, _)| list);
     let listed: HashSet<&str> =
         list.split('`').skip(1).step_by(2).filter(|name| cmdline::find(name).is_some()).collect();
-    let is: HashSet<&str> = params::registry::AT_BOOT_ONLY.iter().map(|param| param.name()).collect();
+    let is: HashSet<&str> = AT_BOOT_ONLY.iter().map(|param| param.name()).collect();
     assert_eq!(listed, is);
 }
 
@@ -125,4 +125,24 @@ fn what_only_the_boot_reads_cannot_be_changed() {
         assert!(matches!(refused, Err(SetError::AtBootOnly { .. })), "{name}: {refused:?}");
     }
     assert!(cmdline::change("pool.keep_workers", "2").is_ok());
+}
+
+/// Each parameter says in one list when a change takes effect.
+#[test]
+fn every_parameter_says_when_a_change_takes_effect() {
+    let lists = [AT_BOOT_ONLY, READ_WHEN_USED, APPLIED_WHEN_CHANGED];
+    for param in ALL {
+        let is_same = |other: &&&dyn params::Param| other.name() == param.name();
+        let count: usize = lists.iter().map(|list| list.iter().filter(is_same).count()).sum();
+        assert_eq!(count, 1, "{} is in {count} of the lists, not in one", param.name());
+    }
+    assert_eq!(lists.iter().map(|list| list.len()).sum::<usize>(), ALL.len());
+}
+
+/// A parameter that names the Nth of something counts from its change on: its count has to be restarted.
+#[test]
+fn a_count_of_faults_is_not_only_read() {
+    for param in READ_WHEN_USED {
+        assert!(!param.help().contains("the Nth "), "{} has a count, which a change restarts", param.name());
+    }
 }

@@ -334,37 +334,37 @@ impl FairQueue {
         &mut self,
         entities: &E,
         now_ns: u64,
-        may_move: impl FnMut(Tid) -> bool,
-    ) -> Option<Tid> {
-        self.take_away(entities, now_ns, SEARCH_LIMIT, may_move)
-    }
-
-    /// Takes out and detaches, at `now_ns`, the first thread that `wanted` accepts. O(n).
-    pub fn evict<E: Entities>(
-        &mut self,
-        entities: &E,
-        now_ns: u64,
-        wanted: impl FnMut(Tid) -> bool,
-    ) -> Option<Tid> {
-        self.take_away(entities, now_ns, usize::MAX, wanted)
-    }
-
-    fn take_away<E: Entities>(
-        &mut self,
-        entities: &E,
-        now_ns: u64,
-        limit: usize,
-        mut wanted: impl FnMut(Tid) -> bool,
+        mut may_move: impl FnMut(Tid) -> bool,
     ) -> Option<Tid> {
         let nodes = Nodes(entities);
-        let found = self.fair.heap.find(&nodes, limit, &mut wanted);
-        let tid = found.or_else(|| self.idle.heap.find(&nodes, limit, &mut wanted))?;
+        let found = self.fair.heap.find(&nodes, SEARCH_LIMIT, &mut may_move);
+        let tid = found.or_else(|| self.idle.heap.find(&nodes, SEARCH_LIMIT, &mut may_move))?;
+        self.evict(entities, now_ns, tid);
+        Some(tid)
+    }
+
+    /// Calls `visit` for threads as long as it returns true, at most for those that [`steal`](Self::steal) looks at.
+    pub fn look<E: Entities>(&self, entities: &E, mut visit: impl FnMut(Tid) -> bool) {
+        let nodes = Nodes(entities);
+        let stops_at = self.fair.heap.find(&nodes, SEARCH_LIMIT, |tid| !visit(tid));
+        if stops_at.is_none() {
+            self.idle.heap.find(&nodes, SEARCH_LIMIT, |tid| !visit(tid));
+        }
+    }
+
+    /// Whether [`steal`](Self::steal) and [`look`](Self::look) look at all queued threads.
+    #[must_use]
+    pub const fn is_searched_whole(&self) -> bool {
+        self.len() <= SEARCH_LIMIT
+    }
+
+    /// Takes out and detaches `tid`, which is in this queue, at `now_ns`, for another CPU. O(log n).
+    pub fn evict<E: Entities>(&mut self, entities: &E, now_ns: u64, tid: Tid) {
         self.remove(entities, tid);
         self.detach(entities.entity(tid));
         if self.is_empty() {
             self.contended_until_ns = now_ns;
         }
-        Some(tid)
     }
 
     #[inline]

@@ -7,6 +7,7 @@
 //! * [`balance`]: which CPU a woken thread runs on, and from which CPU an idle one steals.
 //! * [`mask`]: sets of CPUs.
 //! * [`quota`]: how much CPU time a group of threads may use.
+//! * [`sweep`]: a search through a table in steps.
 //! * [`park`]: how a thread goes to sleep without missing its wake-up.
 //!
 //! No unsafe code, no allocation. With `--cfg loom` the park state is built on
@@ -22,6 +23,7 @@ pub mod list;
 pub mod mask;
 pub mod park;
 pub mod quota;
+pub mod sweep;
 pub mod weight;
 
 mod class_queue;
@@ -31,8 +33,9 @@ pub use balance::{Load, choose_cpu, push_to, steal_from};
 pub use entity::{Entity, LONGEST_RUN_NS, SHORTEST_SLICE_NS, SLICE_NS, SchedClass};
 pub use fair::{Entities, FairQueue, PreemptReason};
 pub use heap::{Heap, HeapNode, HeapNodes};
-pub use list::{Links, List, Tid};
+pub use list::{Link, Links, List, Tid};
 pub use mask::{CpuMask, MAX_CPUS, SharedCpuMask};
 pub use park::{ParkDecision, ParkState, UnparkAction};
 pub use quota::{Bandwidth, Quota, QuotaError, RuntimeSlice};
+pub use sweep::Sweep;
 pub use weight::{Nice, Weight};

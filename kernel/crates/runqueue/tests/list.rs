@@ -3,29 +3,24 @@
 #![cfg(not(loom))]
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
-use runqueue::{Links, List, Tid};
+use runqueue::{Link, Links, List, Tid};
 
 const THREADS: u32 = 24;
 
-/// The link of each thread, as the kernel keeps it: one atomic word.
-struct Table(Vec<AtomicU32>);
+/// The link of each thread.
+struct Table(Vec<Link>);
 
 impl Table {
     fn new() -> Self {
-        Self((0..THREADS).map(|_| AtomicU32::new(Tid::NONE_RAW)).collect())
+        Self((0..THREADS).map(|_| Link::new()).collect())
     }
 }
 
 impl Links for Table {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(self.0[tid.index()].load(Ordering::Relaxed))
-    }
-
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        self.0[tid.index()].store(Tid::to_raw(next), Ordering::Relaxed);
+    fn link(&self, tid: Tid) -> &Link {
+        &self.0[tid.index()]
     }
 }
 
@@ -47,28 +42,26 @@ fn threads_come_out_in_the_order_they_went_in() {
     for number in [3, 1, 2] {
         queue.push_back(&links, tid(number));
     }
-    queue.push_front(&links, tid(9));
-    assert_eq!(queue.len(), 4);
+    assert_eq!(queue.len(), 3);
     assert!(queue.contains(&links, tid(1)) && !queue.contains(&links, tid(4)));
     assert!(queue.remove(&links, tid(1)));
     assert!(!queue.remove(&links, tid(1)));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop_front(&links)).collect();
-    assert_eq!(order, [9, 3, 2].map(tid));
+    assert_eq!(order, [3, 2].map(tid));
     assert!(queue.is_empty());
 }
 
 #[test]
-fn the_first_thread_that_is_wanted_is_taken() {
+fn threads_that_came_after_a_mark_stay() {
     let (links, mut queue) = (Table::new(), List::new());
-    for number in 0..6 {
-        queue.push_back(&links, tid(number));
-    }
-    assert_eq!(queue.pop_first_where(&links, |tid| tid.get() % 2 == 1), Some(tid(1)));
-    assert_eq!(queue.pop_first_where(&links, |tid| tid.get() == 5), Some(tid(5)));
-    assert_eq!(queue.pop_first_where(&links, |_| false), None);
-    // The last thread was removed: the next one queued has to come after 4.
-    queue.push_back(&links, tid(1));
-    assert_eq!(queue.iter(&links).collect::<Vec<_>>(), [0, 2, 3, 4, 1].map(tid));
+    (0..3).for_each(|number| queue.push_back(&links, tid(number)));
+    let mark = queue.arrivals();
+    assert!(queue.remove(&links, tid(1)));
+    // One that left and came back has come after the mark too.
+    [5, 1].iter().for_each(|number| queue.push_back(&links, tid(*number)));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop_front_before(&links, mark)).collect();
+    assert_eq!(order, [0, 2].map(tid));
+    assert_eq!(queue.iter(&links).collect::<Vec<_>>(), [5, 1].map(tid));
 }
 
 #[test]
@@ -76,39 +69,29 @@ fn the_first_thread_that_is_wanted_is_taken() {
 fn queueing_a_thread_twice_is_noticed() {
     // The only member, the first, a middle one and the last: each has different links.
     for (members, twice) in [(1, 0), (3, 0), (3, 1), (3, 2)] {
-        for front in [false, true] {
-            let result = std::panic::catch_unwind(|| {
-                let (links, mut list) = (Table::new(), List::new());
-                for number in 0..members {
-                    list.push_back(&links, tid(number));
-                }
-                if front {
-                    list.push_front(&links, tid(twice));
-                } else {
-                    list.push_back(&links, tid(twice));
-                }
-            });
-            assert!(result.is_err(), "thread {twice} of {members}");
-        }
+        let result = std::panic::catch_unwind(|| {
+            let (links, mut list) = (Table::new(), List::new());
+            for number in 0..members {
+                list.push_back(&links, tid(number));
+            }
+            list.push_back(&links, tid(twice));
+        });
+        assert!(result.is_err(), "thread {twice} of {members}");
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     PushBack(u32),
-    PushFront(u32),
     PopFront,
     Remove(u32),
-    PopMultipleOf(u32),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..THREADS).prop_map(Step::PushBack),
-        2 => (0..THREADS).prop_map(Step::PushFront),
         3 => Just(Step::PopFront),
         2 => (0..THREADS).prop_map(Step::Remove),
-        2 => (1..6_u32).prop_map(Step::PopMultipleOf),
     ]
 }
 
@@ -127,25 +110,18 @@ proptest! {
                     lists[which].push_back(&links, tid(number));
                     models[which].push_back(number);
                 }
-                Step::PushFront(number) if outside(&number) => {
-                    lists[which].push_front(&links, tid(number));
-                    models[which].push_front(number);
-                }
-                Step::PushBack(_) | Step::PushFront(_) => {}
+                Step::PushBack(_) => {}
                 Step::PopFront => {
                     let popped = lists[which].pop_front(&links);
                     prop_assert_eq!(popped, models[which].pop_front().map(tid));
                 }
                 Step::Remove(number) => {
+                    // A thread is removed from the list that it is in, or is in none.
+                    let which = (0..2).find(|which| models[*which].contains(&number)).unwrap_or(which);
                     let at = models[which].iter().position(|&member| member == number);
+                    prop_assert_eq!(lists[which].contains(&links, tid(number)), at.is_some());
                     prop_assert_eq!(lists[which].remove(&links, tid(number)), at.is_some());
                     at.map(|at| models[which].remove(at));
-                }
-                Step::PopMultipleOf(factor) => {
-                    let wanted = |number: u32| number.is_multiple_of(factor);
-                    let at = models[which].iter().position(|&member| wanted(member));
-                    let popped = lists[which].pop_first_where(&links, |tid| wanted(tid.get()));
-                    prop_assert_eq!(popped, at.and_then(|at| models[which].remove(at)).map(tid));
                 }
             }
             for (list, model) in lists.iter().zip(&models) {
@@ -159,7 +135,7 @@ proptest! {
         // A thread in no list has no link left, so it can be queued again.
         for number in 0..THREADS {
             if !models.iter().any(|model| model.contains(&number)) {
-                prop_assert_eq!(links.next(tid(number)), None);
+                prop_assert!(!lists[0].contains(&links, tid(number)));
             }
         }
     }

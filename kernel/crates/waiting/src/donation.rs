@@ -95,12 +95,38 @@ pub trait Donors {
     fn set_donated_level(&self, thread: &Self::Thread, level: Option<Nice>);
 
     /// Applies a changed weight to the run queue: the thread may now precede others, or others may precede it. Called
-    /// without any lock.
+    /// without the locks of donations.
     fn reweigh(&self, thread: &Self::Thread);
+}
+
+/// The donees whose level a change has changed: the previous and the new one. They have yet to
+/// [pass it on](Self::pass_on).
+#[derive(Debug)]
+#[must_use]
+pub struct Changed<T>([Option<T>; 2]);
+
+impl<T: Clone> Changed<T> {
+    /// Returns that no level has changed.
+    pub const fn none() -> Self {
+        Self([None, None])
+    }
+
+    /// Propagates the levels down the inheritance chains. Called without any lock, because chains have any length. The
+    /// chains may have changed since: each step recomputes.
+    pub fn pass_on(self, threads: &impl Donors<Thread = T>) {
+        for donee in self.0.into_iter().flatten() {
+            pass_on(threads, &donee);
+        }
+    }
 }
 
 /// Makes `donor` donate to `donee` and to no other thread, or to none.
 pub fn donate<T: Donors>(threads: &T, donor: &T::Thread, donee: Option<&T::Thread>) {
+    redirect(threads, donor, donee).pass_on(threads);
+}
+
+/// Does the same, without what follows down the inheritance chains. Takes a bounded time.
+pub fn redirect<T: Donors>(threads: &T, donor: &T::Thread, donee: Option<&T::Thread>) -> Changed<T::Thread> {
     let mut has_new_level = false;
     let previous = threads.with_donation(donor, |donation| {
         let previous = donation.take();
@@ -111,15 +137,26 @@ pub fn donate<T: Donors>(threads: &T, donor: &T::Thread, donee: Option<&T::Threa
         }
         previous
     });
-    if let Some(Donation { donee: previous, level }) = previous
-        && exchange(threads, &previous, level, None)
-    {
-        threads.reweigh(&previous);
-        pass_on(threads, &previous);
+    let has_lost = |made: &Donation<T::Thread>| exchange(threads, &made.donee, made.level, None);
+    let previous = previous.filter(has_lost).map(|made| made.donee);
+    let changed = Changed([previous, donee.filter(|_| has_new_level).cloned()]);
+    changed.0.iter().flatten().for_each(|donee| threads.reweigh(donee));
+    changed
+}
+
+/// Ends the donation of `donor` if it is to a donee that `is_donee` accepts.
+pub fn end_donation<T: Donors>(threads: &T, donor: &T::Thread, is_donee: impl FnOnce(&T::Thread) -> bool) {
+    let ended = threads.with_donation(donor, |donation| donation.take_if(|made| is_donee(&made.donee)));
+    if let Some(ended) = ended {
+        take_back(threads, ended);
     }
-    if let Some(donee) = donee.filter(|_| has_new_level) {
-        threads.reweigh(donee);
-        pass_on(threads, donee);
+}
+
+/// Removes a donation, which its donor no longer makes, from its donee.
+fn take_back<T: Donors>(threads: &T, Donation { donee, level }: Donation<T::Thread>) {
+    if exchange(threads, &donee, level, None) {
+        threads.reweigh(&donee);
+        pass_on(threads, &donee);
     }
 }
 

@@ -79,13 +79,18 @@ impl<L: Locked<List>> WaitQueue<L> {
         });
     }
 
-    /// Wakes every waiting thread.
+    /// Wakes every thread that waits at this moment: not those that come while the others are woken.
+    ///
+    /// The lock is released after each thread, so that it is held for no longer than one wake-up takes. It is not taken
+    /// again after the last thread was woken: that one may be what keeps the queue.
     pub fn wake_all(&self, threads: &impl Threads) {
-        self.waiting.with(|waiting| {
-            while let Some(tid) = waiting.pop_front(threads) {
-                threads.unpark(tid);
-            }
-        });
+        let mut mark = None;
+        while self.waiting.with(|waiting| {
+            let mark = *mark.get_or_insert(waiting.arrivals());
+            let Some(tid) = waiting.pop_front_before(threads, mark) else { return false };
+            threads.unpark(tid);
+            waiting.is_front_before(threads, mark)
+        }) {}
     }
 }
 

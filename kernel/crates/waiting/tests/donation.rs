@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use proptest::prelude::*;
 use runqueue::Nice;
-use waiting::donation::{donate, pass_on};
+use waiting::donation::{donate, end_donation, pass_on};
 use waiting::{Donation, Donors, ReceivedDonations};
 
 const COUNT: usize = 6;
@@ -74,17 +74,20 @@ proptest! {
     #[test]
     fn a_thread_runs_at_the_level_of_its_heaviest_donor(
         own in prop::array::uniform6(nice()),
-        steps in prop::collection::vec((0..COUNT, prop::option::of(0..COUNT), prop::option::of(nice())), 1..60),
+        steps in prop::collection::vec((0..COUNT, prop::option::of(0..COUNT), prop::option::of(nice()), any::<bool>()), 1..60),
     ) {
         let threads = TestThreads::default();
         let mut own = own;
         (0..COUNT).for_each(|thread| threads.0[thread].own.set(own[thread]));
         let mut to = [None; COUNT];
-        for (thread, donee, new_level) in steps {
+        for (thread, donee, new_level, ends) in steps {
             if let Some(level) = new_level {
                 own[thread] = level;
                 threads.0[thread].own.set(level);
                 pass_on(&threads, &thread);
+            } else if ends && let Some(donee) = donee {
+                end_donation(&threads, &thread, |current| *current == donee);
+                to[thread] = to[thread].filter(|current| *current != donee);
             } else {
                 // Threads do not wait for each other in a cycle.
                 let mut after = to;
@@ -100,6 +103,7 @@ proptest! {
                 }
             }
             for thread in 0..COUNT {
+                prop_assert_eq!(threads.0[thread].donation.borrow().is_some(), to[thread].is_some());
                 prop_assert_eq!(threads.level(&thread), expected(&own, &to, thread), "thread {} of {:?}, {:?}", thread, own, to);
             }
         }

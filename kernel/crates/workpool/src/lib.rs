@@ -1,7 +1,7 @@
 //! Worker pools, as policy: which worker takes which item, and how many workers there should be.
 //!
 //! * [`item`]: the state of one item, from claimed to done or cancelled.
-//! * [`queue`]: a queue whose links are in the items, so that queueing allocates nothing.
+//! * [`queue`]: a queue by nice level whose links are in the items, so that queueing allocates nothing.
 //! * [`pool`]: the queue and the workers of one pool.
 //!
 //! The crate has no unsafe code. It allocates a table of workers with each pool, and nothing else. With `--cfg loom`
@@ -18,5 +18,5 @@ pub mod queue;
 mod sync;
 
 pub use item::{Generation, ItemState, Status};
-pub use pool::{Limits, Next, Pool, WakeAction};
-pub use queue::{Link, Queue};
+pub use pool::{Help, Limits, Next, Oldest, Pool, WakeAction};
+pub use queue::{Link, Neighbour, Node, Queue};

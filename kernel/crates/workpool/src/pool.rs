@@ -3,18 +3,27 @@
 //! A worker is a number below the pool's capacity; it may or may not have a thread. All methods are called under the
 //! pool's lock. They return what the caller has to do after it has released the lock.
 //!
+//! Items wait in order of their level, and within a level in order of arrival. A thread that waits for an item
+//! [raises](Pool::raise) it to its own level. A heavy item does not wait until lighter ones end: while there are workers that
+//! run lighter items, as many further workers may run heavier ones, up to the maximum. They run no more than that: a worker
+//! beyond the limit parks, though lighter items wait. Light items wait for as long as heavier ones keep coming. They do not
+//! age: a thread to which one matters waits for it, which raises it.
+//!
 //! Items stay in the queue until a worker takes them. A new item *calls* an idle worker, but a busy worker that finishes
 //! earlier may take the item. The idle worker that worked last is called, because its stack is warm. So surplus workers
 //! stay at the bottom of the idle stack, until they have been idle long enough to be retired.
 
 use alloc::vec::Vec;
 
-use crate::queue::{Link, Queue};
+use runqueue::Nice;
+
+use crate::queue::{LEVELS, Link, Node, Queue, index};
 
 /// How many workers a pool may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Workers that run items at a time: the number of CPUs of the pool. Further items wait, unless workers are blocked.
+    /// Workers that run items at a time: the number of CPUs of the pool. Further items wait, unless workers are blocked or run
+    /// lighter items.
     pub active: usize,
     /// Maximum number of workers, however many are blocked.
     pub most: usize,
@@ -36,6 +45,35 @@ pub enum WakeAction {
     None,
 }
 
+/// What the manager does about items that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Help {
+    /// Wake this idle worker.
+    Wake {
+        /// Its number.
+        worker: usize,
+        /// The level of the item for which it comes.
+        level: Nice,
+    },
+    /// Start a thread for this worker, which calls [`Pool::next`], or report [`Pool::start_failed`].
+    Start {
+        /// Its number.
+        worker: usize,
+        /// The level of the item for which it comes.
+        level: Nice,
+    },
+}
+
+/// The oldest item that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// Its number.
+    pub number: u64,
+    /// The worker that runs it; `None`: it is queued.
+    pub worker: Option<usize>,
+}
+
 /// What a worker does next.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -44,7 +82,7 @@ pub enum Next<H> {
     Run(H),
     /// Park until the worker is called.
     Park {
-        /// Wake the manager first: it has not planned to retire idle workers.
+        /// Wake the manager first: it has not planned to retire idle workers, or to look at items that wait.
         wake_manager: bool,
     },
     /// Exit: the worker no longer exists.
@@ -61,8 +99,8 @@ enum Worker {
     Idle { since_ns: u64 },
     /// Called, but has not called [`Pool::next`] yet.
     Called,
-    /// Running the item of this number.
-    Busy { item: u64 },
+    /// Running the item of this number, which was queued at `level`.
+    Busy { item: u64, level: Nice },
     /// Told to exit.
     Retiring,
 }
@@ -77,10 +115,15 @@ pub struct Pool<H> {
     workers: Vec<Worker>,
     /// Idle workers, in the order in which they became idle.
     idle: Vec<usize>,
-    /// Workers that were called or are being started, and will look at the queue.
-    coming: usize,
+    /// Workers that were called or are being started, and will look at the queue; the last one is last.
+    coming: Vec<usize>,
     /// Workers that exist or are being started, without retiring ones.
     alive: usize,
+    /// Workers that are running an item, in all and by level.
+    busy: usize,
+    busy_at: [usize; LEVELS],
+    /// Busy workers that were blocked when the manager looked last.
+    blocked: usize,
     /// The manager will look again soon, because items wait.
     watches_queue: bool,
     /// The manager will look again when an idle worker may be retired.
@@ -97,8 +140,11 @@ impl<H: Link> Pool<H> {
             next_item: 0,
             workers: alloc::vec![Worker::Absent; capacity],
             idle: Vec::with_capacity(capacity),
-            coming: 0,
+            coming: Vec::with_capacity(capacity),
             alive: 0,
+            busy: 0,
+            busy_at: [0; LEVELS],
+            blocked: 0,
             watches_queue: false,
             watches_idle: false,
         }
@@ -127,38 +173,114 @@ impl<H: Link> Pool<H> {
         self.idle.len()
     }
 
-    /// Queues `item`. Returns which thread to wake.
-    pub fn submit(&mut self, item: H) -> WakeAction {
-        item.set_number(self.next_item);
+    /// Queues `item` at `level`. Returns which thread to wake.
+    pub fn submit(&mut self, item: H, level: Nice) -> WakeAction {
+        item.node().set_number(self.next_item);
         self.next_item += 1;
-        self.queue.push(item);
-        if self.queue.len() <= self.coming {
+        self.queue.push(item, level);
+        self.find_worker()
+    }
+
+    /// Raises the item of `node` to `level`, if it is queued at a lighter one: a thread of that level waits for it. Returns
+    /// which thread to wake.
+    pub fn raise(&mut self, node: &H::Node, level: Nice) -> WakeAction {
+        if self.queue.raise(node, level) { self.find_worker() } else { WakeAction::None }
+    }
+
+    /// Returns a worker that was called or is being started. It takes the first item, so a thread that raised an item to the
+    /// front gives its weight to that worker.
+    #[must_use]
+    pub fn coming(&self) -> Option<usize> {
+        self.coming.last().copied()
+    }
+
+    /// Returns whether `worker` was called or is being started, and has not called [`next`](Self::next) yet.
+    #[must_use]
+    pub fn is_coming(&self, worker: usize) -> bool {
+        self.coming.contains(&worker)
+    }
+
+    /// Returns the level of the first item.
+    #[must_use]
+    pub fn first_level(&self) -> Option<Nice> {
+        self.queue.first_level()
+    }
+
+    /// Returns the queued item that arrived first.
+    #[must_use]
+    pub fn oldest_queued(&self) -> Option<&H> {
+        self.queue.oldest()
+    }
+
+    /// Finds a worker for an item that was queued or raised.
+    fn find_worker(&mut self) -> WakeAction {
+        if !self.lacks_workers() {
             return WakeAction::None;
         }
-        if let Some(worker) = self.call_idle() {
+        if let Some((worker, _)) = self.call_idle() {
             return WakeAction::Worker(worker);
         }
-        if self.alive < self.active() || !self.watches_queue {
+        if self.may_start().is_some() || !self.watches_queue {
             self.watches_queue = true;
             return WakeAction::Manager;
         }
         WakeAction::None
     }
 
-    /// Calls an idle worker, if fewer workers are coming than items are queued.
-    fn call_idle(&mut self) -> Option<usize> {
-        if self.queue.len() <= self.coming {
-            return None;
-        }
+    /// Calls an idle worker, if another one may run an item. Returns it and the level of the item.
+    fn call_idle(&mut self) -> Option<(usize, Nice)> {
+        let level = self.level_without_worker()?;
         let worker = self.idle.pop()?;
         self.workers[worker] = Worker::Called;
-        self.coming += 1;
-        Some(worker)
+        self.coming.push(worker);
+        Some((worker, level))
     }
 
-    /// Removes the first queued item that `wanted` accepts, and returns it.
-    pub fn take_where(&mut self, wanted: impl FnMut(&H) -> bool) -> Option<H> {
-        self.queue.take_where(wanted)
+    /// Returns the level of the item for which the manager may start a worker: it may be run, and no worker is idle.
+    fn may_start(&self) -> Option<Nice> {
+        let may_start = self.idle.is_empty() && self.alive < self.limits.most;
+        self.level_without_worker().filter(|_| may_start)
+    }
+
+    /// Returns the level of the item that one more worker than are coming would run.
+    fn level_without_worker(&self) -> Option<Nice> {
+        // Those that are coming take the first items.
+        let coming = self.coming.len();
+        self.queue.level_at(coming).filter(|level| self.has_room(self.busy + coming, *level))
+    }
+
+    /// Returns whether a worker may run an item of `level` beside `others`, which run items or will soon.
+    fn has_room(&self, others: usize, level: Nice) -> bool {
+        let limit = self.active().saturating_add(self.blocked);
+        // Added up only where that decides.
+        others < limit || others - limit < self.busy_at[index(level) + 1..].iter().sum()
+    }
+
+    /// Removes the item of `node` from the queue, and returns it; `None` if it is not queued.
+    pub fn remove(&mut self, node: &H::Node) -> Option<H> {
+        self.queue.remove(node)
+    }
+
+    /// Removes the first item that `begin` accepts and that may be run, and makes `worker` run it.
+    fn take(&mut self, worker: usize, begin: impl Fn(&H) -> bool) -> Option<H> {
+        while let Some(level) = self.queue.first_level().filter(|level| self.has_room(self.busy, *level)) {
+            let item = self.queue.pop()?;
+            if begin(&item) {
+                self.workers[worker] = Worker::Busy { item: item.node().number(), level };
+                self.busy += 1;
+                self.busy_at[index(level)] += 1;
+                return Some(item);
+            }
+        }
+        None
+    }
+
+    /// Does the count when a worker has run an item of `level`.
+    fn count_ended(&mut self, level: Nice) {
+        self.busy -= 1;
+        self.busy_at[index(level)] -= 1;
+        // Only busy workers count as blocked: it may have been this one.
+        self.blocked = self.blocked.min(self.busy);
     }
 
     /// Decides what `worker` does next. The worker calls this when it has started, was woken, or has ended its item. `begin`
@@ -175,53 +297,58 @@ impl<H: Link> Pool<H> {
                 self.workers[worker] = Worker::Absent;
                 return Next::Exit;
             }
-            Worker::Starting | Worker::Called => self.coming -= 1,
-            Worker::Absent | Worker::Idle { .. } | Worker::Busy { .. } => {}
+            Worker::Starting | Worker::Called => self.coming.retain(|coming| *coming != worker),
+            Worker::Busy { level, .. } => self.count_ended(level),
+            Worker::Absent | Worker::Idle { .. } => {}
         }
-        while let Some(item) = self.queue.pop() {
-            if begin(&item) {
-                if let Worker::Idle { .. } = previous {
-                    // A spurious wake-up.
-                    self.idle.retain(|idle| *idle != worker);
-                }
-                self.workers[worker] = Worker::Busy { item: item.number() };
-                return Next::Run(item);
+        if let Some(item) = self.take(worker, begin) {
+            if let Worker::Idle { .. } = previous {
+                // A spurious wake-up.
+                self.idle.retain(|idle| *idle != worker);
             }
+            return Next::Run(item);
         }
         if let Worker::Idle { .. } = previous {
             return Next::Park { wake_manager: false };
         }
         self.workers[worker] = Worker::Idle { since_ns: now_ns() };
         self.idle.push(worker);
-        let wake_manager = self.alive > self.limits.keep && !self.watches_idle;
-        self.watches_idle |= wake_manager;
-        Next::Park { wake_manager }
+        let must_retire = self.alive > self.limits.keep && !self.watches_idle;
+        let must_watch = !self.queue.is_empty() && !self.watches_queue;
+        self.watches_idle |= must_retire;
+        self.watches_queue |= must_watch;
+        Next::Park { wake_manager: must_retire || must_watch }
     }
 
-    /// Reserves a worker if one is missing. `blocked` is the number of busy workers that are blocked and do not count. The
-    /// caller starts a thread that calls [`next`](Self::next), or reports [`start_failed`](Self::start_failed).
-    pub fn start(&mut self, blocked: usize) -> Option<usize> {
-        let has_room = self.alive < self.limits.most.min(self.active().saturating_add(blocked));
-        if self.lacks_workers() && has_room { self.start_one() } else { None }
+    /// Finds a worker for items that wait: an idle one, or one to be started. `blocked` is the number of busy workers that are
+    /// blocked and do not count.
+    pub fn help(&mut self, blocked: usize) -> Option<Help> {
+        self.blocked = blocked;
+        if let Some((worker, level)) = self.call_idle() {
+            return Some(Help::Wake { worker, level });
+        }
+        let level = self.may_start()?;
+        self.start_one().map(|worker| Help::Start { worker, level })
     }
 
-    /// As [`start`](Self::start), for a worker that is started before there is any item.
+    /// Reserves a worker that is started before there is any item.
     pub fn start_ahead(&mut self) -> Option<usize> {
-        if self.alive < self.active() { self.start_one() } else { None }
+        if self.alive < self.active().min(self.limits.most.max(1)) { self.start_one() } else { None }
     }
 
     fn start_one(&mut self) -> Option<usize> {
         let worker = self.workers.iter().position(|worker| *worker == Worker::Absent)?;
         self.workers[worker] = Worker::Starting;
         self.alive += 1;
-        self.coming += 1;
+        self.coming.push(worker);
         Some(worker)
     }
 
-    /// Reports that the thread of `worker`, which [`start`](Self::start) reserved, could not be started. Returns a worker to
-    /// wake in its place. Such a worker became idle meanwhile, and was not called for the item that the new worker was to take.
+    /// Reports that the thread of `worker`, which [`help`](Self::help) reserved, could not be started. Returns a worker to
+    /// wake in its place, and the level of the item for which it comes. Such a worker became idle meanwhile, and was not called
+    /// for the item that the new worker was to take.
     #[must_use = "the worker is to be woken"]
-    pub fn start_failed(&mut self, worker: usize) -> Option<usize> {
+    pub fn start_failed(&mut self, worker: usize) -> Option<(usize, Nice)> {
         debug_assert!(
             self.workers[worker] == Worker::Starting,
             "worker {worker} is {:?}",
@@ -229,20 +356,17 @@ impl<H: Link> Pool<H> {
         );
         self.workers[worker] = Worker::Absent;
         self.alive -= 1;
-        self.coming -= 1;
+        self.coming.retain(|coming| *coming != worker);
         self.call_idle()
     }
 
-    /// Reports that the thread of `worker`, which [`start`](Self::start) reserved, could not be started. Returns an item that
+    /// Reports that the thread of `worker`, which [`help`](Self::help) reserved, could not be started. Returns an item that
     /// the caller runs in its place, until [`end_rescue`](Self::end_rescue). Without a queued item it returns `None` and
     /// drops the worker.
     pub fn rescue(&mut self, worker: usize, begin: impl Fn(&H) -> bool) -> Option<H> {
-        while let Some(item) = self.queue.pop() {
-            if begin(&item) {
-                self.coming -= 1;
-                self.workers[worker] = Worker::Busy { item: item.number() };
-                return Some(item);
-            }
+        if let Some(item) = self.take(worker, begin) {
+            self.coming.retain(|coming| *coming != worker);
+            return Some(item);
         }
         let called = self.start_failed(worker);
         debug_assert!(called.is_none(), "worker {called:?} is called for no item");
@@ -251,12 +375,10 @@ impl<H: Link> Pool<H> {
 
     /// Ends the item from [`rescue`](Self::rescue), and drops `worker`.
     pub fn end_rescue(&mut self, worker: usize) {
-        debug_assert!(
-            matches!(self.workers[worker], Worker::Busy { .. }),
-            "worker {worker} is {:?}",
-            self.workers[worker]
-        );
-        self.workers[worker] = Worker::Absent;
+        let Worker::Busy { level, .. } = core::mem::replace(&mut self.workers[worker], Worker::Absent) else {
+            unreachable!("worker {worker} runs no item");
+        };
+        self.count_ended(level);
         self.alive -= 1;
     }
 
@@ -301,9 +423,9 @@ impl<H: Link> Pool<H> {
         self.lacks_workers() && self.alive >= self.active()
     }
 
-    /// Returns whether more items are queued than workers are coming or can be called.
+    /// Returns whether more items are queued than workers are coming.
     fn lacks_workers(&self) -> bool {
-        self.queue.len() > self.coming + self.idle.len()
+        self.queue.len() > self.coming.len()
     }
 
     /// Returns the number of the next item.
@@ -312,13 +434,22 @@ impl<H: Link> Pool<H> {
         self.next_item
     }
 
+    /// Returns the oldest item with a number below `item` that has neither ended nor been removed.
+    #[must_use]
+    pub fn oldest_before(&self, item: u64) -> Option<Oldest> {
+        let running = self.workers.iter().enumerate().filter_map(|(worker, state)| match state {
+            Worker::Busy { item, .. } => Some(Oldest { number: *item, worker: Some(worker) }),
+            _ => None,
+        });
+        let queued =
+            self.queue.oldest().map(|oldest| Oldest { number: oldest.node().number(), worker: None });
+        running.chain(queued).filter(|oldest| oldest.number < item).min_by_key(|oldest| oldest.number)
+    }
+
     /// Returns whether every item with a number below `item` has ended or was removed.
     #[must_use]
     pub fn is_flushed(&self, item: u64) -> bool {
-        let is_before = |number: u64| number < item;
-        // The queue is in order of arrival: its first item is the oldest.
-        !self.queue.first().is_some_and(|first| is_before(first.number()))
-            && !self.workers.iter().any(|worker| matches!(worker, Worker::Busy { item } if is_before(*item)))
+        self.oldest_before(item).is_none()
     }
 
     fn active(&self) -> usize {

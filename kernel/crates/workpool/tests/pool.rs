@@ -6,14 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use workpool::{Limits, Link, Next, Pool, Queue, WakeAction};
+use runqueue::Nice;
+use workpool::{Help, Limits, Link, Neighbour, Next, Node, Oldest, Pool, Queue, WakeAction};
 
 #[derive(Debug)]
 struct Item {
     name: usize,
-    next: RefCell<Option<Handle>>,
-    number: Cell<u64>,
+    node: TestNode,
     cancelled: Cell<bool>,
+}
+
+#[derive(Debug, Default)]
+struct TestNode {
+    neighbours: [RefCell<Option<Handle>>; Neighbour::COUNT],
+    level: Cell<Option<Nice>>,
+    number: Cell<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,28 +32,50 @@ impl PartialEq for Handle {
     }
 }
 
-impl Link for Handle {
-    fn set_next(&self, next: Option<Self>) -> Option<Self> {
-        self.0.next.replace(next)
+impl Node<Handle> for TestNode {
+    fn set(&self, neighbour: Neighbour, item: Option<Handle>) -> Option<Handle> {
+        self.neighbours[neighbour as usize].replace(item)
     }
-    fn next(&self) -> Option<Self> {
-        self.0.next.borrow().clone()
+    fn set_level(&self, level: Option<Nice>) {
+        self.level.set(level);
+    }
+    fn level(&self) -> Option<Nice> {
+        self.level.get()
     }
     fn set_number(&self, number: u64) {
-        self.0.number.set(number);
+        self.number.set(number);
     }
     fn number(&self) -> u64 {
-        self.0.number.get()
+        self.number.get()
+    }
+}
+
+impl Link for Handle {
+    type Node = TestNode;
+
+    fn node(&self) -> &TestNode {
+        &self.0.node
     }
 }
 
 fn item(name: usize) -> Handle {
-    let next = RefCell::new(None);
-    Handle(Rc::new(Item { name, next, number: Cell::new(0), cancelled: Cell::new(false) }))
+    Handle(Rc::new(Item { name, node: TestNode::default(), cancelled: Cell::new(false) }))
 }
+
+fn nice(level: i8) -> Nice {
+    Nice::new(level).unwrap()
+}
+
+const LIGHT: Nice = Nice::MAX;
+const HEAVY: Nice = Nice::MIN;
 
 const MS: u64 = 1_000_000;
 const LIMITS: Limits = Limits { active: 3, most: 6, keep: 1, idle_timeout_ns: 100 * MS };
+
+/// What [`Pool::help`] returns to start `worker`.
+fn start(worker: usize, level: Nice) -> Option<Help> {
+    Some(Help::Start { worker, level })
+}
 
 fn begin(item: &Handle) -> bool {
     !item.0.cancelled.get()
@@ -64,7 +93,7 @@ fn the_last_worker_is_called_and_the_longest_idle_is_retired() {
     assert_eq!(pool.next(2, || 2 * MS, begin), Next::Park { wake_manager: false });
     assert_eq!(pool.next_look_ns(2 * MS, MS), Some(100 * MS), "when the first may be retired");
     for _ in 0..3 {
-        assert_eq!(pool.submit(item(0)), WakeAction::Worker(2), "the last that worked");
+        assert_eq!(pool.submit(item(0), LIGHT), WakeAction::Worker(2), "the last that worked");
         assert!(matches!(pool.next(2, || 50 * MS, begin), Next::Run(_)));
         assert_eq!(pool.next(2, || 60 * MS, begin), Next::Park { wake_manager: false });
     }
@@ -80,25 +109,27 @@ fn the_last_worker_is_called_and_the_longest_idle_is_retired() {
 #[test]
 fn workers_are_started_on_demand_and_more_when_they_block() {
     let mut pool = Pool::new(6, LIMITS);
-    assert_eq!(pool.start(0), None, "nothing to do");
+    assert_eq!(pool.help(0), None, "nothing to do");
     for _ in 0..5 {
-        assert_eq!(pool.submit(item(0)), WakeAction::Manager);
+        assert_eq!(pool.submit(item(0), LIGHT), WakeAction::Manager);
     }
-    assert_eq!((0..4).map(|_| pool.start(0)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None]);
+    let started: Vec<_> = (0..4).map(|_| pool.help(0)).collect();
+    assert_eq!(started, [start(0, LIGHT), start(1, LIGHT), start(2, LIGHT), None]);
     assert_eq!(pool.start_failed(1), None);
-    assert_eq!(pool.start(0), Some(1), "again");
+    assert_eq!(pool.help(0), start(1, LIGHT), "again");
     for worker in 0..3 {
         assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
     }
     assert!(pool.should_count_blocked());
-    assert_eq!(pool.start(0), None, "all are busy");
+    assert_eq!(pool.help(0), None, "all are busy");
     assert_eq!(pool.next_look_ns(0, 10 * MS), Some(10 * MS), "they may block");
-    assert_eq!(pool.submit(item(0)), WakeAction::None, "the manager looks anyway");
-    assert_eq!(pool.start(1), Some(3), "one more for a blocked one");
-    assert_eq!(pool.start(1), None);
-    assert_eq!(pool.start(100), Some(4));
-    assert_eq!(pool.start(100), Some(5));
-    assert_eq!(pool.start(100), None, "the maximum");
+    assert_eq!(pool.submit(item(0), LIGHT), WakeAction::None, "the manager looks anyway");
+    assert_eq!(pool.help(1), start(3, LIGHT), "one more for a blocked one");
+    assert_eq!(pool.help(1), None);
+    assert_eq!(pool.help(100), start(4, LIGHT));
+    assert_eq!(pool.help(100), start(5, LIGHT));
+    let _ = pool.submit(item(0), HEAVY);
+    assert_eq!(pool.help(100), None, "the maximum");
     assert_eq!(pool.busy().collect::<Vec<_>>(), [0, 1, 2]);
 }
 
@@ -109,16 +140,18 @@ fn a_flush_waits_for_earlier_items() {
     let barriers: Vec<u64> = items
         .iter()
         .map(|item| {
-            let _ = pool.submit(item.clone());
+            let _ = pool.submit(item.clone(), LIGHT);
             pool.next_item()
         })
         .collect();
     let flushed = |pool: &Pool<Handle>| barriers.iter().filter(|barrier| pool.is_flushed(**barrier)).count();
-    pool.start(0).unwrap();
-    pool.start(0).unwrap();
+    let _ = pool.help(0).unwrap();
+    let _ = pool.help(0).unwrap();
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     assert!(matches!(pool.next(1, || 0, begin), Next::Run(_)));
     assert_eq!(flushed(&pool), 0);
+    assert_eq!(pool.oldest_before(barriers[0]), Some(Oldest { number: 0, worker: Some(0) }));
+    assert_eq!(pool.oldest_before(0), None);
     items[2].0.cancelled.set(true);
     // The second ends before the first; the third is skipped.
     let _ = pool.next(1, || 0, begin);
@@ -127,9 +160,80 @@ fn a_flush_waits_for_earlier_items() {
     assert_eq!(flushed(&pool), 3);
 }
 
+/// Starts workers for as many items as may run.
+fn start_all(pool: &mut Pool<Handle>, blocked: usize) -> usize {
+    let mut started = 0;
+    while let Some(help) = pool.help(blocked) {
+        let (Help::Start { worker, .. } | Help::Wake { worker, .. }) = help;
+        assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_)));
+        started += 1;
+    }
+    started
+}
+
+#[test]
+fn a_heavy_item_gets_a_worker_beside_those_of_light_ones() {
+    let mut pool = Pool::new(6, LIMITS);
+    for name in 0..5 {
+        let _ = pool.submit(item(name), LIGHT);
+    }
+    assert_eq!(start_all(&mut pool, 0), 3);
+    assert_eq!(pool.next_look_ns(0, MS), Some(MS));
+    let heavy = [item(10), item(11)];
+    for heavy in &heavy {
+        assert_eq!(pool.submit(heavy.clone(), nice(0)), WakeAction::Manager, "at once");
+        assert_eq!(pool.help(0), start(pool.alive() - 1, nice(0)));
+        assert_eq!(pool.help(0), None, "none for the light items");
+    }
+    assert_eq!(pool.next(3, || 0, begin), Next::Run(heavy[0].clone()));
+    assert_eq!(pool.next(4, || 0, begin), Next::Run(heavy[1].clone()));
+    assert_eq!(pool.submit(item(5), LIGHT), WakeAction::None, "the manager looks anyway");
+    assert_eq!(pool.next(3, || 0, begin), Next::Park { wake_manager: true }, "four are at work");
+    assert_eq!(pool.submit(item(12), nice(0)), WakeAction::Worker(3));
+    assert!(matches!(pool.next(3, || 0, begin), Next::Run(_)));
+    for worker in [0, 1] {
+        assert!(matches!(pool.next(worker, || 0, begin), Next::Park { .. }), "four and three are at work");
+    }
+    assert_eq!(pool.submit(item(6), LIGHT), WakeAction::None, "no idle worker may run it");
+    for worker in 2..5 {
+        assert!(matches!(pool.next(worker, || 0, begin), Next::Run(item) if item.0.name < 10));
+    }
+}
+
+#[test]
+fn a_raised_item_goes_before_others_and_calls_a_worker() {
+    let mut pool = Pool::new(6, LIMITS);
+    let items: Vec<Handle> = (0..6).map(item).collect();
+    for item in &items {
+        let _ = pool.submit(item.clone(), LIGHT);
+    }
+    assert_eq!(start_all(&mut pool, 0), 3);
+    let _ = pool.next_look_ns(0, MS);
+    assert_eq!(pool.raise(items[0].node(), HEAVY), WakeAction::None, "it runs already");
+    assert_eq!(pool.raise(items[4].node(), LIGHT), WakeAction::None, "no heavier");
+    assert_eq!(pool.raise(items[5].node(), HEAVY), WakeAction::Manager);
+    assert_eq!(pool.raise(items[5].node(), nice(0)), WakeAction::None, "it was raised higher");
+    assert_eq!(pool.coming(), None);
+    assert_eq!(pool.help(0), start(3, HEAVY));
+    assert_eq!((pool.coming(), pool.is_coming(3), pool.first_level()), (Some(3), true, Some(HEAVY)));
+    assert_eq!(pool.next(3, || 0, begin), Next::Run(items[5].clone()));
+    assert_eq!((pool.coming(), pool.is_coming(3)), (None, false));
+    assert_eq!(pool.oldest_before(9), Some(Oldest { number: 0, worker: Some(0) }));
+    for worker in 0..2 {
+        assert!(matches!(pool.next(worker, || 0, begin), Next::Run(_) | Next::Park { .. }));
+    }
+    assert_eq!(
+        pool.raise(pool.oldest_queued().unwrap().clone().node(), HEAVY),
+        WakeAction::Worker(0),
+        "the fifth item, for which there was no room"
+    );
+    assert_eq!(pool.next(0, || 0, begin), Next::Run(items[4].clone()));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Submit,
+    Submit(Nice),
+    Raise(usize, Nice),
     Cancel(usize),
     /// An awake worker does its next step.
     Work(usize),
@@ -142,9 +246,15 @@ enum Step {
     Wait(u64),
 }
 
+/// Few levels, so that items share some.
+fn any_level() -> impl Strategy<Value = Nice> {
+    prop_oneof![Just(HEAVY), Just(nice(0)), Just(nice(5)), Just(LIGHT)]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Submit),
+        4 => any_level().prop_map(Step::Submit),
+        1 => (any::<usize>(), any_level()).prop_map(|(which, level)| Step::Raise(which, level)),
         1 => any::<usize>().prop_map(Step::Cancel),
         6 => any::<usize>().prop_map(Step::Work),
         1 => any::<usize>().prop_map(Step::Spurious),
@@ -156,9 +266,56 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// The threads of the pool, as a kernel would have them.
 #[derive(Default)]
 struct Threads {
-    /// Running threads, and the name of the item that each runs.
-    awake: BTreeMap<usize, Option<usize>>,
+    /// Running threads, and the name and level of the item that each runs.
+    awake: BTreeMap<usize, Option<(usize, Nice)>>,
     asleep: BTreeSet<usize>,
+}
+
+impl Threads {
+    fn wake(&mut self, worker: usize) {
+        assert!(self.asleep.remove(&worker), "{worker} is woken, but not parked");
+        self.awake.insert(worker, None);
+    }
+
+    fn running(&self) -> usize {
+        self.awake.values().flatten().count()
+    }
+
+    /// Returns whether one more worker may run an item of `level` beside `others`.
+    fn has_room(&self, level: Nice, others: usize, limit: usize) -> bool {
+        others < limit + self.awake.values().flatten().filter(|(_, other)| *other > level).count()
+    }
+}
+
+/// The items in order of level, and within a level in the order in which they came to it.
+#[derive(Default)]
+struct Order {
+    items: Vec<(Handle, Nice)>,
+}
+
+impl Order {
+    fn insert(&mut self, item: Handle, level: Nice) {
+        let place = self.items.partition_point(|(_, other)| *other <= level);
+        self.items.insert(place, (item, level));
+    }
+
+    fn remove(&mut self, item: &Handle) -> Option<Nice> {
+        let place = self.items.iter().position(|(other, _)| other == item)?;
+        Some(self.items.remove(place).1)
+    }
+
+    fn raise(&mut self, item: &Handle, level: Nice) -> bool {
+        let is_lighter = self.items.iter().any(|(other, current)| other == item && *current > level);
+        if is_lighter {
+            self.remove(item);
+            self.insert(item.clone(), level);
+        }
+        is_lighter
+    }
+
+    fn oldest(&self) -> Option<&Handle> {
+        self.items.iter().map(|(item, _)| item).min_by_key(|item| item.0.name)
+    }
 }
 
 fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
@@ -170,54 +327,58 @@ fn pick<T: Copy>(among: impl Iterator<Item = T>, which: usize) -> Option<T> {
 #[test]
 fn an_idle_worker_replaces_one_that_cannot_be_started() {
     let mut pool = Pool::new(6, LIMITS);
-    assert_eq!(pool.submit(item(0)), WakeAction::Manager);
-    assert_eq!(pool.start(0), Some(0));
+    assert_eq!(pool.submit(item(0), LIGHT), WakeAction::Manager);
+    assert_eq!(pool.help(0), start(0, LIGHT));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
-    let _ = pool.submit(item(1));
-    assert_eq!(pool.start(0), Some(1));
+    let _ = pool.submit(item(1), LIGHT);
+    assert_eq!(pool.help(0), start(1, LIGHT));
     // The first worker takes the item, and then is idle.
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
     assert!(matches!(pool.next(0, || 0, begin), Next::Park { .. }));
-    assert_eq!(pool.submit(item(2)), WakeAction::None, "the second is coming");
-    assert_eq!(pool.start_failed(1), Some(0));
+    assert_eq!(pool.submit(item(2), LIGHT), WakeAction::None, "the second is coming");
+    assert_eq!(pool.start_failed(1), Some((0, LIGHT)));
     assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
 }
 
 proptest! {
     #[test]
-    fn queues_are_lists(steps in prop::collection::vec((0..4_u8, 0..8_usize), 0..60)) {
+    fn queues_are_ordered_by_level(steps in prop::collection::vec((0..6_u8, 0..8_usize, any_level()), 0..80)) {
         let mut queue = Queue::new();
-        let mut model: Vec<Handle> = Vec::new();
-        for (number, (what, which)) in steps.into_iter().enumerate() {
+        let mut model = Order::default();
+        for (number, (what, which, level)) in steps.into_iter().enumerate() {
+            let stranger = item(number);
+            let wanted = model.items.get(which).map_or(&stranger, |(item, _)| item).clone();
             match what {
-                0 | 1 => {
-                    let item = item(number);
-                    queue.push(item.clone());
-                    model.push(item);
+                0..=2 => {
+                    queue.push(stranger.clone(), level);
+                    model.insert(stranger, level);
                 }
-                2 => {
-                    let expected = (!model.is_empty()).then(|| model.remove(0));
+                3 => {
+                    let expected = (!model.items.is_empty()).then(|| model.items.remove(0).0);
                     prop_assert_eq!(queue.pop(), expected);
                 }
-                _ => {
-                    let stranger = item(number);
-                    let wanted = model.get(which).unwrap_or(&stranger).clone();
-                    prop_assert_eq!(queue.take_where(|item| *item == wanted).is_some(), model.contains(&wanted));
-                    model.retain(|item| *item != wanted);
-                }
+                4 => prop_assert_eq!(queue.remove(wanted.node()).is_some(), model.remove(&wanted).is_some()),
+                _ => prop_assert_eq!(queue.raise(wanted.node(), level), model.raise(&wanted, level)),
             }
-            prop_assert_eq!(queue.len(), model.len());
-            prop_assert_eq!(queue.is_empty(), model.is_empty());
-            prop_assert_eq!(queue.first(), model.first());
+            prop_assert_eq!(queue.len(), model.items.len());
+            prop_assert_eq!(queue.is_empty(), model.items.is_empty());
+            prop_assert_eq!(queue.first_level(), model.items.first().map(|(_, level)| *level));
+            prop_assert_eq!(queue.level_at(which), model.items.get(which).map(|(_, level)| *level));
+            prop_assert_eq!(queue.oldest(), model.oldest());
         }
-        // In order, each once, and a removed item has no link.
+        // In order, each once, and a removed item has no neighbours and no level.
         let rest: Vec<Handle> = std::iter::from_fn(|| queue.pop()).collect();
-        prop_assert_eq!(&rest, &model);
-        prop_assert!(rest.iter().all(|item| item.next().is_none()));
+        let expected: Vec<Handle> = model.items.into_iter().map(|(item, _)| item).collect();
+        prop_assert_eq!(&rest, &expected);
+        for item in rest {
+            prop_assert!(item.node().level().is_none());
+            prop_assert!(item.node().neighbours.iter().all(|neighbour| neighbour.borrow().is_none()));
+        }
+        prop_assert!(queue.oldest().is_none());
     }
 
     #[test]
-    fn every_item_runs_once_and_no_worker_idles_while_items_wait(
+    fn every_item_runs_once_and_no_worker_idles_while_items_may_run(
         steps in prop::collection::vec(any_step(), 0..200),
         active in 1..5_usize,
         keep in 0..4_usize,
@@ -225,8 +386,9 @@ proptest! {
         let limits = Limits { active, most: 6, keep, idle_timeout_ns: 100 * MS };
         let mut pool = Pool::new(6, limits);
         let mut threads = Threads::default();
-        let (mut now_ns, mut submitted) = (0, 0);
-        let (mut waiting, mut done): (Vec<Handle>, BTreeSet<usize>) = (Vec::new(), BTreeSet::new());
+        let (mut now_ns, mut submitted, mut limit) = (0, 0, active);
+        // What is in the queue, with items that are cancelled and not removed.
+        let (mut queue, mut done): (Order, BTreeSet<usize>) = (Order::default(), BTreeSet::new());
         // When the manager looks: now, at a later time, or not at all.
         let mut manager_ns: Option<u64> = None;
         let steps = steps.into_iter().chain((0..2000).map(|n| match n % 7 {
@@ -235,29 +397,38 @@ proptest! {
             n => Step::Work(n),
         }));
         for step in steps {
-            match step {
-                Step::Submit if submitted < 150 => {
+            let action = match step {
+                Step::Submit(level) if submitted < 150 => {
                     let item = item(submitted);
                     submitted += 1;
-                    waiting.push(item.clone());
-                    match pool.submit(item) {
-                        WakeAction::Worker(worker) => {
-                            prop_assert!(threads.asleep.remove(&worker), "{worker} is woken, but not parked");
-                            threads.awake.insert(worker, None);
-                        }
-                        WakeAction::Manager => manager_ns = Some(now_ns),
-                        WakeAction::None => {}
-                    }
+                    queue.insert(item.clone(), level);
+                    pool.submit(item, level)
                 }
-                Step::Submit => {}
+                Step::Raise(which, level) => match pick(queue.items.iter(), which).cloned() {
+                    Some((item, _)) => {
+                        queue.raise(&item, level);
+                        pool.raise(item.node(), level)
+                    }
+                    None => WakeAction::None,
+                },
+                _ => WakeAction::None,
+            };
+            match action {
+                WakeAction::Worker(worker) => threads.wake(worker),
+                WakeAction::Manager => manager_ns = Some(now_ns),
+                WakeAction::None => {}
+            }
+            match step {
+                Step::Submit(_) | Step::Raise(..) => {}
                 Step::Cancel(which) => {
-                    let Some(item) = pick(waiting.iter(), which).cloned() else { continue };
+                    let live = queue.items.iter().filter(|(item, _)| begin(item));
+                    let Some((item, _)) = pick(live, which).cloned() else { continue };
                     item.0.cancelled.set(true);
                     // In the other cases a worker skips it.
                     if which % 2 == 0 {
-                        pool.take_where(|other| *other == item);
+                        prop_assert_eq!(pool.remove(item.node()), queue.remove(&item).map(|_| item.clone()));
+                        prop_assert_eq!(pool.remove(item.node()), None, "removed twice");
                     }
-                    waiting.retain(|other| *other != item);
                     done.insert(item.0.name);
                 }
                 Step::Work(which) | Step::Spurious(which) => {
@@ -268,17 +439,35 @@ proptest! {
                     };
                     let Some(worker) = worker else { continue };
                     let before = threads.awake.remove(&worker).flatten();
-                    if let Some(name) = before {
+                    if let Some((name, _)) = before {
                         prop_assert!(done.insert(name), "item {name} ran twice");
+                        limit = limit.min(active + threads.running());
                     }
-                    match pool.next(worker, || now_ns, begin) {
+                    let next = pool.next(worker, || now_ns, begin);
+                    // Cancelled items are skipped, as long as an item of their level may run.
+                    let expected = (next != Next::Exit).then(|| {
+                        while let Some((item, level)) = queue.items.first().cloned() {
+                            if !threads.has_room(level, threads.running(), limit) {
+                                return None;
+                            }
+                            queue.items.remove(0);
+                            if begin(&item) {
+                                return Some((item, level));
+                            }
+                        }
+                        None
+                    }).flatten();
+                    match next {
                         Next::Run(item) => {
-                            prop_assert!(waiting.first() == Some(&item), "not in order of arrival");
-                            waiting.remove(0);
+                            let Some((first, level)) = expected else {
+                                return Err(TestCaseError::fail("no item may run"));
+                            };
+                            prop_assert!(first == item, "not in order");
                             threads.asleep.remove(&worker);
-                            threads.awake.insert(worker, Some(item.0.name));
+                            threads.awake.insert(worker, Some((item.0.name, level)));
                         }
                         Next::Park { wake_manager } => {
+                            prop_assert!(expected.is_none(), "{expected:?} may run");
                             threads.asleep.insert(worker);
                             if wake_manager {
                                 manager_ns = Some(now_ns);
@@ -292,14 +481,22 @@ proptest! {
                 }
                 // Only when it was woken, or its time has come.
                 Step::Manager { blocked, succeeds } => if manager_ns.is_some_and(|at_ns| at_ns <= now_ns) {
-                    while let Some(worker) = pool.start(blocked) {
+                    limit = active + blocked;
+                    while let Some(help) = pool.help(blocked) {
+                        let worker = match help {
+                            Help::Wake { worker, .. } => {
+                                threads.wake(worker);
+                                continue;
+                            }
+                            Help::Start { worker, .. } => worker,
+                        };
                         prop_assert!(!threads.awake.contains_key(&worker) && !threads.asleep.contains(&worker));
                         if !succeeds {
                             prop_assert_eq!(pool.start_failed(worker), None);
                             break;
                         }
                         threads.awake.insert(worker, None);
-                        prop_assert!(pool.alive() <= 6 && pool.alive() <= active.min(6) + blocked);
+                        prop_assert!(pool.alive() <= 6 && threads.asleep.is_empty());
                     }
                     while let Some(worker) = pool.retire_idle(now_ns) {
                         prop_assert!(pool.alive() >= keep, "one too many was retired");
@@ -310,17 +507,18 @@ proptest! {
                 },
                 Step::Wait(ms) => now_ns += ms * MS,
             }
-            let queued = pool.queued();
-            let live = waiting.iter().filter(|item| begin(item)).count();
-            prop_assert!(queued >= live, "{live} items are live, {queued} are queued");
-            let running = threads.awake.values().filter(|item| item.is_some()).count();
+            let (queued, running) = (pool.queued(), threads.running());
+            prop_assert_eq!(queued, queue.items.len());
+            prop_assert_eq!(pool.oldest_queued(), queue.oldest());
+            prop_assert_eq!(pool.first_level(), queue.items.first().map(|(_, level)| *level));
             prop_assert_eq!(pool.busy().count(), running);
-            if queued > 0 && pool.idle() > 0 {
-                let coming = threads.awake.len() - running;
-                prop_assert!(coming >= queued.min(live), "{queued} items, {coming} come, {} idle", pool.idle());
-            }
-            let coming = threads.awake.len() - running;
-            if live > coming {
+            // Without those that will exit.
+            let coming = pool.alive() - pool.idle() - running;
+            prop_assert_eq!(pool.coming().is_some(), coming > 0);
+            prop_assert!(pool.coming().is_none_or(|worker| pool.is_coming(worker)));
+            if let Some((_, level)) = queue.items.get(coming) {
+                let may_run = threads.has_room(*level, running + coming, limit);
+                prop_assert!(!may_run || pool.idle() == 0, "{queued} items, {coming} come, {} idle", pool.idle());
                 prop_assert!(manager_ns.is_some_and(|at_ns| at_ns <= now_ns + 10 * MS), "the manager does not look: {manager_ns:?}");
             }
             prop_assert_eq!(pool.is_flushed(pool.next_item()), queued == 0 && running == 0);

@@ -42,12 +42,16 @@ impl LockClass {
     pub const HELPER_SLOT: Self = class(53, "helper slot");
     /// The group that pays for a thread's work.
     pub const CHARGE_TARGET: Self = class(53, "charge target");
+    /// The turnstile of a thread.
+    pub const TURNSTILE: Self = class(53, "turnstile");
     /// A thread's donation of weight, with its donee.
     pub const DONATION: Self = class(60, "donation");
     /// The donations that a thread receives.
     pub const RECEIVED_DONATIONS: Self = class(61, "received donations");
+    /// The search of one CPU for threads that are queued there and not allowed there.
+    pub const MISPLACED_SEARCH: Self = class(62, "misplaced search");
     /// The run queue of one CPU.
-    pub const RUN_QUEUE: Self = class(62, "run queue");
+    pub const RUN_QUEUE: Self = class(63, "run queue");
     /// The timer queue of one CPU.
     pub const TIMERS: Self = class(70, "timers");
     /// Dead threads whose memory is not freed yet.

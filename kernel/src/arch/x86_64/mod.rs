@@ -43,6 +43,7 @@ mod pvh;
 mod rights;
 pub mod segments;
 pub mod simd;
+pub mod single_step;
 pub mod smp;
 pub mod spin_lock;
 pub mod tlb;

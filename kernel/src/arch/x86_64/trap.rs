@@ -12,7 +12,7 @@ use x86_64::structures::DescriptorTablePointer;
 use super::segments::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CODE};
 use super::spin_lock::debug_assert_no_locks;
 use super::trap_frame::TrapFrame;
-use super::{apic, early_report, percpu, tracepoint, tsc, vector};
+use super::{apic, early_report, percpu, single_step, tracepoint, tsc, vector};
 
 core::arch::global_asm!(include_str!("trap.s"));
 
@@ -119,6 +119,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     let vector = frame.vector as u8;
     match vector {
         vector::NMI => return (hooks.nmi)(frame),
+        vector::DEBUG if single_step::on_debug_exception(frame) => return,
         vector::PAGE_FAULT if (hooks.page_fault)(frame) => return,
         exception if exception < vector::FIRST_INTERRUPT => (hooks.fatal_exception)(frame),
         vector::SPURIOUS => return,

@@ -1,5 +1,7 @@
 //! Vectors of exceptions and interrupts.
 
+/// Vector of a debug exception.
+pub const DEBUG: u8 = 1;
 /// Vector of a non-maskable interrupt.
 pub const NMI: u8 = 2;
 /// Vector of a double fault.

@@ -57,10 +57,27 @@ pub fn start() -> Result<(), StartError> {
     control.next = core::array::from_fn(tracepoint::recorded);
     control.is_on = true;
     control.since_ns = tsc::now_ns();
-    let mut buffer = [0; params::TEXT_CAPACITY];
-    let classes = params::trace_events::parse(TRACE_EVENTS.get(&mut buffer)).unwrap_or(u32::MAX);
-    tracepoint::set_classes(classes);
+    tracepoint::set_classes(wanted_classes());
     Ok(())
+}
+
+/// Returns the classes that `trace.events` names, one bit each.
+fn wanted_classes() -> u32 {
+    let mut buffer = [0; params::TEXT_CAPACITY];
+    params::trace_events::parse(TRACE_EVENTS.get(&mut buffer)).unwrap_or(u32::MAX)
+}
+
+/// Applies a change of `trace.events` while tracing is on.
+pub fn update_classes() {
+    let control = CONTROL.lock();
+    if control.is_on {
+        tracepoint::set_classes(wanted_classes());
+    }
+}
+
+/// Returns whether a CPU has a ring: its size does not change any more.
+pub fn has_rings() -> bool {
+    percpu::all().any(|cpu| tracepoint::ring(cpu.id().index()).is_some())
 }
 
 /// Switches tracing off; returns whether it was on. The recorded events can still be dumped.

@@ -5,6 +5,6 @@ mod control;
 mod dump;
 mod tail;
 
-pub use control::{StartError, start, start_at_boot, stop};
+pub use control::{StartError, has_rings, start, start_at_boot, stop, update_classes};
 pub use dump::{DumpStats, dump, finish};
 pub use tail::{last_events, print_last_events};

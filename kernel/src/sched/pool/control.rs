@@ -7,6 +7,7 @@ use workpool::Generation;
 use super::item::{Item, Work, WorkAttrs};
 use super::registry;
 use super::worker_pool::{Pool, SubmitError};
+use crate::sched::donation::{self, withdraw_donation};
 use crate::sched::thread::{self, Thread};
 
 /// Cancels `generation` of `item` if no worker has begun with it. Returns whether it did.
@@ -19,22 +20,35 @@ pub fn cancel(item: &dyn Item, generation: Generation) -> bool {
     is_ours
 }
 
-/// Waits until `generation` of `item` is over, done or cancelled.
+/// Waits until `generation` of `item` is over, done or cancelled. Meanwhile the calling thread
+/// [donates its weight](donate_weight) to it.
 ///
 /// # Panics
 /// In debug builds, when the calling thread is running the item: it would wait for itself.
 #[cfg_attr(debug_assertions, track_caller)]
-pub fn wait(item: &dyn Item, generation: Generation) {
+pub fn wait(item: &Arc<dyn Item>, generation: Generation) {
     debug_assert!(
-        worker_of(item, generation).is_none_or(|worker| !core::ptr::eq(&*worker, thread::current())),
+        worker_of(&**item, generation).is_none_or(|worker| !core::ptr::eq(&*worker, thread::current())),
         "invariant 27: {} waits for the work item that it is running",
         thread::current_name()
     );
+    donate_weight(item.clone(), generation);
     item.work().wait(generation);
+    withdraw_donation();
+}
+
+/// Makes the calling thread, which is about to wait for `generation` of `item`, donate its weight to it until
+/// [`withdraw_donation`]. A queued item moves up to the thread's level; the worker that runs it runs at that level.
+pub fn donate_weight(item: Arc<dyn Item>, generation: Generation) {
+    donation::donate_weight(item.clone());
+    // Checked after the donation: what is donated to a later generation is taken back.
+    if item.work().is_over(generation) {
+        withdraw_donation();
+    }
 }
 
 /// Returns the worker that is running `generation` of `item`.
-pub fn worker_of(item: &dyn Item, generation: Generation) -> Option<Arc<Thread>> {
+fn worker_of(item: &dyn Item, generation: Generation) -> Option<Arc<Thread>> {
     let work = item.work();
     if !work.is_running() {
         return None;

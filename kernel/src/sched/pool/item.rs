@@ -2,20 +2,24 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
+use core::sync::atomic::{
+    AtomicU8, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    Ordering::SeqCst, fence,
+};
 
 use runqueue::{CpuMask, Nice};
-use workpool::{Generation, ItemState, Link, Status};
+use workpool::{Generation, ItemState, Link, Neighbour, Node, Status};
 
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
+use crate::sched::donee::{ChainLink, Donee};
 use crate::sched::group::Group;
 use crate::sched::thread;
 use crate::sched::wait::WaitQueue;
 
 /// Something that a worker runs, any number of times. Submitting an item clones a handle and allocates nothing. An item
-/// is in at most one queue.
-pub trait Item: Any + Send + Sync {
+/// is in at most one queue. A thread that waits for it donates its weight to it, see [`Donee`].
+pub trait Item: Any + Donee {
     /// Returns what the pool keeps in the item.
     fn work(&self) -> &Work;
 
@@ -29,14 +33,19 @@ pub trait Item: Any + Send + Sync {
 /// What a pool keeps in an item.
 pub struct Work {
     state: ItemState,
-    /// The next item in the queue; under the pool's lock.
-    next: IrqSpinLock<Option<Handle>>,
+    /// Its neighbours in the queue, its number there, and the [level](level_to_raw) at which it is queued; changed under the
+    /// pool's lock.
+    neighbours: IrqSpinLock<[Option<Handle>; Neighbour::COUNT]>,
     number: AtomicU64,
-    /// Pool of the current generation in the low bits, its worker above them; see [`Location`]. Relaxed: published with
-    /// the item.
+    queue_level: AtomicU8,
+    /// Pool of the current generation in the low bits, its worker above them; see [`Location`]. Changed under the pool's
+    /// lock; Relaxed unless a comment says otherwise: published with the item.
     location: AtomicU64,
     /// The attributes of the current generation.
     attrs: IrqSpinLock<Option<WorkAttrs>>,
+    /// The donations of threads that wait for it, the [level](level_to_raw) that they give it, and its own to its worker.
+    pub(super) chain_link: ChainLink,
+    donated_level: AtomicU8,
     /// Threads that wait for the end of a generation, and their number.
     over: WaitQueue,
     waiters: AtomicUsize,
@@ -58,6 +67,8 @@ const POOL_BITS: u32 = 32;
 pub struct WorkAttrs {
     /// The worker's nice level while it runs the item.
     pub(super) nice: Nice,
+    /// The level at which the item waits for a worker.
+    pub(super) queue_level: Nice,
     pub(super) allowed: CpuMask,
     pub(super) group: Arc<Group>,
 }
@@ -66,12 +77,17 @@ impl WorkAttrs {
     /// Default weight, on any CPU of the pool, charged to the group that the calling thread is charged to.
     pub fn new() -> Self {
         let group = thread::current().charged_group();
-        Self { nice: Nice::DEFAULT, allowed: CpuMask::ALL, group }
+        Self { nice: Nice::DEFAULT, queue_level: Nice::DEFAULT, allowed: CpuMask::ALL, group }
     }
 
-    /// Sets the nice level.
+    /// Sets the nice level, at which the item also waits for a worker.
     pub fn nice(self, nice: Nice) -> Self {
-        Self { nice, ..self }
+        Self { nice, queue_level: nice, ..self }
+    }
+
+    /// Sets the level at which the item waits for a worker, apart from that at which it runs.
+    pub fn queued_at(self, queue_level: Nice) -> Self {
+        Self { queue_level, ..self }
     }
 
     /// Restricts the item to the CPUs of `allowed`, even if the pool has others.
@@ -85,22 +101,46 @@ impl WorkAttrs {
 pub(super) struct Handle(pub(super) Arc<dyn Item>);
 
 impl Link for Handle {
-    fn set_next(&self, next: Option<Self>) -> Option<Self> {
-        core::mem::replace(&mut *self.0.work().next.lock(), next)
+    type Node = Work;
+
+    fn node(&self) -> &Work {
+        self.0.work()
+    }
+}
+
+impl Node<Handle> for Work {
+    fn set(&self, neighbour: Neighbour, item: Option<Handle>) -> Option<Handle> {
+        core::mem::replace(&mut self.neighbours.lock()[neighbour as usize], item)
     }
 
-    fn next(&self) -> Option<Self> {
-        self.0.work().next.lock().clone()
+    fn set_level(&self, level: Option<Nice>) {
+        // Release pairs with the Acquire in `level`: see `is_queued_in`.
+        self.queue_level.store(level_to_raw(level), Release);
+    }
+
+    fn level(&self) -> Option<Nice> {
+        // Acquire: see `set_level`.
+        level_from_raw(self.queue_level.load(Acquire))
     }
 
     fn set_number(&self, number: u64) {
         // Relaxed, here and below: under the pool's lock.
-        self.0.work().number.store(number, Relaxed);
+        self.number.store(number, Relaxed);
     }
 
     fn number(&self) -> u64 {
-        self.0.work().number.load(Relaxed)
+        self.number.load(Relaxed)
     }
+}
+
+/// Returns `level` as one byte: 0 is none.
+fn level_to_raw(level: Option<Nice>) -> u8 {
+    level.map_or(0, |level| level.get().abs_diff(Nice::MIN.get()) + 1)
+}
+
+/// Returns the level of [`level_to_raw`].
+fn level_from_raw(raw: u8) -> Option<Nice> {
+    Nice::new(Nice::MIN.get() + raw.checked_sub(1)?.cast_signed())
 }
 
 impl Work {
@@ -108,26 +148,51 @@ impl Work {
     pub const fn new() -> Self {
         Self {
             state: ItemState::new(),
-            next: IrqSpinLock::of(LockClass::WORK_ITEM, None),
+            neighbours: IrqSpinLock::of(LockClass::WORK_ITEM, [const { None }; Neighbour::COUNT]),
             number: AtomicU64::new(0),
+            queue_level: AtomicU8::new(0),
             location: AtomicU64::new(0),
             attrs: IrqSpinLock::of(LockClass::WORK_ITEM, None),
+            chain_link: ChainLink::new(),
+            donated_level: AtomicU8::new(0),
             over: WaitQueue::new(),
             waiters: AtomicUsize::new(0),
         }
     }
 
-    /// Begins a generation in the pool numbered `pool`, unless one is going on.
-    pub(super) fn claim(&self, pool: usize, attrs: WorkAttrs) -> Option<Generation> {
+    /// Begins a generation, unless one is going on.
+    pub(super) fn claim(&self, attrs: WorkAttrs) -> Option<Generation> {
         let generation = self.state.claim()?;
-        self.location.store(pool as u64, Relaxed);
         *self.attrs.lock() = Some(attrs);
         Some(generation)
     }
 
-    /// Makes the claimed item visible to workers and cancellers. Called under the pool's lock.
-    pub(super) fn publish(&self) {
+    /// Makes the claimed item visible to workers and cancellers. Called under the lock of the pool numbered `pool`.
+    pub(super) fn publish(&self, pool: usize) {
+        // SeqCst: see `donated_level`.
+        self.location.store(pool as u64, SeqCst);
         self.state.publish();
+    }
+
+    /// Returns whether the item is queued in the pool numbered `pool`. Called under the lock of that pool, under which the
+    /// answer stays true.
+    pub(super) fn is_queued_in(&self, pool: usize) -> bool {
+        // In this order: the item is queued somewhere, so its location was stored before. If that was another pool, the
+        // location cannot become `pool` now, because that takes the lock.
+        self.level().is_some() && self.location().pool == pool
+    }
+
+    /// Sets the level that the item receives from its donors.
+    pub(super) fn set_donated_level(&self, level: Option<Nice>) {
+        // SeqCst: see `donated_level`.
+        self.donated_level.store(level_to_raw(level), SeqCst);
+    }
+
+    /// Returns the level that the item receives from threads that wait for it.
+    pub(super) fn donated_level(&self) -> Option<Nice> {
+        // Store then load: a submitter stores the location, then loads the donated level, under the pool's lock; a donor
+        // stores the level, then loads the location, and raises the item if it is queued there. One of them sees the other.
+        level_from_raw(self.donated_level.load(SeqCst))
     }
 
     /// Makes worker number `worker` begin with the item. Returns false if the item was cancelled.
@@ -157,11 +222,17 @@ impl Work {
 
     /// Returns the pool of the current generation, and its worker if one has begun.
     pub(super) fn location(&self) -> Location {
-        let location = self.location.load(Relaxed);
+        // SeqCst: see `donated_level`.
+        let location = self.location.load(SeqCst);
         Location {
             pool: location as usize & ((1 << POOL_BITS) - 1),
             worker: (location >> POOL_BITS) as usize,
         }
+    }
+
+    /// Returns whether `generation` is over.
+    pub(super) fn is_over(&self, generation: Generation) -> bool {
+        self.state.is_over(generation)
     }
 
     /// Returns whether a worker is running the item.

@@ -3,11 +3,14 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use workpool::Help;
+
 use super::item::Handle;
 use super::manager_signal;
 use super::registry;
-use super::worker::with_attrs;
+use super::worker::{donate_to_current, with_attrs};
 use super::worker_pool::Pool;
+use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
 use crate::console::warning;
 use crate::sched::park::unpark;
@@ -34,8 +37,9 @@ pub(super) fn start() -> Result<(), SpawnError> {
 /// Starts and retires workers of `pool`. Returns when to look again.
 fn look(pool: &'static Pool) -> Option<u64> {
     pool.update_limits();
-    while let Some(worker) = missing_worker(pool) {
-        match pool.spawn_worker(worker) {
+    while let Some(help) = help(pool) {
+        let Help::Start { worker, level } = help else { continue };
+        match pool.spawn_worker(worker, level) {
             Ok(()) => {}
             Err(error) if !run_in_place_of(pool, worker, error) => break,
             Err(_) => {}
@@ -47,15 +51,21 @@ fn look(pool: &'static Pool) -> Option<u64> {
     pool.state.lock().next_look_ns(tsc::now_ns(), RETRY_NS)
 }
 
-/// Reserves a worker that is to be started, if the pool needs one.
-fn missing_worker(pool: &Pool) -> Option<usize> {
+/// Finds a worker for items that wait, if the pool needs one, and wakes it if it is idle.
+fn help(pool: &Pool) -> Option<Help> {
+    // The locks are not released in the reverse order of taking them.
+    let _irq = IrqGuard::new();
     let mut state = pool.state.lock();
     let is_blocked = |worker: &usize| {
         let thread = pool.threads[*worker].lock();
         thread.as_ref().is_some_and(|thread| thread.park.is_parked())
     };
     let blocked = if state.should_count_blocked() { state.busy().filter(is_blocked).count() } else { 0 };
-    state.start(blocked)
+    let help = state.help(blocked)?;
+    if let Help::Wake { worker, level } = help {
+        pool.wake_called(state, worker, level);
+    }
+    Some(help)
 }
 
 /// Retires the worker that has been idle longest, if its time is up. It leaves when it is woken.
@@ -74,11 +84,11 @@ fn run_in_place_of(pool: &'static Pool, worker: usize, error: SpawnError) -> boo
     if !HAS_WARNED.swap(true, SeqCst) {
         warning(format_args!("cannot start a worker for pool {}: {error}; work takes longer", pool.name()));
     }
+    let irq = IrqGuard::new();
     let mut state = pool.state.lock();
     if state.alive() > 1 {
-        let called = state.start_failed(worker);
         drop(state);
-        pool.wake_worker(called);
+        pool.start_failed(worker);
         return false;
     }
     // Before the item begins: a thread that asks for its worker then finds the manager.
@@ -91,6 +101,8 @@ fn run_in_place_of(pool: &'static Pool, worker: usize, error: SpawnError) -> boo
         return false;
     };
     let (item, attrs) = with_attrs(handle);
+    donate_to_current(&item);
+    drop(irq);
     pool.run(&item, attrs.group);
     *slot.lock() = None;
     pool.state.lock().end_rescue(worker);

@@ -12,10 +12,12 @@
 //! * `worker_pool`: one pool: queueing, taking out, flushing.
 //! * `worker`: the threads of a pool.
 //! * `registry`: all pools.
+//! * `donee`: what an item does with the weight of threads that wait for it.
 //! * `control`: what the owner of a submitted item does with it.
 //! * `manager`: starts and retires workers; `manager_signal` wakes it.
 
 mod control;
+mod donee;
 mod item;
 mod manager;
 mod manager_signal;
@@ -26,9 +28,10 @@ mod worker_pool;
 use super::spawn::SpawnError;
 use crate::arch::percpu;
 
-pub use control::{cancel, submit_fn, wait, worker_of};
+pub use control::{cancel, donate_weight, submit_fn, wait};
 pub use item::{Item, Work, WorkAttrs};
 pub use registry::{all, of_node, unbound, update_limits};
+use worker::IDLE_NICE;
 pub use worker::restart_fault_count;
 pub use worker_pool::{Pool, SubmitError};
 
@@ -44,10 +47,7 @@ pub fn start() -> Result<(), SpawnError> {
         while left > 0
             && let Some(worker) = pool.start_ahead()
         {
-            pool.spawn_worker(worker).inspect_err(|_| {
-                let called = pool.state.lock().start_failed(worker);
-                pool.wake_worker(called);
-            })?;
+            pool.spawn_worker(worker, IDLE_NICE).inspect_err(|_| pool.start_failed(worker))?;
             left -= 1;
         }
     }

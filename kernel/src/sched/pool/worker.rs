@@ -11,8 +11,10 @@ use workpool::Next;
 use super::item::{Handle, Item, WorkAttrs};
 use super::manager_signal;
 use super::worker_pool::Pool;
+use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
 use crate::sched::affinity;
+use crate::sched::donation::{end_donation, set_donee};
 use crate::sched::group::Group;
 use crate::sched::online_cpus;
 use crate::sched::park::park;
@@ -21,7 +23,7 @@ use crate::sched::spawn::{Spawn, SpawnError};
 use crate::sched::thread;
 
 /// The nice level of an idle worker.
-const IDLE_NICE: Nice = Nice::MAX;
+pub(super) const IDLE_NICE: Nice = Nice::MAX;
 
 /// The workers' group. The time of an item is charged to the group that submitted it; this group keeps what workers
 /// spend between items.
@@ -50,14 +52,21 @@ impl Pool {
         self.state.lock().start_ahead()
     }
 
-    /// Starts the thread of worker number `worker`.
-    pub(super) fn spawn_worker(&'static self, worker: usize) -> Result<(), SpawnError> {
+    /// Starts the thread of worker number `worker`, which comes for an item of `level`.
+    pub(super) fn spawn_worker(&'static self, worker: usize, level: Nice) -> Result<(), SpawnError> {
         check_fault()?;
         let name = alloc::format!("{}/{worker}", self.name());
         // At least one CPU of the set has to be online.
         let cpus = if self.has_online_cpu() { self.cpus } else { CpuMask::ALL };
-        let spawn = Spawn::new(&name).nice(IDLE_NICE).group(&WORKERS).on(cpus);
-        spawn.start(move || self.worker_main(worker)).map(drop)
+        let spawn = Spawn::new(&name).nice(level).group(&WORKERS).on(cpus);
+        let handle = spawn.start(move || self.worker_main(worker))?;
+        let state = self.state.lock();
+        if state.is_coming(worker) {
+            *self.threads[worker].lock() = Some(handle.thread().clone());
+            // An item may have been raised to the front since the level was chosen.
+            state.first_level().inspect(|level| self.hasten(worker, *level));
+        }
+        Ok(())
     }
 
     /// Runs items until the worker is retired.
@@ -85,6 +94,8 @@ impl Pool {
 
     /// Decides what `worker`, the calling thread, does next.
     fn next(&self, worker: usize) -> Next<(Arc<dyn Item>, WorkAttrs)> {
+        // From the begin of an item to its donation, which keeps the thread at the weight of the waiting threads.
+        let irq = IrqGuard::new();
         let mut state = self.state.lock();
         let next = state.next(worker, tsc::now_ns, |Handle(item)| item.work().begin_by(worker));
         self.queued.store(state.queued(), SeqCst);
@@ -101,20 +112,26 @@ impl Pool {
         let current = thread::current();
         let has_changed = current.entity.set_nice_if_other(nice);
         drop(state);
+        if let Next::Run((item, _)) = &next {
+            donate_to_current(item);
+        }
         if has_changed {
             reweigh(current);
         }
+        drop(irq);
         self.wake_flushers();
         next
     }
 
-    /// Runs `item` on the calling thread, charged to `group`.
+    /// Runs `item` on the calling thread, to which it donates, charged to `group`.
     pub(super) fn run(&self, item: &Arc<dyn Item>, group: Arc<Group>) {
         let thread = thread::current();
         thread.charge_to(Some(group));
         item.run();
         thread.charge_to(None);
         item.work().end();
+        // Not before the waiting threads are woken: without their weight the worker might be long in doing so.
+        end_donation(item.clone(), thread.arc());
         item.ended();
     }
 
@@ -128,6 +145,11 @@ impl Pool {
             let _ = affinity::set_affinity(thread, &CpuMask::ALL);
         }
     }
+}
+
+/// Makes `item`, with which the calling thread has begun, donate to this thread what it receives.
+pub(super) fn donate_to_current(item: &Arc<dyn Item>) {
+    set_donee(item.clone(), Some(thread::current_arc()));
 }
 
 /// Returns an item that a worker has begun with, and its attributes.

@@ -7,15 +7,17 @@ use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use params::registry::{POOL_IDLE_MS, POOL_KEEP_WORKERS, POOL_MAX_WORKERS};
-use runqueue::CpuMask;
-use workpool::{Generation, Limits, WakeAction};
+use runqueue::{CpuMask, Nice};
+use workpool::{Generation, Limits, Oldest, WakeAction};
 
 use super::item::{Handle, Item, Work, WorkAttrs};
 use super::manager_signal;
 use crate::arch::irq::IrqGuard;
 use crate::arch::lock_class::LockClass;
 use crate::arch::percpu;
-use crate::arch::spin_lock::IrqSpinLock;
+use crate::arch::spin_lock::{IrqSpinLock, IrqSpinLockGuard};
+use crate::sched::donation::{donate_weight, withdraw_donation};
+use crate::sched::donee::Donee;
 use crate::sched::online_cpus;
 use crate::sched::park::unpark;
 use crate::sched::resched::reweigh;
@@ -41,6 +43,9 @@ pub struct Pool {
     flushed: WaitQueue,
     flushing: AtomicUsize,
 }
+
+/// The locked state of a pool.
+pub(super) type StateGuard<'a> = IrqSpinLockGuard<'a, workpool::Pool<Handle>>;
 
 /// Why an item was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,40 +112,84 @@ impl Pool {
 
     /// Queues `item`. Returns the generation to [`wait`](super::wait) for or to [`cancel`](super::cancel).
     pub fn submit(&'static self, item: Arc<dyn Item>, attrs: WorkAttrs) -> Result<Generation, SubmitError> {
-        let nice = attrs.nice;
-        let generation = item.work().claim(self.number, attrs).ok_or(SubmitError::Busy)?;
+        let (nice, queue_level) = (attrs.nice, attrs.queue_level);
+        let generation = item.work().claim(attrs).ok_or(SubmitError::Busy)?;
         // The locks are not released in the reverse order of taking them.
         let _irq = IrqGuard::new();
         let mut state = self.state.lock();
-        item.work().publish();
-        let action = state.submit(Handle(item));
+        item.work().publish(self.number);
+        let donated = item.work().donated_level().unwrap_or(Nice::MAX);
+        let action = state.submit(Handle(item), queue_level.min(donated));
         self.queued.store(state.queued(), SeqCst);
+        self.wake(state, action, nice.min(donated));
+        Ok(generation)
+    }
+
+    /// Raises the item of `work` to `level`, which it receives from a thread that waits for it, if it is queued here.
+    pub(super) fn raise(&self, work: &Work, level: Nice) {
+        let _irq = IrqGuard::new();
+        let mut state = self.state.lock();
+        if !work.is_queued_in(self.number) {
+            return;
+        }
+        let action = state.raise(work, level);
+        // A worker that is coming takes the first item, for which it may not have been called.
+        if let Some(worker) = state.coming() {
+            self.hasten(worker, level);
+        }
+        self.wake(state, action, level);
+    }
+
+    /// Wakes the thread that `action` names; a worker comes at level `nice`.
+    fn wake(&self, state: StateGuard<'_>, action: WakeAction, nice: Nice) {
         match action {
-            WakeAction::Worker(worker) => {
-                let slot = self.threads[worker].lock();
-                let thread = slot.as_ref().expect("an idle worker has stored its thread");
-                // Under the lock, as where a worker takes an item: the last to set the level decides. The worker is
-                // parked, or about to park.
-                let has_changed = thread.entity.set_nice_if_other(nice);
-                drop(state);
-                if !unpark(thread) && has_changed {
-                    // The worker has not parked yet, and may be queued for a CPU at the level of an idle worker.
-                    reweigh(thread);
-                }
-            }
+            WakeAction::Worker(worker) => self.wake_called(state, worker, nice),
             WakeAction::Manager => {
                 drop(state);
                 manager_signal::wake();
             }
             WakeAction::None => {}
         }
-        Ok(generation)
+    }
+
+    /// Wakes a worker that was called under the lock of `state`, at level `nice`. Interrupts are off.
+    pub(super) fn wake_called(&self, state: StateGuard<'_>, worker: usize, nice: Nice) {
+        let slot = self.threads[worker].lock();
+        let thread = slot.as_ref().expect("an idle worker has stored its thread");
+        // Under the lock, as where a worker takes an item: the last to set the level decides. The worker is parked, or
+        // about to park.
+        let has_changed = thread.entity.set_nice_if_other(nice);
+        drop(state);
+        if !unpark(thread) && has_changed {
+            // The worker has not parked yet, and may be queued for a CPU at the level of an idle worker.
+            reweigh(thread);
+        }
+    }
+
+    /// Makes a worker that is coming come at `level`, if it comes at a lighter one. Called under the lock of the state.
+    pub(super) fn hasten(&self, worker: usize, level: Nice) {
+        // A worker whose thread is being started has none yet. It gets the level from `spawn_worker`.
+        if let Some(thread) = &*self.threads[worker].lock()
+            && thread.entity.nice().is_none_or(|own| level < own)
+        {
+            thread.entity.set_nice(level);
+            reweigh(thread);
+        }
+    }
+
+    /// Reports that the thread of `worker` could not be started, and wakes the worker that comes in its place, if any.
+    pub(super) fn start_failed(&self, worker: usize) {
+        let _irq = IrqGuard::new();
+        let mut state = self.state.lock();
+        if let Some((called, level)) = state.start_failed(worker) {
+            self.wake_called(state, called, level);
+        }
     }
 
     /// Takes a cancelled item out of the queue, and ends its generation.
     pub(super) fn remove_cancelled(&self, work: &Work) {
         let mut state = self.state.lock();
-        let item = state.take_where(|Handle(item)| core::ptr::eq(item.work(), work));
+        let item = state.remove(work);
         self.queued.store(state.queued(), SeqCst);
         drop(state);
         work.retire();
@@ -148,7 +197,8 @@ impl Pool {
         self.wake_flushers();
     }
 
-    /// Waits until every item that was queued before the call has ended.
+    /// Waits until every item that was queued before the call has ended. Meanwhile the calling thread donates its weight to
+    /// the oldest of them.
     ///
     /// # Panics
     /// In debug builds, when the calling thread is running an item of this pool: it would wait for itself.
@@ -161,10 +211,34 @@ impl Pool {
             self.name
         );
         let barrier = self.state.lock().next_item();
-        // Before the condition is first evaluated: a worker that ends an item after that sees the count.
+        // Before the oldest item is first looked for: a worker that begins or ends an item after that sees the count.
         self.flushing.fetch_add(1, SeqCst);
-        self.flushed.wait_until(|| self.state.lock().is_flushed(barrier));
+        loop {
+            let oldest = self.donate_to_oldest(barrier);
+            let has_other = || self.state.lock().oldest_before(barrier) != oldest;
+            self.flushed.wait_until(|| oldest.is_none() || has_other());
+            if oldest.is_none() {
+                break;
+            }
+        }
+        withdraw_donation();
         self.flushing.fetch_sub(1, SeqCst);
+    }
+
+    /// Makes the calling thread donate to the oldest item with a number below `barrier`: to the worker that runs it, or to
+    /// the queued item. Returns which one it is, or `None` if there is none.
+    fn donate_to_oldest(&self, barrier: u64) -> Option<Oldest> {
+        let state = self.state.lock();
+        let oldest = state.oldest_before(barrier)?;
+        let donee: Option<Arc<dyn Donee>> = match oldest.worker {
+            Some(worker) => self.thread_of(worker).map(|thread| thread as _),
+            None => state.oldest_queued().map(|Handle(item)| item.clone() as _),
+        };
+        drop(state);
+        if let Some(donee) = donee {
+            donate_weight(donee);
+        }
+        Some(oldest)
     }
 
     pub(super) fn wake_flushers(&self) {
@@ -182,13 +256,6 @@ impl Pool {
     fn is_own_worker(&self, thread: &Thread) -> bool {
         let mut workers = (0..self.threads.len()).filter_map(|worker| self.thread_of(worker));
         workers.any(|worker| core::ptr::eq(&*worker, thread))
-    }
-
-    /// Wakes the worker that `workpool` has called, if any.
-    pub(super) fn wake_worker(&self, worker: Option<usize>) {
-        if let Some(thread) = worker.and_then(|worker| self.thread_of(worker)) {
-            unpark(&thread);
-        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! Concurrent changes along an inheritance chain.
+//! Concurrent changes along an inheritance chain, and at the turnstile of a mutex.
 
 use loom::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use runqueue::Nice;
-use waiting::donation::{donate, pass_on};
+use waiting::donation::{donate, end_donation, pass_on, redirect};
 use waiting::{Donation, Donors, ReceivedDonations};
 
 use crate::world::model;
@@ -107,6 +107,25 @@ fn changes_along_one_chain_converge() {
     });
 }
 
+/// Item 1 ends on its worker 2 and begins on worker 3, while thread 0 gives up waiting for it. No worker keeps the weight.
+#[test]
+fn an_item_that_goes_to_another_worker_leaves_nothing_behind() {
+    model(|| {
+        let threads = TestThreads::new([-5, NONE, 19, 19]);
+        donate(&*threads, &1, Some(&2));
+        donate(&*threads, &0, Some(&1));
+        let other = threads.clone();
+        let next_worker = thread::spawn(move || donate(&*other, &1, Some(&3)));
+        let last = threads.clone();
+        let last_worker = thread::spawn(move || end_donation(&*last, &1, |donee| *donee == 2));
+        donate(&*threads, &0, None);
+        next_worker.join().unwrap();
+        last_worker.join().unwrap();
+        assert!(threads.0[1].donation.lock().unwrap().is_some(), "the new worker's is left");
+        assert_eq!((threads.level_of(2), threads.level_of(3)), (19, 19));
+    });
+}
+
 /// A thread's own level changes while the thread begins to wait.
 #[test]
 fn a_new_level_is_passed_on() {
@@ -118,5 +137,25 @@ fn a_new_level_is_passed_on() {
         pass_on(&*threads, &0);
         waiter.join().unwrap();
         assert_eq!(threads.level_of(1), -9);
+    });
+}
+
+/// Thread 0 begins to wait for a mutex while that is handed from 2 to 3. Its turnstile is 1. In either order 3 receives the
+/// weight of 0, and 2 keeps nothing of it.
+#[test]
+fn a_turnstile_turns_while_a_donor_comes() {
+    model(|| {
+        let threads = TestThreads::new([-5, NONE, 0, 2]);
+        donate(&*threads, &1, Some(&2));
+        donate(&*threads, &3, Some(&1));
+        let other = threads.clone();
+        let release = thread::spawn(move || {
+            let changed = [(1, None), (3, None), (1, Some(3))]
+                .map(|(donor, donee)| redirect(&*other, &donor, donee.as_ref()));
+            changed.into_iter().for_each(|changed| changed.pass_on(&*other));
+        });
+        donate(&*threads, &0, Some(&1));
+        release.join().unwrap();
+        assert_eq!([1, 2, 3].map(|number| threads.level_of(number)), [-5, 0, -5]);
     });
 }

@@ -33,8 +33,9 @@ impl Guarded {
         unlock(&self.state, me);
     }
 
-    /// Returns the value, and checks that the mutex is free.
+    /// Returns the value. Checks that the mutex is free, and that no thread donates.
     fn end(&self, me: &Me) -> u32 {
+        me.world.assert_at_rest();
         assert!(try_lock(&self.state, me), "the mutex is still owned");
         // SAFETY: as in `add_one`.
         self.value.with(|value| unsafe { *value })
@@ -44,7 +45,7 @@ impl Guarded {
 #[test]
 fn three_threads_own_it_one_after_the_other() {
     model(|| {
-        let (world, guarded) = (World::new(), Guarded::new());
+        let (world, guarded) = (World::with_levels([0, -3, -5, 0]), Guarded::new());
         let others = [1, 2].map(|number| {
             let (me, guarded) = (world.seen_by(number), guarded.clone());
             thread::spawn(move || guarded.lock_and_add(&me))
@@ -62,7 +63,7 @@ fn three_threads_own_it_one_after_the_other() {
 #[test]
 fn a_thread_that_times_out_does_not_own_the_mutex() {
     model(|| {
-        let (world, guarded) = (World::new(), Guarded::new());
+        let (world, guarded) = (World::with_levels([-5, 0, 0, 0]), Guarded::new());
         let owner = world.seen_by(1);
         assert!(lock(&guarded.state, &owner, None));
         let owner = thread::spawn({

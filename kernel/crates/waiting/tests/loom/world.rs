@@ -2,11 +2,11 @@
 //! the run queue, and another thread advances the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use loom::sync::atomic::{AtomicI8, Ordering::SeqCst};
 use loom::sync::{Condvar, Mutex};
-use runqueue::{Links, ParkDecision, ParkState, Tid, UnparkAction};
-use waiting::{HandOver, Locked, Owners, Threads};
+use runqueue::{Link, Links, Nice, ParkDecision, ParkState, Tid, UnparkAction};
+use waiting::{Donation, Donors, HandOver, Locked, Owners, ReceivedDonations, Threads};
 
 /// Preemptions per execution: enough for every known kind of concurrency bug, few enough to end in seconds.
 const PREEMPTION_BOUND: usize = 2;
@@ -43,7 +43,30 @@ struct Thread {
     is_queued: Mutex<bool>,
     dispatch: Condvar,
     /// Protected by the lock of the thread's list: nothing for loom to explore.
-    link: AtomicU32,
+    link: Link,
+    turnstile: Mutex<Option<usize>>,
+}
+
+/// No level.
+const NONE: i8 = i8::MAX;
+
+/// A donor and donee: a thread, or the turnstile that it began with.
+struct Node {
+    own: i8,
+    donated: AtomicI8,
+    donation: Mutex<Option<Donation<usize>>>,
+    received: Mutex<ReceivedDonations>,
+}
+
+impl Node {
+    fn new(own: i8) -> Self {
+        Self {
+            own,
+            donated: AtomicI8::new(NONE),
+            donation: Mutex::new(None),
+            received: Mutex::new(ReceivedDonations::new()),
+        }
+    }
 }
 
 /// The timer of the one thread with a deadline.
@@ -56,17 +79,48 @@ struct Timer {
 pub struct World {
     threads: [Thread; THREADS],
     timer: Mutex<Timer>,
+    /// The threads, then their turnstiles.
+    nodes: Vec<Node>,
 }
 
 impl World {
+    /// Creates a world in which no thread donates weight.
     pub fn new() -> Arc<Self> {
-        let thread = || Thread {
+        Self::with_levels(std::array::from_fn(|_| NONE))
+    }
+
+    /// Creates a world whose threads have these nice levels.
+    pub fn with_levels(levels: [i8; THREADS]) -> Arc<Self> {
+        let thread = |number| Thread {
             park: ParkState::new(),
             is_queued: Mutex::new(false),
             dispatch: Condvar::new(),
-            link: AtomicU32::new(Tid::NONE_RAW),
+            link: Link::new(),
+            turnstile: Mutex::new(Some(THREADS + number)),
         };
-        Arc::new(Self { threads: std::array::from_fn(|_| thread()), timer: Mutex::default() })
+        let nodes = levels.into_iter().chain([NONE; THREADS]).map(Node::new).collect();
+        Arc::new(Self { threads: std::array::from_fn(thread), timer: Mutex::default(), nodes })
+    }
+
+    /// Returns the level at which thread number `number` runs.
+    pub fn level_of(&self, number: usize) -> i8 {
+        let node = &self.nodes[number];
+        node.own.min(node.donated.load(SeqCst))
+    }
+
+    /// Checks that no thread waits for a mutex: each has a turnstile and its own level, and no turnstile a donor or donee.
+    pub fn assert_at_rest(&self) {
+        let mut turnstiles: Vec<usize> = self
+            .threads
+            .iter()
+            .map(|thread| thread.turnstile.lock().unwrap().expect("a thread lacks its turnstile"))
+            .collect();
+        turnstiles.sort();
+        assert_eq!(turnstiles, (THREADS..2 * THREADS).collect::<Vec<_>>());
+        for (number, node) in self.nodes.iter().enumerate() {
+            assert!(node.donation.lock().unwrap().is_none(), "node {number} donates");
+            assert_eq!(node.donated.load(SeqCst), NONE, "node {number} has a donor");
+        }
     }
 
     /// Returns the view of thread number `number`.
@@ -116,12 +170,8 @@ fn tid(number: usize) -> Tid {
 }
 
 impl Links for Me {
-    fn next(&self, tid: Tid) -> Option<Tid> {
-        Tid::new(self.world.threads[tid.index()].link.load(Relaxed))
-    }
-
-    fn set_next(&self, tid: Tid, next: Option<Tid>) {
-        self.world.threads[tid.index()].link.store(Tid::to_raw(next), Relaxed);
+    fn link(&self, tid: Tid) -> &Link {
+        &self.world.threads[tid.index()].link
     }
 }
 
@@ -163,7 +213,28 @@ impl Threads for Me {
     }
 }
 
-/// Weight is not donated here: the model covers the ownership of the mutex.
+impl Donors for Me {
+    type Thread = usize;
+
+    fn with_donation<R>(&self, donor: &usize, work: impl FnOnce(&mut Option<Donation<usize>>) -> R) -> R {
+        work(&mut self.world.nodes[*donor].donation.lock().unwrap())
+    }
+
+    fn with_received<R>(&self, donee: &usize, work: impl FnOnce(&mut ReceivedDonations) -> R) -> R {
+        work(&mut self.world.nodes[*donee].received.lock().unwrap())
+    }
+
+    fn level(&self, thread: &usize) -> Option<Nice> {
+        Nice::new(self.world.level_of(*thread))
+    }
+
+    fn set_donated_level(&self, thread: &usize, level: Option<Nice>) {
+        self.world.nodes[*thread].donated.store(level.map_or(NONE, Nice::get), SeqCst);
+    }
+
+    fn reweigh(&self, _: &usize) {}
+}
+
 impl Owners for Me {
     type Owner = Tid;
 
@@ -179,7 +250,13 @@ impl Owners for Me {
         *owner
     }
 
-    fn set_donee(&self, _: Tid, _: Option<&Tid>) {}
+    fn donor(&self, owner: &Tid) -> usize {
+        owner.index()
+    }
+
+    fn with_turnstile<R>(&self, owner: &Tid, work: impl FnOnce(&mut Option<usize>) -> R) -> R {
+        work(&mut self.world.threads[owner.index()].turnstile.lock().unwrap())
+    }
 }
 
-pub type State = Lock<HandOver<Tid>>;
+pub type State = Lock<HandOver<Tid, usize>>;
