@@ -371,16 +371,16 @@ kernel_tests! { "pools":
         });
         let light = light.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         let is_full = within_20_s(|| begun.load(SeqCst) > helpers);
-        let met = Arc::new(AtomicBool::new(false));
+        let met = Arc::new(AtomicBool::new(true));
         let have_met = met.clone();
         let heavy = Spawn::new("test/heavy").nice(Nice::MIN).start(move || {
             let begun = AtomicUsize::new(0);
             let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
             let _ = job.run(&Kernel, |_| {
                 begun.fetch_add(1, SeqCst);
-                // One thread alone waits in vain for the other chunk.
+                // One thread alone waits in vain for the other chunk, with its first.
                 let both = within_20_s(|| begun.load(SeqCst) == 2);
-                have_met.fetch_or(both, SeqCst);
+                have_met.fetch_and(both, SeqCst);
                 Ok::<(), ()>(())
             });
         });
