@@ -6,13 +6,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use ktask::{Items, Job};
-use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 use runqueue::Nice;
 use workpool::Generation;
 
 use super::pools::{Gate, must, unbound};
-use super::sched_snapshot::reaches_state;
-use super::wait::within_20_s;
+use super::wait::{jobs_have_helpers, reaches_state, within_20_s};
 use crate::arch::percpu;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::debug::ktest::Stopped;
@@ -160,10 +158,6 @@ impl Drop for Held {
         self.gate.open.complete();
         pool::wait(&self.item.0, self.item.1);
     }
-}
-
-fn jobs_have_helpers() -> bool {
-    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 
 kernel_tests! { "pools":

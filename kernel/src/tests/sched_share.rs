@@ -8,9 +8,8 @@ use ktask::{Budget, Items, Job, NodeId, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
 use super::counted::ticks_while_others_idle;
-use super::pools_accounts::jobs_have_helpers;
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
-use super::wait::{Patience, sleep_and_see, within_20_s};
+use super::wait::{Patience, jobs_have_helpers, sleep_and_see, within_20_s};
 use crate::arch::{percpu, tsc};
 use crate::bench::threads::{Stop, Threads};
 use crate::debug::ktest::{Stopped, TestResult};
