@@ -5,12 +5,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use ktask::{Items, Job, Profile};
-use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 use runqueue::{CpuMask, Nice};
 
 use super::counted;
 use super::pools::{must, unbound};
-use super::sched_share::a_quota;
+use super::sched_share::{a_quota, jobs_have_helpers};
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, Watch};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
@@ -40,10 +39,6 @@ fn run_in_pool(call: impl Fn() + Send + Sync + 'static) {
     {
         pool::wait(&*item, generation);
     }
-}
-
-pub(super) fn jobs_have_helpers() -> bool {
-    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 
 kernel_tests! { "pools":

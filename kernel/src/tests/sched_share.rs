@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use ktask::{Budget, Items, Job, NodeId, Platform};
+use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 use runqueue::{CpuMask, Nice, Quota};
 
 use super::counted::ticks_while_others_idle;
-use super::pools_accounts::jobs_have_helpers;
 use super::spinners::{MOST_STOLEN_PERCENT, Spinners, with_shares, worst_error_percent};
 use super::wait::{Patience, sleep_and_see, within_20_s};
 use crate::arch::{percpu, tsc};
@@ -40,6 +40,11 @@ fn nice(level: i8) -> Nice {
 /// Makes a quota that is valid.
 pub(super) fn a_quota(quota_ns: u64, period_ns: u64) -> Quota {
     Quota::new(quota_ns, period_ns).expect("a valid quota")
+}
+
+/// Returns whether the parameters leave jobs any helper.
+pub(super) fn jobs_have_helpers() -> bool {
+    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 
 kernel_tests! { "sched":
@@ -357,8 +362,7 @@ kernel_tests! { "sched":
     /// The caller's group is charged for its helpers; its quota and the caller's affinity bind them.
     fn helpers_are_charged_to_the_caller() {
         skip_if!(percpu::online_count() < 2, "needs two cpus");
-        skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
-        skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");
+        skip_if!(!jobs_have_helpers(), "jobs may have one thread");
         let group = Group::new("test", None);
         let caller = Spawn::new("test/caller").group(&group).start(|| {
             let begun = AtomicUsize::new(0);
