@@ -356,8 +356,7 @@ kernel_tests! { "sched":
     /// The caller's group is charged for its helpers; its quota and the caller's affinity bind them.
     fn helpers_are_charged_to_the_caller() {
         skip_if!(percpu::online_count() < 2, "needs two cpus");
-        skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
-        skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");
+        skip_if!(!jobs_have_helpers(), "jobs may have one thread");
         let group = Group::new("test", None);
         let caller = Spawn::new("test/caller").group(&group).start(|| {
             let begun = AtomicUsize::new(0);
