@@ -39,8 +39,9 @@ fn of_metadata(metadata: &Value) -> Vec<String> {
     found
 }
 
-/// Libraries that depend on others: `stress` feeds the parsers of all, `waiting` uses CPU masks and weights.
-const MAY_USE_LIBRARIES: [&str; 2] = ["stress", "waiting"];
+/// Libraries that depend on others: `stress` feeds the parsers of all, `waiting` uses CPU masks and weights, `workpool` nice
+/// levels.
+const MAY_USE_LIBRARIES: [&str; 3] = ["stress", "waiting", "workpool"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {

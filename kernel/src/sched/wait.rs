@@ -102,7 +102,7 @@ impl Completion {
     }
 }
 
-/// A number of permits that threads acquire and release.
+/// A number of permits that threads acquire and release; handed over in order of arrival.
 pub struct Semaphore {
     semaphore: waiting::Semaphore<WaitList>,
 }

@@ -6,11 +6,11 @@ use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use ::trace::EventClass;
 use ktask::{Items, Job};
-use params::registry::{ALL, APPLIED_WHEN_CHANGED, KTASK_ENABLED, KTASK_MAX_THREADS, TRACE_BUFFER_EVENTS};
+use params::registry::{ALL, APPLIED_WHEN_CHANGED, TRACE_BUFFER_EVENTS};
 use spin::Mutex;
 
 use super::pools::{must, unbound};
-use super::wait::within_20_s;
+use super::wait::{jobs_have_helpers, within_20_s};
 use crate::arch::{percpu, tracepoint};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::debug::trace;
@@ -111,7 +111,7 @@ kernel_tests! { "parameters":
     }
 
     fn the_nth_helper_is_counted_from_the_change() needs(Cpus(2)) {
-        skip_if!(!KTASK_ENABLED.get() || KTASK_MAX_THREADS.get() == 1, "no helpers here");
+        skip_if!(!jobs_have_helpers(), "no helpers here");
         then_restore(&[("fault.helper_spawn", "none")], || {
             check!(is_helped() && is_helped(), "no helper came before the change");
             change("fault.helper_spawn", "2")?;

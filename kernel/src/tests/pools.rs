@@ -6,8 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice};
 
-use super::sched_snapshot::reaches_state;
-use super::wait::within_20_s;
+use super::wait::{reaches_state, within_20_s};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::platform::nodes;

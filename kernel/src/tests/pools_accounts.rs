@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use ktask::{Items, Job, Profile};
-use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 use runqueue::{CpuMask, Nice};
 
 use super::pools::{must, unbound};
 use super::sched_share::a_quota;
 use super::spinners::Spinners;
+use super::wait::jobs_have_helpers;
 use crate::arch::tsc;
 use crate::debug::ktest::Stopped;
 use crate::jobs::platform::Kernel;
@@ -40,10 +40,6 @@ fn run_in_pool(call: impl Fn() + Send + Sync + 'static) {
     {
         pool::wait(&item, generation);
     }
-}
-
-pub(super) fn jobs_have_helpers() -> bool {
-    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 
 kernel_tests! { "pools":

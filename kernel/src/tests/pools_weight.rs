@@ -6,13 +6,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use ktask::{Items, Job};
-use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 use runqueue::Nice;
 use workpool::Generation;
 
 use super::pools::{Gate, must, unbound};
-use super::sched_snapshot::reaches_state;
-use super::wait::within_20_s;
+use super::wait::{jobs_have_helpers, reaches_state, within_20_s};
 use crate::arch::percpu;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::debug::ktest::Stopped;
@@ -160,10 +158,6 @@ impl Drop for Held {
         self.gate.open.complete();
         pool::wait(&self.item.0, self.item.1);
     }
-}
-
-fn jobs_have_helpers() -> bool {
-    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }
 
 kernel_tests! { "pools":
@@ -371,16 +365,16 @@ kernel_tests! { "pools":
         });
         let light = light.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
         let is_full = within_20_s(|| begun.load(SeqCst) > helpers);
-        let met = Arc::new(AtomicBool::new(false));
+        let met = Arc::new(AtomicBool::new(true));
         let have_met = met.clone();
         let heavy = Spawn::new("test/heavy").nice(Nice::MIN).start(move || {
             let begun = AtomicUsize::new(0);
             let job = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
             let _ = job.run(&Kernel, |_| {
                 begun.fetch_add(1, SeqCst);
-                // One thread alone waits in vain for the other chunk.
+                // One thread alone waits in vain for the other chunk, with its first.
                 let both = within_20_s(|| begun.load(SeqCst) == 2);
-                have_met.fetch_or(both, SeqCst);
+                have_met.fetch_and(both, SeqCst);
                 Ok::<(), ()>(())
             });
         });

@@ -7,9 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use ktask::{Budget, Items, Job, NodeId, Platform};
 use runqueue::{CpuMask, Nice, Quota};
 
-use super::pools_accounts::jobs_have_helpers;
 use super::spinners::{Spinners, work, worst_error_percent};
-use super::wait::{Patience, within_20_s};
+use super::wait::{Patience, jobs_have_helpers, within_20_s};
 use crate::arch::{percpu, tsc};
 use crate::bench::threads::{Stop, Threads};
 use crate::debug::ktest::{Stopped, TestResult};
@@ -327,8 +326,7 @@ kernel_tests! { "sched":
 
     /// The caller's group is charged for its helpers; its quota and the caller's affinity bind them.
     fn helpers_are_charged_to_the_caller() needs(Cpus(2)) {
-        skip_if!(!params::registry::KTASK_ENABLED.get(), "ktask is off");
-        skip_if!(params::registry::KTASK_MAX_THREADS.get() == 1, "jobs may have one thread");
+        skip_if!(!jobs_have_helpers(), "jobs may have one thread");
         let group = Group::new("test", None);
         let caller = Spawn::new("test/caller").group(&group).start(|| {
             let begun = AtomicUsize::new(0);

@@ -8,25 +8,16 @@ use runqueue::{CpuMask, Nice};
 
 use super::sched_share::a_quota;
 use super::spinners::Spinners;
-use super::wait::{Patience, within_20_s};
+use super::wait::{Patience, reaches_state, report_of};
 use crate::arch::{percpu, tsc};
 use crate::debug::ktest::Stopped;
 use crate::sched::group::Group;
-use crate::sched::snapshot::{self, ThreadReport, ThreadState};
-use crate::sched::{self, JoinHandle, Spawn, Thread};
+use crate::sched::snapshot::{self, ThreadState};
+use crate::sched::{self, JoinHandle, Spawn};
 use crate::{check, kernel_tests};
 
 fn start(spawn: Spawn<'_>, entry: impl FnOnce() + Send + 'static) -> Result<JoinHandle, Stopped> {
     spawn.start(entry).map_err(|error| Stopped::Failed(alloc::format!("{error}")))
-}
-
-fn report_of(thread: &Thread) -> Option<ThreadReport> {
-    snapshot::threads().find(|report| core::ptr::eq(&**report.thread(), thread))
-}
-
-/// Waits until the report of `thread` says `state`; returns false after 20 s.
-pub(super) fn reaches_state(thread: &Thread, state: ThreadState) -> bool {
-    within_20_s(|| report_of(thread).is_some_and(|report| report.state == state))
 }
 
 kernel_tests! { "sched":

@@ -1,8 +1,11 @@
 //! Helpers that wait, for all suites, and the page count that they compare before and after.
 
+use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
+
 use crate::arch::tsc;
 use crate::mm::permanent;
-use crate::sched;
+use crate::sched::snapshot::{self, ThreadReport, ThreadState};
+use crate::sched::{self, Thread};
 
 /// How long a test waits for an event that should come at once. Time is counted by looks: each counts for
 /// [`LOOK_MOST_NS`](Self::LOOK_MOST_NS) at most, also if the machine was stopped meanwhile.
@@ -66,4 +69,19 @@ pub(super) fn free_or_permanent_pages() -> u64 {
             None => sched::yield_now(),
         }
     }
+}
+
+/// Returns the report of `thread`; `None` when it is not listed.
+pub(super) fn report_of(thread: &Thread) -> Option<ThreadReport> {
+    snapshot::threads().find(|report| core::ptr::eq(&**report.thread(), thread))
+}
+
+/// Waits until the report of `thread` says `state`; returns false after 20 s.
+pub(super) fn reaches_state(thread: &Thread, state: ThreadState) -> bool {
+    within_20_s(|| report_of(thread).is_some_and(|report| report.state == state))
+}
+
+/// Whether jobs may have helpers.
+pub(super) fn jobs_have_helpers() -> bool {
+    KTASK_ENABLED.get() && KTASK_MAX_THREADS.get() != 1
 }

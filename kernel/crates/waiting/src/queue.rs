@@ -1,6 +1,6 @@
 //! Waiting until a condition holds.
 
-use runqueue::List;
+use runqueue::{List, Tid};
 
 use crate::sync::{AtomicBool, AtomicUsize, SeqCst};
 use crate::threads::{Locked, Threads};
@@ -48,23 +48,30 @@ impl<L: Locked<List>> WaitQueue<L> {
             if holds {
                 return true;
             }
-            loop {
-                threads.park(deadline_ns);
-                let outcome = self.waiting.with(|waiting| {
-                    if !waiting.contains(threads, me) {
-                        Outcome::Woken
-                    } else if threads.is_past(deadline_ns) {
-                        waiting.remove(threads, me);
-                        Outcome::TimedOut
-                    } else {
-                        Outcome::Spurious
-                    }
-                });
-                match outcome {
-                    Outcome::Woken => break,
-                    Outcome::TimedOut => return condition(),
-                    Outcome::Spurious => {}
+            if !self.park_until_woken(threads, me, deadline_ns) {
+                return condition();
+            }
+        }
+    }
+
+    /// Parks the calling thread `me`, which is in the list, until it is woken. Returns false if `deadline_ns` came first.
+    fn park_until_woken(&self, threads: &impl Threads, me: Tid, deadline_ns: Option<u64>) -> bool {
+        loop {
+            threads.park(deadline_ns);
+            let outcome = self.waiting.with(|waiting| {
+                if !waiting.contains(threads, me) {
+                    Outcome::Woken
+                } else if threads.is_past(deadline_ns) {
+                    waiting.remove(threads, me);
+                    Outcome::TimedOut
+                } else {
+                    Outcome::Spurious
                 }
+            });
+            match outcome {
+                Outcome::Woken => return true,
+                Outcome::TimedOut => return false,
+                Outcome::Spurious => {}
             }
         }
     }
@@ -131,9 +138,11 @@ impl<L: Locked<List>> Completion<L> {
     }
 }
 
-/// A number of permits that threads acquire and release.
+/// A number of permits that threads acquire and release. A released permit is handed to the thread that has waited longest: no
+/// thread that comes later takes it.
 #[derive(Debug)]
 pub struct Semaphore<L> {
+    /// Permits that no thread waits for. Grows under the lock of the queue, while the queue is empty.
     permits: AtomicUsize,
     queue: WaitQueue<L>,
 }
@@ -158,12 +167,30 @@ impl<L: Locked<List>> Semaphore<L> {
 
     /// Waits for a permit and takes it, at most until `deadline_ns`. Returns whether it took one.
     pub fn acquire(&self, threads: &impl Threads, deadline_ns: Option<u64>) -> bool {
-        self.queue.wait(threads, || self.try_acquire(), deadline_ns)
+        if self.try_acquire() {
+            return true;
+        }
+        let me = threads.me();
+        let has_acquired = self.queue.waiting.with(|waiting| {
+            // Tried again under the lock: an earlier release has left a permit, a later one finds us in the list.
+            let has_acquired = self.try_acquire();
+            if !has_acquired {
+                waiting.push_back(threads, me);
+            }
+            has_acquired
+        });
+        // A thread that is woken has been handed the permit.
+        has_acquired || self.queue.park_until_woken(threads, me, deadline_ns)
     }
 
     /// Returns a permit, or adds a new one.
     pub fn release(&self, threads: &impl Threads) {
-        self.permits.fetch_add(1, SeqCst);
-        self.queue.wake_one(threads);
+        self.queue.waiting.with(|waiting| match waiting.pop_front(threads) {
+            // Under the lock: the thread cannot end before it has seen that it left the queue.
+            Some(tid) => threads.unpark(tid),
+            None => {
+                self.permits.fetch_add(1, SeqCst);
+            }
+        });
     }
 }

@@ -174,3 +174,35 @@ fn a_semaphore_neither_loses_nor_duplicates_a_permit() {
         assert!(!permits.try_acquire(), "there are two permits");
     });
 }
+
+/// A thread that comes later does not take the permit that was released for the waiting one.
+#[test]
+fn a_released_permit_goes_to_the_thread_that_waits() {
+    model(|| {
+        let world = World::new();
+        let permits = Arc::new(Semaphore::new(0, Lock::new(List::new())));
+        let has_acquired = Arc::new(AtomicBool::new(false));
+        let other = thread::spawn({
+            let (me, permits, has_acquired) = (world.seen_by(1), permits.clone(), has_acquired.clone());
+            move || {
+                assert!(permits.acquire(&me, None));
+                has_acquired.store(true, Relaxed);
+                permits.release(&me);
+            }
+        });
+        while !world.is_parked(1) {
+            thread::yield_now();
+        }
+        let me = world.seen_by(0);
+        permits.release(&me);
+        let is_taken = permits.try_acquire();
+        // Unless the other thread has released it again.
+        let is_stolen = is_taken && !has_acquired.load(Relaxed);
+        assert!(!is_stolen, "the permit of a waiting thread was taken");
+        if is_taken {
+            permits.release(&me);
+        }
+        other.join().unwrap();
+        assert!(permits.try_acquire() && !permits.try_acquire(), "there is not one permit");
+    });
+}

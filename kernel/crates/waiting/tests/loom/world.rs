@@ -128,6 +128,11 @@ impl World {
         Me { world: self.clone(), number }
     }
 
+    /// Returns whether thread number `number` has parked and was not woken.
+    pub fn is_parked(&self, number: usize) -> bool {
+        self.threads[number].park.is_parked()
+    }
+
     /// Runs the timer interrupt.
     pub fn pass_deadline(&self) {
         let mut timer = self.timer.lock().unwrap();
