@@ -2,10 +2,12 @@
 //! here without the file.
 
 use core::convert::Infallible;
+use core::ops::Range;
 
 use frames::order_pages;
-use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
+use ktask::{Chunk, HugePages, JobError, Stats};
 
+use super::manners::Kind;
 use super::platform::Kernel;
 use crate::mm::huge::{HugeSize, NoHugePage, Reservation};
 use crate::mm::zero;
@@ -19,8 +21,12 @@ pub enum ReserveError {
     Job(JobError<NoHugePage>),
 }
 
-fn job(count: u64) -> Job<'static, HugePages> {
-    Job::new(HugePages::new(0)..HugePages::new(count)).profile(Profile::Boot)
+static RESERVE: Kind = Kind::new("huge-reserve");
+static POISON: Kind = Kind::new("poison-reserved");
+static VERIFY: Kind = Kind::new("verify-reserved");
+
+fn pages(count: u64) -> Range<HugePages> {
+    HugePages::new(0)..HugePages::new(count)
 }
 
 /// Reserves `count` pages, all or none, on `threads` threads (`None`: as many as are useful).
@@ -35,12 +41,7 @@ pub fn reserve(
             reservation.release(index);
         }
     };
-    let job = job(count).name("huge-reserve").undo(&undo);
-    let job = match threads {
-        Some(threads) => job.threads_exact(threads),
-        None => job,
-    };
-    let stats = job.run(&Kernel, |chunk| {
+    let stats = RESERVE.job(pages(count), threads).undo(&undo).run(&Kernel, |chunk| {
         let indices = chunk.indices();
         indices.clone().try_for_each(|index| reservation.fill(index)).inspect_err(|_| {
             // The failing chunk cleans up after itself.
@@ -58,14 +59,14 @@ pub fn reserve(
 
 /// Fills the pages of `reservation` with a pattern that is not zero.
 pub fn poison(reservation: &Reservation) {
-    let pages = order_pages(reservation.size().order());
+    let frames = order_pages(reservation.size().order());
     let filled: Result<Stats, JobError<Infallible>> =
-        job(reservation.len()).name("poison").run(&Kernel, |chunk| {
+        POISON.job(pages(reservation.len()), None).run(&Kernel, |chunk| {
             for index in chunk.indices() {
                 if let Some(page) = reservation.page(index) {
                     // SAFETY: the reservation owns the page (invariant 12), and no other chunk has this index
                     // (invariant 5). So no other thread accesses the page meanwhile.
-                    unsafe { zero::poison_frames(page, pages) };
+                    unsafe { zero::poison_frames(page, frames) };
                 }
             }
             Ok(())
@@ -75,11 +76,11 @@ pub fn poison(reservation: &Reservation) {
 
 /// Returns whether the reservation is full, holds no page twice, and every byte is zero.
 pub fn verify(reservation: &Reservation) -> bool {
-    let pages = order_pages(reservation.size().order());
-    let checked = job(reservation.len()).name("verify").run(&Kernel, |chunk| {
+    let frames = order_pages(reservation.size().order());
+    let checked = VERIFY.job(pages(reservation.len()), None).run(&Kernel, |chunk| {
         let all_zero = (chunk.indices()).all(|index| {
             // SAFETY: the reservation owns the page (invariant 12), and no thread writes to it.
-            reservation.page(index).is_some_and(|page| unsafe { zero::is_zero(page, pages) })
+            reservation.page(index).is_some_and(|page| unsafe { zero::is_zero(page, frames) })
         });
         if all_zero { Ok(()) } else { Err(()) }
     });

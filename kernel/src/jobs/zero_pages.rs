@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 
 use frames::{PAGE_SIZE, Pfn, order_pages};
-use ktask::{Job, JobError, Pages, Profile, Stats};
+use ktask::{Job, JobError, Pages, Stats};
 
+use super::manners::Kind;
 use super::platform::Kernel;
 use crate::mm::{pages, zero};
 
@@ -15,6 +16,10 @@ use crate::mm::{pages, zero};
 const BLOCK_ORDER: u8 = 9;
 /// Minimum pages in a chunk: 1 MiB, some hundred microseconds.
 const MIN_CHUNK_PAGES: u64 = 256;
+
+static ZERO: Kind = Kind::new("zero-pages");
+static POISON: Kind = Kind::new("poison-pages");
+static VERIFY: Kind = Kind::new("verify-pages");
 
 /// Blocks of page frames, addressed as one range of pages from 0 to [`len_pages`](Self::len_pages).
 pub struct PageRange {
@@ -50,16 +55,14 @@ impl PageRange {
         }
     }
 
-    fn job(&self) -> Job<'static, Pages> {
-        Job::new(Pages::new(0)..Pages::new(self.len_pages()))
-            .min_chunk(Pages::new(MIN_CHUNK_PAGES))
-            .profile(Profile::Boot)
+    fn job(&self, kind: &'static Kind, threads: Option<usize>) -> Job<'static, Pages> {
+        kind.job(Pages::new(0)..Pages::new(self.len_pages()), threads).min_chunk(Pages::new(MIN_CHUNK_PAGES))
     }
 
-    /// Clears all pages on exactly `threads` threads.
-    pub fn zero(&mut self, threads: usize) -> Result<Stats, JobError<Infallible>> {
+    /// Clears all pages on `threads` threads (`None`: as many as help).
+    pub fn zero(&mut self, threads: Option<usize>) -> Result<Stats, JobError<Infallible>> {
         let this = &*self;
-        self.job().name("zero-pages").threads_exact(threads).run(&Kernel, |chunk| {
+        self.job(&ZERO, threads).run(&Kernel, |chunk| {
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
                 // SAFETY: the range owns the frames (invariant 12), and `&mut self` excludes other users. No other chunk has
                 // them (invariant 5).
@@ -72,7 +75,7 @@ impl PageRange {
     /// Fills all pages with a pattern that is not zero.
     pub fn poison(&mut self) {
         let this = &*self;
-        let filled: Result<Stats, JobError<Infallible>> = self.job().name("poison").run(&Kernel, |chunk| {
+        let filled: Result<Stats, JobError<Infallible>> = self.job(&POISON, None).run(&Kernel, |chunk| {
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
                 // SAFETY: as in `zero`.
                 unsafe { zero::poison_frames(first, len_pages) }
@@ -85,7 +88,7 @@ impl PageRange {
     /// Returns whether every byte is zero.
     pub fn is_zero(&mut self) -> bool {
         let this = &*self;
-        let checked = self.job().name("verify").run(&Kernel, |chunk| {
+        let checked = self.job(&VERIFY, None).run(&Kernel, |chunk| {
             let mut ok = true;
             this.for_runs(chunk.start(), chunk.end(), |first, len_pages| {
                 // SAFETY: as in `zero`.

@@ -11,7 +11,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use frames::{Pfn, order_pages};
-use ktask::{Chunk, HugePages, Job, JobError, Profile, Stats};
+use ktask::{Chunk, HugePages, JobError, Stats};
 use params::registry::FAULT_MAP;
 use waiting::PageSlot;
 use waiting::page_slot::Found;
@@ -23,6 +23,7 @@ use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tlb;
 use crate::jobs::kernel::Kernel;
+use crate::jobs::manners::Kind;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, permanent, space, zero};
 use crate::sched::wait::{WaitQueue, threads};
@@ -34,6 +35,12 @@ struct Window {
     is_taken: AtomicBool,
     file: IrqSpinLock<Weak<HugeFile>>,
 }
+
+static FALLOCATE: Kind = Kind::new("fallocate");
+static RELEASE: Kind = Kind::new("release");
+static POISON: Kind = Kind::new("poison-file");
+static CLEAR: Kind = Kind::new("clear-file");
+static VERIFY: Kind = Kind::new("verify-file");
 
 static WINDOW_TABLE: [Window; WINDOWS] = [const {
     Window { is_taken: AtomicBool::new(false), file: IrqSpinLock::of(LockClass::FILES, Weak::new()) }
@@ -128,14 +135,10 @@ impl HugeFile {
         let undo = |chunk: Chunk<HugePages>| undo_part(chunk.indices());
 
         let before = huge_pool::pool(self.size).count();
-        let job = job(range.clone()).name("fallocate");
+        let job = FALLOCATE.job(pages(range.clone()), threads);
         let job = match on_error {
             OnError::Release => job.undo(&undo),
             OnError::Keep => job,
-        };
-        let job = match threads {
-            Some(threads) => job.threads_exact(threads),
-            None => job,
         };
         let result = job.run(&Kernel, |chunk| {
             for index in chunk.indices() {
@@ -161,7 +164,7 @@ impl HugeFile {
     /// Fills all pages with a pattern that is not zero.
     pub fn poison(&self) {
         let poisoned: Result<Stats, JobError<core::convert::Infallible>> =
-            job(0..self.slots.len() as u64).name("poison").run(&Kernel, |chunk| {
+            POISON.job(self.all_pages(), None).run(&Kernel, |chunk| {
                 for page in chunk.indices().filter_map(|index| self.page(index)) {
                     // SAFETY: the file owns the page (invariant 12). Its users must expect any content.
                     unsafe { zero::poison_frames(page, order_pages(self.size.order())) };
@@ -177,7 +180,7 @@ impl HugeFile {
     /// No reference into the file exists.
     pub unsafe fn clear(&self) {
         let cleared: Result<Stats, JobError<core::convert::Infallible>> =
-            job(0..self.slots.len() as u64).name("clear").run(&Kernel, |chunk| {
+            CLEAR.job(self.all_pages(), None).run(&Kernel, |chunk| {
                 for page in chunk.indices().filter_map(|index| self.page(index)) {
                     // SAFETY: the file owns the page (invariant 12), and the caller promises that no reference exists.
                     unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
@@ -190,7 +193,7 @@ impl HugeFile {
     /// Returns whether the file has every page, no page twice, each mapped in its place, and every byte is zero.
     pub fn is_zeroed_and_complete(&self) -> bool {
         let unit = self.size.bytes();
-        let checked = job(0..self.slots.len() as u64).name("verify").run(&Kernel, |chunk| {
+        let checked = VERIFY.job(self.all_pages(), None).run(&Kernel, |chunk| {
             let is_good = chunk.indices().all(|index| {
                 let virt = self.base() + index * unit;
                 self.page(index).is_some_and(|page| {
@@ -228,6 +231,10 @@ impl HugeFile {
         self.end.store(len_bytes / unit, SeqCst);
         self.release_in_parallel(len_bytes / unit..file_end);
         Ok(())
+    }
+
+    fn all_pages(&self) -> Range<HugePages> {
+        pages(0..self.slots.len() as u64)
     }
 
     fn index_range(&self, offset: u64, len_bytes: u64) -> Result<Range<u64>, FileError> {
@@ -322,7 +329,7 @@ impl HugeFile {
     }
 
     fn release_in_parallel(&self, range: Range<u64>) {
-        let job = job(range).name("release").min_chunk(HugePages::new(RELEASE_BATCH as u64));
+        let job = RELEASE.job(pages(range), None).min_chunk(HugePages::new(RELEASE_BATCH as u64));
         let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
             self.release(chunk.indices());
             Ok(())
@@ -345,8 +352,8 @@ fn waiting_for(index: u64) -> &'static WaitQueue {
     &WAITING[index as usize % WAITING.len()]
 }
 
-fn job(range: Range<u64>) -> Job<'static, HugePages> {
-    Job::new(HugePages::new(range.start)..HugePages::new(range.end)).profile(Profile::Boot)
+fn pages(range: Range<u64>) -> Range<HugePages> {
+    HugePages::new(range.start)..HugePages::new(range.end)
 }
 
 /// Returns the file in window number `window`.

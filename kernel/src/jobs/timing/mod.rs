@@ -127,11 +127,13 @@ fn time_memory_map_init(rows: &mut Vec<Row>) {
         warning(format_args!("memory-map-init is skipped: no memory for a second descriptor array"));
         return;
     };
-    time(rows, "memory-map-init", (Unit::Page4K, frames::PAGE_SIZE), |threads| match shadow.run(threads) {
-        Ok(run) => Some(Run { stats: run.stats, units: run.units, ok: run.ok }),
-        Err(error) => {
-            warning(format_args!("memory-map-init on {threads} threads: {error:#}"));
-            None
+    time(rows, "memory-map-init", (Unit::Page4K, frames::PAGE_SIZE), |threads| {
+        match shadow.run(Some(threads)) {
+            Ok(run) => Some(Run { stats: run.stats, units: run.units, ok: run.ok }),
+            Err(error) => {
+                warning(format_args!("memory-map-init on {threads} threads: {error:#}"));
+                None
+            }
         }
     });
 }
@@ -159,7 +161,7 @@ fn time_zero_pages(rows: &mut Vec<Row>) {
     };
     time(rows, "zero-pages", (Unit::Page4K, frames::PAGE_SIZE), |threads| {
         range.poison();
-        let stats = range.zero(threads).expect("clearing cannot fail");
+        let stats = range.zero(Some(threads)).expect("clearing cannot fail");
         Some(Run { stats, units: stats.units, ok: stats.units == range.len_pages() && range.is_zero() })
     });
 }
