@@ -1,6 +1,9 @@
 //! An entry of the cache: its state, with the number of users, and its links.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// No entry.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -18,43 +21,45 @@ pub enum Which {
     Unused,
 }
 
-/// An entry. On one list at a time; with an object also in the chain of one bucket.
+/// The place of an object. On one list at a time; with an object also in the chain of one bucket.
+///
+/// All fields but the state are Relaxed: a lock orders them. Key, word and chain are written under the bucket's lock. They
+/// are read under it, or by a thread that got the entry from a list, on which it came after the bucket's lock. A list is
+/// changed under its lock, and a detached part by its owner alone.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     key: AtomicU64,
     word: AtomicU64,
     state: AtomicU32,
-    /// Changed under the bucket's lock.
     chained: AtomicU32,
-    /// Changed under the list's lock, or by the owner of a detached part.
     next: AtomicU32,
 }
 
 impl Entry {
-    pub(crate) fn new() -> Self {
-        Self {
-            key: AtomicU64::new(0),
-            word: AtomicU64::new(0),
-            state: AtomicU32::new(DEAD),
-            chained: AtomicU32::new(NONE),
-            next: AtomicU32::new(NONE),
-        }
-    }
+    /// The entry without an object.
+    #[allow(clippy::declare_interior_mutable_const, reason = "an initial value, copied into each entry")]
+    pub const VACANT: Self = Self {
+        key: AtomicU64::new(0),
+        word: AtomicU64::new(0),
+        state: AtomicU32::new(DEAD),
+        chained: AtomicU32::new(NONE),
+        next: AtomicU32::new(NONE),
+    };
 
     /// Fills a vacant entry with an object and its first user. The caller has the bucket's lock.
     pub(crate) fn fill(&self, key: u64, word: u64, chained: u32) {
-        self.key.store(key, SeqCst);
-        self.word.store(word, SeqCst);
-        self.chained.store(chained, SeqCst);
+        self.key.store(key, Relaxed);
+        self.word.store(word, Relaxed);
+        self.chained.store(chained, Relaxed);
         self.state.store(1, SeqCst);
     }
 
     pub(crate) fn key(&self) -> u64 {
-        self.key.load(SeqCst)
+        self.key.load(Relaxed)
     }
 
     pub(crate) fn word(&self) -> u64 {
-        self.word.load(SeqCst)
+        self.word.load(Relaxed)
     }
 
     /// Returns whether the entry has the object of this number.
@@ -86,18 +91,18 @@ impl Entry {
     }
 
     pub(crate) fn chained(&self) -> u32 {
-        self.chained.load(SeqCst)
+        self.chained.load(Relaxed)
     }
 
     pub(crate) fn set_chained(&self, index: u32) {
-        self.chained.store(index, SeqCst);
+        self.chained.store(index, Relaxed);
     }
 
     pub(crate) fn next(&self) -> u32 {
-        self.next.load(SeqCst)
+        self.next.load(Relaxed)
     }
 
     pub(crate) fn set_next(&self, index: u32) {
-        self.next.store(index, SeqCst);
+        self.next.store(index, Relaxed);
     }
 }

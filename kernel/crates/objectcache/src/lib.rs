@@ -5,18 +5,15 @@
 //! ([`ObjectCache::detach`]) and walk it on several threads, each with a separate part, while lookups and insertions
 //! go on. An object in use is never evicted.
 //!
-//! The kernel supplies the locks ([`Locked`]). None is held for more than a chain of a hash bucket.
+//! The kernel supplies the memory and the locks ([`Locked`]). None is held for more than a chain of a hash bucket, or the
+//! steps to the end of a part that [`ObjectCache::detach_some`] takes.
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-
 mod entry;
 
-use alloc::vec::Vec;
-
-pub use entry::Which;
-use entry::{Entry, NONE};
+use entry::NONE;
+pub use entry::{Entry, Which};
 
 /// A lock around a `T` that is held only while `work` runs.
 pub trait Locked<T> {
@@ -77,20 +74,20 @@ pub enum Refused {
     Full,
 }
 
-/// The cache. `B` locks a bucket, `L` a list.
+/// The cache, in memory of the caller for `'m`. `B` locks a bucket, `L` a list.
 #[derive(Debug)]
-pub struct ObjectCache<B, L> {
-    entries: Vec<Entry>,
-    buckets: Vec<B>,
+pub struct ObjectCache<'m, B, L> {
+    entries: &'m [Entry],
+    buckets: &'m [B],
     /// By node.
-    lists: Vec<L>,
+    lists: &'m [L],
     vacant: L,
 }
 
 /// A user of an object, until it is dropped.
 #[derive(Debug)]
-pub struct InUse<'c> {
-    entry: &'c Entry,
+pub struct InUse<'m> {
+    entry: &'m Entry,
 }
 
 impl InUse<'_> {
@@ -107,35 +104,43 @@ impl Drop for InUse<'_> {
     }
 }
 
-impl<B: Locked<Bucket>, L: Locked<List>> ObjectCache<B, L> {
-    /// Creates an empty cache for up to `capacity` objects on `nodes` nodes.
+impl<'m, B: Locked<Bucket>, L: Locked<List>> ObjectCache<'m, B, L> {
+    /// Creates an empty cache, of an object for each entry. `lists` are by node; `list` makes one more.
     ///
     /// # Panics
-    /// When there is to be no entry, or more than 2^30.
-    pub fn new(
-        capacity: u32,
-        nodes: usize,
-        mut bucket: impl FnMut(Bucket) -> B,
-        mut list: impl FnMut(List) -> L,
-    ) -> Self {
+    /// When `entries` are none or more than 2^30, or the number of `buckets` is no power of two.
+    pub fn new(entries: &'m [Entry], buckets: &'m [B], lists: &'m [L], list: impl FnOnce(List) -> L) -> Self {
+        let capacity = entries.len();
         assert!((1..=1 << 30).contains(&capacity), "a cache of {capacity} objects; 1 to 2^30 are possible");
-        let entries: Vec<Entry> = (0..capacity).map(|_| Entry::new()).collect();
-        for (index, entry) in (1..capacity).zip(&entries) {
+        assert!(buckets.len().is_power_of_two(), "{} buckets; a power of two is possible", buckets.len());
+        let capacity = capacity as u32;
+        for (index, entry) in (1..capacity).zip(entries) {
             entry.set_next(index);
         }
-        Self {
-            entries,
-            buckets: (0..capacity.next_power_of_two()).map(|_| bucket(Bucket::EMPTY)).collect(),
-            lists: (0..nodes).map(|_| list(List::EMPTY)).collect(),
-            vacant: list(List { first: 0, last: capacity - 1, len: capacity }),
-        }
+        let vacant = list(List { first: 0, last: capacity - 1, len: capacity });
+        Self { entries, buckets, lists, vacant }
+    }
+
+    /// Returns the number of objects, in use or not.
+    pub fn len(&self) -> u32 {
+        self.entries.len() as u32 - self.vacant.with(|list| list.len)
+    }
+
+    /// Returns whether there is no object.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the number of objects on the list of a node, in use or not.
+    pub fn len_on(&self, node: usize) -> u32 {
+        self.lists[node].with(|list| list.len)
     }
 
     /// Inserts an object with its first user. `word` says where the object is.
     ///
     /// # Errors
     /// [`Refused`]; the object stays the caller's.
-    pub fn insert(&self, node: usize, key: u64, word: u64) -> Result<InUse<'_>, Refused> {
+    pub fn insert(&self, node: usize, key: u64, word: u64) -> Result<InUse<'m>, Refused> {
         let index = self.vacant.with(|list| self.pop(list)).ok_or(Refused::Full)?;
         let entry = &self.entries[index as usize];
         let is_new = self.bucket(key).with(|bucket| {
@@ -156,7 +161,7 @@ impl<B: Locked<Bucket>, L: Locked<List>> ObjectCache<B, L> {
     }
 
     /// Returns the object of this number, which is in use then.
-    pub fn find(&self, key: u64) -> Option<InUse<'_>> {
+    pub fn find(&self, key: u64) -> Option<InUse<'m>> {
         self.bucket(key).with(|bucket| {
             let found = self.chain(bucket).map(|index| &self.entries[index as usize]);
             let entry = found.into_iter().find(|entry| entry.use_if(key))?;
@@ -165,9 +170,26 @@ impl<B: Locked<Bucket>, L: Locked<List>> ObjectCache<B, L> {
     }
 
     /// Detaches the list of a node. The caller returns each entry: by [`evict`](Self::evict), or by
-    /// [`put_back`](Self::put_back) what it did not evict.
+    /// [`keep`](Self::keep) or [`put_back`](Self::put_back) what is not to be evicted.
     pub fn detach(&self, node: usize) -> List {
         self.lists[node].with(|list| core::mem::replace(list, List::EMPTY))
+    }
+
+    /// Detaches up to `most` of the oldest objects of a node, as [`detach`](Self::detach). Holds the list's lock for so many
+    /// steps.
+    pub fn detach_some(&self, node: usize, most: u32) -> List {
+        self.lists[node].with(|list| {
+            if most >= list.len {
+                return core::mem::replace(list, List::EMPTY);
+            }
+            if most == 0 {
+                return List::EMPTY;
+            }
+            let last = self.advance(list.first(), u64::from(most) - 1).0;
+            let some = List { first: list.first, last, len: most };
+            *list = List { first: self.entries[last as usize].next(), last: list.last, len: list.len - most };
+            some
+        })
     }
 
     /// Returns the position `steps` entries after `at`.
@@ -215,6 +237,15 @@ impl<B: Locked<Bucket>, L: Locked<List>> ObjectCache<B, L> {
         self.lists[node].with(|list| self.append(list, kept));
         self.vacant.with(|list| self.append(list, vacant));
         evicted
+    }
+
+    /// Appends the `count` objects from `first` on, a part of a detached list that no other caller has, to the list of
+    /// `node`.
+    pub fn keep(&self, node: usize, first: Position, count: u64) {
+        let Ok(len @ 1..) = u32::try_from(count) else { return };
+        let last = self.advance(first, count - 1).0;
+        let part = List { first: first.0, last, len };
+        self.lists[node].with(|list| self.append(list, part));
     }
 
     /// Puts the rest of a detached list, from `at` on, before the list of `node`: they are its oldest objects.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use ktask::hosted::Hosted;
 use ktask::{Items, Job};
-use objectcache::{Bucket, List, Locked, ObjectCache, Position, Refused, Which};
+use objectcache::{Bucket, Entry, List, Locked, ObjectCache, Position, Refused, Which};
 
 struct Lock<T>(Mutex<T>);
 
@@ -15,10 +15,18 @@ impl<T> Locked<T> for Lock<T> {
     }
 }
 
-type Cache = ObjectCache<Lock<Bucket>, Lock<List>>;
+type Cache = ObjectCache<'static, Lock<Bucket>, Lock<List>>;
 
-fn cache(capacity: u32) -> Cache {
-    ObjectCache::new(capacity, 1, |bucket| Lock(Mutex::new(bucket)), |list| Lock(Mutex::new(list)))
+fn lock<T>(value: T) -> Lock<T> {
+    Lock(Mutex::new(value))
+}
+
+/// Makes a cache on one node. Its memory is leaked, as the kernel's is permanent.
+fn cache(capacity: usize) -> Cache {
+    let entries: Vec<Entry> = (0..capacity).map(|_| Entry::VACANT).collect();
+    let buckets: Vec<Lock<Bucket>> =
+        (0..capacity.next_power_of_two() / 2).map(|_| lock(Bucket::EMPTY)).collect();
+    ObjectCache::new(entries.leak(), buckets.leak(), vec![lock(List::EMPTY)].leak(), lock)
 }
 
 /// Evicts as a job, up to the `fails_at`th object. Returns the number of evicted objects.
@@ -118,4 +126,26 @@ fn each_object_is_freed_once_and_never_in_use() {
     });
     evict(&cache, Which::Unused, u64::MAX, free);
     assert!(states.iter().all(|state| state.load(SeqCst) != 1), "an object was lost");
+}
+
+#[test]
+fn a_detached_part_is_the_oldest_and_comes_back_whole() {
+    let cache = cache(10);
+    for key in 0..10 {
+        drop(cache.insert(0, key, key).unwrap());
+    }
+    for most in [0, 1, 3, 10, 11] {
+        let part = cache.detach_some(0, most);
+        assert_eq!((part.len(), cache.len_on(0)), (most.min(10), 10 - most.min(10)));
+        // Kept objects are the youngest: the part goes to the end.
+        cache.keep(0, part.first(), part.len().into());
+        assert_eq!((cache.len_on(0), cache.len()), (10, 10), "{most} were detached");
+    }
+    // 0 and 1 to 3 went to the end, then all were moved twice.
+    let part = cache.detach_some(0, 6);
+    let mut evicted = Vec::new();
+    assert_eq!(cache.evict(0, part.first(), 6, Which::Cold, |word| evicted.push(word)), 6);
+    assert_eq!(evicted, [4, 5, 6, 7, 8, 9]);
+    assert_eq!((cache.len_on(0), cache.len()), (4, 4));
+    assert!((0..10).all(|key| cache.find(key).is_some() == (key < 4)));
 }
