@@ -148,4 +148,8 @@ fn a_detached_part_is_the_oldest_and_comes_back_whole() {
     assert_eq!(evicted, [4, 5, 6, 7, 8, 9]);
     assert_eq!((cache.len_on(0), cache.len()), (4, 4));
     assert!((0..10).all(|key| cache.find(key).is_some() == (key < 4)));
+    let rest = cache.detach(0);
+    assert_eq!(cache.evict(0, rest.first(), 4, Which::Unused, |word| evicted.push(word)), 4);
+    assert_eq!(evicted[6..], [0, 1, 2, 3]);
+    assert!(cache.is_empty());
 }
