@@ -9,6 +9,7 @@ use ktask::{Chunk, HugePages, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Stat
 use params::node_policy::{self, WrittenPolicy};
 use params::registry::{HUGE_1G, HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 
+use super::evict_cache;
 use super::manners::Kind;
 use super::platform::Kernel;
 use crate::console::warning;
@@ -187,7 +188,7 @@ fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
     Err(ResizeError::Short(shortage(pool.total())))
 }
 
-/// Returns what to take from each node, and the sum: `missing`, or all that is available once the caches were drained.
+/// Returns what to take from each node, and the sum: `missing`, or all that is available once the caches were drained and pages of closed files evicted.
 fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
     let count = || -> (u64, Vec<u64>) {
         let available: Vec<u64> = pool.count().nodes.iter().map(|node| node.allocator).collect();
@@ -199,7 +200,11 @@ fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
         (policy.share(missing, &available, nodes::near(from), &mut shares), shares)
     };
     match count() {
-        (found, _) if found < missing && pages::drain_caches() => count(),
+        (found, _) if found < missing => {
+            pages::drain_caches();
+            evict_cache::make_room(pool.size().order(), missing);
+            count()
+        }
         counted => counted,
     }
 }

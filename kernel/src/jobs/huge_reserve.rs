@@ -7,6 +7,7 @@ use core::ops::Range;
 use frames::order_pages;
 use ktask::{Chunk, HugePages, JobError, Stats};
 
+use super::evict_cache;
 use super::manners::Kind;
 use super::platform::Kernel;
 use crate::mm::huge::{HugeSize, NoHugePage, Reservation};
@@ -36,6 +37,7 @@ pub fn reserve(
     threads: Option<usize>,
 ) -> Result<(Reservation, Stats), ReserveError> {
     let reservation = Reservation::with_slots(size, count).ok_or(ReserveError::NoTable)?;
+    evict_cache::make_room(size.order(), count);
     let undo = |chunk: Chunk<HugePages>| {
         for index in chunk.indices() {
             reservation.release(index);

@@ -1,5 +1,7 @@
 //! The kernel's clients of ktask, one file each, and what ktask needs of the kernel ([`platform`], [`helpers`]).
 
+pub mod cached_file;
+pub mod evict_cache;
 pub mod helpers;
 pub mod huge_file;
 pub mod huge_pool;

@@ -7,6 +7,7 @@ use core::convert::Infallible;
 use frames::{PAGE_SIZE, Pfn, order_pages};
 use ktask::{Job, JobError, Pages, Stats};
 
+use super::evict_cache;
 use super::manners::Kind;
 use super::platform::Kernel;
 use crate::mm::{pages, zero};
@@ -30,6 +31,7 @@ impl PageRange {
     /// Allocates `bytes` of memory, rounded down to whole blocks. Returns `None` if there is not enough.
     pub fn new(bytes: u64) -> Option<Self> {
         let count = bytes / (order_pages(BLOCK_ORDER) * PAGE_SIZE);
+        evict_cache::make_room(BLOCK_ORDER, count);
         let mut range = Self { blocks: Vec::new() };
         range.blocks.try_reserve_exact(count as usize).ok()?;
         for _ in 0..count {

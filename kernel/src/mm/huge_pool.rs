@@ -47,6 +47,11 @@ impl HugePool {
         }
     }
 
+    /// Returns the size of its pages.
+    pub fn size(&self) -> HugeSize {
+        self.size
+    }
+
     /// Returns the number of pages of the pool, free or in use.
     pub fn total(&self) -> u64 {
         self.pool_size.total()

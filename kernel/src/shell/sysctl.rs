@@ -4,8 +4,8 @@ use alloc::string::String;
 use core::fmt;
 
 use params::registry::{
-    ALL, FAULT_ALLOC, FAULT_MAP, HUGE_1G, HUGE_2M, LOG_LEVEL, POOL_IDLE_MS, POOL_KEEP_WORKERS,
-    ZERO_POOL_PAGES, is_at_boot_only,
+    ALL, FAULT_ALLOC, FAULT_EVICT, FAULT_MAP, FILE_CACHE_PAGES, HUGE_1G, HUGE_2M, LOG_LEVEL, POOL_IDLE_MS,
+    POOL_KEEP_WORKERS, ZERO_POOL_PAGES, is_at_boot_only,
 };
 use params::{Param, cmdline};
 use shell::table::Table;
@@ -13,7 +13,7 @@ use shell::table::Table;
 use super::huge;
 use super::output::{Outcome, print_table};
 use crate::console::{self, print_line};
-use crate::jobs::huge_file;
+use crate::jobs::{evict_cache, huge_file};
 use crate::mm::huge::HugeSize;
 use crate::mm::{pages, zero_pool};
 use crate::sched::pool;
@@ -55,6 +55,8 @@ pub fn set(name: &str, value: &str) -> Outcome {
         huge::resize(HugeSize::Size1G, HUGE_1G.get())?;
     } else if is(&ZERO_POOL_PAGES) {
         zero_pool::trim();
+    } else if is(&FILE_CACHE_PAGES) {
+        evict_cache::trim();
     } else if is(&POOL_KEEP_WORKERS) || is(&POOL_IDLE_MS) {
         pool::update_limits();
     } else if is(&LOG_LEVEL) {
@@ -64,6 +66,8 @@ pub fn set(name: &str, value: &str) -> Outcome {
         pages::restart_fault_count();
     } else if is(&FAULT_MAP) {
         huge_file::restart_fault_count();
+    } else if is(&FAULT_EVICT) {
+        evict_cache::restart_fault_count();
     }
     let param = cmdline::find(name).expect("a changed parameter exists");
     print_line(format_args!("{name}={}", text(|out| param.write_value(out))));

@@ -16,7 +16,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// The jobs that the kernel times.
-pub(super) const JOBS: [&str; 3] = ["memory-map-init", "zero-pages", "huge-reserve"];
+pub(super) const JOBS: [&str; 4] = ["memory-map-init", "zero-pages", "huge-reserve", "evict-cache"];
 
 const BYTES: u64 = 64 << 20;
 

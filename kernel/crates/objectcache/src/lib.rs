@@ -123,7 +123,12 @@ impl<'m, B: Locked<Bucket>, L: Locked<List>> ObjectCache<'m, B, L> {
 
     /// Returns the number of objects, in use or not.
     pub fn len(&self) -> u32 {
-        self.entries.len() as u32 - self.vacant.with(|list| list.len)
+        self.capacity() - self.vacant.with(|list| list.len)
+    }
+
+    /// Returns the number of objects that there may be.
+    pub fn capacity(&self) -> u32 {
+        self.entries.len() as u32
     }
 
     /// Returns whether there is no object.

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+mod evict_cache;
 mod fallocate;
 mod huge_pool;
 mod huge_reserve;
@@ -15,7 +16,8 @@ use report::print_table;
 use crate::mm::huge::HugeSize;
 
 /// The names of the jobs, as [`run`] accepts them.
-pub const JOBS: &[&str] = &["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate"];
+pub const JOBS: &[&str] =
+    &["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate", "evict-cache"];
 
 /// Times all jobs, or one of [`JOBS`], and prints the table. Returns false if a result was wrong.
 pub fn run(only: Option<&str>) -> bool {
@@ -30,6 +32,7 @@ pub fn run(only: Option<&str>) -> bool {
             }
             "huge-pool" => huge_pool::time_job(&mut rows),
             "fallocate" => fallocate::time_job(&mut rows),
+            "evict-cache" => evict_cache::time_job(&mut rows),
             job => unreachable!("job {job} is listed but not timed"),
         }
     }
