@@ -17,8 +17,9 @@ use crate::mm::{file_pages, stats};
 use crate::platform::nodes;
 use crate::sched::mutex::Mutex;
 
-/// Minimum pages in a chunk: some ten microseconds, and a batch that is freed with a zone's lock taken once.
-const MIN_CHUNK: u64 = 64;
+/// Minimum pages in a chunk: some ten microseconds, and a batch that is freed with a zone's lock taken once. A worker looks
+/// after so many whether enough pages are free.
+const MIN_CHUNK: u64 = file_pages::BATCH as u64;
 
 static EVICT: Kind = Kind::new("evict-cache");
 
@@ -132,17 +133,18 @@ fn evict_on(
     };
     let job = EVICT.job(Items::new(0)..Items::new(list.len()), threads).min_chunk(Items::new(MIN_CHUNK));
     let result = job.run_walk(&Kernel, list.first(), advance, |chunk, positions| {
-        let count = chunk.end().get() - chunk.start().get();
-        if is_enough(evicted.load(SeqCst)) {
-            list.keep(positions.start, count);
-            return Err(Stop);
-        }
-        let before_fault = count_pages(count);
-        let fault = list.advance(positions.start, before_fault);
-        evicted.fetch_add(list.evict(positions.start, before_fault, which), SeqCst);
-        if before_fault < count {
-            list.keep(fault, count - before_fault);
-            return Err(Stop);
+        let (mut at, mut left) = (positions.start, chunk.end().get() - chunk.start().get());
+        while left > 0 {
+            let batch = left.min(MIN_CHUNK);
+            let count = if is_enough(evicted.load(SeqCst)) { 0 } else { count_pages(batch) };
+            // Before the pages are on another list.
+            let next = list.advance(at, count);
+            evicted.fetch_add(list.evict(at, count, which), SeqCst);
+            (at, left) = (next, left - count);
+            if count < batch {
+                list.keep(at, left);
+                return Err(Stop);
+            }
         }
         Ok(())
     });

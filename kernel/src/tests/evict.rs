@@ -131,14 +131,17 @@ kernel_tests! { "evict":
     /// A limit evicts what was not read again, before what was.
     fn a_limit_keeps_what_was_used_again() {
         needs_mib(16)?;
-        drop(read(4, 200).map_err(read_failed)?);
-        drop(read(5, 200).map_err(read_failed)?);
-        drop(read(4, 200).map_err(read_failed)?);
-        with_param(&FILE_CACHE_PAGES, "200", evict_cache::trim);
+        const LEN_PAGES: u32 = 700;
+        for number in [4, 5, 4] {
+            drop(read(number, LEN_PAGES).map_err(read_failed)?);
+        }
+        with_param(&FILE_CACHE_PAGES, "700", evict_cache::trim);
         let len = file_pages::len();
-        // A chunk is not divided: up to one for each worker more.
-        check!((200 - 64 * percpu::online_count() as u64..=200).contains(&len), "{len} pages stay");
-        let kept = (0..200).filter(|index| file_pages::find(4, *index).is_some()).count() as u64;
+        // Each worker looks after each batch whether it was the last one.
+        let most_surplus = (file_pages::BATCH * percpu::online_count()) as u64;
+        let least = u64::from(LEN_PAGES).saturating_sub(most_surplus);
+        check!((least..=u64::from(LEN_PAGES)).contains(&len), "{len} pages stay");
+        let kept = (0..LEN_PAGES).filter(|index| file_pages::find(4, *index).is_some()).count() as u64;
         check!(kept == len, "{kept} of {len} pages are those that were read again");
         with_param(&FILE_CACHE_PAGES, "0", || {
             evict_cache::trim();
