@@ -1,7 +1,7 @@
 //! The `evict-cache` job: evicts pages of closed files in parallel, by walks along the lists of [`file_pages`]. The seed named
 //! the eviction of a list of inodes as a client; its units are not numbers, so the job gets positions in the list.
 //!
-//! A walk has one list, so each node has a job of its own. It runs when `file_cache.pages` is exceeded or lowered, and when
+//! A walk has one list, so each node has a separate job. It runs when `file_cache.pages` is exceeded or lowered, and when
 //! there are too few free blocks for huge pages. Single pages that are missing meanwhile are reclaimed without it.
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
