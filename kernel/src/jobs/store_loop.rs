@@ -100,7 +100,6 @@ impl Loop {
         let start_ns = times().map(|(start, _)| start).min().unwrap_or(0);
         let mut stats = Stats::default();
         stats.threads_used = times().count() as u32;
-        stats.threads_at_end = stats.threads_used;
         stats.units = self.blocks.len() as u64;
         stats.chunks = stats.threads_used.into();
         stats.local_chunks = stats.chunks;
