@@ -29,7 +29,7 @@ fn main() {
     // Every tenth object is in use.
     let object = |index: u32| Object {
         next: AtomicU32::new(if index + 1 < OBJECTS { index + 1 } else { NONE }),
-        is_in_use: index.is_multiple_of(10),
+        is_in_use: index % 10 == 0,
         is_evicted: AtomicBool::new(false),
     };
     let objects: Vec<Object> = (0..OBJECTS).map(object).collect();
