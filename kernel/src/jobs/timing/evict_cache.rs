@@ -13,7 +13,8 @@ use crate::jobs::cached_file::{CachedFile, FileError};
 use crate::jobs::evict_cache;
 use crate::jobs::manners::Kind;
 use crate::jobs::platform::Kernel;
-use crate::mm::{file_pages, stats};
+use crate::mm::{file_pages, permanent};
+use crate::sched;
 
 /// Pages of each file.
 const FILE_PAGES: u64 = 256;
@@ -36,16 +37,25 @@ pub(super) fn time_job(rows: &mut Vec<Row>) {
         return;
     }
     time(rows, "evict-cache", (Unit::Page4K, frames::PAGE_SIZE), |threads| {
-        let before = (file_pages::len(), stats::free_pages());
+        let before = (file_pages::len(), free_or_permanent_pages());
         let is_read = read_files(files).inspect_err(|error| warning(format_args!("evict-cache: {error}")));
         let kept = file_pages::len() - before.0;
         let evicted = evict_cache::evict_unused(threads);
-        // Workers and their stacks come and go meanwhile: less than a file's pages.
-        let has_freed = before.1.abs_diff(stats::free_pages()) < FILE_PAGES;
+        let has_freed = free_or_permanent_pages() == before.1;
         let is_empty = (0..files as u32).all(|file| file_pages::find(file, 0).is_none());
         let ok = kept == files * FILE_PAGES && evicted.pages == kept && has_freed && is_empty;
         is_read.ok().map(|()| Run { stats: evicted.stats, units: evicted.pages, ok })
     });
+}
+
+/// Returns the number of free and permanent pages: new workers, whose stacks are permanent, do not change it.
+fn free_or_permanent_pages() -> u64 {
+    loop {
+        match permanent::free_or_permanent_pages() {
+            Some(sum) => return sum,
+            None => sched::yield_now(),
+        }
+    }
 }
 
 /// Reads so many files on all CPUs, and closes them.
