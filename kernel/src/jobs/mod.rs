@@ -1,5 +1,6 @@
 //! The kernel's clients of ktask, one file each, and what ktask needs of the kernel ([`platform`], [`helpers`]).
 
+pub mod clearing;
 pub mod helpers;
 pub mod huge_file;
 pub mod huge_pool;

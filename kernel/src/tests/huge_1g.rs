@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 
+use frames::PAGE_SIZE;
 use frames::policy::NodePolicy;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_1G};
@@ -100,7 +101,7 @@ kernel_tests! { "huge1g":
         skip_if!(!cpu::features().pages_1g, "needs a cpu with pages of 1 GiB");
         check!(set(1, true).is_ok());
         let file = file(3)?;
-        check!(file.fallocate(UNIT, UNIT, OnError::Release, None).is_ok_and(|stats| stats.units == 1));
+        check!(file.fallocate(UNIT, UNIT, OnError::Release, None).is_ok_and(|stats| stats.units == UNIT / PAGE_SIZE));
         check!(file.held() == 1 && is_mapped(&file, 1) && !is_mapped(&file, 0));
         check!(first_wrong(&file, 1, 0).is_none(), "not zero at {:x?}", first_wrong(&file, 1, 0));
         write(&file, 1, 7);

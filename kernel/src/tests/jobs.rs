@@ -50,7 +50,7 @@ kernel_tests! { "jobs":
 
     fn zero_pages_clears_what_was_poisoned() {
         needs_mib(40)?;
-        let Some(mut range) = PageRange::new(16 << 20) else { return no_memory("needs 16 MiB") };
+        let Some(mut range) = PageRange::new(HugeSize::Size2M, 16 << 20) else { return no_memory("needs 16 MiB") };
         for threads in 1..=percpu::online_count() {
             range.poison();
             check!(!range.is_zero(), "poison was taken for zeros");
@@ -63,13 +63,13 @@ kernel_tests! { "jobs":
         needs_mib(40)?;
         let free_before = free_or_permanent_pages();
         for threads in 1..=percpu::online_count() {
-            let Ok((reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
+            let Ok((mut reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
                 return no_memory("needs 8 huge pages");
             };
-            check!(stats.units == 8 && reservation.held() == 8);
-            check!(huge_reserve::verify(&reservation), "wrong on {threads} threads");
-            huge_reserve::poison(&reservation);
-            check!(!huge_reserve::verify(&reservation), "poison was taken for zeros");
+            check!(stats.units == 8 * 512 && reservation.held() == 8);
+            check!(huge_reserve::verify(&mut reservation), "wrong on {threads} threads");
+            huge_reserve::poison(&mut reservation);
+            check!(!huge_reserve::verify(&mut reservation), "poison was taken for zeros");
         }
         check!(free_or_permanent_pages() == free_before, "pages were lost");
     }

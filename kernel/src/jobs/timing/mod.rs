@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-use frames::policy::NodePolicy;
+use frames::policy::{NodePolicy, NodeSet};
 use frames::{Pfn, order_pages};
 use ktask::Stats;
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS};
 use protocol::record::{Record, Unit};
 
+mod gigantic;
 mod report;
 
 use report::{Row, emit, print_table};
@@ -39,7 +40,15 @@ struct Run {
 }
 
 /// The names of the jobs, as [`run`] accepts them.
-pub const JOBS: &[&str] = &["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate"];
+pub const JOBS: &[&str] = &[
+    "memory-map-init",
+    "zero-pages",
+    "huge-reserve",
+    "huge-pool",
+    "fallocate",
+    "gigantic-page",
+    "gigantic-fault",
+];
 
 /// Times all jobs, or one of [`JOBS`], and prints the table. Returns false if a result was wrong.
 pub fn run(only: Option<&str>) -> bool {
@@ -54,6 +63,8 @@ pub fn run(only: Option<&str>) -> bool {
             }
             "huge-pool" => time_huge_pool(&mut rows),
             "fallocate" => time_fallocate(&mut rows),
+            "gigantic-page" => gigantic::time_page(&mut rows),
+            "gigantic-fault" => gigantic::time_fault(&mut rows),
             job => unreachable!("job {job} is listed but not timed"),
         }
     }
@@ -153,7 +164,7 @@ fn most_of(wanted: u64, job: &str, unit_bytes: u64) -> u64 {
 
 fn time_zero_pages(rows: &mut Vec<Row>) {
     let bytes = bytes_for("zero-pages", frames::PAGE_SIZE);
-    let Some(mut range) = PageRange::new(bytes) else {
+    let Some(mut range) = PageRange::new(HugeSize::Size2M, bytes) else {
         warning(format_args!("zero-pages is skipped: {} MiB of memory are not available", bytes >> 20));
         return;
     };
@@ -221,7 +232,8 @@ fn time_huge_pool(rows: &mut Vec<Row>) {
 }
 
 fn whole_pool(wanted: u64, threads: Option<usize>) -> Request {
-    Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads }
+    // From all nodes alike, so that each CPU has near memory to work on.
+    Request { wanted, policy: NodePolicy::Interleave(NodeSet::ALL), all_or_nothing: true, threads }
 }
 
 /// Times `fallocate` of a file of huge pages from the pool, and the bare store loop over the same pages, alternately. Both
@@ -302,15 +314,16 @@ fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Run
     tlb::flush_everywhere();
     let stats = allocate(Some(threads))?;
     let ok = file.is_zeroed_and_complete();
+    let units = file.held();
     file.punch_hole(0, len_bytes).ok()?;
-    Some(Run { stats, units: stats.units, ok })
+    Some(Run { stats, units, ok })
 }
 
 /// Warms and dirties the pages, then times reserving them.
 fn reserve_once(size: HugeSize, count: u64, threads: usize) -> Result<Run, ReserveError> {
-    let (dirty, _) = huge_reserve::reserve(size, count, None)?;
-    huge_reserve::poison(&dirty);
+    let (mut dirty, _) = huge_reserve::reserve(size, count, None)?;
+    huge_reserve::poison(&mut dirty);
     drop(dirty);
-    let (reservation, stats) = huge_reserve::reserve(size, count, Some(threads))?;
-    Ok(Run { stats, units: reservation.held(), ok: huge_reserve::verify(&reservation) })
+    let (mut reservation, stats) = huge_reserve::reserve(size, count, Some(threads))?;
+    Ok(Run { stats, units: reservation.held(), ok: huge_reserve::verify(&mut reservation) })
 }
