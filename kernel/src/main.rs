@@ -47,6 +47,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     boot.memory_map_init();
     boot.calibrate_zeroing();
     boot.reserve_huge_pages();
+    jobs::manners::machine_is_up();
     boot.report();
     power::start();
     debug::watchdog::start();

@@ -5,6 +5,7 @@
 mod circles;
 mod imports;
 mod layers;
+mod manners;
 mod packages;
 mod sources;
 mod tree;
@@ -69,6 +70,14 @@ fn tests_have_no_import_circle() {
 fn kernel_layers_import_downwards() {
     let found = layers::violations(&graph("kernel/src/main.rs"), Path::new("kernel/src"));
     assert!(found.is_empty(), "{} import(s) against the layers:\n{}", found.len(), found.join("\n"));
+}
+
+/// A job that chose its own profile would not leave room for other threads.
+#[test]
+fn kernel_jobs_are_made_in_one_place() {
+    let found =
+        manners::violations(&graph("kernel/src/main.rs"), &Disk(repository()), Path::new("kernel/src"));
+    assert!(found.is_empty(), "jobs beside jobs::manners::Kind:\n{}", found.join("\n"));
 }
 
 #[test]

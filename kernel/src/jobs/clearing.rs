@@ -10,14 +10,18 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::{Extents, Part};
-use ktask::{Job, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Profile, Stats};
+use ktask::{JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Stats};
 
+use super::manners::Kind;
 use super::platform::Kernel;
 use crate::mm::zero;
 use crate::platform::nodes;
 
 /// Minimum pages in a chunk: 1 MiB, some hundred microseconds.
 const MIN_CHUNK_PAGES: u64 = 256;
+
+static POISON: Kind = Kind::new("poison");
+static VERIFY: Kind = Kind::new("verify");
 
 /// Clears `extents` on `threads` threads (`None`: as many as are useful). Calls `cleared` with each part of an extent, once it
 /// is clear: the parts together are all pages, each once.
@@ -28,12 +32,12 @@ const MIN_CHUNK_PAGES: u64 = 256;
 /// # Safety
 /// Each frame is the caller's alone (invariant 12) until `cleared` was called with all parts of its extent, or this returns.
 pub unsafe fn clear<E: Send>(
-    name: &'static str,
+    kind: &Kind,
     extents: &Extents<'_>,
     threads: Option<usize>,
     cleared: impl Fn(Part) -> Result<(), E> + Sync,
 ) -> Result<Stats, JobError<E>> {
-    run(name, extents, threads, |pages| {
+    run(kind, extents, threads, |pages| {
         let parts = extents.parts(pages);
         // SAFETY: the frames are the caller's alone, by its promise. No other chunk has these pages (invariant 5), and
         // `cleared` was called with none of them.
@@ -50,12 +54,12 @@ pub unsafe fn clear<E: Send>(
 /// # Safety
 /// The frames are the caller's alone (invariant 12).
 pub unsafe fn clear_all(
-    name: &'static str,
+    kind: &Kind,
     extents: &Extents<'_>,
     threads: Option<usize>,
 ) -> Result<Stats, JobError<Infallible>> {
     // SAFETY: the same, and `cleared` gives no part away.
-    unsafe { clear(name, extents, threads, |_| Ok(())) }
+    unsafe { clear(kind, extents, threads, |_| Ok(())) }
 }
 
 /// Fills `extents` with a pattern that is not zero.
@@ -63,7 +67,7 @@ pub unsafe fn clear_all(
 /// # Safety
 /// The frames are the caller's alone (invariant 12).
 pub unsafe fn poison(extents: &Extents<'_>) {
-    let filled: Result<Stats, JobError<Infallible>> = run("poison", extents, None, |pages| {
+    let filled: Result<Stats, JobError<Infallible>> = run(&POISON, extents, None, |pages| {
         // SAFETY: the frames are the caller's alone, by its promise, and no other chunk has these pages (invariant 5).
         extents.parts(pages).for_each(|part| unsafe { zero::poison_frames(part.first, part.len_pages) });
         Ok(())
@@ -76,7 +80,7 @@ pub unsafe fn poison(extents: &Extents<'_>) {
 /// # Safety
 /// The frames are the caller's (invariant 12), and no thread writes to them meanwhile.
 pub unsafe fn is_zero(extents: &Extents<'_>) -> bool {
-    let checked = run("verify", extents, None, |pages| {
+    let checked = run(&VERIFY, extents, None, |pages| {
         // SAFETY: the frames are the caller's, and no thread writes to them, by its promise.
         let is_zero = extents.parts(pages).all(|part| unsafe { zero::is_zero(part.first, part.len_pages) });
         if is_zero { Ok(()) } else { Err(()) }
@@ -86,7 +90,7 @@ pub unsafe fn is_zero(extents: &Extents<'_>) -> bool {
 
 /// Runs `work` on ranges of the pages of `extents`, each on one node.
 fn run<E: Send>(
-    name: &'static str,
+    kind: &Kind,
     extents: &Extents<'_>,
     threads: Option<usize>,
     work: impl Fn(Range<u64>) -> Result<(), E> + Sync,
@@ -102,12 +106,7 @@ fn run<E: Send>(
         None => Vec::new(),
     };
     let ranges = if several.is_empty() { single.as_slice() } else { several.as_slice() };
-    let job =
-        Job::over_nodes(ranges).name(name).min_chunk(Pages::new(MIN_CHUNK_PAGES)).profile(Profile::Boot);
-    let job = match threads {
-        Some(threads) => job.threads_exact(threads),
-        None => job,
-    };
+    let job = kind.job_over_nodes(ranges, threads).min_chunk(Pages::new(MIN_CHUNK_PAGES));
     let local_chunks = AtomicU64::new(0);
     let result = job.run(&Kernel, |chunk| {
         let is_local = || chunk.node().is_some_and(|node| nodes::current() == node.0 as usize);

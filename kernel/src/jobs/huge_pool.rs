@@ -5,10 +5,11 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use frames::policy::{NodePolicy, NodeSet};
-use ktask::{Chunk, HugePages, Job, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Profile, Stats};
+use ktask::{Chunk, HugePages, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Stats};
 use params::node_policy::{self, WrittenPolicy};
 use params::registry::{HUGE_1G, HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 
+use super::manners::Kind;
 use super::platform::Kernel;
 use crate::console::warning;
 use crate::mm::huge::HugeSize;
@@ -18,6 +19,8 @@ use crate::platform::nodes;
 
 /// Minimum pages in a chunk: taking one costs a tenth of a microsecond, waking a helper up to a hundred.
 const MIN_CHUNK: u64 = 4096;
+
+static GROW: Kind = Kind::new("huge-pool");
 
 /// Number of attempts at an all-or-nothing growth while other threads take pages.
 const ATTEMPTS: usize = 3;
@@ -223,15 +226,7 @@ fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stat
     let undo = |chunk: Chunk<HugePages>| {
         pool.shrink(node_of(&chunk), chunk.end().get() - chunk.start().get());
     };
-    let job = Job::over_nodes(&ranges)
-        .name("huge-pool")
-        .min_chunk(HugePages::new(MIN_CHUNK))
-        .profile(Profile::Boot)
-        .undo(&undo);
-    let job = match request.threads {
-        Some(threads) => job.threads_exact(threads),
-        None => job,
-    };
+    let job = GROW.job_over_nodes(&ranges, request.threads).min_chunk(HugePages::new(MIN_CHUNK)).undo(&undo);
     job.run(&Kernel, |chunk| {
         let node = node_of(&chunk);
         let len = chunk.end().get() - chunk.start().get();

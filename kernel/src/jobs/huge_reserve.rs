@@ -7,8 +7,11 @@ use core::fmt;
 use ktask::{JobError, Stats};
 
 use super::clearing;
+use super::manners::Kind;
 use crate::arch::tsc;
 use crate::mm::huge::{HugeSize, Reservation, TakeError};
+
+static RESERVE: Kind = Kind::new("huge-reserve");
 
 /// Why a reservation failed. It holds no page.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub fn reserve(
     let start_ns = tsc::now_ns();
     let mut reservation = Reservation::take(size, count).map_err(ReserveError::Take)?;
     // SAFETY: the reservation owns the pages (invariant 12), and only this thread has it.
-    let stats = unsafe { clearing::clear_all("huge-reserve", &reservation.extents(), threads) };
+    let stats = unsafe { clearing::clear_all(&RESERVE, &reservation.extents(), threads) };
     let mut stats = stats.map_err(ReserveError::Job)?;
     stats.wall_ns = tsc::since_ns(start_ns);
     Ok((reservation, stats))

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 
 use frames::policy::NodePolicy;
 use frames::{PageDesc, Pfn, order_for_pages};
-use ktask::{Job, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Profile, Stats};
+use ktask::{JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Stats};
 
 use super::huge_file::{HugeFile, OnError};
 use super::huge_pool::{Request, ResizeError, Resized, resize};
+use super::manners::Kind;
 use super::platform::Kernel;
 use crate::console::warning;
 use crate::mm::descriptors::{self, Progress, SectionError};
@@ -17,6 +18,8 @@ use crate::mm::huge::HugeSize;
 use crate::mm::layout::{Layout, SECTION_PAGES};
 use crate::mm::zones::ZoneSet;
 use crate::mm::{huge_pool, mem_map, pages, zero};
+
+static INIT: Kind = Kind::new("memory-map-init");
 
 /// Initialises the descriptors of all uninitialised sections, and frees their free pages into `zones`. Runs on `threads`
 /// threads (`None`: as many as are useful), each on the memory of its node first.
@@ -34,21 +37,17 @@ fn run(
     let mut total = Stats::default();
     // Only interleaved nodes have more ranges than one job takes.
     for ranges in ranges.chunks(MAX_NODE_RANGES) {
-        let job = Job::over_nodes(ranges)
-            .name("memory-map-init")
+        let job = INIT
+            .job_over_nodes(ranges, threads)
             .min_chunk(Pages::new(SECTION_PAGES))
-            .align(Pages::new(SECTION_PAGES))
-            .profile(Profile::Boot);
-        let job = match threads {
-            Some(threads) => job.threads_exact(threads),
-            None => job,
-        };
+            .align(Pages::new(SECTION_PAGES));
         let stats = job.run(&Kernel, |chunk| {
             (chunk.start().get()..chunk.end().get())
                 .step_by(SECTION_PAGES as usize)
                 .try_for_each(|page| progress.init(layout, zones, page / SECTION_PAGES).map(drop))
         })?;
         total.threads_used = total.threads_used.max(stats.threads_used);
+        total.threads_at_end = total.threads_at_end.max(stats.threads_at_end);
         total.units += stats.units;
         total.chunks += stats.chunks;
         total.local_chunks += stats.local_chunks;
@@ -108,12 +107,12 @@ impl Shadow {
     }
 
     /// Runs the whole job, initialisation and freeing, on `threads` threads, and checks every descriptor.
-    pub fn run(&mut self, threads: usize) -> Result<ShadowRun, JobError<SectionError>> {
+    pub fn run(&mut self, threads: Option<usize>) -> Result<ShadowRun, JobError<SectionError>> {
         let layout = descriptors::layout();
         let zones = ZoneSet::new(layout, self.cleared());
         let progress = Progress::new(layout);
         zones.mark_section_heads(layout);
-        let stats = run(layout, &zones, &progress, Some(threads))?;
+        let stats = run(layout, &zones, &progress, threads)?;
         let ok = progress.unfinished() == 0 && is_fresh(layout, &zones);
         Ok(ShadowRun { stats, ok, units: layout.described_pages() })
     }

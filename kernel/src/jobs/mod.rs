@@ -6,6 +6,7 @@ pub mod huge_file;
 pub mod huge_pool;
 pub mod huge_reserve;
 mod kernel;
+pub mod manners;
 pub mod memory_map_init;
 pub mod platform;
 pub mod store_loop;

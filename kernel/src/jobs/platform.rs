@@ -27,13 +27,17 @@ fn is_of_node(cpu: &PerCpu, node: NodeId) -> bool {
     nodes::of_cpu(cpu.id()) == node.0 as usize
 }
 
+/// Returns `cpus`, or as many as the quota of the caller's group is worth.
+fn within_quota(cpus: usize, caller: &Thread) -> usize {
+    caller.charged_group().quota().map_or(cpus, |quota| cpus.min(quota.cpus()))
+}
+
 impl Platform for Kernel {
     type Thread = Arc<Thread>;
 
     fn online_cpus(&self) -> usize {
         let caller = sched::current();
-        let allowed = (caller.allowed() & sched::online_cpus()).count();
-        caller.charged_group().quota().map_or(allowed, |quota| allowed.min(quota.cpus()))
+        within_quota((caller.allowed() & sched::online_cpus()).count(), caller)
     }
 
     fn nodes(&self) -> usize {
@@ -41,8 +45,10 @@ impl Platform for Kernel {
     }
 
     fn online_cpus_of_node(&self, node: NodeId) -> usize {
-        let allowed = sched::current().allowed() & sched::online_cpus();
-        percpu::all().filter(|cpu| allowed.contains(cpu.id().index()) && is_of_node(cpu, node)).count()
+        let caller = sched::current();
+        let allowed = caller.allowed() & sched::online_cpus();
+        let is_usable = |cpu: &&PerCpu| allowed.contains(cpu.id().index()) && is_of_node(cpu, node);
+        within_quota(percpu::all().filter(is_usable).count(), caller)
     }
 
     fn budget_cpus(&self, node: Option<NodeId>) -> usize {

@@ -6,7 +6,10 @@ use core::convert::Infallible;
 use ktask::{JobError, Stats};
 
 use super::clearing;
+use super::manners::Kind;
 use crate::mm::huge::{HugeSize, Reservation};
+
+static ZERO: Kind = Kind::new("zero-pages");
 
 /// Blocks of page frames, addressed as one range of pages from 0 to [`len_pages`](Self::len_pages).
 pub struct PageRange {
@@ -27,10 +30,10 @@ impl PageRange {
         self.blocks.extents().len_pages()
     }
 
-    /// Clears all pages on exactly `threads` threads.
-    pub fn zero(&mut self, threads: usize) -> Result<Stats, JobError<Infallible>> {
+    /// Clears all pages on `threads` threads (`None`: as many as help).
+    pub fn zero(&mut self, threads: Option<usize>) -> Result<Stats, JobError<Infallible>> {
         // SAFETY: the range owns the frames (invariant 12), and `&mut self` excludes other users.
-        unsafe { clearing::clear_all("zero-pages", &self.blocks.extents(), Some(threads)) }
+        unsafe { clearing::clear_all(&ZERO, &self.blocks.extents(), threads) }
     }
 
     /// Fills all pages with a pattern that is not zero.

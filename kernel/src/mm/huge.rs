@@ -102,11 +102,6 @@ impl Reservation {
         self.pages.push(Extent::new(page, order_pages(self.size.order()), node, self.pages.len() as u64));
     }
 
-    /// Returns the size of its pages.
-    pub fn size(&self) -> HugeSize {
-        self.size
-    }
-
     /// Returns the number of pages.
     pub fn held(&self) -> u64 {
         self.pages.len() as u64

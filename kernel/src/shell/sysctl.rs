@@ -4,7 +4,8 @@ use alloc::string::String;
 use core::fmt;
 
 use params::registry::{
-    ALL, FAULT_ALLOC, FAULT_MAP, HUGE_1G, HUGE_2M, LOG_LEVEL, ZERO_POOL_PAGES, is_at_boot_only,
+    ALL, FAULT_ALLOC, FAULT_MAP, HUGE_1G, HUGE_2M, LOG_LEVEL, POOL_IDLE_MS, POOL_KEEP_WORKERS,
+    ZERO_POOL_PAGES, is_at_boot_only,
 };
 use params::{Param, cmdline};
 use shell::table::Table;
@@ -15,6 +16,7 @@ use crate::console::{self, print_line};
 use crate::jobs::huge_file;
 use crate::mm::huge::HugeSize;
 use crate::mm::{pages, zero_pool};
+use crate::sched::pool;
 
 /// Shows the parameter called `prefix`, or all parameters whose names begin with it.
 pub fn show(prefix: &str) -> Outcome {
@@ -53,6 +55,8 @@ pub fn set(name: &str, value: &str) -> Outcome {
         huge::resize(HugeSize::Size1G, HUGE_1G.get())?;
     } else if is(&ZERO_POOL_PAGES) {
         zero_pool::trim();
+    } else if is(&POOL_KEEP_WORKERS) || is(&POOL_IDLE_MS) {
+        pool::update_limits();
     } else if is(&LOG_LEVEL) {
         console::set_level_from_parameters();
     } else if is(&FAULT_ALLOC) {

@@ -93,7 +93,7 @@ kernel_tests! { "counted":
         skip_if!(ticks.is_none_or(|ticks| ticks == 0), "time is not counted here");
         let ticks = ticks.unwrap_or(1);
         let Some(mut shadow) = Shadow::new() else { return Err(Stopped::Failed("no memory for a shadow".into())) };
-        let run = shadow.run(1);
+        let run = shadow.run(Some(1));
         let Ok(run) = run else { return Err(Stopped::Failed("the run failed".into())) };
         check!(run.ok, "descriptors are wrong");
         let instructions = run.stats.wall_ns * 1000 / tsc::ticks_to_ns(ticks);

@@ -28,7 +28,7 @@ kernel_tests! { "jobs":
         needs_mib(16)?;
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
         for threads in 1..=percpu::online_count() {
-            let run = shadow.run(threads);
+            let run = shadow.run(Some(threads));
             check!(run.is_ok_and(|run| run.ok), "wrong on {threads} threads");
         }
     }
@@ -54,7 +54,7 @@ kernel_tests! { "jobs":
         for threads in 1..=percpu::online_count() {
             range.poison();
             check!(!range.is_zero(), "poison was taken for zeros");
-            check!(range.zero(threads).is_ok());
+            check!(range.zero(Some(threads)).is_ok());
             check!(range.is_zero(), "not all zero on {threads} threads");
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use params::cmdline;
 use params::registry::ALL;
+use params::{SetError, cmdline};
 
 fn text(write: impl Fn(&mut dyn std::fmt::Write) -> std::fmt::Result) -> String {
     let mut text = String::new();
@@ -115,4 +115,14 @@ fn the_documentation_says_what_is_only_read_at_boot() {
         list.split('`').skip(1).step_by(2).filter(|name| cmdline::find(name).is_some()).collect();
     let is: HashSet<&str> = params::registry::AT_BOOT_ONLY.iter().map(|param| param.name()).collect();
     assert_eq!(listed, is);
+}
+
+/// The capacity of the pools and the faults that begin at the end of the boot cannot change later.
+#[test]
+fn what_only_the_boot_reads_cannot_be_changed() {
+    for (name, value) in [("pool.max_workers", "8"), ("fault.hog_cpu", "1"), ("fault.hang_cpu", "1")] {
+        let refused = cmdline::change(name, value);
+        assert!(matches!(refused, Err(SetError::AtBootOnly { .. })), "{name}: {refused:?}");
+    }
+    assert!(cmdline::change("pool.keep_workers", "2").is_ok());
 }

@@ -11,7 +11,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use frames::{Extent, Extents, Pfn, order_pages};
-use ktask::{HugePages, Job, JobError, Profile, Stats};
+use ktask::{HugePages, JobError, Stats};
 use waiting::PageSlot;
 use waiting::page_slot::Found;
 
@@ -23,6 +23,7 @@ use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tlb;
 use crate::jobs::clearing;
 use crate::jobs::kernel::Kernel;
+use crate::jobs::manners::Kind;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, mem_map, permanent, space};
 use crate::sched::wait::{WaitQueue, threads};
@@ -34,6 +35,9 @@ struct Window {
     is_taken: AtomicBool,
     file: IrqSpinLock<Weak<HugeFile>>,
 }
+
+static RELEASE: Kind = Kind::new("release");
+static CLEAR: Kind = Kind::new("clear-file");
 
 static WINDOW_TABLE: [Window; WINDOWS] = [const {
     Window { is_taken: AtomicBool::new(false), file: IrqSpinLock::of(LockClass::FILES, Weak::new()) }
@@ -156,7 +160,7 @@ impl HugeFile {
     pub unsafe fn clear(&self) {
         let mut extents = self.extents();
         // SAFETY: the file owns the pages (invariant 12), and the caller promises that no reference exists.
-        let cleared = unsafe { clearing::clear_all("clear", &Extents::arrange(&mut extents), None) };
+        let cleared = unsafe { clearing::clear_all(&CLEAR, &Extents::arrange(&mut extents), None) };
         cleared.expect("clearing cannot fail");
     }
 
@@ -261,7 +265,8 @@ impl HugeFile {
     }
 
     fn release_in_parallel(&self, range: Range<u64>) {
-        let job = job(range).name("release").min_chunk(HugePages::new(RELEASE_BATCH as u64));
+        let pages = HugePages::new(range.start)..HugePages::new(range.end);
+        let job = RELEASE.job(pages, None).min_chunk(HugePages::new(RELEASE_BATCH as u64));
         let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
             self.release(chunk.indices());
             Ok(())
@@ -282,10 +287,6 @@ impl Drop for HugeFile {
 /// Returns the queue of threads that wait for slot number `index`.
 pub(super) fn waiting_for(index: u64) -> &'static WaitQueue {
     &WAITING[index as usize % WAITING.len()]
-}
-
-fn job(range: Range<u64>) -> Job<'static, HugePages> {
-    Job::new(HugePages::new(range.start)..HugePages::new(range.end)).profile(Profile::Boot)
 }
 
 /// Returns the file in window number `window`.

@@ -16,9 +16,13 @@ use super::error::{FallocateError, FileError, OnError};
 use super::file::{HugeFile, waiting_for};
 use crate::arch::tsc;
 use crate::jobs::clearing;
+use crate::jobs::manners::Kind;
 use crate::mm::huge_pool;
 use crate::sched;
 use crate::sched::wait::threads;
+
+static FALLOCATE: Kind = Kind::new("fallocate");
+static PAGE_FAULT: Kind = Kind::new("page-fault");
 
 /// Number of mappings, for fault injection.
 static MAPPINGS: AtomicU64 = AtomicU64::new(0);
@@ -196,7 +200,7 @@ impl HugeFile {
         };
         // SAFETY: the pages were taken from the pool, which owned them (invariant 12). They are mapped nowhere until all their
         // parts were cleared.
-        let result = unsafe { clearing::clear("fallocate", &extents, threads_wanted, cleared) };
+        let result = unsafe { clearing::clear(&FALLOCATE, &extents, threads_wanted, cleared) };
         result.map_err(|error| {
             let pages = || extents.as_slice().iter().zip(&unfinished);
             let is_mapped = |page: &Unfinished| page.is_mapped.load(SeqCst);
@@ -221,7 +225,7 @@ impl HugeFile {
         let mut extent = [self.extent(page, index)];
         let threads = Some(self.faults.threads.load(SeqCst)).filter(|threads| *threads > 0);
         // SAFETY: the page was just taken from the pool, which owned it (invariant 12), and is mapped nowhere.
-        let cleared = unsafe { clearing::clear_all("page-fault", &Extents::arrange(&mut extent), threads) };
+        let cleared = unsafe { clearing::clear_all(&PAGE_FAULT, &Extents::arrange(&mut extent), threads) };
         *self.faults.last.lock() = Some(cleared.expect("clearing cannot fail"));
         self.map(index, page).inspect_err(|_| huge_pool::pool(self.size).put(page))?;
         Ok(page)

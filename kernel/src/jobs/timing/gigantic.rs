@@ -7,8 +7,9 @@ use ktask::Stats;
 use params::registry::TIMING_BYTES;
 use protocol::record::Unit;
 
+use super::huge_pool::whole_pool;
 use super::report::Row;
-use super::{Run, time, whole_pool};
+use super::runner::{Run, time};
 use crate::arch::{cpu, tlb, tsc};
 use crate::console::warning;
 use crate::jobs::huge_file::HugeFile;
@@ -71,7 +72,7 @@ pub(super) fn time_fault(rows: &mut Vec<Row>) {
 }
 
 /// Dirties the page and returns it to the pool, then times reading its last word.
-fn fault_once(file: &HugeFile, threads: usize) -> Option<Run> {
+fn fault_once(file: &HugeFile, threads: Option<usize>) -> Option<Run> {
     let word = (file.base() + SIZE.bytes() - 8) as *const u64;
     // SAFETY: the file is mapped there, or the page fault provides the page. No other code has the file.
     let read = || unsafe { word.read_volatile() };
@@ -79,7 +80,7 @@ fn fault_once(file: &HugeFile, threads: usize) -> Option<Run> {
     file.poison();
     file.punch_hole(0, SIZE.bytes()).ok()?;
     tlb::flush_everywhere();
-    file.set_fault_threads(Some(threads));
+    file.set_fault_threads(threads);
     let start_ns = tsc::now_ns();
     let found = read();
     let wall_ns = tsc::since_ns(start_ns);
