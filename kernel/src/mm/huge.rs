@@ -9,6 +9,9 @@ use frames::{Extent, Extents, PAGE_SIZE, Pfn, order_pages};
 use super::{mem_map, pages, stats};
 use crate::platform::nodes;
 
+/// Blocks that are taken with the lock of a zone taken once.
+const BATCH: usize = 64;
+
 /// A size of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HugeSize {
@@ -73,28 +76,38 @@ impl Reservation {
                 (0..nodes).map(|node| stats::free_blocks_on(node, size.order())).collect();
             let mut shares = alloc::vec![0; nodes];
             NodePolicy::Interleave(NodeSet::ALL).share(count, &available, [], &mut shares);
-            (0..nodes).for_each(|node| taken.take_on(node, shares[node]));
+            for (node, share) in shares.into_iter().enumerate() {
+                taken.take_on(node, share)?;
+            }
         }
         // Also what a node had when it was counted, and no longer has.
         while (taken.pages.len() as u64) < count {
             let page = pages::alloc_for_job(size.order());
-            let page = page.ok_or(TakeError::NoHugePage { taken: taken.pages.len() as u64 })?;
-            taken.push(page);
+            taken.push(page.ok_or_else(|| taken.no_page())?);
         }
         Ok(taken)
     }
 
-    /// Takes up to `count` pages of `node` alone.
-    fn take_on(&mut self, node: usize, count: u64) {
-        for _ in 0..count {
-            let mut page = [Pfn(0)];
-            if pages::count_job_allocations(1) == 0
-                || pages::alloc_bulk_on(node, self.size.order(), &mut page) == 0
-            {
+    /// Takes up to `count` pages of `node` alone. Fails only where `fault.alloc` says so: other nodes may have what this one
+    /// lacks.
+    fn take_on(&mut self, node: usize, count: u64) -> Result<(), TakeError> {
+        let allowed = pages::count_job_allocations(count);
+        let mut left = allowed;
+        let mut batch = [Pfn(0); BATCH];
+        while left > 0 {
+            let len = left.min(BATCH as u64) as usize;
+            let got = pages::alloc_bulk_on(node, self.size.order(), &mut batch[..len]);
+            batch[..got].iter().for_each(|page| self.push(*page));
+            left -= got as u64;
+            if got < len {
                 break;
             }
-            self.push(page[0]);
         }
+        if allowed < count { Err(self.no_page()) } else { Ok(()) }
+    }
+
+    fn no_page(&self) -> TakeError {
+        TakeError::NoHugePage { taken: self.held() }
     }
 
     fn push(&mut self, page: Pfn) {

@@ -61,7 +61,9 @@ impl HugeFile {
         on_error: OnError,
         threads: Option<usize>,
     ) -> Result<Stats, FallocateError> {
-        let (start_ns, start_cpu_ns) = (tsc::now_ns(), sched::current().cpu_time_ns());
+        let start_ns = tsc::now_ns();
+        // CPU time that the caller takes pages, and does not wait for slots.
+        let mut taking_ns = 0;
         let mut range = self.index_range(offset, len_bytes).map_err(FallocateError::Range)?;
         let before = huge_pool::pool(self.size).count();
         let fail = |error| FallocateError::Page {
@@ -73,7 +75,9 @@ impl HugeFile {
         // The pages of earlier rounds, to be released after an error.
         let mut provided: Vec<u64> = Vec::new();
         while !range.is_empty() {
+            let before_ns = sched::current().cpu_time_ns();
             let mut taken = self.take(range.clone()).map_err(FallocateError::Range)?;
+            taking_ns += sched::current().cpu_time_ns().saturating_sub(before_ns);
             range = taken.rest.clone();
             let mut result = match taken.error {
                 Some(error) if on_error == OnError::Release => {
@@ -107,13 +111,8 @@ impl HugeFile {
             }
         }
         let mut stats = total.unwrap_or_default();
-        let job_ns = core::mem::replace(&mut stats.wall_ns, tsc::since_ns(start_ns));
-        if stats.threads_used <= 1 {
-            stats.cpu_ns = sched::current().cpu_time_ns().saturating_sub(start_cpu_ns);
-        } else {
-            // The caller alone takes the pages.
-            stats.cpu_ns += stats.wall_ns.saturating_sub(job_ns);
-        }
+        stats.wall_ns = tsc::since_ns(start_ns);
+        stats.cpu_ns += taking_ns;
         Ok(stats)
     }
 
