@@ -14,7 +14,7 @@ use ktask::{JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Stats};
 
 use super::manners::Kind;
 use super::platform::Kernel;
-use crate::mm::zero;
+use crate::mm::{mem_map, zero};
 use crate::platform::nodes;
 
 /// Minimum pages in a chunk: 1 MiB, some hundred microseconds.
@@ -109,15 +109,20 @@ fn run<E: Send>(
     let job = kind.job_over_nodes(ranges, threads).min_chunk(Pages::new(MIN_CHUNK_PAGES));
     let local_chunks = AtomicU64::new(0);
     let result = job.run(&Kernel, |chunk| {
-        let is_local = || chunk.node().is_some_and(|node| nodes::current() == node.0 as usize);
-        // A helper may migrate, even within a chunk: where it runs counts, not where it started.
+        let pages = chunk.start().get()..chunk.end().get();
+        // Where the thread runs counts, not where it started: it may migrate, even within a chunk. And where the frames are,
+        // not what the job was told.
+        let is_local = || {
+            let node = nodes::current();
+            extents.parts(pages.clone()).all(|part| mem_map::node_of(part.first) == Some(node))
+        };
         let was_local = is_local();
-        let result = work(chunk.start().get()..chunk.end().get());
+        let result = work(pages.clone());
         local_chunks.fetch_add(u64::from(was_local && is_local()), SeqCst);
         result
     });
     let counted = |mut stats: Stats| {
-        stats.local_chunks = local_chunks.load(SeqCst);
+        stats.local_chunks = Some(local_chunks.load(SeqCst));
         stats
     };
     result.map(counted)

@@ -9,6 +9,7 @@ mod kernel;
 pub mod manners;
 pub mod memory_map_init;
 pub mod platform;
+pub mod rounds;
 pub mod store_loop;
 pub mod timing;
 pub mod zero_pages;

@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use frames::{Extent, Extents, Part, Pfn};
-use ktask::{Cause, Stats};
+use ktask::{Cause, Invalid, Stats};
 use params::registry::FAULT_MAP;
 use waiting::page_slot::Found;
 
@@ -17,6 +17,7 @@ use super::file::{HugeFile, waiting_for};
 use crate::arch::tsc;
 use crate::jobs::clearing;
 use crate::jobs::manners::Kind;
+use crate::jobs::rounds::add_stats;
 use crate::mm::huge_pool;
 use crate::sched;
 use crate::sched::wait::threads;
@@ -42,6 +43,18 @@ struct Taken {
     rest: Range<u64>,
 }
 
+/// Why a round of an allocation failed.
+enum Failure {
+    Page(FileError),
+    Job(Invalid),
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Page(error)
+    }
+}
+
 /// What is left to do for a taken page. Indices are those of the arranged extents.
 struct Unfinished {
     /// Pages of 4 KiB that are not clear.
@@ -62,58 +75,68 @@ impl HugeFile {
         threads: Option<usize>,
     ) -> Result<Stats, FallocateError> {
         let start_ns = tsc::now_ns();
-        // CPU time that the caller takes pages, and does not wait for slots.
-        let mut taking_ns = 0;
         let mut range = self.index_range(offset, len_bytes).map_err(FallocateError::Range)?;
         let before = huge_pool::pool(self.size).count();
-        let fail = |error| FallocateError::Page {
-            error,
-            before: before.clone(),
-            after: huge_pool::pool(self.size).count(),
-        };
-        let mut total: Option<Stats> = None;
+        let mut stats = Stats::default();
         // The pages of earlier rounds, to be released after an error.
         let mut provided: Vec<u64> = Vec::new();
         while !range.is_empty() {
-            let before_ns = sched::current().cpu_time_ns();
-            let mut taken = self.take(range.clone()).map_err(FallocateError::Range)?;
-            taking_ns += sched::current().cpu_time_ns().saturating_sub(before_ns);
-            range = taken.rest.clone();
-            let mut result = match taken.error {
-                Some(error) if on_error == OnError::Release => {
-                    self.put_back(&taken.extents);
-                    Err(fail(error))
+            match self.provide_round(range.clone(), on_error, threads, &mut provided) {
+                Ok((round, rest)) => {
+                    add_stats(&mut stats, &round);
+                    range = rest;
                 }
-                _ => self.finish(&mut taken.extents, on_error, threads).map_err(|error| match error {
-                    Cause::Failed { error, .. } => fail(error),
-                    Cause::Invalid(invalid) => FallocateError::Job(invalid),
-                    // The job has no token and no deadline.
-                    other => unreachable!("{other:?}"),
-                }),
-            };
-            if let (Some(error), true) = (taken.error, result.is_ok()) {
-                result = Err(fail(error));
-            }
-            match result {
-                Ok(stats) => total = Some(total.map_or(stats, |total| sum(total, stats))),
-                Err(error) => {
+                Err(failure) => {
                     if on_error == OnError::Release {
                         self.release(provided.into_iter());
                     }
-                    return Err(error);
+                    return Err(match failure {
+                        Failure::Page(error) => {
+                            FallocateError::Page { error, before, after: huge_pool::pool(self.size).count() }
+                        }
+                        Failure::Job(invalid) => FallocateError::Job(invalid),
+                    });
                 }
             }
             if !range.is_empty() {
                 // Another thread holds the slot. No slot is held here: it may wait for one of them.
-                provided.extend(taken.extents.iter().map(|extent| extent.tag));
                 self.slots[range.start as usize]
                     .wait(waiting_for(range.start).machine(), sched::wait::threads());
             }
         }
-        let mut stats = total.unwrap_or_default();
         stats.wall_ns = tsc::since_ns(start_ns);
-        stats.cpu_ns += taking_ns;
         Ok(stats)
+    }
+
+    /// Provides the missing pages of `range`, up to the first slot that another thread holds. Returns the statistics and the
+    /// rest of the range, and adds the indices to `provided`. After an error, the pages of this round are where `on_error`
+    /// says.
+    fn provide_round(
+        &self,
+        range: Range<u64>,
+        on_error: OnError,
+        threads: Option<usize>,
+        provided: &mut Vec<u64>,
+    ) -> Result<(Stats, Range<u64>), Failure> {
+        // The caller's time, in which it does not wait.
+        let before_ns = sched::current().cpu_time_ns();
+        let mut taken = self.take(range)?;
+        let has_room = taken.rest.is_empty() || provided.try_reserve(taken.extents.len()).is_ok();
+        let error = taken.error.or((!has_room).then_some(FileError::NoMemory));
+        let taking_ns = sched::current().cpu_time_ns().saturating_sub(before_ns);
+        if let (Some(error), OnError::Release) = (error, on_error) {
+            self.put_back(&taken.extents);
+            return Err(Failure::Page(error));
+        }
+        let mut stats = self.finish(&mut taken.extents, on_error, threads)?;
+        if let Some(error) = error {
+            return Err(Failure::Page(error));
+        }
+        stats.cpu_ns += taking_ns;
+        if !taken.rest.is_empty() {
+            provided.extend(taken.extents.iter().map(|extent| extent.tag));
+        }
+        Ok((stats, taken.rest))
     }
 
     /// Takes a page for each empty slot in `range`, and holds the slots. Ends at the first slot that another thread holds.
@@ -173,12 +196,12 @@ impl HugeFile {
         extents: &mut [Extent],
         on_error: OnError,
         threads_wanted: Option<usize>,
-    ) -> Result<Stats, Cause<FileError>> {
+    ) -> Result<Stats, Failure> {
         let extents = Extents::arrange(extents);
         let mut unfinished: Vec<Unfinished> = Vec::new();
         if unfinished.try_reserve_exact(extents.as_slice().len()).is_err() {
             self.put_back(extents.as_slice());
-            return Err(Cause::Failed { error: FileError::NoMemory, start: 0, end: extents.len_pages() });
+            return Err(Failure::Page(FileError::NoMemory));
         }
         unfinished.extend(extents.as_slice().iter().map(|extent| Unfinished {
             left_pages: AtomicU64::new(extent.len_pages),
@@ -207,7 +230,12 @@ impl HugeFile {
             if on_error == OnError::Release {
                 self.release(pages().filter(|(_, page)| is_mapped(page)).map(|(extent, _)| extent.tag));
             }
-            error.cause
+            match error.cause {
+                Cause::Failed { error, .. } => Failure::Page(error),
+                Cause::Invalid(invalid) => Failure::Job(invalid),
+                // The job has no token and no deadline.
+                other => unreachable!("{other:?}"),
+            }
         })
     }
 
@@ -239,16 +267,4 @@ impl HugeFile {
         let (table, entry) = self.entry(index);
         table.set(entry, page.address()).map_err(FileError::NotMapped)
     }
-}
-
-/// Returns the statistics of two rounds of an allocation.
-fn sum(mut total: Stats, more: Stats) -> Stats {
-    total.threads_used = total.threads_used.max(more.threads_used);
-    total.units += more.units;
-    total.chunks += more.chunks;
-    total.local_chunks += more.local_chunks;
-    total.wall_ns += more.wall_ns;
-    total.cpu_ns += more.cpu_ns;
-    total.spread_ns += more.spread_ns;
-    total
 }

@@ -98,7 +98,7 @@ fn job(ok: bool) -> Record<&'static str> {
         ns: 80_000_000,
         cpu_ns: 158_000_000,
         spread_ns: 400_000,
-        local_chunks: 64,
+        local_chunks: Some(64),
         ok,
     }
 }
