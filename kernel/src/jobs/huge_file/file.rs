@@ -126,6 +126,11 @@ impl HugeFile {
         *self.faults.last.lock()
     }
 
+    /// Returns the size of the pages.
+    pub fn size(&self) -> HugeSize {
+        self.size
+    }
+
     /// Returns the number of pages in the file.
     pub fn held(&self) -> u64 {
         self.slots.iter().filter_map(PageSlot::page).count() as u64

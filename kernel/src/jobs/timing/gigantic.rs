@@ -4,32 +4,18 @@ use alloc::vec::Vec;
 
 use frames::PAGE_SIZE;
 use ktask::Stats;
-use params::registry::TIMING_BYTES;
-use protocol::record::Unit;
 
 use super::huge_pool::whole_pool;
 use super::report::Row;
-use super::runner::{Run, time};
-use crate::arch::{cpu, tlb, tsc};
+use super::runner::{Run, has_mappable_page, has_page, time, unit};
+use crate::arch::{tlb, tsc};
 use crate::console::warning;
 use crate::jobs::huge_file::HugeFile;
 use crate::jobs::huge_pool;
 use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
-use crate::mm::stats;
-use crate::platform::nodes;
 
 const SIZE: HugeSize = HugeSize::Size1G;
-
-/// Returns whether the machine has a free page of 1 GiB that `job` may use. Small machines have none: that is no error.
-fn has_page(job: &str) -> bool {
-    let has_one = (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, SIZE.order()) > 0);
-    let may_use = TIMING_BYTES.get_bytes() >= SIZE.bytes();
-    if !has_one || !may_use {
-        log::info!("{job}: no free huge page of {SIZE}, or timing.bytes is less");
-    }
-    has_one && may_use
-}
 
 /// Times clearing one page of 1 GiB.
 pub(super) fn time_page(rows: &mut Vec<Row>) {
@@ -40,7 +26,7 @@ pub(super) fn time_page(rows: &mut Vec<Row>) {
         warning(format_args!("gigantic-page is skipped: the page of {SIZE} is gone"));
         return;
     };
-    time(rows, "gigantic-page", (Unit::Page1G, SIZE.bytes()), |threads| {
+    time(rows, "gigantic-page", unit(SIZE), |threads| {
         page.poison();
         let stats = page.zero(threads).expect("clearing cannot fail");
         Some(Run { stats, units: 1, ok: stats.units == page.len_pages() && page.is_zero() })
@@ -49,18 +35,14 @@ pub(super) fn time_page(rows: &mut Vec<Row>) {
 
 /// Times a page fault in a file of pages of 1 GiB, up to the first byte.
 pub(super) fn time_fault(rows: &mut Vec<Row>) {
-    if !has_page("gigantic-fault") {
-        return;
-    }
-    if !cpu::features().pages_1g {
-        log::info!("gigantic-fault: this cpu has no pages of {SIZE}");
+    if !has_mappable_page("gigantic-fault") {
         return;
     }
     let file = HugeFile::new(SIZE, SIZE.bytes());
     let pool = huge_pool::resize(SIZE, whole_pool(1, None));
     match (&file, &pool) {
         (Ok(file), Ok(_)) => {
-            time(rows, "gigantic-fault", (Unit::Page1G, SIZE.bytes()), |threads| fault_once(file, threads));
+            time(rows, "gigantic-fault", unit(SIZE), |threads| fault_once(file, threads));
         }
         (Err(error), _) => warning(format_args!("gigantic-fault is skipped: {error}")),
         (_, Err(error)) => warning(format_args!("gigantic-fault is skipped: {error}")),

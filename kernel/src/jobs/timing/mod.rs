@@ -38,7 +38,10 @@ pub fn run(only: Option<&str>) -> bool {
                 huge_reserve::time_job(&mut rows, HugeSize::Size1G);
             }
             "huge-pool" => huge_pool::time_job(&mut rows),
-            "fallocate" => fallocate::time_job(&mut rows),
+            "fallocate" => {
+                fallocate::time_job(&mut rows, HugeSize::Size2M);
+                fallocate::time_job(&mut rows, HugeSize::Size1G);
+            }
             "gigantic-page" => gigantic::time_page(&mut rows),
             "gigantic-fault" => gigantic::time_fault(&mut rows),
             job => unreachable!("job {job} is listed but not timed"),
