@@ -120,7 +120,7 @@ impl Reservation {
         self.pages.len() as u64
     }
 
-    /// Returns the pages, which nobody else has while `self` is borrowed.
+    /// Returns the pages, which no other thread has while `self` is borrowed.
     pub fn extents(&mut self) -> Extents<'_> {
         Extents::arrange(&mut self.pages)
     }

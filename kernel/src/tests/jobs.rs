@@ -78,7 +78,7 @@ kernel_tests! { "jobs":
         check!(free_or_permanent_pages() == free_before, "pages were lost");
     }
 
-    /// One thread clears the pages of each node as one chunk: the chunk of its own node is local.
+    /// One thread clears the pages of each node as one chunk: the chunk of the node that the thread runs on is local.
     fn a_chunk_is_local_on_the_node_of_its_frames() {
         needs_mib(40)?;
         for cpu in sched::online_cpus().iter() {
