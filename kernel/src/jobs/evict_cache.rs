@@ -12,6 +12,7 @@ use params::registry::{FAULT_EVICT, FILE_CACHE_PAGES};
 
 use super::manners::Kind;
 use super::platform::Kernel;
+use super::rounds::add_stats;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::mm::{file_pages, stats};
 use crate::platform::nodes;
@@ -36,7 +37,7 @@ pub struct Evicted {
     pub pages: u64,
     /// Whether all pages were looked at. If not, enough were free, or `fault.evict` ended a job.
     pub is_whole: bool,
-    /// The jobs' statistics: sums, and the most threads and the longest spread.
+    /// The statistics of the jobs of all nodes.
     pub stats: Stats,
 }
 
@@ -48,19 +49,7 @@ impl Evicted {
     fn add(&mut self, other: Self) {
         self.pages += other.pages;
         self.is_whole &= other.is_whole;
-        let (sum, stats) = (&mut self.stats, other.stats);
-        sum.threads_asked = sum.threads_asked.max(stats.threads_asked);
-        sum.threads_allowed = sum.threads_allowed.max(stats.threads_allowed);
-        sum.threads_used = sum.threads_used.max(stats.threads_used);
-        sum.threads_at_end = sum.threads_at_end.max(stats.threads_at_end);
-        sum.spread_ns = sum.spread_ns.max(stats.spread_ns);
-        sum.helpers_lost += stats.helpers_lost;
-        sum.helpers_taken_back += stats.helpers_taken_back;
-        sum.units += stats.units;
-        sum.chunks += stats.chunks;
-        sum.local_chunks += stats.local_chunks;
-        sum.wall_ns += stats.wall_ns;
-        sum.cpu_ns += stats.cpu_ns;
+        add_stats(&mut self.stats, &other.stats);
     }
 }
 

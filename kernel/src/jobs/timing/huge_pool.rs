@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use frames::policy::NodePolicy;
+use frames::policy::{NodePolicy, NodeSet};
 use protocol::record::Unit;
 
 use super::report::Row;
@@ -39,5 +39,6 @@ pub(super) fn time_job(rows: &mut Vec<Row>) {
 
 /// Returns the request for a pool of exactly `wanted` pages.
 pub(super) fn whole_pool(wanted: u64, threads: Option<usize>) -> Request {
-    Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads }
+    // From all nodes alike, so that each CPU has near memory to work on.
+    Request { wanted, policy: NodePolicy::Interleave(NodeSet::ALL), all_or_nothing: true, threads }
 }
