@@ -17,11 +17,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// The jobs that the kernel times.
-pub(super) const JOBS: [&str; 6] =
-    ["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate", "evict-cache"];
+pub(super) const JOBS: [&str; 7] =
+    ["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate", "punch-hole", "evict-cache"];
 
 /// The jobs that name no nodes of the frames that they touch.
-const WITHOUT_NODES: [&str; 3] = ["memory-map-init", "store-loop", "evict-cache"];
+const WITHOUT_NODES: [&str; 4] = ["memory-map-init", "store-loop", "punch-hole", "evict-cache"];
 
 const BYTES: u64 = 64 << 20;
 

@@ -8,6 +8,7 @@ mod gigantic;
 mod huge_pool;
 mod huge_reserve;
 mod memory_map_init;
+mod punch_hole;
 mod report;
 mod runner;
 mod zero_pages;
@@ -23,6 +24,7 @@ pub const JOBS: &[&str] = &[
     "huge-reserve",
     "huge-pool",
     "fallocate",
+    "punch-hole",
     "gigantic-page",
     "gigantic-fault",
     "evict-cache",
@@ -44,6 +46,7 @@ pub fn run(only: Option<&str>) -> bool {
                 fallocate::time_job(&mut rows, HugeSize::Size2M);
                 fallocate::time_job(&mut rows, HugeSize::Size1G);
             }
+            "punch-hole" => punch_hole::time_job(&mut rows),
             "gigantic-page" => gigantic::time_page(&mut rows),
             "gigantic-fault" => gigantic::time_fault(&mut rows),
             "evict-cache" => evict_cache::time_job(&mut rows),
