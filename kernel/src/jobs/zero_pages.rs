@@ -21,7 +21,7 @@ impl PageRange {
     /// enough.
     pub fn new(size: HugeSize, bytes: u64) -> Option<Self> {
         let count = bytes / size.bytes();
-        let blocks = Reservation::take(size, count).ok()?;
+        let blocks = Reservation::take(size, count, |count| count).ok()?;
         (count > 0).then_some(Self { blocks })
     }
 
