@@ -11,6 +11,7 @@ use super::evict_cache;
 use super::manners::Kind;
 use crate::arch::tsc;
 use crate::mm::huge::{HugeSize, Reservation, TakeError};
+use crate::mm::pages;
 use crate::sched;
 
 static RESERVE: Kind = Kind::new("huge-reserve");
@@ -33,7 +34,8 @@ pub fn reserve(
 ) -> Result<(Reservation, Stats), ReserveError> {
     evict_cache::make_room(size.order(), count);
     let (start_ns, start_cpu_ns) = (tsc::now_ns(), sched::current().cpu_time_ns());
-    let mut reservation = Reservation::take(size, count).map_err(ReserveError::Take)?;
+    let mut reservation =
+        Reservation::take(size, count, pages::count_job_allocations).map_err(ReserveError::Take)?;
     let taking_ns = sched::current().cpu_time_ns().saturating_sub(start_cpu_ns);
     // SAFETY: the reservation owns the pages (invariant 12), and only this thread has it.
     let stats = unsafe { clearing::clear_all(&RESERVE, &reservation.extents(), threads) };

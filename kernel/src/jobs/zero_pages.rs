@@ -23,7 +23,7 @@ impl PageRange {
     pub fn new(size: HugeSize, bytes: u64) -> Option<Self> {
         let count = bytes / size.bytes();
         evict_cache::make_room(size.order(), count);
-        let blocks = Reservation::take(size, count).ok()?;
+        let blocks = Reservation::take(size, count, |count| count).ok()?;
         (count > 0).then_some(Self { blocks })
     }
 

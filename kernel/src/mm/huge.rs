@@ -66,8 +66,9 @@ pub struct Reservation {
 
 impl Reservation {
     /// Takes `count` pages, all or none. They are as dirty as they were. With several nodes, each gives the same number if it
-    /// can, so that all CPUs have near memory to work on.
-    pub fn take(size: HugeSize, count: u64) -> Result<Self, TakeError> {
+    /// can, so that all CPUs have near memory to work on. `allowed` returns how many of a number of allocations may succeed:
+    /// all, or for jobs as many as `fault.alloc` says.
+    pub fn take(size: HugeSize, count: u64, allowed: fn(u64) -> u64) -> Result<Self, TakeError> {
         let mut taken = Self { size, pages: Vec::new() };
         taken.pages.try_reserve_exact(count as usize).map_err(|_| TakeError::NoTable)?;
         let nodes = nodes::nodes().len();
@@ -77,21 +78,20 @@ impl Reservation {
             let mut shares = alloc::vec![0; nodes];
             NodePolicy::Interleave(NodeSet::ALL).share(count, &available, [], &mut shares);
             for (node, share) in shares.into_iter().enumerate() {
-                taken.take_on(node, share)?;
+                taken.take_on(node, share, allowed(share))?;
             }
         }
         // Also what a node had when it was counted, and no longer has.
         while (taken.pages.len() as u64) < count {
-            let page = pages::alloc_for_job(size.order());
+            let page = if allowed(1) == 1 { pages::alloc(size.order()) } else { None };
             taken.push(page.ok_or_else(|| taken.no_page())?);
         }
         Ok(taken)
     }
 
-    /// Takes up to `count` pages of `node` alone. Fails only where `fault.alloc` says so: other nodes may have what this one
-    /// lacks.
-    fn take_on(&mut self, node: usize, count: u64) -> Result<(), TakeError> {
-        let allowed = pages::count_job_allocations(count);
+    /// Takes up to `count` pages of `node` alone, if all of them are allowed. A lack of pages is no error: other nodes may have
+    /// what this one lacks.
+    fn take_on(&mut self, node: usize, count: u64, allowed: u64) -> Result<(), TakeError> {
         let mut left = allowed;
         let mut batch = [Pfn(0); BATCH];
         while left > 0 {

@@ -130,11 +130,6 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
     count
 }
 
-/// Allocates as [`alloc`], for jobs: `fault.alloc` may make it fail.
-pub fn alloc_for_job(order: u8) -> Option<Pfn> {
-    (count_job_allocations(1) == 1).then(|| alloc(order))?
-}
-
 /// Counts allocations by a job. Returns how many of them come before the one
 /// that `fault.alloc` makes fail: usually all.
 pub fn count_job_allocations(count: u64) -> u64 {
