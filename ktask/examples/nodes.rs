@@ -37,7 +37,7 @@ fn main() {
             "{name:16} {:4} ms on {:2} threads, {} of {} chunks by local threads",
             stats.wall_ns / 1_000_000,
             stats.threads_used,
-            if with_ranges { stats.local_chunks } else { 0 },
+            stats.local_chunks.map_or("an unknown number".into(), |local| local.to_string()),
             stats.chunks
         );
     }

@@ -192,6 +192,11 @@ impl Cursor {
         Some((next, end))
     }
 
+    /// Returns whether the range has a node.
+    pub(crate) fn has_node(&self) -> bool {
+        self.node != NO_NODE
+    }
+
     /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
         self.node == NO_NODE || self.node == node.0

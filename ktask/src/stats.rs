@@ -28,8 +28,9 @@ pub struct Stats {
     pub units_undone: u64,
     /// Calls of the thread function.
     pub chunks: u64,
-    /// Calls of the thread function by a worker on the node of the units.
-    pub local_chunks: u64,
+    /// Calls of the thread function by a worker on the node of the units. `None` if the job has no
+    /// node ranges, and so nothing to compare.
+    pub local_chunks: Option<u64>,
     /// Wall time from the start of the job to the end of the last helper, in nanoseconds.
     pub wall_ns: u64,
     /// CPU time of all workers together, in nanoseconds.

@@ -26,8 +26,8 @@ pub struct JobRow {
     pub cpu_ns: u64,
     /// Time from the end of the first thread to the end of the last.
     pub spread_ns: u64,
-    /// Chunks that a thread of the memory's node processed.
-    pub local_chunks: u64,
+    /// Chunks that a thread of the memory's node processed; `None` if the job names no nodes.
+    pub local_chunks: Option<u64>,
     /// Whether the results of all runs were right.
     pub ok: bool,
     /// Number of runs.

@@ -159,10 +159,9 @@ fn job_cells(row: &JobRow, is_new: bool, threads: &str, report: &Report) -> [Str
         row.efficiency.map_or_else(unknown, |efficiency| format!("{:.0}%", efficiency * 100.0)),
         duration(row.cpu_ns),
         duration(row.spread_ns),
-        match row.chunks {
-            0 => unknown(),
-            chunks => format!("{:.0}%", row.local_chunks as f64 * 100.0 / chunks as f64),
-        },
+        row.local_chunks.filter(|_| row.chunks > 0).map_or_else(unknown, |local_chunks| {
+            format!("{:.0}%", local_chunks as f64 * 100.0 / row.chunks as f64)
+        }),
         format!("{}{verdict}", bar(row.units_per_s / fastest, BAR_CELLS)),
     ]
 }

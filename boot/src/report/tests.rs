@@ -22,7 +22,7 @@ fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
         ns,
         cpu_ns: ns * u64::from(threads),
         spread_ns: 400_000,
-        local_chunks: 48,
+        local_chunks: Some(48),
         ok: true,
     }
 }

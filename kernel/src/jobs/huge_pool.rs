@@ -1,6 +1,7 @@
 //! The `huge-pool` job: resizes the pools of huge pages in parallel, at boot by parameter and later by `sysctl`.
 
 use alloc::vec::Vec;
+use core::convert::Infallible;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -9,8 +10,10 @@ use ktask::{Chunk, HugePages, JobError, MAX_NODE_RANGES, NodeId, NodeRange, Stat
 use params::node_policy::{self, WrittenPolicy};
 use params::registry::{HUGE_1G, HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 
+use super::evict_cache;
 use super::manners::Kind;
 use super::platform::Kernel;
+use super::rounds::add_stats;
 use crate::console::warning;
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::{self, HugePool, PoolCount};
@@ -21,6 +24,7 @@ use crate::platform::nodes;
 const MIN_CHUNK: u64 = 4096;
 
 static GROW: Kind = Kind::new("huge-pool");
+static SHRINK: Kind = Kind::new("shrink-pool");
 
 /// Number of attempts at an all-or-nothing growth while other threads take pages.
 const ATTEMPTS: usize = 3;
@@ -45,7 +49,7 @@ pub struct Resized {
     pub total: u64,
     /// The pages before and after by node, if there were not enough.
     pub shortage: Option<Shortage>,
-    /// The job's statistics, if the pool grew.
+    /// The statistics of the jobs.
     pub stats: Stats,
 }
 
@@ -140,21 +144,45 @@ pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> 
         grow(pool, request)
     } else {
         pool.set_wanted(request.wanted);
-        shrink(pool);
-        Ok(Resized { total: pool.total(), shortage: None, stats: Stats::default() })
+        let stats = shrink(pool, request.threads);
+        Ok(Resized { total: pool.total(), shortage: None, stats })
     };
     IS_BUSY.store(false, SeqCst);
     result
 }
 
-/// Frees surplus pages, from the node with the most free ones first. Repeats while other threads return surplus pages to the
-/// pool.
-fn shrink(pool: &HugePool) {
+/// Frees surplus pages on `threads` threads, from the node with the most free ones first. Repeats while other threads return
+/// surplus pages to the pool.
+fn shrink(pool: &HugePool, threads: Option<usize>) -> Stats {
+    let mut total = Stats::default();
+    loop {
+        let shares = surplus_shares(pool);
+        if shares.iter().all(|share| *share == 0) {
+            return total;
+        }
+        let shares = NodeShares::new(&shares);
+        let job = SHRINK.job_over_nodes(&shares.ranges, threads).min_chunk(HugePages::new(MIN_CHUNK));
+        let shed: Result<Stats, JobError<Infallible>> = job.run(&Kernel, |chunk| {
+            pool.shed(shares.node_of(&chunk), chunk.end().get() - chunk.start().get());
+            Ok(())
+        });
+        add_stats(&mut total, &shed.expect("returning pages cannot fail"));
+    }
+}
+
+/// Returns how many free pages of each node are surplus.
+fn surplus_shares(pool: &HugePool) -> Vec<u64> {
+    let mut left = pool.total().saturating_sub(pool.wanted());
+    let nodes = pool.count().nodes;
     let mut by_free: Vec<(u64, usize)> =
-        pool.count().nodes.iter().enumerate().map(|(node, count)| (count.pool_free, node)).collect();
+        nodes.iter().enumerate().map(|(node, count)| (count.pool_free, node)).collect();
     by_free.sort_unstable_by(|a, b| b.cmp(a));
-    let is_too_large = || pool.total() > pool.wanted() && pool.free() > 0;
-    while by_free.iter().map(|(_, node)| pool.shed(*node)).sum::<u64>() > 0 || is_too_large() {}
+    let mut shares = alloc::vec![0; nodes.len()];
+    for (free, node) in by_free {
+        shares[node] = free.min(left);
+        left -= shares[node];
+    }
+    shares
 }
 
 fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
@@ -187,7 +215,8 @@ fn grow(pool: &HugePool, request: Request) -> Result<Resized, ResizeError> {
     Err(ResizeError::Short(shortage(pool.total())))
 }
 
-/// Returns what to take from each node, and the sum: `missing`, or all that is available once the caches were drained.
+/// Returns what to take from each node, and the sum: `missing`, or all that is available once the caches were drained and
+/// pages of closed files evicted.
 fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
     let count = || -> (u64, Vec<u64>) {
         let available: Vec<u64> = pool.count().nodes.iter().map(|node| node.allocator).collect();
@@ -199,8 +228,37 @@ fn share(pool: &HugePool, missing: u64, policy: NodePolicy) -> (u64, Vec<u64>) {
         (policy.share(missing, &available, nodes::near(from), &mut shares), shares)
     };
     match count() {
-        (found, _) if found < missing && pages::drain_caches() => count(),
+        (found, _) if found < missing => {
+            pages::drain_caches();
+            evict_cache::make_room(pool.size().order(), missing);
+            count()
+        }
         counted => counted,
+    }
+}
+
+/// Numbers of pages by node, as ranges of a job.
+struct NodeShares {
+    ranges: Vec<NodeRange<HugePages>>,
+}
+
+impl NodeShares {
+    fn new(shares: &[u64]) -> Self {
+        const { assert!(firmware::nodes::MAX_NODES <= MAX_NODE_RANGES) };
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        for (node, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0) {
+            let range = HugePages::new(at)..HugePages::new(at + share);
+            ranges.push(NodeRange::new(NodeId(node as u32), range));
+            at += share;
+        }
+        Self { ranges }
+    }
+
+    fn node_of(&self, chunk: &Chunk<HugePages>) -> usize {
+        let holds =
+            |range: &&NodeRange<HugePages>| range.start() <= chunk.start() && chunk.end() <= range.end();
+        self.ranges.iter().find(holds).expect("a chunk lies in one range").node().0 as usize
     }
 }
 
@@ -210,25 +268,14 @@ struct Fewer;
 
 /// Takes its share from each node, on that node's CPUs if they are idle.
 fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stats, JobError<Fewer>> {
-    const { assert!(firmware::nodes::MAX_NODES <= MAX_NODE_RANGES) };
-    let mut ranges = Vec::new();
-    let mut at = 0;
-    for (node, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0) {
-        let range = HugePages::new(at)..HugePages::new(at + share);
-        ranges.push(NodeRange::new(NodeId(node as u32), range));
-        at += share;
-    }
-    let node_of = |chunk: &Chunk<HugePages>| {
-        let holds =
-            |range: &&NodeRange<HugePages>| range.start() <= chunk.start() && chunk.end() <= range.end();
-        ranges.iter().find(holds).expect("a chunk lies in one range").node().0 as usize
-    };
+    let shares = NodeShares::new(shares);
     let undo = |chunk: Chunk<HugePages>| {
-        pool.shrink(node_of(&chunk), chunk.end().get() - chunk.start().get());
+        pool.shrink(shares.node_of(&chunk), chunk.end().get() - chunk.start().get());
     };
-    let job = GROW.job_over_nodes(&ranges, request.threads).min_chunk(HugePages::new(MIN_CHUNK)).undo(&undo);
+    let job =
+        GROW.job_over_nodes(&shares.ranges, request.threads).min_chunk(HugePages::new(MIN_CHUNK)).undo(&undo);
     job.run(&Kernel, |chunk| {
-        let node = node_of(&chunk);
+        let node = shares.node_of(&chunk);
         let len = chunk.end().get() - chunk.start().get();
         let taken = pool.grow(node, len);
         if taken < len && request.all_or_nothing {

@@ -1,96 +1,66 @@
-//! The `huge-reserve` job: reserves and clears huge pages in parallel. The original is the seed's `fallocate` for huge pages,
+//! The `huge-reserve` job: takes huge pages, then clears them in parallel. The original is the seed's `fallocate` for huge pages,
 //! here without the file.
 
 use core::convert::Infallible;
-use core::ops::Range;
+use core::fmt;
 
-use frames::order_pages;
-use ktask::{Chunk, HugePages, JobError, Stats};
+use ktask::{JobError, Stats};
 
+use super::clearing;
+use super::evict_cache;
 use super::manners::Kind;
-use super::platform::Kernel;
-use crate::mm::huge::{HugeSize, NoHugePage, Reservation};
-use crate::mm::zero;
-
-/// Why a reservation failed. All pages that it had taken were freed.
-#[derive(Debug)]
-pub enum ReserveError {
-    /// No memory for the table of pages.
-    NoTable,
-    /// A page was not available.
-    Job(JobError<NoHugePage>),
-}
+use crate::arch::tsc;
+use crate::mm::huge::{HugeSize, Reservation, TakeError};
+use crate::mm::pages;
+use crate::sched;
 
 static RESERVE: Kind = Kind::new("huge-reserve");
-static POISON: Kind = Kind::new("poison-reserved");
-static VERIFY: Kind = Kind::new("verify-reserved");
 
-fn pages(count: u64) -> Range<HugePages> {
-    HugePages::new(0)..HugePages::new(count)
+/// Why a reservation failed. It holds no page.
+#[derive(Debug)]
+pub enum ReserveError {
+    /// The pages could not be taken; none was cleared.
+    Take(TakeError),
+    /// The pages could not be cleared.
+    Job(JobError<Infallible>),
 }
 
-/// Reserves `count` pages, all or none, on `threads` threads (`None`: as many as are useful).
+/// Reserves `count` pages, all or none, on `threads` threads (`None`: as many as are useful). The statistics are the job's
+/// that clears them, in pages of 4 KiB; the times include taking the pages.
 pub fn reserve(
     size: HugeSize,
     count: u64,
     threads: Option<usize>,
 ) -> Result<(Reservation, Stats), ReserveError> {
-    let reservation = Reservation::with_slots(size, count).ok_or(ReserveError::NoTable)?;
-    let undo = |chunk: Chunk<HugePages>| {
-        for index in chunk.indices() {
-            reservation.release(index);
-        }
-    };
-    let stats = RESERVE.job(pages(count), threads).undo(&undo).run(&Kernel, |chunk| {
-        let indices = chunk.indices();
-        indices.clone().try_for_each(|index| reservation.fill(index)).inspect_err(|_| {
-            // The failing chunk cleans up after itself.
-            indices.for_each(|index| reservation.release(index));
-        })
-    });
-    match stats {
-        Ok(stats) => Ok((reservation, stats)),
-        Err(error) => {
-            assert_eq!(reservation.held(), 0, "a failed reservation must hold nothing");
-            Err(ReserveError::Job(error))
-        }
-    }
+    evict_cache::make_room(size.order(), count);
+    let (start_ns, start_cpu_ns) = (tsc::now_ns(), sched::current().cpu_time_ns());
+    let mut reservation =
+        Reservation::take(size, count, pages::count_job_allocations).map_err(ReserveError::Take)?;
+    let taking_ns = sched::current().cpu_time_ns().saturating_sub(start_cpu_ns);
+    // SAFETY: the reservation owns the pages (invariant 12), and only this thread has it.
+    let stats = unsafe { clearing::clear_all(&RESERVE, &reservation.extents(), threads) };
+    let mut stats = stats.map_err(ReserveError::Job)?;
+    stats.wall_ns = tsc::since_ns(start_ns);
+    stats.cpu_ns += taking_ns;
+    Ok((reservation, stats))
 }
 
 /// Fills the pages of `reservation` with a pattern that is not zero.
-pub fn poison(reservation: &Reservation) {
-    let frames = order_pages(reservation.size().order());
-    let filled: Result<Stats, JobError<Infallible>> =
-        POISON.job(pages(reservation.len()), None).run(&Kernel, |chunk| {
-            for index in chunk.indices() {
-                if let Some(page) = reservation.page(index) {
-                    // SAFETY: the reservation owns the page (invariant 12), and no other chunk has this index
-                    // (invariant 5). So no other thread accesses the page meanwhile.
-                    unsafe { zero::poison_frames(page, frames) };
-                }
-            }
-            Ok(())
-        });
-    filled.expect("poisoning cannot fail");
+pub fn poison(reservation: &mut Reservation) {
+    // SAFETY: the reservation owns the pages (invariant 12), and `&mut` excludes other users.
+    unsafe { clearing::poison(&reservation.extents()) }
 }
 
-/// Returns whether the reservation is full, holds no page twice, and every byte is zero.
-pub fn verify(reservation: &Reservation) -> bool {
-    let frames = order_pages(reservation.size().order());
-    let checked = VERIFY.job(pages(reservation.len()), None).run(&Kernel, |chunk| {
-        let all_zero = (chunk.indices()).all(|index| {
-            // SAFETY: the reservation owns the page (invariant 12), and no thread writes to it.
-            reservation.page(index).is_some_and(|page| unsafe { zero::is_zero(page, frames) })
-        });
-        if all_zero { Ok(()) } else { Err(()) }
-    });
-    reservation.held() == reservation.len() && reservation.is_disjoint() && checked.is_ok()
+/// Returns whether the reservation holds no page twice, and every byte is zero.
+pub fn verify(reservation: &mut Reservation) -> bool {
+    // SAFETY: the reservation owns the pages (invariant 12), and `&mut` excludes other users.
+    reservation.is_disjoint() && unsafe { clearing::is_zero(&reservation.extents()) }
 }
 
-impl core::fmt::Display for ReserveError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTable => write!(f, "no memory for the table of pages"),
+            Self::Take(error) => error.fmt(f),
             Self::Job(error) => write!(f, "{error:#}; all pages were released"),
         }
     }

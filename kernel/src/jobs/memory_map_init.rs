@@ -12,6 +12,7 @@ use super::huge_file::{HugeFile, OnError};
 use super::huge_pool::{Request, ResizeError, Resized, resize};
 use super::manners::Kind;
 use super::platform::Kernel;
+use super::rounds::add_stats;
 use crate::console::warning;
 use crate::mm::descriptors::{self, Progress, SectionError};
 use crate::mm::huge::HugeSize;
@@ -46,14 +47,7 @@ fn run(
                 .step_by(SECTION_PAGES as usize)
                 .try_for_each(|page| progress.init(layout, zones, page / SECTION_PAGES).map(drop))
         })?;
-        total.threads_used = total.threads_used.max(stats.threads_used);
-        total.threads_at_end = total.threads_at_end.max(stats.threads_at_end);
-        total.units += stats.units;
-        total.chunks += stats.chunks;
-        total.local_chunks += stats.local_chunks;
-        total.wall_ns += stats.wall_ns;
-        total.cpu_ns += stats.cpu_ns;
-        total.spread_ns += stats.spread_ns;
+        add_stats(&mut total, &stats);
     }
     Ok(total)
 }
@@ -112,7 +106,9 @@ impl Shadow {
         let zones = ZoneSet::new(layout, self.cleared());
         let progress = Progress::new(layout);
         zones.mark_section_heads(layout);
-        let stats = run(layout, &zones, &progress, threads)?;
+        let mut stats = run(layout, &zones, &progress, threads)?;
+        // The job's nodes are those of the memory described. The shadow's own frames may be anywhere.
+        stats.local_chunks = None;
         let ok = progress.unfinished() == 0 && is_fresh(layout, &zones);
         Ok(ShadowRun { stats, ok, units: layout.described_pages() })
     }

@@ -1,5 +1,8 @@
 //! The kernel's clients of ktask, one file each, and what ktask needs of the kernel ([`platform`], [`helpers`]).
 
+pub mod cached_file;
+pub mod clearing;
+pub mod evict_cache;
 pub mod helpers;
 pub mod huge_file;
 pub mod huge_pool;
@@ -8,6 +11,7 @@ mod kernel;
 pub mod manners;
 pub mod memory_map_init;
 pub mod platform;
+pub mod rounds;
 pub mod store_loop;
 pub mod timing;
 pub mod zero_pages;

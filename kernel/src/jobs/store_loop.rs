@@ -102,7 +102,6 @@ impl Loop {
         stats.threads_used = times().count() as u32;
         stats.units = self.blocks.len() as u64;
         stats.chunks = stats.threads_used.into();
-        stats.local_chunks = stats.chunks;
         stats.wall_ns = last_end_ns.saturating_sub(start_ns);
         stats.cpu_ns = times().map(|(start, end)| end.saturating_sub(start)).sum();
         stats.spread_ns = last_end_ns - first_end_ns;

@@ -2,11 +2,15 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use frames::{PAGE_SIZE, Pfn, order_pages};
+use frames::policy::{NodePolicy, NodeSet};
+use frames::{Extent, Extents, PAGE_SIZE, Pfn, order_pages};
 
-use super::{pages, zero};
+use super::{mem_map, pages, stats};
+use crate::platform::nodes;
+
+/// Blocks that are taken with the lock of a zone taken once.
+const BATCH: usize = 64;
 
 /// A size of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,74 +45,89 @@ impl fmt::Display for HugeSize {
     }
 }
 
-/// No free block was large enough.
+/// Why huge pages could not be taken. None is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoHugePage;
+pub enum TakeError {
+    /// No memory for the table of pages.
+    NoTable,
+    /// No free block was large enough for the page after `taken` pages.
+    NoHugePage {
+        /// Pages that had been taken.
+        taken: u64,
+    },
+}
 
-/// An empty slot.
-const NONE: u64 = u64::MAX;
-
-/// A table of huge pages, one in each filled slot. Dropped, it frees them all.
+/// A number of huge pages. Dropped, it frees them all.
 pub struct Reservation {
     size: HugeSize,
-    /// Page frame numbers; [`NONE`] until filled.
-    slots: Vec<AtomicU64>,
+    /// One for each page.
+    pages: Vec<Extent>,
 }
 
 impl Reservation {
-    /// Returns a table of `count` empty slots; `None` when there is no memory for
-    /// it.
-    pub fn with_slots(size: HugeSize, count: u64) -> Option<Self> {
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(count as usize).ok()?;
-        slots.extend((0..count).map(|_| AtomicU64::new(NONE)));
-        Some(Self { size, slots })
-    }
-
-    /// Returns the size of its pages.
-    pub fn size(&self) -> HugeSize {
-        self.size
-    }
-
-    /// Returns the number of pages held.
-    pub fn held(&self) -> u64 {
-        self.slots.iter().filter(|slot| slot.load(SeqCst) != NONE).count() as u64
-    }
-
-    /// Returns the number of slots, filled or not.
-    pub fn len(&self) -> u64 {
-        self.slots.len() as u64
-    }
-
-    /// Allocates a page, clears it and puts it into slot `index`. Threads may fill
-    /// different slots at once.
-    pub fn fill(&self, index: u64) -> Result<(), NoHugePage> {
-        let page = pages::alloc_for_job(self.size.order()).ok_or(NoHugePage)?;
-        // SAFETY: the page was just allocated (invariant 12).
-        unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
-        let before = self.slots[index as usize].swap(page.0, SeqCst);
-        assert_eq!(before, NONE, "slot {index} was filled twice");
-        Ok(())
-    }
-
-    /// Frees the page in slot `index`, if it holds one.
-    pub fn release(&self, index: u64) {
-        let page = self.slots[index as usize].swap(NONE, SeqCst);
-        if page != NONE {
-            pages::free(Pfn(page), self.size.order());
+    /// Takes `count` pages, all or none. They are as dirty as they were. With several nodes, each gives the same number if it
+    /// can, so that all CPUs have near memory to work on. `allowed` returns how many of a number of allocations may succeed:
+    /// all, or for jobs as many as `fault.alloc` says.
+    pub fn take(size: HugeSize, count: u64, allowed: fn(u64) -> u64) -> Result<Self, TakeError> {
+        let mut taken = Self { size, pages: Vec::new() };
+        taken.pages.try_reserve_exact(count as usize).map_err(|_| TakeError::NoTable)?;
+        let nodes = nodes::nodes().len();
+        if nodes > 1 {
+            let available: Vec<u64> =
+                (0..nodes).map(|node| stats::free_blocks_on(node, size.order())).collect();
+            let mut shares = alloc::vec![0; nodes];
+            NodePolicy::Interleave(NodeSet::ALL).share(count, &available, [], &mut shares);
+            for (node, share) in shares.into_iter().enumerate() {
+                taken.take_on(node, share, allowed(share))?;
+            }
         }
+        // Also what a node had when it was counted, and no longer has.
+        while (taken.pages.len() as u64) < count {
+            let page = if allowed(1) == 1 { pages::alloc(size.order()) } else { None };
+            taken.push(page.ok_or_else(|| taken.no_page())?);
+        }
+        Ok(taken)
     }
 
-    /// Returns the page in slot `index`.
-    pub fn page(&self, index: u64) -> Option<Pfn> {
-        let page = self.slots[index as usize].load(SeqCst);
-        (page != NONE).then_some(Pfn(page))
+    /// Takes up to `count` pages of `node` alone, if all of them are allowed. A lack of pages is no error: other nodes may have
+    /// what this one lacks.
+    fn take_on(&mut self, node: usize, count: u64, allowed: u64) -> Result<(), TakeError> {
+        let mut left = allowed;
+        let mut batch = [Pfn(0); BATCH];
+        while left > 0 {
+            let len = left.min(BATCH as u64) as usize;
+            let got = pages::alloc_bulk_on(node, self.size.order(), &mut batch[..len]);
+            batch[..got].iter().for_each(|page| self.push(*page));
+            left -= got as u64;
+            if got < len {
+                break;
+            }
+        }
+        if allowed < count { Err(self.no_page()) } else { Ok(()) }
+    }
+
+    fn no_page(&self) -> TakeError {
+        TakeError::NoHugePage { taken: self.held() }
+    }
+
+    fn push(&mut self, page: Pfn) {
+        let node = mem_map::node_of(page).expect("a huge page is memory");
+        self.pages.push(Extent::new(page, order_pages(self.size.order()), node, self.pages.len() as u64));
+    }
+
+    /// Returns the number of pages.
+    pub fn held(&self) -> u64 {
+        self.pages.len() as u64
+    }
+
+    /// Returns the pages, which no other thread has while `self` is borrowed.
+    pub fn extents(&mut self) -> Extents<'_> {
+        Extents::arrange(&mut self.pages)
     }
 
     /// Returns whether all pages are aligned and no two overlap.
     pub fn is_disjoint(&self) -> bool {
-        let mut all: Vec<u64> = self.slots.iter().map(|slot| slot.load(SeqCst)).collect();
-        all.retain(|page| *page != NONE);
+        let mut all: Vec<u64> = self.pages.iter().map(|page| page.first.0).collect();
         all.sort_unstable();
         let step = order_pages(self.size.order());
         all.windows(2).all(|pair| pair[1] - pair[0] >= step) && all.iter().all(|page| page % step == 0)
@@ -117,14 +136,19 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        for index in 0..self.len() {
-            self.release(index);
+        for page in &self.pages {
+            pages::free(page.first, self.size.order());
         }
     }
 }
 
-impl fmt::Display for NoHugePage {
+impl fmt::Display for TakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no free block is large enough")
+        match self {
+            Self::NoTable => write!(f, "failed: no memory for the table of pages"),
+            Self::NoHugePage { taken } => {
+                write!(f, "failed: no free block is large enough after {taken} pages, which were released")
+            }
+        }
     }
 }

@@ -47,6 +47,11 @@ impl HugePool {
         }
     }
 
+    /// Returns the size of its pages.
+    pub fn size(&self) -> HugeSize {
+        self.size
+    }
+
     /// Returns the number of pages of the pool, free or in use.
     pub fn total(&self) -> u64 {
         self.pool_size.total()
@@ -93,10 +98,10 @@ impl HugePool {
         self.give_back(node, count, |most| self.pool_size.remove(most));
     }
 
-    /// Frees free pages of `node` as long as the pool has more than wanted; returns
-    /// their number.
-    pub fn shed(&self, node: usize) -> u64 {
-        self.give_back(node, u64::MAX, |most| self.pool_size.shed(most))
+    /// Frees up to `count` free pages of `node` as long as the pool has more than
+    /// wanted; returns their number.
+    pub fn shed(&self, node: usize, count: u64) -> u64 {
+        self.give_back(node, count, |most| self.pool_size.shed(most))
     }
 
     /// Frees up to `count` free pages of `node`. `claim` takes up to a number of

@@ -9,10 +9,11 @@
 //! | contents | [`zero`]: clears pages; `poison`: finds writes after free |
 //! | caches | [`page_stack`]; [`page_cache`]: for each CPU; [`zero_pool`]: pre-zeroed pages; [`stats`]: counts |
 //! | allocation | [`descriptors`]: memory map init; [`pages`]: the page allocator |
-//! | users | [`permanent`], [`stacks`], [`huge`], [`huge_pool`], [`zero_calibration`] |
+//! | users | [`permanent`], [`stacks`], [`file_pages`]: kept after their files are closed; [`huge`], [`huge_pool`], [`zero_calibration`] |
 
 pub mod descriptors;
 pub mod early;
+pub mod file_pages;
 pub mod heap;
 pub mod huge;
 pub mod huge_pool;

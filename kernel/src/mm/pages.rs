@@ -6,7 +6,8 @@
 //! 1. zones above their low watermark, from near to far;
 //! 2. sections that are not initialised yet;
 //! 3. zones above their minimum;
-//! 4. what the caches and the pools of pre-zeroed pages held.
+//! 4. what the caches and the pools of pre-zeroed pages held;
+//! 5. pages that are kept only because they may be useful again ([`set_reclaim`]).
 //!
 //! The reserve below the minimum is for the kernel's own needs ([`alloc_reserved`]).
 //!
@@ -18,6 +19,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::{Census, FreeError, Inconsistency, Pfn, order_pages};
 use params::registry::FAULT_ALLOC;
+use spin::Once;
 
 use super::mem_map::{self, zone_of, zones};
 use super::poison::{self, check_poison, poison_block};
@@ -28,6 +30,19 @@ use crate::platform::nodes;
 
 /// Page allocations by jobs so far, for fault injection.
 static JOB_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Batches that an allocation reclaims at most.
+const RECLAIM_ROUNDS: usize = 16;
+
+/// Frees a batch of pages as near to a node as possible; see [`set_reclaim`].
+static RECLAIM: Once<fn(usize) -> bool> = Once::new();
+
+/// Sets the function that frees pages when nothing else is left. It takes the node that is short, and returns whether
+/// trying again is worth it. It runs where the allocation runs, often under a lock: it takes bounded time, does not block
+/// and does not allocate. The first call counts.
+pub fn set_reclaim(reclaim: fn(usize) -> bool) {
+    RECLAIM.call_once(|| reclaim);
+}
 
 /// Attaches the registered CPUs to their page caches, and sets the zone of each
 /// cache. The zones must exist.
@@ -83,11 +98,20 @@ pub fn alloc_near(node: usize, order: u8) -> Option<Pfn> {
             break;
         }
     }
-    let block = above(|zone| zone.marks.min_pages);
-    if block.is_some() || !drain_caches() {
+    let above_minimum = || above(|zone| zone.marks.min_pages);
+    let block = above_minimum();
+    if block.is_some() {
         return block;
     }
-    above(|zone| zone.marks.min_pages)
+    let drained = drain_caches().then(above_minimum).flatten();
+    drained.or_else(|| reclaim_for(node, above_minimum))
+}
+
+/// Reclaims pages, a batch at a time, until `alloc` succeeds or nothing more is freed.
+#[cold]
+fn reclaim_for(node: usize, alloc: impl Fn() -> Option<Pfn>) -> Option<Pfn> {
+    let reclaim = RECLAIM.get()?;
+    (0..RECLAIM_ROUNDS).map_while(|_| reclaim(node).then(&alloc)).flatten().next()
 }
 
 /// Allocates as [`alloc`], from the reserve too: for what the kernel cannot do
@@ -104,11 +128,6 @@ pub fn alloc_bulk_on(node: usize, order: u8, blocks: &mut [Pfn]) -> usize {
         count += take_from_zone(zone, order, &mut blocks[count..], zone.marks.min_pages);
     }
     count
-}
-
-/// Allocates as [`alloc`], for jobs: `fault.alloc` may make it fail.
-pub fn alloc_for_job(order: u8) -> Option<Pfn> {
-    (count_job_allocations(1) == 1).then(|| alloc(order))?
 }
 
 /// Counts allocations by a job. Returns how many of them come before the one

@@ -1,4 +1,4 @@
-//! Permanent pages: those of stacks and of page tables, which are never freed.
+//! Permanent pages: those of stacks, page tables and the table of file pages, which are never freed.
 //!
 //! Any thread may trigger a permanent allocation: the first that needs a worker, or a window of address space. Leak
 //! checks therefore compare free + permanent pages.
@@ -26,6 +26,15 @@ fn counted<R>(change: impl FnOnce() -> R) -> R {
 pub fn alloc(order: u8) -> Option<Pfn> {
     counted(|| {
         let block = pages::alloc_reserved(order)?;
+        PAGES.fetch_add(order_pages(order), SeqCst);
+        Some(block)
+    })
+}
+
+/// Allocates as [`alloc`], not from the reserve.
+pub fn alloc_spare(order: u8) -> Option<Pfn> {
+    counted(|| {
+        let block = pages::alloc(order)?;
         PAGES.fetch_add(order_pages(order), SeqCst);
         Some(block)
     })

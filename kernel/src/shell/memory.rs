@@ -7,7 +7,7 @@ use shell::table::Table;
 use super::output::{Millis, Outcome, print_table};
 use crate::arch::tsc;
 use crate::console::print_line;
-use crate::mm::{heap, mem_map, pages, permanent, stats, zero_pool};
+use crate::mm::{file_pages, heap, mem_map, pages, permanent, stats, zero_pool};
 use crate::platform::nodes;
 
 /// Shows zones, free blocks and cached pages.
@@ -48,6 +48,7 @@ pub fn show() {
         permanent::pages(),
         stats::cached_pages()
     ));
+    print_line(format_args!("{} pages of files in memory, open or closed", file_pages::len()));
     print_line(format_args!("heap: {} KiB used, {} KiB free", heap_used >> 10, heap_free >> 10));
 }
 

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use params::registry::{
-    ALL, FAULT_ALLOC, FAULT_HELPER_SPAWN, FAULT_MAP, FAULT_WORKER_SPAWN, HUGE_1G, HUGE_2M, LOG_LEVEL,
+    ALL, FAULT_ALLOC, FAULT_EVICT, FAULT_HELPER_SPAWN, FAULT_MAP, FAULT_WORKER_SPAWN, FILE_CACHE_PAGES, HUGE_1G, HUGE_2M, LOG_LEVEL,
     POOL_IDLE_MS, POOL_KEEP_WORKERS, TRACE_BUFFER_EVENTS, TRACE_EVENTS, ZERO_POOL_PAGES, is_at_boot_only,
 };
 use params::{Param, cmdline};
@@ -14,7 +14,7 @@ use super::huge;
 use super::output::{Outcome, print_table};
 use crate::console::{self, print_line};
 use crate::debug::trace;
-use crate::jobs::{huge_file, platform};
+use crate::jobs::{evict_cache, huge_file, platform};
 use crate::mm::huge::HugeSize;
 use crate::mm::{pages, zero_pool};
 use crate::sched::pool;
@@ -89,6 +89,7 @@ static EFFECTS: &[Effect] = &[
     Effect::new(&HUGE_2M, Apply::Try(|_| huge::resize(HugeSize::Size2M, HUGE_2M.get()))),
     Effect::new(&HUGE_1G, Apply::Try(|_| huge::resize(HugeSize::Size1G, HUGE_1G.get()))),
     Effect::new(&ZERO_POOL_PAGES, Apply::Call(zero_pool::trim)),
+    Effect::new(&FILE_CACHE_PAGES, Apply::Call(evict_cache::trim)),
     Effect::new(&TRACE_EVENTS, Apply::Call(trace::update_classes)),
     Effect::new(&TRACE_BUFFER_EVENTS, Apply::Try(keep_if_there_are_rings)),
     // What is counted is counted from the change on.
@@ -96,6 +97,7 @@ static EFFECTS: &[Effect] = &[
     Effect::new(&FAULT_WORKER_SPAWN, Apply::Call(pool::restart_fault_count)),
     Effect::new(&FAULT_ALLOC, Apply::Call(pages::restart_fault_count)),
     Effect::new(&FAULT_MAP, Apply::Call(huge_file::restart_fault_count)),
+    Effect::new(&FAULT_EVICT, Apply::Call(evict_cache::restart_fault_count)),
 ];
 
 impl Effect {

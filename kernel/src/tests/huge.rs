@@ -335,12 +335,44 @@ kernel_tests! { "huge":
         pool.check_all_back()?;
     }
 
+    /// Two threads clear the parts of a page. Another looks at the page as soon as it is in the file.
+    fn a_page_is_in_its_file_only_when_all_of_it_is_clear() needs(Cpus(2)) {
+        let pool = Pool::of(1)?;
+        let file = file(1)?;
+        for round in 0..128 {
+            check!(file.fallocate(0, UNIT, OnError::Release, None).is_ok());
+            file.poison();
+            check!(file.punch_hole(0, UNIT).is_ok());
+            let other = file.clone();
+            let allocator = sched::spawn("test/huge", move || {
+                assert!(other.fallocate(0, UNIT, OnError::Release, Some(2)).is_ok());
+            });
+            let Ok(allocator) = allocator else { return failed("no thread to allocate") };
+            let page = loop {
+                match file.page(0) {
+                    Some(page) => break page,
+                    None => sched::yield_now(),
+                }
+            };
+            // SAFETY: the page is in the file and stays there; no thread writes to it.
+            let is_clear = unsafe { zero::is_zero(page, order_pages(SIZE.order())) };
+            allocator.join();
+            check!(is_clear, "round {round}: the page was in the file before all of it was clear");
+        }
+        drop(file);
+        pool.check_all_back()?;
+    }
+
     /// The nth page or mapping fails, for every n: the others are given back, or kept.
     fn any_failure_gives_back_or_keeps() needs(MemoryMib(40)) {
         let pool = Pool::of(6)?;
         for (fault, nth) in [&FAULT_ALLOC, &FAULT_MAP].into_iter().flat_map(|fault| (1..=6).map(move |nth| (fault, nth))) {
             for on_error in [OnError::Release, OnError::Keep] {
                 let file = file(6)?;
+                // All pages of the pool are dirty.
+                check!(file.fallocate(0, 6 * UNIT, OnError::Release, None).is_ok());
+                file.poison();
+                check!(file.punch_hole(0, 6 * UNIT).is_ok());
                 // One page is in the file before; it stays in all cases.
                 check!(file.fallocate(2 * UNIT, UNIT, OnError::Keep, Some(1)).is_ok());
                 write_ends(&file, 2, 9);
@@ -358,6 +390,10 @@ kernel_tests! { "huge":
                 };
                 check!(expected, "{} {nth} {on_error:?}: {held} pages held", fault.name());
                 check!(read_ends(&file, 2) == (9, 9), "the page that was there before was replaced");
+                // SAFETY: the pages are in the file, and no other thread has it.
+                let is_clear = |page| unsafe { zero::is_zero(page, order_pages(SIZE.order())) };
+                let dirty = (0..6).find(|index| *index != 2 && !file.page(*index).is_none_or(is_clear));
+                check!(dirty.is_none(), "{} {nth} {on_error:?}: page {dirty:?} is dirty", fault.name());
                 let mapped = (0..6).filter(|index| {
                     space::with_tables(|tables| tables.translate(file.base() + index * UNIT)).is_some()
                 });

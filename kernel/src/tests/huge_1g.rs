@@ -3,11 +3,13 @@
 
 use alloc::sync::Arc;
 
+use frames::PAGE_SIZE;
 use frames::policy::NodePolicy;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_MAP, HUGE_1G};
 
 use super::huge::failed;
+use crate::arch::percpu;
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::jobs::huge_file::{self, FallocateError, FileError, HugeFile, OnError};
 use crate::jobs::huge_pool::{Request, ResizeError, Resized, apply_parameters, resize};
@@ -15,7 +17,7 @@ use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::pool;
 use crate::mm::{pages, space, stats};
 use crate::platform::nodes;
-use crate::{check, kernel_tests};
+use crate::{check, kernel_tests, sched};
 
 const UNIT: u64 = 1 << 30;
 const SIZE: HugeSize = HugeSize::Size1G;
@@ -46,7 +48,12 @@ fn file(count: u64) -> Result<Arc<HugeFile>, Stopped> {
 
 /// Returns the offset of the first word of the page at `index` that is not `expected`.
 fn first_wrong(file: &HugeFile, index: u64, expected: u64) -> Option<u64> {
-    (0..UNIT).step_by(STEP as usize).find(|offset| {
+    first_wrong_from(file, index, 0, expected)
+}
+
+/// The same from the offset `start` on.
+fn first_wrong_from(file: &HugeFile, index: u64, start: u64, expected: u64) -> Option<u64> {
+    (start..UNIT).step_by(STEP as usize).find(|offset| {
         let word = (file.base() + index * UNIT + offset) as *const u64;
         // SAFETY: the file is mapped there, or the page fault provides the page; only this test uses the file.
         expected != unsafe { word.read_volatile() }
@@ -96,7 +103,7 @@ kernel_tests! { "huge1g":
         let before = empty_pool()?;
         check!(set(1, true).is_ok());
         let file = file(3)?;
-        check!(file.fallocate(UNIT, UNIT, OnError::Release, None).is_ok_and(|stats| stats.units == 1));
+        check!(file.fallocate(UNIT, UNIT, OnError::Release, None).is_ok_and(|stats| stats.units == UNIT / PAGE_SIZE));
         check!(file.held() == 1 && is_mapped(&file, 1) && !is_mapped(&file, 0));
         check!(first_wrong(&file, 1, 0).is_none(), "not zero at {:x?}", first_wrong(&file, 1, 0));
         write(&file, 1, 7);
@@ -118,6 +125,41 @@ kernel_tests! { "huge1g":
         let ask = |offset, len| range(file.fallocate(offset, len, OnError::Keep, None));
         check!(matches!(ask(2 * UNIT, UNIT), Some(FileError::BeyondEnd { .. })));
         check!(matches!(ask(2 << 20, UNIT), Some(FileError::NotAligned { value: 0x20_0000, unit: UNIT })));
+        drop(file);
+        all_back(1, before)?;
+    }
+
+    /// All CPUs clear the one page, on a fault and for `fallocate`. Another thread looks at it as soon as it is in the file.
+    fn a_page_is_cleared_by_all_cpus_before_it_is_seen() needs(FreeGib(1), MapsGib) {
+        let before = empty_pool()?;
+        check!(set(1, true).is_ok());
+        let file = file(1)?;
+        let threads = percpu::online_count().min(4);
+        file.set_fault_threads(Some(threads));
+        for by_fault in [true, false] {
+            check!(file.fallocate(0, UNIT, OnError::Release, None).is_ok());
+            write(&file, 0, 7);
+            check!(file.punch_hole(0, UNIT).is_ok());
+            let other = file.clone();
+            let provider = sched::spawn("test/huge1g", move || match by_fault {
+                // At the end, which a chunk other than the first clears.
+                true => assert!(first_wrong_from(&other, 0, UNIT - STEP, 0).is_none()),
+                false => {
+                    let stats = other.fallocate(0, UNIT, OnError::Release, Some(threads));
+                    assert!(stats.is_ok_and(|stats| stats.units == UNIT / PAGE_SIZE && (threads == 1 || stats.chunks > 1)));
+                }
+            });
+            let Ok(provider) = provider else { return failed("no thread to provide the page") };
+            while file.page(0).is_none() {
+                sched::yield_now();
+            }
+            let dirty = first_wrong(&file, 0, 0);
+            provider.join();
+            check!(dirty.is_none(), "by fault {by_fault}: the page was seen before {dirty:x?} was clear");
+        }
+        // A busy host may start a helper too late, so the threads that took part are not counted.
+        let fault = file.last_fault().map(|stats| (stats.units, stats.chunks > 1));
+        check!(fault == Some((UNIT / PAGE_SIZE, threads > 1)), "{fault:?} of {threads} threads");
         drop(file);
         all_back(1, before)?;
     }

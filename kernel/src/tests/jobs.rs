@@ -1,8 +1,11 @@
 //! The kernel's own jobs: correct results, and no lost page when they fail.
 
+use alloc::sync::Arc;
+
 use frames::PAGE_SIZE;
 use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_SECTION};
+use runqueue::CpuMask;
 
 use super::wait::free_or_permanent_pages;
 use crate::arch::percpu;
@@ -12,7 +15,8 @@ use crate::jobs::memory_map_init::Shadow;
 use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
 use crate::mm::{descriptors, huge_pool, pages, stats};
-use crate::{check, kernel_tests};
+use crate::platform::nodes;
+use crate::{check, kernel_tests, sched};
 
 fn failed<T>(message: &str) -> Result<T, Stopped> {
     Err(Stopped::Failed(message.into()))
@@ -51,7 +55,7 @@ kernel_tests! { "jobs":
     }
 
     fn zero_pages_clears_what_was_poisoned() needs(MemoryMib(40)) {
-        let Some(mut range) = PageRange::new(16 << 20) else { return no_memory("needs 16 MiB") };
+        let Some(mut range) = PageRange::new(HugeSize::Size2M, 16 << 20) else { return no_memory("needs 16 MiB") };
         for threads in 1..=percpu::online_count() {
             range.poison();
             check!(!range.is_zero(), "poison was taken for zeros");
@@ -63,15 +67,38 @@ kernel_tests! { "jobs":
     fn huge_pages_are_zero_and_are_returned() needs(MemoryMib(40)) {
         let free_before = free_or_permanent_pages();
         for threads in 1..=percpu::online_count() {
-            let Ok((reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
+            let Ok((mut reservation, stats)) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(threads)) else {
                 return no_memory("needs 8 huge pages");
             };
-            check!(stats.units == 8 && reservation.held() == 8);
-            check!(huge_reserve::verify(&reservation), "wrong on {threads} threads");
-            huge_reserve::poison(&reservation);
-            check!(!huge_reserve::verify(&reservation), "poison was taken for zeros");
+            check!(stats.units == 8 * 512 && reservation.held() == 8);
+            check!(huge_reserve::verify(&mut reservation), "wrong on {threads} threads");
+            huge_reserve::poison(&mut reservation);
+            check!(!huge_reserve::verify(&mut reservation), "poison was taken for zeros");
         }
         check!(free_or_permanent_pages() == free_before, "pages were lost");
+    }
+
+    /// One thread clears the pages of each node as one chunk: the chunk of the node that the thread runs on is local.
+    fn a_chunk_is_local_on_the_node_of_its_frames() needs(MemoryMib(40)) {
+        for cpu in sched::online_cpus().iter() {
+            let clear = move || {
+                let (mut reservation, stats) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(1)).ok()?;
+                let extents = reservation.extents();
+                let own = extents.nodes().filter(|(node, _)| *node == nodes::current()).count() as u64;
+                Some((stats.local_chunks, stats.chunks) == (Some(own), extents.nodes().count() as u64))
+            };
+            let result = Arc::new(spin::Once::new());
+            let found = result.clone();
+            let work = move || {
+                found.call_once(clear);
+            };
+            let Ok(thread) = sched::spawn_on(CpuMask::single(cpu), "test/jobs", work) else { return failed("no thread") };
+            thread.join();
+            match result.get() {
+                Some(Some(is_right)) => check!(*is_right, "wrong on cpu {cpu}"),
+                _ => return no_memory("needs 8 huge pages"),
+            }
+        }
     }
 
     fn more_huge_pages_than_there_are_is_refused_and_nothing_is_lost() {

@@ -4,6 +4,7 @@
 mod arch;
 mod counted;
 mod counted_sched;
+mod evict;
 mod heap;
 mod huge;
 mod huge_1g;

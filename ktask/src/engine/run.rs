@@ -287,7 +287,8 @@ impl<'r, P: Platform> Run<'r, P> {
         // Relaxed: the join has made all sums visible.
         let total = |sum: &AtomicU64| sum.load(Ordering::Relaxed);
         stats.chunks = total(&self.totals.chunks);
-        stats.local_chunks = total(&self.totals.local_chunks);
+        let has_nodes = self.cursors.iter().any(Cursor::has_node);
+        stats.local_chunks = has_nodes.then(|| total(&self.totals.local_chunks));
         stats.units = total(&self.totals.units);
         stats.cpu_ns = total(&self.totals.cpu_ns);
         stats.spread_ns = total(&self.totals.last_dry_ns).saturating_sub(total(&self.totals.first_dry_ns));

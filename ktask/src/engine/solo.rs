@@ -124,7 +124,9 @@ impl<P: Platform> Solo<'_, P> {
         let lineage = plan.lineage.of_chunks();
         let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
         self.stats.chunks += 1;
-        self.stats.local_chunks += u64::from(local);
+        if cursor.has_node() {
+            *self.stats.local_chunks.get_or_insert(0) += u64::from(local);
+        }
         let is_done = match plan.trace_id {
             0 => run_chunk(chunk),
             _ => self.one_traced_chunk(chunk, run_chunk),

@@ -61,8 +61,9 @@ fn most_in_the_pool(lab: &Lab) -> Result<(), Failed> {
 }
 
 fn pages_of_1g(lab: &Lab) -> Result<(), Failed> {
-    let evidence = lab.boot(&SPARSE_6G, "run=test:huge1g::pools,huge1g::a_file,huge1g::failures")?;
-    ensure_all_pass(&evidence, 3)
+    let evidence =
+        lab.boot(&SPARSE_6G, "run=test:huge1g::pools,huge1g::a_file,huge1g::a_page,huge1g::failures")?;
+    ensure_all_pass(&evidence, 4)
 }
 
 fn no_pages_of_1g(lab: &Lab) -> Result<(), Failed> {

@@ -2,7 +2,7 @@
 
 use super::scenario::{Scenario, ensure};
 use crate::lab::{Evidence, Lab, expect_verdict};
-use crate::shape::{SMP1, SMP2, SMP4, Shape};
+use crate::shape::{SMP1, SMP2, SMP4, SPARSE_6G, Shape};
 use ktask_boot::report::JobRow;
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
@@ -13,10 +13,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("smp2::timing::is_complete_and_sane", two),
     ("smp4::timing::is_complete_and_sane", four),
     ("smp2::timing::defaults_reach_every_cpu", defaults),
+    ("sparse_6g::timing::a_page_of_1g_is_shared_out", gigantic),
 ];
 
 /// The jobs that the kernel times.
-pub(super) const JOBS: [&str; 3] = ["memory-map-init", "zero-pages", "huge-reserve"];
+pub(super) const JOBS: [&str; 7] =
+    ["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate", "punch-hole", "evict-cache"];
+
+/// The jobs that name no nodes of the frames that they touch.
+const WITHOUT_NODES: [&str; 4] = ["memory-map-init", "store-loop", "punch-hole", "evict-cache"];
 
 const BYTES: u64 = 64 << 20;
 
@@ -40,6 +45,19 @@ fn defaults(lab: &Lab) -> Result<(), Failed> {
     for job in JOBS {
         let threads: Vec<_> = rows(&evidence, job).map(|row| row.threads).collect();
         ensure(&evidence, threads == [1, 2], format_args!("{job} ran on {threads:?} threads, not 1 and 2"))?;
+    }
+    Ok(())
+}
+
+/// Times the jobs that clear one page of 1 GiB: all threads work on it.
+fn gigantic(lab: &Lab) -> Result<(), Failed> {
+    let command_line = "timing.bytes=1G timing.repeat=1 timing.threads=2";
+    let evidence = lab.boot(&SPARSE_6G, command_line)?;
+    expect_verdict(&evidence, Verdict::Pass)?;
+    for job in ["huge-reserve", "fallocate", "gigantic-page", "gigantic-fault"] {
+        let row = rows(&evidence, job).find(|row| row.unit == Unit::Page1G);
+        let is_shared = row.is_some_and(|row| (row.units, row.threads_used) == (1, 2) && row.ok);
+        ensure(&evidence, is_shared, format_args!("{job}: one page of 1 GiB on two threads: {row:?}"))?;
     }
     Ok(())
 }
@@ -84,7 +102,11 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
         (row.ns > 0, "it took no time"),
         ((1..=row.threads).contains(&row.threads_used), "more threads worked than requested, or none"),
         (row.chunks >= u64::from(row.threads_used), "a thread worked without a chunk"),
-        (row.local_chunks <= row.chunks, "more local chunks than chunks"),
+        (row.local_chunks.is_none_or(|local| local <= row.chunks), "more local chunks than chunks"),
+        (
+            row.local_chunks.is_none() == WITHOUT_NODES.contains(&row.job.as_str()),
+            "local chunks of a job without nodes, or none of a job with them",
+        ),
         (row.cpu_ns > 0, "it took no CPU time"),
         (
             // Of all threads, also those that found no work left.

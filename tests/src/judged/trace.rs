@@ -55,13 +55,15 @@ fn timing(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
     let cpus = trace.cpus.len();
     ensure(&evidence, cpus == shape.cpus as usize, format_args!("{cpus} CPUs left a trace"))?;
     for record in evidence.records() {
-        let Record::Job { job: name, threads_used, chunks, units, .. } = record else { continue };
+        let Record::Job { job: name, threads_used, chunks, bytes, .. } = record else { continue };
         // For these, one run of the timed function is one job.
         if !["zero-pages", "huge-reserve", "fallocate"].contains(&name.as_str()) {
             continue;
         }
         let is_same = |job: &&TracedJob| {
-            (job.name.as_str(), job.units, job.chunks, job.threads) == (name, *units, *chunks, *threads_used)
+            // These jobs count pages of 4 KiB, whatever the size of the pages that they clear.
+            (job.name.as_str(), job.units, job.chunks, job.threads)
+                == (name, *bytes >> 12, *chunks, *threads_used)
         };
         let found = jobs.iter().any(|job| is_same(&job));
         ensure(&evidence, found, format_args!("the trace has no such job as {record:?}"))?;

@@ -16,6 +16,7 @@
 //! * [`span`]: the descriptors of consecutive pages.
 //! * [`zone`]: the buddy allocator over a span.
 //! * [`cache`]: single pages in front of a zone, for one CPU.
+//! * [`extents`]: runs of frames as one range, by node.
 //! * [`poison`]: the pattern in free pages that shows a write after free.
 //! * [`policy`]: how many pages come from which node.
 //! * [`reserve`]: the watermarks of a zone.
@@ -26,6 +27,7 @@
 pub mod cache;
 pub mod desc;
 pub mod error;
+pub mod extents;
 pub mod pfn;
 pub mod poison;
 pub mod policy;
@@ -39,6 +41,7 @@ mod free_list;
 pub use cache::PageCache;
 pub use desc::{InitKind, PageDesc, PageState, init_pattern, init_run};
 pub use error::{FreeError, Inconsistency, SpanError};
+pub use extents::{Extent, Extents, Part};
 pub use pfn::{MAX_ORDER, ORDERS, PAGE_SHIFT, PAGE_SIZE, Pfn, order_for_pages, order_pages};
 pub use reserve::Watermarks;
 pub use span::Span;

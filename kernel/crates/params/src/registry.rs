@@ -143,6 +143,13 @@ pub static ZERO_POOL_PAGES: U64Param = U64Param::new(
     0..=1 << 20,
     "pre-zeroed pages that idle CPUs keep ready on each memory node",
 );
+/// `file_cache.pages`.
+pub static FILE_CACHE_PAGES: U64Param = U64Param::new(
+    "file_cache.pages",
+    1 << 30,
+    0..=1 << 30,
+    "most pages of closed files that stay in memory; a lower number evicts the rest at once, memory shortage any of them",
+);
 /// `power.reset`.
 pub static POWER_RESET: BoolParam = BoolParam::new(
     "power.reset",
@@ -226,6 +233,12 @@ pub static FAULT_MAP: OptionParam = OptionParam::new(
     "fault.map",
     1..=MOST_FAULTS,
     "the Nth mapping of a huge page into a file fails, counted from the end of the boot",
+);
+/// `fault.evict`.
+pub static FAULT_EVICT: OptionParam = OptionParam::new(
+    "fault.evict",
+    1..=MOST_FAULTS,
+    "a job that evicts pages of closed files ends at the Nth page, counted from the end of the boot",
 );
 /// `fault.panic_cpu`.
 pub static FAULT_PANIC_CPU: OptionParam =
@@ -320,6 +333,7 @@ pub static ALL: &[&dyn Param] = &[
     &TIMING_REPEAT,
     &ZERO_METHOD,
     &ZERO_POOL_PAGES,
+    &FILE_CACHE_PAGES,
     &POWER_RESET,
     &TRACE_ENABLED,
     &TRACE_EVENTS,
@@ -334,6 +348,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_ALLOC,
     &FAULT_SECTION,
     &FAULT_MAP,
+    &FAULT_EVICT,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
@@ -398,6 +413,8 @@ pub static APPLIED_WHEN_CHANGED: &[&dyn Param] = &[
     &FAULT_WORKER_SPAWN,
     &FAULT_ALLOC,
     &FAULT_MAP,
+    &FAULT_EVICT,
+    &FILE_CACHE_PAGES,
 ];
 
 /// Returns whether `param` is only read during boot.

@@ -22,6 +22,10 @@ impl LockClass {
     pub const PAGE_TABLES: Self = class(20, "page tables");
     /// The file of each window of address space.
     pub const FILES: Self = class(20, "table of files");
+    /// Pages of files whose numbers share a bucket.
+    pub const FILE_PAGE_BUCKET: Self = class(24, "bucket of file pages");
+    /// Pages of files on one node.
+    pub const FILE_PAGE_LIST: Self = class(24, "list of file pages");
     /// The page cache of one CPU.
     pub const PAGE_CACHE: Self = class(30, "page cache");
     /// A stack of allocated blocks.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use ktask::JobError;
+use ktask::Invalid;
 
 use super::window::WINDOWS_PER_SIZE;
 use crate::arch::paging::MapError;
@@ -72,10 +72,12 @@ pub enum OnError {
 pub enum FallocateError {
     /// The range is invalid; nothing was done.
     Range(FileError),
+    /// The job was not started.
+    Job(Invalid),
     /// A page could not be provided.
     Page {
-        /// The error, and what was done before it.
-        job: JobError<FileError>,
+        /// The error.
+        error: FileError,
         /// The pool before.
         before: PoolCount,
         /// The pool afterwards.
@@ -87,8 +89,9 @@ impl fmt::Display for FallocateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Range(error) => error.fmt(f),
-            Self::Page { job, before, after } => {
-                write!(f, "{job:#}; before: {before}; now: {after}")
+            Self::Job(invalid) => invalid.fmt(f),
+            Self::Page { error, before, after } => {
+                write!(f, "{error}; before: {before}; now: {after}")
             }
         }
     }

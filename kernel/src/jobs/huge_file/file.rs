@@ -8,39 +8,37 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-use frames::{Pfn, order_pages};
-use ktask::{Chunk, HugePages, JobError, Stats};
-use params::registry::FAULT_MAP;
+use frames::{Extent, Extents, Pfn, order_pages};
+use ktask::{HugePages, JobError, Stats};
 use waiting::PageSlot;
 use waiting::page_slot::Found;
 
-use super::error::{FallocateError, FileError, OnError};
+use super::error::FileError;
 use super::window::{WINDOW_BYTES, WINDOWS, WINDOWS_PER_SIZE};
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tlb;
+use crate::jobs::clearing;
 use crate::jobs::kernel::Kernel;
 use crate::jobs::manners::Kind;
 use crate::mm::huge::HugeSize;
-use crate::mm::{huge_pool, permanent, space, zero};
+use crate::mm::{huge_pool, mem_map, permanent, space};
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Pages that are removed with one TLB flush on all CPUs.
-const RELEASE_BATCH: usize = 64;
+/// Pages that are removed with one TLB flush on all CPUs, and the minimum of a chunk. The flush waits for all CPUs, and costs
+/// as much as removing hundreds of pages: helpers that flush on their own made a hole of 512 pages slower.
+const RELEASE_BATCH: usize = 512;
 
 struct Window {
     is_taken: AtomicBool,
     file: IrqSpinLock<Weak<HugeFile>>,
 }
 
-static FALLOCATE: Kind = Kind::new("fallocate");
 static RELEASE: Kind = Kind::new("release");
-static POISON: Kind = Kind::new("poison-file");
 static CLEAR: Kind = Kind::new("clear-file");
-static VERIFY: Kind = Kind::new("verify-file");
 
 static WINDOW_TABLE: [Window; WINDOWS] = [const {
     Window { is_taken: AtomicBool::new(false), file: IrqSpinLock::of(LockClass::FILES, Weak::new()) }
@@ -49,9 +47,6 @@ static WINDOW_TABLE: [Window; WINDOWS] = [const {
 /// Threads that wait for a busy slot, by slot number. Slots share queues: a thread that is woken for another slot waits again.
 static WAITING: [WaitQueue; 64] = [const { WaitQueue::new() }; 64];
 
-/// Number of mappings, for fault injection.
-static MAPPINGS: AtomicU64 = AtomicU64::new(0);
-
 /// A file of huge pages. On drop, all pages return to the pool.
 pub struct HugeFile {
     pub(super) size: HugeSize,
@@ -59,7 +54,22 @@ pub struct HugeFile {
     pub(super) slots: Vec<PageSlot>,
     tables: Vec<LeafTable>,
     /// Index from which on no page is provided.
-    end: AtomicU64,
+    pub(super) end: AtomicU64,
+    pub(super) faults: FaultTiming,
+}
+
+/// What a measurement of page faults needs.
+pub(super) struct FaultTiming {
+    /// Exact number of threads that clear a page; 0 for as many as are useful.
+    pub(super) threads: AtomicUsize,
+    /// Statistics of clearing the last page.
+    pub(super) last: IrqSpinLock<Option<Stats>>,
+}
+
+impl FaultTiming {
+    fn new() -> Self {
+        Self { threads: AtomicUsize::new(0), last: IrqSpinLock::of(LockClass::FILES, None) }
+    }
 }
 
 impl HugeFile {
@@ -78,7 +88,14 @@ impl HugeFile {
         slots.resize_with(count as usize, PageSlot::new);
         let window = take_window(size).ok_or(FileError::NoWindow)?;
         // From here on, dropping the file releases the window.
-        let mut file = Self { size, window, slots, tables: Vec::new(), end: AtomicU64::new(count) };
+        let mut file = Self {
+            size,
+            window,
+            slots,
+            tables: Vec::new(),
+            end: AtomicU64::new(count),
+            faults: FaultTiming::new(),
+        };
         let per_table = LeafTable::ENTRIES * unit;
         for virt in (file.base()..file.base() + len_bytes).step_by(per_table as usize) {
             let level = match size {
@@ -100,6 +117,21 @@ impl HugeFile {
         HUGE_FILES_BASE + self.window as u64 * WINDOW_BYTES
     }
 
+    /// Sets the exact number of threads that clear the page of a fault, for measurements (`None`: as many as are useful).
+    pub fn set_fault_threads(&self, threads: Option<usize>) {
+        self.faults.threads.store(threads.unwrap_or(0), SeqCst);
+    }
+
+    /// Returns the statistics of clearing the page of the last fault.
+    pub fn last_fault(&self) -> Option<Stats> {
+        *self.faults.last.lock()
+    }
+
+    /// Returns the size of the pages.
+    pub fn size(&self) -> HugeSize {
+        self.size
+    }
+
     /// Returns the number of pages in the file.
     pub fn held(&self) -> u64 {
         self.slots.iter().filter_map(PageSlot::page).count() as u64
@@ -110,68 +142,21 @@ impl HugeFile {
         self.slots.get(index as usize)?.page().map(Pfn)
     }
 
-    /// Provides the missing pages of a range in bytes, zeroed, on `threads` threads (`None`: as many as are useful).
-    pub fn fallocate(
-        &self,
-        offset: u64,
-        len_bytes: u64,
-        on_error: OnError,
-        threads: Option<usize>,
-    ) -> Result<Stats, FallocateError> {
-        let range = self.index_range(offset, len_bytes).map_err(FallocateError::Range)?;
-        // The pages that this call provides, as bits: on failure only those are released.
-        let mut provided: Vec<AtomicU64> = Vec::new();
-        let words = (range.end - range.start).div_ceil(64) as usize;
-        provided.try_reserve_exact(words).map_err(|_| FallocateError::Range(FileError::NoMemory))?;
-        provided.resize_with(words, || AtomicU64::new(0));
-        let bit = |index: u64| (((index - range.start) / 64) as usize, 1 << ((index - range.start) % 64));
-        let undo_part = |indices: Range<u64>| {
-            let is_ours = |index: &u64| {
-                let (word, bit) = bit(*index);
-                provided[word].fetch_and(!bit, SeqCst) & bit != 0
-            };
-            self.release(indices.filter(is_ours));
-        };
-        let undo = |chunk: Chunk<HugePages>| undo_part(chunk.indices());
+    /// Returns the extents of all pages. No page may be removed while they are used.
+    fn extents(&self) -> Vec<Extent> {
+        (0..self.slots.len() as u64).filter_map(|index| Some(self.extent(self.page(index)?, index))).collect()
+    }
 
-        let before = huge_pool::pool(self.size).count();
-        let job = FALLOCATE.job(pages(range.clone()), threads);
-        let job = match on_error {
-            OnError::Release => job.undo(&undo),
-            OnError::Keep => job,
-        };
-        let result = job.run(&Kernel, |chunk| {
-            for index in chunk.indices() {
-                match self.provide(index) {
-                    Ok(true) => {
-                        let (word, bit) = bit(index);
-                        provided[word].fetch_or(bit, SeqCst);
-                    }
-                    Ok(false) => {}
-                    Err(error) => {
-                        if on_error == OnError::Release {
-                            undo_part(chunk.indices());
-                        }
-                        return Err(error);
-                    }
-                }
-            }
-            Ok(())
-        });
-        result.map_err(|job| FallocateError::Page { job, before, after: huge_pool::pool(self.size).count() })
+    /// Returns the extent of `page`, with its index in the file.
+    pub(super) fn extent(&self, page: Pfn, index: u64) -> Extent {
+        let node = mem_map::node_of(page).expect("a huge page is memory");
+        Extent::new(page, order_pages(self.size.order()), node, index)
     }
 
     /// Fills all pages with a pattern that is not zero.
     pub fn poison(&self) {
-        let poisoned: Result<Stats, JobError<core::convert::Infallible>> =
-            POISON.job(self.all_pages(), None).run(&Kernel, |chunk| {
-                for page in chunk.indices().filter_map(|index| self.page(index)) {
-                    // SAFETY: the file owns the page (invariant 12). Its users must expect any content.
-                    unsafe { zero::poison_frames(page, order_pages(self.size.order())) };
-                }
-                Ok(())
-            });
-        poisoned.expect("poisoning cannot fail");
+        // SAFETY: the file owns the pages (invariant 12). Its users must expect any content.
+        unsafe { clearing::poison(&Extents::arrange(&mut self.extents())) }
     }
 
     /// Clears all pages.
@@ -179,42 +164,42 @@ impl HugeFile {
     /// # Safety
     /// No reference into the file exists.
     pub unsafe fn clear(&self) {
-        let cleared: Result<Stats, JobError<core::convert::Infallible>> =
-            CLEAR.job(self.all_pages(), None).run(&Kernel, |chunk| {
-                for page in chunk.indices().filter_map(|index| self.page(index)) {
-                    // SAFETY: the file owns the page (invariant 12), and the caller promises that no reference exists.
-                    unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
-                }
-                Ok(())
-            });
+        let mut extents = self.extents();
+        // SAFETY: the file owns the pages (invariant 12), and the caller promises that no reference exists.
+        let cleared = unsafe { clearing::clear_all(&CLEAR, &Extents::arrange(&mut extents), None) };
         cleared.expect("clearing cannot fail");
     }
 
     /// Returns whether the file has every page, no page twice, each mapped in its place, and every byte is zero.
     pub fn is_zeroed_and_complete(&self) -> bool {
-        let unit = self.size.bytes();
-        let checked = VERIFY.job(self.all_pages(), None).run(&Kernel, |chunk| {
-            let is_good = chunk.indices().all(|index| {
-                let virt = self.base() + index * unit;
-                self.page(index).is_some_and(|page| {
-                    let mapped = space::with_tables(|tables| tables.translate(virt));
-                    // SAFETY: the file owns the page (invariant 12), and its users do not write to it meanwhile.
-                    mapped == Some(page.address())
-                        && unsafe { zero::is_zero(page, order_pages(self.size.order())) }
-                })
-            });
-            if is_good { Ok(()) } else { Err(()) }
+        let mut extents = self.extents();
+        let are_mapped = extents.iter().all(|extent| {
+            let virt = self.base() + extent.tag * self.size.bytes();
+            space::with_tables(|tables| tables.translate(virt)) == Some(extent.first.address())
         });
-        let mut pages: Vec<u64> = self.slots.iter().filter_map(PageSlot::page).collect();
-        pages.sort_unstable();
-        checked.is_ok() && pages.windows(2).all(|pair| pair[0] != pair[1])
+        let extents = Extents::arrange(&mut extents);
+        let are_apart = |pair: &[Extent]| pair[0].first != pair[1].first;
+        are_mapped
+            && extents.as_slice().len() == self.slots.len()
+            && extents.as_slice().windows(2).all(are_apart)
+            // SAFETY: the file owns the pages (invariant 12), and its users do not write to them meanwhile.
+            && unsafe { clearing::is_zero(&extents) }
     }
 
     /// Returns the pages of a range in bytes to the pool. Their content is lost.
     pub fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), FileError> {
+        self.punch_hole_on(offset, len_bytes, None).map(drop)
+    }
+
+    /// Does the same on `threads` threads (`None`: as many as are useful).
+    pub fn punch_hole_on(
+        &self,
+        offset: u64,
+        len_bytes: u64,
+        threads: Option<usize>,
+    ) -> Result<Stats, FileError> {
         let range = self.index_range(offset, len_bytes)?;
-        self.release_in_parallel(range);
-        Ok(())
+        Ok(self.release_in_parallel(range, threads))
     }
 
     /// Ends the file at `len_bytes`, and returns the pages beyond to the pool.
@@ -229,15 +214,11 @@ impl HugeFile {
         }
         // The end first: a concurrent fault then either provides a page that is released below, or none.
         self.end.store(len_bytes / unit, SeqCst);
-        self.release_in_parallel(len_bytes / unit..file_end);
+        self.release_in_parallel(len_bytes / unit..file_end, None);
         Ok(())
     }
 
-    fn all_pages(&self) -> Range<HugePages> {
-        pages(0..self.slots.len() as u64)
-    }
-
-    fn index_range(&self, offset: u64, len_bytes: u64) -> Result<Range<u64>, FileError> {
+    pub(super) fn index_range(&self, offset: u64, len_bytes: u64) -> Result<Range<u64>, FileError> {
         let unit = self.size.bytes();
         if let Some(value) = [offset, len_bytes].into_iter().find(|value| !value.is_multiple_of(unit)) {
             return Err(FileError::NotAligned { value, unit });
@@ -249,43 +230,13 @@ impl HugeFile {
         }
     }
 
-    /// Provides a zeroed, mapped page at `index`. Returns false if there was one.
-    pub(super) fn provide(&self, index: u64) -> Result<bool, FileError> {
-        let waiting = waiting_for(index).machine();
-        self.slots[index as usize].provide(waiting, threads(), || self.make_page(index).map(|page| page.0))
-    }
-
-    /// Takes, clears and maps a page for the slot at `index`, which the caller holds.
-    fn make_page(&self, index: u64) -> Result<Pfn, FileError> {
-        if index >= self.end.load(SeqCst) {
-            let unit = self.size.bytes();
-            return Err(FileError::BeyondEnd {
-                end: (index + 1) * unit,
-                file_end: self.end.load(SeqCst) * unit,
-            });
-        }
-        let pool = huge_pool::pool(self.size);
-        let page = pool.take().ok_or(FileError::NoPage)?;
-        // SAFETY: the page was just taken from the pool, which owned it (invariant 12), and is mapped nowhere else.
-        unsafe { zero::zero_frames(page, order_pages(self.size.order())) };
-        let number = MAPPINGS.fetch_add(1, SeqCst) + 1;
-        let mapped = if FAULT_MAP.get() == Some(number) {
-            Err(FileError::MapFault)
-        } else {
-            let (table, entry) = self.entry(index);
-            table.set(entry, page.address()).map_err(FileError::NotMapped)
-        };
-        mapped.inspect_err(|_| pool.put(page))?;
-        Ok(page)
-    }
-
-    fn entry(&self, index: u64) -> (&LeafTable, usize) {
+    pub(super) fn entry(&self, index: u64) -> (&LeafTable, usize) {
         let table = &self.tables[(index / LeafTable::ENTRIES) as usize];
         (table, (index % LeafTable::ENTRIES) as usize)
     }
 
     /// Returns the pages at `indices`, which are ascending, to the pool. Skips empty slots.
-    fn release(&self, indices: impl Iterator<Item = u64>) {
+    pub(super) fn release(&self, indices: impl Iterator<Item = u64>) {
         let mut batch = [(0, Pfn(0)); RELEASE_BATCH];
         let mut len = 0;
         for index in indices {
@@ -328,19 +279,20 @@ impl HugeFile {
         }
     }
 
-    fn release_in_parallel(&self, range: Range<u64>) {
-        let job = RELEASE.job(pages(range), None).min_chunk(HugePages::new(RELEASE_BATCH as u64));
+    fn release_in_parallel(&self, range: Range<u64>, threads: Option<usize>) -> Stats {
+        let pages = HugePages::new(range.start)..HugePages::new(range.end);
+        let job = RELEASE.job(pages, threads).min_chunk(HugePages::new(RELEASE_BATCH as u64));
         let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
             self.release(chunk.indices());
             Ok(())
         });
-        released.expect("releasing cannot fail");
+        released.expect("releasing cannot fail")
     }
 }
 
 impl Drop for HugeFile {
     fn drop(&mut self) {
-        self.release_in_parallel(0..self.slots.len() as u64);
+        self.release_in_parallel(0..self.slots.len() as u64, None);
         let window = &WINDOW_TABLE[self.window];
         *window.file.lock() = Weak::new();
         window.is_taken.store(false, SeqCst);
@@ -348,12 +300,8 @@ impl Drop for HugeFile {
 }
 
 /// Returns the queue of threads that wait for slot number `index`.
-fn waiting_for(index: u64) -> &'static WaitQueue {
+pub(super) fn waiting_for(index: u64) -> &'static WaitQueue {
     &WAITING[index as usize % WAITING.len()]
-}
-
-fn pages(range: Range<u64>) -> Range<HugePages> {
-    HugePages::new(range.start)..HugePages::new(range.end)
 }
 
 /// Returns the file in window number `window`.
@@ -367,9 +315,4 @@ fn take_window(size: HugeSize) -> Option<usize> {
         HugeSize::Size1G => WINDOWS_PER_SIZE..WINDOWS,
     };
     windows.into_iter().find(|window| !WINDOW_TABLE[*window].is_taken.swap(true, SeqCst))
-}
-
-/// Restarts the count of mappings for `fault.map`.
-pub fn restart_fault_count() {
-    MAPPINGS.store(0, SeqCst);
 }

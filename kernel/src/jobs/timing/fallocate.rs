@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
-use frames::Pfn;
+use frames::{Pfn, order_pages};
 use params::registry::TIMING_REPEAT;
-use protocol::record::{Record, Unit};
+use protocol::record::Record;
 
 use super::huge_pool::whole_pool;
 use super::report::Row;
-use super::runner::{Run, add_row, bytes_for, has_choice, thread_counts, time_on};
+use super::runner::{Run, add_row, bytes_for, has_choice, has_mappable_page, thread_counts, time_on, unit};
 use crate::arch::{tlb, tsc};
 use crate::console::{records, screen, warning};
 use crate::jobs::huge_file::{HugeFile, OnError};
@@ -18,12 +18,15 @@ use crate::mm::huge::HugeSize;
 /// The name of the rows of the bare store loop.
 const STORE_LOOP: &str = "store-loop";
 
-/// Times `fallocate` of a file of huge pages from the pool, and the bare store loop over the same pages, alternately. Both
-/// start without TLB entries for these pages, as `fallocate` does when it takes returned pages. Entries left from the last
-/// pass made the loop alone a tenth faster (emulators keep one for each 4 KiB).
-pub(super) fn time_job(rows: &mut Vec<Row>) {
-    let size = HugeSize::Size2M;
-    let count = bytes_for("fallocate", size.bytes()) / size.bytes();
+/// Times `fallocate` of a file from the pool of `size`, and the bare store loop over the same pages, alternately: many pages
+/// of 2 MiB, or one page of 1 GiB. Both start without TLB entries for these pages, as `fallocate` does when it takes returned
+/// pages. Entries left from the last pass made the loop alone a tenth faster (emulators keep one for each 4 KiB).
+pub(super) fn time_job(rows: &mut Vec<Row>, size: HugeSize) {
+    let count = match size {
+        HugeSize::Size2M => bytes_for("fallocate", size.bytes()) / size.bytes(),
+        HugeSize::Size1G if has_mappable_page("fallocate") => 1,
+        HugeSize::Size1G => return,
+    };
     let file = HugeFile::new(size, count * size.bytes());
     let pool = huge_pool::resize(size, whole_pool(count, None));
     match (&file, &pool) {
@@ -31,8 +34,9 @@ pub(super) fn time_job(rows: &mut Vec<Row>) {
             let len_bytes = count * size.bytes();
             thread_counts().into_iter().for_each(|threads| time_file(rows, file, len_bytes, threads));
             if has_choice() {
-                let unit = (Unit::Page2M, size.bytes());
-                time_on(rows, "fallocate", unit, None, |threads| fallocate_once(file, len_bytes, threads));
+                time_on(rows, "fallocate", unit(size), None, |threads| {
+                    fallocate_once(file, len_bytes, threads)
+                });
             }
         }
         (Err(error), _) => warning(format_args!("fallocate is skipped: {error}")),
@@ -62,12 +66,14 @@ fn time_file(rows: &mut Vec<Row>, file: &HugeFile, len_bytes: u64, threads: usiz
     let mut shares: Vec<u64> = pairs.iter().map(permille).collect();
     shares.sort_unstable();
     let (bare, whole) = pairs.into_iter().unzip();
-    let unit = (Unit::Page2M, HugeSize::Size2M.bytes());
-    add_row(rows, STORE_LOOP, unit, Some(threads), bare);
-    add_row(rows, "fallocate", unit, Some(threads), whole);
+    add_row(rows, STORE_LOOP, unit(file.size()), Some(threads), bare);
+    add_row(rows, "fallocate", unit(file.size()), Some(threads), whole);
     let (n, value) = (threads as u64, shares[shares.len() / 2]);
     log::info!("fallocate on {n} threads: {}.{} % of the bare store loop's speed", value / 10, value % 10);
-    let name = "fallocate/of-store-loop";
+    let name = match file.size() {
+        HugeSize::Size2M => "fallocate/of-store-loop",
+        HugeSize::Size1G => "fallocate/of-store-loop-1g",
+    };
     records::emit(&Record::Bench { t_ns: tsc::now_ns(), name, n, of: "threads", value, unit: "permille" });
 }
 
@@ -76,16 +82,19 @@ fn store_loop_once(file: &HugeFile, len_bytes: u64, threads: usize) -> Option<Ru
     let filled = file.fallocate(0, len_bytes, OnError::Release, None);
     filled.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error:#}"))).ok()?;
     file.poison();
+    // Each thread of the loop has whole blocks: parts of a page of 1 GiB.
     let order = HugeSize::Size2M.order();
+    let parts = order_pages(file.size().order()) / order_pages(order);
+    let pages = (0..len_bytes / file.size().bytes()).filter_map(|index| file.page(index));
     let blocks: Vec<Pfn> =
-        (0..len_bytes / HugeSize::Size2M.bytes()).filter_map(|index| file.page(index)).collect();
+        pages.flat_map(|page| (0..parts).map(move |part| page + part * order_pages(order))).collect();
     tlb::flush_everywhere();
     // SAFETY: the file owns the pages (invariant 12) until the loop has ended, and no other code has the file.
     let stats = unsafe { store_loop::clear(blocks, order, threads) };
     let stats = stats.inspect_err(|error| warning(format_args!("{STORE_LOOP}: {error:#}"))).ok()?;
     let ok = file.is_zeroed_and_complete();
     file.punch_hole(0, len_bytes).ok()?;
-    Some(Run { stats, units: stats.units, ok })
+    Some(Run { stats, units: stats.units / parts, ok })
 }
 
 /// Dirties all pages of the file and returns them to the pool, then times allocating them.
@@ -100,6 +109,7 @@ fn fallocate_once(file: &HugeFile, len_bytes: u64, threads: Option<usize>) -> Op
     tlb::flush_everywhere();
     let stats = allocate(threads)?;
     let ok = file.is_zeroed_and_complete();
+    let units = file.held();
     file.punch_hole(0, len_bytes).ok()?;
-    Some(Run { stats, units: stats.units, ok })
+    Some(Run { stats, units, ok })
 }

@@ -1,8 +1,8 @@
-//! Times a pool of huge pages that grows.
+//! Times a pool of huge pages that grows and shrinks.
 
 use alloc::vec::Vec;
 
-use frames::policy::NodePolicy;
+use frames::policy::{NodePolicy, NodeSet};
 use protocol::record::Unit;
 
 use super::report::Row;
@@ -10,6 +10,7 @@ use super::runner::{Run, is_all_returned, most_of, time};
 use crate::arch::tsc;
 use crate::console::warning;
 use crate::jobs::huge_pool::{self, Request};
+use crate::jobs::rounds::add_stats;
 use crate::mm::huge::HugeSize;
 use crate::mm::stats;
 
@@ -25,13 +26,14 @@ pub(super) fn time_job(rows: &mut Vec<Row>) {
         let start_ns = tsc::now_ns();
         let resized = huge_pool::resize(size, whole_pool(count, threads));
         let held = resized.as_ref().map_or(0, |resized| resized.total);
-        let emptied = huge_pool::resize(size, whole_pool(0, None));
+        let emptied = huge_pool::resize(size, whole_pool(0, threads));
         let wall_ns = tsc::since_ns(start_ns);
         if let Err(error) = &resized {
             warning(format_args!("huge-pool: {error}"));
         }
         let ok = held == count && emptied.is_ok() && is_all_returned(free_before, size);
         let mut stats = resized.ok()?.stats;
+        add_stats(&mut stats, &emptied.ok()?.stats);
         stats.wall_ns = wall_ns;
         Some(Run { stats, units: count, ok })
     });
@@ -39,5 +41,6 @@ pub(super) fn time_job(rows: &mut Vec<Row>) {
 
 /// Returns the request for a pool of exactly `wanted` pages.
 pub(super) fn whole_pool(wanted: u64, threads: Option<usize>) -> Request {
-    Request { wanted, policy: NodePolicy::Local, all_or_nothing: true, threads }
+    // From all nodes alike, so that each CPU has near memory to work on.
+    Request { wanted, policy: NodePolicy::Interleave(NodeSet::ALL), all_or_nothing: true, threads }
 }

@@ -2,34 +2,23 @@
 
 use alloc::vec::Vec;
 
-use protocol::record::Unit;
-
 use super::report::{OnThreads, Row};
-use super::runner::{Run, bytes_for, is_all_returned, time};
+use super::runner::{Run, bytes_for, has_page, is_all_returned, time, unit};
 use crate::console::warning;
 use crate::jobs::huge_reserve::{self, ReserveError};
 use crate::mm::huge::HugeSize;
 use crate::mm::stats;
-use crate::platform::nodes;
 
 pub(super) fn time_job(rows: &mut Vec<Row>, size: HugeSize) {
     let count = bytes_for("huge-reserve", size.bytes()) / size.bytes();
-    let has_one = (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, size.order()) > 0);
-    if count == 0 || !has_one {
-        match size {
-            HugeSize::Size2M => warning(format_args!("huge-reserve is skipped: no free huge page of {size}")),
-            // Small machines have none: that is no error.
-            HugeSize::Size1G => {
-                log::info!("huge-reserve: no free huge page of {size}, or timing.bytes is less")
-            }
+    match size {
+        HugeSize::Size2M if count == 0 => {
+            return warning(format_args!("huge-reserve is skipped: no free huge page of {size}"));
         }
-        return;
+        HugeSize::Size1G if count == 0 || !has_page("huge-reserve") => return,
+        _ => {}
     }
-    let unit = match size {
-        HugeSize::Size2M => Unit::Page2M,
-        HugeSize::Size1G => Unit::Page1G,
-    };
-    time(rows, "huge-reserve", (unit, size.bytes()), |threads| {
+    time(rows, "huge-reserve", unit(size), |threads| {
         let free_before = stats::free_pages();
         let run = reserve_once(size, count, threads)
             .inspect_err(|error| {
@@ -46,9 +35,9 @@ pub(super) fn time_job(rows: &mut Vec<Row>, size: HugeSize) {
 
 /// Warms and dirties the pages, then times reserving them.
 fn reserve_once(size: HugeSize, count: u64, threads: Option<usize>) -> Result<Run, ReserveError> {
-    let (dirty, _) = huge_reserve::reserve(size, count, None)?;
-    huge_reserve::poison(&dirty);
+    let (mut dirty, _) = huge_reserve::reserve(size, count, None)?;
+    huge_reserve::poison(&mut dirty);
     drop(dirty);
-    let (reservation, stats) = huge_reserve::reserve(size, count, threads)?;
-    Ok(Run { stats, units: reservation.held(), ok: huge_reserve::verify(&reservation) })
+    let (mut reservation, stats) = huge_reserve::reserve(size, count, threads)?;
+    Ok(Run { stats, units: reservation.held(), ok: huge_reserve::verify(&mut reservation) })
 }

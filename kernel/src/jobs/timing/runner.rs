@@ -8,10 +8,11 @@ use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_RE
 use protocol::record::Unit;
 
 use super::report::{Row, emit};
-use crate::arch::percpu;
+use crate::arch::{cpu, percpu};
 use crate::console::{screen, warning};
 use crate::mm::huge::HugeSize;
 use crate::mm::stats;
+use crate::platform::nodes;
 
 /// Share of the free memory that a job may take. The rest keeps the machine running.
 const MOST_OF_FREE_PERCENT: u64 = 75;
@@ -122,6 +123,34 @@ pub(super) fn most_of(wanted: u64, job: &str, unit_bytes: u64) -> u64 {
         log::info!("{job}: {} MiB instead of {} MiB, {} MiB are free", most >> 20, wanted >> 20, free >> 20);
     }
     wanted.min(most) / unit_bytes * unit_bytes
+}
+
+/// Returns whether the machine has a free page of 1 GiB that `job` may use. Small machines have none: that is no error.
+pub(super) fn has_page(job: &str) -> bool {
+    let size = HugeSize::Size1G;
+    let has_one = (0..nodes::nodes().len()).any(|node| stats::free_blocks_on(node, size.order()) > 0);
+    let may_use = TIMING_BYTES.get_bytes() >= size.bytes();
+    if !has_one || !may_use {
+        log::info!("{job}: no free huge page of {size}, or timing.bytes is less");
+    }
+    has_one && may_use
+}
+
+/// Returns whether `job` may use a free page of 1 GiB, as [`has_page`], in a file.
+pub(super) fn has_mappable_page(job: &str) -> bool {
+    let can_map = cpu::features().pages_1g;
+    if !can_map {
+        log::info!("{job}: this cpu has no pages of {}", HugeSize::Size1G);
+    }
+    can_map && has_page(job)
+}
+
+/// Returns the unit of rows for pages of `size`, and its bytes.
+pub(super) fn unit(size: HugeSize) -> (Unit, u64) {
+    match size {
+        HugeSize::Size2M => (Unit::Page2M, size.bytes()),
+        HugeSize::Size1G => (Unit::Page1G, size.bytes()),
+    }
 }
 
 /// Returns whether as many pages are free as before. Tolerates less than one page of `size`: workers and their stacks come

@@ -8,10 +8,11 @@ use super::report::Row;
 use super::runner::{Run, bytes_for, time};
 use crate::console::warning;
 use crate::jobs::zero_pages::PageRange;
+use crate::mm::huge::HugeSize;
 
 pub(super) fn time_job(rows: &mut Vec<Row>) {
     let bytes = bytes_for("zero-pages", frames::PAGE_SIZE);
-    let Some(mut range) = PageRange::new(bytes) else {
+    let Some(mut range) = PageRange::new(HugeSize::Size2M, bytes) else {
         warning(format_args!("zero-pages is skipped: {} MiB of memory are not available", bytes >> 20));
         return;
     };

@@ -70,8 +70,9 @@ pub enum Record<S> {
         cpu_ns: u64,
         /// Time between the ends of the first and the last thread.
         spread_ns: u64,
-        /// Chunks processed by a thread of the node that owns the memory.
-        local_chunks: u64,
+        /// Chunks processed by a thread of the node that owns the memory. Absent if the job names no nodes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        local_chunks: Option<u64>,
         /// Whether the result was verified and is right.
         ok: bool,
     },
@@ -99,8 +100,9 @@ pub enum Record<S> {
         cpu_ns: u64,
         /// Time between the ends of the first and the last thread.
         spread_ns: u64,
-        /// Chunks processed by a thread of the node that owns the memory.
-        local_chunks: u64,
+        /// Chunks processed by a thread of the node that owns the memory. Absent if the job names no nodes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        local_chunks: Option<u64>,
         /// Whether the result was verified and is right.
         ok: bool,
     },

@@ -78,7 +78,7 @@ fn samples() -> [Record<&'static str>; 16] {
             ns: 40_000_000,
             cpu_ns: 158_000_000,
             spread_ns: 400_000,
-            local_chunks: 64,
+            local_chunks: Some(64),
             ok: true,
         },
     ]
@@ -113,7 +113,7 @@ fn job(ok: bool) -> Record<&'static str> {
         ns: 80_000_000,
         cpu_ns: 158_000_000,
         spread_ns: 400_000,
-        local_chunks: 64,
+        local_chunks: Some(64),
         ok,
     }
 }
