@@ -36,8 +36,8 @@ impl<E> FirstError<E> {
     }
 
     /// Returns the result of the job for the client.
-    pub(crate) fn into_result(self, ending: Ending, stats: Stats) -> Result<Stats, JobError<E>> {
-        let cause = match (self.kept.into_inner(), ending) {
+    pub(crate) fn into_result(mut self, ending: Ending, stats: Stats) -> Result<Stats, JobError<E>> {
+        let cause = match (self.kept.take(), ending) {
             // An error that came after a cancellation is still the more useful cause.
             (Some(Failure { error, start, end }), _) => Cause::Failed { error, start, end },
             (None, Ending::Complete) => return Ok(stats),

@@ -1,64 +1,84 @@
 //! The position of the next chunk in a range.
 
 use crate::NodeId;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, const_fn};
+use crate::sync::{AtomicU16, AtomicU64, Ordering, const_fn};
+
+/// The numbers of a range, which stay the same while its job runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) start: u64,
+    /// At least `start`.
+    pub(crate) end: u64,
+    pub(crate) node: Option<NodeId>,
+}
+
+/// What the workers of a range share. A job may have many slots on its caller's stack, so a slot has no number
+/// that its [`Extent`] has.
+pub(crate) struct Slot {
+    next: AtomicU64,
+    /// Workers that claim from this range now.
+    workers: AtomicU16,
+    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
+    wanted: AtomicU16,
+    /// Workers that the caller has placed here: its notes while it starts helpers.
+    placed: AtomicU16,
+}
+
+const _: () = assert!(crate::MAX_WORKERS <= u16::MAX as usize);
 
 /// A contiguous range and how far it has been handed out.
 ///
 /// # Every unit exactly once
 ///
-/// `next` starts at `start` and changes only in [`claim`](Self::claim): an exchange replaces the
+/// `next` starts at the range's start and changes only in [`claim`](Self::claim): an exchange replaces the
 /// value that was read by a larger one of at most `end`. The exchange succeeds for one worker,
 /// which then owns the units between the two values. So the claimed chunks are the steps of one
-/// rising sequence from `start`: they share no unit and leave none out. `claim` returns `None`
+/// rising sequence from the start: they share no unit and leave none out. `claim` returns `None`
 /// only if `next == end`. So all units have been claimed once every worker has got `None`.
 ///
-/// The claimed units are therefore always the prefix `start..next`. The undo relies on this.
-///
-/// A cursor is small, because a job may have many on its caller's stack.
-pub(crate) struct Cursor {
-    next: AtomicU64,
-    end: u64,
-    /// The node's number; [`NO_NODE`] for none.
-    node: u32,
-    /// Workers that claim from this range now.
-    workers: AtomicU32,
-    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
-    wanted: AtomicU32,
-    /// Workers that the caller has placed here: its notes while it starts helpers.
-    placed: AtomicU32,
-}
-
-const NO_NODE: u32 = u32::MAX;
-
-/// The cursors of a job. If there are few, each is on a separate cache line, so that the workers of
-/// different nodes share no line. Many lie close: the caller's stack is small.
+/// The claimed units are therefore always the prefix up to `next`. The undo relies on this.
 #[derive(Clone, Copy)]
-pub(crate) struct Cursors<'c> {
-    slots: &'c [Cursor],
-    /// Distance of the cursors that are used.
-    spread: usize,
+pub(crate) struct Cursor<'c> {
+    slot: &'c Slot,
+    end: u64,
+    node: Option<NodeId>,
 }
+
+/// The cursors of a job. If there are few, each slot is on a separate cache line, so that the workers of
+/// different nodes share no line. Many lie close: the caller's stack is small.
+pub(crate) struct Cursors<'c> {
+    slots: &'c [Slot],
+    /// Distance of the slots that are used.
+    spread: usize,
+    extent: &'c ExtentFn<'c>,
+}
+
+/// Returns the range of an index, the same at each call.
+pub(crate) type ExtentFn<'e> = dyn Fn(usize) -> Extent + Sync + 'e;
 
 impl<'c> Cursors<'c> {
-    /// Makes the list of every cursor of `slots` whose number is a multiple of `spread`.
-    pub(crate) fn new(slots: &'c [Cursor], spread: usize) -> Self {
-        Self { slots, spread }
+    /// Makes the cursors over the ranges that `extent` returns, one for every slot whose number is a
+    /// multiple of `spread`. Nothing is claimed yet.
+    pub(crate) fn new(slots: &'c mut [Slot], spread: usize, extent: &'c ExtentFn<'c>) -> Self {
+        for (index, slot) in slots.iter_mut().step_by(spread).enumerate() {
+            *slot = Slot::new(extent(index).start);
+        }
+        Self { slots, spread, extent }
     }
 
     /// Returns the number of cursors.
-    pub(crate) fn len(self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len() / self.spread
     }
 
     /// Returns cursor number `index`.
-    pub(crate) fn get(self, index: usize) -> &'c Cursor {
-        &self.slots[index * self.spread]
+    pub(crate) fn get(&self, index: usize) -> Cursor<'c> {
+        Cursor::new(&self.slots[index * self.spread], (self.extent)(index))
     }
 
     /// Returns all cursors.
-    pub(crate) fn iter(self) -> impl Iterator<Item = &'c Cursor> {
-        self.slots.iter().step_by(self.spread)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Cursor<'c>> {
+        (0..self.len()).map(|index| self.get(index))
     }
 }
 
@@ -129,50 +149,44 @@ pub(crate) struct Cut {
     pub(crate) align: u64,
 }
 
-impl Cursor {
-    /// Makes a cursor over `start..end` with nothing claimed. `start <= end`.
-    pub(crate) fn new(start: u64, end: u64, node: Option<NodeId>) -> Self {
-        debug_assert!(start <= end, "cursor over {start}..{end}");
-        Self {
-            next: AtomicU64::new(start),
-            end,
-            node: node.map_or(NO_NODE, |node| node.0),
-            workers: AtomicU32::new(0),
-            wanted: AtomicU32::new(0),
-            placed: AtomicU32::new(0),
-        }
-    }
-
+impl Slot {
     const_fn! {
-        /// Makes a cursor over no units.
-        pub(crate) fn empty() -> Self {
+        /// Makes the slot of a range that begins at `start`, with nothing claimed.
+        pub(crate) fn new(start: u64) -> Self {
             Self {
-                next: AtomicU64::new(0),
-                end: 0,
-                node: NO_NODE,
-                workers: AtomicU32::new(0),
-                wanted: AtomicU32::new(0),
-                placed: AtomicU32::new(0),
+                next: AtomicU64::new(start),
+                workers: AtomicU16::new(0),
+                wanted: AtomicU16::new(0),
+                placed: AtomicU16::new(0),
             }
         }
+    }
+}
+
+impl<'c> Cursor<'c> {
+    /// Makes a cursor over `extent`, of which `slot` tells how much is claimed.
+    pub(crate) fn new(slot: &'c Slot, extent: Extent) -> Self {
+        let Extent { start, end, node } = extent;
+        debug_assert!(start <= end, "cursor over {start}..{end}");
+        Self { slot, end, node }
     }
 
     /// Returns the node of the range.
     pub(crate) fn node(&self) -> Option<NodeId> {
-        (self.node != NO_NODE).then_some(NodeId(self.node))
+        self.node
     }
 
     /// Claims the next chunk, which is never empty. Returns `None` if all units are claimed.
     pub(crate) fn claim(&self, cut: Cut) -> Option<(u64, u64)> {
         // Relaxed throughout: the exchange on `next` alone decides which worker owns which units.
         // The hand-over (`raw`) publishes what workers did to the units.
-        let mut next = self.next.load(Ordering::Relaxed);
+        let mut next = self.slot.next.load(Ordering::Relaxed);
         loop {
             if next == self.end {
                 return None;
             }
             let end = chunk_end(next, self.end, cut);
-            match self.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.slot.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some((next, end)),
                 Err(now) => next = now,
             }
@@ -183,66 +197,66 @@ impl Cursor {
     /// that of [`claim`](Self::claim).
     pub(crate) fn claim_alone(&self, cut: Cut) -> Option<(u64, u64)> {
         // Relaxed: one thread.
-        let next = self.next.load(Ordering::Relaxed);
+        let next = self.slot.next.load(Ordering::Relaxed);
         if next == self.end {
             return None;
         }
         let end = chunk_end(next, self.end, cut);
-        self.next.store(end, Ordering::Relaxed);
+        self.slot.next.store(end, Ordering::Relaxed);
         Some((next, end))
     }
 
     /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
-        self.node == NO_NODE || self.node == node.0
+        self.node.is_none_or(|own| own == node)
     }
 
     /// Counts a worker that begins to claim from this range.
     pub(crate) fn join(&self) {
         // Relaxed, here and below: the counts only steer chunk lengths and the choice of ranges.
-        self.workers.fetch_add(1, Ordering::Relaxed);
+        self.slot.workers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Uncounts a worker that no longer claims from this range.
     pub(crate) fn leave(&self) {
-        self.workers.fetch_sub(1, Ordering::Relaxed);
+        self.slot.workers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Returns the number of workers that claim from this range.
     pub(crate) fn workers(&self) -> usize {
-        self.workers.load(Ordering::Relaxed) as usize
+        self.slot.workers.load(Ordering::Relaxed) as usize
     }
 
     /// Returns the number of units that are not claimed yet.
     pub(crate) fn left(&self) -> u64 {
         // Relaxed: a hint; `claim` decides.
-        self.end - self.next.load(Ordering::Relaxed)
+        self.end - self.slot.next.load(Ordering::Relaxed)
     }
 
     /// Returns the number of workers that the governor wants here.
     pub(crate) fn wanted(&self) -> usize {
-        self.wanted.load(Ordering::Relaxed) as usize
+        self.slot.wanted.load(Ordering::Relaxed) as usize
     }
 
     /// Sets the number of workers that the governor wants here.
     pub(crate) fn set_wanted(&self, workers: usize) {
-        self.wanted.store(workers as u32, Ordering::Relaxed);
+        self.slot.wanted.store(workers as u16, Ordering::Relaxed);
     }
 
     /// Caller: returns the number of workers that it has placed here.
     pub(crate) fn placed(&self) -> usize {
-        self.placed.load(Ordering::Relaxed) as usize
+        self.slot.placed.load(Ordering::Relaxed) as usize
     }
 
     /// Caller: sets the number of workers that it has placed here.
     pub(crate) fn set_placed(&self, workers: usize) {
-        self.placed.store(workers as u32, Ordering::Relaxed);
+        self.slot.placed.store(workers as u16, Ordering::Relaxed);
     }
 
     /// Returns the first unit that is not claimed. The units before it, a prefix of the range, are.
     pub(crate) fn next(&self) -> u64 {
         // Relaxed: exact after the join, which makes all claims visible.
-        self.next.load(Ordering::Relaxed)
+        self.slot.next.load(Ordering::Relaxed)
     }
 }
 

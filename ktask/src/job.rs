@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::{Lineage, RawChunk};
-use crate::cursor::Cursor;
+use crate::cursor::Extent;
 use crate::engine::{self, Body, Ending, Meanwhile, Plan, ThreadLimit};
 use crate::raw::TurnLock;
 use crate::shape::Shape;
@@ -346,7 +346,14 @@ impl<'a, U: Unit> Job<'a, U> {
         }
         let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
         let trace_id = self.trace_begin(platform, units);
+        let extent = |index: usize| match self.shape.nodes.get(index) {
+            Some(range) => Extent { start: range.raw_start, end: range.raw_end, node: Some(range.node) },
+            None => Extent { start: self.shape.start, end: self.shape.end, node: None },
+        };
         let plan = Plan {
+            body,
+            ranges: self.shape.nodes.len().max(1),
+            extent: &extent,
             trace_id,
             units,
             min_chunk: self.shape.min_chunk,
@@ -361,14 +368,9 @@ impl<'a, U: Unit> Job<'a, U> {
             lineage: Lineage { locks: held, ..self.lineage },
             undo: undo.as_ref().map(|undo| undo as _),
         };
-        let range = |index: usize| match self.shape.nodes.get(index) {
-            Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
-            None => Cursor::new(self.shape.start, self.shape.end, None),
-        };
-        let ranges = self.shape.nodes.len().max(1);
         let mut nothing = || {};
         let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
-        let ending = engine::execute(platform, &plan, ranges, &range, body, meanwhile, stats);
+        let ending = engine::execute(platform, &plan, meanwhile, stats);
         if trace_id != 0 {
             let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
             platform.job_ends(trace_id, traced, stats);

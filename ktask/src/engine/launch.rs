@@ -1,7 +1,7 @@
 //! Chooses how many threads a job gets, and runs it.
 
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, Meanwhile, Outcome, Plan};
+use super::plan::{Meanwhile, Outcome, Plan};
 use super::{parallel, solo};
 use crate::Stats;
 use crate::cursor::Cursors;
@@ -13,30 +13,27 @@ use crate::record::WorkerRecord;
 pub(super) fn launch<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: Cursors<'_>,
-    body: &dyn Body,
+    cursors: &Cursors<'_>,
     meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
     after: &mut AfterRun<'_>,
 ) -> Outcome {
     let threads = plan.threads.count(platform, plan.smallest_chunks(), stats);
     if threads <= 1 {
-        return solo::run(platform, plan, cursors, body, meanwhile, stats, after);
+        return solo::run(platform, plan, cursors, meanwhile, stats, after);
     }
-    with_team(platform, plan, cursors, threads, body, meanwhile, stats, after)
+    with_team(platform, plan, cursors, threads, meanwhile, stats, after)
 }
 
 /// Runs `plan` on the calling thread and up to `threads - 1` helpers, then calls `after`.
 ///
 /// Never inlined: a job on one thread should not have this frame on its caller's stack.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "a stack frame apart from that of its only caller")]
 fn with_team<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: Cursors<'_>,
+    cursors: &Cursors<'_>,
     threads: usize,
-    body: &dyn Body,
     meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
     after: &mut AfterRun<'_>,
@@ -44,7 +41,7 @@ fn with_team<P: Platform>(
     let cells = Cells::new(platform.helper_cells());
     let caller = WorkerRecord::new();
     let team = parallel::Workers { threads, caller: &caller, cells: &cells };
-    let mut outcome = parallel::run(platform, plan, cursors, &team, body, meanwhile, stats);
+    let mut outcome = parallel::run(platform, plan, cursors, &team, meanwhile, stats);
     after(Failed::Team(&caller, cells.list()), &mut outcome, stats);
     outcome
 }

@@ -2,7 +2,7 @@
 
 use super::failed::records;
 use super::governor::{Decision, Governor, Setting, View};
-use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
+use super::plan::{Ending, Meanwhile, Outcome, Plan};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
@@ -29,14 +29,13 @@ pub(super) struct Workers<'w> {
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: Cursors<'_>,
+    cursors: &Cursors<'_>,
     workers: &Workers<'_>,
-    body: &dyn Body,
     meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
 ) -> Outcome {
     let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
-    let run = Run::new(platform, plan, cursors, body, is_governed);
+    let mut run = Run::new(platform, plan, cursors, is_governed);
     let ended_ns = raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = is_governed.then(|| {
@@ -74,7 +73,7 @@ pub(super) fn run<P: Platform>(
     stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
-    Outcome { ending: run.ending(), panic: run.into_panic() }
+    Outcome { ending: run.ending(), panic: run.take_panic() }
 }
 
 /// Shows the run to the governor, and does what it decides.
@@ -125,7 +124,7 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     if let Some(wake_ns) = run.take_wake_ns(started_ns) {
         run.platform.wake_cost().note_begin(wake_ns);
     }
-    let may_continue = &mut |cursor: &Cursor, _| !run.is_governed || run.keeps_helper(cursor);
+    let may_continue = &mut |cursor: Cursor<'_>, _| !run.is_governed || run.keeps_helper(cursor);
     let part = worker::work(run, &cell.record, started_ns, may_continue);
     run.count_worker_out();
     run.platform.end_help(before);

@@ -2,6 +2,7 @@
 
 use super::thread_limit::ThreadLimit;
 use crate::chunk::{Lineage, RawChunk};
+use crate::cursor::ExtentFn;
 use crate::platform::Platform;
 use crate::trail::Trail;
 use crate::tuning::Tuning;
@@ -10,6 +11,10 @@ use crate::{CancelToken, TracedEnding};
 
 /// A job whose description was checked.
 pub(crate) struct Plan<'p> {
+    pub(crate) body: &'p dyn Body,
+    /// Number of ranges. At least 1, at most [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES).
+    pub(crate) ranges: usize,
+    pub(crate) extent: &'p ExtentFn<'p>,
     /// Units of all ranges together.
     pub(crate) units: u64,
     /// At least 1.

@@ -1,6 +1,6 @@
 //! The state that the workers of a running job share.
 
-use super::plan::{Body, Ending, Plan};
+use super::plan::{Ending, Plan};
 use crate::Stats;
 use crate::cursor::{Cursor, Cursors, Sampled, Samples};
 use crate::platform::Platform;
@@ -12,8 +12,7 @@ use crate::unwind::Payload;
 pub(super) struct Run<'r, P: Platform> {
     pub(super) platform: &'r P,
     pub(super) plan: &'r Plan<'r>,
-    pub(super) cursors: Cursors<'r>,
-    pub(super) body: &'r dyn Body,
+    pub(super) cursors: &'r Cursors<'r>,
     /// The thread that helpers charge their time to.
     caller: P::Thread,
     /// Whether chunks are measured for the governor.
@@ -65,15 +64,13 @@ impl<'r, P: Platform> Run<'r, P> {
     pub(super) fn new(
         platform: &'r P,
         plan: &'r Plan<'r>,
-        cursors: Cursors<'r>,
-        body: &'r dyn Body,
+        cursors: &'r Cursors<'r>,
         is_governed: bool,
     ) -> Self {
         Self {
             platform,
             plan,
             cursors,
-            body,
             started_ns: platform.now_ns(),
             caller: platform.current_thread(),
             is_governed,
@@ -109,7 +106,7 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     /// Returns whether a worker that would claim its next chunk from `cursor` must stop.
-    pub(super) fn is_stopped(&self, cursor: &Cursor) -> bool {
+    pub(super) fn is_stopped(&self, cursor: Cursor<'_>) -> bool {
         if self.ending() != Ending::Complete {
             return true;
         }
@@ -136,7 +133,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns whether a helper that would claim its next chunk from `cursor` may go on. If not,
     /// the helper has been counted out and must end.
-    pub(super) fn keeps_helper(&self, cursor: &Cursor) -> bool {
+    pub(super) fn keeps_helper(&self, cursor: Cursor<'_>) -> bool {
         // Relaxed, in all functions that count helpers: the counts only steer the number of
         // helpers.
         let mut helpers = self.helpers.load(Ordering::Relaxed);
@@ -249,7 +246,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns the number of units that are not handed out yet.
     pub(super) fn left(&self) -> u64 {
-        self.cursors.iter().map(Cursor::left).sum()
+        self.cursors.iter().map(|cursor| cursor.left()).sum()
     }
 
     /// Returns the number of ranges with units that are not handed out.
@@ -294,7 +291,7 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     /// After the join: returns the panic that was kept.
-    pub(super) fn into_panic(self) -> Option<Payload> {
-        self.panic.into_inner()
+    pub(super) fn take_panic(&mut self) -> Option<Payload> {
+        self.panic.take()
     }
 }

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, ChunkFn, Ending, Meanwhile, Outcome, Plan};
+use super::plan::{ChunkFn, Ending, Meanwhile, Outcome, Plan};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
@@ -23,8 +23,7 @@ const CHUNKS_OF_LONG_JOB: u64 = 1000;
 pub(super) fn run<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: Cursors<'_>,
-    body: &dyn Body,
+    cursors: &Cursors<'_>,
     meanwhile: &mut Meanwhile<'_>,
     stats: &mut Stats,
     after: &mut AfterRun<'_>,
@@ -37,7 +36,7 @@ pub(super) fn run<P: Platform>(
     let mut ending = Ending::Complete;
     if panic.is_none() {
         panic = unwind::catch(|| {
-            body.work(&mut |run_chunk| {
+            plan.body.work(&mut |run_chunk| {
                 ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
                     .all_ranges(cursors, run_chunk);
             });
@@ -67,7 +66,7 @@ struct Solo<'s, P: Platform> {
 
 impl<P: Platform> Solo<'_, P> {
     /// Runs the chunks of each range in turn, the ranges of the caller's node first.
-    fn all_ranges(&mut self, cursors: Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
+    fn all_ranges(&mut self, cursors: &Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
         let own_node = self.platform.current_node();
         for local in [true, false] {
             for index in 0..cursors.len() {
@@ -86,7 +85,7 @@ impl<P: Platform> Solo<'_, P> {
 
     /// Runs one range: as one chunk, or as few as the longest chunk permits; in chunks that are short
     /// enough if the job may have to stop soon.
-    fn one_range(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
+    fn one_range(&mut self, cursor: Cursor<'_>, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
         let is_stoppable = self.plan.is_stoppable();
         let mut sizer = is_stoppable.then(|| ChunkSizer::new(self.plan, false, self.platform.now_ns()));
         while cursor.left() > 0 {
@@ -106,7 +105,7 @@ impl<P: Platform> Solo<'_, P> {
         Ending::Complete
     }
 
-    fn claim(&self, cursor: &Cursor, want: u64) -> Option<(u64, u64)> {
+    fn claim(&self, cursor: Cursor<'_>, want: u64) -> Option<(u64, u64)> {
         let Plan { min_chunk, max_chunk, align, .. } = *self.plan;
         cursor.claim_alone(Cut { want: want.min(max_chunk), min: min_chunk, align })
     }
@@ -115,7 +114,7 @@ impl<P: Platform> Solo<'_, P> {
     fn one_chunk(
         &mut self,
         (start, end): (u64, u64),
-        cursor: &Cursor,
+        cursor: Cursor<'_>,
         local: bool,
         run_chunk: &mut ChunkFn<'_>,
     ) -> bool {

@@ -1,7 +1,7 @@
 //! Undoes the completed chunks of a job that failed.
 //!
 //! No record per chunk is needed. The units claimed from a range are a prefix of it
-//! ([`Cursor`]); every claimed chunk was run; each worker fails at most one chunk. So the
+//! ([`Cursor`](crate::cursor::Cursor)); every claimed chunk was run; each worker fails at most one chunk. So the
 //! completed units are the claimed prefixes without the failed chunks.
 
 use super::failed::Failed;
@@ -11,7 +11,7 @@ use super::storage;
 use super::thread_limit::ThreadLimit;
 use crate::Stats;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cursors};
+use crate::cursor::{Cursors, Extent};
 use crate::platform::Platform;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -20,8 +20,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) fn undo_completed<P: Platform>(
     platform: &P,
     plan: &Plan<'_>,
-    cursors: Cursors<'_>,
-    range: &dyn Fn(usize) -> Cursor,
+    cursors: &Cursors<'_>,
     failed: Failed<'_>,
     outcome: &mut Outcome,
     stats: &mut Stats,
@@ -30,16 +29,16 @@ pub(super) fn undo_completed<P: Platform>(
     if outcome.is_complete() {
         return;
     }
-    let prefix = |index: usize| {
-        let whole = range(index);
-        Cursor::new(whole.next(), cursors.get(index).next(), whole.node())
-    };
+    let prefix = |index: usize| Extent { end: cursors.get(index).next(), ..(plan.extent)(index) };
     let threads = match failed {
         Failed::One(_) => ThreadLimit::Exact(1),
         Failed::Team(..) => plan.threads,
     };
+    let body = UndoBody { failed, undo, units: AtomicU64::new(0) };
     let plan = Plan {
-        units: plan.units - cursors.iter().map(Cursor::left).sum::<u64>(),
+        body: &body,
+        extent: &prefix,
+        units: plan.units - cursors.iter().map(|cursor| cursor.left()).sum::<u64>(),
         threads,
         // Nothing may end an undo early: it would leave a part of the job done.
         cancel: None,
@@ -52,10 +51,9 @@ pub(super) fn undo_completed<P: Platform>(
         trace_id: 0,
         ..*plan
     };
-    let body = UndoBody { failed, undo, units: AtomicU64::new(0) };
-    storage::with_cursors(cursors.len(), &prefix, &mut |prefixes| {
+    storage::with_cursors(plan.ranges, plan.extent, |prefixes| {
         let mut of_undo = Stats::default();
-        let undone = launch(platform, &plan, prefixes, &body, &mut || {}, &mut of_undo, &mut |_, _, _| {});
+        let undone = launch(platform, &plan, prefixes, &mut || {}, &mut of_undo, &mut |_, _, _| {});
         // Relaxed: the join has made all sums visible.
         stats.units_undone = body.units.load(Ordering::Relaxed);
         stats.cpu_ns += of_undo.cpu_ns;

@@ -15,7 +15,7 @@ use crate::{NodeId, TracedChunk, unwind};
 
 /// Called before each chunk with the range it would come from, and with the time at which the last chunk
 /// ended; returns whether to go on.
-type MayContinue<'m> = dyn FnMut(&Cursor, u64) -> bool + 'm;
+type MayContinue<'m> = dyn FnMut(Cursor<'_>, u64) -> bool + 'm;
 
 /// What a worker's part took.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub(super) fn work<P: Platform>(
     let in_progress = Cell::new(None);
     let mut tally = Tally::default();
     let caught = unwind::catch(|| {
-        run.body.work(&mut |run_chunk| {
+        run.plan.body.work(&mut |run_chunk| {
             let node = run.platform.current_node();
             let mut worker = Worker {
                 run,
@@ -96,7 +96,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
     /// has to end before that.
     fn one_range(
         &mut self,
-        cursor: &Cursor,
+        cursor: Cursor<'_>,
         run_chunk: &mut ChunkFn<'_>,
         may_continue: &mut MayContinue<'_>,
     ) -> bool {
@@ -145,8 +145,8 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
 
     /// Returns the nearest range with work left. Workers with several equally near ranges begin
     /// at different ones.
-    fn nearest(&self) -> Option<&'w Cursor> {
-        let cursors: Cursors<'w> = self.run.cursors;
+    fn nearest(&self) -> Option<Cursor<'w>> {
+        let cursors: &'w Cursors<'w> = self.run.cursors;
         (0..cursors.len())
             .map(|step| cursors.get((self.index + step) % cursors.len()))
             .filter(|cursor| cursor.left() > 0)

@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cut, Extent, Slot};
 use crate::raw::{self, Cells, FirstOf, TurnLock};
 use crate::scheduler::{self, Fate, Scheduler};
 use crate::shared_cells::shared_cells;
@@ -119,10 +119,11 @@ fn parts_of_a_slice_are_exclusive_and_seen_by_the_caller() {
 #[test]
 fn claims_are_disjoint_and_complete() {
     explore(2, || {
-        let cursor = Arc::new(Cursor::new(3, 8, None));
+        let slot = Arc::new(Slot::new(3));
         let worker = {
-            let cursor = cursor.clone();
+            let slot = slot.clone();
             move || {
+                let cursor = Cursor::new(&slot, Extent { start: 3, end: 8, node: None });
                 let cut = Cut { want: 2, min: 1, align: 2 };
                 core::iter::from_fn(|| cursor.claim(cut)).collect::<Vec<_>>()
             }
@@ -197,8 +198,8 @@ fn first_value_is_kept_and_others_are_dropped() {
         offer(2)();
         other.join().unwrap();
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
-        let Ok(first) = Arc::try_unwrap(first) else { panic!("shared after the join") };
-        assert!(matches!(first.into_inner(), Some((1 | 2, _))));
+        let Ok(mut first) = Arc::try_unwrap(first) else { panic!("shared after the join") };
+        assert!(matches!(first.take(), Some((1 | 2, _))));
     });
 }
 
