@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use crate::chunk::RawChunk;
 use crate::engine::{Body, ChunkLoop, Ending};
 use crate::raw::{FirstOf, TurnLock};
-use crate::{Cause, Chunk, ChunkResult, JobError, Platform, Stats, Unit};
+use crate::{Cause, Chunk, ChunkResult, Invalid, JobError, Platform, Stats, Unit};
 
 /// The first error of all workers, with its chunk.
 pub(crate) struct FirstError<E> {
@@ -35,8 +35,17 @@ impl<E> FirstError<E> {
         }
     }
 
-    /// Returns the result of the job for the client.
-    pub(crate) fn into_result(mut self, ending: Ending, stats: Stats) -> Result<Stats, JobError<E>> {
+    /// Takes the error out, and returns the result of the job for the client.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    pub(crate) fn take_result(
+        &mut self,
+        ending: Result<Ending, Invalid>,
+        stats: &Stats,
+    ) -> Result<Stats, JobError<E>> {
+        let stats = *stats;
+        let ending = ending.map_err(JobError::invalid)?;
         let cause = match (self.kept.take(), ending) {
             // An error that came after a cancellation is still the more useful cause.
             (Some(Failure { error, start, end }), _) => Cause::Failed { error, start, end },
@@ -69,7 +78,7 @@ where
     F: Fn(Chunk<U>) -> R + Sync,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             let result = (self.thread_fn)(Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });
@@ -99,7 +108,7 @@ where
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
         let mut accumulator = (self.init)();
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             let result = (self.thread_fn)(&mut accumulator, Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });

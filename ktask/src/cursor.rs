@@ -72,6 +72,9 @@ impl<'c> Cursors<'c> {
     }
 
     /// Returns cursor number `index`.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
     pub(crate) fn get(&self, index: usize) -> Cursor<'c> {
         Cursor::new(&self.slots[index * self.spread], (self.extent)(index))
     }
@@ -138,13 +141,13 @@ impl Sampled {
     }
 }
 
-/// The wanted length of the next chunk.
+/// How a job's ranges may be cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// Length that the worker wants. It gets less at the end of the range, and never less than `min`.
-    pub(crate) want: u64,
     /// Smallest length of a chunk; the last chunk of a range may be shorter. At least 1.
     pub(crate) min: u64,
+    /// Largest length of a chunk. At least `min`, and a multiple of `align` unless it is the largest number.
+    pub(crate) max: u64,
     /// Chunk ends are multiples of this, but for the last chunk's. At least 1.
     pub(crate) align: u64,
 }
@@ -177,7 +180,9 @@ impl<'c> Cursor<'c> {
     }
 
     /// Claims the next chunk, which is never empty. Returns `None` if all units are claimed.
-    pub(crate) fn claim(&self, cut: Cut) -> Option<(u64, u64)> {
+    ///
+    /// It has `want` units, or as many as `cut` allows, and less at the end of the range.
+    pub(crate) fn claim(&self, want: u64, cut: &Cut) -> Option<(u64, u64)> {
         // Relaxed throughout: the exchange on `next` alone decides which worker owns which units.
         // The hand-over (`raw`) publishes what workers did to the units.
         let mut next = self.slot.next.load(Ordering::Relaxed);
@@ -185,7 +190,7 @@ impl<'c> Cursor<'c> {
             if next == self.end {
                 return None;
             }
-            let end = chunk_end(next, self.end, cut);
+            let end = chunk_end(next, self.end, want, cut);
             match self.slot.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some((next, end)),
                 Err(now) => next = now,
@@ -194,16 +199,19 @@ impl<'c> Cursor<'c> {
     }
 
     /// Claims the next chunk of a job that has one worker, by plain loads and stores. The result is
-    /// that of [`claim`](Self::claim).
-    pub(crate) fn claim_alone(&self, cut: Cut) -> Option<(u64, u64)> {
+    /// that of [`claim`](Self::claim), but empty in place of `None`.
+    ///
+    /// Never inlined, and two numbers: a job should have little of it on its caller's stack.
+    #[inline(never)]
+    pub(crate) fn claim_alone(&self, want: u64, cut: &Cut) -> (u64, u64) {
         // Relaxed: one thread.
         let next = self.slot.next.load(Ordering::Relaxed);
         if next == self.end {
-            return None;
+            return (next, next);
         }
-        let end = chunk_end(next, self.end, cut);
+        let end = chunk_end(next, self.end, want, cut);
         self.slot.next.store(end, Ordering::Relaxed);
-        Some((next, end))
+        (next, end)
     }
 
     /// Returns whether the range is local to `node`. A range without a node is local to all.
@@ -292,9 +300,9 @@ impl Samples {
 
 /// Returns the end of the chunk that begins at `next`, in a range that ends at `end > next`. It is
 /// above `next` and at most `end`.
-fn chunk_end(next: u64, end: u64, cut: Cut) -> u64 {
+fn chunk_end(next: u64, end: u64, want: u64, cut: &Cut) -> u64 {
     let left = end - next;
-    let len = cut.want.max(cut.min);
+    let len = want.min(cut.max).max(cut.min);
     if len >= left {
         return end;
     }

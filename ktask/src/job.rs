@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::{Lineage, RawChunk};
-use crate::cursor::Extent;
+use crate::cursor::{Cut, ExtentFn};
 use crate::engine::{self, Body, Ending, Meanwhile, Plan, ThreadLimit};
 use crate::raw::TurnLock;
 use crate::shape::Shape;
@@ -233,16 +233,18 @@ impl<'a, U: Unit> Job<'a, U> {
     ///
     /// The first error of `thread_fn`, cancellation, a passed deadline, or an invalid
     /// description (then nothing was started).
+    // Never inlined, so that its frame is not part of its caller's: the same in all methods that run a job.
+    #[inline(never)]
     pub fn run<P: Platform, R: ChunkResult>(
         &self,
         platform: &P,
         thread_fn: impl Fn(Chunk<U>) -> R + Sync,
     ) -> Result<Stats, JobError<R::Error>> {
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = PlainBody::new(thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Runs the job with an accumulator per worker, in place of counters that the thread function
@@ -254,6 +256,7 @@ impl<'a, U: Unit> Job<'a, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run). The accumulators are dropped.
+    #[inline(never)]
     pub fn run_reduce<P: Platform, A: Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -261,7 +264,7 @@ impl<'a, U: Unit> Job<'a, U> {
         thread_fn: impl Fn(&mut A, Chunk<U>) -> R + Sync,
         merge: impl Fn(A, A) -> A + Sync,
     ) -> Result<(A, Stats), JobError<R::Error>> {
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let merged = TurnLock::new(None, 0);
         let body = ReduceBody {
             platform,
@@ -273,8 +276,8 @@ impl<'a, U: Unit> Job<'a, U> {
             unit: PhantomData::<fn(U)>,
         };
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        let stats = first_error.into_result(ending, stats)?;
+        let ending = self.execute(platform, &body, &mut stats);
+        let stats = first_error.take_result(ending, &stats)?;
         Ok((merged.into_inner().unwrap_or_else(init), stats))
     }
 
@@ -290,6 +293,7 @@ impl<'a, U: Unit> Job<'a, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run), and [`Invalid::WalkOverNodes`] if the job has node ranges.
+    #[inline(never)]
     pub fn run_walk<P: Platform, Q: Copy + Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -300,7 +304,7 @@ impl<'a, U: Unit> Job<'a, U> {
         if !self.shape.nodes.is_empty() {
             return Err(JobError::invalid(Invalid::WalkOverNodes));
         }
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = WalkBody {
             platform,
             position: TurnLock::new(start, self.shape.start),
@@ -310,8 +314,8 @@ impl<'a, U: Unit> Job<'a, U> {
             unit: PhantomData::<fn(U)>,
         };
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Checks the description and runs the job on the engine. Writes the empty `stats`.
@@ -344,38 +348,51 @@ impl<'a, U: Unit> Job<'a, U> {
         if let Some(trail) = self.trail {
             trail.clear();
         }
-        let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let trace_id = self.trace_begin(platform, units);
-        let extent = |index: usize| match self.shape.nodes.get(index) {
-            Some(range) => Extent { start: range.raw_start, end: range.raw_end, node: Some(range.node) },
-            None => Extent { start: self.shape.start, end: self.shape.end, node: None },
-        };
-        let plan = Plan {
+        let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(&raw)));
+        let undo = undo.as_ref().map(|undo| undo as _);
+        let extent = |index: usize| self.shape.extent(index);
+        let mut plan = self.plan(platform, units, held, body, &extent);
+        plan.undo = undo;
+        plan.starts_at_once = manner.meanwhile.is_some();
+        plan.trace_id = self.trace_begin(platform, units);
+        let mut nothing = || {};
+        let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
+        let ending = engine::execute(platform, &plan, meanwhile, stats);
+        if plan.trace_id != 0 {
+            let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
+            platform.job_ends(plan.trace_id, traced, stats);
+        }
+        Ok(ending)
+    }
+
+    /// Returns the plan of the job, which is checked, without undo and trace number.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn plan<'p, P: Platform>(
+        &'p self,
+        platform: &P,
+        units: u64,
+        held: LockSet,
+        body: &'p dyn Body,
+        extent: &'p ExtentFn<'p>,
+    ) -> Plan<'p> {
+        Plan {
             body,
-            ranges: self.shape.nodes.len().max(1),
-            extent: &extent,
-            trace_id,
+            ranges: self.shape.nodes.len().max(1) as u16,
+            extent,
             units,
-            min_chunk: self.shape.min_chunk,
-            max_chunk: self.shape.longest_chunk(),
-            align: self.shape.align,
+            cut: Cut { min: self.shape.min_chunk, max: self.shape.longest_chunk(), align: self.shape.align },
             threads: self.thread_limit(),
-            starts_at_once: manner.meanwhile.is_some(),
+            starts_at_once: false,
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,
             trail: self.trail,
             lineage: Lineage { locks: held, ..self.lineage },
-            undo: undo.as_ref().map(|undo| undo as _),
-        };
-        let mut nothing = || {};
-        let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
-        let ending = engine::execute(platform, &plan, meanwhile, stats);
-        if trace_id != 0 {
-            let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
-            platform.job_ends(trace_id, traced, stats);
+            undo: None,
+            trace_id: 0,
         }
-        Ok(ending)
     }
 
     /// Traces the start of the job over `units`. Returns its trace number.
@@ -388,25 +405,23 @@ impl<'a, U: Unit> Job<'a, U> {
 
     /// Returns the time at which the job has to end: the earlier one of its deadline and the end of
     /// its timeout, which begins now.
-    fn stop_at_ns<P: Platform>(&self, platform: &P) -> Option<u64> {
+    fn stop_at_ns<P: Platform>(&self, platform: &P) -> u64 {
         let timed_out_ns = self.timeout_ns.map(|timeout_ns| platform.now_ns().saturating_add(timeout_ns));
-        match (self.deadline_ns, timed_out_ns) {
-            (Some(deadline_ns), Some(timed_out_ns)) => Some(deadline_ns.min(timed_out_ns)),
-            (deadline_ns, timed_out_ns) => deadline_ns.or(timed_out_ns),
-        }
+        let never_ns = Plan::NO_DEADLINE_NS;
+        self.deadline_ns.unwrap_or(never_ns).min(timed_out_ns.unwrap_or(never_ns))
     }
 
     /// Returns the limit that the job itself sets on its threads.
     fn thread_limit(&self) -> ThreadLimit {
         if let Some(threads) = self.shape.threads_exact {
             // At most `MAX_WORKERS`, as was checked.
-            return ThreadLimit::Exact(threads as u32);
+            return ThreadLimit::Exact(threads as u16);
         }
         let (default, budgeted) = match self.profile {
             Profile::Boot => (MAX_WORKERS, false),
             Profile::Runtime => (RUNTIME_THREADS, true),
         };
-        let limit = self.shape.max_threads.unwrap_or(default).min(MAX_WORKERS) as u32;
+        let limit = self.shape.max_threads.unwrap_or(default).min(MAX_WORKERS) as u16;
         ThreadLimit::UpTo { limit, budgeted }
     }
 }

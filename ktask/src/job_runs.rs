@@ -32,6 +32,7 @@ impl<U: Unit> Job<'_, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run), and [`Invalid::SliceLength`].
+    #[inline(never)]
     pub fn for_each_mut<P: Platform, T: Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -45,11 +46,11 @@ impl<U: Unit> Job<'_, U> {
                 return Err(JobError::invalid(Invalid::SliceLength { units, elements }));
             }
         }
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = SliceBody::new(slice, self.shape.start, thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Runs the job with an accumulator per chunk, so that the result does not depend on the number
@@ -82,6 +83,7 @@ impl<U: Unit> Job<'_, U> {
     /// Those of [`run`](Self::run), [`Invalid::OrderedOverNodes`] if the job has node ranges, and
     /// [`Invalid::TooFewSlots`] if there is no slot, or the chunks would exceed
     /// [`max_chunk`](Self::max_chunk).
+    #[inline(never)]
     pub fn run_ordered<P: Platform, A: Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -104,11 +106,11 @@ impl<U: Unit> Job<'_, U> {
         let mut job = self.clone();
         job.shape.min_chunk = cut.len();
         job.shape.max_chunk = Some(cut.len());
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = job.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = job.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Runs the job until a call of `thread_fn` returns a value. The other workers stop at their next
@@ -133,6 +135,7 @@ impl<U: Unit> Job<'_, U> {
     ///
     /// Cancellation, a passed deadline, or an invalid description; [`Invalid::SearchWithUndo`] if the
     /// job has an undo.
+    #[inline(never)]
     pub fn find_any<P: Platform, T: Send>(
         &self,
         platform: &P,
@@ -142,19 +145,13 @@ impl<U: Unit> Job<'_, U> {
             return Err(JobError::invalid(Invalid::SearchWithUndo));
         }
         // To the engine, the value is the error of its chunk.
-        let first_found = FirstError::new();
+        let mut first_found = FirstError::new();
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
         let mut stats = Stats::default();
-        let ending = self
-            .execute_in(
-                platform,
-                &body,
-                Manner { stopped: TracedEnding::Complete, meanwhile: None },
-                &mut stats,
-            )
-            .map_err(JobError::invalid)?;
-        let stopped = match first_found.into_result(ending, stats) {
+        let manner = Manner { stopped: TracedEnding::Complete, meanwhile: None };
+        let ending = self.execute_in(platform, &body, manner, &mut stats);
+        let stopped = match first_found.take_result(ending, &stats) {
             Ok(stats) => return Ok((None, stats)),
             Err(stopped) => stopped,
         };
@@ -241,13 +238,14 @@ impl<U: Unit> Job<'_, U> {
     ///
     /// Those of [`run`](Self::run). `meanwhile` is not called if the description is invalid; otherwise
     /// its result is dropped. A panic of `meanwhile` ends the job as one of `thread_fn` does.
+    #[inline(never)]
     pub fn run_beside<P: Platform, R: ChunkResult, T>(
         &self,
         platform: &P,
         thread_fn: impl Fn(Chunk<U>) -> R + Sync,
         meanwhile: impl FnOnce() -> T,
     ) -> Result<(T, Stats), JobError<R::Error>> {
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = PlainBody::new(thread_fn, &first_error);
         let mut meanwhile = Some(meanwhile);
         let mut returned = None;
@@ -258,10 +256,12 @@ impl<U: Unit> Job<'_, U> {
         };
         let manner = Manner { stopped: TracedEnding::Failed, meanwhile: Some(&mut call) };
         let mut stats = Stats::default();
-        let ending = self.execute_in(platform, &body, manner, &mut stats).map_err(JobError::invalid)?;
+        let ending = self.execute_in(platform, &body, manner, &mut stats);
         // A job without units has not called it.
-        call();
-        let stats = first_error.into_result(ending, stats)?;
+        if ending.is_ok() {
+            call();
+        }
+        let stats = first_error.take_result(ending, &stats)?;
         let Some(returned) = returned else { unreachable!("meanwhile was called") };
         Ok((returned, stats))
     }

@@ -1,10 +1,9 @@
 //! The engine's entry point.
 
 use super::launch::launch;
-use super::plan::{Ending, Meanwhile, Outcome, Plan};
+use super::plan::{Ending, Meanwhile, Plan, Request};
 use super::{storage, undo};
 use crate::Stats;
-use crate::cursor::Cursors;
 use crate::platform::Platform;
 use crate::unwind;
 
@@ -14,35 +13,22 @@ use crate::unwind;
 ///
 /// Inlined into its one caller, because two frames take more of the stack than one.
 #[inline(always)]
-pub(crate) fn execute<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
+pub(crate) fn execute<'e, P: Platform>(
+    platform: &'e P,
+    plan: &'e Plan<'e>,
+    meanwhile: &'e mut Meanwhile<'e>,
+    stats: &'e mut Stats,
 ) -> Ending {
-    let outcome = if plan.ranges == 1 {
-        storage::with_cursor(plan.extent, |cursors| over(platform, plan, cursors, meanwhile, stats))
+    let mut request = Request::new(platform, plan, meanwhile, stats);
+    if plan.ranges == 1 {
+        storage::with_cursor(plan.extent, |cursors| launch(&mut request, cursors, undo::undo_completed));
     } else {
-        storage::with_cursors(plan.ranges, plan.extent, |cursors| {
-            over(platform, plan, cursors, meanwhile, stats)
-        })
-    };
-    match outcome.panic {
-        Some(payload) => unwind::resume(payload),
-        None => outcome.ending,
+        storage::with_cursors(plan.ranges.into(), plan.extent, |cursors| {
+            launch(&mut request, cursors, undo::undo_completed);
+        });
     }
-}
-
-/// Runs `plan` over `cursors`, and undoes it if it has to be.
-#[inline(always)]
-fn over<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: &Cursors<'_>,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
-) -> Outcome {
-    launch(platform, plan, cursors, meanwhile, stats, &mut |failed, outcome, stats| {
-        undo::undo_completed(platform, plan, cursors, failed, outcome, stats);
-    })
+    match request.outcome.panic {
+        Some(payload) => unwind::resume(payload),
+        None => request.outcome.ending,
+    }
 }

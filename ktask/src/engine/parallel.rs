@@ -2,7 +2,7 @@
 
 use super::failed::records;
 use super::governor::{Decision, Governor, Setting, View};
-use super::plan::{Ending, Meanwhile, Outcome, Plan};
+use super::plan::{Ending, Outcome, Request};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
@@ -22,21 +22,16 @@ pub(super) struct Workers<'w> {
     pub(super) cells: &'w Cells,
 }
 
-/// Runs `plan` on the calling thread and helpers.
+/// Runs the plan of `request` on the calling thread and helpers.
 ///
 /// Never inlined: an undo should not have this frame on its caller's stack.
 #[inline(never)]
-pub(super) fn run<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: &Cursors<'_>,
-    workers: &Workers<'_>,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
-) -> Outcome {
+pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'_>, workers: &Workers<'_>) {
+    let (platform, plan) = (request.platform, request.plan);
+    let stats = &mut *request.stats;
     let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
     let mut run = Run::new(platform, plan, cursors, is_governed);
-    let ended_ns = raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
+    let ended_ns = raw::scope(platform, run.caller(), workers.cells, &|cell| help(&run, cell), |helpers| {
         let mut team = Team::new(&run, helpers, workers.threads);
         let mut governor = is_governed.then(|| {
             Governor::new(Setting {
@@ -50,7 +45,7 @@ pub(super) fn run<P: Platform>(
         });
         let threads = governor.as_ref().map_or(workers.threads, Governor::threads);
         let mut wake = Wake::begin(&run, &mut team, threads, stats);
-        if let Err(payload) = unwind::catch(meanwhile) {
+        if let Err(payload) = unwind::catch(&mut *request.meanwhile) {
             run.stop(Ending::Failed);
             run.keep_panic(payload);
         }
@@ -73,7 +68,7 @@ pub(super) fn run<P: Platform>(
     stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
-    Outcome { ending: run.ending(), panic: run.take_panic() }
+    request.outcome = Outcome { ending: run.ending(), panic: run.take_panic() };
 }
 
 /// Shows the run to the governor, and does what it decides.

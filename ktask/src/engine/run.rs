@@ -254,6 +254,11 @@ impl<'r, P: Platform> Run<'r, P> {
         self.cursors.iter().filter(|cursor| cursor.left() > 0).count()
     }
 
+    /// Returns the thread of the job's caller.
+    pub(super) fn caller(&self) -> &P::Thread {
+        &self.caller
+    }
+
     /// Helper: charges `cpu_ns` nanoseconds of its CPU time to the caller.
     pub(super) fn charge(&self, cpu_ns: u64) {
         self.platform.charge(&self.caller, cpu_ns);

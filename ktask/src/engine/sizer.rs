@@ -65,13 +65,54 @@ static BRIEF: ChunkTimes = ChunkTimes { short_ns: 250_000, long_ns: 500_000, ste
 static AMPLE: ChunkTimes =
     ChunkTimes { short_ns: 1_000_000, long_ns: 4_000_000, step: 8, chunks_per_worker: 2 };
 
+impl ChunkTimes {
+    /// Returns the length of the next chunk, if `want` was wanted and a chunk of `units` took `took_ns`.
+    fn next_want(&self, want: u64, units: u64, took_ns: u64) -> u64 {
+        let &Self { short_ns, long_ns, step, .. } = self;
+        // The next chunk takes about twice `short_ns`, if units cost the same there.
+        if took_ns < short_ns {
+            let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
+            units.saturating_mul(factor)
+        } else if took_ns > long_ns {
+            units / (took_ns / (2 * short_ns)).clamp(2, step)
+        } else {
+            want
+        }
+    }
+}
+
+/// Chooses the length of the chunks of a job that has one worker and may have to stop soon. It takes less
+/// of the stack than a [`ChunkSizer`].
+pub(super) struct SoloSizer {
+    want: u64,
+    last_ns: u64,
+}
+
+impl SoloSizer {
+    /// Makes the sizer of a worker that begins at `now_ns`.
+    pub(super) fn new(plan: &Plan<'_>, now_ns: u64) -> Self {
+        Self { want: plan.cut.min, last_ns: now_ns }
+    }
+
+    /// Returns the length that the next chunk should have.
+    pub(super) fn want(&self) -> u64 {
+        self.want
+    }
+
+    /// Adjusts the length after a chunk of `units` that ended at `now_ns`.
+    pub(super) fn chunk_ended(&mut self, units: u64, now_ns: u64) {
+        self.want = BRIEF.next_want(self.want, units, now_ns.saturating_sub(self.last_ns));
+        self.last_ns = now_ns;
+    }
+}
+
 impl ChunkSizer {
     /// Makes the sizer of a worker that begins at `now_ns`. `is_measured` tells whether a governor
     /// measures the worker's chunks.
     pub(super) fn new(plan: &Plan<'_>, is_measured: bool, now_ns: u64) -> Self {
         let times = if plan.is_stoppable() || is_measured { &BRIEF } else { &AMPLE };
         Self {
-            want: plan.min_chunk,
+            want: plan.cut.min,
             last_ns: now_ns,
             times,
             rated: Rated::default(),
@@ -101,14 +142,7 @@ impl ChunkSizer {
     pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, units: u64, now_ns: u64) {
         let took_ns = now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
-        let &ChunkTimes { short_ns, long_ns, step, .. } = self.times;
-        // The next chunk takes about twice `short_ns`, if units cost the same there.
-        if took_ns < short_ns {
-            let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
-            self.want = units.saturating_mul(factor);
-        } else if took_ns > long_ns {
-            self.want = units / (took_ns / (2 * short_ns)).clamp(2, step);
-        }
+        self.want = self.times.next_want(self.want, units, took_ns);
         self.shortest =
             if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
         if self.times.step == AMPLE.step {
@@ -118,7 +152,7 @@ impl ChunkSizer {
 
     /// Notes whether a chunk of `units` was faster per unit than shorter chunks.
     fn note_rate(&mut self, plan: &Plan<'_>, units: u64, took_ns: u64) {
-        let is_telling = took_ns >= RATEABLE_NS && units / RATEABLE_CHUNKS >= plan.min_chunk;
+        let is_telling = took_ns >= RATEABLE_NS && units / RATEABLE_CHUNKS >= plan.cut.min;
         if !is_telling || units / 2 < self.rated.units {
             return;
         }

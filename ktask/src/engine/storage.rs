@@ -21,11 +21,7 @@ pub(super) fn with_cursor<R>(extent: &ExtentFn<'_>, f: impl FnOnce(&Cursors<'_>)
 /// Calls `f` with the cursors over the ranges `extent(0)` to `extent(ranges - 1)`, at most
 /// [`MAX_NODE_RANGES`]. The slots lie as far apart as there is room, a cache line at most.
 #[inline(never)]
-pub(super) fn with_cursors<R>(
-    ranges: usize,
-    extent: &ExtentFn<'_>,
-    f: impl FnOnce(&Cursors<'_>) -> R,
-) -> R {
+pub(super) fn with_cursors<R>(ranges: usize, extent: &ExtentFn<'_>, f: impl FnOnce(&Cursors<'_>) -> R) -> R {
     let mut slots: [Slot; MAX_NODE_RANGES] = array_of![Slot::new(0); MAX_NODE_RANGES];
     let spread = (MAX_NODE_RANGES / ranges).clamp(1, SLOTS_PER_LINE);
     f(&Cursors::new(&mut slots[..ranges * spread], spread, extent))

@@ -6,7 +6,7 @@
 
 use super::failed::Failed;
 use super::launch::launch;
-use super::plan::{Body, ChunkLoop, Outcome, Plan};
+use super::plan::{Body, ChunkLoop, Plan, Request};
 use super::storage;
 use super::thread_limit::ThreadLimit;
 use crate::Stats;
@@ -15,18 +15,16 @@ use crate::cursor::{Cursors, Extent};
 use crate::platform::Platform;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Undoes what `outcome` completed, if the job did not complete and has an undo. The undo is a
+/// Undoes what `request` completed, if the job did not complete and has an undo. The undo is a
 /// job over the claimed prefixes, on as many threads as the failed job could have.
 pub(super) fn undo_completed<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
+    request: &mut Request<'_, P>,
     cursors: &Cursors<'_>,
     failed: Failed<'_>,
-    outcome: &mut Outcome,
-    stats: &mut Stats,
 ) {
+    let plan = request.plan;
     let Some(undo) = plan.undo else { return };
-    if outcome.is_complete() {
+    if request.outcome.is_complete() {
         return;
     }
     let prefix = |index: usize| Extent { end: cursors.get(index).next(), ..(plan.extent)(index) };
@@ -42,7 +40,7 @@ pub(super) fn undo_completed<P: Platform>(
         threads,
         // Nothing may end an undo early: it would leave a part of the job done.
         cancel: None,
-        deadline_ns: None,
+        deadline_ns: Plan::NO_DEADLINE_NS,
         // The rate of an undo says nothing about the rate of the job.
         tuning: None,
         trail: None,
@@ -51,16 +49,18 @@ pub(super) fn undo_completed<P: Platform>(
         trace_id: 0,
         ..*plan
     };
-    storage::with_cursors(plan.ranges, plan.extent, |prefixes| {
-        let mut of_undo = Stats::default();
-        let undone = launch(platform, &plan, prefixes, &mut || {}, &mut of_undo, &mut |_, _, _| {});
+    storage::with_cursors(plan.ranges.into(), plan.extent, |prefixes| {
+        let mut stats = Stats::default();
+        let mut nothing = || {};
+        let mut of_undo = Request::new(request.platform, &plan, &mut nothing, &mut stats);
+        launch(&mut of_undo, prefixes, |_, _, _| {});
         // Relaxed: the join has made all sums visible.
-        stats.units_undone = body.units.load(Ordering::Relaxed);
-        stats.cpu_ns += of_undo.cpu_ns;
-        stats.wall_ns += of_undo.wall_ns;
+        request.stats.units_undone = body.units.load(Ordering::Relaxed);
+        request.stats.cpu_ns += of_undo.stats.cpu_ns;
+        request.stats.wall_ns += of_undo.stats.wall_ns;
         // A panic of the undo is a bug of the client; the caller gets the first panic.
-        let first = outcome.panic.take();
-        outcome.panic = first.or(undone.panic);
+        let first = request.outcome.panic.take();
+        request.outcome.panic = first.or(of_undo.outcome.panic);
     });
 }
 

@@ -47,7 +47,7 @@ type Work<'s> = dyn Fn(&'static HelperCell) + Sync + 's;
 struct Frame<'s, P: Parking> {
     platform: &'s P,
     /// The thread to wake when a helper ends that the caller waits for.
-    caller: P::Thread,
+    caller: &'s P::Thread,
     work: &'s Work<'s>,
 }
 
@@ -115,7 +115,7 @@ impl<P: Parking> Drop for Begun<P> {
             return;
         }
         // The caller waits for this helper.
-        let (platform, caller) = (self.frame().platform.clone(), self.frame().caller.clone());
+        let (platform, caller) = (self.frame().platform.clone(), P::Thread::clone(self.frame().caller));
         self.cell.set(self.generation, State::Done);
         platform.wake(&caller);
     }
@@ -199,13 +199,15 @@ impl<P: Parking> Drop for JoinGuard<'_, P> {
 
 /// Calls `body`, which may hand out tasks that call `work`, one at a time for each of `cells`.
 /// Returns the result of `body`, after every task has ended or can no longer begin.
+#[inline(always)]
 pub(crate) fn scope<P: Parking, R>(
     platform: &P,
+    caller: &P::Thread,
     cells: &Cells,
     work: &Work<'_>,
     body: impl FnOnce(&Helpers<'_, P>) -> R,
 ) -> R {
-    let frame = Frame { platform, caller: platform.this_thread(), work };
+    let frame = Frame { platform, caller, work };
     let helpers = Helpers { frame: &frame, cells };
     let _join = JoinGuard { helpers: &helpers };
     body(&helpers)

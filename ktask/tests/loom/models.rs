@@ -124,8 +124,8 @@ fn claims_are_disjoint_and_complete() {
             let slot = slot.clone();
             move || {
                 let cursor = Cursor::new(&slot, Extent { start: 3, end: 8, node: None });
-                let cut = Cut { want: 2, min: 1, align: 2 };
-                core::iter::from_fn(|| cursor.claim(cut)).collect::<Vec<_>>()
+                let cut = Cut { min: 1, max: u64::MAX, align: 2 };
+                core::iter::from_fn(|| cursor.claim(2, &cut)).collect::<Vec<_>>()
             }
         };
         let others = [thread::spawn(worker.clone()), thread::spawn(worker.clone())];
@@ -222,6 +222,7 @@ fn scope_waits_for_running_tasks_alone() {
         let mut kept = None;
         raw::scope(
             &platform,
+            &platform.current_thread(),
             &cells,
             &|cell| {
                 units.add_one(cell.record.worker() - 1);
@@ -256,6 +257,7 @@ fn cell_of_a_late_task_is_used_by_another_job() {
             let begun = AtomicUsize::new(0);
             raw::scope(
                 &platform,
+                &platform.current_thread(),
                 &cells,
                 &|_| {
                     local.add_one(0);
@@ -321,6 +323,7 @@ fn cell_of_a_helper_that_left_is_given_to_another() {
         let begun = AtomicUsize::new(0);
         raw::scope(
             &platform,
+            &platform.current_thread(),
             &cells,
             &|cell| {
                 units.add_one(cell.record.worker() - 1);
