@@ -195,6 +195,7 @@ impl Governor {
     }
 
     /// Begins a measurement, if the number of workers is that which was wanted, or no longer changes.
+    #[inline(never)]
     fn begin_window(&mut self, view: &View) -> Decision {
         let waited_ns = view.now_ns.saturating_sub(self.running_since_ns);
         // Those that are told to leave do leave; those that were started may never come.
@@ -238,6 +239,7 @@ impl Governor {
     }
 
     /// Ends a trial that cannot be measured: its workers come and go, or their chunks are long.
+    #[inline(never)]
     fn give_up_if_late(&mut self, view: &View) -> Decision {
         if self.stage == Stage::Hold || self.spent(view) < 2 * self.budget() {
             return Decision::Continue;
@@ -263,6 +265,7 @@ impl Governor {
         self.trial_left.saturating_sub(view.left)
     }
 
+    #[inline(never)]
     fn look_at_first(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
         let is_short = measured.variance > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
         if is_short && !self.is_late(view) {
@@ -272,6 +275,7 @@ impl Governor {
         self.next_trial(view, sum)
     }
 
+    #[inline(never)]
     fn look_at_candidate(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
         let measured = self.candidate.with(measured);
         let Some(anchor) = self.anchor.measured else {
@@ -305,6 +309,7 @@ impl Governor {
         self.conclude(view, is_worthwhile, sum)
     }
 
+    #[inline(never)]
     fn look_at_anchor(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
         let (Some(candidate), Some(_)) = (self.candidate.measured, self.anchor.measured) else {
             // Another number of workers than before: the trial begins anew.
@@ -341,6 +346,7 @@ impl Governor {
     /// Ends a search that came to no result because the rate changes too fast: at its start, the costs of a
     /// job grow fastest, or expensive chunks have not been seen. Another search begins later, and
     /// meanwhile the larger count is held.
+    #[inline(never)]
     fn postpone(&mut self, view: &View) -> Decision {
         self.postponements += 1;
         self.search_at_left = Some(view.left.saturating_sub(self.setting.units / POSTPONED_SHARE));
@@ -356,6 +362,7 @@ impl Governor {
 
     /// Tries more threads than the held count once more. Where costs vary, a job may be stuck on few
     /// threads because the first of its chunks were cheap.
+    #[inline(never)]
     fn confirm(&mut self, view: &View) -> Decision {
         self.is_confirmed = true;
         self.anchor = Count::new(self.anchor.wanted);
@@ -365,6 +372,7 @@ impl Governor {
     }
 
     /// Begins the search that was postponed.
+    #[inline(never)]
     fn begin_search(&mut self, view: &View) -> Decision {
         self.search_at_left = None;
         self.anchor = Count::new(self.setting.first_count());
@@ -375,6 +383,7 @@ impl Governor {
     }
 
     /// Returns the ratio of the rates of the larger and the smaller count.
+    #[inline(never)]
     fn ratio(&self, anchor: Measured, candidate: Measured) -> Ratio {
         let (anchor, candidate) = (anchor.with_spread(self.spread), candidate.with_spread(self.spread));
         if self.candidate.wanted > self.anchor.wanted {
@@ -386,6 +395,7 @@ impl Governor {
 
     /// Returns whether the larger of anchor and candidate is worthwhile, if that is sure or the
     /// trial has taken its part of the job, or longer measurement is of little use (`is_limited`).
+    #[inline(never)]
     fn verdict(&mut self, view: &View, ratio: Ratio, is_limited: bool) -> Option<bool> {
         let sure = ratio.is_above(WORTHWHILE);
         if sure.is_none() && (is_limited || self.is_late(view)) {
@@ -411,6 +421,7 @@ impl Governor {
     }
 
     /// Ends a trial: `is_worthwhile` tells whether the larger count is.
+    #[inline(never)]
     fn conclude(&mut self, view: &View, is_worthwhile: bool, sum: Sampled) -> Decision {
         if let Some(after) = self.anchor.after.take() {
             self.anchor.measured = Some(after);
@@ -437,6 +448,7 @@ impl Governor {
     }
 
     /// Begins the next trial, or holds the anchor if there is none.
+    #[inline(never)]
     fn next_trial(&mut self, view: &View, sum: Sampled) -> Decision {
         let units_per_chunk = (self.setting.units_of(sum) / sum.chunks.max(1)).max(1);
         let chunks_left = view.left / units_per_chunk;
@@ -450,6 +462,7 @@ impl Governor {
     }
 
     /// Returns the next count to try.
+    #[inline(never)]
     fn next_count(&mut self) -> Option<usize> {
         let anchor = self.anchor.wanted;
         let measured = self.anchor.measured?;
@@ -491,6 +504,7 @@ impl Governor {
     }
 
     /// Has the count of `stage` measured.
+    #[inline(never)]
     fn measure(&mut self, stage: Stage, view: &View) -> Decision {
         self.stage = stage;
         self.window = None;
@@ -498,6 +512,7 @@ impl Governor {
         self.want(wanted, view)
     }
 
+    #[inline(never)]
     fn want(&mut self, threads: usize, view: &View) -> Decision {
         let before = core::mem::replace(&mut self.wanted, threads);
         // The number of workers is about to change.
@@ -505,12 +520,13 @@ impl Governor {
         if before == threads {
             return Decision::Continue;
         }
-        let known = [self.anchor, self.candidate].into_iter().find(|count| count.wanted == before);
+        let known = [&self.anchor, &self.candidate].into_iter().find(|count| count.wanted == before);
         let rate = known.and_then(|count| count.measured).map_or(0, |measured| measured.rate);
         Decision::Threads { threads, rate }
     }
 
     /// Holds the anchor from now on.
+    #[inline(never)]
     fn hold(&mut self, view: &View, measured: Option<Measured>) -> Decision {
         if self.is_certain && measured.is_some() {
             self.learned = Some(self.anchor.wanted);
@@ -522,6 +538,7 @@ impl Governor {
 
     /// Watches the held count. Begins a new search if its rate has changed by more than a quarter, or
     /// if the last search ended without a result.
+    #[inline(never)]
     fn look_at_held(&mut self, view: &View, measured: Measured) -> Decision {
         if view.ranges < self.setting.ranges && self.anchor.wanted < self.setting.max {
             // The count was found for more ranges: one that saturates all is too many for fewer.

@@ -42,6 +42,7 @@ impl Measured {
     /// the more the costs vary. With exponential costs, all of it gives the likeliest rate.
     ///
     /// The variance is that of a mean of independent costs per unit, weighted by units.
+    #[inline(never)]
     pub(super) fn of(sum: Sampled, is_whole: bool, workers: usize, from_ns: u64, to_ns: u64) -> Self {
         let (units, ns) = (u128::from(sum.units.max(1)), u128::from(sum.ns.max(1)));
         let chunks = u128::from(sum.chunks.max(1));
@@ -79,6 +80,7 @@ impl Measured {
     }
 
     /// Returns the mean of this and `other`, measurements of the same count, weighted by certainty.
+    #[inline(never)]
     pub(super) fn and(self, other: Self) -> Self {
         let (own, its) = (other.variance, self.variance);
         let mean = |a: u64, b: u64| {
@@ -96,6 +98,7 @@ impl Measured {
 
     /// Returns this, or if it was measured before and after `other`, the rate at the time of
     /// `other` on the line between the two.
+    #[inline(never)]
     pub(super) fn at_time_of(self, other: &Self, after: Option<Self>) -> Self {
         let Some(after) = after else { return self };
         let (whole, part) = (after.at_ns.saturating_sub(self.at_ns), other.at_ns.saturating_sub(self.at_ns));
@@ -121,6 +124,7 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
+    #[inline(never)]
     pub(super) fn of(more: Measured, fewer: Measured) -> Self {
         let value = u128::from(more.rate) * 1000 / u128::from(fewer.rate.max(1));
         let value = value.min(1_000_000) as u64;

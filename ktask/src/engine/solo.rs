@@ -23,7 +23,7 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
     let started_ns = platform.now_ns();
     let mut work_started_ns = started_ns;
     if plan.starts_at_once {
-        request.outcome.panic = unwind::catch(&mut *request.meanwhile).err();
+        run_meanwhile(request);
         work_started_ns = platform.now_ns();
     }
     let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
@@ -46,6 +46,12 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
     after(request, cursors, Failed::One(in_progress));
+}
+
+/// Never inlined: other jobs should not have this frame on their caller's stack.
+#[inline(never)]
+fn run_meanwhile<P: Platform>(request: &mut Request<'_, P>) {
+    request.outcome.panic = unwind::catch(&mut *request.meanwhile).err();
 }
 
 struct Solo<'s, 'q, P: Platform> {
