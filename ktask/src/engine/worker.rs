@@ -107,7 +107,7 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
                 return false;
             }
             let Some((start, end)) = cursor.claim(Cut {
-                want: self.sizer.want(cursor.left(), cursor.workers().max(2) as u64).min(run.plan.max_chunk),
+                want: self.want(cursor).min(run.plan.max_chunk),
                 min: run.plan.min_chunk,
                 align: run.plan.align,
             }) else {
@@ -128,6 +128,12 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
             self.tally.units += end - start;
             self.chunk_ended(end - start);
         }
+    }
+
+    /// Returns the length that the next chunk from `cursor` should have.
+    fn want(&self, cursor: &Cursor) -> u64 {
+        let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
+        self.run.compared_units(|| self.sizer.want(left, workers))
     }
 
     /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
