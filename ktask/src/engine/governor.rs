@@ -583,7 +583,7 @@ impl Governor {
     /// Watches the held count. Begins a new search if its rate has changed by more than a quarter, or
     /// if the last search ended without a result.
     fn look_at_held(&mut self, view: &View, measured: Measured) -> Decision {
-        if view.ranges < self.setting.ranges && self.anchor.wanted < self.setting.max {
+        if (1..self.setting.ranges).contains(&view.ranges) && self.anchor.wanted < self.setting.max {
             // The count was found for more ranges: one that saturates all is too many for fewer.
             let threads = (self.anchor.wanted * view.ranges).div_ceil(self.setting.ranges).max(1);
             self.setting.ranges = view.ranges.max(1);
