@@ -1,6 +1,7 @@
 //! The position of the next chunk in a range.
 
 use crate::NodeId;
+use crate::log::{LOG_BITS, log2};
 use crate::sync::{AtomicU16, AtomicU64, Ordering, const_fn};
 
 /// The numbers of a range, which stay the same while its job runs.
@@ -91,6 +92,10 @@ pub(crate) struct Samples {
     units: AtomicU64,
     ns: AtomicU64,
     squares: AtomicU64,
+    whole: AtomicU64,
+    near: AtomicU64,
+    logs: AtomicU64,
+    log_squares: AtomicU64,
 }
 
 /// Sums over measured chunks. They wrap around; differences of two are right.
@@ -103,6 +108,15 @@ pub(crate) struct Sampled {
     pub(crate) ns: u64,
     /// Sum of the chunks' times squared and divided by their units: see [`Sampled::square`].
     pub(crate) squares: u64,
+    /// Chunks that began after the measurement did, and count in the next two sums.
+    pub(crate) whole: u64,
+    /// Those of them whose cost is near the centre.
+    pub(crate) near: u64,
+    /// Sum of the logarithms of the chunks' times for a unit: see [`Sampled::log`]. Those far from the
+    /// centre count as if they were [`Sampled::NEAR`] away.
+    pub(crate) logs: u64,
+    /// Sum of the squares of the logarithms.
+    pub(crate) log_squares: u64,
 }
 
 impl Sampled {
@@ -115,6 +129,10 @@ impl Sampled {
     /// The longest time of a chunk that is sampled as it is, in nanoseconds. The squares of longer
     /// ones would fill the sum.
     const LONGEST_NS: u64 = 1 << 33;
+
+    /// Distance from the centre, as a logarithm, up to which a cost counts as it is: a factor of 4. More than
+    /// what a step between thread counts changes.
+    pub(crate) const NEAR: u64 = 2 << LOG_BITS;
 
     /// Returns the factor on the units of a job of `units` in smallest chunks of `smallest`. It leaves
     /// room for parts of units, and for the sum of all.
@@ -130,6 +148,12 @@ impl Sampled {
         u64::try_from(square).unwrap_or(u64::MAX)
     }
 
+    /// Returns the logarithm of `ns` nanoseconds for each of `units`, in the form of [`log2`]. It is made
+    /// positive by a constant.
+    fn log(units: u64, ns: u64) -> u64 {
+        (log2(ns.max(1)) + (64 << LOG_BITS)).saturating_sub(log2(units.max(1)))
+    }
+
     /// Returns what was added since `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
@@ -137,6 +161,10 @@ impl Sampled {
             units: self.units.wrapping_sub(before.units),
             ns: self.ns.wrapping_sub(before.ns),
             squares: self.squares.wrapping_sub(before.squares),
+            whole: self.whole.wrapping_sub(before.whole),
+            near: self.near.wrapping_sub(before.near),
+            logs: self.logs.wrapping_sub(before.logs),
+            log_squares: self.log_squares.wrapping_sub(before.log_squares),
         }
     }
 }
@@ -275,6 +303,10 @@ impl Samples {
             units: AtomicU64::new(0),
             ns: AtomicU64::new(0),
             squares: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
+            near: AtomicU64::new(0),
+            logs: AtomicU64::new(0),
+            log_squares: AtomicU64::new(0),
         }
     }
 
@@ -287,6 +319,20 @@ impl Samples {
         self.squares.fetch_add(Sampled::square(units, ns), Ordering::Relaxed);
     }
 
+    /// Adds a chunk of which all was measured to the sums of logarithms. `centre` is the typical
+    /// logarithm, or 0 if that is unknown.
+    pub(crate) fn sample_whole(&self, units: u64, ns: u64, centre: u64) {
+        let log = Sampled::log(units, ns);
+        let counted = match centre {
+            0 => log,
+            _ => log.clamp(centre.saturating_sub(Sampled::NEAR), centre + Sampled::NEAR),
+        };
+        self.whole.fetch_add(1, Ordering::Relaxed);
+        self.near.fetch_add(u64::from(counted == log), Ordering::Relaxed);
+        self.logs.fetch_add(counted, Ordering::Relaxed);
+        self.log_squares.fetch_add(counted * counted, Ordering::Relaxed);
+    }
+
     /// Returns the sums over the measured chunks.
     pub(crate) fn sampled(&self) -> Sampled {
         Sampled {
@@ -294,6 +340,10 @@ impl Samples {
             units: self.units.load(Ordering::Relaxed),
             ns: self.ns.load(Ordering::Relaxed),
             squares: self.squares.load(Ordering::Relaxed),
+            whole: self.whole.load(Ordering::Relaxed),
+            near: self.near.load(Ordering::Relaxed),
+            logs: self.logs.load(Ordering::Relaxed),
+            log_squares: self.log_squares.load(Ordering::Relaxed),
         }
     }
 }

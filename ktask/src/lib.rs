@@ -117,6 +117,7 @@ mod job;
 mod job_runs;
 mod limits;
 mod list;
+mod log;
 mod node;
 mod platform;
 mod raw;

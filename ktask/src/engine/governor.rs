@@ -23,13 +23,13 @@
 //! refused make it the measurement of fewer threads, never of those that were asked for.
 
 use super::governor_bounds::{
-    CALM, CHUNKS_TO_GOVERN, CHUNKS_TO_MEASURE, CLEAR, CONFIRM_WINDOWS, FEWER_SHARE, FINE, FIRST_CHUNKS,
-    FIRST_SHARE, FIRST_VARIANCE, HELD_SHARE, HELD_VARIANCE, HOLD_WINDOWS, MAX_HOLD_WINDOWS,
+    CALM, CHUNKS_TO_CENTRE, CHUNKS_TO_GOVERN, CHUNKS_TO_MEASURE, CLEAR, CONFIRM_WINDOWS, FEWER_SHARE, FINE,
+    FIRST_CHUNKS, FIRST_SHARE, FIRST_VARIANCE, HELD_SHARE, HELD_VARIANCE, HOLD_WINDOWS, MAX_HOLD_WINDOWS,
     MAX_POSTPONEMENTS, MIN_THREADS_TO_GOVERN, MIN_WINDOW_NS, MORE_SHARE, PATIENCE_NS, POSTPONED_SHARE,
-    STEADY, VARYING, WILD, WORTHWHILE, WORTHWHILE_UNSURE,
+    STEADY, USEFUL_CHUNK_NS, VARYING, WILD, WORTHWHILE,
 };
 pub(super) use super::governor_view::{Decision, Setting, View};
-use super::measure::{Measured, Ratio};
+use super::measure::{Measured, Ratio, is_centred, typical_cost};
 use crate::cursor::Sampled;
 
 /// The governor of one job. The job's caller asks it between its own chunks.
@@ -66,6 +66,10 @@ pub(super) struct Governor {
     search_at_left: Option<u64>,
     postponements: u32,
     held: Held,
+    /// Length of all chunks while counts are compared; 0 if workers choose it.
+    chunk_units: u64,
+    /// The typical cost of a chunk, as a logarithm; 0 if unknown.
+    centre: u64,
     learned: Option<usize>,
 }
 
@@ -144,6 +148,8 @@ impl Governor {
             search_at_left: None,
             postponements: 0,
             held: Held { rate: 0, windows: 0, until: HOLD_WINDOWS },
+            chunk_units: 0,
+            centre: 0,
             learned: None,
         }
     }
@@ -156,6 +162,16 @@ impl Governor {
     /// Returns the number of threads that the job should have now, the caller included.
     pub(super) fn threads(&self) -> usize {
         self.wanted
+    }
+
+    /// Returns the length that all chunks should have for a comparison, in units; 0 leaves it to the workers.
+    pub(super) fn chunk_units(&self) -> u64 {
+        self.chunk_units
+    }
+
+    /// Returns the typical cost of a chunk, as a logarithm; 0 if it is unknown.
+    pub(super) fn centre(&self) -> u64 {
+        self.centre
     }
 
     /// Takes the best count of a search that has ended, if it is sure.
@@ -176,6 +192,11 @@ impl Governor {
         let Some(window) = self.window else { return self.begin_window(view) };
         let sum = view.sampled.since(window.before);
         let elapsed_ns = view.now_ns.saturating_sub(window.from_ns);
+        if self.is_to_be_centred(view, sum, elapsed_ns) {
+            self.centre = typical_cost(sum, self.centre);
+            self.window = None;
+            return self.give_up_if_late(view);
+        }
         let is_whole = is_representative(sum, view, elapsed_ns);
         let is_usable = is_whole || (self.is_late(view) && sum.chunks >= 2 * view.running as u64);
         // Half as long as the first measurement at least: in a short time, only cheap chunks end.
@@ -183,7 +204,7 @@ impl Governor {
         if !is_usable || elapsed_ns < first_ns.max(MIN_WINDOW_NS) {
             return self.give_up_if_late(view);
         }
-        let measured = Measured::of(sum, is_whole, view.running, window.from_ns, view.now_ns);
+        let measured = Measured::of(sum, is_whole, self.centre, view.running, window.from_ns, view.now_ns);
         self.spread = self.spread.max(measured.spread());
         let measured = measured.with_spread(self.spread);
         match self.stage {
@@ -192,6 +213,28 @@ impl Governor {
             Stage::Anchor => self.look_at_anchor(view, measured, sum),
             Stage::Hold => self.look_at_held(view, measured),
         }
+    }
+
+    /// Returns whether the measurement has to begin anew, with another centre. At the first such look, costs are
+    /// found to vary, and the length of chunks is fixed: the mean of many units varies less than that of
+    /// few, and seems higher where rare units are expensive.
+    fn is_to_be_centred(&mut self, view: &View, sum: Sampled, elapsed_ns: u64) -> bool {
+        if self.stage == Stage::Hold {
+            return false;
+        }
+        if self.chunk_units > 0 {
+            return sum.whole >= CHUNKS_TO_CENTRE && !is_centred(sum);
+        }
+        let is_enough = sum.whole >= view.running as u64 && elapsed_ns >= MIN_WINDOW_NS;
+        if self.stage != Stage::First || !is_enough || sum.ns < USEFUL_CHUNK_NS * sum.chunks {
+            return false;
+        }
+        let measured = Measured::of(sum, true, 0, view.running, view.now_ns - elapsed_ns, view.now_ns);
+        if self.spread.max(measured.spread()) < VARYING {
+            return false;
+        }
+        self.chunk_units = self.units_per_chunk(sum);
+        true
     }
 
     /// Begins a measurement, if the number of workers is that which was wanted, or no longer changes.
@@ -229,7 +272,11 @@ impl Governor {
             _ if self.candidate.wanted > self.anchor.wanted => MORE_SHARE,
             _ => FEWER_SHARE,
         };
-        let threads = (self.wanted as u128, self.setting.max.max(1) as u128);
+        let threads = match self.stage {
+            Stage::First => self.wanted,
+            _ => self.candidate.wanted.max(self.wanted),
+        };
+        let threads = (threads as u128, self.setting.max.max(1) as u128);
         (u128::from(self.trial_left) * threads.0 / (u128::from(share) * threads.1)) as u64
     }
 
@@ -252,7 +299,7 @@ impl Governor {
                 self.hold(view, None)
             }
             // More threads are the better guess.
-            _ if self.candidate.wanted > self.anchor.wanted => {
+            _ if self.candidate.wanted > self.anchor.wanted && !self.is_confirmed => {
                 self.anchor = self.candidate;
                 self.hold(view, None)
             }
@@ -267,7 +314,7 @@ impl Governor {
 
     #[inline(never)]
     fn look_at_first(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
-        let is_short = measured.variance > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
+        let is_short = measured.least_variance() > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
         if is_short && !self.is_late(view) {
             return Decision::Continue;
         }
@@ -289,9 +336,10 @@ impl Governor {
         // Where threads scale, time on more of them is free, and on fewer it is lost. So the anchor is
         // measured again for certainty only if it is the larger of the two.
         let is_fewer = self.candidate.wanted < self.anchor.wanted;
-        let is_limited = !is_fewer && measured.variance <= anchor_now.variance / 4;
+        let is_gain = ratio.value > self.half_of_proportion();
+        let is_limited = !is_fewer && is_gain && measured.least_variance() <= anchor_now.least_variance() / 4;
         let Some(is_worthwhile) = self.verdict(view, ratio, is_limited) else {
-            if is_fewer && measured.variance <= anchor_now.variance / 2 {
+            if (is_fewer || !is_gain) && measured.least_variance() <= anchor_now.least_variance() / 2 {
                 self.candidate.measured = Some(measured);
                 return self.measure(Stage::Anchor, view);
             }
@@ -321,7 +369,9 @@ impl Governor {
         if let Some(before) = self.anchor.measured.filter(|_| self.drifts != Some(false)) {
             let now = self.anchor.after.map_or(measured, |one| one.and(measured));
             let change = Ratio::of(now, before);
-            if change.value.abs_diff(1000) > WILD && self.postponements < MAX_POSTPONEMENTS {
+            if change.value.abs_diff(1000) > WILD + 2 * change.deviation
+                && self.postponements < MAX_POSTPONEMENTS
+            {
                 return self.postpone(view);
             }
             self.drifts = Some(change.value.abs_diff(1000) > STEADY + 2 * change.deviation);
@@ -332,7 +382,7 @@ impl Governor {
         let anchor_now = anchor.at_time_of(&candidate, after);
         let ratio = self.ratio(anchor_now, candidate);
         let verdict = self.verdict(view, ratio, false);
-        if verdict.is_some() || anchor_now.variance <= candidate.variance / 2 {
+        if verdict.is_some() || anchor_now.least_variance() <= candidate.least_variance() / 3 * 2 {
             self.anchor.measured = Some(anchor);
             self.anchor.after = after;
             return match verdict {
@@ -404,12 +454,10 @@ impl Governor {
                 return Some(ratio.value > WORTHWHILE);
             }
             self.is_certain = false;
-            // Half of what threads in proportion would bring.
-            let (anchor, candidate) = (self.anchor.ran.max(1) as u64, self.candidate.ran.max(1) as u64);
-            let proportional = anchor.max(candidate) * 1000 / anchor.min(candidate);
-            let half = (1000 + proportional) / 2;
+            let half = self.half_of_proportion();
+            let proportional = 2 * half - 1000;
             let is_worthwhile = if self.candidate.wanted > self.anchor.wanted {
-                ratio.value > WORTHWHILE_UNSURE.min(half)
+                ratio.value > (1000 + half) / 2
             } else {
                 // No step down unless it is likely to cost little.
                 ratio.value + ratio.deviation > half
@@ -418,6 +466,12 @@ impl Governor {
             return Some(is_worthwhile);
         }
         sure
+    }
+
+    /// Returns the ratio of rates with half of what threads in proportion would bring.
+    fn half_of_proportion(&self) -> u64 {
+        let (anchor, candidate) = (self.anchor.ran.max(1) as u64, self.candidate.ran.max(1) as u64);
+        (1000 + anchor.max(candidate) * 1000 / anchor.min(candidate)) / 2
     }
 
     /// Ends a trial: `is_worthwhile` tells whether the larger count is.
@@ -450,8 +504,7 @@ impl Governor {
     /// Begins the next trial, or holds the anchor if there is none.
     #[inline(never)]
     fn next_trial(&mut self, view: &View, sum: Sampled) -> Decision {
-        let units_per_chunk = (self.setting.units_of(sum) / sum.chunks.max(1)).max(1);
-        let chunks_left = view.left / units_per_chunk;
+        let chunks_left = view.left / self.units_per_chunk(sum);
         let is_short = |next: usize| chunks_left < CHUNKS_TO_MEASURE * next as u64;
         if let Some(next) = self.next_count().filter(|&next| !is_short(next)) {
             self.candidate = Count::new(next);
@@ -459,6 +512,10 @@ impl Governor {
             return self.measure(Stage::Candidate, view);
         }
         self.hold(view, self.anchor.measured)
+    }
+
+    fn units_per_chunk(&self, sum: Sampled) -> u64 {
+        ((self.setting.units_of(sum) + sum.chunks / 2) / sum.chunks.max(1)).max(1)
     }
 
     /// Returns the next count to try.
@@ -508,6 +565,9 @@ impl Governor {
     fn measure(&mut self, stage: Stage, view: &View) -> Decision {
         self.stage = stage;
         self.window = None;
+        if stage == Stage::Hold {
+            self.chunk_units = 0;
+        }
         let wanted = if stage == Stage::Candidate { self.candidate.wanted } else { self.anchor.wanted };
         self.want(wanted, view)
     }
@@ -540,7 +600,7 @@ impl Governor {
     /// if the last search ended without a result.
     #[inline(never)]
     fn look_at_held(&mut self, view: &View, measured: Measured) -> Decision {
-        if view.ranges < self.setting.ranges && self.anchor.wanted < self.setting.max {
+        if (1..self.setting.ranges).contains(&view.ranges) && self.anchor.wanted < self.setting.max {
             // The count was found for more ranges: one that saturates all is too many for fewer.
             let threads = (self.anchor.wanted * view.ranges).div_ceil(self.setting.ranges).max(1);
             self.setting.ranges = view.ranges.max(1);

@@ -87,7 +87,9 @@ fn govern<P: Platform>(
         ranges: run.ranges_left(),
         sampled: run.sampled(),
     };
-    match governor.look(&view) {
+    let decision = governor.look(&view);
+    run.set_comparison(governor.chunk_units(), governor.centre());
+    match decision {
         Decision::Continue => {}
         Decision::Measure => run.measure_from(now_ns),
         Decision::Threads { threads, rate } => {

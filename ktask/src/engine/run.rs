@@ -30,6 +30,10 @@ pub(super) struct Run<'r, P: Platform> {
     measured_from_ns: AtomicU64,
     /// See [`Sampled::factor`].
     factor: u64,
+    /// The length of all chunks while the governor compares thread counts; 0 at other times.
+    compared_units: AtomicU64,
+    /// The typical cost that the governor has seen: see [`Samples::sample_whole`].
+    centre: AtomicU64,
     pub(super) started_ns: u64,
     /// When the first helper was woken; 0 before that, and again when a helper has begun.
     woken_ns: AtomicU64,
@@ -80,6 +84,8 @@ impl<'r, P: Platform> Run<'r, P> {
             active_workers: AtomicUsize::new(1),
             measured_from_ns: AtomicU64::new(u64::MAX),
             factor: Sampled::factor(plan.units, plan.smallest_chunk()),
+            compared_units: AtomicU64::new(0),
+            centre: AtomicU64::new(0),
             woken_ns: AtomicU64::new(0),
             samples: Samples::new(),
             panic: FirstOf::new(),
@@ -215,6 +221,21 @@ impl<'r, P: Platform> Run<'r, P> {
         }
     }
 
+    /// Sets how chunks are compared: their length in units, or 0 to leave that to the workers, and the
+    /// typical cost.
+    pub(super) fn set_comparison(&self, units: u64, centre: u64) {
+        self.compared_units.store(units, Ordering::Relaxed);
+        self.centre.store(centre, Ordering::Relaxed);
+    }
+
+    /// Returns the length that chunks should have instead of `want`, if one is set.
+    pub(super) fn compared_units(&self, want: impl FnOnce() -> u64) -> u64 {
+        match self.compared_units.load(Ordering::Relaxed) {
+            0 => want(),
+            units => units,
+        }
+    }
+
     /// Begins a measurement at `now_ns`.
     pub(super) fn measure_from(&self, now_ns: u64) {
         // Relaxed: a chunk that is sampled for the neighbouring measurement changes little.
@@ -231,7 +252,11 @@ impl<'r, P: Platform> Run<'r, P> {
         let part_ns = to_ns - from_ns.max(measured_from_ns);
         let units = u128::from(units) * u128::from(self.factor) * u128::from(part_ns);
         let units = units / u128::from((to_ns - from_ns).max(1));
-        self.samples.sample(u64::try_from(units).unwrap_or(u64::MAX), part_ns);
+        let units = u64::try_from(units).unwrap_or(u64::MAX);
+        self.samples.sample(units, part_ns);
+        if from_ns >= measured_from_ns {
+            self.samples.sample_whole(units, part_ns, self.centre.load(Ordering::Relaxed));
+        }
     }
 
     /// Returns `sampled` units without the factor.

@@ -102,7 +102,7 @@ impl<'r, P: Platform> Worker<'r, P> {
             if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
                 return false;
             }
-            let want = self.sizer.want(cursor.left(), cursor.workers().max(2) as u64);
+            let want = self.want(cursor);
             let Some((start, end)) = cursor.claim(want, &run.plan.cut) else { return true };
             if !self.one_chunk(start, end, cursor, run_chunk) {
                 run.stop(Ending::Failed);
@@ -131,6 +131,12 @@ impl<'r, P: Platform> Worker<'r, P> {
         self.in_progress = None;
         self.tally.units += end - start;
         true
+    }
+
+    /// Returns the length that the next chunk from `cursor` should have.
+    fn want(&self, cursor: Cursor<'_>) -> u64 {
+        let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
+        self.run.compared_units(|| self.sizer.want(left, workers))
     }
 
     /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
