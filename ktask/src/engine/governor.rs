@@ -180,6 +180,9 @@ impl Governor {
     }
 
     /// Judges what there is to see.
+    ///
+    /// Inlined into its one caller: the functions that this calls have frames of their own.
+    #[inline(always)]
     pub(super) fn look(&mut self, view: &View) -> Decision {
         if view.running != self.running {
             self.running = view.running;
@@ -218,6 +221,7 @@ impl Governor {
     /// Returns whether the measurement has to begin anew, with another centre. At the first such look, costs are
     /// found to vary, and the length of chunks is fixed: the mean of many units varies less than that of
     /// few, and seems higher where rare units are expensive.
+    #[inline(never)]
     fn is_to_be_centred(&mut self, view: &View, sum: Sampled, elapsed_ns: u64) -> bool {
         if self.stage == Stage::Hold {
             return false;

@@ -9,7 +9,7 @@ use super::wake::Wake;
 use super::{wait, worker};
 use crate::cursor::{Cursor, Cursors};
 use crate::platform::{HelperContext, Platform};
-use crate::raw::{self, Cells, HelperCell};
+use crate::raw::{self, Cells, HelperCell, Shelf};
 use crate::record::WorkerRecord;
 use crate::tuning::Tuning;
 use crate::{Stats, Step, unwind};
@@ -22,28 +22,35 @@ pub(super) struct Workers<'w> {
     pub(super) cells: &'w Cells,
 }
 
+/// The governors of all jobs, about 25 KiB: they would take a sixth of a job's stack. A job that finds no place
+/// is not governed.
+static GOVERNORS: Shelf<Governor, 32> = Shelf::new();
+
 /// Runs the plan of `request` on the calling thread and helpers.
 ///
-/// Never inlined: an undo should not have this frame on its caller's stack.
-#[inline(never)]
+/// Inlined into its one caller, because two frames take more of the stack than one.
+#[inline(always)]
 pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'_>, workers: &Workers<'_>) {
     let (platform, plan) = (request.platform, request.plan);
     let stats = &mut *request.stats;
-    let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
-    let mut run = Run::new(platform, plan, cursors, is_governed);
-    let ended_ns = raw::scope(platform, run.caller(), workers.cells, &|cell| help(&run, cell), |helpers| {
-        let mut team = Team::new(&run, helpers, workers.threads);
-        let mut governor = is_governed.then(|| {
-            Governor::new(Setting {
-                max: workers.threads,
-                cores: platform.physical_cores(),
-                units: plan.units,
-                smallest_chunk: plan.smallest_chunk(),
-                ranges: run.ranges_left(),
-                known: plan.tuning.and_then(Tuning::threads),
-            })
+    let max = workers.threads;
+    let known = plan.tuning.and_then(Tuning::threads);
+    let mut governor = None;
+    let mut threads = known.unwrap_or(max).clamp(2, max);
+    if plan.threads.is_exact() {
+        threads = max;
+    } else if Governor::governs(max) {
+        governor = GOVERNORS.lend(|| {
+            let ranges = cursors.iter().filter(|cursor| cursor.left() > 0).count();
+            let (cores, units, smallest_chunk) =
+                (platform.physical_cores(), plan.units, plan.smallest_chunk());
+            Governor::new(Setting { max, cores, units, smallest_chunk, ranges, known })
         });
-        let threads = governor.as_ref().map_or(workers.threads, Governor::threads);
+        threads = governor.as_ref().map_or(threads, |governor| governor.threads());
+    }
+    let mut run = Run::new(platform, plan, cursors, governor.is_some());
+    let ended_ns = raw::scope(platform, run.caller(), workers.cells, &|cell| help(&run, cell), |helpers| {
+        let mut team = Team::new(&run, helpers, max);
         let mut wake = Wake::begin(&run, &mut team, threads, stats);
         if let Err(payload) = unwind::catch(&mut *request.meanwhile) {
             run.stop(Ending::Failed);
@@ -72,6 +79,7 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
 }
 
 /// Shows the run to the governor, and does what it decides.
+#[inline(always)]
 fn govern<P: Platform>(
     run: &Run<'_, P>,
     governor: &mut Governor,
