@@ -56,6 +56,19 @@ impl<E> FirstError<E> {
         };
         Err(JobError { cause, stats })
     }
+
+    /// Returns the result of the job with a value.
+    ///
+    /// Never inlined: see [`take_result`](Self::take_result).
+    #[inline(never)]
+    pub(crate) fn take_result_with<T>(
+        &mut self,
+        ending: Result<Ending, Invalid>,
+        stats: &Stats,
+        value: impl FnOnce() -> T,
+    ) -> Result<(T, Stats), JobError<E>> {
+        self.take_result(ending, stats).map(|stats| (value(), stats))
+    }
 }
 
 /// A thread function without accumulator.

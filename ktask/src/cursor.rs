@@ -34,8 +34,8 @@ const _: () = assert!(crate::MAX_WORKERS <= u16::MAX as usize);
 /// `next` starts at the range's start and changes only in [`claim`](Self::claim): an exchange replaces the
 /// value that was read by a larger one of at most `end`. The exchange succeeds for one worker,
 /// which then owns the units between the two values. So the claimed chunks are the steps of one
-/// rising sequence from the start: they share no unit and leave none out. `claim` returns `None`
-/// only if `next == end`. So all units have been claimed once every worker has got `None`.
+/// rising sequence from the start: they share no unit and leave none out. `claim` returns no units
+/// only if `next == end`. So all units have been claimed once every worker has got none.
 ///
 /// The claimed units are therefore always the prefix up to `next`. The undo relies on this.
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ impl Sampled {
     }
 
     /// Returns what was added since `before`.
-    pub(crate) fn since(self, before: Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             chunks: self.chunks.wrapping_sub(before.chunks),
             units: self.units.wrapping_sub(before.units),
@@ -207,29 +207,28 @@ impl<'c> Cursor<'c> {
         self.node
     }
 
-    /// Claims the next chunk, which is never empty. Returns `None` if all units are claimed.
+    /// Claims the next chunk. The result is empty if all units were claimed before, and only then.
     ///
     /// It has `want` units, or as many as `cut` allows, and less at the end of the range.
-    pub(crate) fn claim(&self, want: u64, cut: &Cut) -> Option<(u64, u64)> {
+    ///
+    /// Never inlined, and two numbers: a job should have little of it on its caller's stack.
+    #[inline(never)]
+    pub(crate) fn claim(&self, want: u64, cut: &Cut) -> (u64, u64) {
         // Relaxed throughout: the exchange on `next` alone decides which worker owns which units.
         // The hand-over (`raw`) publishes what workers did to the units.
         let mut next = self.slot.next.load(Ordering::Relaxed);
-        loop {
-            if next == self.end {
-                return None;
-            }
+        while next != self.end {
             let end = chunk_end(next, self.end, want, cut);
             match self.slot.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some((next, end)),
+                Ok(_) => return (next, end),
                 Err(now) => next = now,
             }
         }
+        (next, next)
     }
 
     /// Claims the next chunk of a job that has one worker, by plain loads and stores. The result is
-    /// that of [`claim`](Self::claim), but empty in place of `None`.
-    ///
-    /// Never inlined, and two numbers: a job should have little of it on its caller's stack.
+    /// that of [`claim`](Self::claim). Never inlined, as that.
     #[inline(never)]
     pub(crate) fn claim_alone(&self, want: u64, cut: &Cut) -> (u64, u64) {
         // Relaxed: one thread.

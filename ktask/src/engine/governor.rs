@@ -192,9 +192,10 @@ impl Governor {
         if self.search_at_left.is_some_and(|left| view.left <= left) {
             return self.begin_search(view);
         }
-        let Some(window) = self.window else { return self.begin_window(view) };
-        let sum = view.sampled.since(window.before);
-        let elapsed_ns = view.now_ns.saturating_sub(window.from_ns);
+        let Some(window) = &self.window else { return self.begin_window(view) };
+        let from_ns = window.from_ns;
+        let sum = &view.sampled.since(&window.before);
+        let elapsed_ns = view.now_ns.saturating_sub(from_ns);
         if self.is_to_be_centred(view, sum, elapsed_ns) {
             self.centre = typical_cost(sum, self.centre);
             self.window = None;
@@ -207,14 +208,14 @@ impl Governor {
         if !is_usable || elapsed_ns < first_ns.max(MIN_WINDOW_NS) {
             return self.give_up_if_late(view);
         }
-        let measured = Measured::of(sum, is_whole, self.centre, view.running, window.from_ns, view.now_ns);
+        let mut measured = Measured::of(sum, is_whole, self.centre, view.running, from_ns, view.now_ns);
         self.spread = self.spread.max(measured.spread());
-        let measured = measured.with_spread(self.spread);
+        measured.doubt_by(self.spread);
         match self.stage {
-            Stage::First => self.look_at_first(view, measured, sum),
-            Stage::Candidate => self.look_at_candidate(view, measured, sum),
-            Stage::Anchor => self.look_at_anchor(view, measured, sum),
-            Stage::Hold => self.look_at_held(view, measured),
+            Stage::First => self.look_at_first(view, &measured, sum),
+            Stage::Candidate => self.look_at_candidate(view, &measured, sum),
+            Stage::Anchor => self.look_at_anchor(view, &measured, sum),
+            Stage::Hold => self.look_at_held(view, &measured),
         }
     }
 
@@ -222,7 +223,7 @@ impl Governor {
     /// found to vary, and the length of chunks is fixed: the mean of many units varies less than that of
     /// few, and seems higher where rare units are expensive.
     #[inline(never)]
-    fn is_to_be_centred(&mut self, view: &View, sum: Sampled, elapsed_ns: u64) -> bool {
+    fn is_to_be_centred(&mut self, view: &View, sum: &Sampled, elapsed_ns: u64) -> bool {
         if self.stage == Stage::Hold {
             return false;
         }
@@ -317,25 +318,25 @@ impl Governor {
     }
 
     #[inline(never)]
-    fn look_at_first(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+    fn look_at_first(&mut self, view: &View, measured: &Measured, sum: &Sampled) -> Decision {
         let is_short = measured.least_variance() > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
         if is_short && !self.is_late(view) {
             return Decision::Continue;
         }
-        self.anchor.measured = Some(measured);
+        self.anchor.measured = Some(*measured);
         self.next_trial(view, sum)
     }
 
     #[inline(never)]
-    fn look_at_candidate(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+    fn look_at_candidate(&mut self, view: &View, measured: &Measured, sum: &Sampled) -> Decision {
         let measured = self.candidate.with(measured);
         let Some(anchor) = self.anchor.measured else {
             // The anchor was measured with another number of workers.
             self.candidate.measured = Some(measured);
             return self.measure(Stage::Anchor, view);
         };
-        let anchor_now = anchor.at_time_of(&measured, self.anchor.after);
-        let ratio = self.ratio(anchor_now, measured);
+        let anchor_now = anchor.at_time_of(&measured, self.anchor.after.as_ref());
+        let ratio = self.ratio(&anchor_now, &measured);
         let is_checked = self.drifts == Some(false) || self.anchor.after.is_some() || ratio.deviation > CALM;
         // Where threads scale, time on more of them is free, and on fewer it is lost. So the anchor is
         // measured again for certainty only if it is the larger of the two.
@@ -362,17 +363,17 @@ impl Governor {
     }
 
     #[inline(never)]
-    fn look_at_anchor(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+    fn look_at_anchor(&mut self, view: &View, measured: &Measured, sum: &Sampled) -> Decision {
         let (Some(candidate), Some(_)) = (self.candidate.measured, self.anchor.measured) else {
             // Another number of workers than before: the trial begins anew.
-            self.anchor.measured = Some(measured);
+            self.anchor.measured = Some(*measured);
             self.candidate.measured = None;
             return self.measure(Stage::Candidate, view);
         };
         let (mut anchor, mut after) = (self.anchor.with(measured), None);
         if let Some(before) = self.anchor.measured.filter(|_| self.drifts != Some(false)) {
-            let now = self.anchor.after.map_or(measured, |one| one.and(measured));
-            let change = Ratio::of(now, before);
+            let now = self.anchor.after.map_or(*measured, |one| one.and(measured));
+            let change = Ratio::of(&now, &before);
             if change.value.abs_diff(1000) > WILD + 2 * change.deviation
                 && self.postponements < MAX_POSTPONEMENTS
             {
@@ -383,8 +384,8 @@ impl Governor {
                 (anchor, after) = (before, Some(now));
             }
         }
-        let anchor_now = anchor.at_time_of(&candidate, after);
-        let ratio = self.ratio(anchor_now, candidate);
+        let anchor_now = anchor.at_time_of(&candidate, after.as_ref());
+        let ratio = self.ratio(&anchor_now, &candidate);
         let verdict = self.verdict(view, ratio, false);
         if verdict.is_some() || anchor_now.least_variance() <= candidate.least_variance() / 3 * 2 {
             self.anchor.measured = Some(anchor);
@@ -438,12 +439,12 @@ impl Governor {
 
     /// Returns the ratio of the rates of the larger and the smaller count.
     #[inline(never)]
-    fn ratio(&self, anchor: Measured, candidate: Measured) -> Ratio {
+    fn ratio(&self, anchor: &Measured, candidate: &Measured) -> Ratio {
         let (anchor, candidate) = (anchor.with_spread(self.spread), candidate.with_spread(self.spread));
         if self.candidate.wanted > self.anchor.wanted {
-            Ratio::of(candidate, anchor)
+            Ratio::of(&candidate, &anchor)
         } else {
-            Ratio::of(anchor, candidate)
+            Ratio::of(&anchor, &candidate)
         }
     }
 
@@ -480,7 +481,7 @@ impl Governor {
 
     /// Ends a trial: `is_worthwhile` tells whether the larger count is.
     #[inline(never)]
-    fn conclude(&mut self, view: &View, is_worthwhile: bool, sum: Sampled) -> Decision {
+    fn conclude(&mut self, view: &View, is_worthwhile: bool, sum: &Sampled) -> Decision {
         if let Some(after) = self.anchor.after.take() {
             self.anchor.measured = Some(after);
         }
@@ -507,7 +508,7 @@ impl Governor {
 
     /// Begins the next trial, or holds the anchor if there is none.
     #[inline(never)]
-    fn next_trial(&mut self, view: &View, sum: Sampled) -> Decision {
+    fn next_trial(&mut self, view: &View, sum: &Sampled) -> Decision {
         let chunks_left = view.left / self.units_per_chunk(sum);
         let is_short = |next: usize| chunks_left < CHUNKS_TO_MEASURE * next as u64;
         if let Some(next) = self.next_count().filter(|&next| !is_short(next)) {
@@ -518,7 +519,7 @@ impl Governor {
         self.hold(view, self.anchor.measured)
     }
 
-    fn units_per_chunk(&self, sum: Sampled) -> u64 {
+    fn units_per_chunk(&self, sum: &Sampled) -> u64 {
         ((self.setting.units_of(sum) + sum.chunks / 2) / sum.chunks.max(1)).max(1)
     }
 
@@ -540,7 +541,7 @@ impl Governor {
             return None;
         }
         // Threads speed a job up in proportion at most: fewer than these cannot reach the rate.
-        let ratio = Ratio::of(measured, fewer);
+        let ratio = Ratio::of(&measured, &fewer);
         let mut least = (ratio.value * too_few.ran as u64).div_ceil(WORTHWHILE) as usize;
         let proportional = self.anchor.ran as u64 * 1000 / (too_few.ran as u64).max(1);
         if ratio.deviation > FINE && ratio.value + ratio.deviation > proportional / 20 * 19 {
@@ -603,7 +604,7 @@ impl Governor {
     /// Watches the held count. Begins a new search if its rate has changed by more than a quarter, or
     /// if the last search ended without a result.
     #[inline(never)]
-    fn look_at_held(&mut self, view: &View, measured: Measured) -> Decision {
+    fn look_at_held(&mut self, view: &View, measured: &Measured) -> Decision {
         if (1..self.setting.ranges).contains(&view.ranges) && self.anchor.wanted < self.setting.max {
             // The count was found for more ranges: one that saturates all is too many for fewer.
             let threads = (self.anchor.wanted * view.ranges).div_ceil(self.setting.ranges).max(1);
@@ -669,14 +670,14 @@ impl Count {
     }
 
     /// Returns the mean of what was measured and `measured`.
-    fn with(&self, measured: Measured) -> Measured {
-        self.measured.map_or(measured, |before| before.and(measured))
+    fn with(&self, measured: &Measured) -> Measured {
+        self.measured.map_or(*measured, |before| before.and(measured))
     }
 }
 
 /// Returns whether the chunks that were seen are enough and make up most of the workers' time. If
 /// not, expensive chunks are in progress, of which nothing is known.
-fn is_representative(sum: Sampled, view: &View, elapsed_ns: u64) -> bool {
+fn is_representative(sum: &Sampled, view: &View, elapsed_ns: u64) -> bool {
     let all_ns = u128::from(elapsed_ns) * view.running as u128;
     sum.chunks >= view.running as u64 && u128::from(sum.ns) * 4 >= all_ns * 3
 }

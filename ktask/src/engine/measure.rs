@@ -56,7 +56,7 @@ impl Measured {
     /// The variance is that of a mean of independent costs per unit, weighted by units.
     #[inline(never)]
     pub(super) fn of(
-        sum: Sampled,
+        sum: &Sampled,
         is_whole: bool,
         centre: u64,
         workers: usize,
@@ -103,14 +103,20 @@ impl Measured {
 
     /// Returns this measurement, not more certain than its chunks allow if costs vary by `spread` in the
     /// job. They may have varied less here by chance.
-    pub(super) fn with_spread(self, spread: u64) -> Self {
+    pub(super) fn with_spread(mut self, spread: u64) -> Self {
+        self.doubt_by(spread);
+        self
+    }
+
+    /// Does that in place.
+    pub(super) fn doubt_by(&mut self, spread: u64) {
         let least = spread / 8 / self.chunks.max(1);
-        Self { variance: self.variance.max(least.min(MOST_VARIANCE)), ..self }
+        self.variance = self.variance.max(least.min(MOST_VARIANCE));
     }
 
     /// Returns the mean of this and `other`, measurements of the same count, weighted by certainty.
     #[inline(never)]
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(super) fn and(&self, other: &Self) -> Self {
         let (own, its) = (other.variance, self.variance);
         let mean = |a: u64, b: u64| {
             let sum = u128::from(a) * u128::from(own) + u128::from(b) * u128::from(its);
@@ -134,8 +140,8 @@ impl Measured {
     /// Returns this, or if it was measured before and after `other`, the rate at the time of
     /// `other` on the line between the two.
     #[inline(never)]
-    pub(super) fn at_time_of(self, other: &Self, after: Option<Self>) -> Self {
-        let Some(after) = after else { return self };
+    pub(super) fn at_time_of(&self, other: &Self, after: Option<&Self>) -> Self {
+        let Some(after) = after else { return *self };
         let (whole, part) = (after.at_ns.saturating_sub(self.at_ns), other.at_ns.saturating_sub(self.at_ns));
         let (whole, part) = (i128::from(whole.max(1)), i128::from(part.min(whole)));
         let rate = i128::from(self.rate) + (i128::from(after.rate) - i128::from(self.rate)) * part / whole;
@@ -153,7 +159,7 @@ impl Measured {
 }
 
 /// Returns whether enough costs in `sum` were near the centre to tell the typical one.
-pub(super) fn is_centred(sum: Sampled) -> bool {
+pub(super) fn is_centred(sum: &Sampled) -> bool {
     sum.near * 5 >= sum.whole * 2
 }
 
@@ -161,7 +167,7 @@ pub(super) fn is_centred(sum: Sampled) -> bool {
 ///
 /// Far costs only count as far. So a rare cost, however high, changes little, and all costs move by the
 /// same distance when memory is used up (Huber, 1964).
-pub(super) fn typical_cost(sum: Sampled, centre: u64) -> u64 {
+pub(super) fn typical_cost(sum: &Sampled, centre: u64) -> u64 {
     if centre == 0 || !is_centred(sum) {
         return sum.logs / sum.whole.max(1);
     }
@@ -171,7 +177,7 @@ pub(super) fn typical_cost(sum: Sampled, centre: u64) -> u64 {
 
 /// Returns the logarithm of the rate of `workers` workers at the geometric mean of the costs in `sum`, and
 /// its variance in millionths.
-fn typical(sum: Sampled, workers: usize, centre: u64) -> (u64, u64) {
+fn typical(sum: &Sampled, workers: usize, centre: u64) -> (u64, u64) {
     let whole = u128::from(sum.whole);
     if whole < LEAST_WHOLE * workers as u128 || !is_centred(sum) {
         return (0, MOST_VARIANCE);
@@ -197,7 +203,7 @@ pub(super) struct Ratio {
 
 impl Ratio {
     #[inline(never)]
-    pub(super) fn of(more: Measured, fewer: Measured) -> Self {
+    pub(super) fn of(more: &Measured, fewer: &Measured) -> Self {
         // The more certain of the two comparisons.
         let (variance, log_variance) =
             (more.variance + fewer.variance, more.log_variance + fewer.log_variance);

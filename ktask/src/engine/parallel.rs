@@ -101,21 +101,21 @@ fn govern<P: Platform>(
         Decision::Continue => {}
         Decision::Measure => run.measure_from(now_ns),
         Decision::Threads { threads, rate } => {
-            let units_per_s = run.units_of(rate);
-            let step = Step {
-                at_ns: now_ns.saturating_sub(run.started_ns),
-                threads: before,
-                units_per_s,
-                next_threads: threads,
-            };
-            if let Some(trail) = run.plan.trail {
-                trail.push(step);
-            }
+            note_step(run, now_ns, before, rate, threads);
             team.set_threads(threads, stats);
         }
     }
     if let (Some(tuning), Some(threads)) = (run.plan.tuning, governor.take_learned()) {
         tuning.learn(threads);
+    }
+}
+
+/// Adds a step to the job's trail, if it has one. Never inlined: it would take stack of each look.
+#[inline(never)]
+fn note_step<P: Platform>(run: &Run<'_, P>, now_ns: u64, threads: usize, rate: u64, next_threads: usize) {
+    if let Some(trail) = run.plan.trail {
+        let at_ns = now_ns.saturating_sub(run.started_ns);
+        trail.push(Step { at_ns, threads, units_per_s: run.units_of(rate), next_threads });
     }
 }
 
@@ -129,7 +129,7 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     if let Some(wake_ns) = run.take_wake_ns(started_ns) {
         run.platform.wake_cost().note_begin(wake_ns);
     }
-    let may_continue = &mut |cursor: Cursor<'_>, _| !run.is_governed || run.keeps_helper(cursor);
+    let may_continue = &mut |cursor: &Cursor<'_>, _| !run.is_governed || run.keeps_helper(cursor);
     let part = worker::work(run, &cell.record, started_ns, may_continue);
     run.count_worker_out();
     run.platform.end_help(before);

@@ -112,7 +112,7 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     /// Returns whether a worker that would claim its next chunk from `cursor` must stop.
-    pub(super) fn is_stopped(&self, cursor: Cursor<'_>) -> bool {
+    pub(super) fn is_stopped(&self, cursor: &Cursor<'_>) -> bool {
         if self.ending() != Ending::Complete {
             return true;
         }
@@ -139,7 +139,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns whether a helper that would claim its next chunk from `cursor` may go on. If not,
     /// the helper has been counted out and must end.
-    pub(super) fn keeps_helper(&self, cursor: Cursor<'_>) -> bool {
+    pub(super) fn keeps_helper(&self, cursor: &Cursor<'_>) -> bool {
         // Relaxed, in all functions that count helpers: the counts only steer the number of
         // helpers.
         let mut helpers = self.helpers.load(Ordering::Relaxed);

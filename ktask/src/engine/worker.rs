@@ -13,7 +13,7 @@ use crate::{NodeId, TracedChunk, unwind};
 
 /// Called before each chunk with the range it would come from, and with the time at which the last chunk
 /// ended; returns whether to go on.
-type MayContinue<'m> = dyn FnMut(Cursor<'_>, u64) -> bool + 'm;
+type MayContinue<'m> = dyn FnMut(&Cursor<'_>, u64) -> bool + 'm;
 
 /// What a worker's part took.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     fn all_ranges(&mut self, run_chunk: &mut ChunkFn<'_>, may_continue: &mut MayContinue<'_>) {
         while let Some(cursor) = self.nearest() {
             cursor.join();
-            let is_used_up = self.one_range(cursor, run_chunk, may_continue);
+            let is_used_up = self.one_range(&cursor, run_chunk, may_continue);
             cursor.leave();
             if !is_used_up {
                 return;
@@ -93,7 +93,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     /// has to end before that.
     fn one_range(
         &mut self,
-        cursor: Cursor<'_>,
+        cursor: &Cursor<'_>,
         run_chunk: &mut ChunkFn<'_>,
         may_continue: &mut MayContinue<'_>,
     ) -> bool {
@@ -103,7 +103,10 @@ impl<'r, P: Platform> Worker<'r, P> {
                 return false;
             }
             let want = self.want(cursor);
-            let Some((start, end)) = cursor.claim(want, &run.plan.cut) else { return true };
+            let (start, end) = cursor.claim(want, &run.plan.cut);
+            if start == end {
+                return true;
+            }
             if !self.one_chunk(start, end, cursor, run_chunk) {
                 run.stop(Ending::Failed);
                 return false;
@@ -116,7 +119,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     ///
     /// Never inlined: what is called between two chunks should not have this frame on the stack.
     #[inline(never)]
-    fn one_chunk(&mut self, start: u64, end: u64, cursor: Cursor<'_>, run_chunk: &mut ChunkFn<'_>) -> bool {
+    fn one_chunk(&mut self, start: u64, end: u64, cursor: &Cursor<'_>, run_chunk: &mut ChunkFn<'_>) -> bool {
         let run = self.run;
         let local = cursor.is_at(self.node);
         self.in_progress = Some((start, end));
@@ -134,7 +137,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     }
 
     /// Returns the length that the next chunk from `cursor` should have.
-    fn want(&self, cursor: Cursor<'_>) -> u64 {
+    fn want(&self, cursor: &Cursor<'_>) -> u64 {
         let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
         self.run.compared_units(|| self.sizer.want(left, workers))
     }
