@@ -1,5 +1,6 @@
 //! The client's closures as bodies for the engine.
 
+use core::convert::Infallible;
 use core::marker::PhantomData;
 
 use crate::chunk::RawChunk;
@@ -68,6 +69,30 @@ impl<E> FirstError<E> {
         value: impl FnOnce() -> T,
     ) -> Result<(T, Stats), JobError<E>> {
         self.take_result(ending, stats).map(|stats| (value(), stats))
+    }
+}
+
+impl<T> FirstError<T> {
+    /// Returns the result of a search, whose errors are what was found.
+    ///
+    /// Never inlined: see [`take_result`](Self::take_result).
+    #[inline(never)]
+    pub(crate) fn take_found(
+        &mut self,
+        ending: Result<Ending, Invalid>,
+        stats: &Stats,
+    ) -> Result<(Option<T>, Stats), JobError<Infallible>> {
+        let stopped = match self.take_result(ending, stats) {
+            Ok(stats) => return Ok((None, stats)),
+            Err(stopped) => stopped,
+        };
+        let cause = match stopped.cause {
+            Cause::Failed { error: found, .. } => return Ok((Some(found), stopped.stats)),
+            Cause::Cancelled => Cause::Cancelled,
+            Cause::DeadlinePassed => Cause::DeadlinePassed,
+            Cause::Invalid(invalid) => Cause::Invalid(invalid),
+        };
+        Err(JobError { cause, stats: stopped.stats })
     }
 }
 

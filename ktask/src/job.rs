@@ -1,6 +1,7 @@
 //! The description of a job, and its start.
 
 use core::marker::PhantomData;
+use core::num::NonZero;
 use core::ops::Range;
 
 use crate::body::{FirstError, PlainBody, ReduceBody};
@@ -67,6 +68,13 @@ pub(crate) struct Manner<'m> {
     pub(crate) stopped: TracedEnding,
     /// What the caller does before its part of the job.
     pub(crate) meanwhile: Option<&'m mut Meanwhile<'m>>,
+    /// The length of all chunks, if it is fixed.
+    pub(crate) chunk_len: Option<NonZero<u64>>,
+}
+
+impl Manner<'_> {
+    /// The manner of a job with nothing special.
+    pub(crate) const PLAIN: Self = Self { stopped: TracedEnding::Failed, meanwhile: None, chunk_len: None };
 }
 
 impl<'a, U: Unit> Job<'a, U> {
@@ -324,7 +332,7 @@ impl<'a, U: Unit> Job<'a, U> {
         body: &dyn Body,
         stats: &mut Stats,
     ) -> Result<Ending, Invalid> {
-        self.execute_in(platform, body, Manner { stopped: TracedEnding::Failed, meanwhile: None }, stats)
+        self.execute_in(platform, body, Manner::PLAIN, stats)
     }
 
     /// Does the same in another manner.
@@ -352,6 +360,9 @@ impl<'a, U: Unit> Job<'a, U> {
         let extent = |index: usize| self.shape.extent(index);
         let mut plan = self.plan(platform, units, held, body, &extent);
         plan.undo = undo;
+        if let Some(len) = manner.chunk_len {
+            (plan.cut.min, plan.cut.max) = (len.get(), len.get());
+        }
         plan.starts_at_once = manner.meanwhile.is_some();
         plan.trace_id = self.trace_begin(platform, units);
         let mut nothing = || {};

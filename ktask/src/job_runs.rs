@@ -1,14 +1,13 @@
 //! Further ways to run a job.
 
 use core::convert::Infallible;
+use core::num::NonZero;
 
 use crate::body::{FirstError, PlainBody};
 use crate::fixed_cut::FixedCut;
 use crate::job::Manner;
 use crate::slice::{OrderedBody, SliceBody};
-use crate::{
-    Cause, Chunk, ChunkResult, Invalid, Job, JobError, ListPart, Platform, Stats, TracedEnding, Unit,
-};
+use crate::{Chunk, ChunkResult, Invalid, Job, JobError, ListPart, Platform, Stats, TracedEnding, Unit};
 
 impl<U: Unit> Job<'_, U> {
     /// Runs the job over a mutable slice: each chunk gets the elements of its units.
@@ -103,13 +102,11 @@ impl<U: Unit> Job<'_, U> {
             let least = cut.count(end, longest);
             return Err(JobError::invalid(Invalid::TooFewSlots { slots: slots.len(), least }));
         }
-        let mut job = self.clone();
-        job.shape.min_chunk = cut.len();
-        job.shape.max_chunk = Some(cut.len());
         let mut first_error = FirstError::new();
         let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = job.execute(platform, &body, &mut stats);
+        let manner = Manner { chunk_len: NonZero::new(cut.len()), ..Manner::PLAIN };
+        let ending = self.execute_in(platform, &body, manner, &mut stats);
         first_error.take_result(ending, &stats)
     }
 
@@ -149,19 +146,9 @@ impl<U: Unit> Job<'_, U> {
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
         let mut stats = Stats::default();
-        let manner = Manner { stopped: TracedEnding::Complete, meanwhile: None };
+        let manner = Manner { stopped: TracedEnding::Complete, ..Manner::PLAIN };
         let ending = self.execute_in(platform, &body, manner, &mut stats);
-        let stopped = match first_found.take_result(ending, &stats) {
-            Ok(stats) => return Ok((None, stats)),
-            Err(stopped) => stopped,
-        };
-        let cause = match stopped.cause {
-            Cause::Failed { error: found, .. } => return Ok((Some(found), stopped.stats)),
-            Cause::Cancelled => Cause::Cancelled,
-            Cause::DeadlinePassed => Cause::DeadlinePassed,
-            Cause::Invalid(invalid) => Cause::Invalid(invalid),
-        };
-        Err(JobError { cause, stats: stopped.stats })
+        first_found.take_found(ending, &stats)
     }
 
     /// Runs the job over a linked list, from `first` on: each chunk gets its nodes.
@@ -254,7 +241,7 @@ impl<U: Unit> Job<'_, U> {
                 returned = Some(meanwhile());
             }
         };
-        let manner = Manner { stopped: TracedEnding::Failed, meanwhile: Some(&mut call) };
+        let manner = Manner { meanwhile: Some(&mut call), ..Manner::PLAIN };
         let mut stats = Stats::default();
         let ending = self.execute_in(platform, &body, manner, &mut stats);
         // A job without units has not called it.
