@@ -91,9 +91,9 @@ pub struct Options {
     /// Virtual CPUs, 1 to 512 [default: as many as the host has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(CPUS_MAX)))]
     pub smp: Option<u32>,
-    /// Memory, with K, M, G or T
-    #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "1G")]
-    pub memory: Size,
+    /// Memory, with K, M, G or T [default: 4G where the host has it available, else 1G]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub memory: Option<Size>,
     /// Memory nodes; CPUs and memory are divided evenly among them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), default_value_t = 1)]
     pub numa: u32,
@@ -217,10 +217,12 @@ fn check(options: &Options) -> Result<(), String> {
     {
         return Err(format!("--threads {threads} asks for more threads than --smp {smp} has CPUs"));
     }
-    if options.memory.mib() < u64::from(options.numa) * MEMORY_MIN.mib() {
+    if let Some(memory) = options.memory
+        && memory.mib() < u64::from(options.numa) * MEMORY_MIN.mib()
+    {
         return Err(format!(
-            "--memory {} is too little for --numa {}: each node needs at least {MEMORY_MIN}",
-            options.memory, options.numa
+            "--memory {memory} is too little for --numa {}: each node needs at least {MEMORY_MIN}",
+            options.numa
         ));
     }
     Ok(())

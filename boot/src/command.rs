@@ -3,6 +3,7 @@
 use crate::cli::{AccelChoice, Cli, Command, Options};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
+use crate::guest_memory;
 use crate::image::{self, Kind};
 use crate::kernel::{self, Profile};
 use crate::qemu::{self, Accel, Boot, Machine, Program, program};
@@ -251,7 +252,7 @@ fn machine(options: &Options, qemu: Program, kernel: PathBuf, boot: Boot) -> Res
         kernel,
         boot,
         cpus,
-        memory: options.memory,
+        memory: options.memory.unwrap_or_else(guest_memory::default_size),
         nodes: options.numa,
         accel,
         cpu_model: options.cpu.clone(),

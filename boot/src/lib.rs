@@ -14,6 +14,7 @@ pub mod cli;
 pub mod command;
 pub mod doctor;
 pub mod failure;
+mod guest_memory;
 pub mod image;
 pub mod kernel;
 pub mod list;

@@ -27,7 +27,7 @@ fn definition_is_consistent() {
 fn no_arguments_mean_the_main_job_with_defaults() {
     let cli = accept(&[]);
     assert_eq!(cli.command, None);
-    assert_eq!(cli.options.memory, Size::from_mib(1024));
+    assert_eq!(cli.options.memory, None);
     assert_eq!((cli.options.smp, cli.options.numa), (None, 1));
     assert_eq!(cli.options.accel, AccelChoice::Auto);
 }
@@ -71,7 +71,7 @@ fn every_option_of_the_contract_exists() {
     ]);
     assert_eq!(cli.command, Some(Command::Build));
     let options = cli.options;
-    assert_eq!((options.smp, options.memory.mib(), options.numa), (Some(4), 2048, 2));
+    assert_eq!((options.smp, options.memory, options.numa), (Some(4), Some(Size::from_mib(2048)), 2));
     assert_eq!(options.append.as_deref(), Some("log.level=debug run=none"));
     assert_eq!(options.threads.unwrap().to_string(), "1,2,4");
     assert_eq!(options.qemu_args, ["-d", "int"]);

@@ -3,12 +3,12 @@
 use protocol::record::{Record, Unit};
 use serde::Serialize;
 
-/// The fastest run of one job on one number of threads.
+/// The fastest run of one job on one number of threads, or on as many as help.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
     /// Name of the job.
     pub job: String,
-    /// Requested threads.
+    /// Requested threads; of a job on as many as help, those that it had in the end.
     pub threads: u32,
     /// Threads that processed at least one chunk.
     pub threads_used: u32,
@@ -42,10 +42,11 @@ pub struct JobRow {
     pub efficiency: Option<f64>,
 }
 
-/// Returns the rows of all job records: jobs in the order of their first records, thread counts ascending.
+/// Returns the rows of all `job` records: jobs in the order of their first records, thread counts ascending.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     let mut rows: Vec<JobRow> = Vec::new();
-    for run in records.iter().filter_map(single) {
+    let is_exact = |record: &&Record<String>| matches!(record, Record::Job { .. });
+    for run in records.iter().filter(is_exact).filter_map(single) {
         match rows.iter_mut().find(|row| row.is_like(&run)) {
             Some(row) => row.merge(run),
             None => rows.push(run),
@@ -67,9 +68,28 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
     rows
 }
 
-/// Returns a job record as a row of one run.
+/// Returns the rows of all `job-auto` records, in their order. `exact` has the [`rows`] of the same run, to which speedups
+/// are relative.
+pub fn auto_rows(records: &[Record<String>], exact: &[JobRow]) -> Vec<JobRow> {
+    let mut rows: Vec<JobRow> = Vec::new();
+    let is_auto = |record: &&Record<String>| matches!(record, Record::JobAuto { .. });
+    for run in records.iter().filter(is_auto).filter_map(single) {
+        match rows.iter_mut().find(|row| row.is_same_work(&run)) {
+            Some(row) => row.merge(run),
+            None => rows.push(run),
+        }
+    }
+    for row in &mut rows {
+        let alone = exact.iter().find(|other| other.threads == 1 && row.is_same_work(other));
+        row.speedup = alone.filter(|_| row.ns > 0).map(|alone| alone.ns as f64 / row.ns as f64);
+        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads.max(1)));
+    }
+    rows
+}
+
+/// Returns a record of a timed job as a row of one run.
 fn single(record: &Record<String>) -> Option<JobRow> {
-    let Record::Job {
+    let (Record::Job {
         job,
         threads,
         threads_used,
@@ -83,7 +103,22 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         local_chunks,
         ok,
         ..
-    } = record
+    }
+    | Record::JobAuto {
+        job,
+        threads,
+        threads_used,
+        units,
+        unit,
+        bytes,
+        chunks,
+        ns,
+        cpu_ns,
+        spread_ns,
+        local_chunks,
+        ok,
+        ..
+    }) = record
     else {
         return None;
     };
@@ -110,7 +145,8 @@ fn single(record: &Record<String>) -> Option<JobRow> {
 }
 
 impl JobRow {
-    fn is_same_work(&self, other: &Self) -> bool {
+    /// Returns whether both rows are about the same units of the same job.
+    pub fn is_same_work(&self, other: &Self) -> bool {
         self.job == other.job && self.unit == other.unit && self.units == other.units
     }
 

@@ -1,6 +1,6 @@
 //! The report of a run, as a value.
 
-use super::jobs::{JobRow, rows};
+use super::jobs::{JobRow, auto_rows, rows};
 use crate::qemu::Machine;
 use crate::run::{Ending, Run};
 use crate::symbols::Symbols;
@@ -29,6 +29,8 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// The timed jobs: one row per job and thread count.
     pub jobs: Vec<JobRow>,
+    /// The timed jobs on as many threads as help: one row per job.
+    pub jobs_auto: Vec<JobRow>,
     /// Methods to clear memory, and the chosen one.
     pub zero_methods: Vec<ZeroMethod>,
     /// Warnings: the kernel's, then the host command's.
@@ -96,6 +98,7 @@ impl Report {
     /// Summarises a run.
     pub fn new(run: &Run, machine: &Machine, cores: u32, symbols: Option<&Symbols>) -> Self {
         let ns = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let jobs = rows(&run.records);
         let mut report = Self {
             format: FORMAT,
             status: run.ending.status().code(),
@@ -111,7 +114,8 @@ impl Report {
             host: HostFacts { cores, first_line_ns: run.first_line.map(ns), total_ns: ns(run.total) },
             boot: run.records.iter().find(|record| matches!(record, Record::Boot { .. })).cloned(),
             phases: Vec::new(),
-            jobs: rows(&run.records),
+            jobs_auto: auto_rows(&run.records, &jobs),
+            jobs,
             zero_methods: Vec::new(),
             warnings: Vec::new(),
             trouble: Vec::new(),
@@ -150,6 +154,7 @@ impl Report {
             Record::End { .. }
             | Record::Boot { .. }
             | Record::Job { .. }
+            | Record::JobAuto { .. }
             | Record::Bench { .. }
             | Record::Thread { .. }
             | Record::Cpu { .. }

@@ -125,18 +125,23 @@ fn jobs(report: &Report, is_terminal: bool) -> String {
     ];
     let mut table = table(is_terminal, &HEADER);
     let mut previous = None;
-    for row in &report.jobs {
+    for (index, row) in report.jobs.iter().enumerate() {
         let work = (&row.job, row.unit);
         let is_new = previous.replace(work) != Some(work);
-        table.add_row(job_cells(row, is_new, &report.jobs));
+        table.add_row(job_cells(row, is_new, &row.threads.to_string(), report));
+        // Behind the last number of threads: on as many as help.
+        let is_last = report.jobs.get(index + 1).is_none_or(|next| !next.is_same_work(row));
+        for auto in report.jobs_auto.iter().filter(|auto| is_last && auto.is_same_work(row)) {
+            table.add_row(job_cells(auto, false, &format!("auto {}", auto.threads), report));
+        }
     }
     align(&mut table, 1..12);
     table.to_string()
 }
 
-fn job_cells(row: &JobRow, is_new: bool, all: &[JobRow]) -> [String; 13] {
+fn job_cells(row: &JobRow, is_new: bool, threads: &str, report: &Report) -> [String; 13] {
+    let all = report.jobs.iter().chain(&report.jobs_auto);
     let fastest = all
-        .iter()
         .filter(|other| other.job == row.job && other.unit == row.unit)
         .map(|other| other.units_per_s)
         .fold(0.0, f64::max);
@@ -144,7 +149,7 @@ fn job_cells(row: &JobRow, is_new: bool, all: &[JobRow]) -> [String; 13] {
     let verdict = if row.ok { "" } else { " WRONG" };
     [
         if is_new { row.job.clone() } else { String::new() },
-        row.threads.to_string(),
+        threads.to_string(),
         row.threads_used.to_string(),
         format!("{} x {}", row.units, unit_name(row.unit)),
         row.chunks.to_string(),

@@ -27,6 +27,42 @@ fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
     }
 }
 
+/// The same on as many threads as help.
+fn auto(name: &str, chosen: u32, ns: u64) -> Record<String> {
+    match job(name, chosen, ns) {
+        Record::Job {
+            t_ns,
+            job,
+            threads,
+            threads_used,
+            units,
+            unit,
+            bytes,
+            chunks,
+            ns,
+            cpu_ns,
+            spread_ns,
+            local_chunks,
+            ok,
+        } => Record::JobAuto {
+            t_ns,
+            job,
+            threads,
+            threads_used,
+            units,
+            unit,
+            bytes,
+            chunks,
+            ns,
+            cpu_ns,
+            spread_ns,
+            local_chunks,
+            ok,
+        },
+        other => other,
+    }
+}
+
 fn records() -> Vec<Record<String>> {
     vec![
         Record::Boot {
@@ -50,6 +86,8 @@ fn records() -> Vec<Record<String>> {
         job("zero-pages", 2, 80_000_000),
         job("zero-pages", 1, 150_000_000),
         job("zero-pages", 1, 160_000_000),
+        auto("zero-pages", 2, 100_000_000),
+        auto("zero-pages", 2, 75_000_000),
         job("memory-map-init", 4, 1_000_000),
         Record::End { t_ns: 10, status: Status::Pass, reason: String::new() },
     ]
@@ -217,6 +255,11 @@ fn files_have_their_default_paths() {
     assert_eq!(json["boot"]["cpus_online"], 3);
     assert_eq!(json["jobs"][1]["speedup"], 1.875);
     assert_eq!(json["jobs"][1]["unit"], "page-4k");
+    assert_eq!(json["jobs"].as_array().unwrap().len(), 3, "a row for each number of threads");
+    assert_eq!(json["jobs_auto"].as_array().unwrap().len(), 1, "a row for each job");
+    assert_eq!(json["jobs_auto"][0]["threads"], 2);
+    assert_eq!(json["jobs_auto"][0]["speedup"], 2.0);
+    assert_eq!(json["jobs_auto"][0]["efficiency"], 1.0);
     let read = |name| std::fs::read_to_string(directory.path().join("out").join(name)).unwrap();
     assert_eq!(read("serial.log"), "first\nsecond\n");
     assert_eq!(read("records.jsonl"), "{}\n");

@@ -47,6 +47,7 @@ fn run(
                 .try_for_each(|page| progress.init(layout, zones, page / SECTION_PAGES).map(drop))
         })?;
         total.threads_used = total.threads_used.max(stats.threads_used);
+        total.threads_at_end = total.threads_at_end.max(stats.threads_at_end);
         total.units += stats.units;
         total.chunks += stats.chunks;
         total.local_chunks += stats.local_chunks;

@@ -12,36 +12,70 @@ use crate::console::{print_line, records};
 pub(super) struct Row {
     pub(super) job: &'static str,
     pub(super) unit: Unit,
-    pub(super) threads: usize,
+    /// Requested number of threads; `None`: as many as help.
+    pub(super) threads: Option<usize>,
     pub(super) units: u64,
     pub(super) bytes: u64,
     pub(super) stats: Stats,
     pub(super) ok: bool,
 }
 
-/// Writes the `job` record of `row`.
+/// A requested number of threads, in words.
+pub(super) struct OnThreads(pub(super) Option<usize>);
+
+impl fmt::Display for OnThreads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(threads) => write!(f, "{threads} threads"),
+            None => write!(f, "as many threads as help"),
+        }
+    }
+}
+
+/// Writes the record of `row`: `job`, or `job-auto` for as many threads as help.
 pub(super) fn emit(row: &Row) {
-    records::emit(&Record::Job {
-        t_ns: tsc::now_ns(),
-        job: row.job,
-        threads: row.threads as u32,
-        threads_used: row.stats.threads_used,
-        units: row.units,
-        unit: row.unit,
-        bytes: row.bytes,
-        chunks: row.stats.chunks,
-        ns: row.stats.wall_ns,
-        cpu_ns: row.stats.cpu_ns,
-        spread_ns: row.stats.spread_ns,
-        local_chunks: row.stats.local_chunks,
-        ok: row.ok,
+    let (t_ns, job, unit, stats) = (tsc::now_ns(), row.job, row.unit, &row.stats);
+    let (units, bytes, ok) = (row.units, row.bytes, row.ok);
+    let (threads_used, chunks, local_chunks) = (stats.threads_used, stats.chunks, stats.local_chunks);
+    let (ns, cpu_ns, spread_ns) = (stats.wall_ns, stats.cpu_ns, stats.spread_ns);
+    records::emit(&match row.threads {
+        Some(threads) => Record::Job {
+            t_ns,
+            job,
+            threads: threads as u32,
+            threads_used,
+            units,
+            unit,
+            bytes,
+            chunks,
+            ns,
+            cpu_ns,
+            spread_ns,
+            local_chunks,
+            ok,
+        },
+        None => Record::JobAuto {
+            t_ns,
+            job,
+            threads: stats.threads_at_end,
+            threads_used,
+            units,
+            unit,
+            bytes,
+            chunks,
+            ns,
+            cpu_ns,
+            spread_ns,
+            local_chunks,
+            ok,
+        },
     });
 }
 
 /// Prints the table of all rows.
 pub(super) fn print_table(rows: &[Row]) {
     print_line(format_args!(
-        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
         "job",
         "threads",
         "used",
@@ -55,9 +89,10 @@ pub(super) fn print_table(rows: &[Row]) {
         "ok"
     ));
     for row in rows {
-        let alone =
-            rows.iter().find(|other| other.job == row.job && other.unit == row.unit && other.threads == 1);
-        print_row(row, alone.filter(|_| row.threads > 1));
+        let alone = rows
+            .iter()
+            .find(|other| other.job == row.job && other.unit == row.unit && other.threads == Some(1));
+        print_row(row, alone.filter(|_| row.threads != Some(1)));
     }
 }
 
@@ -83,10 +118,14 @@ fn print_row(row: &Row, alone: Option<&Row>) {
         Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
         None => "-".into(),
     };
+    let threads = match row.threads {
+        Some(threads) => alloc::format!("{threads}"),
+        None => alloc::format!("auto {}", row.stats.threads_at_end),
+    };
     print_line(format_args!(
-        "{:16} {:>7} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
         row.job,
-        row.threads,
+        threads,
         row.stats.threads_used,
         row.units,
         row.stats.chunks,

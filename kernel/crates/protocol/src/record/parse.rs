@@ -7,10 +7,11 @@ use super::line::{TEXT_MAX_BYTES, clip};
 use super::schema::Record;
 
 /// Kinds of records that this version knows, by their names in JSON.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     "boot",
     "phase",
     "job",
+    "job-auto",
     "zero-method",
     "thread",
     "cpu",

@@ -75,6 +75,35 @@ pub enum Record<S> {
         /// Whether the result was verified and is right.
         ok: bool,
     },
+    /// One timed run of a job on as many threads as help, with the limits of a job at run time.
+    JobAuto {
+        /// Nanoseconds since kernel entry, at the end of the run.
+        t_ns: u64,
+        /// Name of the job: `memory-map-init`, `zero-pages`, `huge-reserve`.
+        job: S,
+        /// Threads that the job had in the end: what the governor chose.
+        threads: u32,
+        /// Threads that processed at least one chunk.
+        threads_used: u32,
+        /// Processed units.
+        units: u64,
+        /// Kind of unit.
+        unit: Unit,
+        /// Bytes of memory in these units.
+        bytes: u64,
+        /// Number of chunks.
+        chunks: u64,
+        /// Wall time.
+        ns: u64,
+        /// CPU time of all threads together.
+        cpu_ns: u64,
+        /// Time between the ends of the first and the last thread.
+        spread_ns: u64,
+        /// Chunks processed by a thread of the node that owns the memory.
+        local_chunks: u64,
+        /// Whether the result was verified and is right.
+        ok: bool,
+    },
     /// Speed of one method of clearing memory on this machine.
     ZeroMethod {
         /// Nanoseconds since kernel entry.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 
 /// One record of every kind.
-fn samples() -> [Record<&'static str>; 15] {
+fn samples() -> [Record<&'static str>; 16] {
     [
         Record::Boot {
             t_ns: 1,
@@ -66,6 +66,21 @@ fn samples() -> [Record<&'static str>; 15] {
             interrupts: 5,
         },
         Record::Command { t_ns: 12, line: "cpus offline 9", ok: false, message: "there is no cpu 9" },
+        Record::JobAuto {
+            t_ns: 13,
+            job: "zero-pages",
+            threads: 3,
+            threads_used: 4,
+            units: 131_072,
+            unit: Unit::Page4K,
+            bytes: 1 << 29,
+            chunks: 64,
+            ns: 40_000_000,
+            cpu_ns: 158_000_000,
+            spread_ns: 400_000,
+            local_chunks: 64,
+            ok: true,
+        },
     ]
 }
 
@@ -139,6 +154,18 @@ fn lines_are_the_documented_ones() {
         "{\"record\":\"trace\",\"t_ns\":10,\"since_ns\":3,\"cpu\":1,\"first\":400,\"lost\":2,\
          \"events\":\"6AcDAAkCAawCCQQh\"}\n"
     );
+}
+
+/// serde names all variants when it meets a kind that is none of them.
+#[test]
+fn every_kind_of_the_schema_is_known() {
+    let error =
+        serde_json::from_str::<Record<String>>("{\"record\":\"?\"}").expect_err("`?` is no kind").to_string();
+    let mut schema: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+    let mut known = KINDS.to_vec();
+    schema.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(known, schema, "{error}");
 }
 
 #[test]

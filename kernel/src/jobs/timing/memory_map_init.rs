@@ -1,0 +1,24 @@
+//! Times memory map init, on a second array of descriptors.
+
+use alloc::vec::Vec;
+
+use protocol::record::Unit;
+
+use super::report::{OnThreads, Row};
+use super::runner::{Run, time};
+use crate::console::warning;
+use crate::jobs::memory_map_init::Shadow;
+
+pub(super) fn time_job(rows: &mut Vec<Row>) {
+    let Some(mut shadow) = Shadow::new() else {
+        warning(format_args!("memory-map-init is skipped: no memory for a second descriptor array"));
+        return;
+    };
+    time(rows, "memory-map-init", (Unit::Page4K, frames::PAGE_SIZE), |threads| match shadow.run(threads) {
+        Ok(run) => Some(Run { stats: run.stats, units: run.units, ok: run.ok }),
+        Err(error) => {
+            warning(format_args!("memory-map-init on {}: {error:#}", OnThreads(threads)));
+            None
+        }
+    });
+}
