@@ -36,7 +36,7 @@ pub(crate) const fn exp2_thousandths(log: i64) -> u64 {
 }
 
 const fn bend(part: u64) -> u64 {
-    (part * (ONE - part) >> LOG_BITS) * BEND >> LOG_BITS
+    (((part * (ONE - part)) >> LOG_BITS) * BEND) >> LOG_BITS
 }
 
 #[cfg(test)]

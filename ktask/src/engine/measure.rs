@@ -187,7 +187,7 @@ fn typical(sum: &Sampled, workers: usize, centre: u64) -> (u64, u64) {
     let square = (u128::from(sum.log_squares) * whole).saturating_sub(logs * logs) / (near * near);
     // A change of the binary logarithm is one of the natural logarithm times the logarithm of 2, whose
     // square is 0.480.
-    let variance = (square * 480_453 >> (2 * LOG_BITS)) / (whole - 1).max(1);
+    let variance = ((square * 480_453) >> (2 * LOG_BITS)) / (whole - 1).max(1);
     let cost = typical_cost(sum, centre);
     let log = (LARGEST_LOG + log2(workers as u64)).saturating_sub(cost);
     (log, u64::try_from(variance).unwrap_or(MOST_VARIANCE))
