@@ -144,6 +144,10 @@ where
     F: Fn(&mut A, Chunk<U>) -> R + Sync,
     M: Fn(A, A) -> A + Sync,
 {
+    fn has_tail(&self) -> bool {
+        true
+    }
+
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
         let mut accumulator = (self.init)();
         chunk_loop(&mut |chunk: &RawChunk| {

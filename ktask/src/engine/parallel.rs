@@ -49,29 +49,30 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
         threads = governor.as_ref().map_or(threads, |governor| governor.threads());
     }
     let mut run = Run::new(platform, plan, cursors, governor.is_some());
-    let ended_ns = raw::scope(platform, run.caller(), workers.cells, &|cell| help(&run, cell), |helpers| {
-        let mut team = Team::new(&run, helpers, max);
-        let mut wake = Wake::begin(&run, &mut team, threads, stats);
-        if let Err(payload) = unwind::catch(&mut *request.meanwhile) {
-            run.stop(Ending::Failed);
-            run.keep_panic(payload);
-        }
-        let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
-        let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
-            if wake.tick(&run, &mut team, threads, now_ns, stats) {
-                team.replace_missing(now_ns, stats);
-                if let Some(governor) = &mut governor {
-                    govern(&run, governor, &mut team, now_ns, stats);
-                }
+    let (part, ended_ns) =
+        raw::scope(platform, run.caller(), workers.cells, &|cell| help(&run, cell), |helpers| {
+            let mut team = Team::new(&run, helpers, max);
+            let mut wake = Wake::begin(&run, &mut team, threads, stats);
+            if let Err(payload) = unwind::catch(&mut *request.meanwhile) {
+                run.stop(Ending::Failed);
+                run.keep_panic(payload);
             }
-            true
+            let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
+            let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
+                if wake.tick(&run, &mut team, threads, now_ns, stats) {
+                    team.replace_missing(now_ns, stats);
+                    if let Some(governor) = &mut governor {
+                        govern(&run, governor, &mut team, now_ns, stats);
+                    }
+                }
+                true
+            });
+            // Helpers that were only offered work are none.
+            stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
+            let has_waited = wait::until_helpers_ended(&run, helpers, stats);
+            (part, if has_waited { platform.now_ns() } else { part.ended_ns })
         });
-        // Helpers that were only offered work are none.
-        stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
-        let has_waited = wait::until_helpers_ended(&run, helpers, stats);
-        if has_waited { platform.now_ns() } else { part.ended_ns }
-    });
-    run.report(stats);
+    run.report(&part.tally, part.cpu_ns, stats);
     stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
@@ -131,6 +132,7 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     }
     let may_continue = &mut |cursor: &Cursor<'_>, _| !run.is_governed || run.keeps_helper(cursor);
     let part = worker::work(run, &cell.record, started_ns, may_continue);
+    run.add(&part.tally, part.cpu_ns);
     run.count_worker_out();
     run.platform.end_help(before);
     run.charge(part.cpu_ns);

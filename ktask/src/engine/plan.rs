@@ -45,6 +45,11 @@ pub(crate) type Meanwhile<'m> = dyn FnMut() + 'm;
 pub(crate) trait Body: Sync {
     /// Does one worker's part: sets up, passes a chunk function to `chunk_loop`, cleans up.
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>);
+
+    /// Returns whether cleaning up may take long, as merging accumulators may.
+    fn has_tail(&self) -> bool {
+        false
+    }
 }
 
 /// How a job ended.

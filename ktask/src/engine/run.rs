@@ -52,7 +52,8 @@ pub(super) struct Tally {
     pub(super) ran_dry_at_ns: Option<u64>,
 }
 
-/// Sums of the workers' tallies. Each worker adds its tally once, and waits for none to do so.
+/// Sums of the helpers' tallies. Each helper adds its tally once, and waits for none to do so. The caller's
+/// needs no atomics: it is added after the join.
 struct Totals {
     chunks: AtomicU64,
     local_chunks: AtomicU64,
@@ -294,8 +295,8 @@ impl<'r, P: Platform> Run<'r, P> {
         self.panic.offer(payload);
     }
 
-    /// Adds what one worker did to the job's totals.
-    pub(super) fn add(&self, tally: Tally, cpu_ns: u64) {
+    /// Helper: adds what it did to the job's totals.
+    pub(super) fn add(&self, tally: &Tally, cpu_ns: u64) {
         // Relaxed: read after the join.
         let totals = &self.totals;
         totals.chunks.fetch_add(tally.chunks, Ordering::Relaxed);
@@ -309,15 +310,19 @@ impl<'r, P: Platform> Run<'r, P> {
         }
     }
 
-    /// After the join: writes the totals to `stats`.
-    pub(super) fn report(&self, stats: &mut Stats) {
+    /// After the join: writes the totals, and what the caller did, to `stats`.
+    pub(super) fn report(&self, tally: &Tally, cpu_ns: u64, stats: &mut Stats) {
         // Relaxed: the join has made all sums visible.
         let total = |sum: &AtomicU64| sum.load(Ordering::Relaxed);
-        stats.chunks = total(&self.totals.chunks);
-        stats.local_chunks = total(&self.totals.local_chunks);
-        stats.units = total(&self.totals.units);
-        stats.cpu_ns = total(&self.totals.cpu_ns);
-        stats.spread_ns = total(&self.totals.last_dry_ns).saturating_sub(total(&self.totals.first_dry_ns));
+        stats.chunks = total(&self.totals.chunks) + tally.chunks;
+        stats.local_chunks = total(&self.totals.local_chunks) + tally.local_chunks;
+        stats.units = total(&self.totals.units) + tally.units;
+        stats.cpu_ns = total(&self.totals.cpu_ns) + cpu_ns;
+        let (mut first_ns, mut last_ns) = (total(&self.totals.first_dry_ns), total(&self.totals.last_dry_ns));
+        if let Some(at_ns) = tally.ran_dry_at_ns.filter(|_| tally.chunks > 0) {
+            (first_ns, last_ns) = (first_ns.min(at_ns), last_ns.max(at_ns));
+        }
+        stats.spread_ns = last_ns.saturating_sub(first_ns);
     }
 
     /// After the join: returns the panic that was kept.

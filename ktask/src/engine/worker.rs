@@ -15,9 +15,10 @@ use crate::{NodeId, TracedChunk, unwind};
 /// ended; returns whether to go on.
 type MayContinue<'m> = dyn FnMut(&Cursor<'_>, u64) -> bool + 'm;
 
-/// What a worker's part took.
+/// What a worker did, and what it took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
+    pub(super) tally: Tally,
     pub(super) cpu_ns: u64,
     pub(super) ended_ns: u64,
 }
@@ -62,18 +63,21 @@ struct Worker<'r, P: Platform> {
 }
 
 impl<'r, P: Platform> Worker<'r, P> {
-    /// Reports what the worker did, in `record` and in the job's totals.
+    /// Returns what the worker did, and notes in `record` what others ask for.
     fn report(&self, record: &WorkerRecord) -> Part {
         if let Some((start, end)) = self.in_progress {
             record.set_failed(start, end);
         }
-        let ended_ns = self.run.platform.now_ns();
+        // Where nothing follows the last chunk, the worker ended with it.
+        let ended_ns = match self.tally.ran_dry_at_ns {
+            Some(at_ns) if !self.run.plan.body.has_tail() => at_ns,
+            _ => self.run.platform.now_ns(),
+        };
         let cpu_ns = self.cpu_clock.used_ns(self.run.platform, ended_ns);
         if self.tally.chunks > 0 {
             record.set_worked();
         }
-        self.run.add(self.tally, cpu_ns);
-        Part { cpu_ns, ended_ns }
+        Part { tally: self.tally, cpu_ns, ended_ns }
     }
 
     /// Runs chunks of one range after the other, the nearest range with work left first.

@@ -81,8 +81,10 @@ impl<P: Parking> HelperTask<P> {
 
 impl<P: Parking> Drop for HelperTask<P> {
     fn drop(&mut self) {
-        // A task that was run or revoked finds another word.
-        self.cell.change(self.generation, State::Queued, State::Lost);
+        // A task that was run or revoked finds another word. Most are, and a look is cheaper than an exchange.
+        if self.cell.word().is(self.generation, State::Queued) {
+            self.cell.change(self.generation, State::Queued, State::Lost);
+        }
     }
 }
 
@@ -158,7 +160,9 @@ impl<P: Parking> Helpers<'_, P> {
     /// Takes the cell's task back if it has not begun: it never begins then. Returns whether it had
     /// not.
     pub(crate) fn revoke(&self, cell: &HelperCell) -> bool {
-        cell.change(cell.word().generation, State::Queued, State::Idle)
+        let word = cell.word();
+        // Only the caller changes a state to `Queued`, so another one stays another.
+        word.state == State::Queued && cell.change(word.generation, State::Queued, State::Idle)
     }
 
     /// Returns whether the cell's helper has begun and not ended.
