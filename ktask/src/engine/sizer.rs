@@ -47,8 +47,11 @@ struct ChunkTimes {
     long_ns: u64,
     /// The largest factor between the lengths of a chunk and the next.
     step: u64,
-    /// The rest of a range is cut into at least this many chunks per worker.
+    /// The rest of a range is cut into at least this many chunks per worker, rounds left aside.
     chunks_per_worker: u64,
+    /// Whether chunks are handed out in rounds: those of one round are equally long. A round begins where the rest
+    /// is a power of two, so that workers need not agree on it.
+    has_rounds: bool,
 }
 
 /// Chunks of a job that may end early, or is measured while it runs. Below this time the cost of
@@ -57,13 +60,20 @@ struct ChunkTimes {
 /// All posted versions of ktask cut into four chunks per worker, once, for the whole range. Here the
 /// number is applied to the rest at each claim: chunks shrink towards the end, and workers finish
 /// together.
-static BRIEF: ChunkTimes = ChunkTimes { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4 };
+static BRIEF: ChunkTimes =
+    ChunkTimes { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4, has_rounds: false };
 
-/// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, which
-/// take a millisecond or two. Two chunks per worker are those of factoring (Hummel, Schonberg and Flynn,
-/// 1992): each round hands out half of the rest.
-static AMPLE: ChunkTimes =
-    ChunkTimes { short_ns: 1_000_000, long_ns: 4_000_000, step: 8, chunks_per_worker: 2 };
+/// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, up to twice as
+/// fast in such of 128 MiB, which take a few milliseconds. So the length grows in few steps: it is the rest of
+/// the range that bounds a chunk where costs differ. The rounds are those of factoring (Hummel, Schonberg and
+/// Flynn, 1992): each hands out half of the rest, one chunk per worker.
+static AMPLE: ChunkTimes = ChunkTimes {
+    short_ns: 4_000_000,
+    long_ns: 16_000_000,
+    step: 1024,
+    chunks_per_worker: 2,
+    has_rounds: true,
+};
 
 impl ChunkTimes {
     /// Returns the length of the next chunk, if `want` was wanted and a chunk of `units` took `took_ns`.
@@ -124,7 +134,9 @@ impl ChunkSizer {
     /// Returns the length that the next chunk should have, in units, if `workers` share the `left`
     /// units of a range.
     pub(super) fn want(&self, left: u64, workers: u64) -> u64 {
-        let share = left / (workers * self.times.chunks_per_worker);
+        let round =
+            if self.times.has_rounds { left.checked_next_power_of_two().unwrap_or(left) } else { left };
+        let share = round / (workers * self.times.chunks_per_worker);
         if self.want <= share {
             return self.want;
         }
@@ -145,7 +157,7 @@ impl ChunkSizer {
         self.want = self.times.next_want(self.want, units, took_ns);
         self.shortest =
             if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
-        if self.times.step == AMPLE.step {
+        if self.times.has_rounds {
             self.note_rate(plan, units, took_ns);
         }
     }

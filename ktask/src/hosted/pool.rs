@@ -21,7 +21,7 @@ const NAP: Duration = Duration::from_micros(25);
 
 /// Time without a new task after which the watcher sleeps like the others. Until then its naps use less
 /// than a tenth of a CPU.
-const WATCH_TIME: Duration = Duration::from_millis(2);
+const WATCH_TIME: Duration = Duration::from_millis(20);
 
 /// A nap that takes this long shows that the machine has no CPU to spare for a watcher.
 const LATE_NAP: Duration = Duration::from_micros(250);
