@@ -33,7 +33,10 @@ struct Rated {
 const SHORTEST_NS: u64 = 2_000;
 
 /// Time below which a chunk's rate tells little.
-const RATEABLE_NS: u64 = 100_000;
+const RATEABLE_NS: u64 = 50_000;
+
+/// Factor on the times of chunks if longer chunks are faster per unit.
+const EFFICIENT_SCALE: u64 = 4;
 
 /// Smallest chunks that make up a chunk whose rate is compared: the costs of so many units even out.
 const RATEABLE_CHUNKS: u64 = 64;
@@ -64,21 +67,22 @@ static BRIEF: ChunkTimes =
     ChunkTimes { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4, has_rounds: false };
 
 /// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, up to twice as
-/// fast in such of 128 MiB, which take a few milliseconds. So the length grows in few steps: it is the rest of
-/// the range that bounds a chunk where costs differ. The rounds are those of factoring (Hummel, Schonberg and
+/// fast in such of 128 MiB. So the length grows in few steps, and chunks may take [`EFFICIENT_SCALE`] times as
+/// long where longer ones were found to be faster. The rounds are those of factoring (Hummel, Schonberg and
 /// Flynn, 1992): each hands out half of the rest, one chunk per worker.
 static AMPLE: ChunkTimes = ChunkTimes {
-    short_ns: 4_000_000,
-    long_ns: 16_000_000,
+    short_ns: 1_000_000,
+    long_ns: 4_000_000,
     step: 1024,
     chunks_per_worker: 2,
     has_rounds: true,
 };
 
 impl ChunkTimes {
-    /// Returns the length of the next chunk, if `want` was wanted and a chunk of `units` took `took_ns`.
-    fn next_want(&self, want: u64, units: u64, took_ns: u64) -> u64 {
-        let &Self { short_ns, long_ns, step, .. } = self;
+    /// Returns the length of the next chunk, if `want` was wanted and a chunk of `units` took `took_ns`. Chunks
+    /// should take `scale` times as long as these times say.
+    fn next_want(&self, want: u64, units: u64, took_ns: u64, scale: u64) -> u64 {
+        let (short_ns, long_ns, step) = (self.short_ns * scale, self.long_ns * scale, self.step);
         // The next chunk takes about twice `short_ns`, if units cost the same there.
         if took_ns < short_ns {
             let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
@@ -111,7 +115,7 @@ impl SoloSizer {
 
     /// Adjusts the length after a chunk of `units` that ended at `now_ns`.
     pub(super) fn chunk_ended(&mut self, units: u64, now_ns: u64) {
-        self.want = BRIEF.next_want(self.want, units, now_ns.saturating_sub(self.last_ns));
+        self.want = BRIEF.next_want(self.want, units, now_ns.saturating_sub(self.last_ns), 1);
         self.last_ns = now_ns;
     }
 }
@@ -154,12 +158,13 @@ impl ChunkSizer {
     pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, units: u64, now_ns: u64) {
         let took_ns = now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
-        self.want = self.times.next_want(self.want, units, took_ns);
-        self.shortest =
-            if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
         if self.times.has_rounds {
             self.note_rate(plan, units, took_ns);
         }
+        let scale = if self.efficient > 0 { EFFICIENT_SCALE } else { 1 };
+        self.want = self.times.next_want(self.want, units, took_ns, scale);
+        self.shortest =
+            if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
     }
 
     /// Notes whether a chunk of `units` was faster per unit than shorter chunks.
