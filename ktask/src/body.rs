@@ -1,11 +1,12 @@
 //! The client's closures as bodies for the engine.
 
+use core::convert::Infallible;
 use core::marker::PhantomData;
 
 use crate::chunk::RawChunk;
 use crate::engine::{Body, ChunkLoop, Ending};
 use crate::raw::{FirstOf, TurnLock};
-use crate::{Cause, Chunk, ChunkResult, JobError, Platform, Stats, Unit};
+use crate::{Cause, Chunk, ChunkResult, Invalid, JobError, Platform, Stats, Unit};
 
 /// The first error of all workers, with its chunk.
 pub(crate) struct FirstError<E> {
@@ -35,9 +36,18 @@ impl<E> FirstError<E> {
         }
     }
 
-    /// Returns the result of the job for the client.
-    pub(crate) fn into_result(self, ending: Ending, stats: Stats) -> Result<Stats, JobError<E>> {
-        let cause = match (self.kept.into_inner(), ending) {
+    /// Takes the error out, and returns the result of the job for the client.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    pub(crate) fn take_result(
+        &mut self,
+        ending: Result<Ending, Invalid>,
+        stats: &Stats,
+    ) -> Result<Stats, JobError<E>> {
+        let stats = *stats;
+        let ending = ending.map_err(JobError::invalid)?;
+        let cause = match (self.kept.take(), ending) {
             // An error that came after a cancellation is still the more useful cause.
             (Some(Failure { error, start, end }), _) => Cause::Failed { error, start, end },
             (None, Ending::Complete) => return Ok(stats),
@@ -46,6 +56,43 @@ impl<E> FirstError<E> {
             (None, Ending::Failed) => unreachable!("a failure without error is a panic"),
         };
         Err(JobError { cause, stats })
+    }
+
+    /// Returns the result of the job with a value.
+    ///
+    /// Never inlined: see [`take_result`](Self::take_result).
+    #[inline(never)]
+    pub(crate) fn take_result_with<T>(
+        &mut self,
+        ending: Result<Ending, Invalid>,
+        stats: &Stats,
+        value: impl FnOnce() -> T,
+    ) -> Result<(T, Stats), JobError<E>> {
+        self.take_result(ending, stats).map(|stats| (value(), stats))
+    }
+}
+
+impl<T> FirstError<T> {
+    /// Returns the result of a search, whose errors are what was found.
+    ///
+    /// Never inlined: see [`take_result`](Self::take_result).
+    #[inline(never)]
+    pub(crate) fn take_found(
+        &mut self,
+        ending: Result<Ending, Invalid>,
+        stats: &Stats,
+    ) -> Result<(Option<T>, Stats), JobError<Infallible>> {
+        let stopped = match self.take_result(ending, stats) {
+            Ok(stats) => return Ok((None, stats)),
+            Err(stopped) => stopped,
+        };
+        let cause = match stopped.cause {
+            Cause::Failed { error: found, .. } => return Ok((Some(found), stopped.stats)),
+            Cause::Cancelled => Cause::Cancelled,
+            Cause::DeadlinePassed => Cause::DeadlinePassed,
+            Cause::Invalid(invalid) => Cause::Invalid(invalid),
+        };
+        Err(JobError { cause, stats: stopped.stats })
     }
 }
 
@@ -69,7 +116,7 @@ where
     F: Fn(Chunk<U>) -> R + Sync,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             let result = (self.thread_fn)(Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });
@@ -97,9 +144,13 @@ where
     F: Fn(&mut A, Chunk<U>) -> R + Sync,
     M: Fn(A, A) -> A + Sync,
 {
+    fn has_tail(&self) -> bool {
+        true
+    }
+
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
         let mut accumulator = (self.init)();
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             let result = (self.thread_fn)(&mut accumulator, Chunk::from_raw(chunk));
             self.first_error.check(result, chunk.start, chunk.end)
         });

@@ -43,7 +43,7 @@ impl Lineage {
 }
 
 impl<U: Unit> Chunk<U> {
-    pub(crate) fn from_raw(raw: RawChunk) -> Self {
+    pub(crate) fn from_raw(raw: &RawChunk) -> Self {
         Self {
             start: U::from_raw(raw.start),
             end: U::from_raw(raw.end),

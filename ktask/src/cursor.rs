@@ -1,64 +1,88 @@
 //! The position of the next chunk in a range.
 
 use crate::NodeId;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, const_fn};
+use crate::log::{LOG_BITS, log2};
+use crate::sync::{AtomicU16, AtomicU64, Ordering, const_fn};
+
+/// The numbers of a range, which stay the same while its job runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) start: u64,
+    /// At least `start`.
+    pub(crate) end: u64,
+    pub(crate) node: Option<NodeId>,
+}
+
+/// What the workers of a range share. A job may have many slots on its caller's stack, so a slot has no number
+/// that its [`Extent`] has.
+pub(crate) struct Slot {
+    next: AtomicU64,
+    /// Workers that claim from this range now.
+    workers: AtomicU16,
+    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
+    wanted: AtomicU16,
+    /// Workers that the caller has placed here: its notes while it starts helpers.
+    placed: AtomicU16,
+}
+
+const _: () = assert!(crate::MAX_WORKERS <= u16::MAX as usize);
 
 /// A contiguous range and how far it has been handed out.
 ///
 /// # Every unit exactly once
 ///
-/// `next` starts at `start` and changes only in [`claim`](Self::claim): an exchange replaces the
+/// `next` starts at the range's start and changes only in [`claim`](Self::claim): an exchange replaces the
 /// value that was read by a larger one of at most `end`. The exchange succeeds for one worker,
 /// which then owns the units between the two values. So the claimed chunks are the steps of one
-/// rising sequence from `start`: they share no unit and leave none out. `claim` returns `None`
-/// only if `next == end`. So all units have been claimed once every worker has got `None`.
+/// rising sequence from the start: they share no unit and leave none out. `claim` returns no units
+/// only if `next == end`. So all units have been claimed once every worker has got none.
 ///
-/// The claimed units are therefore always the prefix `start..next`. The undo relies on this.
-///
-/// A cursor is small, because a job may have many on its caller's stack.
-pub(crate) struct Cursor {
-    next: AtomicU64,
-    end: u64,
-    /// The node's number; [`NO_NODE`] for none.
-    node: u32,
-    /// Workers that claim from this range now.
-    workers: AtomicU32,
-    /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
-    wanted: AtomicU32,
-    /// Workers that the caller has placed here: its notes while it starts helpers.
-    placed: AtomicU32,
-}
-
-const NO_NODE: u32 = u32::MAX;
-
-/// The cursors of a job. If there are few, each is on a separate cache line, so that the workers of
-/// different nodes share no line. Many lie close: the caller's stack is small.
+/// The claimed units are therefore always the prefix up to `next`. The undo relies on this.
 #[derive(Clone, Copy)]
-pub(crate) struct Cursors<'c> {
-    slots: &'c [Cursor],
-    /// Distance of the cursors that are used.
-    spread: usize,
+pub(crate) struct Cursor<'c> {
+    slot: &'c Slot,
+    end: u64,
+    node: Option<NodeId>,
 }
+
+/// The cursors of a job. If there are few, each slot is on a separate cache line, so that the workers of
+/// different nodes share no line. Many lie close: the caller's stack is small.
+pub(crate) struct Cursors<'c> {
+    slots: &'c [Slot],
+    /// Distance of the slots that are used.
+    spread: usize,
+    extent: &'c ExtentFn<'c>,
+}
+
+/// Returns the range of an index, the same at each call.
+pub(crate) type ExtentFn<'e> = dyn Fn(usize) -> Extent + Sync + 'e;
 
 impl<'c> Cursors<'c> {
-    /// Makes the list of every cursor of `slots` whose number is a multiple of `spread`.
-    pub(crate) fn new(slots: &'c [Cursor], spread: usize) -> Self {
-        Self { slots, spread }
+    /// Makes the cursors over the ranges that `extent` returns, one for every slot whose number is a
+    /// multiple of `spread`. Nothing is claimed yet.
+    pub(crate) fn new(slots: &'c mut [Slot], spread: usize, extent: &'c ExtentFn<'c>) -> Self {
+        for (index, slot) in slots.iter_mut().step_by(spread).enumerate() {
+            *slot = Slot::new(extent(index).start);
+        }
+        Self { slots, spread, extent }
     }
 
     /// Returns the number of cursors.
-    pub(crate) fn len(self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len() / self.spread
     }
 
     /// Returns cursor number `index`.
-    pub(crate) fn get(self, index: usize) -> &'c Cursor {
-        &self.slots[index * self.spread]
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    pub(crate) fn get(&self, index: usize) -> Cursor<'c> {
+        Cursor::new(&self.slots[index * self.spread], (self.extent)(index))
     }
 
     /// Returns all cursors.
-    pub(crate) fn iter(self) -> impl Iterator<Item = &'c Cursor> {
-        self.slots.iter().step_by(self.spread)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Cursor<'c>> {
+        (0..self.len()).map(|index| self.get(index))
     }
 }
 
@@ -68,6 +92,10 @@ pub(crate) struct Samples {
     units: AtomicU64,
     ns: AtomicU64,
     squares: AtomicU64,
+    whole: AtomicU64,
+    near: AtomicU64,
+    logs: AtomicU64,
+    log_squares: AtomicU64,
 }
 
 /// Sums over measured chunks. They wrap around; differences of two are right.
@@ -80,6 +108,15 @@ pub(crate) struct Sampled {
     pub(crate) ns: u64,
     /// Sum of the chunks' times squared and divided by their units: see [`Sampled::square`].
     pub(crate) squares: u64,
+    /// Chunks that began after the measurement did, and count in the next two sums.
+    pub(crate) whole: u64,
+    /// Those of them whose cost is near the centre.
+    pub(crate) near: u64,
+    /// Sum of the logarithms of the chunks' times for a unit: see [`Sampled::log`]. Those far from the
+    /// centre count as if they were [`Sampled::NEAR`] away.
+    pub(crate) logs: u64,
+    /// Sum of the squares of the logarithms.
+    pub(crate) log_squares: u64,
 }
 
 impl Sampled {
@@ -92,6 +129,10 @@ impl Sampled {
     /// The longest time of a chunk that is sampled as it is, in nanoseconds. The squares of longer
     /// ones would fill the sum.
     const LONGEST_NS: u64 = 1 << 33;
+
+    /// Distance from the centre, as a logarithm, up to which a cost counts as it is: a factor of 4. More than
+    /// what a step between thread counts changes.
+    pub(crate) const NEAR: u64 = 2 << LOG_BITS;
 
     /// Returns the factor on the units of a job of `units` in smallest chunks of `smallest`. It leaves
     /// room for parts of units, and for the sum of all.
@@ -107,147 +148,155 @@ impl Sampled {
         u64::try_from(square).unwrap_or(u64::MAX)
     }
 
+    /// Returns the logarithm of `ns` nanoseconds for each of `units`, in the form of [`log2`]. It is made
+    /// positive by a constant.
+    fn log(units: u64, ns: u64) -> u64 {
+        (log2(ns.max(1)) + (64 << LOG_BITS)).saturating_sub(log2(units.max(1)))
+    }
+
     /// Returns what was added since `before`.
-    pub(crate) fn since(self, before: Self) -> Self {
+    pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             chunks: self.chunks.wrapping_sub(before.chunks),
             units: self.units.wrapping_sub(before.units),
             ns: self.ns.wrapping_sub(before.ns),
             squares: self.squares.wrapping_sub(before.squares),
+            whole: self.whole.wrapping_sub(before.whole),
+            near: self.near.wrapping_sub(before.near),
+            logs: self.logs.wrapping_sub(before.logs),
+            log_squares: self.log_squares.wrapping_sub(before.log_squares),
         }
     }
 }
 
-/// The wanted length of the next chunk.
+/// How a job's ranges may be cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// Length that the worker wants. It gets less at the end of the range, and never less than `min`.
-    pub(crate) want: u64,
     /// Smallest length of a chunk; the last chunk of a range may be shorter. At least 1.
     pub(crate) min: u64,
+    /// Largest length of a chunk. At least `min`, and a multiple of `align` unless it is the largest number.
+    pub(crate) max: u64,
     /// Chunk ends are multiples of this, but for the last chunk's. At least 1.
     pub(crate) align: u64,
 }
 
-impl Cursor {
-    /// Makes a cursor over `start..end` with nothing claimed. `start <= end`.
-    pub(crate) fn new(start: u64, end: u64, node: Option<NodeId>) -> Self {
-        debug_assert!(start <= end, "cursor over {start}..{end}");
-        Self {
-            next: AtomicU64::new(start),
-            end,
-            node: node.map_or(NO_NODE, |node| node.0),
-            workers: AtomicU32::new(0),
-            wanted: AtomicU32::new(0),
-            placed: AtomicU32::new(0),
-        }
-    }
-
+impl Slot {
     const_fn! {
-        /// Makes a cursor over no units.
-        pub(crate) fn empty() -> Self {
+        /// Makes the slot of a range that begins at `start`, with nothing claimed.
+        pub(crate) fn new(start: u64) -> Self {
             Self {
-                next: AtomicU64::new(0),
-                end: 0,
-                node: NO_NODE,
-                workers: AtomicU32::new(0),
-                wanted: AtomicU32::new(0),
-                placed: AtomicU32::new(0),
+                next: AtomicU64::new(start),
+                workers: AtomicU16::new(0),
+                wanted: AtomicU16::new(0),
+                placed: AtomicU16::new(0),
             }
         }
+    }
+}
+
+impl<'c> Cursor<'c> {
+    /// Makes a cursor over `extent`, of which `slot` tells how much is claimed.
+    pub(crate) fn new(slot: &'c Slot, extent: Extent) -> Self {
+        let Extent { start, end, node } = extent;
+        debug_assert!(start <= end, "cursor over {start}..{end}");
+        Self { slot, end, node }
     }
 
     /// Returns the node of the range.
     pub(crate) fn node(&self) -> Option<NodeId> {
-        (self.node != NO_NODE).then_some(NodeId(self.node))
+        self.node
     }
 
-    /// Claims the next chunk, which is never empty. Returns `None` if all units are claimed.
-    pub(crate) fn claim(&self, cut: Cut) -> Option<(u64, u64)> {
+    /// Claims the next chunk. The result is empty if all units were claimed before, and only then.
+    ///
+    /// It has `want` units, or as many as `cut` allows, and less at the end of the range.
+    ///
+    /// Never inlined, and two numbers: a job should have little of it on its caller's stack.
+    #[inline(never)]
+    pub(crate) fn claim(&self, want: u64, cut: &Cut) -> (u64, u64) {
         // Relaxed throughout: the exchange on `next` alone decides which worker owns which units.
         // The hand-over (`raw`) publishes what workers did to the units.
-        let mut next = self.next.load(Ordering::Relaxed);
-        loop {
-            if next == self.end {
-                return None;
-            }
-            let end = chunk_end(next, self.end, cut);
-            match self.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some((next, end)),
+        let mut next = self.slot.next.load(Ordering::Relaxed);
+        while next != self.end {
+            let end = chunk_end(next, self.end, want, cut);
+            match self.slot.next.compare_exchange_weak(next, end, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return (next, end),
                 Err(now) => next = now,
             }
         }
+        (next, next)
     }
 
     /// Claims the next chunk of a job that has one worker, by plain loads and stores. The result is
-    /// that of [`claim`](Self::claim).
-    pub(crate) fn claim_alone(&self, cut: Cut) -> Option<(u64, u64)> {
+    /// that of [`claim`](Self::claim). Never inlined, as that.
+    #[inline(never)]
+    pub(crate) fn claim_alone(&self, want: u64, cut: &Cut) -> (u64, u64) {
         // Relaxed: one thread.
-        let next = self.next.load(Ordering::Relaxed);
+        let next = self.slot.next.load(Ordering::Relaxed);
         if next == self.end {
-            return None;
+            return (next, next);
         }
-        let end = chunk_end(next, self.end, cut);
-        self.next.store(end, Ordering::Relaxed);
-        Some((next, end))
+        let end = chunk_end(next, self.end, want, cut);
+        self.slot.next.store(end, Ordering::Relaxed);
+        (next, end)
     }
 
     /// Returns whether the range has a node.
     pub(crate) fn has_node(&self) -> bool {
-        self.node != NO_NODE
+        self.node.is_some()
     }
 
     /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
-        self.node == NO_NODE || self.node == node.0
+        self.node.is_none_or(|own| own == node)
     }
 
     /// Counts a worker that begins to claim from this range.
     pub(crate) fn join(&self) {
         // Relaxed, here and below: the counts only steer chunk lengths and the choice of ranges.
-        self.workers.fetch_add(1, Ordering::Relaxed);
+        self.slot.workers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Uncounts a worker that no longer claims from this range.
     pub(crate) fn leave(&self) {
-        self.workers.fetch_sub(1, Ordering::Relaxed);
+        self.slot.workers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Returns the number of workers that claim from this range.
     pub(crate) fn workers(&self) -> usize {
-        self.workers.load(Ordering::Relaxed) as usize
+        self.slot.workers.load(Ordering::Relaxed) as usize
     }
 
     /// Returns the number of units that are not claimed yet.
     pub(crate) fn left(&self) -> u64 {
         // Relaxed: a hint; `claim` decides.
-        self.end - self.next.load(Ordering::Relaxed)
+        self.end - self.slot.next.load(Ordering::Relaxed)
     }
 
     /// Returns the number of workers that the governor wants here.
     pub(crate) fn wanted(&self) -> usize {
-        self.wanted.load(Ordering::Relaxed) as usize
+        self.slot.wanted.load(Ordering::Relaxed) as usize
     }
 
     /// Sets the number of workers that the governor wants here.
     pub(crate) fn set_wanted(&self, workers: usize) {
-        self.wanted.store(workers as u32, Ordering::Relaxed);
+        self.slot.wanted.store(workers as u16, Ordering::Relaxed);
     }
 
     /// Caller: returns the number of workers that it has placed here.
     pub(crate) fn placed(&self) -> usize {
-        self.placed.load(Ordering::Relaxed) as usize
+        self.slot.placed.load(Ordering::Relaxed) as usize
     }
 
     /// Caller: sets the number of workers that it has placed here.
     pub(crate) fn set_placed(&self, workers: usize) {
-        self.placed.store(workers as u32, Ordering::Relaxed);
+        self.slot.placed.store(workers as u16, Ordering::Relaxed);
     }
 
     /// Returns the first unit that is not claimed. The units before it, a prefix of the range, are.
     pub(crate) fn next(&self) -> u64 {
         // Relaxed: exact after the join, which makes all claims visible.
-        self.next.load(Ordering::Relaxed)
+        self.slot.next.load(Ordering::Relaxed)
     }
 }
 
@@ -258,6 +307,10 @@ impl Samples {
             units: AtomicU64::new(0),
             ns: AtomicU64::new(0),
             squares: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
+            near: AtomicU64::new(0),
+            logs: AtomicU64::new(0),
+            log_squares: AtomicU64::new(0),
         }
     }
 
@@ -270,6 +323,20 @@ impl Samples {
         self.squares.fetch_add(Sampled::square(units, ns), Ordering::Relaxed);
     }
 
+    /// Adds a chunk of which all was measured to the sums of logarithms. `centre` is the typical
+    /// logarithm, or 0 if that is unknown.
+    pub(crate) fn sample_whole(&self, units: u64, ns: u64, centre: u64) {
+        let log = Sampled::log(units, ns);
+        let counted = match centre {
+            0 => log,
+            _ => log.clamp(centre.saturating_sub(Sampled::NEAR), centre + Sampled::NEAR),
+        };
+        self.whole.fetch_add(1, Ordering::Relaxed);
+        self.near.fetch_add(u64::from(counted == log), Ordering::Relaxed);
+        self.logs.fetch_add(counted, Ordering::Relaxed);
+        self.log_squares.fetch_add(counted * counted, Ordering::Relaxed);
+    }
+
     /// Returns the sums over the measured chunks.
     pub(crate) fn sampled(&self) -> Sampled {
         Sampled {
@@ -277,15 +344,19 @@ impl Samples {
             units: self.units.load(Ordering::Relaxed),
             ns: self.ns.load(Ordering::Relaxed),
             squares: self.squares.load(Ordering::Relaxed),
+            whole: self.whole.load(Ordering::Relaxed),
+            near: self.near.load(Ordering::Relaxed),
+            logs: self.logs.load(Ordering::Relaxed),
+            log_squares: self.log_squares.load(Ordering::Relaxed),
         }
     }
 }
 
 /// Returns the end of the chunk that begins at `next`, in a range that ends at `end > next`. It is
 /// above `next` and at most `end`.
-fn chunk_end(next: u64, end: u64, cut: Cut) -> u64 {
+fn chunk_end(next: u64, end: u64, want: u64, cut: &Cut) -> u64 {
     let left = end - next;
-    let len = cut.want.max(cut.min);
+    let len = want.min(cut.max).max(cut.min);
     if len >= left {
         return end;
     }

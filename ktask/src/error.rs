@@ -153,6 +153,8 @@ pub enum Invalid {
 
 impl<E> JobError<E> {
     /// Makes the error of a job that was not started.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn invalid(invalid: Invalid) -> Self {
         Self { cause: Cause::Invalid(invalid), stats: Stats::default() }
     }

@@ -1,11 +1,12 @@
 //! The description of a job, and its start.
 
 use core::marker::PhantomData;
+use core::num::NonZero;
 use core::ops::Range;
 
 use crate::body::{FirstError, PlainBody, ReduceBody};
 use crate::chunk::{Lineage, RawChunk};
-use crate::cursor::Cursor;
+use crate::cursor::{Cut, ExtentFn};
 use crate::engine::{self, Body, Ending, Meanwhile, Plan, ThreadLimit};
 use crate::raw::TurnLock;
 use crate::shape::Shape;
@@ -67,6 +68,13 @@ pub(crate) struct Manner<'m> {
     pub(crate) stopped: TracedEnding,
     /// What the caller does before its part of the job.
     pub(crate) meanwhile: Option<&'m mut Meanwhile<'m>>,
+    /// The length of all chunks, if it is fixed.
+    pub(crate) chunk_len: Option<NonZero<u64>>,
+}
+
+impl Manner<'_> {
+    /// The manner of a job with nothing special.
+    pub(crate) const PLAIN: Self = Self { stopped: TracedEnding::Failed, meanwhile: None, chunk_len: None };
 }
 
 impl<'a, U: Unit> Job<'a, U> {
@@ -233,16 +241,18 @@ impl<'a, U: Unit> Job<'a, U> {
     ///
     /// The first error of `thread_fn`, cancellation, a passed deadline, or an invalid
     /// description (then nothing was started).
+    // Never inlined, so that its frame is not part of its caller's: the same in all methods that run a job.
+    #[inline(never)]
     pub fn run<P: Platform, R: ChunkResult>(
         &self,
         platform: &P,
         thread_fn: impl Fn(Chunk<U>) -> R + Sync,
     ) -> Result<Stats, JobError<R::Error>> {
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = PlainBody::new(thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Runs the job with an accumulator per worker, in place of counters that the thread function
@@ -254,6 +264,7 @@ impl<'a, U: Unit> Job<'a, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run). The accumulators are dropped.
+    #[inline(never)]
     pub fn run_reduce<P: Platform, A: Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -261,7 +272,7 @@ impl<'a, U: Unit> Job<'a, U> {
         thread_fn: impl Fn(&mut A, Chunk<U>) -> R + Sync,
         merge: impl Fn(A, A) -> A + Sync,
     ) -> Result<(A, Stats), JobError<R::Error>> {
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let merged = TurnLock::new(None, 0);
         let body = ReduceBody {
             platform,
@@ -273,9 +284,8 @@ impl<'a, U: Unit> Job<'a, U> {
             unit: PhantomData::<fn(U)>,
         };
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        let stats = first_error.into_result(ending, stats)?;
-        Ok((merged.into_inner().unwrap_or_else(init), stats))
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result_with(ending, &stats, || merged.into_inner().unwrap_or_else(init))
     }
 
     /// Runs the job over a sequence that can only be stepped through, such as a list.
@@ -290,6 +300,7 @@ impl<'a, U: Unit> Job<'a, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run), and [`Invalid::WalkOverNodes`] if the job has node ranges.
+    #[inline(never)]
     pub fn run_walk<P: Platform, Q: Copy + Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -300,7 +311,7 @@ impl<'a, U: Unit> Job<'a, U> {
         if !self.shape.nodes.is_empty() {
             return Err(JobError::invalid(Invalid::WalkOverNodes));
         }
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = WalkBody {
             platform,
             position: TurnLock::new(start, self.shape.start),
@@ -310,8 +321,8 @@ impl<'a, U: Unit> Job<'a, U> {
             unit: PhantomData::<fn(U)>,
         };
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Checks the description and runs the job on the engine. Writes the empty `stats`.
@@ -321,7 +332,7 @@ impl<'a, U: Unit> Job<'a, U> {
         body: &dyn Body,
         stats: &mut Stats,
     ) -> Result<Ending, Invalid> {
-        self.execute_in(platform, body, Manner { stopped: TracedEnding::Failed, meanwhile: None }, stats)
+        self.execute_in(platform, body, Manner::PLAIN, stats)
     }
 
     /// Does the same in another manner.
@@ -344,36 +355,54 @@ impl<'a, U: Unit> Job<'a, U> {
         if let Some(trail) = self.trail {
             trail.clear();
         }
-        let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(raw)));
-        let trace_id = self.trace_begin(platform, units);
-        let plan = Plan {
-            trace_id,
+        let undo = self.undo.map(|undo| move |raw: RawChunk| undo(Chunk::from_raw(&raw)));
+        let undo = undo.as_ref().map(|undo| undo as _);
+        let extent = |index: usize| self.shape.extent(index);
+        let mut plan = self.plan(platform, units, held, body, &extent);
+        plan.undo = undo;
+        if let Some(len) = manner.chunk_len {
+            (plan.cut.min, plan.cut.max) = (len.get(), len.get());
+        }
+        plan.starts_at_once = manner.meanwhile.is_some();
+        plan.trace_id = self.trace_begin(platform, units);
+        let mut nothing = || {};
+        let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
+        let ending = engine::execute(platform, &plan, meanwhile, stats);
+        if plan.trace_id != 0 {
+            let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
+            platform.job_ends(plan.trace_id, traced, stats);
+        }
+        Ok(ending)
+    }
+
+    /// Returns the plan of the job, which is checked, without undo and trace number.
+    ///
+    /// Never inlined: a job should not have this frame on its caller's stack.
+    #[inline(never)]
+    fn plan<'p, P: Platform>(
+        &'p self,
+        platform: &P,
+        units: u64,
+        held: LockSet,
+        body: &'p dyn Body,
+        extent: &'p ExtentFn<'p>,
+    ) -> Plan<'p> {
+        Plan {
+            body,
+            ranges: self.shape.nodes.len().max(1) as u16,
+            extent,
             units,
-            min_chunk: self.shape.min_chunk,
-            max_chunk: self.shape.longest_chunk(),
-            align: self.shape.align,
+            cut: Cut { min: self.shape.min_chunk, max: self.shape.longest_chunk(), align: self.shape.align },
             threads: self.thread_limit(),
-            starts_at_once: manner.meanwhile.is_some(),
+            starts_at_once: false,
             cancel: self.cancel,
             deadline_ns: self.stop_at_ns(platform),
             tuning: self.tuning,
             trail: self.trail,
             lineage: Lineage { locks: held, ..self.lineage },
-            undo: undo.as_ref().map(|undo| undo as _),
-        };
-        let range = |index: usize| match self.shape.nodes.get(index) {
-            Some(range) => Cursor::new(range.raw_start, range.raw_end, Some(range.node)),
-            None => Cursor::new(self.shape.start, self.shape.end, None),
-        };
-        let ranges = self.shape.nodes.len().max(1);
-        let mut nothing = || {};
-        let meanwhile = manner.meanwhile.unwrap_or(&mut nothing);
-        let ending = engine::execute(platform, &plan, ranges, &range, body, meanwhile, stats);
-        if trace_id != 0 {
-            let traced = if ending == Ending::Failed { manner.stopped } else { ending.traced() };
-            platform.job_ends(trace_id, traced, stats);
+            undo: None,
+            trace_id: 0,
         }
-        Ok(ending)
     }
 
     /// Traces the start of the job over `units`. Returns its trace number.
@@ -386,25 +415,23 @@ impl<'a, U: Unit> Job<'a, U> {
 
     /// Returns the time at which the job has to end: the earlier one of its deadline and the end of
     /// its timeout, which begins now.
-    fn stop_at_ns<P: Platform>(&self, platform: &P) -> Option<u64> {
+    fn stop_at_ns<P: Platform>(&self, platform: &P) -> u64 {
         let timed_out_ns = self.timeout_ns.map(|timeout_ns| platform.now_ns().saturating_add(timeout_ns));
-        match (self.deadline_ns, timed_out_ns) {
-            (Some(deadline_ns), Some(timed_out_ns)) => Some(deadline_ns.min(timed_out_ns)),
-            (deadline_ns, timed_out_ns) => deadline_ns.or(timed_out_ns),
-        }
+        let never_ns = Plan::NO_DEADLINE_NS;
+        self.deadline_ns.unwrap_or(never_ns).min(timed_out_ns.unwrap_or(never_ns))
     }
 
     /// Returns the limit that the job itself sets on its threads.
     fn thread_limit(&self) -> ThreadLimit {
         if let Some(threads) = self.shape.threads_exact {
             // At most `MAX_WORKERS`, as was checked.
-            return ThreadLimit::Exact(threads as u32);
+            return ThreadLimit::Exact(threads as u16);
         }
         let (default, budgeted) = match self.profile {
             Profile::Boot => (MAX_WORKERS, false),
             Profile::Runtime => (RUNTIME_THREADS, true),
         };
-        let limit = self.shape.max_threads.unwrap_or(default).min(MAX_WORKERS) as u32;
+        let limit = self.shape.max_threads.unwrap_or(default).min(MAX_WORKERS) as u16;
         ThreadLimit::UpTo { limit, budgeted }
     }
 }

@@ -1,14 +1,13 @@
 //! Further ways to run a job.
 
 use core::convert::Infallible;
+use core::num::NonZero;
 
 use crate::body::{FirstError, PlainBody};
 use crate::fixed_cut::FixedCut;
 use crate::job::Manner;
 use crate::slice::{OrderedBody, SliceBody};
-use crate::{
-    Cause, Chunk, ChunkResult, Invalid, Job, JobError, ListPart, Platform, Stats, TracedEnding, Unit,
-};
+use crate::{Chunk, ChunkResult, Invalid, Job, JobError, ListPart, Platform, Stats, TracedEnding, Unit};
 
 impl<U: Unit> Job<'_, U> {
     /// Runs the job over a mutable slice: each chunk gets the elements of its units.
@@ -32,6 +31,7 @@ impl<U: Unit> Job<'_, U> {
     /// # Errors
     ///
     /// Those of [`run`](Self::run), and [`Invalid::SliceLength`].
+    #[inline(never)]
     pub fn for_each_mut<P: Platform, T: Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -45,11 +45,11 @@ impl<U: Unit> Job<'_, U> {
                 return Err(JobError::invalid(Invalid::SliceLength { units, elements }));
             }
         }
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = SliceBody::new(slice, self.shape.start, thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = self.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let ending = self.execute(platform, &body, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Runs the job with an accumulator per chunk, so that the result does not depend on the number
@@ -82,6 +82,7 @@ impl<U: Unit> Job<'_, U> {
     /// Those of [`run`](Self::run), [`Invalid::OrderedOverNodes`] if the job has node ranges, and
     /// [`Invalid::TooFewSlots`] if there is no slot, or the chunks would exceed
     /// [`max_chunk`](Self::max_chunk).
+    #[inline(never)]
     pub fn run_ordered<P: Platform, A: Send, R: ChunkResult>(
         &self,
         platform: &P,
@@ -101,14 +102,12 @@ impl<U: Unit> Job<'_, U> {
             let least = cut.count(end, longest);
             return Err(JobError::invalid(Invalid::TooFewSlots { slots: slots.len(), least }));
         }
-        let mut job = self.clone();
-        job.shape.min_chunk = cut.len();
-        job.shape.max_chunk = Some(cut.len());
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = OrderedBody::new(slots, cut, thread_fn, &first_error);
         let mut stats = Stats::default();
-        let ending = job.execute(platform, &body, &mut stats).map_err(JobError::invalid)?;
-        first_error.into_result(ending, stats)
+        let manner = Manner { chunk_len: NonZero::new(cut.len()), ..Manner::PLAIN };
+        let ending = self.execute_in(platform, &body, manner, &mut stats);
+        first_error.take_result(ending, &stats)
     }
 
     /// Runs the job until a call of `thread_fn` returns a value. The other workers stop at their next
@@ -133,6 +132,7 @@ impl<U: Unit> Job<'_, U> {
     ///
     /// Cancellation, a passed deadline, or an invalid description; [`Invalid::SearchWithUndo`] if the
     /// job has an undo.
+    #[inline(never)]
     pub fn find_any<P: Platform, T: Send>(
         &self,
         platform: &P,
@@ -142,29 +142,13 @@ impl<U: Unit> Job<'_, U> {
             return Err(JobError::invalid(Invalid::SearchWithUndo));
         }
         // To the engine, the value is the error of its chunk.
-        let first_found = FirstError::new();
+        let mut first_found = FirstError::new();
         let search = |chunk| thread_fn(chunk).map_or(Ok(()), Err);
         let body = PlainBody::new(search, &first_found);
         let mut stats = Stats::default();
-        let ending = self
-            .execute_in(
-                platform,
-                &body,
-                Manner { stopped: TracedEnding::Complete, meanwhile: None },
-                &mut stats,
-            )
-            .map_err(JobError::invalid)?;
-        let stopped = match first_found.into_result(ending, stats) {
-            Ok(stats) => return Ok((None, stats)),
-            Err(stopped) => stopped,
-        };
-        let cause = match stopped.cause {
-            Cause::Failed { error: found, .. } => return Ok((Some(found), stopped.stats)),
-            Cause::Cancelled => Cause::Cancelled,
-            Cause::DeadlinePassed => Cause::DeadlinePassed,
-            Cause::Invalid(invalid) => Cause::Invalid(invalid),
-        };
-        Err(JobError { cause, stats: stopped.stats })
+        let manner = Manner { stopped: TracedEnding::Complete, ..Manner::PLAIN };
+        let ending = self.execute_in(platform, &body, manner, &mut stats);
+        first_found.take_found(ending, &stats)
     }
 
     /// Runs the job over a linked list, from `first` on: each chunk gets its nodes.
@@ -241,13 +225,14 @@ impl<U: Unit> Job<'_, U> {
     ///
     /// Those of [`run`](Self::run). `meanwhile` is not called if the description is invalid; otherwise
     /// its result is dropped. A panic of `meanwhile` ends the job as one of `thread_fn` does.
+    #[inline(never)]
     pub fn run_beside<P: Platform, R: ChunkResult, T>(
         &self,
         platform: &P,
         thread_fn: impl Fn(Chunk<U>) -> R + Sync,
         meanwhile: impl FnOnce() -> T,
     ) -> Result<(T, Stats), JobError<R::Error>> {
-        let first_error = FirstError::new();
+        let mut first_error = FirstError::new();
         let body = PlainBody::new(thread_fn, &first_error);
         let mut meanwhile = Some(meanwhile);
         let mut returned = None;
@@ -256,13 +241,16 @@ impl<U: Unit> Job<'_, U> {
                 returned = Some(meanwhile());
             }
         };
-        let manner = Manner { stopped: TracedEnding::Failed, meanwhile: Some(&mut call) };
+        let manner = Manner { meanwhile: Some(&mut call), ..Manner::PLAIN };
         let mut stats = Stats::default();
-        let ending = self.execute_in(platform, &body, manner, &mut stats).map_err(JobError::invalid)?;
+        let ending = self.execute_in(platform, &body, manner, &mut stats);
         // A job without units has not called it.
-        call();
-        let stats = first_error.into_result(ending, stats)?;
-        let Some(returned) = returned else { unreachable!("meanwhile was called") };
-        Ok((returned, stats))
+        if ending.is_ok() {
+            call();
+        }
+        first_error.take_result_with(ending, &stats, || match returned {
+            Some(returned) => returned,
+            None => unreachable!("meanwhile was called"),
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use crate::cursor::Extent;
 use crate::node::NodeRange;
 use crate::platform::Platform;
 use crate::{Invalid, MAX_NODE_RANGES, MAX_WORKERS, Unit};
@@ -51,6 +52,14 @@ impl<'a, U: Unit> Shape<'a, U> {
     pub(crate) fn longest_chunk(&self) -> u64 {
         // A multiple of `align`, so that rounding up the end of a chunk does not exceed the maximum.
         self.max_chunk.map_or(u64::MAX, |max_chunk| max_chunk - max_chunk % self.align)
+    }
+
+    /// Returns range number `index`: of a job without node ranges, its only one.
+    pub(crate) fn extent(&self, index: usize) -> Extent {
+        match self.nodes.get(index) {
+            Some(range) => Extent { start: range.raw_start, end: range.raw_end, node: Some(range.node) },
+            None => Extent { start: self.start, end: self.end, node: None },
+        }
     }
 
     /// Checks the description and returns the number of units.

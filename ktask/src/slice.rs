@@ -95,7 +95,7 @@ where
     F: Fn(Chunk<U>, &mut [T]) -> R + Sync,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             // SAFETY: the elements are those of the chunk's units, and no other chunk of this run has
             // these units (module proof, 1 to 3). The part is not used after this call.
             let part = unsafe { self.parts.lend(chunk.start - self.start, chunk.end - chunk.start) };
@@ -134,7 +134,7 @@ where
     F: Fn(&mut A, Chunk<U>) -> R + Sync,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             let Some(index) = self.cut.index(chunk.start) else {
                 panic!(
                     "ktask: chunk {}..{} of an ordered job is not one of its chunks",

@@ -53,7 +53,7 @@ where
     U: Unit,
 {
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>) {
-        chunk_loop(&mut |chunk: RawChunk| {
+        chunk_loop(&mut |chunk: &RawChunk| {
             let Some(positions) = self.positions(chunk.start, chunk.end) else { return false };
             let result = (self.thread_fn)(Chunk::from_raw(chunk), positions);
             self.first_error.check(result, chunk.start, chunk.end)

@@ -15,8 +15,11 @@ use ktask::{
     Tuning,
 };
 
-/// Most bytes for a job on one thread.
+/// Most bytes for a job on one thread that is given a thread function.
 const SOLO_BYTES: usize = 1 << 10;
+
+/// Most bytes for a job on one thread that also has elements, accumulators or positions.
+const SOLO_WITH_MORE_BYTES: usize = SOLO_BYTES + 256;
 
 /// Most bytes for any job, and for the undo of one that fails beside them.
 const JOB_BYTES: usize = 4 << 10;
@@ -51,7 +54,8 @@ fn stack_of(f: &mut dyn FnMut(&Top)) -> usize {
     top.0.get() - (below - PAINTED_BYTES) - untouched * 8
 }
 
-/// The address at which the frame of the function ends that calls a job.
+/// The address at which the frame of the function ends that calls a job. The methods that run a job are
+/// never inlined, so their frames lie below it.
 struct Top(Cell<usize>);
 
 impl Top {
@@ -153,14 +157,30 @@ impl Platform for Lean {
     }
 }
 
-/// Runs `f` with a platform, on a thread with room for the pattern.
-fn measure(f: impl Fn(&Lean) -> usize + Send + 'static) -> usize {
-    let measured = thread::Builder::new().stack_size(1 << 20).spawn(move || {
-        let platform = Lean::new();
-        // The first run also links functions.
-        f(&platform);
-        (0..3).map(|_| f(&platform)).max().unwrap()
+/// Checks what each of several ways to run a job takes.
+fn for_each_way(f: impl Fn(&Lean) -> [(&'static str, usize); 7] + Send + 'static, what: &str) {
+    let measured = on_measured_thread(move |platform| {
+        f(platform);
+        f(platform)
     });
+    for (way, bytes) in measured {
+        let most = if ["run", "run_beside"].contains(&way) { SOLO_BYTES } else { SOLO_WITH_MORE_BYTES };
+        check(&format!("{way}, {what}"), bytes, most);
+    }
+}
+
+/// Returns the most that `f` returns, called with a platform.
+fn measure(f: impl Fn(&Lean) -> usize + Send + 'static) -> usize {
+    on_measured_thread(move |platform| {
+        // The first run also links functions.
+        f(platform);
+        (0..3).map(|_| f(platform)).max().unwrap()
+    })
+}
+
+/// Calls `f` with a platform, on a thread with room for the pattern.
+fn on_measured_thread<R: Send + 'static>(f: impl FnOnce(&Lean) -> R + Send + 'static) -> R {
+    let measured = thread::Builder::new().stack_size(1 << 20).spawn(move || f(&Lean::new()));
     measured.unwrap().join().unwrap()
 }
 
@@ -172,11 +192,11 @@ fn items(units: u64) -> Job<'static, Items> {
     Job::new(Items::new(0)..Items::new(units))
 }
 
-/// Returns 64 ranges of 500 units, each on a node, with gaps.
-fn node_ranges() -> [NodeRange<Items>; 64] {
+/// Returns 64 ranges of `units` units, each on a node, with gaps of as many.
+fn node_ranges(units: u64) -> [NodeRange<Items>; 64] {
     core::array::from_fn(|node| {
-        let start = node as u64 * 1000;
-        NodeRange::new(NodeId(node as u32), Items::new(start)..Items::new(start + 500))
+        let start = node as u64 * 2 * units;
+        NodeRange::new(NodeId(node as u32), Items::new(start)..Items::new(start + units))
     })
 }
 
@@ -188,25 +208,81 @@ fn check(what: &str, bytes: usize, most: usize) {
     assert!(bytes <= most, "{what}: {bytes} bytes, must be at most {most}");
 }
 
+/// Ways to run a job, each with the bytes of stack that it takes of its caller for `$job`.
+macro_rules! ways {
+    ($platform:expr, $job:expr) => {{
+        let (platform, job) = ($platform, $job);
+        let mut slice = [0_u8; 1000];
+        let mut slots = [0_u8; 64];
+        let nodes: [Node; 1] = [Node(None)];
+        [
+            (
+                "run",
+                stack_of(&mut |top| {
+                    top.set();
+                    _ = job.run(platform, |chunk| work(&chunk)).unwrap();
+                }),
+            ),
+            (
+                "for_each_mut",
+                stack_of(&mut |top| {
+                    top.set();
+                    _ = job.for_each_mut(platform, &mut slice, |chunk, _| work(&chunk)).unwrap();
+                }),
+            ),
+            (
+                "run_reduce",
+                stack_of(&mut |top| {
+                    top.set();
+                    let sum = |sum: &mut u64, chunk: Chunk<Items>| *sum += chunk.len().get();
+                    job.run_reduce(platform, || 0, sum, |a, b| a + b).unwrap();
+                }),
+            ),
+            (
+                "run_ordered",
+                stack_of(&mut |top| {
+                    top.set();
+                    _ = job.run_ordered(platform, &mut slots, |_, chunk| work(&chunk)).unwrap();
+                }),
+            ),
+            (
+                "find_any",
+                stack_of(&mut |top| {
+                    top.set();
+                    job.find_any(platform, |chunk| (chunk.len().get() == 0).then_some(chunk.start()))
+                        .unwrap();
+                }),
+            ),
+            (
+                "run_beside",
+                stack_of(&mut |top| {
+                    top.set();
+                    job.run_beside(platform, |chunk| work(&chunk), || 7).unwrap();
+                }),
+            ),
+            (
+                "run_list",
+                stack_of(&mut |top| {
+                    top.set();
+                    let next = |node: &'_ Node| node.0;
+                    _ = job.run_list(platform, Some(&nodes[0]), next, |chunk, _| work(&chunk)).unwrap();
+                }),
+            ),
+        ]
+    }};
+}
+
+/// A node of a list.
+struct Node(Option<&'static Node>);
+
 #[test]
 fn a_job_on_one_thread_takes_little_stack() {
-    let plain = measure(|platform| {
-        let job = items(1000).max_threads(1);
-        stack_of(&mut |top| {
-            top.set();
-            _ = job.run(platform, |chunk| work(&chunk)).unwrap();
-        })
-    });
-    check("one thread", plain, SOLO_BYTES);
-    let stoppable = measure(|platform| {
+    for_each_way(|platform| ways!(platform, items(1000).max_threads(1)), "one thread");
+    let with_token = |platform: &Lean| {
         let token = CancelToken::new();
-        let job = items(1000).max_threads(1).cancel(&token);
-        stack_of(&mut |top| {
-            top.set();
-            _ = job.run(platform, |chunk| work(&chunk)).unwrap();
-        })
-    });
-    check("one thread, with a token", stoppable, SOLO_BYTES);
+        ways!(platform, items(1000).max_threads(1).cancel(&token))
+    };
+    for_each_way(with_token, "one thread, with a token");
 }
 
 #[test]
@@ -229,6 +305,23 @@ fn any_job_takes_the_same_stack() {
             })
         });
         check(&format!("{threads} threads, governed"), governed, JOB_BYTES);
+        let deepest = measure(move |platform| {
+            let (tuning, trail) = (Tuning::new(), Trail::new());
+            let ranges = node_ranges(4_000);
+            let job = Job::over_nodes(&ranges).max_threads(threads).tuning(&tuning).trail(&trail);
+            let bytes = stack_of(&mut |top| {
+                top.set();
+                job.run_reduce(platform, || 0, |sum, chunk| *sum += chunk.len().get(), |a, b| a + b).unwrap();
+            });
+            // The governor has looked, and decided: its functions are on the stack that was measured.
+            assert!(threads < 4 || trail.taken() > 0, "{trail:?}");
+            bytes
+        });
+        check(
+            &format!("{threads} threads, governed, with accumulators, over 64 node ranges"),
+            deepest,
+            JOB_BYTES,
+        );
         let reduced = measure(move |platform| {
             let job = items(100_000).threads_exact(threads);
             stack_of(&mut |top| {
@@ -238,7 +331,7 @@ fn any_job_takes_the_same_stack() {
         });
         check(&format!("{threads} threads, with accumulators"), reduced, JOB_BYTES);
         let over_nodes = measure(move |platform| {
-            let ranges = node_ranges();
+            let ranges = node_ranges(500);
             let job = Job::over_nodes(&ranges).threads_exact(threads);
             stack_of(&mut |top| {
                 top.set();
@@ -251,17 +344,22 @@ fn any_job_takes_the_same_stack() {
 
 #[test]
 fn an_undo_takes_no_more_than_the_job_again() {
-    for threads in [1, 2, 64, 1024] {
+    for (threads, is_governed) in [(1, false), (2, false), (64, false), (1024, false), (64, true)] {
         let bytes = measure(move |platform| {
-            let ranges = node_ranges();
+            let ranges = node_ranges(4_000);
             let undo = |chunk: Chunk<Items>| work(&chunk);
-            let job = Job::over_nodes(&ranges).threads_exact(threads).undo(&undo);
-            let fail = |chunk: Chunk<Items>| if chunk.end().get() > 60_000 { Err(()) } else { Ok(()) };
+            let job = Job::over_nodes(&ranges).undo(&undo);
+            let job = if is_governed { job.max_threads(threads) } else { job.threads_exact(threads) };
+            let fail = |chunk: Chunk<Items>| if chunk.end().get() > 500_000 { Err(()) } else { Ok(()) };
             stack_of(&mut |top| {
                 top.set();
                 _ = job.run(platform, fail).unwrap_err();
             })
         });
-        check(&format!("{threads} threads, failed and undone, over 64 node ranges"), bytes, 2 * JOB_BYTES);
+        check(
+            &format!("{threads} threads, failed and undone, over 64 node ranges, governed: {is_governed}"),
+            bytes,
+            2 * JOB_BYTES,
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The chunks of a job that failed.
 
-use super::plan::Outcome;
-use crate::Stats;
+use super::plan::Request;
 use crate::chunk::RawChunk;
+use crate::cursor::Cursors;
 use crate::raw::CellList;
 use crate::record::WorkerRecord;
 
@@ -10,23 +10,24 @@ use crate::record::WorkerRecord;
 #[derive(Clone, Copy)]
 pub(super) enum Failed<'f> {
     /// The failed chunk of a job on its caller alone, if one failed.
-    One(Option<(u64, u64)>),
+    One(&'f Option<(u64, u64)>),
     /// At most one failed chunk per worker.
     Team(&'f WorkerRecord, CellList),
 }
 
-/// Called after a run with the chunks that failed, which lie on the stack of the run.
-pub(super) type AfterRun<'a> = dyn FnMut(Failed<'_>, &mut Outcome, &mut Stats) + 'a;
+/// Called after a run with the chunks that failed, which lie on the stack of the run. It is not a closure, which
+/// would take stack.
+pub(super) type AfterRun<P> = fn(&mut Request<'_, P>, &Cursors<'_>, Failed<'_>);
 
 impl Failed<'_> {
     /// Calls `undo` for the parts of `chunk` that did not fail.
-    pub(super) fn undo_others(&self, chunk: RawChunk, undo: &dyn Fn(RawChunk)) {
+    pub(super) fn undo_others(&self, chunk: &RawChunk, undo: &dyn Fn(RawChunk)) {
         let mut start = chunk.start;
         while start < chunk.end {
             let (failed_start, failed_end) =
                 self.first_overlapping(start, chunk.end).unwrap_or((chunk.end, chunk.end));
             if start < failed_start {
-                undo(RawChunk { start, end: failed_start, ..chunk });
+                undo(RawChunk { start, end: failed_start, ..*chunk });
             }
             start = failed_end;
         }

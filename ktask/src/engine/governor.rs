@@ -23,13 +23,13 @@
 //! refused make it the measurement of fewer threads, never of those that were asked for.
 
 use super::governor_bounds::{
-    CALM, CHUNKS_TO_GOVERN, CHUNKS_TO_MEASURE, CLEAR, CONFIRM_WINDOWS, FEWER_SHARE, FINE, FIRST_CHUNKS,
-    FIRST_SHARE, FIRST_VARIANCE, HELD_SHARE, HELD_VARIANCE, HOLD_WINDOWS, MAX_HOLD_WINDOWS,
+    CALM, CHUNKS_TO_CENTRE, CHUNKS_TO_GOVERN, CHUNKS_TO_MEASURE, CLEAR, CONFIRM_WINDOWS, FEWER_SHARE, FINE,
+    FIRST_CHUNKS, FIRST_SHARE, FIRST_VARIANCE, HELD_SHARE, HELD_VARIANCE, HOLD_WINDOWS, MAX_HOLD_WINDOWS,
     MAX_POSTPONEMENTS, MIN_THREADS_TO_GOVERN, MIN_WINDOW_NS, MORE_SHARE, PATIENCE_NS, POSTPONED_SHARE,
-    STEADY, VARYING, WILD, WORTHWHILE, WORTHWHILE_UNSURE,
+    STEADY, USEFUL_CHUNK_NS, VARYING, WILD, WORTHWHILE,
 };
 pub(super) use super::governor_view::{Decision, Setting, View};
-use super::measure::{Measured, Ratio};
+use super::measure::{Measured, Ratio, is_centred, typical_cost};
 use crate::cursor::Sampled;
 
 /// The governor of one job. The job's caller asks it between its own chunks.
@@ -66,6 +66,10 @@ pub(super) struct Governor {
     search_at_left: Option<u64>,
     postponements: u32,
     held: Held,
+    /// Length of all chunks while counts are compared; 0 if workers choose it.
+    chunk_units: u64,
+    /// The typical cost of a chunk, as a logarithm; 0 if unknown.
+    centre: u64,
     learned: Option<usize>,
 }
 
@@ -144,6 +148,8 @@ impl Governor {
             search_at_left: None,
             postponements: 0,
             held: Held { rate: 0, windows: 0, until: HOLD_WINDOWS },
+            chunk_units: 0,
+            centre: 0,
             learned: None,
         }
     }
@@ -158,12 +164,25 @@ impl Governor {
         self.wanted
     }
 
+    /// Returns the length that all chunks should have for a comparison, in units; 0 leaves it to the workers.
+    pub(super) fn chunk_units(&self) -> u64 {
+        self.chunk_units
+    }
+
+    /// Returns the typical cost of a chunk, as a logarithm; 0 if it is unknown.
+    pub(super) fn centre(&self) -> u64 {
+        self.centre
+    }
+
     /// Takes the best count of a search that has ended, if it is sure.
     pub(super) fn take_learned(&mut self) -> Option<usize> {
         self.learned.take()
     }
 
     /// Judges what there is to see.
+    ///
+    /// Inlined into its one caller: the functions that this calls have frames of their own.
+    #[inline(always)]
     pub(super) fn look(&mut self, view: &View) -> Decision {
         if view.running != self.running {
             self.running = view.running;
@@ -173,9 +192,15 @@ impl Governor {
         if self.search_at_left.is_some_and(|left| view.left <= left) {
             return self.begin_search(view);
         }
-        let Some(window) = self.window else { return self.begin_window(view) };
-        let sum = view.sampled.since(window.before);
-        let elapsed_ns = view.now_ns.saturating_sub(window.from_ns);
+        let Some(window) = &self.window else { return self.begin_window(view) };
+        let from_ns = window.from_ns;
+        let sum = &view.sampled.since(&window.before);
+        let elapsed_ns = view.now_ns.saturating_sub(from_ns);
+        if self.is_to_be_centred(view, sum, elapsed_ns) {
+            self.centre = typical_cost(sum, self.centre);
+            self.window = None;
+            return self.give_up_if_late(view);
+        }
         let is_whole = is_representative(sum, view, elapsed_ns);
         let is_usable = is_whole || (self.is_late(view) && sum.chunks >= 2 * view.running as u64);
         // Half as long as the first measurement at least: in a short time, only cheap chunks end.
@@ -183,18 +208,42 @@ impl Governor {
         if !is_usable || elapsed_ns < first_ns.max(MIN_WINDOW_NS) {
             return self.give_up_if_late(view);
         }
-        let measured = Measured::of(sum, is_whole, view.running, window.from_ns, view.now_ns);
+        let mut measured = Measured::of(sum, is_whole, self.centre, view.running, from_ns, view.now_ns);
         self.spread = self.spread.max(measured.spread());
-        let measured = measured.with_spread(self.spread);
+        measured.doubt_by(self.spread);
         match self.stage {
-            Stage::First => self.look_at_first(view, measured, sum),
-            Stage::Candidate => self.look_at_candidate(view, measured, sum),
-            Stage::Anchor => self.look_at_anchor(view, measured, sum),
-            Stage::Hold => self.look_at_held(view, measured),
+            Stage::First => self.look_at_first(view, &measured, sum),
+            Stage::Candidate => self.look_at_candidate(view, &measured, sum),
+            Stage::Anchor => self.look_at_anchor(view, &measured, sum),
+            Stage::Hold => self.look_at_held(view, &measured),
         }
     }
 
+    /// Returns whether the measurement has to begin anew, with another centre. At the first such look, costs are
+    /// found to vary, and the length of chunks is fixed: the mean of many units varies less than that of
+    /// few, and seems higher where rare units are expensive.
+    #[inline(never)]
+    fn is_to_be_centred(&mut self, view: &View, sum: &Sampled, elapsed_ns: u64) -> bool {
+        if self.stage == Stage::Hold {
+            return false;
+        }
+        if self.chunk_units > 0 {
+            return sum.whole >= CHUNKS_TO_CENTRE && !is_centred(sum);
+        }
+        let is_enough = sum.whole >= view.running as u64 && elapsed_ns >= MIN_WINDOW_NS;
+        if self.stage != Stage::First || !is_enough || sum.ns < USEFUL_CHUNK_NS * sum.chunks {
+            return false;
+        }
+        let measured = Measured::of(sum, true, 0, view.running, view.now_ns - elapsed_ns, view.now_ns);
+        if self.spread.max(measured.spread()) < VARYING {
+            return false;
+        }
+        self.chunk_units = self.units_per_chunk(sum);
+        true
+    }
+
     /// Begins a measurement, if the number of workers is that which was wanted, or no longer changes.
+    #[inline(never)]
     fn begin_window(&mut self, view: &View) -> Decision {
         let waited_ns = view.now_ns.saturating_sub(self.running_since_ns);
         // Those that are told to leave do leave; those that were started may never come.
@@ -228,7 +277,11 @@ impl Governor {
             _ if self.candidate.wanted > self.anchor.wanted => MORE_SHARE,
             _ => FEWER_SHARE,
         };
-        let threads = (self.wanted as u128, self.setting.max.max(1) as u128);
+        let threads = match self.stage {
+            Stage::First => self.wanted,
+            _ => self.candidate.wanted.max(self.wanted),
+        };
+        let threads = (threads as u128, self.setting.max.max(1) as u128);
         (u128::from(self.trial_left) * threads.0 / (u128::from(share) * threads.1)) as u64
     }
 
@@ -238,6 +291,7 @@ impl Governor {
     }
 
     /// Ends a trial that cannot be measured: its workers come and go, or their chunks are long.
+    #[inline(never)]
     fn give_up_if_late(&mut self, view: &View) -> Decision {
         if self.stage == Stage::Hold || self.spent(view) < 2 * self.budget() {
             return Decision::Continue;
@@ -250,7 +304,7 @@ impl Governor {
                 self.hold(view, None)
             }
             // More threads are the better guess.
-            _ if self.candidate.wanted > self.anchor.wanted => {
+            _ if self.candidate.wanted > self.anchor.wanted && !self.is_confirmed => {
                 self.anchor = self.candidate;
                 self.hold(view, None)
             }
@@ -263,31 +317,34 @@ impl Governor {
         self.trial_left.saturating_sub(view.left)
     }
 
-    fn look_at_first(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
-        let is_short = measured.variance > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
+    #[inline(never)]
+    fn look_at_first(&mut self, view: &View, measured: &Measured, sum: &Sampled) -> Decision {
+        let is_short = measured.least_variance() > FIRST_VARIANCE || sum.chunks < FIRST_CHUNKS;
         if is_short && !self.is_late(view) {
             return Decision::Continue;
         }
-        self.anchor.measured = Some(measured);
+        self.anchor.measured = Some(*measured);
         self.next_trial(view, sum)
     }
 
-    fn look_at_candidate(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+    #[inline(never)]
+    fn look_at_candidate(&mut self, view: &View, measured: &Measured, sum: &Sampled) -> Decision {
         let measured = self.candidate.with(measured);
         let Some(anchor) = self.anchor.measured else {
             // The anchor was measured with another number of workers.
             self.candidate.measured = Some(measured);
             return self.measure(Stage::Anchor, view);
         };
-        let anchor_now = anchor.at_time_of(&measured, self.anchor.after);
-        let ratio = self.ratio(anchor_now, measured);
+        let anchor_now = anchor.at_time_of(&measured, self.anchor.after.as_ref());
+        let ratio = self.ratio(&anchor_now, &measured);
         let is_checked = self.drifts == Some(false) || self.anchor.after.is_some() || ratio.deviation > CALM;
         // Where threads scale, time on more of them is free, and on fewer it is lost. So the anchor is
         // measured again for certainty only if it is the larger of the two.
         let is_fewer = self.candidate.wanted < self.anchor.wanted;
-        let is_limited = !is_fewer && measured.variance <= anchor_now.variance / 4;
+        let is_gain = ratio.value > self.half_of_proportion();
+        let is_limited = !is_fewer && is_gain && measured.least_variance() <= anchor_now.least_variance() / 4;
         let Some(is_worthwhile) = self.verdict(view, ratio, is_limited) else {
-            if is_fewer && measured.variance <= anchor_now.variance / 2 {
+            if (is_fewer || !is_gain) && measured.least_variance() <= anchor_now.least_variance() / 2 {
                 self.candidate.measured = Some(measured);
                 return self.measure(Stage::Anchor, view);
             }
@@ -305,18 +362,21 @@ impl Governor {
         self.conclude(view, is_worthwhile, sum)
     }
 
-    fn look_at_anchor(&mut self, view: &View, measured: Measured, sum: Sampled) -> Decision {
+    #[inline(never)]
+    fn look_at_anchor(&mut self, view: &View, measured: &Measured, sum: &Sampled) -> Decision {
         let (Some(candidate), Some(_)) = (self.candidate.measured, self.anchor.measured) else {
             // Another number of workers than before: the trial begins anew.
-            self.anchor.measured = Some(measured);
+            self.anchor.measured = Some(*measured);
             self.candidate.measured = None;
             return self.measure(Stage::Candidate, view);
         };
         let (mut anchor, mut after) = (self.anchor.with(measured), None);
         if let Some(before) = self.anchor.measured.filter(|_| self.drifts != Some(false)) {
-            let now = self.anchor.after.map_or(measured, |one| one.and(measured));
-            let change = Ratio::of(now, before);
-            if change.value.abs_diff(1000) > WILD && self.postponements < MAX_POSTPONEMENTS {
+            let now = self.anchor.after.map_or(*measured, |one| one.and(measured));
+            let change = Ratio::of(&now, &before);
+            if change.value.abs_diff(1000) > WILD + 2 * change.deviation
+                && self.postponements < MAX_POSTPONEMENTS
+            {
                 return self.postpone(view);
             }
             self.drifts = Some(change.value.abs_diff(1000) > STEADY + 2 * change.deviation);
@@ -324,10 +384,10 @@ impl Governor {
                 (anchor, after) = (before, Some(now));
             }
         }
-        let anchor_now = anchor.at_time_of(&candidate, after);
-        let ratio = self.ratio(anchor_now, candidate);
+        let anchor_now = anchor.at_time_of(&candidate, after.as_ref());
+        let ratio = self.ratio(&anchor_now, &candidate);
         let verdict = self.verdict(view, ratio, false);
-        if verdict.is_some() || anchor_now.variance <= candidate.variance / 2 {
+        if verdict.is_some() || anchor_now.least_variance() <= candidate.least_variance() / 3 * 2 {
             self.anchor.measured = Some(anchor);
             self.anchor.after = after;
             return match verdict {
@@ -341,6 +401,7 @@ impl Governor {
     /// Ends a search that came to no result because the rate changes too fast: at its start, the costs of a
     /// job grow fastest, or expensive chunks have not been seen. Another search begins later, and
     /// meanwhile the larger count is held.
+    #[inline(never)]
     fn postpone(&mut self, view: &View) -> Decision {
         self.postponements += 1;
         self.search_at_left = Some(view.left.saturating_sub(self.setting.units / POSTPONED_SHARE));
@@ -356,6 +417,7 @@ impl Governor {
 
     /// Tries more threads than the held count once more. Where costs vary, a job may be stuck on few
     /// threads because the first of its chunks were cheap.
+    #[inline(never)]
     fn confirm(&mut self, view: &View) -> Decision {
         self.is_confirmed = true;
         self.anchor = Count::new(self.anchor.wanted);
@@ -365,6 +427,7 @@ impl Governor {
     }
 
     /// Begins the search that was postponed.
+    #[inline(never)]
     fn begin_search(&mut self, view: &View) -> Decision {
         self.search_at_left = None;
         self.anchor = Count::new(self.setting.first_count());
@@ -375,17 +438,19 @@ impl Governor {
     }
 
     /// Returns the ratio of the rates of the larger and the smaller count.
-    fn ratio(&self, anchor: Measured, candidate: Measured) -> Ratio {
+    #[inline(never)]
+    fn ratio(&self, anchor: &Measured, candidate: &Measured) -> Ratio {
         let (anchor, candidate) = (anchor.with_spread(self.spread), candidate.with_spread(self.spread));
         if self.candidate.wanted > self.anchor.wanted {
-            Ratio::of(candidate, anchor)
+            Ratio::of(&candidate, &anchor)
         } else {
-            Ratio::of(anchor, candidate)
+            Ratio::of(&anchor, &candidate)
         }
     }
 
     /// Returns whether the larger of anchor and candidate is worthwhile, if that is sure or the
     /// trial has taken its part of the job, or longer measurement is of little use (`is_limited`).
+    #[inline(never)]
     fn verdict(&mut self, view: &View, ratio: Ratio, is_limited: bool) -> Option<bool> {
         let sure = ratio.is_above(WORTHWHILE);
         if sure.is_none() && (is_limited || self.is_late(view)) {
@@ -394,12 +459,10 @@ impl Governor {
                 return Some(ratio.value > WORTHWHILE);
             }
             self.is_certain = false;
-            // Half of what threads in proportion would bring.
-            let (anchor, candidate) = (self.anchor.ran.max(1) as u64, self.candidate.ran.max(1) as u64);
-            let proportional = anchor.max(candidate) * 1000 / anchor.min(candidate);
-            let half = (1000 + proportional) / 2;
+            let half = self.half_of_proportion();
+            let proportional = 2 * half - 1000;
             let is_worthwhile = if self.candidate.wanted > self.anchor.wanted {
-                ratio.value > WORTHWHILE_UNSURE.min(half)
+                ratio.value > (1000 + half) / 2
             } else {
                 // No step down unless it is likely to cost little.
                 ratio.value + ratio.deviation > half
@@ -410,8 +473,15 @@ impl Governor {
         sure
     }
 
+    /// Returns the ratio of rates with half of what threads in proportion would bring.
+    fn half_of_proportion(&self) -> u64 {
+        let (anchor, candidate) = (self.anchor.ran.max(1) as u64, self.candidate.ran.max(1) as u64);
+        (1000 + anchor.max(candidate) * 1000 / anchor.min(candidate)) / 2
+    }
+
     /// Ends a trial: `is_worthwhile` tells whether the larger count is.
-    fn conclude(&mut self, view: &View, is_worthwhile: bool, sum: Sampled) -> Decision {
+    #[inline(never)]
+    fn conclude(&mut self, view: &View, is_worthwhile: bool, sum: &Sampled) -> Decision {
         if let Some(after) = self.anchor.after.take() {
             self.anchor.measured = Some(after);
         }
@@ -437,9 +507,9 @@ impl Governor {
     }
 
     /// Begins the next trial, or holds the anchor if there is none.
-    fn next_trial(&mut self, view: &View, sum: Sampled) -> Decision {
-        let units_per_chunk = (self.setting.units_of(sum) / sum.chunks.max(1)).max(1);
-        let chunks_left = view.left / units_per_chunk;
+    #[inline(never)]
+    fn next_trial(&mut self, view: &View, sum: &Sampled) -> Decision {
+        let chunks_left = view.left / self.units_per_chunk(sum);
         let is_short = |next: usize| chunks_left < CHUNKS_TO_MEASURE * next as u64;
         if let Some(next) = self.next_count().filter(|&next| !is_short(next)) {
             self.candidate = Count::new(next);
@@ -449,7 +519,12 @@ impl Governor {
         self.hold(view, self.anchor.measured)
     }
 
+    fn units_per_chunk(&self, sum: &Sampled) -> u64 {
+        ((self.setting.units_of(sum) + sum.chunks / 2) / sum.chunks.max(1)).max(1)
+    }
+
     /// Returns the next count to try.
+    #[inline(never)]
     fn next_count(&mut self) -> Option<usize> {
         let anchor = self.anchor.wanted;
         let measured = self.anchor.measured?;
@@ -466,7 +541,7 @@ impl Governor {
             return None;
         }
         // Threads speed a job up in proportion at most: fewer than these cannot reach the rate.
-        let ratio = Ratio::of(measured, fewer);
+        let ratio = Ratio::of(&measured, &fewer);
         let mut least = (ratio.value * too_few.ran as u64).div_ceil(WORTHWHILE) as usize;
         let proportional = self.anchor.ran as u64 * 1000 / (too_few.ran as u64).max(1);
         if ratio.deviation > FINE && ratio.value + ratio.deviation > proportional / 20 * 19 {
@@ -491,13 +566,18 @@ impl Governor {
     }
 
     /// Has the count of `stage` measured.
+    #[inline(never)]
     fn measure(&mut self, stage: Stage, view: &View) -> Decision {
         self.stage = stage;
         self.window = None;
+        if stage == Stage::Hold {
+            self.chunk_units = 0;
+        }
         let wanted = if stage == Stage::Candidate { self.candidate.wanted } else { self.anchor.wanted };
         self.want(wanted, view)
     }
 
+    #[inline(never)]
     fn want(&mut self, threads: usize, view: &View) -> Decision {
         let before = core::mem::replace(&mut self.wanted, threads);
         // The number of workers is about to change.
@@ -505,12 +585,13 @@ impl Governor {
         if before == threads {
             return Decision::Continue;
         }
-        let known = [self.anchor, self.candidate].into_iter().find(|count| count.wanted == before);
+        let known = [&self.anchor, &self.candidate].into_iter().find(|count| count.wanted == before);
         let rate = known.and_then(|count| count.measured).map_or(0, |measured| measured.rate);
         Decision::Threads { threads, rate }
     }
 
     /// Holds the anchor from now on.
+    #[inline(never)]
     fn hold(&mut self, view: &View, measured: Option<Measured>) -> Decision {
         if self.is_certain && measured.is_some() {
             self.learned = Some(self.anchor.wanted);
@@ -522,8 +603,9 @@ impl Governor {
 
     /// Watches the held count. Begins a new search if its rate has changed by more than a quarter, or
     /// if the last search ended without a result.
-    fn look_at_held(&mut self, view: &View, measured: Measured) -> Decision {
-        if view.ranges < self.setting.ranges && self.anchor.wanted < self.setting.max {
+    #[inline(never)]
+    fn look_at_held(&mut self, view: &View, measured: &Measured) -> Decision {
+        if (1..self.setting.ranges).contains(&view.ranges) && self.anchor.wanted < self.setting.max {
             // The count was found for more ranges: one that saturates all is too many for fewer.
             let threads = (self.anchor.wanted * view.ranges).div_ceil(self.setting.ranges).max(1);
             self.setting.ranges = view.ranges.max(1);
@@ -588,14 +670,14 @@ impl Count {
     }
 
     /// Returns the mean of what was measured and `measured`.
-    fn with(&self, measured: Measured) -> Measured {
-        self.measured.map_or(measured, |before| before.and(measured))
+    fn with(&self, measured: &Measured) -> Measured {
+        self.measured.map_or(*measured, |before| before.and(measured))
     }
 }
 
 /// Returns whether the chunks that were seen are enough and make up most of the workers' time. If
 /// not, expensive chunks are in progress, of which nothing is known.
-fn is_representative(sum: Sampled, view: &View, elapsed_ns: u64) -> bool {
+fn is_representative(sum: &Sampled, view: &View, elapsed_ns: u64) -> bool {
     let all_ns = u128::from(elapsed_ns) * view.running as u128;
     sum.chunks >= view.running as u64 && u128::from(sum.ns) * 4 >= all_ns * 3
 }

@@ -4,9 +4,6 @@
 /// fewer.
 pub(super) const WORTHWHILE: u64 = 1020;
 
-/// The same if the measurements remain uncertain.
-pub(super) const WORTHWHILE_UNSURE: u64 = 1100;
-
 /// Deviation of a ratio, in thousandths, up to which neighbouring counts can be told apart.
 pub(super) const FINE: u64 = 50;
 
@@ -55,7 +52,7 @@ pub(super) const MORE_SHARE: u64 = 16;
 pub(super) const FEWER_SHARE: u64 = 24;
 
 /// Part of the job's time that the first measurement may take: one in this many.
-pub(super) const FIRST_SHARE: u64 = 32;
+pub(super) const FIRST_SHARE: u64 = 24;
 
 /// Chunks that the first measurement needs: with fewer, rare costs have not been seen.
 pub(super) const FIRST_CHUNKS: u64 = 24;
@@ -83,3 +80,9 @@ pub(super) const CONFIRM_WINDOWS: u32 = 2;
 
 /// Spread of costs, in millionths, from which on that is done.
 pub(super) const VARYING: u64 = 250_000;
+
+/// Mean time of chunks from which on their length is a useful one for comparisons.
+pub(super) const USEFUL_CHUNK_NS: u64 = 100_000;
+
+/// Chunks that tell whether typical costs are far from where they were expected.
+pub(super) const CHUNKS_TO_CENTRE: u64 = 16;

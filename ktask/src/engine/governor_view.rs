@@ -77,7 +77,7 @@ impl Setting {
     }
 
     /// Returns the units that were sampled, without the factor.
-    pub(super) fn units_of(&self, sum: Sampled) -> u64 {
+    pub(super) fn units_of(&self, sum: &Sampled) -> u64 {
         sum.units / Sampled::factor(self.units, self.smallest_chunk)
     }
 }

@@ -1,50 +1,36 @@
 //! Chooses how many threads a job gets, and runs it.
 
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, Meanwhile, Outcome, Plan};
+use super::plan::Request;
 use super::{parallel, solo};
-use crate::Stats;
 use crate::cursor::Cursors;
 use crate::platform::Platform;
 use crate::raw::Cells;
 use crate::record::WorkerRecord;
 
-/// Runs `plan` over `cursors`, then calls `after`.
-pub(super) fn launch<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: Cursors<'_>,
-    body: &dyn Body,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
-    after: &mut AfterRun<'_>,
-) -> Outcome {
-    let threads = plan.threads.count(platform, plan.smallest_chunks(), stats);
+/// Runs the plan of `request` over `cursors`, then calls `after`.
+pub(super) fn launch<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'_>, after: AfterRun<P>) {
+    let plan = request.plan;
+    let threads = plan.threads.count(request.platform, plan.smallest_chunks(), request.stats);
     if threads <= 1 {
-        return solo::run(platform, plan, cursors, body, meanwhile, stats, after);
+        solo::run(request, cursors, after);
+    } else {
+        with_team(request, cursors, threads, after);
     }
-    with_team(platform, plan, cursors, threads, body, meanwhile, stats, after)
 }
 
-/// Runs `plan` on the calling thread and up to `threads - 1` helpers, then calls `after`.
+/// Runs the plan on the calling thread and up to `threads - 1` helpers, then calls `after`.
 ///
 /// Never inlined: a job on one thread should not have this frame on its caller's stack.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "a stack frame apart from that of its only caller")]
 fn with_team<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: Cursors<'_>,
+    request: &mut Request<'_, P>,
+    cursors: &Cursors<'_>,
     threads: usize,
-    body: &dyn Body,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
-    after: &mut AfterRun<'_>,
-) -> Outcome {
-    let cells = Cells::new(platform.helper_cells());
+    after: AfterRun<P>,
+) {
+    let cells = Cells::new(request.platform.helper_cells());
     let caller = WorkerRecord::new();
-    let team = parallel::Workers { threads, caller: &caller, cells: &cells };
-    let mut outcome = parallel::run(platform, plan, cursors, &team, body, meanwhile, stats);
-    after(Failed::Team(&caller, cells.list()), &mut outcome, stats);
-    outcome
+    parallel::run(request, cursors, &parallel::Workers { threads, caller: &caller, cells: &cells });
+    after(request, cursors, Failed::Team(&caller, cells.list()));
 }

@@ -2,14 +2,14 @@
 
 use super::failed::records;
 use super::governor::{Decision, Governor, Setting, View};
-use super::plan::{Body, Ending, Meanwhile, Outcome, Plan};
+use super::plan::{Ending, Outcome, Request};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
 use super::{wait, worker};
 use crate::cursor::{Cursor, Cursors};
 use crate::platform::{HelperContext, Platform};
-use crate::raw::{self, Cells, HelperCell};
+use crate::raw::{self, Cells, HelperCell, Shelf};
 use crate::record::WorkerRecord;
 use crate::tuning::Tuning;
 use crate::{Stats, Step, unwind};
@@ -22,62 +22,65 @@ pub(super) struct Workers<'w> {
     pub(super) cells: &'w Cells,
 }
 
-/// Runs `plan` on the calling thread and helpers.
+/// The governors of all jobs, about 25 KiB: they would take a sixth of a job's stack. A job that finds no place
+/// is not governed.
+static GOVERNORS: Shelf<Governor, 32> = Shelf::new();
+
+/// Runs the plan of `request` on the calling thread and helpers.
 ///
-/// Never inlined: an undo should not have this frame on its caller's stack.
-#[inline(never)]
-pub(super) fn run<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: Cursors<'_>,
-    workers: &Workers<'_>,
-    body: &dyn Body,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
-) -> Outcome {
-    let is_governed = !plan.threads.is_exact() && Governor::governs(workers.threads);
-    let run = Run::new(platform, plan, cursors, body, is_governed);
-    let ended_ns = raw::scope(platform, workers.cells, &|cell| help(&run, cell), |helpers| {
-        let mut team = Team::new(&run, helpers, workers.threads);
-        let mut governor = is_governed.then(|| {
-            Governor::new(Setting {
-                max: workers.threads,
-                cores: platform.physical_cores(),
-                units: plan.units,
-                smallest_chunk: plan.smallest_chunk(),
-                ranges: run.ranges_left(),
-                known: plan.tuning.and_then(Tuning::threads),
-            })
+/// Inlined into its one caller, because two frames take more of the stack than one.
+#[inline(always)]
+pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'_>, workers: &Workers<'_>) {
+    let (platform, plan) = (request.platform, request.plan);
+    let stats = &mut *request.stats;
+    let max = workers.threads;
+    let known = plan.tuning.and_then(Tuning::threads);
+    let mut governor = None;
+    let mut threads = known.unwrap_or(max).clamp(2, max);
+    if plan.threads.is_exact() {
+        threads = max;
+    } else if Governor::governs(max) {
+        governor = GOVERNORS.lend(|| {
+            let ranges = cursors.iter().filter(|cursor| cursor.left() > 0).count();
+            let (cores, units, smallest_chunk) =
+                (platform.physical_cores(), plan.units, plan.smallest_chunk());
+            Governor::new(Setting { max, cores, units, smallest_chunk, ranges, known })
         });
-        let threads = governor.as_ref().map_or(workers.threads, Governor::threads);
-        let mut wake = Wake::begin(&run, &mut team, threads, stats);
-        if let Err(payload) = unwind::catch(meanwhile) {
-            run.stop(Ending::Failed);
-            run.keep_panic(payload);
-        }
-        let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
-        let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
-            if wake.tick(&run, &mut team, threads, now_ns, stats) {
-                team.replace_missing(now_ns, stats);
-                if let Some(governor) = &mut governor {
-                    govern(&run, governor, &mut team, now_ns, stats);
-                }
+        threads = governor.as_ref().map_or(threads, |governor| governor.threads());
+    }
+    let mut run = Run::new(platform, plan, cursors, governor.is_some());
+    let (part, ended_ns) =
+        raw::scope(platform, run.caller(), workers.cells, &|cell| help(&run, cell), |helpers| {
+            let mut team = Team::new(&run, helpers, max);
+            let mut wake = Wake::begin(&run, &mut team, threads, stats);
+            if let Err(payload) = unwind::catch(&mut *request.meanwhile) {
+                run.stop(Ending::Failed);
+                run.keep_panic(payload);
             }
-            true
+            let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
+            let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
+                if wake.tick(&run, &mut team, threads, now_ns, stats) {
+                    team.replace_missing(now_ns, stats);
+                    if let Some(governor) = &mut governor {
+                        govern(&run, governor, &mut team, now_ns, stats);
+                    }
+                }
+                true
+            });
+            // Helpers that were only offered work are none.
+            stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
+            let has_waited = wait::until_helpers_ended(&run, helpers, stats);
+            (part, if has_waited { platform.now_ns() } else { part.ended_ns })
         });
-        // Helpers that were only offered work are none.
-        stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
-        let has_waited = wait::until_helpers_ended(&run, helpers, stats);
-        if has_waited { platform.now_ns() } else { part.ended_ns }
-    });
-    run.report(stats);
+    run.report(&part.tally, part.cpu_ns, stats);
     stats.wall_ns = ended_ns.saturating_sub(run.started_ns);
     stats.threads_used =
         records(workers.caller, workers.cells.list()).filter(|record| record.has_worked()).count() as u32;
-    Outcome { ending: run.ending(), panic: run.into_panic() }
+    request.outcome = Outcome { ending: run.ending(), panic: run.take_panic() };
 }
 
 /// Shows the run to the governor, and does what it decides.
+#[inline(always)]
 fn govern<P: Platform>(
     run: &Run<'_, P>,
     governor: &mut Governor,
@@ -93,25 +96,27 @@ fn govern<P: Platform>(
         ranges: run.ranges_left(),
         sampled: run.sampled(),
     };
-    match governor.look(&view) {
+    let decision = governor.look(&view);
+    run.set_comparison(governor.chunk_units(), governor.centre());
+    match decision {
         Decision::Continue => {}
         Decision::Measure => run.measure_from(now_ns),
         Decision::Threads { threads, rate } => {
-            let units_per_s = run.units_of(rate);
-            let step = Step {
-                at_ns: now_ns.saturating_sub(run.started_ns),
-                threads: before,
-                units_per_s,
-                next_threads: threads,
-            };
-            if let Some(trail) = run.plan.trail {
-                trail.push(step);
-            }
+            note_step(run, now_ns, before, rate, threads);
             team.set_threads(threads, stats);
         }
     }
     if let (Some(tuning), Some(threads)) = (run.plan.tuning, governor.take_learned()) {
         tuning.learn(threads);
+    }
+}
+
+/// Adds a step to the job's trail, if it has one. Never inlined: it would take stack of each look.
+#[inline(never)]
+fn note_step<P: Platform>(run: &Run<'_, P>, now_ns: u64, threads: usize, rate: u64, next_threads: usize) {
+    if let Some(trail) = run.plan.trail {
+        let at_ns = now_ns.saturating_sub(run.started_ns);
+        trail.push(Step { at_ns, threads, units_per_s: run.units_of(rate), next_threads });
     }
 }
 
@@ -125,8 +130,9 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     if let Some(wake_ns) = run.take_wake_ns(started_ns) {
         run.platform.wake_cost().note_begin(wake_ns);
     }
-    let may_continue = &mut |cursor: &Cursor, _| !run.is_governed || run.keeps_helper(cursor);
+    let may_continue = &mut |cursor: &Cursor<'_>, _| !run.is_governed || run.keeps_helper(cursor);
     let part = worker::work(run, &cell.record, started_ns, may_continue);
+    run.add(&part.tally, part.cpu_ns);
     run.count_worker_out();
     run.platform.end_help(before);
     run.charge(part.cpu_ns);

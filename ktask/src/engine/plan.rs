@@ -2,27 +2,28 @@
 
 use super::thread_limit::ThreadLimit;
 use crate::chunk::{Lineage, RawChunk};
+use crate::cursor::{Cut, ExtentFn};
 use crate::platform::Platform;
 use crate::trail::Trail;
 use crate::tuning::Tuning;
 use crate::unwind::Payload;
-use crate::{CancelToken, TracedEnding};
+use crate::{CancelToken, Stats, TracedEnding};
 
 /// A job whose description was checked.
 pub(crate) struct Plan<'p> {
+    pub(crate) body: &'p dyn Body,
+    /// Number of ranges. At least 1, at most [`MAX_NODE_RANGES`](crate::MAX_NODE_RANGES).
+    pub(crate) ranges: u16,
+    pub(crate) extent: &'p ExtentFn<'p>,
     /// Units of all ranges together.
     pub(crate) units: u64,
-    /// At least 1.
-    pub(crate) min_chunk: u64,
-    /// At least `min_chunk`, and a multiple of `align` unless it is the largest number.
-    pub(crate) max_chunk: u64,
-    /// At least 1.
-    pub(crate) align: u64,
+    pub(crate) cut: Cut,
     pub(crate) threads: ThreadLimit,
     /// Whether helpers are started at once, however little work there is: the caller works later.
     pub(crate) starts_at_once: bool,
     pub(crate) cancel: Option<&'p CancelToken>,
-    pub(crate) deadline_ns: Option<u64>,
+    /// [`Plan::NO_DEADLINE_NS`] for none.
+    pub(crate) deadline_ns: u64,
     pub(crate) tuning: Option<&'p Tuning>,
     pub(crate) trail: Option<&'p Trail>,
     pub(crate) lineage: Lineage,
@@ -32,7 +33,7 @@ pub(crate) struct Plan<'p> {
 }
 
 /// Runs one chunk; returns false if the chunk failed.
-pub(crate) type ChunkFn<'f> = dyn FnMut(RawChunk) -> bool + 'f;
+pub(crate) type ChunkFn<'f> = dyn FnMut(&RawChunk) -> bool + 'f;
 
 /// Calls a [`ChunkFn`] for one chunk after the other until the worker's part is over.
 pub(crate) type ChunkLoop<'l> = dyn FnMut(&mut ChunkFn<'_>) + 'l;
@@ -44,6 +45,11 @@ pub(crate) type Meanwhile<'m> = dyn FnMut() + 'm;
 pub(crate) trait Body: Sync {
     /// Does one worker's part: sets up, passes a chunk function to `chunk_loop`, cleans up.
     fn work(&self, chunk_loop: &mut ChunkLoop<'_>);
+
+    /// Returns whether cleaning up may take long, as merging accumulators may.
+    fn has_tail(&self) -> bool {
+        false
+    }
 }
 
 /// How a job ended.
@@ -73,6 +79,28 @@ pub(super) struct Outcome {
     pub(super) panic: Option<Payload>,
 }
 
+/// A plan, with what its run needs and where it reports. Functions pass it on as one argument, which saves
+/// stack.
+pub(super) struct Request<'q, P> {
+    pub(super) platform: &'q P,
+    pub(super) plan: &'q Plan<'q>,
+    pub(super) meanwhile: &'q mut Meanwhile<'q>,
+    /// Empty before the run.
+    pub(super) stats: &'q mut Stats,
+    pub(super) outcome: Outcome,
+}
+
+impl<'q, P> Request<'q, P> {
+    pub(super) fn new(
+        platform: &'q P,
+        plan: &'q Plan<'q>,
+        meanwhile: &'q mut Meanwhile<'q>,
+        stats: &'q mut Stats,
+    ) -> Self {
+        Self { platform, plan, meanwhile, stats, outcome: Outcome { ending: Ending::Complete, panic: None } }
+    }
+}
+
 impl Outcome {
     pub(super) fn is_complete(&self) -> bool {
         self.ending == Ending::Complete && self.panic.is_none()
@@ -80,9 +108,12 @@ impl Outcome {
 }
 
 impl Plan<'_> {
+    /// The deadline of a plan that has none. No clock of nanoseconds gets there.
+    pub(crate) const NO_DEADLINE_NS: u64 = u64::MAX;
+
     /// Returns the smallest length of a chunk; the last chunk of a range may be shorter.
     pub(super) fn smallest_chunk(&self) -> u64 {
-        self.min_chunk.max(self.align)
+        self.cut.min.max(self.cut.align)
     }
 
     /// Returns the number of chunks of the smallest length, rounded up.
@@ -93,7 +124,7 @@ impl Plan<'_> {
 
     /// Returns whether the job may end early for a reason that comes from outside.
     pub(super) fn is_stoppable(&self) -> bool {
-        self.cancel.is_some() || self.deadline_ns.is_some()
+        self.cancel.is_some() || self.deadline_ns != Self::NO_DEADLINE_NS
     }
 
     /// Returns how the job has to end, if it was cancelled or its deadline has passed.
@@ -101,7 +132,7 @@ impl Plan<'_> {
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Some(Ending::Cancelled);
         }
-        let deadline_ns = self.deadline_ns?;
-        (platform.now_ns() >= deadline_ns).then_some(Ending::DeadlinePassed)
+        let has_deadline = self.deadline_ns != Self::NO_DEADLINE_NS;
+        (has_deadline && platform.now_ns() >= self.deadline_ns).then_some(Ending::DeadlinePassed)
     }
 }

@@ -1,6 +1,6 @@
 //! The state that the workers of a running job share.
 
-use super::plan::{Body, Ending, Plan};
+use super::plan::{Ending, Plan};
 use crate::Stats;
 use crate::cursor::{Cursor, Cursors, Sampled, Samples};
 use crate::platform::Platform;
@@ -12,8 +12,7 @@ use crate::unwind::Payload;
 pub(super) struct Run<'r, P: Platform> {
     pub(super) platform: &'r P,
     pub(super) plan: &'r Plan<'r>,
-    pub(super) cursors: Cursors<'r>,
-    pub(super) body: &'r dyn Body,
+    pub(super) cursors: &'r Cursors<'r>,
     /// The thread that helpers charge their time to.
     caller: P::Thread,
     /// Whether chunks are measured for the governor.
@@ -31,6 +30,10 @@ pub(super) struct Run<'r, P: Platform> {
     measured_from_ns: AtomicU64,
     /// See [`Sampled::factor`].
     factor: u64,
+    /// The length of all chunks while the governor compares thread counts; 0 at other times.
+    compared_units: AtomicU64,
+    /// The typical cost that the governor has seen: see [`Samples::sample_whole`].
+    centre: AtomicU64,
     pub(super) started_ns: u64,
     /// When the first helper was woken; 0 before that, and again when a helper has begun.
     woken_ns: AtomicU64,
@@ -49,7 +52,8 @@ pub(super) struct Tally {
     pub(super) ran_dry_at_ns: Option<u64>,
 }
 
-/// Sums of the workers' tallies. Each worker adds its tally once, and waits for none to do so.
+/// Sums of the helpers' tallies. Each helper adds its tally once, and waits for none to do so. The caller's
+/// needs no atomics: it is added after the join.
 struct Totals {
     chunks: AtomicU64,
     local_chunks: AtomicU64,
@@ -65,15 +69,13 @@ impl<'r, P: Platform> Run<'r, P> {
     pub(super) fn new(
         platform: &'r P,
         plan: &'r Plan<'r>,
-        cursors: Cursors<'r>,
-        body: &'r dyn Body,
+        cursors: &'r Cursors<'r>,
         is_governed: bool,
     ) -> Self {
         Self {
             platform,
             plan,
             cursors,
-            body,
             started_ns: platform.now_ns(),
             caller: platform.current_thread(),
             is_governed,
@@ -83,6 +85,8 @@ impl<'r, P: Platform> Run<'r, P> {
             active_workers: AtomicUsize::new(1),
             measured_from_ns: AtomicU64::new(u64::MAX),
             factor: Sampled::factor(plan.units, plan.smallest_chunk()),
+            compared_units: AtomicU64::new(0),
+            centre: AtomicU64::new(0),
             woken_ns: AtomicU64::new(0),
             samples: Samples::new(),
             panic: FirstOf::new(),
@@ -109,7 +113,7 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     /// Returns whether a worker that would claim its next chunk from `cursor` must stop.
-    pub(super) fn is_stopped(&self, cursor: &Cursor) -> bool {
+    pub(super) fn is_stopped(&self, cursor: &Cursor<'_>) -> bool {
         if self.ending() != Ending::Complete {
             return true;
         }
@@ -136,7 +140,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns whether a helper that would claim its next chunk from `cursor` may go on. If not,
     /// the helper has been counted out and must end.
-    pub(super) fn keeps_helper(&self, cursor: &Cursor) -> bool {
+    pub(super) fn keeps_helper(&self, cursor: &Cursor<'_>) -> bool {
         // Relaxed, in all functions that count helpers: the counts only steer the number of
         // helpers.
         let mut helpers = self.helpers.load(Ordering::Relaxed);
@@ -218,6 +222,21 @@ impl<'r, P: Platform> Run<'r, P> {
         }
     }
 
+    /// Sets how chunks are compared: their length in units, or 0 to leave that to the workers, and the
+    /// typical cost.
+    pub(super) fn set_comparison(&self, units: u64, centre: u64) {
+        self.compared_units.store(units, Ordering::Relaxed);
+        self.centre.store(centre, Ordering::Relaxed);
+    }
+
+    /// Returns the length that chunks should have instead of `want`, if one is set.
+    pub(super) fn compared_units(&self, want: impl FnOnce() -> u64) -> u64 {
+        match self.compared_units.load(Ordering::Relaxed) {
+            0 => want(),
+            units => units,
+        }
+    }
+
     /// Begins a measurement at `now_ns`.
     pub(super) fn measure_from(&self, now_ns: u64) {
         // Relaxed: a chunk that is sampled for the neighbouring measurement changes little.
@@ -234,7 +253,11 @@ impl<'r, P: Platform> Run<'r, P> {
         let part_ns = to_ns - from_ns.max(measured_from_ns);
         let units = u128::from(units) * u128::from(self.factor) * u128::from(part_ns);
         let units = units / u128::from((to_ns - from_ns).max(1));
-        self.samples.sample(u64::try_from(units).unwrap_or(u64::MAX), part_ns);
+        let units = u64::try_from(units).unwrap_or(u64::MAX);
+        self.samples.sample(units, part_ns);
+        if from_ns >= measured_from_ns {
+            self.samples.sample_whole(units, part_ns, self.centre.load(Ordering::Relaxed));
+        }
     }
 
     /// Returns `sampled` units without the factor.
@@ -249,12 +272,17 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns the number of units that are not handed out yet.
     pub(super) fn left(&self) -> u64 {
-        self.cursors.iter().map(Cursor::left).sum()
+        self.cursors.iter().map(|cursor| cursor.left()).sum()
     }
 
     /// Returns the number of ranges with units that are not handed out.
     pub(super) fn ranges_left(&self) -> usize {
         self.cursors.iter().filter(|cursor| cursor.left() > 0).count()
+    }
+
+    /// Returns the thread of the job's caller.
+    pub(super) fn caller(&self) -> &P::Thread {
+        &self.caller
     }
 
     /// Helper: charges `cpu_ns` nanoseconds of its CPU time to the caller.
@@ -267,8 +295,8 @@ impl<'r, P: Platform> Run<'r, P> {
         self.panic.offer(payload);
     }
 
-    /// Adds what one worker did to the job's totals.
-    pub(super) fn add(&self, tally: Tally, cpu_ns: u64) {
+    /// Helper: adds what it did to the job's totals.
+    pub(super) fn add(&self, tally: &Tally, cpu_ns: u64) {
         // Relaxed: read after the join.
         let totals = &self.totals;
         totals.chunks.fetch_add(tally.chunks, Ordering::Relaxed);
@@ -282,20 +310,24 @@ impl<'r, P: Platform> Run<'r, P> {
         }
     }
 
-    /// After the join: writes the totals to `stats`.
-    pub(super) fn report(&self, stats: &mut Stats) {
+    /// After the join: writes the totals, and what the caller did, to `stats`.
+    pub(super) fn report(&self, tally: &Tally, cpu_ns: u64, stats: &mut Stats) {
         // Relaxed: the join has made all sums visible.
         let total = |sum: &AtomicU64| sum.load(Ordering::Relaxed);
-        stats.chunks = total(&self.totals.chunks);
-        let has_nodes = self.cursors.iter().any(Cursor::has_node);
-        stats.local_chunks = has_nodes.then(|| total(&self.totals.local_chunks));
-        stats.units = total(&self.totals.units);
-        stats.cpu_ns = total(&self.totals.cpu_ns);
-        stats.spread_ns = total(&self.totals.last_dry_ns).saturating_sub(total(&self.totals.first_dry_ns));
+        stats.chunks = total(&self.totals.chunks) + tally.chunks;
+        let has_nodes = self.cursors.iter().any(|cursor| cursor.has_node());
+        stats.local_chunks = has_nodes.then(|| total(&self.totals.local_chunks) + tally.local_chunks);
+        stats.units = total(&self.totals.units) + tally.units;
+        stats.cpu_ns = total(&self.totals.cpu_ns) + cpu_ns;
+        let (mut first_ns, mut last_ns) = (total(&self.totals.first_dry_ns), total(&self.totals.last_dry_ns));
+        if let Some(at_ns) = tally.ran_dry_at_ns.filter(|_| tally.chunks > 0) {
+            (first_ns, last_ns) = (first_ns.min(at_ns), last_ns.max(at_ns));
+        }
+        stats.spread_ns = last_ns.saturating_sub(first_ns);
     }
 
     /// After the join: returns the panic that was kept.
-    pub(super) fn into_panic(self) -> Option<Payload> {
-        self.panic.into_inner()
+    pub(super) fn take_panic(&mut self) -> Option<Payload> {
+        self.panic.take()
     }
 }

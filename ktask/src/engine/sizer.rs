@@ -33,7 +33,10 @@ struct Rated {
 const SHORTEST_NS: u64 = 2_000;
 
 /// Time below which a chunk's rate tells little.
-const RATEABLE_NS: u64 = 100_000;
+const RATEABLE_NS: u64 = 50_000;
+
+/// Factor on the times of chunks if longer chunks are faster per unit.
+const EFFICIENT_SCALE: u64 = 4;
 
 /// Smallest chunks that make up a chunk whose rate is compared: the costs of so many units even out.
 const RATEABLE_CHUNKS: u64 = 64;
@@ -47,8 +50,11 @@ struct ChunkTimes {
     long_ns: u64,
     /// The largest factor between the lengths of a chunk and the next.
     step: u64,
-    /// The rest of a range is cut into at least this many chunks per worker.
+    /// The rest of a range is cut into at least this many chunks per worker, rounds left aside.
     chunks_per_worker: u64,
+    /// Whether chunks are handed out in rounds: those of one round are equally long. A round begins where the rest
+    /// is a power of two, so that workers need not agree on it.
+    has_rounds: bool,
 }
 
 /// Chunks of a job that may end early, or is measured while it runs. Below this time the cost of
@@ -57,13 +63,62 @@ struct ChunkTimes {
 /// All posted versions of ktask cut into four chunks per worker, once, for the whole range. Here the
 /// number is applied to the rest at each claim: chunks shrink towards the end, and workers finish
 /// together.
-static BRIEF: ChunkTimes = ChunkTimes { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4 };
+static BRIEF: ChunkTimes =
+    ChunkTimes { short_ns: 250_000, long_ns: 500_000, step: 2, chunks_per_worker: 4, has_rounds: false };
 
-/// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, which
-/// take a millisecond or two. Two chunks per worker are those of factoring (Hummel, Schonberg and Flynn,
-/// 1992): each round hands out half of the rest.
-static AMPLE: ChunkTimes =
-    ChunkTimes { short_ns: 1_000_000, long_ns: 4_000_000, step: 8, chunks_per_worker: 2 };
+/// Chunks of other jobs. Some processors write memory faster in extents of 32 MiB and more, up to twice as
+/// fast in such of 128 MiB. So the length grows in few steps, and chunks may take [`EFFICIENT_SCALE`] times as
+/// long where longer ones were found to be faster. The rounds are those of factoring (Hummel, Schonberg and
+/// Flynn, 1992): each hands out half of the rest, one chunk per worker.
+static AMPLE: ChunkTimes = ChunkTimes {
+    short_ns: 1_000_000,
+    long_ns: 4_000_000,
+    step: 1024,
+    chunks_per_worker: 2,
+    has_rounds: true,
+};
+
+impl ChunkTimes {
+    /// Returns the length of the next chunk, if `want` was wanted and a chunk of `units` took `took_ns`. Chunks
+    /// should take `scale` times as long as these times say.
+    fn next_want(&self, want: u64, units: u64, took_ns: u64, scale: u64) -> u64 {
+        let (short_ns, long_ns, step) = (self.short_ns * scale, self.long_ns * scale, self.step);
+        // The next chunk takes about twice `short_ns`, if units cost the same there.
+        if took_ns < short_ns {
+            let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
+            units.saturating_mul(factor)
+        } else if took_ns > long_ns {
+            units / (took_ns / (2 * short_ns)).clamp(2, step)
+        } else {
+            want
+        }
+    }
+}
+
+/// Chooses the length of the chunks of a job that has one worker and may have to stop soon. It takes less
+/// of the stack than a [`ChunkSizer`].
+pub(super) struct SoloSizer {
+    want: u64,
+    last_ns: u64,
+}
+
+impl SoloSizer {
+    /// Makes the sizer of a worker that begins at `now_ns`.
+    pub(super) fn new(plan: &Plan<'_>, now_ns: u64) -> Self {
+        Self { want: plan.cut.min, last_ns: now_ns }
+    }
+
+    /// Returns the length that the next chunk should have.
+    pub(super) fn want(&self) -> u64 {
+        self.want
+    }
+
+    /// Adjusts the length after a chunk of `units` that ended at `now_ns`.
+    pub(super) fn chunk_ended(&mut self, units: u64, now_ns: u64) {
+        self.want = BRIEF.next_want(self.want, units, now_ns.saturating_sub(self.last_ns), 1);
+        self.last_ns = now_ns;
+    }
+}
 
 impl ChunkSizer {
     /// Makes the sizer of a worker that begins at `now_ns`. `is_measured` tells whether a governor
@@ -71,7 +126,7 @@ impl ChunkSizer {
     pub(super) fn new(plan: &Plan<'_>, is_measured: bool, now_ns: u64) -> Self {
         let times = if plan.is_stoppable() || is_measured { &BRIEF } else { &AMPLE };
         Self {
-            want: plan.min_chunk,
+            want: plan.cut.min,
             last_ns: now_ns,
             times,
             rated: Rated::default(),
@@ -83,7 +138,9 @@ impl ChunkSizer {
     /// Returns the length that the next chunk should have, in units, if `workers` share the `left`
     /// units of a range.
     pub(super) fn want(&self, left: u64, workers: u64) -> u64 {
-        let share = left / (workers * self.times.chunks_per_worker);
+        let round =
+            if self.times.has_rounds { left.checked_next_power_of_two().unwrap_or(left) } else { left };
+        let share = round / (workers * self.times.chunks_per_worker);
         if self.want <= share {
             return self.want;
         }
@@ -101,24 +158,18 @@ impl ChunkSizer {
     pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, units: u64, now_ns: u64) {
         let took_ns = now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
-        let &ChunkTimes { short_ns, long_ns, step, .. } = self.times;
-        // The next chunk takes about twice `short_ns`, if units cost the same there.
-        if took_ns < short_ns {
-            let factor = if took_ns * step <= 2 * short_ns { step } else { (2 * short_ns / took_ns).max(2) };
-            self.want = units.saturating_mul(factor);
-        } else if took_ns > long_ns {
-            self.want = units / (took_ns / (2 * short_ns)).clamp(2, step);
-        }
-        self.shortest =
-            if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
-        if self.times.step == AMPLE.step {
+        if self.times.has_rounds {
             self.note_rate(plan, units, took_ns);
         }
+        let scale = if self.efficient > 0 { EFFICIENT_SCALE } else { 1 };
+        self.want = self.times.next_want(self.want, units, took_ns, scale);
+        self.shortest =
+            if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
     }
 
     /// Notes whether a chunk of `units` was faster per unit than shorter chunks.
     fn note_rate(&mut self, plan: &Plan<'_>, units: u64, took_ns: u64) {
-        let is_telling = took_ns >= RATEABLE_NS && units / RATEABLE_CHUNKS >= plan.min_chunk;
+        let is_telling = took_ns >= RATEABLE_NS && units / RATEABLE_CHUNKS >= plan.cut.min;
         if !is_telling || units / 2 < self.rated.units {
             return;
         }

@@ -1,148 +1,161 @@
 //! A job on its caller alone: a plain loop without shared state or read-modify-write.
 
-use core::cell::Cell;
-
 use super::cpu_clock::CpuClock;
 use super::failed::{AfterRun, Failed};
-use super::plan::{Body, ChunkFn, Ending, Meanwhile, Outcome, Plan};
-use super::sizer::ChunkSizer;
+use super::plan::{ChunkFn, Ending, Request};
+use super::sizer::SoloSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cursors, Cut};
+use crate::cursor::{Cursor, Cursors};
 use crate::platform::Platform;
-use crate::{Stats, TracedChunk, unwind};
+use crate::{TracedChunk, unwind};
 
 /// Smallest chunks from which a job counts as long enough for two reads of a slow CPU clock: a chunk
 /// should take a microsecond at least.
 const CHUNKS_OF_LONG_JOB: u64 = 1000;
 
-/// Runs the whole of `plan` on the calling thread, then calls `after`.
+/// Runs the whole plan of `request` on the calling thread, then calls `after`.
 ///
 /// Never inlined: a job on several threads should not have this frame on its caller's stack.
 #[inline(never)]
-pub(super) fn run<P: Platform>(
-    platform: &P,
-    plan: &Plan<'_>,
-    cursors: Cursors<'_>,
-    body: &dyn Body,
-    meanwhile: &mut Meanwhile<'_>,
-    stats: &mut Stats,
-    after: &mut AfterRun<'_>,
-) -> Outcome {
+pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'_>, after: AfterRun<P>) {
+    let (platform, plan) = (request.platform, request.plan);
     let started_ns = platform.now_ns();
-    let mut panic = unwind::catch(meanwhile).err();
-    let work_started_ns = if plan.starts_at_once { platform.now_ns() } else { started_ns };
+    let mut work_started_ns = started_ns;
+    if plan.starts_at_once {
+        run_meanwhile(request);
+        work_started_ns = platform.now_ns();
+    }
     let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
-    let in_progress = Cell::new(None);
-    let mut ending = Ending::Complete;
-    if panic.is_none() {
-        panic = unwind::catch(|| {
-            body.work(&mut |run_chunk| {
-                ending = Solo { platform, plan, in_progress: &in_progress, stats: &mut *stats }
-                    .all_ranges(cursors, run_chunk);
-            });
-        })
-        .err();
+    // Outside the closures: each has a frame, and the caller's stack is small.
+    let mut solo = Solo { request, in_progress: None };
+    if solo.request.outcome.panic.is_none() {
+        let work = || plan.body.work(&mut |run_chunk| solo.all_ranges(cursors, run_chunk));
+        if let Err(payload) = unwind::catch(work) {
+            solo.request.outcome.panic = Some(payload);
+        }
     }
-    if panic.is_some() {
-        ending = Ending::Failed;
+    let Solo { request, in_progress } = &mut solo;
+    if request.outcome.panic.is_some() {
+        request.outcome.ending = Ending::Failed;
     }
+    let stats = &mut *request.stats;
     stats.threads_used = u32::from(stats.chunks > 0);
     stats.threads_at_end = stats.threads_used;
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
-    let mut outcome = Outcome { ending, panic };
-    after(Failed::One(in_progress.get()), &mut outcome, stats);
-    outcome
+    after(request, cursors, Failed::One(in_progress));
 }
 
-struct Solo<'s, P: Platform> {
-    platform: &'s P,
-    plan: &'s Plan<'s>,
+/// Never inlined: other jobs should not have this frame on their caller's stack.
+#[inline(never)]
+fn run_meanwhile<P: Platform>(request: &mut Request<'_, P>) {
+    request.outcome.panic = unwind::catch(&mut *request.meanwhile).err();
+}
+
+struct Solo<'s, 'q, P: Platform> {
+    request: &'s mut Request<'q, P>,
     /// The chunk that is being run. At the end: the chunk that failed or panicked.
-    in_progress: &'s Cell<Option<(u64, u64)>>,
-    stats: &'s mut Stats,
+    in_progress: Option<(u64, u64)>,
 }
 
-impl<P: Platform> Solo<'_, P> {
+impl<P: Platform> Solo<'_, '_, P> {
     /// Runs the chunks of each range in turn, the ranges of the caller's node first.
-    fn all_ranges(&mut self, cursors: Cursors<'_>, run_chunk: &mut ChunkFn<'_>) -> Ending {
-        let own_node = self.platform.current_node();
-        for local in [true, false] {
-            for index in 0..cursors.len() {
-                let cursor = cursors.get(index);
-                if cursor.is_at(own_node) != local {
-                    continue;
+    fn all_ranges(&mut self, cursors: &Cursors<'_>, run_chunk: &mut ChunkFn<'_>) {
+        if self.request.plan.is_stoppable() {
+            self.all_ranges_in_time(cursors, run_chunk);
+        } else {
+            self.all_ranges_at_leisure(cursors, run_chunk);
+        }
+    }
+
+    /// Does that for a job that nothing stops: each range is one chunk, or as few as the longest chunk
+    /// permits.
+    ///
+    /// Never inlined: another job should not have this frame on its caller's stack. So is the next method.
+    #[inline(never)]
+    fn all_ranges_at_leisure(&mut self, cursors: &Cursors<'_>, run_chunk: &mut ChunkFn<'_>) {
+        self.each_range(cursors, |solo, cursor, chunk| {
+            loop {
+                (chunk.start, chunk.end) = cursor.claim_alone(u64::MAX, &solo.request.plan.cut);
+                if chunk.start == chunk.end {
+                    return Ending::Complete;
                 }
-                let ending = self.one_range(cursor, local, run_chunk);
-                if ending != Ending::Complete {
+                if !solo.one_chunk(chunk, run_chunk) {
+                    return Ending::Failed;
+                }
+            }
+        });
+    }
+
+    /// Does that for a job that may have to stop soon: chunks are short enough.
+    #[inline(never)]
+    fn all_ranges_in_time(&mut self, cursors: &Cursors<'_>, run_chunk: &mut ChunkFn<'_>) {
+        let mut sizer = SoloSizer::new(self.request.plan, self.request.platform.now_ns());
+        self.each_range(cursors, |solo, cursor, chunk| {
+            while cursor.left() > 0 {
+                let Request { platform, plan, .. } = *solo.request;
+                if let Some(ending) = plan.stop_requested(platform) {
                     return ending;
                 }
+                (chunk.start, chunk.end) = cursor.claim_alone(sizer.want(), &plan.cut);
+                if !solo.one_chunk(chunk, run_chunk) {
+                    return Ending::Failed;
+                }
+                sizer.chunk_ended(chunk.end - chunk.start, platform.now_ns());
             }
-        }
-        Ending::Complete
+            Ending::Complete
+        });
     }
 
-    /// Runs one range: as one chunk, or as few as the longest chunk permits; in chunks that are short
-    /// enough if the job may have to stop soon.
-    fn one_range(&mut self, cursor: &Cursor, local: bool, run_chunk: &mut ChunkFn<'_>) -> Ending {
-        let is_stoppable = self.plan.is_stoppable();
-        let mut sizer = is_stoppable.then(|| ChunkSizer::new(self.plan, false, self.platform.now_ns()));
-        while cursor.left() > 0 {
-            if let Some(ending) = self.plan.stop_requested(self.platform) {
-                return ending;
-            }
-            let left = cursor.left();
-            let want = sizer.as_ref().map_or(left, |sizer| sizer.want(left, 1));
-            let Some(chunk) = self.claim(cursor, want) else { break };
-            if !self.one_chunk(chunk, cursor, local, run_chunk) {
-                return Ending::Failed;
-            }
-            if let Some(sizer) = &mut sizer {
-                sizer.chunk_ended(self.plan, chunk.1 - chunk.0, self.platform.now_ns());
-            }
-        }
-        Ending::Complete
-    }
-
-    fn claim(&self, cursor: &Cursor, want: u64) -> Option<(u64, u64)> {
-        let Plan { min_chunk, max_chunk, align, .. } = *self.plan;
-        cursor.claim_alone(Cut { want: want.min(max_chunk), min: min_chunk, align })
-    }
-
-    /// Runs the chunk `start..end`. Returns false if it failed.
-    fn one_chunk(
+    /// Calls `run_range` for each range, with a chunk that has no units yet, until one does not complete.
+    fn each_range(
         &mut self,
-        (start, end): (u64, u64),
-        cursor: &Cursor,
-        local: bool,
-        run_chunk: &mut ChunkFn<'_>,
-    ) -> bool {
-        let plan = self.plan;
-        self.in_progress.set(Some((start, end)));
-        let lineage = plan.lineage.of_chunks();
-        let chunk = RawChunk { start, end, worker: 0, node: cursor.node(), local, lineage };
-        self.stats.chunks += 1;
-        if cursor.has_node() {
-            *self.stats.local_chunks.get_or_insert(0) += u64::from(local);
+        cursors: &Cursors<'_>,
+        mut run_range: impl FnMut(&mut Self, &Cursor<'_>, &mut RawChunk) -> Ending,
+    ) {
+        let own_node = self.request.platform.current_node();
+        let ranges = cursors.len();
+        // One loop takes less of the stack than two.
+        for turn in 0..2 * ranges {
+            let local = turn < ranges;
+            let cursor = cursors.get(if local { turn } else { turn - ranges });
+            if cursor.is_at(own_node) == local {
+                let lineage = self.request.plan.lineage.of_chunks();
+                let mut chunk = RawChunk { start: 0, end: 0, worker: 0, node: cursor.node(), local, lineage };
+                let ending = run_range(self, &cursor, &mut chunk);
+                if ending != Ending::Complete {
+                    self.request.outcome.ending = ending;
+                    return;
+                }
+            }
         }
-        let is_done = match plan.trace_id {
+    }
+
+    /// Runs `chunk`. Returns false if it failed.
+    fn one_chunk(&mut self, chunk: &RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
+        self.in_progress = Some((chunk.start, chunk.end));
+        self.request.stats.chunks += 1;
+        let is_done = match self.request.plan.trace_id {
             0 => run_chunk(chunk),
             _ => self.one_traced_chunk(chunk, run_chunk),
         };
+        if chunk.node.is_some() {
+            *self.request.stats.local_chunks.get_or_insert(0) += u64::from(chunk.local);
+        }
         if !is_done {
             return false;
         }
-        self.in_progress.set(None);
-        self.stats.units += end - start;
+        self.in_progress = None;
+        self.request.stats.units += chunk.end - chunk.start;
         true
     }
 
     /// Never inlined: a job that is not traced should not have this frame on its caller's stack.
     #[inline(never)]
-    fn one_traced_chunk(&self, chunk: RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
+    fn one_traced_chunk(&self, chunk: &RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
         let traced_chunk = TracedChunk { start: chunk.start, end: chunk.end, worker: 0 };
-        traced(self.platform, self.plan.trace_id, traced_chunk, || run_chunk(chunk))
+        traced(self.request.platform, self.request.plan.trace_id, traced_chunk, || run_chunk(chunk))
     }
 }

@@ -5,8 +5,11 @@ use crate::cursor::{Cursor, Cursors};
 
 /// Sets the number of workers that each of `cursors` should have: `threads` in all, in proportion to
 /// the units left.
-pub(super) fn set_wanted(cursors: Cursors<'_>, threads: usize) {
-    let all: u64 = cursors.iter().map(Cursor::left).sum();
+pub(super) fn set_wanted(cursors: &Cursors<'_>, threads: usize) {
+    if cursors.len() == 1 {
+        return cursors.get(0).set_wanted(threads);
+    }
+    let all: u64 = cursors.iter().map(|cursor| cursor.left()).sum();
     let (mut before, mut given) = (0, 0);
     for cursor in cursors.iter() {
         before += cursor.left();
@@ -24,23 +27,30 @@ pub(super) fn set_wanted(cursors: Cursors<'_>, threads: usize) {
 }
 
 /// Prepares [`next_range`] for starting helpers. `own` is the node of the caller, which works too.
-pub(super) fn begin(cursors: Cursors<'_>, own: NodeId) {
+pub(super) fn begin(cursors: &Cursors<'_>, own: NodeId) {
+    if cursors.len() == 1 {
+        // There is no other place.
+        return;
+    }
     let mut working = 0;
     for cursor in cursors.iter() {
         working += cursor.workers();
         cursor.set_placed(cursor.workers());
     }
     // Before its first chunk, the caller does not count as a worker of a range.
-    let is_own = |cursor: &&Cursor| cursor.is_at(own) && cursor.left() > 0;
+    let is_own = |cursor: &Cursor<'_>| cursor.is_at(own) && cursor.left() > 0;
     if let Some(cursor) = cursors.iter().find(is_own).filter(|_| working == 0) {
         cursor.set_placed(1);
     }
 }
 
 /// Returns the range that lacks the most workers, and counts a helper that is placed there.
-pub(super) fn next_range(cursors: Cursors<'_>) -> Option<&Cursor> {
+pub(super) fn next_range<'c>(cursors: &Cursors<'c>) -> Option<Cursor<'c>> {
+    if cursors.len() == 1 {
+        return Some(cursors.get(0)).filter(|cursor| cursor.left() > 0);
+    }
     // The first of equals, of that with the most workers missing.
-    let lack = |cursor: &&Cursor| cursor.placed() as isize - cursor.wanted() as isize;
+    let lack = |cursor: &Cursor<'_>| cursor.placed() as isize - cursor.wanted() as isize;
     let cursor = cursors.iter().filter(|cursor| cursor.left() > 0).min_by_key(lack)?;
     cursor.set_placed(cursor.placed() + 1);
     Some(cursor)

@@ -1,36 +1,28 @@
-//! The job's cursors on the caller's stack, no more than the job needs.
+//! The slots of a job's ranges on the caller's stack, no more than the job needs.
 //!
-//! A job must not allocate, and a kernel's stack is small. So there are a few sizes, and each size
-//! has a separate stack frame, which exists only while a job of that size runs.
+//! A job must not allocate, and a kernel's stack is small. So a job over several ranges has a stack frame
+//! that other jobs have not.
 
 use crate::MAX_NODE_RANGES;
-use crate::cursor::{Cursor, Cursors};
+use crate::cursor::{Cursors, ExtentFn, Slot};
 use crate::sync::array_of;
 
-/// The most cursors that have a cache line each.
-const FEW: usize = 8;
+/// Slots on a cache line.
+const SLOTS_PER_LINE: usize = 64_usize.div_ceil(size_of::<Slot>());
 
-/// Distance of two cursors with a cache line each, in cursors.
-const SPREAD: usize = 64_usize.div_ceil(size_of::<Cursor>());
-
-/// Calls `f` with the cursors `range(0)` to `range(ranges - 1)`. `ranges <= MAX_NODE_RANGES`.
-pub(super) fn with_cursors(ranges: usize, range: &dyn Fn(usize) -> Cursor, f: &mut dyn FnMut(Cursors<'_>)) {
-    match ranges {
-        0..=FEW => cursors_of_size::<{ FEW * SPREAD }, SPREAD>(ranges, range, f),
-        _ => cursors_of_size::<MAX_NODE_RANGES, 1>(ranges, range, f),
-    }
+/// Calls `f` with the cursor over the range `extent(0)`.
+///
+/// Inlined, because two frames take more of the stack than one.
+#[inline(always)]
+pub(super) fn with_cursor<R>(extent: &ExtentFn<'_>, f: impl FnOnce(&Cursors<'_>) -> R) -> R {
+    f(&Cursors::new(&mut array_of![Slot::new(0); 1], 1, extent))
 }
 
+/// Calls `f` with the cursors over the ranges `extent(0)` to `extent(ranges - 1)`, at most
+/// [`MAX_NODE_RANGES`]. The slots lie as far apart as there is room, a cache line at most.
 #[inline(never)]
-fn cursors_of_size<const SIZE: usize, const STEP: usize>(
-    ranges: usize,
-    range: &dyn Fn(usize) -> Cursor,
-    f: &mut dyn FnMut(Cursors<'_>),
-) {
-    let mut cursors: [Cursor; SIZE] = array_of![Cursor::empty(); SIZE];
-    let used = &mut cursors[..ranges * STEP];
-    for (index, cursor) in used.iter_mut().step_by(STEP).enumerate() {
-        *cursor = range(index);
-    }
-    f(Cursors::new(used, STEP));
+pub(super) fn with_cursors<R>(ranges: usize, extent: &ExtentFn<'_>, f: impl FnOnce(&Cursors<'_>) -> R) -> R {
+    let mut slots: [Slot; MAX_NODE_RANGES] = array_of![Slot::new(0); MAX_NODE_RANGES];
+    let spread = (MAX_NODE_RANGES / ranges).clamp(1, SLOTS_PER_LINE);
+    f(&Cursors::new(&mut slots[..ranges * spread], spread, extent))
 }

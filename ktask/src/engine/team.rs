@@ -2,7 +2,6 @@
 
 use super::run::Run;
 use super::spread;
-use crate::cursor::Cursor;
 use crate::platform::{Placement, Platform};
 use crate::raw::{CellList, HelperCell, Helpers};
 use crate::{HelperId, HelperTask, Stats};
@@ -95,7 +94,7 @@ impl<'t, P: Platform> Team<'t, P> {
     fn start_helper(&mut self, urgency: Urgency) -> bool {
         let run = self.run;
         let Some(cell) = self.idle_cell() else { return false };
-        let mut node = spread::next_range(run.cursors).and_then(Cursor::node);
+        let mut node = spread::next_range(run.cursors).and_then(|cursor| cursor.node());
         let mut permit = None;
         if run.plan.threads.is_budgeted() {
             let acquired = run.platform.budget().acquire(node, |node| run.platform.budget_cpus(node));

@@ -3,15 +3,15 @@
 use crate::platform::Platform;
 use crate::{MAX_WORKERS, Stats};
 
-/// The limit that the job's description sets.
+/// The limit that the job's description sets, at most [`MAX_WORKERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadLimit {
     /// Exactly this many threads, without budget and governor.
-    Exact(u32),
+    Exact(u16),
     /// Any number of threads up to `limit`.
     UpTo {
         /// At least 1.
-        limit: u32,
+        limit: u16,
         /// Whether helpers count against the system's [`Budget`](crate::Budget).
         budgeted: bool,
     },

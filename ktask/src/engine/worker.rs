@@ -1,25 +1,24 @@
 //! A worker's part of a job, from its first chunk to its last.
 
-use core::cell::Cell;
-
 use super::cpu_clock::CpuClock;
 use super::plan::{ChunkFn, Ending};
 use super::run::{Run, Tally};
 use super::sizer::ChunkSizer;
 use super::tracing::traced;
 use crate::chunk::RawChunk;
-use crate::cursor::{Cursor, Cursors, Cut};
+use crate::cursor::{Cursor, Cursors};
 use crate::platform::Platform;
 use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
 
 /// Called before each chunk with the range it would come from, and with the time at which the last chunk
 /// ended; returns whether to go on.
-type MayContinue<'m> = dyn FnMut(&Cursor, u64) -> bool + 'm;
+type MayContinue<'m> = dyn FnMut(&Cursor<'_>, u64) -> bool + 'm;
 
-/// What a worker's part took.
+/// What a worker did, and what it took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
+    pub(super) tally: Tally,
     pub(super) cpu_ns: u64,
     pub(super) ended_ns: u64,
 }
@@ -31,59 +30,61 @@ pub(super) fn work<P: Platform>(
     started_ns: u64,
     may_continue: &mut MayContinue<'_>,
 ) -> Part {
-    let index = record.worker();
-    let mut cpu_clock = CpuClock::start(run.platform, started_ns, false);
-    let in_progress = Cell::new(None);
-    let mut tally = Tally::default();
+    // Outside the closures: each has a frame, and the caller's stack is small.
+    let mut worker = Worker {
+        run,
+        index: record.worker(),
+        node: run.platform.current_node(),
+        in_progress: None,
+        tally: Tally::default(),
+        sizer: ChunkSizer::new(run.plan, run.is_governed, started_ns),
+        cpu_clock: CpuClock::start(run.platform, started_ns, false),
+    };
     let caught = unwind::catch(|| {
-        run.body.work(&mut |run_chunk| {
-            let node = run.platform.current_node();
-            let mut worker = Worker {
-                run,
-                index,
-                node,
-                in_progress: &in_progress,
-                tally: &mut tally,
-                sizer: ChunkSizer::new(run.plan, run.is_governed, started_ns),
-                cpu_clock: &mut cpu_clock,
-            };
-            worker.all_ranges(run_chunk, may_continue);
-        });
+        run.plan.body.work(&mut |run_chunk| worker.all_ranges(run_chunk, may_continue));
     });
     if let Err(payload) = caught {
         run.stop(Ending::Failed);
         run.keep_panic(payload);
     }
-    if let Some((start, end)) = in_progress.get() {
-        record.set_failed(start, end);
-    }
-    let ended_ns = run.platform.now_ns();
-    let cpu_ns = cpu_clock.used_ns(run.platform, ended_ns);
-    if tally.chunks > 0 {
-        record.set_worked();
-    }
-    run.add(tally, cpu_ns);
-    Part { cpu_ns, ended_ns }
+    worker.report(record)
 }
 
-struct Worker<'w, 'r, P: Platform> {
-    run: &'w Run<'r, P>,
+struct Worker<'r, P: Platform> {
+    run: &'r Run<'r, P>,
     index: usize,
     /// The node of the CPU that the worker runs on.
     node: NodeId,
     /// The chunk that is being run. After the worker has ended: the chunk that failed or panicked.
-    in_progress: &'w Cell<Option<(u64, u64)>>,
-    tally: &'w mut Tally,
+    in_progress: Option<(u64, u64)>,
+    tally: Tally,
     sizer: ChunkSizer,
-    cpu_clock: &'w mut CpuClock,
+    cpu_clock: CpuClock,
 }
 
-impl<'w, P: Platform> Worker<'w, '_, P> {
+impl<'r, P: Platform> Worker<'r, P> {
+    /// Returns what the worker did, and notes in `record` what others ask for.
+    fn report(&self, record: &WorkerRecord) -> Part {
+        if let Some((start, end)) = self.in_progress {
+            record.set_failed(start, end);
+        }
+        // Where nothing follows the last chunk, the worker ended with it.
+        let ended_ns = match self.tally.ran_dry_at_ns {
+            Some(at_ns) if !self.run.plan.body.has_tail() => at_ns,
+            _ => self.run.platform.now_ns(),
+        };
+        let cpu_ns = self.cpu_clock.used_ns(self.run.platform, ended_ns);
+        if self.tally.chunks > 0 {
+            record.set_worked();
+        }
+        Part { tally: self.tally, cpu_ns, ended_ns }
+    }
+
     /// Runs chunks of one range after the other, the nearest range with work left first.
     fn all_ranges(&mut self, run_chunk: &mut ChunkFn<'_>, may_continue: &mut MayContinue<'_>) {
         while let Some(cursor) = self.nearest() {
             cursor.join();
-            let is_used_up = self.one_range(cursor, run_chunk, may_continue);
+            let is_used_up = self.one_range(&cursor, run_chunk, may_continue);
             cursor.leave();
             if !is_used_up {
                 return;
@@ -96,42 +97,58 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
     /// has to end before that.
     fn one_range(
         &mut self,
-        cursor: &Cursor,
+        cursor: &Cursor<'_>,
         run_chunk: &mut ChunkFn<'_>,
         may_continue: &mut MayContinue<'_>,
     ) -> bool {
         let run = self.run;
-        let local = cursor.is_at(self.node);
         loop {
             if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
                 return false;
             }
-            let Some((start, end)) = cursor.claim(Cut {
-                want: self.sizer.want(cursor.left(), cursor.workers().max(2) as u64).min(run.plan.max_chunk),
-                min: run.plan.min_chunk,
-                align: run.plan.align,
-            }) else {
+            let want = self.want(cursor);
+            let (start, end) = cursor.claim(want, &run.plan.cut);
+            if start == end {
                 return true;
-            };
-            self.in_progress.set(Some((start, end)));
-            self.tally.chunks += 1;
-            self.tally.local_chunks += u64::from(local);
-            let lineage = run.plan.lineage.of_chunks();
-            let node = cursor.node();
-            let chunk = RawChunk { start, end, worker: self.index as u32, node, local, lineage };
-            let traced_chunk = TracedChunk { start, end, worker: self.index };
-            if !traced(run.platform, run.plan.trace_id, traced_chunk, || run_chunk(chunk)) {
+            }
+            if !self.one_chunk(start, end, cursor, run_chunk) {
                 run.stop(Ending::Failed);
                 return false;
             }
-            self.in_progress.set(None);
-            self.tally.units += end - start;
             self.chunk_ended(end - start);
         }
     }
 
+    /// Runs the chunk `start..end`. Returns whether it succeeded.
+    ///
+    /// Never inlined: what is called between two chunks should not have this frame on the stack.
+    #[inline(never)]
+    fn one_chunk(&mut self, start: u64, end: u64, cursor: &Cursor<'_>, run_chunk: &mut ChunkFn<'_>) -> bool {
+        let run = self.run;
+        let local = cursor.is_at(self.node);
+        self.in_progress = Some((start, end));
+        self.tally.chunks += 1;
+        self.tally.local_chunks += u64::from(local);
+        let lineage = run.plan.lineage.of_chunks();
+        let chunk = RawChunk { start, end, worker: self.index as u32, node: cursor.node(), local, lineage };
+        let traced_chunk = TracedChunk { start, end, worker: self.index };
+        if !traced(run.platform, run.plan.trace_id, traced_chunk, || run_chunk(&chunk)) {
+            return false;
+        }
+        self.in_progress = None;
+        self.tally.units += end - start;
+        true
+    }
+
+    /// Returns the length that the next chunk from `cursor` should have.
+    fn want(&self, cursor: &Cursor<'_>) -> u64 {
+        let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
+        self.run.compared_units(|| self.sizer.want(left, workers))
+    }
+
     /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
-    /// governor.
+    /// governor. Never inlined: see [`one_chunk`](Self::one_chunk).
+    #[inline(never)]
     fn chunk_ended(&mut self, units: u64) {
         let run = self.run;
         let now_ns = run.platform.now_ns();
@@ -145,8 +162,9 @@ impl<'w, P: Platform> Worker<'w, '_, P> {
 
     /// Returns the nearest range with work left. Workers with several equally near ranges begin
     /// at different ones.
-    fn nearest(&self) -> Option<&'w Cursor> {
-        let cursors: Cursors<'w> = self.run.cursors;
+    #[inline(never)]
+    fn nearest(&self) -> Option<Cursor<'r>> {
+        let cursors: &'r Cursors<'r> = self.run.cursors;
         (0..cursors.len())
             .map(|step| cursors.get((self.index + step) % cursors.len()))
             .filter(|cursor| cursor.left() > 0)

@@ -21,7 +21,7 @@ const NAP: Duration = Duration::from_micros(25);
 
 /// Time without a new task after which the watcher sleeps like the others. Until then its naps use less
 /// than a tenth of a CPU.
-const WATCH_TIME: Duration = Duration::from_millis(2);
+const WATCH_TIME: Duration = Duration::from_millis(20);
 
 /// A nap that takes this long shows that the machine has no CPU to spare for a watcher.
 const LATE_NAP: Duration = Duration::from_micros(250);
@@ -47,7 +47,17 @@ struct Queue<P: Platform> {
     tasks: VecDeque<Queued<P>>,
     next_id: u64,
     sleepers: usize,
-    has_watcher: bool,
+    watcher: Watcher,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watcher {
+    /// No thread watches.
+    Missing,
+    /// A thread that sleeps has been woken for it, and has not come yet.
+    Called,
+    /// A thread watches: it naps, or is about to.
+    Naps,
 }
 
 #[derive(Debug)]
@@ -63,7 +73,7 @@ impl<P: Platform> Pool<P> {
     pub(super) fn new(capacity: usize) -> Self {
         let tasks = VecDeque::with_capacity(capacity);
         Self {
-            queue: Mutex::new(Queue { tasks, next_id: 0, sleepers: 0, has_watcher: false }),
+            queue: Mutex::new(Queue { tasks, next_id: 0, sleepers: 0, watcher: Watcher::Missing }),
             filled: Condvar::new(),
             watch: Condvar::new(),
             due: AtomicUsize::new(0),
@@ -76,7 +86,7 @@ impl<P: Platform> Pool<P> {
     /// Queues a task and wakes a thread for it, or gives the task back if the queue is full.
     pub(super) fn push(&self, task: HelperTask<P>, node: Option<NodeId>) -> Result<HelperId, HelperTask<P>> {
         let (id, queue) = self.add(task, node, true)?;
-        let (sleeps, naps) = (queue.sleepers > 0, queue.has_watcher);
+        let (sleeps, naps) = (queue.sleepers > 0, queue.watcher == Watcher::Naps);
         drop(queue);
         if sleeps {
             self.filled.notify_one();
@@ -89,9 +99,13 @@ impl<P: Platform> Pool<P> {
     /// Queues a task that the watcher takes if it is still there after a nap, or gives the task back if
     /// the queue is full.
     pub(super) fn offer(&self, task: HelperTask<P>, node: Option<NodeId>) -> Result<HelperId, HelperTask<P>> {
-        let (id, queue) = self.add(task, node, false)?;
-        // Without a watcher, a thread that sleeps becomes one. Those that run look when they are done.
-        let wake = queue.sleepers > 0 && !queue.has_watcher;
+        let (id, mut queue) = self.add(task, node, false)?;
+        // Without a watcher, a thread that sleeps becomes one. Those that run look when they are done. A thread takes
+        // longer to wake than many jobs take: it is called once.
+        let wake = queue.sleepers > 0 && queue.watcher == Watcher::Missing;
+        if wake {
+            queue.watcher = Watcher::Called;
+        }
         drop(queue);
         if wake {
             self.filled.notify_one();
@@ -158,12 +172,21 @@ impl<P: Platform> Pool<P> {
         let mut may_watch = true;
         loop {
             if let Some(task) = self.remove_due(&mut queue, node) {
+                if queue.watcher == Watcher::Called {
+                    // This thread may be the one that was called. The next offer calls another.
+                    queue.watcher = Watcher::Missing;
+                }
                 return Some(task);
             }
             if self.closed.load(Ordering::SeqCst) {
                 return None;
             }
-            queue = if may_watch && !queue.has_watcher {
+            let is_wanted = match queue.watcher {
+                Watcher::Missing => may_watch,
+                Watcher::Called => true,
+                Watcher::Naps => false,
+            };
+            queue = if is_wanted {
                 may_watch = false;
                 self.nap_for_offers(queue)
             } else {
@@ -179,7 +202,7 @@ impl<P: Platform> Pool<P> {
     /// Watches offered tasks: naps until a task is due, which an offered one is if it was there before a
     /// nap and is after it, or until no tasks come.
     fn nap_for_offers<'q>(&self, mut queue: MutexGuard<'q, Queue<P>>) -> MutexGuard<'q, Queue<P>> {
-        queue.has_watcher = true;
+        queue.watcher = Watcher::Naps;
         let mut woke_at = Instant::now();
         let mut last_task_at = woke_at;
         loop {
@@ -200,7 +223,7 @@ impl<P: Platform> Pool<P> {
             let has_due = queue.tasks.iter().any(|queued| queued.is_due);
             let is_idle = woke_at - last_task_at >= WATCH_TIME || woke_at - slept_at >= LATE_NAP;
             if has_due || self.closed.load(Ordering::SeqCst) || (is_idle && queue.tasks.is_empty()) {
-                queue.has_watcher = false;
+                queue.watcher = Watcher::Missing;
                 return queue;
             }
         }

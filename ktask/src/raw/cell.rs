@@ -64,6 +64,10 @@ pub(super) struct Word {
 }
 
 impl Word {
+    pub(super) fn is(self, generation: u64, state: State) -> bool {
+        self == Self { generation, state }
+    }
+
     fn bits(self) -> u64 {
         self.generation << STATE_BITS | self.state as u64
     }

@@ -21,7 +21,7 @@ impl<T> FirstOf<T> {
     /// Keeps `value` if it is the first. The values of other threads are dropped by these threads.
     pub(crate) fn offer(&self, value: T) {
         // Relaxed: the exchange alone decides which thread writes. The value is read by
-        // `into_inner`, whose caller has the whole and so was synchronised with every thread.
+        // `take`, whose caller has the only reference and so was synchronised with every thread.
         if !self.is_claimed.swap(true, Ordering::Relaxed) {
             // SAFETY: `is_claimed` changes from false to true once, and this thread changed it. No
             // other code has a reference while `self` is shared. The old value is None: writing it
@@ -30,8 +30,9 @@ impl<T> FirstOf<T> {
         }
     }
 
-    /// Returns the value that was kept.
-    pub(crate) fn into_inner(self) -> Option<T> {
-        self.value.into_inner()
+    /// Takes the value that was kept out of a `FirstOf` that is no longer shared.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        // SAFETY: `&mut self`: no other code has a reference.
+        self.value.with_mut(|kept| unsafe { (*kept).take() })
     }
 }

@@ -47,7 +47,7 @@ type Work<'s> = dyn Fn(&'static HelperCell) + Sync + 's;
 struct Frame<'s, P: Parking> {
     platform: &'s P,
     /// The thread to wake when a helper ends that the caller waits for.
-    caller: P::Thread,
+    caller: &'s P::Thread,
     work: &'s Work<'s>,
 }
 
@@ -81,8 +81,10 @@ impl<P: Parking> HelperTask<P> {
 
 impl<P: Parking> Drop for HelperTask<P> {
     fn drop(&mut self) {
-        // A task that was run or revoked finds another word.
-        self.cell.change(self.generation, State::Queued, State::Lost);
+        // A task that was run or revoked finds another word. Most are, and a look is cheaper than an exchange.
+        if self.cell.word().is(self.generation, State::Queued) {
+            self.cell.change(self.generation, State::Queued, State::Lost);
+        }
     }
 }
 
@@ -115,7 +117,7 @@ impl<P: Parking> Drop for Begun<P> {
             return;
         }
         // The caller waits for this helper.
-        let (platform, caller) = (self.frame().platform.clone(), self.frame().caller.clone());
+        let (platform, caller) = (self.frame().platform.clone(), P::Thread::clone(self.frame().caller));
         self.cell.set(self.generation, State::Done);
         platform.wake(&caller);
     }
@@ -158,7 +160,9 @@ impl<P: Parking> Helpers<'_, P> {
     /// Takes the cell's task back if it has not begun: it never begins then. Returns whether it had
     /// not.
     pub(crate) fn revoke(&self, cell: &HelperCell) -> bool {
-        cell.change(cell.word().generation, State::Queued, State::Idle)
+        let word = cell.word();
+        // Only the caller changes a state to `Queued`, so another one stays another.
+        word.state == State::Queued && cell.change(word.generation, State::Queued, State::Idle)
     }
 
     /// Returns whether the cell's helper has begun and not ended.
@@ -199,13 +203,15 @@ impl<P: Parking> Drop for JoinGuard<'_, P> {
 
 /// Calls `body`, which may hand out tasks that call `work`, one at a time for each of `cells`.
 /// Returns the result of `body`, after every task has ended or can no longer begin.
+#[inline(always)]
 pub(crate) fn scope<P: Parking, R>(
     platform: &P,
+    caller: &P::Thread,
     cells: &Cells,
     work: &Work<'_>,
     body: impl FnOnce(&Helpers<'_, P>) -> R,
 ) -> R {
-    let frame = Frame { platform, caller: platform.this_thread(), work };
+    let frame = Frame { platform, caller, work };
     let helpers = Helpers { frame: &frame, cells };
     let _join = JoinGuard { helpers: &helpers };
     body(&helpers)

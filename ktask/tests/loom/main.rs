@@ -31,6 +31,8 @@ mod job;
 mod job_runs;
 #[path = "../../src/list.rs"]
 mod list;
+#[path = "../../src/log.rs"]
+mod log;
 #[path = "../../src/node.rs"]
 mod node;
 #[path = "../../src/platform.rs"]

@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::cursor::{Cursor, Cut};
+use crate::cursor::{Cursor, Cut, Extent, Slot};
 use crate::raw::{self, Cells, FirstOf, TurnLock};
 use crate::scheduler::{self, Fate, Scheduler};
 use crate::shared_cells::shared_cells;
@@ -119,12 +119,14 @@ fn parts_of_a_slice_are_exclusive_and_seen_by_the_caller() {
 #[test]
 fn claims_are_disjoint_and_complete() {
     explore(2, || {
-        let cursor = Arc::new(Cursor::new(3, 8, None));
+        let slot = Arc::new(Slot::new(3));
         let worker = {
-            let cursor = cursor.clone();
+            let slot = slot.clone();
             move || {
-                let cut = Cut { want: 2, min: 1, align: 2 };
-                core::iter::from_fn(|| cursor.claim(cut)).collect::<Vec<_>>()
+                let cursor = Cursor::new(&slot, Extent { start: 3, end: 8, node: None });
+                let cut = Cut { min: 1, max: u64::MAX, align: 2 };
+                let claim = || Some(cursor.claim(2, &cut)).filter(|(start, end)| start < end);
+                core::iter::from_fn(claim).collect::<Vec<_>>()
             }
         };
         let others = [thread::spawn(worker.clone()), thread::spawn(worker.clone())];
@@ -197,8 +199,8 @@ fn first_value_is_kept_and_others_are_dropped() {
         offer(2)();
         other.join().unwrap();
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
-        let Ok(first) = Arc::try_unwrap(first) else { panic!("shared after the join") };
-        assert!(matches!(first.into_inner(), Some((1 | 2, _))));
+        let Ok(mut first) = Arc::try_unwrap(first) else { panic!("shared after the join") };
+        assert!(matches!(first.take(), Some((1 | 2, _))));
     });
 }
 
@@ -221,6 +223,7 @@ fn scope_waits_for_running_tasks_alone() {
         let mut kept = None;
         raw::scope(
             &platform,
+            &platform.current_thread(),
             &cells,
             &|cell| {
                 units.add_one(cell.record.worker() - 1);
@@ -255,6 +258,7 @@ fn cell_of_a_late_task_is_used_by_another_job() {
             let begun = AtomicUsize::new(0);
             raw::scope(
                 &platform,
+                &platform.current_thread(),
                 &cells,
                 &|_| {
                     local.add_one(0);
@@ -320,6 +324,7 @@ fn cell_of_a_helper_that_left_is_given_to_another() {
         let begun = AtomicUsize::new(0);
         raw::scope(
             &platform,
+            &platform.current_thread(),
             &cells,
             &|cell| {
                 units.add_one(cell.record.worker() - 1);
