@@ -84,7 +84,7 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
         (row.ns > 0, "it took no time"),
         ((1..=row.threads).contains(&row.threads_used), "more threads worked than requested, or none"),
         (row.chunks >= u64::from(row.threads_used), "a thread worked without a chunk"),
-        (row.local_chunks <= row.chunks, "more local chunks than chunks"),
+        (row.local_chunks.is_none_or(|local| local <= row.chunks), "more local chunks than chunks"),
         (row.cpu_ns > 0, "it took no CPU time"),
         (
             // Of all threads, also those that found no work left.
