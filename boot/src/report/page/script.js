@@ -50,7 +50,6 @@
     context.restore();
     context.fillStyle = colours.ink;
     data.cpus.forEach((track, row) => context.fillText(`cpu ${track.cpu}`, 4, AXIS + row * (ROW + GAP) + ROW / 2));
-    range.textContent = `${time(data.since_ns + from)} to ${time(data.since_ns + from + span)}, ${time(span)} wide`;
   }
 
   function axis(height) {
@@ -105,6 +104,7 @@
   function show(newFrom, newSpan) {
     span = Math.min(whole, Math.max(LEAST, newSpan));
     from = Math.min(whole - span, Math.max(0, newFrom));
+    range.textContent = `${time(data.since_ns + from)} to ${time(data.since_ns + from + span)}, ${time(span)} wide`;
     if (!pending) { pending = true; requestAnimationFrame(draw); }
   }
   const zoom = (factor, part = 0.5) => show(from + span * part * (1 - factor), span * factor);
@@ -159,6 +159,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); show(from, span); });
   new ResizeObserver(() => show(from, span)).observe(canvas.parentElement);
   readColours();
+  show(from, span);
   draw();
   document.documentElement.dataset.ready = "trace";
 })();

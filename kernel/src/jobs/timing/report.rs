@@ -96,7 +96,7 @@ pub(super) fn begin(job: &str, only: Option<&str>) {
 /// Prints the table of all rows.
 pub(super) fn print_table(rows: &[Row]) {
     print_line(format_args!(
-        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>17} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>14} {:>8} {:>9} {:>9} {:>4}",
         "job",
         "threads",
         "used",
@@ -130,9 +130,10 @@ impl fmt::Display for Thousandths {
 fn print_row(row: &Row, alone: Option<&Row>) {
     let ns = row.stats.wall_ns.max(1);
     let per_second = |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(ns)) as u64;
-    let rate = match writes_its_units(row.job) {
-        false => alloc::format!("{} Mpages/s", Thousandths(per_second(row.units) / 1000)),
-        true => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
+    let rate = match (writes_its_units(row.job), per_second(row.units)) {
+        (true, _) => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
+        (false, pages @ 100_000_000..) => alloc::format!("{} Mpages/s", pages / 1_000_000),
+        (false, pages) => alloc::format!("{} Mpages/s", Thousandths(pages / 1000)),
     };
     let speedup = match alone {
         Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
@@ -143,7 +144,7 @@ fn print_row(row: &Row, alone: Option<&Row>) {
         None => alloc::format!("auto {}", row.stats.threads_at_end),
     };
     print_line(format_args!(
-        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>17} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>14} {:>8} {:>9} {:>9} {:>4}",
         row.job,
         threads,
         row.stats.threads_used,
