@@ -99,7 +99,7 @@ fn trace_is_zoomed(browser: &Path) -> Result<(), Failed> {
         const canvas = document.getElementById('trace');
         const box = canvas.getBoundingClientRect();
         const wheel = () => canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: -300, clientX: box.left + 400, cancelable: true }));
-        const point = () => canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + 300, clientY: box.top + 40 }));
+        const point = () => canvas.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + 52 + 0.03 * (box.width - 52), clientY: box.top + 40 }));
         const steps = [() => {}, () => press('in'), wheel, () => press('all'), point];
         const said = [];
         const next = () => {
@@ -122,10 +122,9 @@ fn trace_is_zoomed(browser: &Path) -> Result<(), Failed> {
     let ends = [" 1.000 ms wide", " 500.00 us wide", " 183.94 us wide", " 1.000 ms wide", " 1.000 ms wide"];
     let is_right = widths.len() == 6 && widths.iter().zip(ends).all(|(said, end)| said.ends_with(end));
     ensure(is_right, format!("the widths are {widths:?}, not {ends:?}"))?;
-    ensure(
-        widths[5].contains("cpu 0: ") && widths[5].contains("thread,"),
-        format!("{:?} names no slice", widths[5]),
-    )
+    // 30 us after the beginning the first thread is in its first chunk.
+    let slices = ["cpu 0: ", "(thread, 70.00 us from +0 ns)", "(chunk, 39.90 us from +100 ns)"];
+    ensure(slices.iter().all(|slice| widths[5].contains(slice)), format!("{:?} is not {slices:?}", widths[5]))
 }
 
 /// What the browser said.
