@@ -130,6 +130,9 @@ pub struct Options {
     /// Show only the report, without the kernel's log
     #[arg(long)]
     pub quiet: bool,
+    /// Open the report in the browser when the run has ended
+    #[arg(long)]
+    pub open: bool,
     /// Additional argument for QEMU; may be repeated
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub qemu_args: Vec<String>,

@@ -6,16 +6,17 @@ use crate::failure::Failure;
 use crate::guest_memory;
 use crate::image::{self, Kind};
 use crate::kernel::{self, Profile};
+use crate::opening;
+use crate::progress::Progress;
 use crate::qemu::{self, Accel, Boot, Machine, Program, program};
 use crate::report::{self, Paths, Report};
-use crate::run::{self, Ending, Limits, Run};
+use crate::run::{self, Ending, Limits};
 use crate::shell;
 use crate::sim;
 use crate::start;
 use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -101,7 +102,7 @@ fn run_kernel(
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
-    build_and_boot(options, onlooker, system, interrupt).map(|(status, _)| status)
+    build_and_boot(options, onlooker, None, system, interrupt).map(|(status, _)| status)
 }
 
 /// Boots a kernel that traces, and writes its trace to `output`.
@@ -111,8 +112,8 @@ fn run_traced(
     system: &impl System,
     interrupt: &AtomicBool,
 ) -> Result<u8, Failure> {
-    let (status, run) = build_and_boot(options, User::Reads, system, interrupt)?;
-    match run.map(|run| trace::export(&run.records, output)) {
+    let (status, exported) = build_and_boot(options, User::Reads, Some(output), system, interrupt)?;
+    match exported {
         None => {}
         Some(Ok(summary)) => print(&summary),
         // The report already names the cause.
@@ -122,14 +123,18 @@ fn run_traced(
     Ok(status)
 }
 
-/// Boots the kernel that the options name, else builds and boots one. Returns no run if the options only ask for QEMU's
-/// command line.
+/// The summary of a trace file, or why there is none.
+type Exported = Option<Result<String, Failure>>;
+
+/// Boots the kernel that the options name, else builds and boots one. The trace goes to the file `trace`. Returns the exit
+/// status.
 fn build_and_boot(
     options: &Options,
     onlooker: User,
+    trace: Option<&Path>,
     system: &impl System,
     interrupt: &AtomicBool,
-) -> Result<(u8, Option<Run>), Failure> {
+) -> Result<(u8, Exported), Failure> {
     if options.print {
         let qemu = doctor::examine(system, options.qemu.as_deref(), &What::REQUIRED)?.qemu;
         let qemu = qemu.unwrap_or_else(|| Program::unchecked(program::NAME));
@@ -140,13 +145,21 @@ fn build_and_boot(
     if let Some(kind) = start::image_kind(options.boot) {
         image::check(kind, &command_line(options))?;
     }
+    // Not after the run: its page would not be shown.
+    let opener = options.open.then(|| opening::find(system)).transpose()?;
     let wanted = [&[What::Qemu], kernel_needs(options), &start::wanted(options.boot)].concat();
     let tools = doctor::provide(system, options.qemu.as_deref(), consent(options), &wanted)?;
     let elf = kernel_file(options, &tools)?;
     let toolchain = tools.toolchain.as_ref();
     let (text, image) = (command_line(options), run_image(options));
     let way = start::prepare(system, options.boot, toolchain, &elf, &text, &image)?;
-    boot(options, &tools, elf, way, onlooker, interrupt).map(|(status, run)| (status, Some(run)))
+    let (status, exported) = boot(options, &tools, elf, way, onlooker, trace, interrupt)?;
+    match opener.map(|opener| opening::open(&opener, &paths(options).page)) {
+        Some(Err(failure)) if status == 0 => return Err(failure),
+        Some(Err(failure)) => eprintln!("warning: {failure}"),
+        Some(Ok(())) | None => {}
+    }
+    Ok((status, exported))
 }
 
 /// Returns the name of the image of a run.
@@ -282,23 +295,24 @@ fn command_line(options: &Options) -> String {
     words.join(" ")
 }
 
-/// Does the main job: boot, follow, report. Returns the exit status and the run.
+/// Does the main job: boot, follow, report. Returns the exit status.
 fn boot(
     options: &Options,
     tools: &Examination,
     elf: PathBuf,
     way: Boot,
     onlooker: User,
+    trace: Option<&Path>,
     interrupt: &AtomicBool,
-) -> Result<(u8, Run), Failure> {
+) -> Result<(u8, Exported), Failure> {
     let qemu = tools.qemu.clone().expect("QEMU was wanted, so it is there");
     let machine = machine(options, qemu, elf, way)?;
     announce(&machine, options);
     let limits = limits(options, onlooker);
     let run = match onlooker {
         User::Reads => {
-            let mut printer = LogPrinter::new(options.quiet);
-            run::run(&machine, limits, interrupt, &mut |line| printer.line(line))?
+            let mut progress = Progress::new(options.quiet);
+            run::run_followed(&machine, limits, interrupt, &mut progress)?
         }
         User::Types => {
             let raw = shell::RawMode::enter(std::io::stdin());
@@ -318,13 +332,17 @@ fn boot(
     };
     print(&format!("\n{text}\n"));
     let plots = report::write(&paths, &report, &run)?;
+    let exported = trace.map(|path| trace::export(&run.records, path));
+    let trace_file = trace.filter(|_| matches!(exported, Some(Ok(_))));
+    report::write_page(&paths, &report, &run, &plots, trace_file)?;
     print(&format!("report: {}", paths.json.display()));
+    print(&format!("page: {}", paths.page.display()));
     plots.iter().for_each(|plot| print(&format!("plot: {}", plot.display())));
     let status = match run.ending {
         Ending::Interrupted => INTERRUPTED,
         _ => report.status,
     };
-    Ok((status, run))
+    Ok((status, exported))
 }
 
 fn announce(machine: &Machine, options: &Options) {
@@ -354,41 +372,6 @@ fn output_directory() -> PathBuf {
 
 fn paths(options: &Options) -> Paths {
     Paths::new(&output_directory(), options.json.as_deref(), options.serial.as_deref())
-}
-
-/// Prints the kernel's log as it arrives: every line, or with `--quiet` at a terminal the latest only.
-struct LogPrinter {
-    bar: Option<ProgressBar>,
-    quiet: bool,
-}
-
-impl LogPrinter {
-    fn new(quiet: bool) -> Self {
-        let bar = (quiet && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{spinner} running ({elapsed}) {wide_msg}")
-                .expect("the template is constant and valid");
-            let bar = ProgressBar::new_spinner().with_style(style);
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { bar, quiet }
-    }
-
-    fn line(&mut self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(line.to_string()),
-            None if self.quiet => {}
-            None => print(line),
-        }
-    }
-}
-
-impl Drop for LogPrinter {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }
 
 /// Builds the kernel in `profile` and finds QEMU, for the tests in `tests/`. Returns the ELF file and the program.

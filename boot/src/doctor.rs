@@ -9,7 +9,7 @@ mod packages;
 mod table;
 mod what;
 
-pub use needs::{Examination, Need, State, examine};
+pub use needs::{Examination, Need, State, browser, examine};
 pub use table::render;
 pub use what::What;
 

@@ -134,7 +134,40 @@ pub fn run(
     interrupt: &AtomicBool,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Run, Failure> {
-    run_with(machine, limits, &[interrupt], on_line, None, None)
+    run_followed(machine, limits, interrupt, &mut Lines(on_line))
+}
+
+/// Like [`run`], with all that a [`Follower`] is told.
+///
+/// # Errors
+///
+/// When QEMU cannot be started.
+pub fn run_followed(
+    machine: &Machine,
+    limits: Limits,
+    interrupt: &AtomicBool,
+    follower: &mut dyn Follower,
+) -> Result<Run, Failure> {
+    run_with(machine, limits, &[interrupt], follower, None, None)
+}
+
+/// Is told of a run as it goes.
+pub trait Follower {
+    /// Receives a line of the log.
+    fn line(&mut self, line: &str);
+    /// Receives a record.
+    fn record(&mut self, _record: &Record<String>) {}
+    /// Is called at least every tenth of a second.
+    fn tick(&mut self) {}
+}
+
+/// A function that receives the lines of the log.
+struct Lines<'a>(&'a mut dyn FnMut(&str));
+
+impl Follower for Lines<'_> {
+    fn line(&mut self, line: &str) {
+        (self.0)(line);
+    }
 }
 
 /// Like [`run`], with a user at the console.
@@ -149,7 +182,7 @@ pub fn converse(
     console: Console,
 ) -> Result<Run, Failure> {
     let left = Arc::clone(&console.left);
-    run_with(machine, limits, &[interrupt, &left], &mut |_| {}, Some(console), None)
+    run_with(machine, limits, &[interrupt, &left], &mut Lines(&mut |_| {}), Some(console), None)
 }
 
 /// Like [`run`], with one disturbance, whose duration does not count.
@@ -163,14 +196,14 @@ pub fn run_disturbed(
     interrupt: &AtomicBool,
     disturbance: Disturbance,
 ) -> Result<Run, Failure> {
-    run_with(machine, limits, &[interrupt], &mut |_| {}, None, Some(disturbance))
+    run_with(machine, limits, &[interrupt], &mut Lines(&mut |_| {}), None, Some(disturbance))
 }
 
 fn run_with(
     machine: &Machine,
     limits: Limits,
     interrupts: &[&AtomicBool],
-    on_line: &mut dyn FnMut(&str),
+    follower: &mut dyn Follower,
     console: Option<Console>,
     disturbance: Option<Disturbance>,
 ) -> Result<Run, Failure> {
@@ -196,12 +229,12 @@ fn run_with(
     let mut run = Run::begun();
     let watch = Watch { start, limits, interrupts };
     let mut prelude = Prelude::of(&machine.boot);
-    run.ending = follow(&mut run, &mut prelude, &mut child, &events, &watch, on_line, &mut disturb);
+    run.ending = follow(&mut run, &mut prelude, &mut child, &events, &watch, follower, &mut disturb);
     child.end();
     run.shutdown = child.shutdown();
     // Lines from before the end may still be in the channel.
     while let Ok(event) = events.recv_timeout(TICK) {
-        run.take(event, &mut prelude, start, on_line);
+        run.take(event, &mut prelude, start, follower);
     }
     run.total = start.elapsed();
     Ok(run)
@@ -221,19 +254,20 @@ fn follow(
     child: &mut Child,
     events: &Receiver<Event>,
     watch: &Watch<'_>,
-    on_line: &mut dyn FnMut(&str),
+    follower: &mut dyn Follower,
     disturb: &mut dyn FnMut(&mut Child, usize),
 ) -> Ending {
     let mut active = ActiveTime::new();
     loop {
         match events.recv_timeout(TICK) {
             Ok(event) => {
-                run.take(event, prelude, watch.start, on_line);
+                run.take(event, prelude, watch.start, follower);
                 active.sample(true, false);
             }
             Err(RecvTimeoutError::Disconnected) => return ending(child),
             Err(RecvTimeoutError::Timeout) => active.sample(false, child.is_stopped()),
         }
+        follower.tick();
         disturb(child, run.log.len());
         // Relaxed: the flag carries no data, and one tick of delay does not matter.
         if watch.interrupts.iter().any(|interrupt| interrupt.load(Ordering::Relaxed)) {
@@ -316,20 +350,23 @@ impl Run {
         }
     }
 
-    fn take(&mut self, event: Event, prelude: &mut Prelude, start: Instant, on_line: &mut dyn FnMut(&str)) {
+    fn take(&mut self, event: Event, prelude: &mut Prelude, start: Instant, follower: &mut dyn Follower) {
         let Event { source, line, at } = event;
         match source {
             Source::Log => {
                 if prelude.log_is_kernels(&line) {
                     self.first_line.get_or_insert(at - start);
                 }
-                on_line(&line);
+                follower.line(&line);
                 self.log.push(line);
             }
             Source::Records if !prelude.record_is_kernels(&line) => {}
             Source::Records => {
                 match parse_line(&line) {
-                    Ok(record) => self.records.extend(record),
+                    Ok(record) => {
+                        record.iter().for_each(|record| follower.record(record));
+                        self.records.extend(record);
+                    }
                     Err(error) => self.damaged.push(error.to_string()),
                 }
                 self.record_lines.push(line);

@@ -79,6 +79,7 @@ pub fn examine(system: &impl System, qemu: Option<&Path>, wanted: &[What]) -> Re
         What::Mtools => State::of(system.find_in_path("mformat")),
         What::Bochs => State::of(system.find_in_path("bochs-bin").or_else(|| system.find_in_path("bochs"))),
         What::BochsBios => State::of(first_file(system, &["/usr/share/bochs/BIOS-bochs-latest"])),
+        What::Browser => State::of(browser(system)),
         What::VgaBios => State::of(first_file(
             system,
             // Bochs's own answers GRUB's questions about the screen with a crash.
@@ -87,6 +88,11 @@ pub fn examine(system: &impl System, qemu: Option<&Path>, wanted: &[What]) -> Re
     };
     let needs = What::ALL.map(|what| Need { what, state: state(what) }).to_vec();
     Ok(Examination { needs, qemu: qemu.ok(), toolchain: search.found })
+}
+
+/// Returns the browser that tests use.
+pub fn browser(system: &impl System) -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| system.find_in_path(name))
 }
 
 fn first_file(system: &impl System, paths: &[&str]) -> Option<PathBuf> {

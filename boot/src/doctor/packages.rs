@@ -139,6 +139,7 @@ const fn package(what: What) -> Option<&'static str> {
         What::Bochs => "bochs",
         What::BochsBios => "bochsbios",
         What::VgaBios => "seabios",
+        What::Browser => "chromium",
     })
 }
 
@@ -222,6 +223,7 @@ const fn content(what: What) -> &'static str {
         What::Bochs => "bochs",
         What::BochsBios => "BIOS-bochs-latest",
         What::VgaBios => "vgabios-stdvga.bin",
+        What::Browser => "chromium",
         What::Toolchain | What::Clippy | What::UefiLinker => "",
     }
 }

@@ -297,6 +297,7 @@ fn optional_prerequisites_are_listed_with_their_packages_and_not_installed() {
         "package bochs ",
         "package bochsbios",
         "package seabios",
+        "package chromium",
     ] {
         assert!(text.contains(&format!("not found; {package}")), "{package} is not in:\n{text}");
     }

@@ -31,11 +31,13 @@ pub enum What {
     BochsBios,
     /// The firmware of its graphics card.
     VgaBios,
+    /// The browser that looks at the report.
+    Browser,
 }
 
 impl What {
     /// Every prerequisite.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Qemu,
         Self::Toolchain,
         Self::Linker,
@@ -50,6 +52,7 @@ impl What {
         Self::Bochs,
         Self::BochsBios,
         Self::VgaBios,
+        Self::Browser,
     ];
 
     /// Everything that the main job needs; the others are optional.
@@ -84,6 +87,7 @@ impl What {
             Self::Bochs => "Bochs, for tests on a second emulator",
             Self::BochsBios => "a BIOS for Bochs",
             Self::VgaBios => "a VGA BIOS for Bochs",
+            Self::Browser => "Chromium, for the test that looks at the report",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Formatting of numbers.
 
+use super::jobs::JobRow;
+
 /// Formats a time with three digits, in a fitting unit.
 pub(crate) fn duration(ns: u64) -> String {
     let value = ns as f64;
@@ -16,9 +18,18 @@ pub(super) fn byte_rate(bytes_per_s: f64) -> String {
     format!("{:.2} GiB/s", bytes_per_s / f64::from(1 << 30))
 }
 
-/// Formats pages per second in millions.
+/// Formats pages per second in a fitting unit.
 pub(super) fn page_rate(pages_per_s: f64) -> String {
-    format!("{} Mpages/s", three_digits(pages_per_s / 1e6))
+    match pages_per_s {
+        rate if rate < 1e3 => format!("{} pages/s", three_digits(rate)),
+        rate if rate < 1e6 => format!("{} kpages/s", three_digits(rate / 1e3)),
+        rate => format!("{} Mpages/s", three_digits(rate / 1e6)),
+    }
+}
+
+/// Formats a job's rate: of bytes if it writes its units, else of pages.
+pub(super) fn rate(row: &JobRow) -> String {
+    row.bytes_per_s.map_or_else(|| page_rate(row.units_per_s), byte_rate)
 }
 
 /// Draws a bar of at most `width` cells for a part of 0 to 1; a part above 0 shows at least an eighth of a cell.
@@ -67,6 +78,8 @@ mod tests {
     fn rates() {
         assert_eq!(byte_rate(3.3 * f64::from(1 << 30)), "3.30 GiB/s");
         assert_eq!(page_rate(123_456_789.0), "123 Mpages/s");
+        assert_eq!(page_rate(1_234.0), "1.23 kpages/s");
+        assert_eq!(page_rate(7.0), "7.00 pages/s");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use protocol::record::{Record, Unit};
 use serde::Serialize;
 
-/// The fastest run of one job on one number of threads, or on as many as help.
+/// One job on one number of threads, or on as many as help: its run of median time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobRow {
     /// Name of the job.
@@ -30,12 +30,12 @@ pub struct JobRow {
     pub local_chunks: Option<u64>,
     /// Whether the results of all runs were right.
     pub ok: bool,
-    /// Number of runs.
+    /// Number of records, each of which is a median by the kernel.
     pub runs: u32,
     /// Units per second.
     pub units_per_s: f64,
-    /// Bytes per second.
-    pub bytes_per_s: f64,
+    /// Bytes written per second; `None` if the job does not write its units.
+    pub bytes_per_s: Option<f64>,
     /// Speed relative to the same work on one thread; `None` if only one of the two was measured.
     pub speedup: Option<f64>,
     /// Speedup divided by the number of threads.
@@ -44,14 +44,8 @@ pub struct JobRow {
 
 /// Returns the rows of all `job` records: jobs in the order of their first records, thread counts ascending.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
-    let mut rows: Vec<JobRow> = Vec::new();
     let is_exact = |record: &&Record<String>| matches!(record, Record::Job { .. });
-    for run in records.iter().filter(is_exact).filter_map(single) {
-        match rows.iter_mut().find(|row| row.is_like(&run)) {
-            Some(row) => row.merge(run),
-            None => rows.push(run),
-        }
-    }
+    let mut rows = medians(records.iter().filter(is_exact).filter_map(single), JobRow::is_like);
     let order: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     let first_of = |row: &JobRow| order.iter().position(|job| *job == row.job);
     rows.sort_by_key(|row| (first_of(row), row.unit as u8, row.units, row.threads));
@@ -63,7 +57,7 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
             true => base_ns.filter(|_| row.ns > 0).map(|base_ns| base_ns as f64 / row.ns as f64),
             false => None,
         };
-        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads));
+        row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads.max(1)));
     }
     rows
 }
@@ -71,20 +65,33 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
 /// Returns the rows of all `job-auto` records, in their order. `exact` has the [`rows`] of the same run, to which speedups
 /// are relative.
 pub fn auto_rows(records: &[Record<String>], exact: &[JobRow]) -> Vec<JobRow> {
-    let mut rows: Vec<JobRow> = Vec::new();
     let is_auto = |record: &&Record<String>| matches!(record, Record::JobAuto { .. });
-    for run in records.iter().filter(is_auto).filter_map(single) {
-        match rows.iter_mut().find(|row| row.is_same_work(&run)) {
-            Some(row) => row.merge(run),
-            None => rows.push(run),
-        }
-    }
+    let mut rows = medians(records.iter().filter(is_auto).filter_map(single), JobRow::is_same_work);
     for row in &mut rows {
         let alone = exact.iter().find(|other| other.threads == 1 && row.is_same_work(other));
         row.speedup = alone.filter(|_| row.ns > 0).map(|alone| alone.ns as f64 / row.ns as f64);
         row.efficiency = row.speedup.map(|speedup| speedup / f64::from(row.threads.max(1)));
     }
     rows
+}
+
+/// Groups runs that are `alike` and returns the one of median time of each group, in the order of their first runs. The
+/// slower of the middle two is the median of an even number, as in the kernel.
+fn medians(runs: impl Iterator<Item = JobRow>, alike: fn(&JobRow, &JobRow) -> bool) -> Vec<JobRow> {
+    let mut groups: Vec<Vec<JobRow>> = Vec::new();
+    for run in runs {
+        match groups.iter_mut().find(|group| alike(&group[0], &run)) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    let median = |mut group: Vec<JobRow>| {
+        let (ok, count) = (group.iter().all(|run| run.ok), group.len());
+        group.sort_by_key(|run| run.ns);
+        let runs = u32::try_from(count).unwrap_or(u32::MAX);
+        JobRow { ok, runs, ..group.swap_remove(count / 2) }
+    };
+    groups.into_iter().map(median).collect()
 }
 
 /// Returns a record of a timed job as a row of one run.
@@ -96,6 +103,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         units,
         unit,
         bytes,
+        writes,
         chunks,
         ns,
         cpu_ns,
@@ -111,6 +119,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         units,
         unit,
         bytes,
+        writes,
         chunks,
         ns,
         cpu_ns,
@@ -134,11 +143,11 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         ns: *ns,
         cpu_ns: *cpu_ns,
         spread_ns: *spread_ns,
-        local_chunks: *local_chunks,
+        local_chunks: (*local_chunks).into(),
         ok: *ok,
         runs: 1,
         units_per_s: per_second(*units),
-        bytes_per_s: per_second(*bytes),
+        bytes_per_s: writes.then(|| per_second(*bytes)),
         speedup: None,
         efficiency: None,
     })
@@ -154,12 +163,9 @@ impl JobRow {
         self.is_same_work(other) && self.threads == other.threads
     }
 
-    /// Merges two runs: the faster one remains, and the result is right only if both were.
-    fn merge(&mut self, run: Self) {
-        let (ok, runs) = (self.ok && run.ok, self.runs + run.runs);
-        if run.ns < self.ns {
-            *self = run;
-        }
-        (self.ok, self.runs) = (ok, runs);
+    /// Returns the part of the chunks that a thread of the memory's node processed, 0 to 1; `None` if none was counted.
+    pub fn local_part(&self) -> Option<f64> {
+        let local_chunks = self.local_chunks.filter(|_| self.chunks > 0)?;
+        Some(local_chunks as f64 / self.chunks as f64)
     }
 }

@@ -76,6 +76,8 @@ pub struct Phase {
     pub name: String,
     /// Its duration.
     pub ns: u64,
+    /// Its end, from the kernel's entry on.
+    pub end_ns: u64,
 }
 
 /// A method to clear memory.
@@ -83,10 +85,25 @@ pub struct Phase {
 pub struct ZeroMethod {
     /// Its name.
     pub method: String,
-    /// Its speed on one CPU.
+    /// Its speed on one CPU, the best of several rounds.
     pub bytes_per_s: u64,
     /// Whether the kernel uses it.
     pub chosen: bool,
+}
+
+impl Report {
+    /// Returns whether the machine has several memory nodes: with one, every chunk is local.
+    pub fn has_nodes(&self) -> bool {
+        match &self.boot {
+            Some(Record::Boot { nodes, .. }) => *nodes > 1,
+            _ => self.machine.nodes > 1,
+        }
+    }
+
+    /// Returns the rows of one job's work, by their threads: exact counts, then as many as help.
+    pub fn rows_like<'a>(&'a self, row: &'a JobRow) -> impl Iterator<Item = &'a JobRow> {
+        self.jobs.iter().chain(&self.jobs_auto).filter(|other| row.is_same_work(other))
+    }
 }
 
 /// Returns the number of the host's CPUs that this process may use.
@@ -135,7 +152,9 @@ impl Report {
 
     fn take(&mut self, record: &Record<String>, symbols: Option<&Symbols>) {
         match record {
-            Record::Phase { name, ns, .. } => self.phases.push(Phase { name: name.clone(), ns: *ns }),
+            Record::Phase { name, ns, t_ns } => {
+                self.phases.push(Phase { name: name.clone(), ns: *ns, end_ns: *t_ns });
+            }
             Record::ZeroMethod { method, bytes_per_s, chosen, .. } => self.zero_methods.push(ZeroMethod {
                 method: method.clone(),
                 bytes_per_s: *bytes_per_s,
@@ -156,6 +175,7 @@ impl Report {
             | Record::Job { .. }
             | Record::JobAuto { .. }
             | Record::Bench { .. }
+            | Record::Progress { .. }
             | Record::Thread { .. }
             | Record::Cpu { .. }
             | Record::Command { .. }

@@ -1,11 +1,14 @@
 //! The report as text.
 
-use super::format::{bar, byte_rate, duration, page_rate};
+use super::format::{bar, byte_rate, duration, rate};
 use super::jobs::JobRow;
 use super::summary::{Phase, Report};
 use crate::size::Size;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use protocol::record::{Record, Unit};
+
+/// The column of local chunks.
+const LOCAL: usize = 11;
 
 /// Width of the longest bar.
 const BAR_CELLS: usize = 16;
@@ -72,15 +75,17 @@ fn summary(report: &Report) -> String {
 fn phases(report: &Report, is_terminal: bool) -> String {
     let mut table = table(is_terminal, &["phase", "time", ""]);
     let longest_ns = report.phases.iter().map(|phase| phase.ns).max().unwrap_or(1).max(1);
-    for (name, ns) in nested(&report.phases) {
-        table.add_row([name, duration(ns), bar(ns as f64 / longest_ns as f64, BAR_CELLS)]);
+    for (depth, name, phase) in nested(&report.phases) {
+        let bar = bar(phase.ns as f64 / longest_ns as f64, BAR_CELLS);
+        table.add_row([format!("{}{name}", "  ".repeat(depth)), duration(phase.ns), bar]);
     }
     align(&mut table, 1..2);
     table.to_string()
 }
 
-/// Orders phases so that nested ones follow the outer one, although they end, and are reported, before it.
-fn nested(phases: &[Phase]) -> Vec<(String, u64)> {
+/// Orders phases so that nested ones follow the outer one, although they end, and are reported, before it. Returns for each
+/// phase its depth and its name in the outer one.
+pub(super) fn nested(phases: &[Phase]) -> Vec<(usize, &str, &Phase)> {
     let is_in = |name: &str, whole: &str| {
         name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -95,15 +100,15 @@ fn nested(phases: &[Phase]) -> Vec<(String, u64)> {
         .into_iter()
         .map(|phase| match phase.name.rsplit_once('/') {
             Some((whole, part)) if phases.iter().any(|other| other.name == whole) => {
-                (format!("{}{part}", "  ".repeat(whole.matches('/').count() + 1)), phase.ns)
+                (whole.matches('/').count() + 1, part, phase)
             }
-            _ => (phase.name.clone(), phase.ns),
+            _ => (0, &phase.name[..], phase),
         })
         .collect()
 }
 
 fn zero_methods(report: &Report, is_terminal: bool) -> String {
-    let mut table = table(is_terminal, &["method", "rate", ""]);
+    let mut table = table(is_terminal, &["method", "best rate", ""]);
     let fastest = report.zero_methods.iter().map(|method| method.bytes_per_s).max().unwrap_or(1).max(1);
     for method in &report.zero_methods {
         let bar = bar(method.bytes_per_s as f64 / fastest as f64, BAR_CELLS);
@@ -120,8 +125,8 @@ fn zero_methods(report: &Report, is_terminal: bool) -> String {
 
 fn jobs(report: &Report, is_terminal: bool) -> String {
     const HEADER: [&str; 13] = [
-        "job", "threads", "used", "units", "chunks", "time", "rate", "speedup", "eff.", "cpu time", "spread",
-        "local", "",
+        "job", "threads", "used", "units", "chunks", "median", "rate", "speedup", "eff.", "cpu time",
+        "spread", "local", "",
     ];
     let mut table = table(is_terminal, &HEADER);
     let mut previous = None;
@@ -136,6 +141,9 @@ fn jobs(report: &Report, is_terminal: bool) -> String {
         }
     }
     align(&mut table, 1..12);
+    if let Some(column) = table.column_mut(LOCAL).filter(|_| !report.has_nodes()) {
+        column.set_constraint(ColumnConstraint::Hidden);
+    }
     table.to_string()
 }
 
@@ -159,19 +167,9 @@ fn job_cells(row: &JobRow, is_new: bool, threads: &str, report: &Report) -> [Str
         row.efficiency.map_or_else(unknown, |efficiency| format!("{:.0}%", efficiency * 100.0)),
         duration(row.cpu_ns),
         duration(row.spread_ns),
-        row.local_chunks.filter(|_| row.chunks > 0).map_or_else(unknown, |local_chunks| {
-            format!("{:.0}%", local_chunks as f64 * 100.0 / row.chunks as f64)
-        }),
+        row.local_part().map_or_else(unknown, |part| format!("{:.0}%", part * 100.0)),
         format!("{}{verdict}", bar(row.units_per_s / fastest, BAR_CELLS)),
     ]
-}
-
-/// Formats a job's rate: in pages for descriptors, in bytes for cleared memory.
-fn rate(row: &JobRow) -> String {
-    match row.job.as_str() {
-        "memory-map-init" => page_rate(row.units_per_s),
-        _ => byte_rate(row.bytes_per_s),
-    }
 }
 
 fn table(is_terminal: bool, header: &[&str]) -> Table {
@@ -199,7 +197,7 @@ fn list(label: &str, lines: &[String]) -> String {
 }
 
 /// Returns a unit's short name.
-fn unit_name(unit: Unit) -> &'static str {
+pub(super) fn unit_name(unit: Unit) -> &'static str {
     match unit {
         Unit::Page4K => "4K",
         Unit::Page2M => "2M",
@@ -214,8 +212,11 @@ mod tests {
     #[test]
     fn nested_phases_follow_the_outer_one() {
         let names = ["mm/early", "early", "ap-start", "mm/rest/zone", "mm/rest", "mm", "lone/part"];
-        let phases = names.map(|name| Phase { name: name.into(), ns: 1 });
-        let shown: Vec<_> = nested(&phases).into_iter().map(|(name, _)| name).collect();
+        let phases = names.map(|name| Phase { name: name.into(), ns: 1, end_ns: 1 });
+        let shown: Vec<_> = nested(&phases)
+            .into_iter()
+            .map(|(depth, name, _)| format!("{}{name}", "  ".repeat(depth)))
+            .collect();
         assert_eq!(shown, ["mm", "  early", "  rest", "    zone", "early", "ap-start", "lone/part"]);
     }
 }

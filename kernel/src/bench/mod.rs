@@ -8,7 +8,7 @@ pub mod threads;
 
 use protocol::ktest::matches;
 
-use crate::console::screen;
+use crate::console::{records, screen};
 
 use support::Bench;
 
@@ -26,7 +26,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn run(pattern: &str) -> bool {
     let mut count = 0;
     let mut failed = 0;
+    let of = all().filter(|(name, _)| matches(pattern, name)).count();
     for (name, bench) in all().filter(|(name, _)| matches(pattern, name)) {
+        records::progress(name, count, of);
         count += 1;
         let _hold = screen::show_then_hold();
         if let Err(why) = bench() {

@@ -24,6 +24,11 @@ pub fn phase(name: &str, ns: u64) {
     emit(&Record::Phase { t_ns: tsc::now_ns(), name, ns });
 }
 
+/// Reports that `what` begins, after `done` parts of `of`.
+pub fn progress(what: &str, done: usize, of: usize) {
+    emit(&Record::Progress { t_ns: tsc::now_ns(), what, done: done as u32, of: of as u32 });
+}
+
 /// Reports a problem that the kernel survives.
 pub fn warning(what: fmt::Arguments<'_>) {
     let mut text = LineBuf::<TEXT_MAX_BYTES>::new();

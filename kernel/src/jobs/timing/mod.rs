@@ -34,6 +34,7 @@ pub const JOBS: &[&str] = &[
 pub fn run(only: Option<&str>) -> bool {
     let mut rows = Vec::new();
     for job in JOBS.iter().filter(|job| only.is_none_or(|only| only == **job)) {
+        report::begin(job, only);
         match *job {
             "memory-map-init" => memory_map_init::time_job(&mut rows),
             "zero-pages" => zero_pages::time_job(&mut rows),

@@ -36,6 +36,7 @@ impl fmt::Display for OnThreads {
 pub(super) fn emit(row: &Row) {
     let (t_ns, job, unit, stats) = (tsc::now_ns(), row.job, row.unit, &row.stats);
     let (units, bytes, ok) = (row.units, row.bytes, row.ok);
+    let writes = writes_its_units(job);
     let (threads_used, chunks, local_chunks) = (stats.threads_used, stats.chunks, stats.local_chunks);
     let (ns, cpu_ns, spread_ns) = (stats.wall_ns, stats.cpu_ns, stats.spread_ns);
     records::emit(&match row.threads {
@@ -47,6 +48,7 @@ pub(super) fn emit(row: &Row) {
             units,
             unit,
             bytes,
+            writes,
             chunks,
             ns,
             cpu_ns,
@@ -62,6 +64,7 @@ pub(super) fn emit(row: &Row) {
             units,
             unit,
             bytes,
+            writes,
             chunks,
             ns,
             cpu_ns,
@@ -72,16 +75,34 @@ pub(super) fn emit(row: &Row) {
     });
 }
 
+/// Returns whether `job` writes every byte of its units. Other jobs write descriptors or only move pages: bytes per second
+/// would name memory that no CPU touched.
+fn writes_its_units(job: &str) -> bool {
+    matches!(
+        job,
+        "zero-pages" | "huge-reserve" | "store-loop" | "fallocate" | "gigantic-page" | "gigantic-fault"
+    )
+}
+
+/// Reports that a job of the run begins; `only` is the one job of a run that has no others.
+pub(super) fn begin(job: &str, only: Option<&str>) {
+    let (done, of) = match only {
+        Some(_) => (0, 1),
+        None => (super::JOBS.iter().take_while(|other| **other != job).count(), super::JOBS.len()),
+    };
+    records::progress(job, done, of);
+}
+
 /// Prints the table of all rows.
 pub(super) fn print_table(rows: &[Row]) {
     print_line(format_args!(
-        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>14} {:>8} {:>9} {:>9} {:>4}",
         "job",
         "threads",
         "used",
         "units",
         "chunks",
-        "time ms",
+        "median ms",
         "rate",
         "speedup",
         "cpu ms",
@@ -109,10 +130,10 @@ impl fmt::Display for Thousandths {
 fn print_row(row: &Row, alone: Option<&Row>) {
     let ns = row.stats.wall_ns.max(1);
     let per_second = |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(ns)) as u64;
-    // Descriptors are written, not the pages they describe: bytes per second would mean nothing.
-    let rate = match row.job {
-        "memory-map-init" => alloc::format!("{} Mpages/s", per_second(row.units) / 1_000_000),
-        _ => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
+    let rate = match (writes_its_units(row.job), per_second(row.units)) {
+        (true, _) => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
+        (false, pages @ 100_000_000..) => alloc::format!("{} Mpages/s", pages / 1_000_000),
+        (false, pages) => alloc::format!("{} Mpages/s", Thousandths(pages / 1000)),
     };
     let speedup = match alone {
         Some(alone) => alloc::format!("{}x", Thousandths(alone.stats.wall_ns * 1000 / ns)),
@@ -123,7 +144,7 @@ fn print_row(row: &Row, alone: Option<&Row>) {
         None => alloc::format!("auto {}", row.stats.threads_at_end),
     };
     print_line(format_args!(
-        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>12} {:>8} {:>9} {:>9} {:>4}",
+        "{:16} {:>8} {:>5} {:>9} {:>7} {:>10} {:>14} {:>8} {:>9} {:>9} {:>4}",
         row.job,
         threads,
         row.stats.threads_used,

@@ -7,7 +7,7 @@ use super::line::{TEXT_MAX_BYTES, clip};
 use super::schema::Record;
 
 /// Kinds of records that this version knows, by their names in JSON.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 16] = [
     "boot",
     "phase",
     "job",
@@ -23,6 +23,7 @@ pub(super) const KINDS: [&str; 15] = [
     "trace-name",
     "trace",
     "bench",
+    "progress",
 ];
 
 /// Error: a line is not a record. It is cut off, mixed with another line, or has a field of the wrong type.

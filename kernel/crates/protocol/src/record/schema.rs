@@ -62,6 +62,9 @@ pub enum Record<S> {
         unit: Unit,
         /// Bytes of memory in these units.
         bytes: u64,
+        /// Whether the job writes all these bytes. If not, bytes per second mean nothing.
+        #[serde(default)]
+        writes: bool,
         /// Number of chunks.
         chunks: u64,
         /// Wall time.
@@ -92,6 +95,9 @@ pub enum Record<S> {
         unit: Unit,
         /// Bytes of memory in these units.
         bytes: u64,
+        /// Whether the job writes all these bytes. If not, bytes per second mean nothing.
+        #[serde(default)]
+        writes: bool,
         /// Number of chunks.
         chunks: u64,
         /// Wall time.
@@ -132,6 +138,17 @@ pub enum Record<S> {
         value: u64,
         /// Unit of the result: `ticks` of the TSC, `ns`, `permille`.
         unit: S,
+    },
+    /// A part of a longer run begins.
+    Progress {
+        /// Nanoseconds since kernel entry.
+        t_ns: u64,
+        /// Name of the part: a timed job, a benchmark.
+        what: S,
+        /// Parts that are done.
+        done: u32,
+        /// All parts.
+        of: u32,
     },
     /// A thread, as the shell's `ps` lists it.
     Thread {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 
 /// One record of every kind.
-fn samples() -> [Record<&'static str>; 16] {
+fn samples() -> [Record<&'static str>; 17] {
     [
         Record::Boot {
             t_ns: 1,
@@ -52,6 +52,7 @@ fn samples() -> [Record<&'static str>; 16] {
             value: 440,
             unit: "ticks",
         },
+        Record::Progress { t_ns: 11, what: "zero-pages", done: 1, of: 5 },
         thread(Some(-5)),
         thread(None),
         Record::Cpu {
@@ -74,6 +75,7 @@ fn samples() -> [Record<&'static str>; 16] {
             units: 131_072,
             unit: Unit::Page4K,
             bytes: 1 << 29,
+            writes: true,
             chunks: 64,
             ns: 40_000_000,
             cpu_ns: 158_000_000,
@@ -109,6 +111,7 @@ fn job(ok: bool) -> Record<&'static str> {
         units: 131_072,
         unit: Unit::Page4K,
         bytes: 1 << 29,
+        writes: true,
         chunks: 64,
         ns: 80_000_000,
         cpu_ns: 158_000_000,
@@ -136,7 +139,7 @@ fn lines_are_the_documented_ones() {
     assert_eq!(
         lines[2],
         "{\"record\":\"job\",\"t_ns\":3,\"job\":\"zero-pages\",\"threads\":2,\"threads_used\":2,\
-         \"units\":131072,\"unit\":\"page-4k\",\"bytes\":536870912,\"chunks\":64,\"ns\":80000000,\
+         \"units\":131072,\"unit\":\"page-4k\",\"bytes\":536870912,\"writes\":true,\"chunks\":64,\"ns\":80000000,\
          \"cpu_ns\":158000000,\"spread_ns\":400000,\"local_chunks\":64,\"ok\":true}\n"
     );
     assert_eq!(
