@@ -11,7 +11,7 @@ use spin::Mutex;
 
 use super::pools::{must, unbound};
 use super::wait::{jobs_have_helpers, within_20_s};
-use crate::arch::{percpu, tracepoint};
+use crate::arch::tracepoint;
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::debug::trace;
 use crate::jobs::platform::Kernel;
