@@ -143,7 +143,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         ns: *ns,
         cpu_ns: *cpu_ns,
         spread_ns: *spread_ns,
-        local_chunks: (*local_chunks).into(),
+        local_chunks: *local_chunks,
         ok: *ok,
         runs: 1,
         units_per_s: per_second(*units),

@@ -146,7 +146,9 @@ kernel_tests! { "irqs_off":
         let [here, _] = prepare()?;
         let mut counted = Vec::new();
         for count in COUNTS {
+            // A busy host may take longer to make the threads sleep than until their deadline: then that is later.
             let mut wait_ns = 200_000_000 + 2_000_000 * count as u64;
+            let mut rounds = 0;
             let found = loop {
                 let deadline_ns = tsc::now_ns() + wait_ns;
                 let queue = Arc::new(WaitQueue::new());
@@ -164,7 +166,8 @@ kernel_tests! { "irqs_off":
                     break found;
                 }
                 wait_ns *= 2;
-                check!(wait_ns < 20_000_000_000, "{count} threads do not sleep in time");
+                rounds += 1;
+                check!(rounds < 7, "{count} threads do not sleep in time");
             };
             counted.push(found);
         }

@@ -53,7 +53,8 @@ fn free_or_permanent_pages() -> u64 {
     loop {
         match permanent::free_or_permanent_pages() {
             Some(sum) => return sum,
-            None => sched::yield_now(),
+            // Another thread allocates a permanent page, which is done at once.
+            None => sched::sleep_ns(100_000),
         }
     }
 }

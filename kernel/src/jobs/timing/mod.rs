@@ -1,4 +1,5 @@
-//! The timing run: each job on 1, 2, ... threads and on as many as help, over warm memory. Every result is verified outside the timed section.
+//! The timing run: each job on 1, 2, ... threads and on as many as help, over warm memory. Every result is verified outside the
+//! timed section.
 
 use alloc::vec::Vec;
 
@@ -15,6 +16,7 @@ mod zero_pages;
 
 use report::print_table;
 
+use crate::console::records;
 use crate::mm::huge::HugeSize;
 
 /// The names of the jobs, as [`run`] accepts them.
@@ -33,9 +35,10 @@ pub const JOBS: &[&str] = &[
 /// Times all jobs, or one of [`JOBS`], and prints the table. Returns false if a result was wrong.
 pub fn run(only: Option<&str>) -> bool {
     let mut rows = Vec::new();
-    for job in JOBS.iter().filter(|job| only.is_none_or(|only| only == **job)) {
-        report::begin(job, only);
-        match *job {
+    let chosen: Vec<_> = JOBS.iter().filter(|job| only.is_none_or(|only| only == **job)).collect();
+    for (done, job) in chosen.iter().enumerate() {
+        records::progress(job, done, chosen.len());
+        match **job {
             "memory-map-init" => memory_map_init::time_job(&mut rows),
             "zero-pages" => zero_pages::time_job(&mut rows),
             "huge-reserve" => {

@@ -84,15 +84,6 @@ fn writes_its_units(job: &str) -> bool {
     )
 }
 
-/// Reports that a job of the run begins; `only` is the one job of a run that has no others.
-pub(super) fn begin(job: &str, only: Option<&str>) {
-    let (done, of) = match only {
-        Some(_) => (0, 1),
-        None => (super::JOBS.iter().take_while(|other| **other != job).count(), super::JOBS.len()),
-    };
-    records::progress(job, done, of);
-}
-
 /// Prints the table of all rows.
 pub(super) fn print_table(rows: &[Row]) {
     print_line(format_args!(
