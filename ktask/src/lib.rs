@@ -69,7 +69,7 @@
 //! and the thread function takes is reported ([`Job::takes_locks`], [`LockSet`]).
 //!
 //! *A small stack.* In an optimised build, a job takes at most 1 KiB of its caller's stack on one thread
-//! and 4 KiB on any number, and its undo no more than 4 KiB again. The thread function and the platform's
+//! (a quarter more in forms other than `run`) and 4 KiB on any number, and its undo no more than 4 KiB again. The thread function and the platform's
 //! methods come on top. Nothing is allocated.
 //!
 //! *Accounting.* [`Stats`] come with every result, errors included.
