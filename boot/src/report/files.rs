@@ -52,7 +52,7 @@ pub fn write(paths: &Paths, report: &Report, run: &Run) -> Result<Vec<PathBuf>, 
     plots.into_iter().map(put_beside).collect()
 }
 
-/// Writes the page, with links to the other files of [`write`], to `plots` and to the `trace` file.
+/// Writes the page, with links to the other files of [`write()`], to `plots` and to the `trace` file.
 ///
 /// # Errors
 ///
