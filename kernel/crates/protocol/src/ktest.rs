@@ -41,7 +41,7 @@ pub fn matches(pattern: &str, listed: &str) -> bool {
 pub struct Listed<'a> {
     /// `suite::test`.
     pub name: &'a str,
-    /// The name and the needs, for [`matches`].
+    /// The name and the needs, for [`matches()`].
     pub listed: &'a str,
     needs: &'a str,
 }
