@@ -12,13 +12,17 @@ use crate::mm::{descriptors, stats};
 use crate::platform::nodes;
 use crate::sched;
 
+/// Free huge pages of 2 MiB with which a node counts as one with memory. Tests place several on each node.
+const HUGE_PAGES_OF_A_NODE: u64 = 16;
+
 /// Returns the facts of this moment: CPUs go offline, and memory is used. Free blocks of 1 GiB are those of the page allocator
 /// and of the pool.
 pub fn now() -> Facts {
     let all_nodes = || 0..nodes::nodes().len();
     let online = sched::online_cpus();
     let has_cpus = |node: &usize| !(*nodes::cpus_of(*node) & online).is_empty();
-    let has_memory = |node: &usize| stats::free_blocks_on(*node, HugeSize::Size2M.order()) > 0;
+    let has_memory =
+        |node: &usize| stats::free_blocks_on(*node, HugeSize::Size2M.order()) >= HUGE_PAGES_OF_A_NODE;
     let gib_blocks = |node| stats::free_blocks_on(node, HugeSize::Size1G.order());
     Facts {
         cpus: percpu::online_count() as u64,

@@ -336,7 +336,7 @@ kernel_tests! { "huge":
     }
 
     /// Two threads clear the parts of a page. Another looks at the page as soon as it is in the file.
-    fn a_page_is_in_its_file_only_when_all_of_it_is_clear() needs(Cpus(2)) {
+    fn a_page_is_in_its_file_only_when_all_of_it_is_clear() needs(Cpus(2), MemoryMib(40)) {
         let pool = Pool::of(1)?;
         let file = file(1)?;
         for round in 0..128 {

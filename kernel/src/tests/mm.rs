@@ -34,7 +34,7 @@ kernel_tests! { "mm":
         check!(census.reserved_pages == reserved, "{} pages reserved, not {reserved}", census.reserved_pages);
     }
 
-    fn blocks_are_aligned_and_disjoint() {
+    fn blocks_are_aligned_and_disjoint() needs(MemoryMib(16)) {
         let free_before = free_or_permanent_pages();
         let mut taken: Vec<(Pfn, u8)> = Vec::new();
         // The largest order available: pools of huge pages may have taken the rest.

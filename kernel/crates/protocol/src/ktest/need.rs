@@ -12,7 +12,7 @@ pub enum Need {
     MostCpus(u64),
     /// So many nodes with online CPUs.
     CpuNodes(u64),
-    /// So many nodes with memory.
+    /// So many nodes with memory: 16 free huge pages of 2 MiB or more.
     MemoryNodes(u64),
     /// Memory in MiB.
     MemoryMib(u64),
