@@ -1,6 +1,6 @@
 //! The stage of a run, from its log and its records.
 
-use protocol::record::Record;
+use protocol::record::{JobRun, Record};
 
 /// What a run is at.
 #[derive(Debug)]
@@ -47,8 +47,12 @@ impl Stage {
                 (self.done, self.of) = ((*done).min(*of).into(), (*of).into());
                 self.text.clone_from(what);
             }
-            Record::Job { job, threads, .. } => self.text = format!("{job}, timed on {threads} threads"),
-            Record::JobAuto { job, .. } => self.text = format!("{job}, timed on as many threads as help"),
+            Record::Job(JobRun { job, threads, .. }) => {
+                self.text = format!("{job}, timed on {threads} threads")
+            }
+            Record::JobAuto(JobRun { job, .. }) => {
+                self.text = format!("{job}, timed on as many threads as help")
+            }
             Record::Trace { cpu, .. } => self.text = format!("reading the trace of cpu {cpu}"),
             Record::End { .. } => (self.text, self.done) = ("ending".into(), self.of),
             _ => {}

@@ -1,6 +1,6 @@
 //! The timed jobs: rates, speedups and efficiencies.
 
-use protocol::record::{Record, Unit};
+use protocol::record::{JobRun, Record, Unit};
 use serde::Serialize;
 
 /// One job on one number of threads, or on as many as help: its run of median time.
@@ -44,7 +44,7 @@ pub struct JobRow {
 
 /// Returns the rows of all `job` records: jobs in the order of their first records, thread counts ascending.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
-    let is_exact = |record: &&Record<String>| matches!(record, Record::Job { .. });
+    let is_exact = |record: &&Record<String>| matches!(record, Record::Job(_));
     let mut rows = medians(records.iter().filter(is_exact).filter_map(single), JobRow::is_like);
     let order: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     let first_of = |row: &JobRow| order.iter().position(|job| *job == row.job);
@@ -65,7 +65,7 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
 /// Returns the rows of all `job-auto` records, in their order. `exact` has the [`rows`] of the same run, to which speedups
 /// are relative.
 pub fn auto_rows(records: &[Record<String>], exact: &[JobRow]) -> Vec<JobRow> {
-    let is_auto = |record: &&Record<String>| matches!(record, Record::JobAuto { .. });
+    let is_auto = |record: &&Record<String>| matches!(record, Record::JobAuto(_));
     let mut rows = medians(records.iter().filter(is_auto).filter_map(single), JobRow::is_same_work);
     for row in &mut rows {
         let alone = exact.iter().find(|other| other.threads == 1 && row.is_same_work(other));
@@ -96,7 +96,8 @@ fn medians(runs: impl Iterator<Item = JobRow>, alike: fn(&JobRow, &JobRow) -> bo
 
 /// Returns a record of a timed job as a row of one run.
 fn single(record: &Record<String>) -> Option<JobRow> {
-    let (Record::Job {
+    let (Record::Job(run) | Record::JobAuto(run)) = record else { return None };
+    let JobRun {
         job,
         threads,
         threads_used,
@@ -111,26 +112,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         local_chunks,
         ok,
         ..
-    }
-    | Record::JobAuto {
-        job,
-        threads,
-        threads_used,
-        units,
-        unit,
-        bytes,
-        writes,
-        chunks,
-        ns,
-        cpu_ns,
-        spread_ns,
-        local_chunks,
-        ok,
-        ..
-    }) = record
-    else {
-        return None;
-    };
+    } = run;
     let per_second = |count: u64| if *ns == 0 { 0.0 } else { count as f64 * 1e9 / *ns as f64 };
     Some(JobRow {
         job: job.clone(),

@@ -172,8 +172,8 @@ impl Report {
             Record::End { reason, .. } if !reason.is_empty() => self.ending += &format!(": {reason}"),
             Record::End { .. }
             | Record::Boot { .. }
-            | Record::Job { .. }
-            | Record::JobAuto { .. }
+            | Record::Job(_)
+            | Record::JobAuto(_)
             | Record::Bench { .. }
             | Record::Progress { .. }
             | Record::Thread { .. }

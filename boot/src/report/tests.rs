@@ -6,11 +6,11 @@ use crate::qemu::{Accel, Boot};
 use crate::run::{Ending, Hang, Run};
 use crate::size::Size;
 use protocol::exit::Verdict;
-use protocol::record::{Addresses, Entry, Record, Status, Unit};
+use protocol::record::{Addresses, Entry, JobRun, Record, Status, Unit};
 use std::time::Duration;
 
 fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
-    Record::Job {
+    Record::Job(JobRun {
         t_ns: 9,
         job: job.into(),
         threads,
@@ -25,43 +25,13 @@ fn job(job: &str, threads: u32, ns: u64) -> Record<String> {
         spread_ns: 400_000,
         local_chunks: Some(48),
         ok: true,
-    }
+    })
 }
 
 /// The same on as many threads as help.
 fn auto(name: &str, chosen: u32, ns: u64) -> Record<String> {
     match job(name, chosen, ns) {
-        Record::Job {
-            t_ns,
-            job,
-            threads,
-            threads_used,
-            units,
-            unit,
-            bytes,
-            writes,
-            chunks,
-            ns,
-            cpu_ns,
-            spread_ns,
-            local_chunks,
-            ok,
-        } => Record::JobAuto {
-            t_ns,
-            job,
-            threads,
-            threads_used,
-            units,
-            unit,
-            bytes,
-            writes,
-            chunks,
-            ns,
-            cpu_ns,
-            spread_ns,
-            local_chunks,
-            ok,
-        },
+        Record::Job(run) => Record::JobAuto(run),
         other => other,
     }
 }
@@ -154,7 +124,7 @@ fn unmeasured_speedups_are_not_shown() {
     assert_eq!(rows(&[job("x", 1, 5)])[0].speedup, None);
     // On one thread, but with less work.
     let mut less = job("x", 1, 5);
-    if let Record::Job { units, .. } = &mut less {
+    if let Record::Job(JobRun { units, .. }) = &mut less {
         *units /= 2;
     }
     assert!(rows(&[less, job("x", 4, 5)]).iter().all(|row| row.speedup.is_none()));
@@ -166,7 +136,7 @@ fn unmeasured_speedups_are_not_shown() {
 #[test]
 fn one_wrong_run_makes_the_row_wrong() {
     let mut wrong = job("x", 1, 9);
-    if let Record::Job { ok, .. } = &mut wrong {
+    if let Record::Job(JobRun { ok, .. }) = &mut wrong {
         *ok = false;
     }
     for pair in [[wrong.clone(), job("x", 1, 5)], [job("x", 1, 5), wrong]] {

@@ -11,7 +11,7 @@ use ktask_boot::trace::chrome;
 use ktask_boot::trace::collect::Trace;
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
-use protocol::record::Record;
+use protocol::record::{JobRun, Record};
 use rules::TracedJob;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -55,7 +55,7 @@ fn timing(lab: &Lab, shape: &Shape) -> Result<(), Failed> {
     let cpus = trace.cpus.len();
     ensure(&evidence, cpus == shape.cpus as usize, format_args!("{cpus} CPUs left a trace"))?;
     for record in evidence.records() {
-        let Record::Job { job: name, threads_used, chunks, bytes, .. } = record else { continue };
+        let Record::Job(JobRun { job: name, threads_used, chunks, bytes, .. }) = record else { continue };
         // For these, one run of the timed function is one job.
         if !["zero-pages", "huge-reserve", "fallocate"].contains(&name.as_str()) {
             continue;

@@ -6,6 +6,7 @@ use crate::run::Ending;
 use ::trace::wire::{Batch, TEXT_MAX_BYTES};
 use ::trace::{Event, Stamped, Why};
 use protocol::exit::Verdict;
+use protocol::record::JobRun;
 
 fn page_of(records: Vec<Record<String>>) -> String {
     let report = report(records.clone(), Ending::Verdict(Verdict::Pass), 4);
@@ -75,7 +76,7 @@ fn text_of_the_guest_is_never_markup() {
     let mut records = good_records();
     for record in &mut records {
         match record {
-            Record::Job { job, .. } | Record::JobAuto { job, .. } => *job = bad(),
+            Record::Job(JobRun { job, .. }) | Record::JobAuto(JobRun { job, .. }) => *job = bad(),
             Record::Phase { name, .. } => *name = bad(),
             Record::ZeroMethod { method, .. } => *method = bad(),
             Record::Warning { what, .. } => *what = bad(),
@@ -141,7 +142,7 @@ fn damaged_trace_and_odd_numbers_are_survived() {
     let damaged = Record::Trace { t_ns: 1, since_ns: 1, cpu: 0, first: 0, lost: 0, events };
     let mut records = vec![damaged, Record::Phase { t_ns: 0, name: "a/b".into(), ns: u64::MAX }];
     for mut record in good_records() {
-        if let Record::Job { ns, threads, units, .. } = &mut record {
+        if let Record::Job(JobRun { ns, threads, units, .. }) = &mut record {
             (*ns, *threads, *units) = (0, 0, u64::MAX);
         }
         records.push(record);
@@ -158,7 +159,7 @@ fn page_of_a_large_machine_is_below_a_megabyte() {
     for name in jobs {
         for count in 1..=64 {
             let mut record = good_records()[6].clone();
-            if let Record::Job { job, threads, ns, .. } = &mut record {
+            if let Record::Job(JobRun { job, threads, ns, .. }) = &mut record {
                 (*job, *threads, *ns) = (name.into(), count, 100_000_000 / u64::from(count));
             }
             records.push(record);

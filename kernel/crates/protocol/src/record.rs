@@ -14,7 +14,7 @@ pub use addresses::Addresses;
 pub use line::{LINE_MAX_BYTES, MESSAGE_MAX_BYTES, TEXT_MAX_BYTES, TooLong, clip};
 #[cfg(feature = "std")]
 pub use parse::{ParseError, parse_line};
-pub use schema::{Entry, Record, Status, Unit};
+pub use schema::{Entry, JobRun, Record, Status, Unit};
 
 #[cfg(test)]
 mod tests;

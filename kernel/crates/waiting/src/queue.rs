@@ -89,7 +89,7 @@ impl<L: Locked<List>> WaitQueue<L> {
     /// Wakes every thread that waits at this moment: not those that come while the others are woken.
     ///
     /// The lock is released after each thread, so that it is held for no longer than one wake-up takes. It is not taken
-    /// again after the last thread was woken: that one may be what keeps the queue.
+    /// again after the last thread was woken: that thread may be what keeps the queue.
     pub fn wake_all(&self, threads: &impl Threads) {
         let mut mark = None;
         while self.waiting.with(|waiting| {

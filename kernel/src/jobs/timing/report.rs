@@ -3,7 +3,7 @@
 use core::fmt;
 
 use ktask::Stats;
-use protocol::record::{Record, Unit};
+use protocol::record::{JobRun, Record, Unit};
 
 use crate::arch::tsc;
 use crate::console::{print_line, records};
@@ -34,44 +34,26 @@ impl fmt::Display for OnThreads {
 
 /// Writes the record of `row`: `job`, or `job-auto` for as many threads as help.
 pub(super) fn emit(row: &Row) {
-    let (t_ns, job, unit, stats) = (tsc::now_ns(), row.job, row.unit, &row.stats);
-    let (units, bytes, ok) = (row.units, row.bytes, row.ok);
-    let writes = writes_its_units(job);
-    let (threads_used, chunks, local_chunks) = (stats.threads_used, stats.chunks, stats.local_chunks);
-    let (ns, cpu_ns, spread_ns) = (stats.wall_ns, stats.cpu_ns, stats.spread_ns);
+    let stats = &row.stats;
+    let run = JobRun {
+        t_ns: tsc::now_ns(),
+        job: row.job,
+        threads: row.threads.map_or(stats.threads_at_end, |threads| threads as u32),
+        threads_used: stats.threads_used,
+        units: row.units,
+        unit: row.unit,
+        bytes: row.bytes,
+        writes: writes_its_units(row.job),
+        chunks: stats.chunks,
+        ns: stats.wall_ns,
+        cpu_ns: stats.cpu_ns,
+        spread_ns: stats.spread_ns,
+        local_chunks: stats.local_chunks,
+        ok: row.ok,
+    };
     records::emit(&match row.threads {
-        Some(threads) => Record::Job {
-            t_ns,
-            job,
-            threads: threads as u32,
-            threads_used,
-            units,
-            unit,
-            bytes,
-            writes,
-            chunks,
-            ns,
-            cpu_ns,
-            spread_ns,
-            local_chunks,
-            ok,
-        },
-        None => Record::JobAuto {
-            t_ns,
-            job,
-            threads: stats.threads_at_end,
-            threads_used,
-            units,
-            unit,
-            bytes,
-            writes,
-            chunks,
-            ns,
-            cpu_ns,
-            spread_ns,
-            local_chunks,
-            ok,
-        },
+        Some(_) => Record::Job(run),
+        None => Record::JobAuto(run),
     });
 }
 

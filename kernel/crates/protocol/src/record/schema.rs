@@ -46,72 +46,10 @@ pub enum Record<S> {
         /// Duration.
         ns: u64,
     },
-    /// One timed run of a job.
-    Job {
-        /// Nanoseconds since kernel entry, at the end of the run.
-        t_ns: u64,
-        /// Name of the job: `memory-map-init`, `zero-pages`, `huge-reserve`.
-        job: S,
-        /// Requested number of threads.
-        threads: u32,
-        /// Threads that processed at least one chunk.
-        threads_used: u32,
-        /// Processed units.
-        units: u64,
-        /// Kind of unit.
-        unit: Unit,
-        /// Bytes of memory in these units.
-        bytes: u64,
-        /// Whether the job writes all these bytes. If not, bytes per second mean nothing.
-        #[serde(default)]
-        writes: bool,
-        /// Number of chunks.
-        chunks: u64,
-        /// Wall time.
-        ns: u64,
-        /// CPU time of all threads together.
-        cpu_ns: u64,
-        /// Time between the ends of the first and the last thread.
-        spread_ns: u64,
-        /// Chunks processed by a thread of the node that owns the memory. Absent if the job names no nodes.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        local_chunks: Option<u64>,
-        /// Whether the result was verified and is right.
-        ok: bool,
-    },
+    /// One timed run of a job on a number of threads that was asked for.
+    Job(JobRun<S>),
     /// One timed run of a job on as many threads as help, with the limits of a job at run time.
-    JobAuto {
-        /// Nanoseconds since kernel entry, at the end of the run.
-        t_ns: u64,
-        /// Name of the job: `memory-map-init`, `zero-pages`, `huge-reserve`.
-        job: S,
-        /// Threads that the job had in the end: what the governor chose.
-        threads: u32,
-        /// Threads that processed at least one chunk.
-        threads_used: u32,
-        /// Processed units.
-        units: u64,
-        /// Kind of unit.
-        unit: Unit,
-        /// Bytes of memory in these units.
-        bytes: u64,
-        /// Whether the job writes all these bytes. If not, bytes per second mean nothing.
-        #[serde(default)]
-        writes: bool,
-        /// Number of chunks.
-        chunks: u64,
-        /// Wall time.
-        ns: u64,
-        /// CPU time of all threads together.
-        cpu_ns: u64,
-        /// Time between the ends of the first and the last thread.
-        spread_ns: u64,
-        /// Chunks processed by a thread of the node that owns the memory. Absent if the job names no nodes.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        local_chunks: Option<u64>,
-        /// Whether the result was verified and is right.
-        ok: bool,
-    },
+    JobAuto(JobRun<S>),
     /// Speed of one method of clearing memory on this machine.
     ZeroMethod {
         /// Nanoseconds since kernel entry.
@@ -278,6 +216,42 @@ pub enum Record<S> {
         /// Reason of a failure; empty on a pass.
         reason: S,
     },
+}
+
+/// One timed run of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize))]
+pub struct JobRun<S> {
+    /// Nanoseconds since kernel entry, at the end of the run.
+    pub t_ns: u64,
+    /// Name of the job: `memory-map-init`, `zero-pages`, `huge-reserve`.
+    pub job: S,
+    /// Requested number of threads. In [`Record::JobAuto`] the threads that the job had in the end: what the governor chose.
+    pub threads: u32,
+    /// Threads that processed at least one chunk.
+    pub threads_used: u32,
+    /// Processed units.
+    pub units: u64,
+    /// Kind of unit.
+    pub unit: Unit,
+    /// Bytes of memory in these units.
+    pub bytes: u64,
+    /// Whether the job writes all these bytes. If not, bytes per second mean nothing.
+    #[serde(default)]
+    pub writes: bool,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// Wall time.
+    pub ns: u64,
+    /// CPU time of all threads together.
+    pub cpu_ns: u64,
+    /// Time between the ends of the first and the last thread.
+    pub spread_ns: u64,
+    /// Chunks processed by a thread of the node that owns the memory. Absent if the job names no nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_chunks: Option<u64>,
+    /// Whether the result was verified and is right.
+    pub ok: bool,
 }
 
 /// Entry point of the kernel.

@@ -67,7 +67,7 @@ fn samples() -> [Record<&'static str>; 17] {
             interrupts: 5,
         },
         Record::Command { t_ns: 12, line: "cpus offline 9", ok: false, message: "there is no cpu 9" },
-        Record::JobAuto {
+        Record::JobAuto(JobRun {
             t_ns: 13,
             job: "zero-pages",
             threads: 3,
@@ -82,7 +82,7 @@ fn samples() -> [Record<&'static str>; 17] {
             spread_ns: 400_000,
             local_chunks: Some(64),
             ok: true,
-        },
+        }),
     ]
 }
 
@@ -103,7 +103,7 @@ fn thread(nice: Option<i32>) -> Record<&'static str> {
 }
 
 fn job(ok: bool) -> Record<&'static str> {
-    Record::Job {
+    Record::Job(JobRun {
         t_ns: 3,
         job: "zero-pages",
         threads: 2,
@@ -118,7 +118,7 @@ fn job(ok: bool) -> Record<&'static str> {
         spread_ns: 400_000,
         local_chunks: Some(64),
         ok,
-    }
+    })
 }
 
 fn line_of<S: Serialize>(record: &Record<S>) -> String {
