@@ -28,6 +28,7 @@ mod sched_hotplug;
 mod sched_nodes;
 mod sched_share;
 mod sched_snapshot;
+mod sched_steal;
 mod screen;
 mod spinners;
 mod stress;
