@@ -9,6 +9,7 @@ mod heap;
 mod huge;
 mod huge_1g;
 mod huge_parameters;
+mod huge_rounds;
 mod irqs_off;
 mod jobs;
 mod ktask;
