@@ -43,6 +43,17 @@ pub fn yield_now() {
     }
 }
 
+/// Gives the CPU to a queued thread, as [`yield_now`] does, at a switch point. There the thread may be about to take a lock, or
+/// the CPU may be idle.
+#[cfg(debug_assertions)]
+pub fn preempt_by_chaos() {
+    let irq = IrqGuard::new();
+    let (cpu, id) = here();
+    if !cpu.is_idle() && cpu.nr_queued() > 0 {
+        preempt_current(&irq, cpu, id, PreemptReason::Yield);
+    }
+}
+
 /// Whether the quota of `running`'s group, if it has one, lets `running` continue.
 fn may_continue(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     if now_ns < cpu.runtime_end_ns.load(Relaxed) {

@@ -10,6 +10,7 @@ use super::place::{self, EnqueueReason};
 use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
+use crate::arch::chaos::{self, Point};
 use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
 
@@ -28,6 +29,7 @@ pub(super) fn make_runnable(thread: &Thread, reason: EnqueueReason) {
 
 /// Lets `thread`'s [`park`](super::park) return, and says whether it slept. Has no effect on a thread that has ended.
 pub fn unpark(thread: &Thread) -> bool {
+    chaos::point(Point::Wake);
     let slept = thread.park.unpark() == UnparkAction::Wake;
     if slept {
         make_runnable(thread, EnqueueReason::Woken);

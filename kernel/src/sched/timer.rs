@@ -10,6 +10,7 @@ use super::cpus::{self, Cpu, here};
 use super::table::{self, TimerNodes};
 use super::thread::Thread;
 use super::timer_queue::NEVER;
+use crate::arch::chaos::{self, Point};
 use crate::arch::irq::IrqGuard;
 use crate::arch::{apic, tsc};
 
@@ -20,6 +21,7 @@ const FURTHEST_NS: u64 = 1 << 62;
 
 /// Has the calling CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
 pub fn add(thread: &Thread, deadline_ns: u64) {
+    chaos::point(Point::TimerArm);
     let (cpu, id) = here();
     let timers = &cpu.timers;
     let mut sleepers = timers.sleepers.lock();
@@ -33,6 +35,7 @@ pub fn add(thread: &Thread, deadline_ns: u64) {
 
 /// Removes the calling `thread`'s deadline, if it has not passed.
 pub fn remove(thread: &Thread) {
+    chaos::point(Point::TimerCancel);
     loop {
         // Only the thread itself sets a deadline; CPUs clear it, or move it to another queue.
         let cpu = thread.timer_cpu.load(SeqCst);
