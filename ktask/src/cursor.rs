@@ -43,7 +43,6 @@ const _: () = assert!(crate::MAX_WORKERS <= u16::MAX as usize);
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor<'c> {
     slot: &'c Slot,
-    start: u64,
     end: u64,
     node: Option<NodeId>,
 }
@@ -81,6 +80,11 @@ impl<'c> Cursors<'c> {
     #[inline(never)]
     pub(crate) fn get(&self, index: usize) -> Cursor<'c> {
         Cursor::new(&self.slots[index * self.spread], (self.extent)(index))
+    }
+
+    /// Returns the number of units of range number `index` that were claimed.
+    pub(crate) fn claimed(&self, index: usize) -> u64 {
+        self.get(index).next() - (self.extent)(index).start
     }
 
     /// Returns all cursors.
@@ -203,7 +207,7 @@ impl<'c> Cursor<'c> {
     pub(crate) fn new(slot: &'c Slot, extent: Extent) -> Self {
         let Extent { start, end, node } = extent;
         debug_assert!(start <= end, "cursor over {start}..{end}");
-        Self { slot, start, end, node }
+        Self { slot, end, node }
     }
 
     /// Returns the node of the range.
@@ -274,11 +278,6 @@ impl<'c> Cursor<'c> {
         // Relaxed: a resident ends after its own claim found no units left. So a reader that still sees it
         // counted, or that saw units left before, leaves it nothing that it does not claim.
         self.slot.residents.load(Ordering::Relaxed) > 0
-    }
-
-    /// Returns the number of units that were claimed.
-    pub(crate) fn claimed(&self) -> u64 {
-        self.next() - self.start
     }
 
     /// Returns the number of workers that claim from this range.

@@ -19,12 +19,14 @@ use crate::cursor::Cursor;
 /// half.
 const SPARED_SHARE: u64 = 32;
 
-/// Returns how many units at the end of a range workers leave to its residents that come now.
-pub(super) fn spared(cursor: &Cursor<'_>) -> u64 {
-    cursor.claimed() / SPARED_SHARE
+/// Returns how many units at the end of a range workers leave to its residents that come when `claimed` units
+/// are claimed.
+pub(super) fn spared(claimed: u64) -> u64 {
+    claimed / SPARED_SHARE
 }
 
-/// Returns whether a worker that is away leaves what is left to the residents, if that is `spared` units.
+/// Returns whether a worker that is away leaves what is left to the residents, if that is `spared` units. One that
+/// spares none is a resident.
 pub(super) fn leaves(cursor: &Cursor<'_>, spared: u64) -> bool {
-    cursor.left() <= spared && cursor.has_resident()
+    spared > 0 && cursor.left() <= spared && cursor.has_resident()
 }

@@ -86,11 +86,10 @@ impl<'r, P: Platform> Worker<'r, P> {
 
     /// Runs chunks of one range after the other, the nearest range with work left first.
     fn all_ranges(&mut self, run_chunk: &mut ChunkFn<'_>, may_continue: &mut MayContinue<'_>) {
-        while let Some((cursor, is_away)) = self.nearest() {
-            let spared = if is_away { away::spared(&cursor) } else { 0 };
-            cursor.join(is_away);
+        while let Some((cursor, spared)) = self.nearest() {
+            cursor.join(spared > 0);
             let may_go_on = self.one_range(&cursor, spared, run_chunk, may_continue);
-            cursor.leave(is_away);
+            cursor.leave(spared > 0);
             if !may_go_on {
                 return;
             }
@@ -112,7 +111,7 @@ impl<'r, P: Platform> Worker<'r, P> {
             if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
                 return false;
             }
-            if spared > 0 && away::leaves(cursor, spared) {
+            if away::leaves(cursor, spared) {
                 return true;
             }
             let want = self.want(cursor);
@@ -169,23 +168,25 @@ impl<'r, P: Platform> Worker<'r, P> {
         }
     }
 
-    /// Returns the nearest range with work for this worker, and whether the worker is away there: see
-    /// [`away`]. Workers with several equally near ranges begin at different ones.
+    /// Returns the nearest range with work for this worker, and the number of units that it leaves to the
+    /// residents there: see [`away`]. Workers with several equally near ranges begin at different ones.
     #[inline(never)]
-    fn nearest(&self) -> Option<(Cursor<'r>, bool)> {
+    fn nearest(&self) -> Option<(Cursor<'r>, u64)> {
         let cursors: &'r Cursors<'r> = self.run.cursors;
         // Helpers that the governor tells to leave are no residents to rely on. The caller is the last to leave.
         let has_home = (self.index != CALLER || !self.run.is_governed)
             && cursors.iter().any(|cursor| cursor.node() == Some(self.node));
-        let is_away = |cursor: &Cursor<'_>| has_home && !cursor.is_at(self.node);
         (0..cursors.len())
-            .map(|step| cursors.get((self.index + step) % cursors.len()))
-            .filter(|cursor| cursor.left() > 0)
-            .filter(|cursor| !is_away(cursor) || !away::leaves(cursor, away::spared(cursor)))
-            .min_by_key(|cursor| match cursor.node() {
+            .map(|step| {
+                let index = (self.index + step) % cursors.len();
+                let cursor = cursors.get(index);
+                let is_away = has_home && !cursor.is_at(self.node);
+                (cursor, if is_away { away::spared(cursors.claimed(index)) } else { 0 })
+            })
+            .filter(|(cursor, spared)| cursor.left() > 0 && !away::leaves(cursor, *spared))
+            .min_by_key(|(cursor, _)| match cursor.node() {
                 Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),
                 _ => 0,
             })
-            .map(|cursor| (cursor, is_away(&cursor)))
     }
 }
