@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     next: AtomicU64,
     /// Workers that claim from this range now.
     workers: AtomicU16,
+    /// Those of them that are not away: see [`Cursor::join`].
+    residents: AtomicU16,
     /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
     wanted: AtomicU16,
     /// Workers that the caller has placed here: its notes while it starts helpers.
@@ -95,6 +97,11 @@ impl<'c> Cursors<'c> {
     #[inline(never)]
     pub(crate) fn get(&self, index: usize) -> Cursor<'c> {
         Cursor::new(&self.slots[index * self.spread], (self.extent)(index))
+    }
+
+    /// Returns the number of units of range number `index` that were claimed.
+    pub(crate) fn claimed(&self, index: usize) -> u64 {
+        self.get(index).next() - (self.extent)(index).start
     }
 
     /// Returns all cursors.
@@ -204,6 +211,7 @@ impl Slot {
             Self {
                 next: AtomicU64::new(start),
                 workers: AtomicU16::new(0),
+                residents: AtomicU16::new(0),
                 wanted: AtomicU16::new(0),
                 placed: AtomicU16::new(0),
             }
@@ -268,15 +276,25 @@ impl<'c> Cursor<'c> {
         self.node == MaybeNode::NONE || self.node == MaybeNode::some(node)
     }
 
-    /// Counts a worker that begins to claim from this range.
-    pub(crate) fn join(&self) {
+    /// Counts a worker that begins to claim from this range. One that is away may leave before the range is
+    /// used up.
+    pub(crate) fn join(&self, is_away: bool) {
         // Relaxed, here and below: the counts only steer chunk lengths and the choice of ranges.
         self.slot.workers.fetch_add(1, Ordering::Relaxed);
+        self.slot.residents.fetch_add(u16::from(!is_away), Ordering::Relaxed);
     }
 
     /// Uncounts a worker that no longer claims from this range.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, is_away: bool) {
         self.slot.workers.fetch_sub(1, Ordering::Relaxed);
+        self.slot.residents.fetch_sub(u16::from(!is_away), Ordering::Relaxed);
+    }
+
+    /// Returns whether a worker claims from this range that is not away.
+    pub(crate) fn has_resident(&self) -> bool {
+        // Relaxed: a resident ends after its own claim found no units left. So a reader that still sees it
+        // counted, or that saw units left before, leaves it nothing that it does not claim.
+        self.slot.residents.load(Ordering::Relaxed) > 0
     }
 
     /// Returns the number of workers that claim from this range.

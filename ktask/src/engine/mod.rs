@@ -9,6 +9,7 @@
 //! | `failed`, `storage` | the chunks that failed, cursors on the stack |
 //! | `run` | the state that the workers of a job share |
 //! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
+//! | `away` | when a worker helps a node that is not its own |
 //! | `tracing`, `worker` | a worker's part of a job |
 //! | `spread`, `team`, `wake` | how the caller distributes helpers over the ranges, and starts them, and when |
 //! | `measure`, `governor_bounds`, `governor_view` | how the rate of a thread count is measured, and what the governor is told |
@@ -17,6 +18,7 @@
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
+mod away;
 mod cpu_clock;
 mod execute;
 mod failed;
