@@ -3,7 +3,7 @@
 pub mod backtrace;
 pub mod counted_time;
 pub mod drawer;
-mod facts;
+pub mod facts;
 pub mod fault;
 pub mod flusher;
 pub mod ktest;
