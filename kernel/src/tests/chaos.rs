@@ -16,7 +16,7 @@ use crate::sched::{self, Thread};
 use crate::{check, kernel_tests, skip_if};
 
 /// Seeds that are tried, and rounds with each.
-const SEEDS: u32 = 24;
+const SEEDS: u32 = 60;
 const ROUNDS: u32 = 4;
 
 /// An event that threads wait for, with a choice between a wait that is right and one that is wrong.
