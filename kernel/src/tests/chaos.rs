@@ -23,7 +23,7 @@ const ROUNDS: u32 = 4;
 struct Event {
     has_happened: AtomicBool,
     waiters: IrqSpinLock<Vec<Arc<Thread>>>,
-    /// Whether a waiter looks again once it is in the list. If not, the event between look and list wakes nobody.
+    /// Whether a waiter looks again once it is in the list. If not, the event between look and list wakes no thread.
     looks_again: bool,
 }
 
