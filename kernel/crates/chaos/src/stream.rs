@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::digest::fold;
-use crate::{Action, Digest, Point, Temper, next};
+use crate::digest::{Digest, fold};
+use crate::point::{Action, Point};
+use crate::random::next;
+use crate::temper::Temper;
 
 /// The decisions of one CPU, which alone calls [`decide`](Self::decide), with interrupts off: a single writer. Other CPUs may read
 /// the [`digest`](Self::digest).
