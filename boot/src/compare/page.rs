@@ -84,7 +84,7 @@ fn card(comparison: &Comparison, work: &Row) -> Markup {
             @for row in rows() {
                 p.group { (row.threads) }
                 @for (index, cell) in row.cells.iter().enumerate() {
-                    div.bar.side class=(colour(index)) {
+                    div.bar.side.(colour(index)) {
                         span.name { (comparison.sides[index].label) }
                         span.track {
                             @if let Some(cell) = cell {

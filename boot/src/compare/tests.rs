@@ -186,6 +186,8 @@ fn page_is_whole_and_loads_nothing() {
         "two.json",
         "prefers-color-scheme: dark",
         "class=\"slower\">0.50x<",
+        "class=\"bar side side1\"",
+        "style=\"width:50.00%\"",
         "131072 × 4K",
         "as many threads as help",
         "memory-map-init/deferred",
