@@ -152,12 +152,6 @@ impl Ladder {
         (self.anchor, self.after) = (self.recall(self.anchor.wanted, keeps_known), None);
     }
 
-    /// Forgets all measurements.
-    pub(super) fn forget(&mut self) {
-        self.anchor.measured = None;
-        self.known = [Known::default(); KNOWN_COUNTS];
-    }
-
     /// Has counts between the known ones tried later.
     pub(super) fn put_off(&mut self) {
         self.is_open = true;

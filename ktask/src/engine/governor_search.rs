@@ -197,14 +197,6 @@ impl Search {
         if is_short && !self.is_late(Stage::First, 1, view) {
             return Next::Wait;
         }
-        if let Some(before) = &self.ladder.anchor.measured {
-            let change = Ratio::of(measured, before);
-            if change.value.abs_diff(1000) > STEADY + 2 * change.deviation {
-                // What was measured then tells nothing of now.
-                self.ladder.forget();
-                self.drifts = Some(true);
-            }
-        }
         self.ladder.anchor.measured = Some(self.ladder.anchor.with(measured));
         Next::Try
     }

@@ -69,9 +69,8 @@ impl Trial {
             // Only the number of chunks is too small for certainty.
             return clear(value > WORTHWHILE);
         }
-        // No step down, and none up left out, unless that is likely to cost little.
-        let most = value + if self.goes_up { 2 * deviation } else { deviation };
-        let is_worthwhile = value > self.likely || most > self.half;
+        // No step down unless it is likely to cost little.
+        let is_worthwhile = value > self.likely || (!self.goes_up && value + deviation > self.half);
         let is_final = is_far && value.abs_diff(self.likely) > FINAL * deviation;
         let is_sure = is_final || (is_worthwhile && self.is_dear());
         Some(Verdict { is_worthwhile, is_sure, is_certain: false })
