@@ -11,7 +11,7 @@ pub(super) const LIKELY_MOST: u64 = 1200;
 pub(super) const FINAL: u64 = 2;
 
 /// Standard deviations from the bound that make the result of a trial final that was sure before it had to end.
-pub(super) const SETTLED: u64 = 4;
+pub(super) const CONCLUSIVE: u64 = 4;
 
 /// Part of the units left that repeated trials of fewer threads may cost: one in this many.
 pub(super) const DEAR_SHARE: u64 = 32;

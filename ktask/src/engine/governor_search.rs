@@ -98,7 +98,7 @@ impl Search {
     }
 
     /// Returns whether other jobs may rely on the anchor.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn is_sure(&self) -> bool {
         self.is_certain && self.ladder.anchor.measured.is_some() && !self.ladder.has_doubt()
     }
 
