@@ -185,6 +185,22 @@ impl Shadow {
         (has_failed, ok && maps.iter().all(|map| is_fresh(layout, &map.zones)))
     }
 
+    /// Initialises one section after the other as idle CPUs do, until none is left for them, then runs the job. Returns how
+    /// many sections failed, how many were left for the job, and whether every descriptor was correct in the end.
+    pub fn run_by_section(&mut self, node: usize) -> (u64, u64, bool) {
+        let layout = descriptors::layout();
+        let maps = self.fresh_maps(layout);
+        let mut failed = 0;
+        for map in &maps {
+            while let Some(done) = map.progress.init_next(layout, &map.zones, node) {
+                failed += u64::from(done.is_err());
+            }
+        }
+        let left = maps.iter().map(|map| map.progress.unclaimed()).sum();
+        let ok = run_maps(layout, &maps, None).is_ok() && maps.iter().all(|map| is_fresh(layout, &map.zones));
+        (failed, left, ok)
+    }
+
     /// Clears the descriptors, and returns a map over each set of them.
     fn fresh_maps(&mut self, layout: &Layout) -> Vec<Map<'_>> {
         let set_len = self.len_pages as usize;
