@@ -2,11 +2,13 @@
 
 mod bench;
 mod bochs;
+mod chaos;
 mod clock;
 mod console;
 mod counted;
 mod faults;
 mod firmware;
+mod first_job;
 mod hostile_memory;
 mod images;
 mod kvm;
@@ -32,10 +34,12 @@ use scenario::Scenario;
 pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,
+        chaos::SCENARIOS,
         clock::SCENARIOS,
         console::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
+        first_job::SCENARIOS,
         hostile_memory::SCENARIOS,
         machines::SCENARIOS,
         memory::SCENARIOS,

@@ -1,9 +1,10 @@
 //! Debugging: panics and exceptions, the watchdog, traces, fault injection, in-kernel tests.
 
 pub mod backtrace;
+pub mod chaos;
 pub mod counted_time;
 pub mod drawer;
-mod facts;
+pub mod facts;
 pub mod fault;
 pub mod flusher;
 pub mod ktest;

@@ -2,6 +2,7 @@
 //! its code. The misuse that `fault.misuse` chooses is here too.
 
 mod arch;
+mod chaos;
 mod counted;
 mod counted_sched;
 mod evict;
@@ -9,6 +10,7 @@ mod heap;
 mod huge;
 mod huge_1g;
 mod huge_parameters;
+mod huge_rounds;
 mod irqs_off;
 mod jobs;
 mod ktask;
@@ -28,6 +30,7 @@ mod sched_hotplug;
 mod sched_nodes;
 mod sched_share;
 mod sched_snapshot;
+mod sched_steal;
 mod screen;
 mod spinners;
 mod stress;
