@@ -2,7 +2,7 @@
 //! struct page init".
 //!
 //! In the boot the other CPUs take their sections themselves ([`idle_help`]), and the job is the boot CPU's part. The timing
-//! run gives the job all threads, on descriptors of its own.
+//! run gives the job all threads, on separate descriptors.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

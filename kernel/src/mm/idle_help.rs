@@ -74,7 +74,7 @@ pub fn failure() -> Option<SectionError> {
 }
 
 /// Ends the help, and waits for the sections that idle CPUs have begun: each is done soon, because no thread takes such a CPU
-/// before. The caller may have to run on with interrupts on, so that other CPUs can reach this one.
+/// before. Called with interrupts on.
 pub fn end() {
     IS_OPEN.store(false, SeqCst);
     while BUSY_CPUS.load(SeqCst) > 0 {
