@@ -116,7 +116,7 @@ impl<'r, P: Platform> Worker<'r, P> {
             if away::leaves(cursor, spared) {
                 return true;
             }
-            let want = self.want(cursor);
+            let want = self.want(cursor, spared);
             let (start, end) = cursor.claim(want, &run.plan.cut);
             if start == end {
                 return true;
@@ -150,10 +150,20 @@ impl<'r, P: Platform> Worker<'r, P> {
         true
     }
 
-    /// Returns the length that the next chunk from `cursor` should have.
-    fn want(&self, cursor: &Cursor<'_>) -> u64 {
+    /// Returns the length that the next chunk from `cursor` should have, of which the worker leaves the last `spared`
+    /// units to others.
+    fn want(&self, cursor: &Cursor<'_>, spared: u64) -> u64 {
         let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
-        self.sizer.want(left, workers, &self.run.lengths)
+        let want = self.sizer.want(left, workers, &self.run.lengths);
+        if spared > 0 && self.sizer.may_be_long() { want.max(self.share(cursor, spared)) } else { want }
+    }
+
+    /// Returns the share of `cursor` that a worker takes which is away. Never inlined: see [`one_chunk`](Self::one_chunk).
+    #[inline(never)]
+    fn share(&self, cursor: &Cursor<'_>, spared: u64) -> u64 {
+        // All workers of other ranges may come.
+        let helpers = self.run.running().saturating_sub(cursor.residents());
+        away::share(cursor.left(), spared, self.tally.units, helpers)
     }
 
     /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
