@@ -10,7 +10,24 @@ pub(crate) struct Extent {
     pub(crate) start: u64,
     /// At least `start`.
     pub(crate) end: u64,
-    pub(crate) node: Option<NodeId>,
+    pub(crate) node: MaybeNode,
+}
+
+/// A node or none, in one word. An `Option` is written in two halves, and copied as one word: a processor that
+/// cannot forward two stores to a load waits for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaybeNode(u64);
+
+impl MaybeNode {
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    pub(crate) fn some(node: NodeId) -> Self {
+        Self(node.0.into())
+    }
+
+    fn get(self) -> Option<NodeId> {
+        u32::try_from(self.0).ok().map(NodeId)
+    }
 }
 
 /// What the workers of a range share. A job may have many slots on its caller's stack, so a slot has no number
@@ -44,7 +61,7 @@ const _: () = assert!(crate::MAX_WORKERS <= u16::MAX as usize);
 pub(crate) struct Cursor<'c> {
     slot: &'c Slot,
     end: u64,
-    node: Option<NodeId>,
+    node: MaybeNode,
 }
 
 /// The cursors of a job. If there are few, each slot is on a separate cache line, so that the workers of
@@ -212,7 +229,7 @@ impl<'c> Cursor<'c> {
 
     /// Returns the node of the range.
     pub(crate) fn node(&self) -> Option<NodeId> {
-        self.node
+        self.node.get()
     }
 
     /// Claims the next chunk. The result is empty if all units were claimed before, and only then.
@@ -251,12 +268,12 @@ impl<'c> Cursor<'c> {
 
     /// Returns whether the range has a node.
     pub(crate) fn has_node(&self) -> bool {
-        self.node.is_some()
+        self.node != MaybeNode::NONE
     }
 
     /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
-        self.node.is_none_or(|own| own == node)
+        self.node == MaybeNode::NONE || self.node == MaybeNode::some(node)
     }
 
     /// Counts a worker that begins to claim from this range. One that is away may leave before the range is
