@@ -33,16 +33,21 @@ impl Settings {
     /// Runs a race of `rounds` rounds, `calls` calls per turn, and prints a line per contestant: median of a
     /// call, fastest call, and the median over that of the first contestant. Above 1, the first is ahead.
     ///
-    /// The contestants take turns, so a disturbance meets all of them. One round more, which is not counted,
-    /// warms caches and pools up.
+    /// The contestants take turns, so a disturbance meets all of them. Their order changes from round to round:
+    /// what a contestant leaves in caches and predictors meets each of the others. One round more, which is not
+    /// counted, warms caches and pools up.
     pub fn race(&self, title: &str, rounds: usize, calls: u32, mut contestants: Vec<Contestant<'_>>) {
         if !self.wants(title) {
             return;
         }
         let rounds = if self.is_quick { rounds.div_ceil(QUICK_DIVISOR) } else { rounds };
         let mut taken = vec![Vec::with_capacity(rounds); contestants.len()];
+        let mut order: Vec<usize> = (0..contestants.len()).collect();
+        let mut random = 1_u64;
         for round in 0..=rounds {
-            for (contestant, taken) in contestants.iter_mut().zip(&mut taken) {
+            shuffle(&mut order, &mut random);
+            for &index in &order {
+                let (contestant, taken) = (&mut contestants[index], &mut taken[index]);
                 let started = Instant::now();
                 for _ in 0..calls {
                     (contestant.call)();
@@ -61,6 +66,17 @@ impl Settings {
             let ratio = median.as_secs_f64() / first.as_secs_f64();
             println!("  {:38} {:>12} {:>12} {ratio:8.2}", contestant.name, shown(median), shown(best));
         }
+    }
+}
+
+/// Brings `order` into a random order, the same in each run of the program.
+fn shuffle(order: &mut [usize], random: &mut u64) {
+    for last in (1..order.len()).rev() {
+        // The generator xorshift64 (Marsaglia, 2003).
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        order.swap(last, (*random % (last as u64 + 1)) as usize);
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Cli {
 }
 
 /// Commands other than the main job.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Build the kernel; the last line of standard output is the path of its ELF file
     Build,
@@ -59,6 +59,18 @@ pub enum Command {
         #[arg(value_name = "MACHINE.toml")]
         machine: PathBuf,
         /// File for the plot [default: ktask-out/sim-MACHINE.svg]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Show runs side by side, as a table and a page
+    Compare {
+        /// Report files of two runs or more; ratios are to the first
+        #[arg(value_name = "REPORT.json", required = true)]
+        reports: Vec<PathBuf>,
+        /// Exit with status 1 if a ratio is below this, a result is wrong, or a run did not pass
+        #[arg(long, value_name = "RATIO", value_parser = ratio, allow_negative_numbers = true)]
+        fail_below: Option<f64>,
+        /// File for the page [default: ktask-out/compare.html]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -246,6 +258,15 @@ fn memory(text: &str) -> Result<Size, String> {
         return Err(format!("{text} is not a whole number of MiB"));
     }
     Ok(size)
+}
+
+/// Ratios that `--fail-below` accepts.
+const RATIOS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let range = format!("the range is {} to {}", RATIOS.start(), RATIOS.end());
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is not a number; {range}"))?;
+    if RATIOS.contains(&value) { Ok(value) } else { Err(format!("{text} is out of range; {range}")) }
 }
 
 /// Checks a part of a benchmark's name: it must fit the kernel's parameter `run`, after `bench:`.

@@ -1,6 +1,7 @@
 //! Execution of each command.
 
 use crate::cli::{AccelChoice, Cli, Command, Options};
+use crate::compare::{self, Comparison};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
 use crate::guest_memory;
@@ -17,6 +18,7 @@ use crate::start;
 use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
+use protocol::exit::HostStatus;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -75,9 +77,27 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             print(&format!("{}\nplot: {}", simulated.text, simulated.plot.display()));
             Ok(0)
         }
+        Some(Command::Compare { reports, fail_below, output }) => {
+            show_comparison(&compare::read(reports)?, *fail_below, output.as_deref())
+        }
         Some(Command::Shell) => run_kernel(&and_run(options, "shell"), User::Types, system, interrupt),
         None => run_kernel(options, User::Reads, system, interrupt),
     }
+}
+
+/// Prints a comparison and writes its page. Returns the exit status: 1 for something worse than `least`.
+fn show_comparison(
+    comparison: &Comparison,
+    least: Option<f64>,
+    output: Option<&Path>,
+) -> Result<u8, Failure> {
+    let page = output.map_or_else(|| output_directory().join("compare.html"), Path::to_path_buf);
+    comparison.write_page(&page)?;
+    print(&comparison.render(std::io::stdout().is_terminal()));
+    print(&format!("\npage: {}", page.display()));
+    let regressions = least.map_or_else(Vec::new, |least| comparison.regressions(least));
+    regressions.iter().for_each(|line| eprintln!("regression: {line}"));
+    Ok(if regressions.is_empty() { HostStatus::Pass } else { HostStatus::Fail }.code())
 }
 
 /// The user's part in a run.

@@ -119,6 +119,9 @@ pub enum DisturbanceKind {
     Unread,
 }
 
+/// Limit for the silence in the report of a kernel that hangs. The kernel ends the machine after the report.
+const REPORT_SILENCE: Duration = Duration::from_secs(5);
+
 /// Interval at which a run checks for an interruption.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -274,11 +277,14 @@ fn follow(
             return Ending::Interrupted;
         }
         let reached = |limit: Option<Duration>, waited: Duration| limit.filter(|limit| waited > *limit);
-        if let Some(limit) = reached(watch.limits.total, active.total) {
-            return Ending::Hang(Hang::examine(child, format!("not finished after {limit:?}")));
-        }
-        if let Some(limit) = reached(watch.limits.silence, active.silence) {
-            return Ending::Hang(Hang::examine(child, format!("silent for {limit:?}")));
+        let total =
+            reached(watch.limits.total, active.total).map(|limit| format!("not finished after {limit:?}"));
+        let silence =
+            || reached(watch.limits.silence, active.silence).map(|limit| format!("silent for {limit:?}"));
+        if let Some(reason) = total.or_else(silence) {
+            let hang = Hang::examine(child, reason);
+            run.take_report(child, events, follower);
+            return Ending::Hang(hang);
         }
     }
 }
@@ -347,6 +353,27 @@ impl Run {
             messages: String::new(),
             first_line: None,
             total: Duration::ZERO,
+        }
+    }
+
+    /// Has the kernel of a machine that hangs report what each CPU did last, and takes the lines of that report. The machine
+    /// ends with it. The report's records say that an NMI came; the hang was found before, so they are not taken.
+    fn take_report(&mut self, child: &mut Child, events: &Receiver<Event>, follower: &mut dyn Follower) {
+        if let Err(why) = child.interrupt_by_nmi() {
+            self.log.push(format!("the kernel cannot be asked for a report: {why}"));
+            return;
+        }
+        let mut last = Instant::now();
+        while last.elapsed() < REPORT_SILENCE {
+            match events.recv_timeout(TICK) {
+                Ok(Event { source: Source::Log, line, .. }) => {
+                    last = Instant::now();
+                    follower.line(&line);
+                    self.log.push(line);
+                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The program itself: exit statuses, and messages of one clear line.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// The program in a made-up environment: nothing of the caller's but what is given here.
@@ -40,6 +41,14 @@ fn nonsense_is_one_line_and_status_2() {
         (&["image", "-o", "/dev/null"], "/dev/null is no regular file"),
         (&["image", "-o", "/nowhere/x.img"], "/nowhere/x.img: its folder does not exist"),
         (&["--boot", "grub", "--append", "a='b'"], "GRUB"),
+        (&["compare"], "REPORT.json"),
+        (&["compare", "a.json"], "two reports or more"),
+        (&["compare", "/nowhere/a.json", "/nowhere/b.json"], "/nowhere/a.json: cannot be read: No such file"),
+        (&["compare", "Cargo.toml", "Cargo.toml"], "Cargo.toml: is no report: "),
+        (&["compare", "--fail-below", "0", "a", "b"], "0 is out of range; the range is 0.01 to 100"),
+        (&["compare", "--fail-below", "-1", "a", "b"], "-1 is out of range"),
+        (&["compare", "--fail-below", "NaN", "a", "b"], "NaN is out of range"),
+        (&["compare", "--fail-below", "much", "a", "b"], "'much' is not a number"),
     ] {
         assert_refused(&ktask(&[], arguments), part);
     }
@@ -123,6 +132,47 @@ fn print_shows_the_image_of_each_way() {
         assert!(parts.iter().all(|part| line.contains(part)), "{boot}: {line}");
         assert!(!line.contains(" -kernel "), "{line}");
     }
+}
+
+/// Writes a report of one job on one thread that took `ns`.
+fn report(folder: &Path, name: &str, ns: u64, format: u32) -> String {
+    let report = format!(
+        r#"{{"format":{format},"status":0,"ending":"pass","machine":{{"command":"qemu","cpus":2,"memory_bytes":536870912,
+        "nodes":1,"accel":"tcg","cpu_model":"max"}},"host":{{"cores":2,"first_line_ns":null,"total_ns":9}},"boot":null,
+        "phases":[],"jobs":[{{"job":"zero-pages","threads":1,"threads_used":1,"units":65536,"unit":"page-4k",
+        "bytes":268435456,"chunks":1,"ns":{ns},"cpu_ns":{ns},"spread_ns":0,"local_chunks":null,"ok":true,"runs":1,
+        "units_per_s":1.0,"bytes_per_s":1.0,"speedup":null,"efficiency":null}}],"zero_methods":[],"warnings":[],
+        "trouble":[],"notes":[]}}"#
+    );
+    let path = folder.join(name);
+    std::fs::write(&path, report).expect("the folder is writable");
+    path.display().to_string()
+}
+
+#[test]
+fn comparison_has_a_table_a_page_and_a_status() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let old = report(folder.path(), "old.json", 1_000_000, 1);
+    let new = report(folder.path(), "new.json", 1_250_000, 1);
+    let page = folder.path().join("pages/compare.html").display().to_string();
+    for (options, status) in [(&[][..], 0), (&["--fail-below", "0.79"], 0), (&["--fail-below", "0.81"], 1)] {
+        let arguments = [&["compare", "-o", &page][..], options, &[&old, &new]].concat();
+        let output = ktask(&[], &arguments);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(status), "{message}");
+        let regression = "regression: new.json: zero-pages on 1 thread has the ratio 0.800, below 0.81\n";
+        assert_eq!(message, if status == 1 { regression } else { "" });
+        let text = String::from_utf8(output.stdout).unwrap();
+        let parts = ["old.json", "1.00 ms", "new.json", "1.25 ms", "0.80x", "note: ", "page: "];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        let page = std::fs::read_to_string(&page).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.contains("0.80x"), "{page}");
+    }
+    let other = report(folder.path(), "other.json", 1, 2);
+    assert_refused(
+        &ktask(&[], &["compare", &old, &other]),
+        "other.json: has format 2; this program reads format 1",
+    );
 }
 
 #[test]

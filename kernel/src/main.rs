@@ -43,6 +43,7 @@ fn kernel_main(boot_info: &'static mut BootInfo) -> ! {
 fn main_thread(mut boot: boot::Unfinished) {
     boot.start_cpus();
     debug::trace::start_at_boot();
+    debug::chaos::start_at_boot();
     boot.start_workers();
     boot.memory_map_init();
     boot.calibrate_zeroing();
@@ -54,6 +55,7 @@ fn main_thread(mut boot: boot::Unfinished) {
     debug::fault::inject();
     tests::commit_misuse();
     let verdict = run();
+    debug::chaos::finish();
     debug::trace::finish();
     power_off(verdict)
 }

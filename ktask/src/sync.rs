@@ -3,9 +3,7 @@
 //! `tests/loom` compiles the same sources with another `sync`, which has a model checker's atomics.
 
 pub(crate) use core::hint::spin_loop;
-pub(crate) use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Polls of a lock before a thread queues for it and parks: less than the cost of a wake-up.
 pub(crate) static LOCK_POLLS: u32 = 100;

@@ -58,6 +58,28 @@ fn finish_spread_is_at_most_one_minimal_chunk() {
 }
 
 #[test]
+fn long_chunks_that_are_faster_are_long_up_to_the_end() {
+    // As a processor that writes long extents of memory faster: a chunk of some length or more takes half the
+    // time. The second thread sees that in longer chunks only, which it has if the first tells it.
+    const UNITS: u64 = 120_000;
+    for lengths in [[3_000, 3_000], [3_000, 15_000]] {
+        let mut machine = ideal(1, 2);
+        machine.nodes.iter_mut().for_each(|node| node.rate = 5.0 * RATE);
+        let stats = Sim::run(machine, 1, |sim| {
+            let job = Job::new(Items::new(0)..Items::new(UNITS));
+            let run = job.run(sim, |chunk| {
+                let units = chunk.len().get();
+                sim.work(if units < lengths[chunk.worker()] { 2 * units } else { units }, None);
+            });
+            run.unwrap()
+        });
+        let ideal_ns = UNITS as f64 / (5.0 * RATE) / 2.0 * 1e9;
+        println!("{lengths:?}: {:.3} of the ideal, {stats:?}", stats.wall_ns as f64 / ideal_ns);
+        assert!((stats.wall_ns as f64) < ideal_ns * 1.15, "{stats:?}, ideal {ideal_ns}");
+    }
+}
+
+#[test]
 fn slow_thread_gets_short_chunks() {
     for (cpu, speed) in [(1, 0.25), (0, 0.25), (1, 0.1)] {
         let mut machine = ideal(1, 2);

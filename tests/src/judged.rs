@@ -2,6 +2,7 @@
 
 mod bench;
 mod bochs;
+mod chaos;
 mod clock;
 mod console;
 mod counted;
@@ -33,6 +34,7 @@ use scenario::Scenario;
 pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     let scenarios = [
         bench::SCENARIOS,
+        chaos::SCENARIOS,
         clock::SCENARIOS,
         console::SCENARIOS,
         counted::SCENARIOS,

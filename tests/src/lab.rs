@@ -62,6 +62,10 @@ pub struct Evidence {
     pub run: Run,
     /// The report of the run, with names for addresses.
     pub report: Report,
+    /// The name of the machine's shape.
+    scenario: &'static str,
+    /// The kernel's command line.
+    command_line: String,
 }
 
 impl Lab {
@@ -205,7 +209,7 @@ impl Lab {
         let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run(&machine, limits, &AtomicBool::new(false), on_line)?;
-        Self::evidence(run, &machine)
+        Self::evidence(run, &machine, shape)
     }
 
     /// Like [`Lab::boot`], with the test's limits.
@@ -217,7 +221,7 @@ impl Lab {
         let machine = self.machine(shape, command_line)?;
         let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let run = run(&machine, limits, &AtomicBool::new(false), &mut |_| {})?;
-        Self::evidence(run, &machine)
+        Self::evidence(run, &machine, shape)
     }
 
     /// Boots `shape` with `handover` in place of its firmware and loader.
@@ -234,7 +238,7 @@ impl Lab {
         };
         rom.write_all(&handover.rom(entry)?)?;
         machine.extra.extend(["-bios".to_string(), rom.path().display().to_string()]);
-        self.run(&machine)
+        self.run(&machine, shape)
     }
 
     /// Like [`Lab::boot`], disturbed once.
@@ -252,7 +256,7 @@ impl Lab {
         let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run_disturbed(&machine, limits, &AtomicBool::new(false), disturbance)?;
-        Self::evidence(run, &machine)
+        Self::evidence(run, &machine, shape)
     }
 
     /// Returns Bochs, which the first call finds or installs.
@@ -280,17 +284,17 @@ impl Lab {
             .map_err(|failure| failure.message)?;
         let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let run = bochs.run(model, &iso, &machine.kernel)?;
-        let mut evidence = Self::evidence(run, &machine)?;
+        let mut evidence = Self::evidence(run, &machine, &shape)?;
         let image = format!("cargo run -- image --kind iso --append '{command_line}' -o ktask.iso");
         evidence.report.machine.command = format!("{image}; {}", bochs.shell_line(model));
         Ok(evidence)
     }
 
-    fn run(&self, machine: &Machine) -> Result<Evidence, Failed> {
+    fn run(&self, machine: &Machine, shape: &Shape) -> Result<Evidence, Failed> {
         let _guard = self.boot_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = run(machine, limits, &AtomicBool::new(false), &mut |_| {})?;
-        Self::evidence(run, machine)
+        Self::evidence(run, machine, shape)
     }
 
     /// Boots `shape` to the shell, runs `talk` on it, and waits for the end.
@@ -309,7 +313,7 @@ impl Lab {
         let (console, result) = dialogue::start(talk);
         let limits = Limits { total: Some(TOTAL), silence: Some(SILENCE) };
         let run = converse(&machine, limits, &AtomicBool::new(false), console)?;
-        let evidence = Self::evidence(run, &machine)?;
+        let evidence = Self::evidence(run, &machine, shape)?;
         match result.recv() {
             Ok(Ok(())) => Ok(evidence),
             Ok(Err(what)) => Err(evidence.fail(what)),
@@ -317,10 +321,11 @@ impl Lab {
         }
     }
 
-    fn evidence(run: Run, machine: &Machine) -> Result<Evidence, Failed> {
+    fn evidence(run: Run, machine: &Machine, shape: &Shape) -> Result<Evidence, Failed> {
         let symbols = Symbols::load(&machine.kernel)?;
         let report = Report::new(&run, machine, host_cores(), Some(&symbols));
-        Ok(Evidence { run, report })
+        let command_line = machine.command_line.clone();
+        Ok(Evidence { run, report, scenario: shape.name, command_line })
     }
 
     /// Returns the machine, for a test that starts QEMU itself.
@@ -333,6 +338,7 @@ impl Lab {
             return Err(format!("no in-kernel test has `{pattern}` in its name").into());
         }
         let kernel = self.elf(shape.profile)?;
+        let command_line = &with_tail(shape, command_line);
         Ok(Machine {
             qemu: self.qemu.clone(),
             boot: self.way(shape, &kernel, command_line)?,
@@ -356,8 +362,8 @@ impl Evidence {
         &self.run.records
     }
 
-    /// Returns a failure with the evidence: how the run ended, the states of CPUs, the end of the log, and the command that
-    /// repeats the run.
+    /// Returns a failure with the evidence: scenario and seed, how the run ended, the states of CPUs, what each did last, the end
+    /// of the log, and the command that repeats the run.
     pub fn fail(&self, what: impl std::fmt::Display) -> Failed {
         Failed::from(format!("{what}\n{self}"))
     }
@@ -365,6 +371,8 @@ impl Evidence {
 
 impl std::fmt::Display for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "scenario: {}, with `{}`", self.scenario, self.command_line)?;
+        writeln!(f, "seed: {}", seed(&self.command_line, &self.run.log))?;
         writeln!(f, "ending: {}", self.report.ending)?;
         for line in &self.report.trouble {
             writeln!(f, "{line}")?;
@@ -372,14 +380,49 @@ impl std::fmt::Display for Evidence {
         for warning in &self.report.warnings {
             writeln!(f, "warning: {warning}")?;
         }
-        let log = &self.run.log;
+        let (events, log): (Vec<_>, Vec<_>) =
+            marked_events(&self.run.log).partition(|(is_event, _)| *is_event);
+        match events.is_empty() {
+            true => writeln!(f, "the kernel told no events of its cpus")?,
+            false => writeln!(f, "the last events of each cpu:")?,
+        }
+        for (_, line) in &events {
+            writeln!(f, "  {line}")?;
+        }
         let tail = &log[log.len().saturating_sub(TAIL_LINES)..];
-        writeln!(f, "the last {} of {} lines of the log:", tail.len(), log.len())?;
-        for line in tail {
+        writeln!(f, "the last {} of {} other lines of the log:", tail.len(), log.len())?;
+        for (_, line) in tail {
             writeln!(f, "  {line}")?;
         }
         write!(f, "to repeat: {}", self.report.machine.command)
     }
+}
+
+/// Returns `command_line`, with the parameter that makes each CPU keep its last events. Not where instructions are counted,
+/// nor where the test has its own parameters of the trace.
+fn with_tail(shape: &Shape, command_line: &str) -> String {
+    match shape.facts().has_counted_time || command_line.contains("trace.") {
+        true => command_line.to_string(),
+        false => format!("{command_line} trace.tail=on").trim_start().to_string(),
+    }
+}
+
+/// Returns the last seed that the log names, else that of the command line, else that there is none.
+fn seed<'t>(command_line: &'t str, log: &'t [String]) -> &'t str {
+    let told = log.iter().rev().find_map(|line| Some(&line[line.find("chaos.seed=")?..]));
+    let asked = || command_line.split(' ').find(|word| word.starts_with("chaos.seed="));
+    told.or_else(asked).unwrap_or("none; nothing is random")
+}
+
+/// Pairs each line with whether it belongs to the last events of the CPUs.
+fn marked_events(log: &[String]) -> impl Iterator<Item = (bool, &str)> {
+    let mut is_event = false;
+    log.iter().map(move |line| {
+        let text = line.strip_prefix("# ").unwrap_or(line);
+        let is_first = text.starts_with("cpu ") && text.ends_with(" trace events:");
+        is_event = is_first || is_event && text.starts_with("    ");
+        (is_event, line.as_str())
+    })
 }
 
 /// Returns the first pattern of `run=test:PATTERN,...` that selects none of the tests `names`.
@@ -423,7 +466,8 @@ pub fn expect_verdict(evidence: &Evidence, verdict: Verdict) -> Result<(), Faile
 
 #[cfg(test)]
 mod tests {
-    use super::{KernelTest, unused_pattern};
+    use super::{KernelTest, marked_events, seed, unused_pattern, with_tail};
+    use crate::shape::{COUNTED, SMP2};
 
     #[test]
     fn patterns_that_select_nothing_are_found() {
@@ -439,5 +483,42 @@ mod tests {
         ] {
             assert_eq!(unused_pattern(command_line, &tests), expected, "{command_line}");
         }
+    }
+
+    fn lines(text: &[&str]) -> Vec<String> {
+        text.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn events_are_told_from_the_log() {
+        let log = lines(&[
+            "boot",
+            "cpu 0, the last of 9 trace events:",
+            "        0.1 main: halts",
+            "cpu 1, the last of 1 trace events:",
+            "        0.1 idle/1: halts",
+            "rip 0x1",
+            "# cpu 0, the last of 12 trace events:",
+            "#         0.2 main: halts",
+            "not ok 1 a::b",
+        ]);
+        let events: Vec<_> = marked_events(&log).map(|(is_event, _)| is_event).collect();
+        assert_eq!(events, [false, true, true, true, true, false, true, true, false]);
+    }
+
+    #[test]
+    fn the_seed_is_the_last_one_that_ran() {
+        let log = lines(&["chaos.seed=5: 3 points", "# chaos.seed=6: 4 points", "other"]);
+        assert_eq!(seed("run=test chaos.seed=5 chaos.seeds=9", &log), "chaos.seed=6: 4 points");
+        assert_eq!(seed("run=test chaos.seed=5 chaos.seeds=9", &[]), "chaos.seed=5");
+        assert_eq!(seed("run=test", &[]), "none; nothing is random");
+    }
+
+    #[test]
+    fn cpus_keep_their_last_events_unless_that_counts() {
+        assert_eq!(with_tail(&SMP2, ""), "trace.tail=on");
+        assert_eq!(with_tail(&SMP2, "run=none"), "run=none trace.tail=on");
+        assert_eq!(with_tail(&SMP2, "trace.enabled=on"), "trace.enabled=on");
+        assert_eq!(with_tail(&COUNTED, "run=none"), "run=none");
     }
 }

@@ -140,7 +140,7 @@ pub const SPARSE_6G: Shape = Shape {
 };
 
 /// The shapes that in-kernel tests run on: each its suites.
-pub const ALL: [Shape; 16] = [
+pub const ALL: [Shape; 17] = [
     SMP1,
     SMP2,
     SMP4,
@@ -162,6 +162,7 @@ pub const ALL: [Shape; 16] = [
     COUNTED,
     Shape { name: "icount_smp2", cpus: 2, ..COUNTED },
     Shape { name: "icount_smp4", cpus: 4, ..COUNTED },
+    REPEATABLE,
 ];
 
 /// The shapes that in-kernel tests run on with a second QEMU, whose translator has x2APIC.
@@ -171,6 +172,56 @@ pub const SECOND: [Shape; 3] = [
     Shape { name: "qemu2_smp8", cpus: 8, suites: CONCURRENT, ..SMP2 },
 ];
 
+/// A debug kernel on two CPUs that does the same in every boot: instructions count, and idle time is skipped rather than slept.
+pub const REPEATABLE: Shape = Shape {
+    name: "repeatable",
+    cpus: 2,
+    profile: Profile::KernelDebug,
+    extra: &["-icount", "shift=0,sleep=off"],
+    suites: "chaos::",
+    ..COUNTED
+};
+
+/// The shapes that a soak takes in turn, by name.
+pub const SOAK: [&str; 10] = [
+    "smp1",
+    "smp2",
+    "smp4",
+    "smp8",
+    "memory_256m",
+    "memory_3g",
+    "cpu_max",
+    "cpu_qemu64",
+    "numa2",
+    "numa_uneven",
+];
+
+/// Returns the shapes that a soak takes in turn.
+pub fn of_soak() -> Vec<Shape> {
+    SOAK.iter().filter_map(|name| ALL.iter().find(|shape| shape.name == *name)).copied().collect()
+}
+
+/// The shapes that a soak under chaos takes in turn. A seed does the same in each boot where time is counted; the others have
+/// CPUs that really run at the same time.
+pub const CHAOS: [Shape; 5] = [
+    REPEATABLE,
+    DEBUG_SMP4,
+    Shape { name: "repeatable_smp4", cpus: 4, memory_mib: 512, ..REPEATABLE },
+    DEBUG_SMP2,
+    Shape { name: "debug_smp8", cpus: 8, ..DEBUG_SMP4 },
+];
+
 /// Counted instructions: costs and shares of time are exact and independent of the host.
 pub const COUNTED: Shape =
     Shape { name: "icount", memory_mib: 256, extra: &["-icount", "shift=0"], suites: "CountedTime", ..SMP1 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soak_has_ten_shapes() {
+        let names: Vec<_> = of_soak().iter().map(|shape| shape.name).collect();
+        assert_eq!(names, SOAK);
+    }
+}

@@ -142,6 +142,15 @@ impl Child {
         self.control.as_mut().ok_or("QEMU's control channel is closed")?.cpu_states()
     }
 
+    /// Lets a stopped guest run on, and interrupts all its CPUs by NMI.
+    ///
+    /// # Errors
+    ///
+    /// A message when QEMU does not do it.
+    pub fn interrupt_by_nmi(&mut self) -> Result<(), String> {
+        self.control.as_mut().ok_or("QEMU's control channel is closed")?.interrupt_by_nmi()
+    }
+
     /// Ends QEMU now.
     pub fn end(&mut self) {
         // Both fail only if QEMU has ended already.

@@ -69,6 +69,15 @@ impl Control {
         if states.is_empty() { Err("QEMU names no registers".to_string()) } else { Ok(states) }
     }
 
+    /// Lets a stopped guest run on, and interrupts all its CPUs by NMI.
+    pub(super) fn interrupt_by_nmi(&mut self) -> Result<(), String> {
+        for command in ["cont", "inject-nmi"] {
+            self.ask(json!({"execute": command}))
+                .map_err(|error| format!("QEMU does not {command}: {error}"))?;
+        }
+        Ok(())
+    }
+
     /// Reads to the end; returns the reason of the last shutdown event.
     pub(super) fn shutdown(&mut self) -> Option<Shutdown> {
         let mut reason = None;

@@ -101,7 +101,12 @@ fn lines(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
-fn put(path: &Path, text: &str) -> Result<(), Failure> {
+/// Writes a file and makes its folder.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub(crate) fn put(path: &Path, text: &str) -> Result<(), Failure> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent
         .map_or(Ok(()), std::fs::create_dir_all)

@@ -14,12 +14,12 @@ pub(crate) fn duration(ns: u64) -> String {
 }
 
 /// Formats bytes per second in GiB/s.
-pub(super) fn byte_rate(bytes_per_s: f64) -> String {
+pub(crate) fn byte_rate(bytes_per_s: f64) -> String {
     format!("{:.2} GiB/s", bytes_per_s / f64::from(1 << 30))
 }
 
 /// Formats pages per second in a fitting unit.
-pub(super) fn page_rate(pages_per_s: f64) -> String {
+pub(crate) fn page_rate(pages_per_s: f64) -> String {
     match pages_per_s {
         rate if rate < 1e3 => format!("{} pages/s", three_digits(rate)),
         rate if rate < 1e6 => format!("{} kpages/s", three_digits(rate / 1e3)),

@@ -1,10 +1,10 @@
 //! The timed jobs: rates, speedups and efficiencies.
 
 use protocol::record::{JobRun, Record, Unit};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One job on one number of threads, or on as many as help: its run of median time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobRow {
     /// Name of the job.
     pub job: String,

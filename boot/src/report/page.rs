@@ -24,7 +24,7 @@ pub struct Content<'a> {
     pub files: Vec<(&'static str, String)>,
 }
 
-const STYLE: &str = include_str!("page/style.css");
+pub(crate) const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
 /// Permits the style and the script in the page, and nothing else.
@@ -93,7 +93,7 @@ fn facts(report: &Report) -> Vec<String> {
         }
         _ => facts.push(format!("{} CPUs, {}", machine.cpus, Size { bytes: machine.memory_bytes })),
     }
-    facts.push(machine.accel.to_string());
+    facts.push(machine.accel.clone());
     facts.push(format!("{} in all", duration(report.host.total_ns)));
     facts
 }
@@ -182,9 +182,12 @@ fn machine(report: &Report) -> Markup {
         ("CPUs of the host", report.host.cores.to_string()),
         ("memory", Size { bytes: machine.memory_bytes }.to_string()),
         ("memory nodes", machine.nodes.to_string()),
-        ("accelerator", machine.accel.to_string()),
+        ("accelerator", machine.accel.clone()),
         ("CPU model", machine.cpu_model.clone()),
     ];
+    if !machine.qemu.is_empty() {
+        rows.push(("QEMU", machine.qemu.clone()));
+    }
     if let Some(Record::Boot { entry, tsc_hz, apic, timer, clock, .. }) = &report.boot {
         rows.push(("entry", entry.name().into()));
         rows.push(("interrupts", apic.clone()));

@@ -5,13 +5,13 @@ use crate::qemu::Machine;
 use crate::run::{Ending, Run};
 use crate::symbols::Symbols;
 use protocol::record::Record;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Version of the report file's format. It increases if a field is removed or changes its meaning, not if one is added.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The report of a run. Its serialised form is the report file.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Version of the format.
     pub format: u32,
@@ -30,6 +30,7 @@ pub struct Report {
     /// The timed jobs: one row per job and thread count.
     pub jobs: Vec<JobRow>,
     /// The timed jobs on as many threads as help: one row per job.
+    #[serde(default)]
     pub jobs_auto: Vec<JobRow>,
     /// Methods to clear memory, and the chosen one.
     pub zero_methods: Vec<ZeroMethod>,
@@ -42,7 +43,7 @@ pub struct Report {
 }
 
 /// The emulated machine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MachineFacts {
     /// The whole command, quoted for a shell.
     pub command: String,
@@ -53,13 +54,16 @@ pub struct MachineFacts {
     /// Memory nodes.
     pub nodes: u32,
     /// `kvm` or `tcg`.
-    pub accel: &'static str,
+    pub accel: String,
     /// The CPU model.
     pub cpu_model: String,
+    /// Version of QEMU; empty if it is unknown.
+    #[serde(default)]
+    pub qemu: String,
 }
 
 /// Times by the host's clock.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HostFacts {
     /// CPUs of the host that this process may use.
     pub cores: u32,
@@ -70,18 +74,19 @@ pub struct HostFacts {
 }
 
 /// A phase of the boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name; `a/b` is nested in `a`.
     pub name: String,
     /// Its duration.
     pub ns: u64,
     /// Its end, from the kernel's entry on.
+    #[serde(default)]
     pub end_ns: u64,
 }
 
 /// A method to clear memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZeroMethod {
     /// Its name.
     pub method: String,
@@ -125,8 +130,9 @@ impl Report {
                 cpus: machine.cpus,
                 memory_bytes: machine.memory.bytes,
                 nodes: machine.nodes,
-                accel: machine.accel.name(),
+                accel: machine.accel.name().into(),
                 cpu_model: machine.cpu().into(),
+                qemu: machine.qemu.version.clone(),
             },
             host: HostFacts { cores, first_line_ns: run.first_line.map(ns), total_ns: ns(run.total) },
             boot: run.records.iter().find(|record| matches!(record, Record::Boot { .. })).cloned(),

@@ -172,7 +172,8 @@ fn job_cells(row: &JobRow, is_new: bool, threads: &str, report: &Report) -> [Str
     ]
 }
 
-fn table(is_terminal: bool, header: &[&str]) -> Table {
+/// Returns an empty table; at a terminal it fits the width.
+pub(crate) fn table(is_terminal: bool, header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
     match is_terminal {
@@ -197,7 +198,7 @@ fn list(label: &str, lines: &[String]) -> String {
 }
 
 /// Returns a unit's short name.
-pub(super) fn unit_name(unit: Unit) -> &'static str {
+pub(crate) fn unit_name(unit: Unit) -> &'static str {
     match unit {
         Unit::Page4K => "4K",
         Unit::Page2M => "2M",

@@ -36,7 +36,7 @@ fn auto(name: &str, chosen: u32, ns: u64) -> Record<String> {
     }
 }
 
-pub(super) fn good_records() -> Vec<Record<String>> {
+pub(crate) fn good_records() -> Vec<Record<String>> {
     vec![
         Record::Boot {
             t_ns: 1,
@@ -99,7 +99,7 @@ fn machine(cpus: u32) -> Machine {
     }
 }
 
-pub(super) fn report(records: Vec<Record<String>>, ending: Ending, cpus: u32) -> Report {
+pub(crate) fn report(records: Vec<Record<String>>, ending: Ending, cpus: u32) -> Report {
     Report::new(&run_with(records, ending), &machine(cpus), 2, None)
 }
 

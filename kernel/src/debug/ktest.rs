@@ -5,12 +5,14 @@
 //! ELF file without booting, for the machines that can run them.
 
 use alloc::string::String;
+use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use params::registry::FAULT_TEST;
 use protocol::ktap::{Line, Outcome};
 use protocol::ktest::{Need, matches};
 
-use super::facts;
+use super::{chaos, facts, trace};
 use crate::arch::tsc;
 use crate::console::print_line;
 
@@ -136,20 +138,44 @@ static CURRENT: AtomicUsize = AtomicUsize::new(0);
 /// Index of the running test in [`all`].
 static CURRENT_INDEX: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs the tests that match `pattern`; returns false if a test failed, or if none matches.
+/// Runs the tests that match `pattern`; returns false if a test failed, or if none matches. Under chaos they may run in several
+/// rounds, each with a seed of its own; a round with a failure is the last.
 pub fn run(pattern: &str) -> bool {
-    let chosen = || all().iter().enumerate().filter(|(_, test)| matches(pattern, test.listed));
-    let count = chosen().count();
+    let count = chosen(pattern).count();
+    let rounds = chaos::rounds();
     print_line(format_args!("{}", Line::Version));
-    print_line(format_args!("{}", Line::Plan(count as u32)));
+    print_line(format_args!("{}", Line::Plan(count as u32 * rounds as u32)));
+    let (mut ran, mut failed) = (0, 0);
+    for round in 0..rounds {
+        chaos::begin_round(round);
+        failed += run_round(pattern, ran);
+        ran += count;
+        if failed > 0 {
+            break;
+        }
+    }
+    log::info!("{} of {ran} tests did not fail", ran - failed);
+    failed == 0 && ran > 0
+}
+
+fn chosen(pattern: &str) -> impl Iterator<Item = (usize, &'static KernelTest)> {
+    all().iter().enumerate().filter(move |(_, test)| matches(pattern, test.listed))
+}
+
+/// Runs the tests that match `pattern`, after `ran` others; returns the number of failures.
+fn run_round(pattern: &str, ran: usize) -> usize {
     let mut failed = 0;
-    for (position, (index, test)) in chosen().enumerate() {
-        let number = position + 1;
+    for (position, (index, test)) in chosen(pattern).enumerate() {
+        let number = ran + position + 1;
         print_line(format_args!("{}", Line::Start(test.name)));
         CURRENT_INDEX.store(index, SeqCst);
         CURRENT.store(number, SeqCst);
         let start_ns = tsc::now_ns();
-        let result = run_where_possible(test);
+        let result = if FAULT_TEST.get() == Some(number as u64) {
+            Err(Stopped::Failed("fault.test asked for this".into()))
+        } else {
+            run_where_possible(test)
+        };
         let time_ns = tsc::since_ns(start_ns);
         CURRENT.store(0, SeqCst);
         let outcome = match &result {
@@ -158,13 +184,22 @@ pub fn run(pattern: &str) -> bool {
             Err(Stopped::Failed(message)) => {
                 failed += 1;
                 print_line(format_args!("{}", Line::Diagnostic(message)));
+                explain_failure();
                 Outcome::Failed
             }
         };
         report(number, test.name, outcome, Some(time_ns));
     }
-    log::info!("{} of {count} tests did not fail", count - failed);
-    failed == 0 && count > 0
+    failed
+}
+
+/// Prints the seed of chaos and the last events of each CPU, as far as there are any.
+fn explain_failure() {
+    let print = |text: fmt::Arguments<'_>| {
+        print_line(format_args!("{}", Line::Diagnostic(&alloc::format!("{text}"))));
+    };
+    chaos::describe_seed(print);
+    trace::print_last_events_live(print);
 }
 
 /// Runs `test`, or skips it for the first of its needs that is not met now.

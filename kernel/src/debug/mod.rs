@@ -1,6 +1,7 @@
 //! Debugging: panics and exceptions, the watchdog, traces, fault injection, in-kernel tests.
 
 pub mod backtrace;
+pub mod chaos;
 pub mod counted_time;
 pub mod drawer;
 pub mod facts;

@@ -7,7 +7,7 @@ use core::panic::PanicInfo;
 use protocol::exit::Verdict;
 use protocol::record::{Addresses, MESSAGE_MAX_BYTES, Record, TEXT_MAX_BYTES};
 
-use super::{backtrace, fault, ktest, takeover, trace};
+use super::{backtrace, chaos, fault, ktest, takeover, trace};
 use crate::arch::trap_frame::TrapFrame;
 use crate::arch::{boot_stack, machine_check, tsc};
 use crate::console::{LineBuf, print_line, records};
@@ -107,6 +107,7 @@ fn print_report(what: &str, message: &str, location: &str, backtrace: &Addresses
     for address in backtrace.as_slice() {
         print_line(format_args!("    {address:#018x}"));
     }
+    chaos::print_seed();
     takeover::print_other_cpus();
     // SAFETY: `take_over` has stopped every other CPU, for good.
     unsafe { trace::print_last_events() };

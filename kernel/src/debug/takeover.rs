@@ -61,7 +61,10 @@ fn others() -> impl Iterator<Item = &'static percpu::PerCpu> {
 pub fn take_over(verdict: Verdict, frame: Option<&TrapFrame>, what: fmt::Arguments<'_>) {
     x86_64::instructions::interrupts::disable();
     #[cfg(debug_assertions)]
-    crate::arch::lock_order::disable();
+    {
+        crate::arch::lock_order::disable();
+        crate::arch::chaos::stop();
+    }
     let this = cpu_number() + 1;
     match REPORTER.compare_exchange(0, this, SeqCst, SeqCst) {
         Ok(_) => {}

@@ -12,6 +12,7 @@ use trace::{Event, EventClass, Named, Outcome};
 
 use super::helpers;
 pub use super::kernel::Kernel;
+use crate::arch::chaos::{self, Point};
 use crate::arch::percpu::{self, PerCpu};
 use crate::arch::{tracepoint, tsc};
 use crate::platform::nodes;
@@ -118,7 +119,11 @@ impl Platform for Kernel {
     }
 
     fn job_begins(&self, job: &TracedJob) -> u64 {
-        if !tracepoint::is_on(EventClass::Job) && !tracepoint::is_on(EventClass::Chunk) {
+        let is_traced = tracepoint::is_on(EventClass::Job) || tracepoint::is_on(EventClass::Chunk);
+        // Chunks have switch points, which only a job with a number reports.
+        #[cfg(debug_assertions)]
+        let is_traced = is_traced || chaos::is_on();
+        if !is_traced {
             return 0;
         }
         // Never 0: that is the id of a job that is not traced.
@@ -146,6 +151,7 @@ impl Platform for Kernel {
     }
 
     fn chunk_begins(&self, trace_id: u64, chunk: TracedChunk) {
+        chaos::point(Point::ChunkBegin);
         let TracedChunk { start, end, worker, .. } = chunk;
         let (job, worker, units) = (trace_id as u32, worker as u16, end - start);
         tracepoint::event(EventClass::Chunk, || Event::ChunkBegin { job, worker, start, units });
@@ -154,6 +160,7 @@ impl Platform for Kernel {
     fn chunk_ends(&self, trace_id: u64, chunk: TracedChunk, is_done: bool) {
         let (job, start) = (trace_id as u32, chunk.start);
         tracepoint::event(EventClass::Chunk, || Event::ChunkEnd { job, ok: is_done, start });
+        chaos::point(Point::ChunkEnd);
     }
 
     fn thread_time_ns(&self) -> u64 {

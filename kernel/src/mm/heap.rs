@@ -12,6 +12,7 @@ use linked_list_allocator::Heap;
 use sizeclass::{CLASSES, SizeClass};
 
 use super::early::EarlyMemory;
+use crate::arch::chaos::{self, Point};
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{PAGE_BYTES, phys_to_virt};
 use crate::arch::spin_lock::IrqSpinLock;
@@ -121,6 +122,7 @@ const _: () = assert!(size_of::<FreeBlock>() <= 16 && align_of::<FreeBlock>() <=
 // 3. The lock serialises all calls.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        chaos::point(Point::Alloc);
         loop {
             let mut blocks = self.0.lock();
             if let Some(block) = blocks.alloc(layout) {
@@ -134,6 +136,7 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        chaos::point(Point::Free);
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller got `block` from `alloc` with this layout.
             unsafe { self.0.lock().dealloc(block, layout) };

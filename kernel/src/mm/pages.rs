@@ -25,6 +25,7 @@ use super::mem_map::{self, zone_of, zones};
 use super::poison::{self, check_poison, poison_block};
 use super::zones::NodeZone;
 use super::{descriptors, page_cache, zero, zero_pool};
+use crate::arch::chaos::{self, Point};
 use crate::arch::percpu::{self, MAX_CPUS};
 use crate::platform::nodes;
 
@@ -60,6 +61,7 @@ pub fn init() {
 /// Allocates 2^`order` page frames, aligned to their size, as near as possible.
 #[inline]
 pub fn alloc(order: u8) -> Option<Pfn> {
+    chaos::point(Point::Alloc);
     match order {
         0 => {
             let page = page_cache::take_or(alloc_page_slowly);
@@ -152,6 +154,7 @@ pub fn restart_fault_count() {
 /// written to another owner's memory.
 #[inline]
 pub fn free(pfn: Pfn, order: u8) {
+    chaos::point(Point::Free);
     // SAFETY: if the block is allocated, it is the caller's, which gives it up (invariant 12).
     unsafe { poison_block(pfn, order) };
     match order {

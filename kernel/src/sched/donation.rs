@@ -6,7 +6,7 @@ use runqueue::Nice;
 use waiting::{Donation, Donors, ReceivedDonations, donation};
 
 use super::donee::{ChainLink, Donee};
-use super::resched::reweigh;
+use super::resched::{end_throttle_if_waited_for, reweigh};
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
 
@@ -25,6 +25,7 @@ impl Donee for Thread {
 
     fn reweigh(&self) {
         reweigh(self);
+        end_throttle_if_waited_for(self);
     }
 }
 

@@ -68,6 +68,8 @@ pub use idle::{idle_forever, start_cpu};
 #[cfg(debug_assertions)]
 pub use park::debug_assert_may_block;
 pub use park::{park, unpark};
+#[cfg(debug_assertions)]
+pub use preempt::preempt_by_chaos;
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};

@@ -18,6 +18,7 @@ use super::park::debug_assert_may_block;
 use super::table;
 use super::thread::{self, Thread};
 use super::wait::KernelThreads;
+use crate::arch::chaos::{self, Point};
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
 
@@ -109,6 +110,7 @@ impl<T> Mutex<T> {
     fn lock_by(&self, deadline_ns: Option<u64>) -> Option<MutexGuard<'_, T>> {
         debug_assert_may_block("a thread takes a mutex");
         self.debug.before_lock();
+        chaos::point(Point::MutexLock);
         if !handover::lock(&self.state, &KernelThreads, deadline_ns) {
             return None;
         }
@@ -125,6 +127,7 @@ impl<T> Mutex<T> {
     fn unlock(&self) {
         self.debug.before_unlock();
         handover::unlock(&self.state, &KernelThreads);
+        chaos::point(Point::MutexUnlock);
     }
 }
 

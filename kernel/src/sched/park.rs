@@ -8,6 +8,7 @@ pub use super::resched::unpark;
 use super::switch::run_next;
 use super::thread::{self, Thread};
 use super::timer;
+use crate::arch::chaos::{self, Point};
 use crate::arch::irq::IrqGuard;
 use crate::arch::spin_lock::debug_assert_no_locks;
 use crate::arch::tsc;
@@ -48,6 +49,7 @@ pub fn debug_assert_may_block(doing: &str) {
 /// come. An `unpark` from before is used up and returns at once. May return without reason.
 pub fn park(deadline_ns: Option<u64>) {
     debug_assert_may_block("a thread blocks");
+    chaos::point(Point::Park);
     let irq = IrqGuard::new();
     let thread = thread::current();
     debug_assert!(!thread.is_idle(), "the idle thread must not block");

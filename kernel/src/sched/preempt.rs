@@ -1,7 +1,7 @@
 //! When the current thread leaves its CPU without blocking: another one woke up, its slice or its group's quota is over, it
 //! is not allowed on this CPU any more, or it yields.
 
-use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use runqueue::PreemptReason;
 use trace::Why;
@@ -42,6 +42,17 @@ pub fn yield_now() {
     }
 }
 
+/// Gives the CPU to a queued thread, as [`yield_now`] does, at a switch point. There the thread may be about to take a lock, or
+/// the CPU may be idle.
+#[cfg(debug_assertions)]
+pub fn preempt_by_chaos() {
+    let irq = IrqGuard::new();
+    let (cpu, id) = here();
+    if !cpu.is_idle() && cpu.nr_queued() > 0 {
+        preempt_current(&irq, cpu, id, PreemptReason::Yield);
+    }
+}
+
 /// Whether the quota of `running`'s group, if it has one, lets `running` continue.
 fn may_continue(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     if now_ns < cpu.runtime_end_ns.load(Relaxed) {
@@ -60,7 +71,9 @@ fn throttle(running: &Thread, now_ns: u64) {
         // Under the queue's lock, as in `park`: a waker on another CPU queues the thread after it was detached here.
         thread.is_throttled.store(true, SeqCst);
         timer::add(thread, until_ns);
-        true
+        // Store then load: see `resched::end_throttle_if_waited_for`. If the donor was faster, it queues the thread.
+        fence(SeqCst);
+        !(thread.entity.receives_weight() && timer::take_throttled(thread))
     });
 }
 

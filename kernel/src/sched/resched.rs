@@ -1,7 +1,7 @@
 //! What changes which thread should run: a thread that becomes runnable, a group's quota, a misplaced thread, a changed
 //! weight. Nothing here switches; a CPU that has to is sent a reschedule interrupt.
 
-use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use runqueue::{PreemptReason, RuntimeSlice, UnparkAction};
 
@@ -10,6 +10,7 @@ use super::place::{self, EnqueueReason};
 use super::table::AllThreads;
 use super::thread::{self, Thread};
 use super::timer;
+use crate::arch::chaos::{self, Point};
 use crate::arch::irq::IrqGuard;
 use crate::arch::tsc;
 
@@ -28,6 +29,7 @@ pub(super) fn make_runnable(thread: &Thread, reason: EnqueueReason) {
 
 /// Lets `thread`'s [`park`](super::park) return, and says whether it slept. Has no effect on a thread that has ended.
 pub fn unpark(thread: &Thread) -> bool {
+    chaos::point(Point::Wake);
     let slept = thread.park.unpark() == UnparkAction::Wake;
     if slept {
         make_runnable(thread, EnqueueReason::Woken);
@@ -56,6 +58,10 @@ pub(super) fn must_reschedule(cpu: &Cpu) -> bool {
     must
 }
 
+/// Time for which a thread that others wait for runs on where nothing is left of its group's quota, again and again until it
+/// has released what they wait for. It is charged: the group waits for longer.
+const OVERDRAFT_NS: u64 = 1_000_000;
+
 /// Takes a runtime slice of the quota of `running`'s group, if it has one, and says whether any was left. The last slice
 /// was [returned](return_runtime).
 pub(super) fn take_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
@@ -65,8 +71,9 @@ pub(super) fn take_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     };
     cpu.runtime_slice_ns.store(slice.len_ns, Relaxed);
     cpu.runtime_taken_at_ns.store(slice.taken_at_ns, Relaxed);
-    cpu.runtime_end_ns.store(slice.end_ns(), Relaxed);
-    slice.len_ns > 0
+    let overdraft_ns = if slice.len_ns == 0 && running.entity.receives_weight() { OVERDRAFT_NS } else { 0 };
+    cpu.runtime_end_ns.store(slice.end_ns() + overdraft_ns, Relaxed);
+    slice.len_ns + overdraft_ns > 0
 }
 
 /// Returns what is left of the runtime slice that was taken for `running`, once: its group's quota counts what was used.
@@ -84,6 +91,16 @@ pub(super) fn return_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) {
 pub(super) fn renew_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     return_runtime(cpu, running, now_ns);
     take_runtime(cpu, running, now_ns)
+}
+
+/// Wakes `thread` if it was throttled and another thread waits for it now.
+pub(super) fn end_throttle_if_waited_for(thread: &Thread) {
+    // Store then load, with `preempt::throttle`: the donor stores the level, then we load whether the thread is throttled; the
+    // thread stores that, then loads the level. One of us sees the other.
+    fence(SeqCst);
+    if thread.entity.receives_weight() && timer::take_throttled(thread) {
+        make_runnable(thread, EnqueueReason::Woken);
+    }
 }
 
 /// Applies a change of `thread`'s weight at once, if it is queued or runs where others are queued; else from when another

@@ -10,6 +10,7 @@ use super::cpus::{self, Cpu, here};
 use super::table::{self, TimerNodes};
 use super::thread::Thread;
 use super::timer_queue::NEVER;
+use crate::arch::chaos::{self, Point};
 use crate::arch::irq::IrqGuard;
 use crate::arch::{apic, tsc};
 
@@ -20,6 +21,7 @@ const FURTHEST_NS: u64 = 1 << 62;
 
 /// Has the calling CPU wake `thread`, the calling one, at `deadline_ns`. Interrupts are off.
 pub fn add(thread: &Thread, deadline_ns: u64) {
+    chaos::point(Point::TimerArm);
     let (cpu, id) = here();
     let timers = &cpu.timers;
     let mut sleepers = timers.sleepers.lock();
@@ -33,6 +35,7 @@ pub fn add(thread: &Thread, deadline_ns: u64) {
 
 /// Removes the calling `thread`'s deadline, if it has not passed.
 pub fn remove(thread: &Thread) {
+    chaos::point(Point::TimerCancel);
     loop {
         // Only the thread itself sets a deadline; CPUs clear it, or move it to another queue.
         let cpu = thread.timer_cpu.load(SeqCst);
@@ -81,7 +84,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         // A throttled thread is not in `park`. Its group's overrun may use up another period too. Then the thread must not
         // even begin to run: a late timer would let it run beyond the quota.
         let is_throttled = thread.is_throttled.load(SeqCst);
-        if is_throttled && thread.group().is_used_up(now_ns) {
+        if is_throttled && thread.group().is_used_up(now_ns) && !thread.entity.receives_weight() {
             thread.timer_node().set_key(thread.group().throttle(now_ns));
             sleepers.push(&TimerNodes, tid);
             continue;
@@ -97,6 +100,31 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         }
     }
     timers.publish_earliest(&timers.sleepers.lock());
+}
+
+/// Takes away the deadline of a throttled `thread`, which is then not throttled any more. Returns whether it did: then the
+/// caller queues the thread.
+pub fn take_throttled(thread: &Thread) -> bool {
+    loop {
+        let cpu = thread.timer_cpu.load(SeqCst);
+        if cpu == NO_CPU || !thread.is_throttled.load(SeqCst) {
+            return false;
+        }
+        if cpu == MOVING {
+            // Another CPU moves it, with interrupts off: that is done at once.
+            core::hint::spin_loop();
+            continue;
+        }
+        let timers = &cpus::get(cpu).timers;
+        let mut sleepers = timers.sleepers.lock();
+        if thread.timer_cpu.load(SeqCst) == cpu && thread.is_throttled.load(SeqCst) {
+            sleepers.remove(&TimerNodes, thread.tid());
+            thread.is_throttled.store(false, SeqCst);
+            thread.timer_cpu.store(NO_CPU, SeqCst);
+            timers.publish_earliest(&sleepers);
+            return true;
+        }
+    }
 }
 
 /// Moves every deadline of CPU number `from` to the CPU of the caller, which may change meanwhile. Does nothing where that

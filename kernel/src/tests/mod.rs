@@ -2,6 +2,7 @@
 //! its code. The misuse that `fault.misuse` chooses is here too.
 
 mod arch;
+mod chaos;
 mod counted;
 mod counted_sched;
 mod evict;

@@ -2,16 +2,19 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use runqueue::{CpuMask, Nice, SLICE_NS};
 
+use super::sched_share::a_quota;
 use super::spinners::Spinners;
 use super::wait::within_20_s;
 use crate::arch::lock_class::LockClass;
 use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::{percpu, tsc};
+use crate::bench::threads::{Stop, Threads};
 use crate::debug::ktest::Stopped;
+use crate::sched::group::Group;
 use crate::sched::mutex::{Mutex, TimedOut};
 use crate::sched::wait::{Semaphore, WaitQueue};
 use crate::sched::{self, JoinHandle, Spawn, SpawnError, Thread};
@@ -106,6 +109,47 @@ kernel_tests! { "sched":
         // the waiter is next once the lock is released.
         let most_ns = wanted_ns + 4 * SLICE_NS;
         check!(load_ns < most_ns, "the load ran {load_ns} ns while the holder needed {wanted_ns}");
+    }
+
+    /// The owner of a mutex is throttled for an hour, and runs on as soon as a thread waits for it, until it has unlocked.
+    fn a_throttled_owner_runs_until_it_unlocks() {
+        const NEEDED_NS: u64 = 60_000_000;
+        let group = Group::new("test", Some(a_quota(5_000_000, 3_600_000_000_000)));
+        let mutex = Arc::new(Mutex::new(()));
+        let at_unlock = Arc::new(AtomicU64::new(0));
+        let mut threads = Threads::with_capacity(1);
+        let (held, counted, of) = (mutex.clone(), at_unlock.clone(), group.clone());
+        let owns = move |stop: Stop| {
+            let guard = held.lock();
+            while of.usage().throttled == 0 && !stop.is_set() {
+                core::hint::spin_loop();
+            }
+            let used = || sched::current().cpu_time_ns();
+            let before_ns = used();
+            while used() - before_ns < NEEDED_NS && !stop.is_set() {
+                core::hint::spin_loop();
+            }
+            counted.store(of.usage().throttled, SeqCst);
+            drop(guard);
+            while !stop.is_set() {
+                core::hint::spin_loop();
+            }
+        };
+        let owner = threads.start(Spawn::new("test/owner").group(&group), owns);
+        owner.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        let throttled = || group.usage().throttled;
+        let is_throttled = within_20_s(|| throttled() == 1);
+        let is_unlocked = mutex.lock_until(tsc::now_ns() + 20_000_000_000).is_ok();
+        let is_throttled_again = within_20_s(|| throttled() == 2);
+        // It would end in an hour.
+        sched::donate_weight(threads.handles()[0].thread().clone());
+        drop(threads);
+        sched::withdraw_donation();
+        check!(is_throttled, "the owner is not throttled");
+        check!(is_unlocked, "the owner does not run while another thread waits for it");
+        let times = at_unlock.load(SeqCst);
+        check!(times == 1, "the owner was throttled {times} times until it unlocked, should be once");
+        check!(is_throttled_again, "it is not throttled any more");
     }
 
     /// Of several waiters the heaviest counts, and one that gives up leaves the donations of the others. So it is along an

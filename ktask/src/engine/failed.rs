@@ -9,8 +9,8 @@ use crate::record::WorkerRecord;
 /// The chunks that failed. The undo leaves them out.
 #[derive(Clone, Copy)]
 pub(super) enum Failed<'f> {
-    /// The failed chunk of a job on its caller alone, if one failed.
-    One(&'f Option<(u64, u64)>),
+    /// The failed chunk of a job on its caller alone; without units if none failed.
+    One(&'f RawChunk),
     /// At most one failed chunk per worker.
     Team(&'f WorkerRecord, CellList),
 }
@@ -36,9 +36,9 @@ impl Failed<'_> {
     /// Returns the failed chunk that starts first among those that share units with `start..end`.
     /// It may begin before `start` or end after `end`: the undo cuts its own chunks.
     fn first_overlapping(&self, start: u64, end: u64) -> Option<(u64, u64)> {
-        let overlaps = |chunk: &(u64, u64)| chunk.0 < end && start < chunk.1;
+        let overlaps = |chunk: &(u64, u64)| chunk.0 < chunk.1 && chunk.0 < end && start < chunk.1;
         match self {
-            Self::One(failed) => failed.filter(overlaps),
+            Self::One(failed) => Some((failed.start, failed.end)).filter(overlaps),
             Self::Team(caller, helpers) => {
                 records(caller, *helpers).filter_map(WorkerRecord::failed).filter(overlaps).min()
             }

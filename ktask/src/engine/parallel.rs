@@ -89,14 +89,7 @@ fn govern<P: Platform>(
     stats: &mut Stats,
 ) {
     let before = governor.threads();
-    let view = View {
-        now_ns,
-        running: run.running(),
-        left: run.left(),
-        ranges: run.ranges_left(),
-        sampled: run.sampled(),
-    };
-    let decision = governor.look(&view);
+    let decision = look(run, governor, now_ns);
     run.set_comparison(governor.chunk_units(), governor.centre());
     match decision {
         Decision::Continue => {}
@@ -109,6 +102,19 @@ fn govern<P: Platform>(
     if let (Some(tuning), Some(threads)) = (run.plan.tuning, governor.take_learned()) {
         tuning.learn(threads);
     }
+}
+
+/// Returns what the governor decides when it looks at the run. Never inlined: what it looks at should not be on the
+/// stack while helpers are started.
+#[inline(never)]
+fn look<P: Platform>(run: &Run<'_, P>, governor: &mut Governor, now_ns: u64) -> Decision {
+    governor.look(&View {
+        now_ns,
+        running: run.running(),
+        left: run.left(),
+        ranges: run.ranges_left(),
+        sampled: run.sampled(),
+    })
 }
 
 /// Adds a step to the job's trail, if it has one. Never inlined: it would take stack of each look.

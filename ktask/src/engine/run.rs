@@ -1,11 +1,12 @@
 //! The state that the workers of a running job share.
 
 use super::plan::{Ending, Plan};
+use super::sizer::Lengths;
 use crate::Stats;
 use crate::cursor::{Cursor, Cursors, Sampled, Samples};
 use crate::platform::Platform;
 use crate::raw::FirstOf;
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::unwind::Payload;
 
 /// The state that the workers of a running job share.
@@ -20,20 +21,17 @@ pub(super) struct Run<'r, P: Platform> {
     /// An [`Ending`] as a number; `Complete` while the job runs.
     ending: AtomicU32,
     /// Helpers that were started and are not told to leave.
-    helpers: AtomicUsize,
+    helpers: AtomicU32,
     /// Number of helpers that the governor wants.
-    target_helpers: AtomicUsize,
+    target_helpers: AtomicU32,
     /// Workers that have begun and not ended, the caller included.
-    active_workers: AtomicUsize,
+    active_workers: AtomicU32,
     /// When the governor's measurement began; `u64::MAX` before the first. Of a chunk that was running
     /// then, the part after it is sampled.
     measured_from_ns: AtomicU64,
-    /// See [`Sampled::factor`].
-    factor: u64,
-    /// The length of all chunks while the governor compares thread counts; 0 at other times.
-    compared_units: AtomicU64,
     /// The typical cost that the governor has seen: see [`Samples::sample_whole`].
     centre: AtomicU64,
+    pub(super) lengths: Lengths,
     pub(super) started_ns: u64,
     /// When the first helper was woken; 0 before that, and again when a helper has begun.
     woken_ns: AtomicU64,
@@ -80,13 +78,12 @@ impl<'r, P: Platform> Run<'r, P> {
             caller: platform.current_thread(),
             is_governed,
             ending: AtomicU32::new(Ending::Complete as u32),
-            helpers: AtomicUsize::new(0),
-            target_helpers: AtomicUsize::new(0),
-            active_workers: AtomicUsize::new(1),
+            helpers: AtomicU32::new(0),
+            target_helpers: AtomicU32::new(0),
+            active_workers: AtomicU32::new(1),
             measured_from_ns: AtomicU64::new(u64::MAX),
-            factor: Sampled::factor(plan.units, plan.smallest_chunk()),
-            compared_units: AtomicU64::new(0),
             centre: AtomicU64::new(0),
+            lengths: Lengths::new(),
             woken_ns: AtomicU64::new(0),
             samples: Samples::new(),
             panic: FirstOf::new(),
@@ -164,7 +161,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns the number of helpers that were started and are not told to leave.
     pub(super) fn helpers(&self) -> usize {
-        self.helpers.load(Ordering::Relaxed)
+        self.helpers.load(Ordering::Relaxed) as usize
     }
 
     /// Counts a helper that is about to be started.
@@ -179,12 +176,12 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns how many helpers there should be.
     pub(super) fn target_helpers(&self) -> usize {
-        self.target_helpers.load(Ordering::Relaxed)
+        self.target_helpers.load(Ordering::Relaxed) as usize
     }
 
     /// Sets how many helpers there should be.
     pub(super) fn set_target_helpers(&self, helpers: usize) {
-        self.target_helpers.store(helpers, Ordering::Relaxed);
+        self.target_helpers.store(helpers as u32, Ordering::Relaxed);
     }
 
     /// Helper: counts itself as working.
@@ -199,7 +196,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns the number of workers that have begun and not ended, the caller included.
     pub(super) fn running(&self) -> usize {
-        self.active_workers.load(Ordering::Relaxed)
+        self.active_workers.load(Ordering::Relaxed) as usize
     }
 
     /// Returns whether a helper works.
@@ -225,16 +222,8 @@ impl<'r, P: Platform> Run<'r, P> {
     /// Sets how chunks are compared: their length in units, or 0 to leave that to the workers, and the
     /// typical cost.
     pub(super) fn set_comparison(&self, units: u64, centre: u64) {
-        self.compared_units.store(units, Ordering::Relaxed);
+        self.lengths.set_compared(units);
         self.centre.store(centre, Ordering::Relaxed);
-    }
-
-    /// Returns the length that chunks should have instead of `want`, if one is set.
-    pub(super) fn compared_units(&self, want: impl FnOnce() -> u64) -> u64 {
-        match self.compared_units.load(Ordering::Relaxed) {
-            0 => want(),
-            units => units,
-        }
     }
 
     /// Begins a measurement at `now_ns`.
@@ -251,7 +240,7 @@ impl<'r, P: Platform> Run<'r, P> {
             return;
         }
         let part_ns = to_ns - from_ns.max(measured_from_ns);
-        let units = u128::from(units) * u128::from(self.factor) * u128::from(part_ns);
+        let units = u128::from(units) * u128::from(self.factor()) * u128::from(part_ns);
         let units = units / u128::from((to_ns - from_ns).max(1));
         let units = u64::try_from(units).unwrap_or(u64::MAX);
         self.samples.sample(units, part_ns);
@@ -262,7 +251,12 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Returns `sampled` units without the factor.
     pub(super) fn units_of(&self, sampled: u64) -> u64 {
-        sampled / self.factor
+        sampled / self.factor()
+    }
+
+    /// Returns the factor on sampled units.
+    fn factor(&self) -> u64 {
+        Sampled::factor(self.plan.units, self.plan.smallest_chunk())
     }
 
     /// Returns the sums over the measured chunks of all ranges.

@@ -1,6 +1,7 @@
 //! The length of a worker's chunks.
 
 use super::plan::Plan;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Chooses the length of a worker's chunks.
 ///
@@ -17,8 +18,57 @@ pub(super) struct ChunkSizer {
     rated: Rated,
     /// Units that took about [`SHORTEST_NS`] at the rate of the last chunk, which were no more than its own.
     shortest: u64,
-    /// A length that was clearly faster per unit than shorter ones; 0 if none is known.
-    efficient: u64,
+}
+
+/// What the workers of a job agree on about the length of its chunks. One number, because a job has it on its
+/// caller's stack.
+///
+/// In a governed job it is the length of all chunks while the governor compares thread counts; 0 at other times.
+/// In other jobs it is a length that was clearly faster per unit than shorter ones, 0 if none is known; and from
+/// the last round of such chunks on, their length and the bit [`LAST_ROUND`].
+pub(super) struct Lengths(AtomicU64);
+
+/// Marks the length of the last round. Half of all numbers is more than a chunk has.
+const LAST_ROUND: u64 = 1 << 63;
+
+impl Lengths {
+    /// Makes the lengths of a job of which nothing is known.
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Sets the length of all chunks of a governed job; 0 leaves it to the workers.
+    pub(super) fn set_compared(&self, units: u64) {
+        // Relaxed, here and below: a worker that sees a length late cuts a chunk of another length.
+        self.0.store(units, Ordering::Relaxed);
+    }
+
+    /// Returns the length of all chunks of a governed job; 0 if it is left to the workers.
+    pub(super) fn compared(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Returns a length that was clearly faster per unit than shorter ones; 0 if none is known.
+    fn efficient(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) & !LAST_ROUND
+    }
+
+    /// Notes that chunks of `units` are faster per unit than shorter ones.
+    fn note_efficient(&self, units: u64) {
+        self.0.fetch_max(units & !LAST_ROUND, Ordering::Relaxed);
+    }
+
+    /// Returns the length of the chunks of the last round: `share` if it begins now. The first worker that gets
+    /// there sets it for all: a share of what is left then would be half of that for the next.
+    fn last_round(&self, share: u64) -> u64 {
+        let known = self.0.load(Ordering::Relaxed);
+        let begun = if known & LAST_ROUND == 0 {
+            self.0.fetch_max(share | LAST_ROUND, Ordering::Relaxed)
+        } else {
+            known
+        };
+        if begun & LAST_ROUND == 0 { share } else { begun & !LAST_ROUND }
+    }
 }
 
 /// A length, and the rate of a chunk of that length in units per microsecond.
@@ -37,6 +87,9 @@ const RATEABLE_NS: u64 = 50_000;
 
 /// Factor on the times of chunks if longer chunks are faster per unit.
 const EFFICIENT_SCALE: u64 = 4;
+
+/// The share of the rest that the last round of long chunks leaves, for the worker that is done first.
+const TAIL_DIVISOR: u64 = 32;
 
 /// Smallest chunks that make up a chunk whose rate is compared: the costs of so many units even out.
 const RATEABLE_CHUNKS: u64 = 64;
@@ -125,28 +178,29 @@ impl ChunkSizer {
     /// measures the worker's chunks.
     pub(super) fn new(plan: &Plan<'_>, is_measured: bool, now_ns: u64) -> Self {
         let times = if plan.is_stoppable() || is_measured { &BRIEF } else { &AMPLE };
-        Self {
-            want: plan.cut.min,
-            last_ns: now_ns,
-            times,
-            rated: Rated::default(),
-            shortest: 0,
-            efficient: 0,
-        }
+        Self { want: plan.cut.min, last_ns: now_ns, times, rated: Rated::default(), shortest: 0 }
     }
 
     /// Returns the length that the next chunk should have, in units, if `workers` share the `left`
     /// units of a range.
-    pub(super) fn want(&self, left: u64, workers: u64) -> u64 {
+    pub(super) fn want(&self, left: u64, workers: u64, lengths: &Lengths) -> u64 {
+        if !self.times.has_rounds && lengths.compared() > 0 {
+            return lengths.compared();
+        }
         let round =
             if self.times.has_rounds { left.checked_next_power_of_two().unwrap_or(left) } else { left };
         let share = round / (workers * self.times.chunks_per_worker);
         if self.want <= share {
             return self.want;
         }
-        // One chunk per worker is all that a rest can bear, whatever the rate.
-        let efficient = if self.efficient == 0 { 0 } else { self.efficient.min(left / workers) };
-        self.want.min(share.max(efficient).max(self.shortest))
+        let mut least = share.max(self.shortest);
+        if self.times.has_rounds && lengths.efficient() > 0 {
+            // One chunk per worker is all that a rest can bear, whatever the rate.
+            let even = (left - left / TAIL_DIVISOR).div_ceil(workers);
+            let round = if even <= self.want { lengths.last_round(even) } else { u64::MAX };
+            least = least.max(if round <= left { round } else { lengths.efficient().min(even) });
+        }
+        self.want.min(least)
     }
 
     /// Returns when the last chunk ended, or when the worker began.
@@ -155,27 +209,27 @@ impl ChunkSizer {
     }
 
     /// Adjusts the length after a chunk of `units` that ended at `now_ns`.
-    pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, units: u64, now_ns: u64) {
+    pub(super) fn chunk_ended(&mut self, plan: &Plan<'_>, lengths: &Lengths, units: u64, now_ns: u64) {
         let took_ns = now_ns.saturating_sub(self.last_ns);
         self.last_ns = now_ns;
         if self.times.has_rounds {
-            self.note_rate(plan, units, took_ns);
+            self.note_rate(plan, lengths, units, took_ns);
         }
-        let scale = if self.efficient > 0 { EFFICIENT_SCALE } else { 1 };
+        let scale = if self.times.has_rounds && lengths.efficient() > 0 { EFFICIENT_SCALE } else { 1 };
         self.want = self.times.next_want(self.want, units, took_ns, scale);
         self.shortest =
             if took_ns < SHORTEST_NS { units } else { units.saturating_mul(SHORTEST_NS) / took_ns };
     }
 
     /// Notes whether a chunk of `units` was faster per unit than shorter chunks.
-    fn note_rate(&mut self, plan: &Plan<'_>, units: u64, took_ns: u64) {
+    fn note_rate(&mut self, plan: &Plan<'_>, lengths: &Lengths, units: u64, took_ns: u64) {
         let is_telling = took_ns >= RATEABLE_NS && units / RATEABLE_CHUNKS >= plan.cut.min;
         if !is_telling || units / 2 < self.rated.units {
             return;
         }
         let rate = units / (took_ns / 1000);
         if self.rated.units > 0 && rate / 5 > self.rated.rate / 4 {
-            self.efficient = units;
+            lengths.note_efficient(units);
         }
         self.rated = Rated { units, rate };
     }

@@ -5,7 +5,7 @@ use super::failed::{AfterRun, Failed};
 use super::plan::{ChunkFn, Ending, Request};
 use super::sizer::SoloSizer;
 use super::tracing::traced;
-use crate::chunk::RawChunk;
+use crate::chunk::{Lineage, RawChunk};
 use crate::cursor::{Cursor, Cursors};
 use crate::platform::Platform;
 use crate::{TracedChunk, unwind};
@@ -28,14 +28,14 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
     }
     let cpu_clock = CpuClock::start(platform, work_started_ns, plan.smallest_chunks() >= CHUNKS_OF_LONG_JOB);
     // Outside the closures: each has a frame, and the caller's stack is small.
-    let mut solo = Solo { request, in_progress: None };
+    let mut solo = Solo { request, chunk: no_chunk() };
     if solo.request.outcome.panic.is_none() {
         let work = || plan.body.work(&mut |run_chunk| solo.all_ranges(cursors, run_chunk));
         if let Err(payload) = unwind::catch(work) {
             solo.request.outcome.panic = Some(payload);
         }
     }
-    let Solo { request, in_progress } = &mut solo;
+    let Solo { request, chunk } = &mut solo;
     if request.outcome.panic.is_some() {
         request.outcome.ending = Ending::Failed;
     }
@@ -45,7 +45,7 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
     let ended_ns = platform.now_ns();
     stats.wall_ns = ended_ns.saturating_sub(started_ns);
     stats.cpu_ns = cpu_clock.used_ns(platform, ended_ns);
-    after(request, cursors, Failed::One(in_progress));
+    after(request, cursors, Failed::One(chunk));
 }
 
 /// Never inlined: other jobs should not have this frame on their caller's stack.
@@ -56,8 +56,13 @@ fn run_meanwhile<P: Platform>(request: &mut Request<'_, P>) {
 
 struct Solo<'s, 'q, P: Platform> {
     request: &'s mut Request<'q, P>,
-    /// The chunk that is being run. At the end: the chunk that failed or panicked.
-    in_progress: Option<(u64, u64)>,
+    /// The chunk that is being run; without units between two. At the end: the chunk that failed or panicked.
+    chunk: RawChunk,
+}
+
+/// Returns a chunk without units.
+fn no_chunk() -> RawChunk {
+    RawChunk { start: 0, end: 0, worker: 0, node: None, local: true, lineage: Lineage::default() }
 }
 
 impl<P: Platform> Solo<'_, '_, P> {
@@ -76,16 +81,14 @@ impl<P: Platform> Solo<'_, '_, P> {
     /// Never inlined: another job should not have this frame on its caller's stack. So is the next method.
     #[inline(never)]
     fn all_ranges_at_leisure(&mut self, cursors: &Cursors<'_>, run_chunk: &mut ChunkFn<'_>) {
-        self.each_range(cursors, |solo, cursor, chunk| {
-            loop {
-                (chunk.start, chunk.end) = cursor.claim_alone(u64::MAX, &solo.request.plan.cut);
-                if chunk.start == chunk.end {
-                    return Ending::Complete;
-                }
-                if !solo.one_chunk(chunk, run_chunk) {
+        self.each_range(cursors, |solo, cursor| {
+            while cursor.left() > 0 {
+                solo.claim(cursor, u64::MAX);
+                if !solo.one_chunk(run_chunk) {
                     return Ending::Failed;
                 }
             }
+            Ending::Complete
         });
     }
 
@@ -93,27 +96,33 @@ impl<P: Platform> Solo<'_, '_, P> {
     #[inline(never)]
     fn all_ranges_in_time(&mut self, cursors: &Cursors<'_>, run_chunk: &mut ChunkFn<'_>) {
         let mut sizer = SoloSizer::new(self.request.plan, self.request.platform.now_ns());
-        self.each_range(cursors, |solo, cursor, chunk| {
+        self.each_range(cursors, |solo, cursor| {
             while cursor.left() > 0 {
                 let Request { platform, plan, .. } = *solo.request;
                 if let Some(ending) = plan.stop_requested(platform) {
                     return ending;
                 }
-                (chunk.start, chunk.end) = cursor.claim_alone(sizer.want(), &plan.cut);
-                if !solo.one_chunk(chunk, run_chunk) {
+                let units = solo.claim(cursor, sizer.want());
+                if !solo.one_chunk(run_chunk) {
                     return Ending::Failed;
                 }
-                sizer.chunk_ended(chunk.end - chunk.start, platform.now_ns());
+                sizer.chunk_ended(units, platform.now_ns());
             }
             Ending::Complete
         });
     }
 
-    /// Calls `run_range` for each range, with a chunk that has no units yet, until one does not complete.
+    /// Claims a chunk of `want` units or as many as there may be. Returns how many.
+    fn claim(&mut self, cursor: &Cursor<'_>, want: u64) -> u64 {
+        (self.chunk.start, self.chunk.end) = cursor.claim_alone(want, &self.request.plan.cut);
+        self.chunk.end - self.chunk.start
+    }
+
+    /// Calls `run_range` for each range until one does not complete.
     fn each_range(
         &mut self,
         cursors: &Cursors<'_>,
-        mut run_range: impl FnMut(&mut Self, &Cursor<'_>, &mut RawChunk) -> Ending,
+        mut run_range: impl FnMut(&mut Self, &Cursor<'_>) -> Ending,
     ) {
         let own_node = self.request.platform.current_node();
         let ranges = cursors.len();
@@ -123,8 +132,8 @@ impl<P: Platform> Solo<'_, '_, P> {
             let cursor = cursors.get(if local { turn } else { turn - ranges });
             if cursor.is_at(own_node) == local {
                 let lineage = self.request.plan.lineage.of_chunks();
-                let mut chunk = RawChunk { start: 0, end: 0, worker: 0, node: cursor.node(), local, lineage };
-                let ending = run_range(self, &cursor, &mut chunk);
+                self.chunk = RawChunk { node: cursor.node(), local, lineage, ..no_chunk() };
+                let ending = run_range(self, &cursor);
                 if ending != Ending::Complete {
                     self.request.outcome.ending = ending;
                     return;
@@ -133,29 +142,28 @@ impl<P: Platform> Solo<'_, '_, P> {
         }
     }
 
-    /// Runs `chunk`. Returns false if it failed.
-    fn one_chunk(&mut self, chunk: &RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
-        self.in_progress = Some((chunk.start, chunk.end));
+    /// Runs the chunk that was claimed. Returns false if it failed.
+    fn one_chunk(&mut self, run_chunk: &mut ChunkFn<'_>) -> bool {
         self.request.stats.chunks += 1;
         let is_done = match self.request.plan.trace_id {
-            0 => run_chunk(chunk),
-            _ => self.one_traced_chunk(chunk, run_chunk),
+            0 => run_chunk(&self.chunk),
+            _ => self.one_traced_chunk(run_chunk),
         };
-        if chunk.node.is_some() {
-            *self.request.stats.local_chunks.get_or_insert(0) += u64::from(chunk.local);
+        if self.chunk.node.is_some() {
+            *self.request.stats.local_chunks.get_or_insert(0) += u64::from(self.chunk.local);
         }
-        if !is_done {
-            return false;
+        if is_done {
+            self.request.stats.units += self.chunk.end - self.chunk.start;
+            self.chunk.end = self.chunk.start;
         }
-        self.in_progress = None;
-        self.request.stats.units += chunk.end - chunk.start;
-        true
+        is_done
     }
 
     /// Never inlined: a job that is not traced should not have this frame on its caller's stack.
     #[inline(never)]
-    fn one_traced_chunk(&self, chunk: &RawChunk, run_chunk: &mut ChunkFn<'_>) -> bool {
-        let traced_chunk = TracedChunk { start: chunk.start, end: chunk.end, worker: 0 };
-        traced(self.request.platform, self.request.plan.trace_id, traced_chunk, || run_chunk(chunk))
+    fn one_traced_chunk(&self, run_chunk: &mut ChunkFn<'_>) -> bool {
+        let RawChunk { start, end, .. } = self.chunk;
+        let traced_chunk = TracedChunk { start, end, worker: 0 };
+        traced(self.request.platform, self.request.plan.trace_id, traced_chunk, || run_chunk(&self.chunk))
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn work<P: Platform>(
         run,
         index: record.worker(),
         node: run.platform.current_node(),
-        in_progress: None,
+        in_progress: (0, 0),
         tally: Tally::default(),
         sizer: ChunkSizer::new(run.plan, run.is_governed, started_ns),
         cpu_clock: CpuClock::start(run.platform, started_ns, false),
@@ -55,8 +55,9 @@ struct Worker<'r, P: Platform> {
     index: usize,
     /// The node of the CPU that the worker runs on.
     node: NodeId,
-    /// The chunk that is being run. After the worker has ended: the chunk that failed or panicked.
-    in_progress: Option<(u64, u64)>,
+    /// The chunk that is being run; without units between two. After the worker has ended: the chunk that failed
+    /// or panicked.
+    in_progress: (u64, u64),
     tally: Tally,
     sizer: ChunkSizer,
     cpu_clock: CpuClock,
@@ -65,7 +66,8 @@ struct Worker<'r, P: Platform> {
 impl<'r, P: Platform> Worker<'r, P> {
     /// Returns what the worker did, and notes in `record` what others ask for.
     fn report(&self, record: &WorkerRecord) -> Part {
-        if let Some((start, end)) = self.in_progress {
+        let (start, end) = self.in_progress;
+        if start < end {
             record.set_failed(start, end);
         }
         // Where nothing follows the last chunk, the worker ended with it.
@@ -126,7 +128,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     fn one_chunk(&mut self, start: u64, end: u64, cursor: &Cursor<'_>, run_chunk: &mut ChunkFn<'_>) -> bool {
         let run = self.run;
         let local = cursor.is_at(self.node);
-        self.in_progress = Some((start, end));
+        self.in_progress = (start, end);
         self.tally.chunks += 1;
         self.tally.local_chunks += u64::from(local);
         let lineage = run.plan.lineage.of_chunks();
@@ -135,7 +137,7 @@ impl<'r, P: Platform> Worker<'r, P> {
         if !traced(run.platform, run.plan.trace_id, traced_chunk, || run_chunk(&chunk)) {
             return false;
         }
-        self.in_progress = None;
+        self.in_progress = (0, 0);
         self.tally.units += end - start;
         true
     }
@@ -143,7 +145,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     /// Returns the length that the next chunk from `cursor` should have.
     fn want(&self, cursor: &Cursor<'_>) -> u64 {
         let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
-        self.run.compared_units(|| self.sizer.want(left, workers))
+        self.sizer.want(left, workers, &self.run.lengths)
     }
 
     /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
@@ -153,7 +155,7 @@ impl<'r, P: Platform> Worker<'r, P> {
         let run = self.run;
         let now_ns = run.platform.now_ns();
         let began_ns = self.sizer.last_ns();
-        self.sizer.chunk_ended(run.plan, units, now_ns);
+        self.sizer.chunk_ended(run.plan, &run.lengths, units, now_ns);
         self.cpu_clock.tick(run.platform, now_ns);
         if run.is_governed {
             run.sample(units, began_ns, now_ns);

@@ -1,9 +1,7 @@
 //! The items of the crate's `sync`, from the model checker.
 
 pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// None: a polling thread has nothing to find that a parked one does not.
 pub(crate) static LOCK_POLLS: u32 = 0;

@@ -1,5 +1,6 @@
 //! Machines and kernels with faults: the kernel reports what it lost, continues with the rest, and never hangs silently.
 
+use super::chaos::ensure_events;
 use super::scenario::{Scenario, cpus, ensure, ensure_warning, warnings};
 use crate::lab::{Evidence, Lab, expect_verdict};
 use crate::shape::{SMP1, SMP2, SMP4, Shape};
@@ -110,6 +111,7 @@ fn panic_on(lab: &Lab, cpu: u32) -> Result<(), Failed> {
         format_args!("no panic record names cpu {cpu}, its thread, the reason and the location"),
     )?;
     ensure_symbols(&evidence, "inject")?;
+    ensure_events(&evidence, 2)?;
     ensure_ended_as_failed(&evidence)
 }
 
@@ -174,7 +176,9 @@ fn hang(lab: &Lab) -> Result<(), Failed> {
     let lines = &evidence.report.trouble;
     let waits = lines.iter().any(|line| line.starts_with("cpu 0: ") && line.contains(" at kernel/src/"));
     ensure(&evidence, waits, "the location of cpu 0 has no name")?;
-    ensure(&evidence, lines.iter().any(stuck), "the location of cpu 1 has no name")
+    ensure(&evidence, lines.iter().any(stuck), "the location of cpu 1 has no name")?;
+    // The kernel tells, asked by NMI: also the CPU that takes no other interrupt.
+    ensure_events(&evidence, 2)
 }
 
 fn stuck_cpu(lab: &Lab) -> Result<(), Failed> {
@@ -248,6 +252,7 @@ fn found_by_watchdog(
     });
     ensure(&evidence, reported, format_args!("no record names cpu {cpu}, its thread, and that it {reason}"))?;
     ensure_symbols(&evidence, "inject")?;
+    ensure_events(&evidence, shape.cpus as usize)?;
     ensure_ended_as_failed(&evidence)
 }
 

@@ -8,11 +8,11 @@
 use crate::desc::{PageDesc, PageWord};
 use crate::pfn::Pfn;
 
-/// Capacity of a cache.
-pub const CACHE_PAGES: usize = 32;
-const _: () = assert!(CACHE_PAGES.is_power_of_two());
 /// Pages that move between cache and zone at a time.
-pub const BATCH_PAGES: usize = CACHE_PAGES / 2;
+pub const BATCH_PAGES: usize = 16;
+/// Capacity of a cache.
+pub const CACHE_PAGES: usize = 2 * BATCH_PAGES;
+const _: () = assert!(CACHE_PAGES.is_power_of_two());
 
 /// The descriptor of unused entries.
 static NO_DESC: PageDesc = PageDesc::new();

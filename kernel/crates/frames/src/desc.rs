@@ -226,10 +226,10 @@ impl PageDesc {
         self.set(what_word(STATE_ALLOCATED_HEAD, order, zone_id), 0);
     }
 
-    /// Makes the page the head of a free block. `next` and `prev` are its list
-    /// neighbours, in the form of [`next_link`](Self::next_link).
-    pub(crate) fn set_free_head(&self, order: u8, zone_id: u16, next: u32, prev: u32) {
-        self.set(what_word(STATE_FREE_HEAD, order, zone_id), u64::from(prev) << LINK_BITS | u64::from(next));
+    /// Makes the page the head of a free block at the front of its list. `next` is the
+    /// block behind it, in the form of [`next_link`](Self::next_link).
+    pub(crate) fn set_free_head(&self, order: u8, zone_id: u16, next: u32) {
+        self.set(what_word(STATE_FREE_HEAD, order, zone_id), u64::from(next));
     }
 
     /// Returns the index of the next free block in the list, plus 1; 0 for none.

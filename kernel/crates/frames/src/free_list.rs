@@ -40,7 +40,7 @@ impl FreeList {
         if let Some(first) = index_of(self.first_link) {
             span.descs()[first as usize].set_prev_link(link);
         }
-        span.descs()[index as usize].set_free_head(self.order, span.zone_id(), self.first_link, NO_LINK);
+        span.descs()[index as usize].set_free_head(self.order, span.zone_id(), self.first_link);
         self.first_link = link;
         self.len += 1;
     }

@@ -34,6 +34,19 @@ fn the_page_put_last_comes_first() {
 }
 
 #[test]
+fn a_cache_says_what_it_holds() {
+    let descs = descs();
+    let mut zone = free_zone(&descs);
+    let mut cache = PageCache::new(ZONE);
+    assert_eq!(cache.zone_id(), ZONE);
+    for len in 0..CACHE_PAGES {
+        assert_eq!((cache.len(), cache.is_empty(), cache.is_full()), (len, len == 0, false));
+        assert!(cache.put(&descs, zone.alloc(0).unwrap()));
+    }
+    assert_eq!((cache.len(), cache.is_empty(), cache.is_full()), (CACHE_PAGES, false, true));
+}
+
+#[test]
 fn the_cache_refuses_all_but_single_pages_of_its_zone() {
     let descs = descs();
     let mut zone = free_zone(&descs);

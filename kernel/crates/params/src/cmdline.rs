@@ -7,6 +7,7 @@ use core::fmt::{self, Display, Write as _};
 
 use crate::param::{Param, SetError};
 use crate::registry;
+use crate::spelling::edit_distance;
 
 /// Most unknown names and bad values that are reported one by one; of further ones the number is reported.
 pub const MAX_REPORTED: usize = 8;
@@ -271,21 +272,4 @@ fn similar(name: &str) -> Option<&'static str> {
     let distances = registry::ALL.iter().map(|param| (edit_distance(name, param.name()), param.name()));
     let (distance, nearest) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= 3).then_some(nearest)
-}
-
-/// Returns the Levenshtein distance of the first 40 bytes of each.
-fn edit_distance(a: &str, b: &str) -> usize {
-    const MOST: usize = 40;
-    let (a, b) = (&a.as_bytes()[..a.len().min(MOST)], &b.as_bytes()[..b.len().min(MOST)]);
-    let mut row: [usize; MOST + 1] = core::array::from_fn(|index| index);
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -26,6 +26,7 @@ pub mod node_policy;
 mod param;
 pub mod registry;
 mod size;
+pub mod spelling;
 pub mod trace_events;
 
 pub use kinds::{

@@ -162,6 +162,12 @@ pub static TRACE_ENABLED: BoolParam = BoolParam::new(
     false,
     "on: trace from the time when all CPUs are up, and write the trace to the record port at the end of the run",
 );
+/// `trace.tail`.
+pub static TRACE_TAIL: BoolParam = BoolParam::new(
+    "trace.tail",
+    false,
+    "on: each CPU keeps its last events while the trace is off, for the report of a failure",
+);
 /// `trace.events`.
 pub static TRACE_EVENTS: TextParam = TextParam::new(
     "trace.events",
@@ -176,6 +182,19 @@ pub static TRACE_BUFFER_EVENTS: U64Param = U64Param::new(
     16_384,
     16..=1 << 24,
     "events of 32 bytes that each CPU keeps, rounded up to a power of two; cannot change once tracing was on",
+);
+/// `chaos.seed`.
+pub static CHAOS_SEED: OptionParam = OptionParam::new(
+    "chaos.seed",
+    0..=u32::MAX as u64,
+    "debug builds delay CPUs, preempt threads and interrupt CPUs at random, as this seed says; none: they do not",
+);
+/// `chaos.seeds`.
+pub static CHAOS_SEEDS: U64Param = U64Param::new(
+    "chaos.seeds",
+    1,
+    1..=1 << 20,
+    "times that run=test repeats its tests, with chaos.seed and the seeds that follow it",
 );
 /// `fault.ap_silent`.
 pub static FAULT_AP_SILENT: OptionParam =
@@ -239,6 +258,12 @@ pub static FAULT_EVICT: OptionParam = OptionParam::new(
     "fault.evict",
     1..=MOST_FAULTS,
     "a job that evicts pages of closed files ends at the Nth page, counted from the end of the boot",
+);
+/// `fault.test`.
+pub static FAULT_TEST: OptionParam = OptionParam::new(
+    "fault.test",
+    1..=MOST_FAULTS,
+    "the Nth in-kernel test of a run fails, instead of running",
 );
 /// `fault.panic_cpu`.
 pub static FAULT_PANIC_CPU: OptionParam =
@@ -336,8 +361,11 @@ pub static ALL: &[&dyn Param] = &[
     &FILE_CACHE_PAGES,
     &POWER_RESET,
     &TRACE_ENABLED,
+    &TRACE_TAIL,
     &TRACE_EVENTS,
     &TRACE_BUFFER_EVENTS,
+    &CHAOS_SEED,
+    &CHAOS_SEEDS,
     &FAULT_AP_SILENT,
     &FAULT_AP_LATE,
     &FAULT_VECTOR_GARBAGE,
@@ -349,6 +377,7 @@ pub static ALL: &[&dyn Param] = &[
     &FAULT_SECTION,
     &FAULT_MAP,
     &FAULT_EVICT,
+    &FAULT_TEST,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,
@@ -371,12 +400,16 @@ pub static AT_BOOT_ONLY: &[&dyn Param] = &[
     &MEMORY_EARLY,
     &ZERO_METHOD,
     &TRACE_ENABLED,
+    &TRACE_TAIL,
+    &CHAOS_SEED,
+    &CHAOS_SEEDS,
     &FAULT_AP_SILENT,
     &FAULT_AP_LATE,
     &FAULT_VECTOR_GARBAGE,
     &FAULT_TSC_HZ,
     &FAULT_TSC_OFFSET,
     &FAULT_SECTION,
+    &FAULT_TEST,
     &FAULT_PANIC_CPU,
     &FAULT_STACK_OVERFLOW,
     &FAULT_HANG_CPU,

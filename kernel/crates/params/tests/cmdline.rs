@@ -87,3 +87,50 @@ fn a_file_is_a_command_line_only_if_it_is_text() {
     assert_eq!(text(b"run=\x01\xff"), not_text(1, 4), "the first of two");
     assert_eq!(text(b"\x1f\x8b\x08"), not_text(0x1f, 0));
 }
+
+#[test]
+fn a_file_that_is_not_a_command_line_says_why() {
+    use cmdline::TextError;
+    let said = |error: TextError| error.to_string();
+    assert_eq!(
+        said(TextError::TooLong { len_bytes: 4097, most_bytes: 4096 }),
+        "4097 bytes; should be at most 4096"
+    );
+    assert_eq!(said(TextError::Unreadable { address: 0xf000 }), "address 0xf000 is not mapped");
+    assert_eq!(
+        said(TextError::NotText { byte: 3, offset: 17 }),
+        "byte 0x03 at offset 17; should be printable text"
+    );
+}
+
+#[test]
+fn a_refused_word_is_shown_up_to_a_bound() {
+    let shown = |len: usize| apply("\u{e4}".repeat(len / 2).as_bytes(), false).1.remove(0);
+    assert!(shown(40).ends_with(&format!("`{}`", "\\xc3\\xa4".repeat(20))), "whole: {}", shown(40));
+    assert!(shown(42).ends_with(&format!("`{}...`", "\\xc3\\xa4".repeat(20))), "cut: {}", shown(42));
+    assert!(shown(38).ends_with(&format!("`{}`", "\\xc3\\xa4".repeat(19))), "short: {}", shown(38));
+}
+
+#[test]
+fn the_longest_word_is_applied_and_a_longer_one_is_not() {
+    let word = |len: usize| format!("no.such={}", "x".repeat(len - "no.such=".len()));
+    let said = |len| apply(word(len).as_bytes(), false).1.remove(0);
+    assert!(said(MAX_WORD_BYTES).starts_with("unknown parameter `no.such`"), "{}", said(MAX_WORD_BYTES));
+    assert!(
+        said(MAX_WORD_BYTES + 1).contains("words of more than 512 bytes"),
+        "{}",
+        said(MAX_WORD_BYTES + 1)
+    );
+}
+
+#[test]
+fn a_pattern_of_names_is_not_empty() {
+    for mode in ["test:", "bench:"] {
+        let said = cmdline::set("run", mode).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("parameter run: `{mode}` is not allowed")), "{said}");
+    }
+    for mode in ["test:a", "bench:a,b"] {
+        cmdline::set("run", mode).unwrap();
+        assert_eq!(params::registry::RUN.get(&mut [0; params::TEXT_CAPACITY]), mode);
+    }
+}

@@ -101,6 +101,10 @@ fn boot_only_parameters_cannot_be_changed_later() {
     assert!(
         cmdline::change("smp.max_cpu", "2").unwrap_err().to_string().contains("did you mean `smp.max_cpus`")
     );
+    assert_eq!(
+        format!("{:?}", cmdline::change("no.such", "2").unwrap_err()),
+        "SetError(unknown parameter `no.such`)"
+    );
     assert!(cmdline::change("zero.pool_pages", "7").is_ok());
     assert_eq!(params::registry::ZERO_POOL_PAGES.get(), 7);
     assert!(cmdline::change("zero.pool_pages", "256").is_ok());

@@ -103,6 +103,13 @@ impl Entity {
         self.note_change();
     }
 
+    /// Returns whether the thread receives a level: a thread that is not in the idle class waits for it.
+    #[must_use]
+    pub fn receives_weight(&self) -> bool {
+        // Relaxed: a caller that must not miss a change has a fence.
+        self.donated_weight.load(Relaxed) != 0
+    }
+
     /// Lets the thread run at `level` at least, which is the donation of threads that wait for it; with `None`, at its own.
     pub fn set_donated_level(&self, level: Option<Nice>) {
         self.donated_weight.store(level.map_or(0, |level| level.weight().get()), Relaxed);

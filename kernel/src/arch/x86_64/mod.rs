@@ -11,7 +11,7 @@
 //! | memory | [`paging`], [`rights`], [`image`], [`tlb`], [`clear`] |
 //! | time | [`tsc`], [`tsc_sync`], [`calibrate`] |
 //! | threads | [`context`] |
-//! | trace | [`tracepoint`] |
+//! | trace, chaos | [`tracepoint`], [`chaos`] |
 //! | end of the machine | [`exit`], [`acpi_registers`] |
 
 pub mod acpi_registers;
@@ -20,6 +20,7 @@ mod boot_cell;
 mod boot_map;
 pub mod boot_stack;
 pub mod calibrate;
+pub mod chaos;
 pub mod clear;
 pub mod context;
 pub mod cpu;

@@ -7,6 +7,9 @@ use core::panic::Location;
 
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
+#[cfg(debug_assertions)]
+use super::chaos::PointOnDrop;
+use super::chaos::{self, Point};
 use super::irq::IrqGuard;
 use super::lock_class::LockClass;
 #[cfg(debug_assertions)]
@@ -53,6 +56,7 @@ impl<T: ?Sized> IrqSpinLock<T> {
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock(&self) -> IrqSpinLockGuard<'_, T> {
+        chaos::point(Point::SpinLock);
         self.lock_with(IrqGuard::new())
     }
 
@@ -60,6 +64,7 @@ impl<T: ?Sized> IrqSpinLock<T> {
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock_inline(&self) -> IrqSpinLockGuard<'_, T> {
+        chaos::point(Point::SpinLock);
         self.lock_with(IrqGuard::new())
     }
 
@@ -68,6 +73,7 @@ impl<T: ?Sized> IrqSpinLock<T> {
     #[inline(always)]
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn lock_under<'a>(&'a self, irq: &'a IrqGuard) -> IrqSpinLockGuard<'a, T> {
+        chaos::point(Point::SpinLock);
         self.lock_with(irq.nested())
     }
 
@@ -84,6 +90,8 @@ impl<T: ?Sized> IrqSpinLock<T> {
             _hold: Hold(&self.debug),
             inner,
             _irq: irq,
+            #[cfg(debug_assertions)]
+            _released: PointOnDrop(Point::SpinUnlock),
         }
     }
 
@@ -126,6 +134,8 @@ pub struct IrqSpinLockGuard<'a, T: ?Sized> {
     _hold: Hold<'a>,
     inner: SpinMutexGuard<'a, T>,
     _irq: IrqGuard,
+    #[cfg(debug_assertions)]
+    _released: PointOnDrop,
 }
 
 /// Panics in debug builds if this CPU holds a spin lock. `doing` names the action that invariant number `invariant`

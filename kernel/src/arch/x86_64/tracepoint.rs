@@ -7,7 +7,7 @@
 //! The recorder lies below every other layer, which therefore all record here. Control, rings and dump are in
 //! `debug/trace`.
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 use spin::Once;
 use trace::event::name_events;
@@ -24,7 +24,29 @@ static CLASSES: AtomicU32 = AtomicU32::new(0);
 #[repr(align(128))]
 struct CpuRing(Once<Ring<'static>>);
 
-static RINGS: [CpuRing; MAX_CPUS] = [const { CpuRing(Once::new()) }; MAX_CPUS];
+/// The rings of the trace by CPU, then the rings of the tail by CPU.
+static RINGS: [CpuRing; 2 * MAX_CPUS] = [const { CpuRing(Once::new()) }; 2 * MAX_CPUS];
+
+/// Which rings the events go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rings {
+    /// Those of the trace: large, and written to the record port.
+    Trace,
+    /// Those of the tail: small, only for the report of a failure.
+    Tail,
+}
+
+impl Rings {
+    const fn first(self) -> usize {
+        match self {
+            Self::Trace => 0,
+            Self::Tail => MAX_CPUS,
+        }
+    }
+}
+
+/// Index in [`RINGS`] of the first ring that events go to.
+static FIRST: AtomicUsize = AtomicUsize::new(Rings::Trace.first());
 
 /// Returns whether events of `class` are recorded.
 #[inline(always)]
@@ -33,9 +55,9 @@ pub fn is_on(class: EventClass) -> bool {
     CLASSES.load(Relaxed) & class.bit() != 0
 }
 
-/// Returns whether events of any class are recorded.
+/// Returns whether events of any class go into the rings of the trace.
 pub fn is_any_on() -> bool {
-    CLASSES.load(SeqCst) != 0
+    CLASSES.load(SeqCst) != 0 && rings() == Rings::Trace
 }
 
 /// Records the event that `make` returns, if events of `class` are on.
@@ -66,6 +88,10 @@ pub fn name(what: Named, id: u32, name: &str) {
 #[cold]
 #[inline(never)]
 fn record_name(what: Named, id: u32, name: &str) {
+    // A tail is short. Its reader finds the names of live threads elsewhere.
+    if rings() == Rings::Tail {
+        return;
+    }
     for part in name_events(what, id, name) {
         record_anywhere(|| part);
     }
@@ -89,7 +115,8 @@ fn record(make: impl FnOnce() -> Event) {
 /// (invariant 23).
 #[inline(always)]
 fn write(event: Event) {
-    let Some(ring) = RINGS[percpu::this_cpu_id().index()].0.get() else { return };
+    // Relaxed: an event around the change may go to either ring. This CPU is the writer of both.
+    let Some(ring) = RINGS[FIRST.load(Relaxed) + percpu::this_cpu_id().index()].0.get() else { return };
     let [head, number, tail] = event.pack(percpu::current_tid());
     ring.push([tsc::ticks(), head, number, tail]);
 }
@@ -100,17 +127,33 @@ pub fn set_classes(mask: u32) {
     CLASSES.store(mask, SeqCst);
 }
 
-/// Gives CPU `cpu` its ring, for good; a CPU that has one keeps it.
-pub fn set_ring(cpu: CpuId, ring: Ring<'static>) {
-    RINGS[cpu.index()].0.call_once(|| ring);
+/// Has events go to `rings` from here on.
+pub fn use_rings(rings: Rings) {
+    FIRST.store(rings.first(), SeqCst);
 }
 
-/// Returns the ring of CPU number `cpu`.
+/// Returns the rings that events go to.
+pub fn rings() -> Rings {
+    // Relaxed: as in `write`.
+    if FIRST.load(Relaxed) == Rings::Trace.first() { Rings::Trace } else { Rings::Tail }
+}
+
+/// Gives CPU `cpu` its ring among `rings`, for good; a CPU that has one keeps it.
+pub fn set_ring(rings: Rings, cpu: CpuId, ring: Ring<'static>) {
+    RINGS[rings.first() + cpu.index()].0.call_once(|| ring);
+}
+
+/// Returns the ring of CPU number `cpu` for the trace.
 pub fn ring(cpu: usize) -> Option<&'static Ring<'static>> {
-    RINGS.get(cpu)?.0.get()
+    ring_of(Rings::Trace, cpu)
 }
 
-/// Returns the number of events that CPU number `cpu` has recorded since the machine came up.
+/// Returns the ring of CPU number `cpu` among `rings`.
+pub fn ring_of(rings: Rings, cpu: usize) -> Option<&'static Ring<'static>> {
+    RINGS[rings.first()..].iter().take(MAX_CPUS).nth(cpu)?.0.get()
+}
+
+/// Returns the number of events that CPU number `cpu` has recorded into its ring for the trace since the machine came up.
 pub fn recorded(cpu: usize) -> u64 {
     ring(cpu).map_or(0, Ring::written)
 }

@@ -3,12 +3,13 @@
 use core::fmt;
 
 use frames::{PAGE_SIZE, Pfn, order_pages};
-use params::registry::{TRACE_BUFFER_EVENTS, TRACE_ENABLED, TRACE_EVENTS};
+use params::registry::{TRACE_BUFFER_EVENTS, TRACE_ENABLED, TRACE_EVENTS, TRACE_TAIL};
 use trace::{EventCell, Ring};
 
 use crate::arch::paging::phys_to_virt;
 use crate::arch::percpu::{self, MAX_CPUS};
-use crate::arch::{tracepoint, tsc};
+use crate::arch::tracepoint::{self, Rings};
+use crate::arch::tsc;
 use crate::console::warning;
 use crate::mm::pages;
 use crate::platform::nodes;
@@ -17,6 +18,8 @@ use crate::sched::mutex::Mutex;
 /// State of starting, stopping and dumping, which its lock serialises.
 pub(super) struct Control {
     is_on: bool,
+    /// Whether the CPUs have rings for their tails.
+    has_tail: bool,
     /// When tracing was last switched on, on the clock of [`tsc::now_ns`].
     pub(super) since_ns: u64,
     /// Number of the first event that is not dumped yet, for each CPU.
@@ -24,7 +27,7 @@ pub(super) struct Control {
 }
 
 pub(super) static CONTROL: Mutex<Control> =
-    Mutex::new(Control { is_on: false, since_ns: 0, next: [0; MAX_CPUS] });
+    Mutex::new(Control { is_on: false, has_tail: false, since_ns: 0, next: [0; MAX_CPUS] });
 
 /// Why tracing could not be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,7 @@ pub fn start() -> Result<(), StartError> {
     control.next = core::array::from_fn(tracepoint::recorded);
     control.is_on = true;
     control.since_ns = tsc::now_ns();
+    tracepoint::use_rings(Rings::Trace);
     tracepoint::set_classes(wanted_classes());
     Ok(())
 }
@@ -83,12 +87,40 @@ pub fn has_rings() -> bool {
 /// Switches tracing off; returns whether it was on. The recorded events can still be dumped.
 pub fn stop() -> bool {
     let mut control = CONTROL.lock();
-    tracepoint::set_classes(0);
-    core::mem::replace(&mut control.is_on, false)
+    let was_on = core::mem::replace(&mut control.is_on, false);
+    if was_on {
+        tracepoint::set_classes(0);
+        if control.has_tail {
+            record_tail();
+        }
+    }
+    was_on
 }
 
-/// Starts tracing if `trace.enabled` says so.
+/// Records into the rings of the tail.
+fn record_tail() {
+    tracepoint::use_rings(Rings::Tail);
+    tracepoint::set_classes(ALL_CLASSES);
+}
+
+/// Gives each CPU that runs threads a ring for its tail, and records there whenever the trace is off.
+fn start_tail() {
+    let mut control = CONTROL.lock();
+    for cpu in percpu::all().filter(|cpu| !cpu.current().is_null()) {
+        match new_ring(nodes::of_cpu(cpu.id()), CELLS_PER_PAGE) {
+            Some(ring) => tracepoint::set_ring(Rings::Tail, cpu.id(), ring),
+            None => warning(format_args!("trace.tail: no page for the last events of cpu {}", cpu.id())),
+        }
+    }
+    control.has_tail = true;
+    record_tail();
+}
+
+/// Starts to record the tail and the trace, if `trace.tail` and `trace.enabled` say so.
 pub fn start_at_boot() {
+    if TRACE_TAIL.get() {
+        start_tail();
+    }
     if TRACE_ENABLED.get()
         && let Err(error) = start()
     {
@@ -115,11 +147,14 @@ fn allocate_rings() -> usize {
             ));
         }
         if let Some(ring) = new {
-            tracepoint::set_ring(cpu.id(), ring);
+            tracepoint::set_ring(Rings::Trace, cpu.id(), ring);
         }
     }
     percpu::all().filter(|cpu| tracepoint::ring(cpu.id().index()).is_some()).count()
 }
+
+/// All classes of events.
+const ALL_CLASSES: u32 = u32::MAX;
 
 const CELLS_PER_PAGE: u64 = PAGE_SIZE / size_of::<EventCell>() as u64;
 

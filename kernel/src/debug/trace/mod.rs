@@ -7,4 +7,4 @@ mod tail;
 
 pub use control::{StartError, has_rings, start, start_at_boot, stop, update_classes};
 pub use dump::{DumpStats, dump, finish};
-pub use tail::{last_events, print_last_events};
+pub use tail::{last_events, print_last_events, print_last_events_live};

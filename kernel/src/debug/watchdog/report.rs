@@ -10,7 +10,7 @@ use protocol::record::{Record, TEXT_MAX_BYTES};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::tsc;
 use crate::console::{LineBuf, print_line, records};
-use crate::debug::{backtrace, ktest, takeover, trace};
+use crate::debug::{backtrace, chaos, ktest, takeover, trace};
 use crate::sched;
 
 /// Stops the other CPUs, reports `lockup` of `cpu` with its backtrace, and ends the run.
@@ -29,6 +29,7 @@ pub(super) fn report_hang(cpu: CpuId, lockup: Lockup) -> ! {
     for address in backtrace.as_slice() {
         print_line(format_args!("    {address:#018x}"));
     }
+    chaos::print_seed();
     takeover::print_other_cpus();
     // SAFETY: `take_over` has stopped every other CPU. A CPU that takes no NMI in its time limit switches no threads.
     unsafe { trace::print_last_events() };
