@@ -26,8 +26,10 @@ use std::time::{Duration, Instant};
 /// Boots from one line of progress to the next.
 const PROGRESS_BOOTS: u32 = 10;
 
-/// What runs under chaos: suites of threads, locks, jobs and memory, whose tests are short.
-const UNDER_CHAOS: &str = "test:stress::,ktask::,huge::,sched::a_mutex";
+/// What runs under chaos: tests of threads, locks, jobs and memory that are short and measure no time.
+const UNDER_CHAOS: &str = "test:stress::,ktask::,sched::a_mutex,huge::parallel,huge::faults";
+/// What runs under chaos where instructions count, and each takes longer.
+const UNDER_COUNTED_CHAOS: &str = "test:stress::one,stress::comp,ktask::every,ktask::the_first,ktask::nested,ktask::jobs_from,sched::a_mutex";
 
 /// Options of `cargo soak`; all other arguments belong to the test harness.
 #[derive(Parser, Clone, Debug)]
@@ -169,9 +171,11 @@ impl Soak {
     fn chaos_step(&self, first: u64, end: u64) -> Step {
         let count = u64::from(self.per_boot).min(end - first);
         let shape = shape::CHAOS[first as usize / self.per_boot as usize % shape::CHAOS.len()];
-        let run = self.run.as_deref().unwrap_or(UNDER_CHAOS);
+        let chosen = if shape.facts().has_counted_time { UNDER_COUNTED_CHAOS } else { UNDER_CHAOS };
+        let run = self.run.as_deref().unwrap_or(chosen);
         let with = |first: u64, seeds: u64| {
-            format!("--seeds {seeds} --first-seed {first} --per-boot {} --run {run}", self.per_boot)
+            let run = self.run.as_ref().map(|run| format!(" --run {run}")).unwrap_or_default();
+            format!("--seeds {seeds} --first-seed {first} --per-boot {}{run}", self.per_boot)
         };
         Step {
             shape,

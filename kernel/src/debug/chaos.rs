@@ -6,7 +6,13 @@ use core::fmt;
 use params::registry::CHAOS_SEED;
 
 #[cfg(debug_assertions)]
-use {crate::arch::chaos, crate::console::print_line, crate::sched, params::registry::CHAOS_SEEDS};
+use params::registry::CHAOS_SEEDS;
+
+#[cfg(debug_assertions)]
+use crate::arch::chaos;
+use crate::console::print_line;
+#[cfg(debug_assertions)]
+use crate::sched;
 
 /// Begins chaos if `chaos.seed` says so.
 pub fn start_at_boot() {
@@ -68,7 +74,7 @@ pub fn finish() {
 
 /// Prints the last seed and the digest of its decisions, if there was one. Takes no lock but the port's: the panic path calls it.
 pub fn print_seed() {
-    describe_seed(|line| print_line(line));
+    describe_seed(print_line);
 }
 
 /// Calls `print` with the last seed and the digest of its decisions, if there was one.

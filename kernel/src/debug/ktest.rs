@@ -139,7 +139,7 @@ static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static CURRENT_INDEX: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs the tests that match `pattern`; returns false if a test failed, or if none matches. Under chaos they may run in several
-/// rounds, each with a seed of its own; a round with a failure is the last.
+/// rounds, each with the next seed; a round with a failure is the last.
 pub fn run(pattern: &str) -> bool {
     let count = chosen(pattern).count();
     let rounds = chaos::rounds();

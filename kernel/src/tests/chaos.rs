@@ -16,14 +16,14 @@ use crate::sched::{self, Thread};
 use crate::{check, kernel_tests, skip_if};
 
 /// Seeds that are tried, and rounds with each.
-const SEEDS: u32 = 24;
+const SEEDS: u32 = 60;
 const ROUNDS: u32 = 4;
 
 /// An event that threads wait for, with a choice between a wait that is right and one that is wrong.
 struct Event {
     has_happened: AtomicBool,
     waiters: IrqSpinLock<Vec<Arc<Thread>>>,
-    /// Whether a waiter looks again once it is in the list. If not, the event between look and list wakes nobody.
+    /// Whether a waiter looks again once it is in the list. If not, the event between look and list wakes no thread.
     looks_again: bool,
 }
 

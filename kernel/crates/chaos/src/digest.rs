@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Action, Point};
+use crate::point::{Action, Point};
 
 /// Counts and hash of the decisions since a seed was set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

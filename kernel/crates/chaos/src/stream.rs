@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::digest::fold;
-use crate::{Action, Digest, Point, Temper, next};
+use crate::digest::{Digest, fold};
+use crate::point::{Action, Point};
+use crate::random::next;
+use crate::temper::Temper;
 
 /// The decisions of one CPU, which alone calls [`decide`](Self::decide), with interrupts off: a single writer. Other CPUs may read
 /// the [`digest`](Self::digest).
@@ -44,8 +46,14 @@ impl Stream {
     /// Returns a stream that was never seeded.
     #[must_use]
     pub const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
-        Self { seeding: ZERO, state: ZERO, temper: ZERO, points: ZERO, actions: ZERO, hash: ZERO }
+        Self {
+            seeding: AtomicU64::new(0),
+            state: AtomicU64::new(0),
+            temper: AtomicU64::new(0),
+            points: AtomicU64::new(0),
+            actions: AtomicU64::new(0),
+            hash: AtomicU64::new(0),
+        }
     }
 
     /// Decides what happens at the next point of this CPU. Takes exactly one draw.

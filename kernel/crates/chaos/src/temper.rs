@@ -1,6 +1,7 @@
 //! How often a seed does what, and where.
 
-use crate::{Point, next};
+use crate::point::Point;
+use crate::random::next;
 
 /// Odds and places of a seed's actions, in one word.
 ///

@@ -41,7 +41,7 @@ const LAST_EVENTS_OF_ALL: u64 = 512;
 pub unsafe fn print_last_events() {
     // SAFETY: the caller has stopped every other CPU for good, and nothing outlives this call.
     let names = unsafe { Names::of_stopped() };
-    each_line(&names, |line| print_line(line));
+    each_line(&names, print_line);
 }
 
 /// Calls `print` for the lines of the last events of each CPU, if there are any, while all CPUs run on.
