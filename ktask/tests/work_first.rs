@@ -131,3 +131,21 @@ fn an_offer_that_was_taken_back_leaves_room_for_a_helper() {
         }
     }
 }
+
+#[test]
+fn the_time_of_a_job_lasts_until_its_helper_has_ended() {
+    // While the caller starts the helper, which takes it 10 ms, the helper runs all chunks.
+    let mut machine = ideal(1, 2);
+    machine.start_cost_ns = 10_000_000;
+    machine.helper_start_ns = 0;
+    let stats = Sim::run(machine, 1, |sim| {
+        let job = Job::new(Items::new(0)..Items::new(8)).threads_exact(2);
+        job.run(sim, |chunk| {
+            sim.work(chunk.len().get() * 10, None);
+            Ok::<(), ()>(())
+        })
+        .unwrap()
+    });
+    assert_eq!((stats.threads_used, stats.units), (1, 8), "{stats:?}");
+    assert!(stats.wall_ns >= 80_000, "{stats:?}");
+}
