@@ -1,28 +1,32 @@
 //! Execution of each command.
 
+mod options;
+
 use crate::cli::{AccelChoice, Cli, Command, Options};
 use crate::compare::{self, Comparison};
 use crate::doctor::{self, Consent, Examination, What};
 use crate::failure::Failure;
-use crate::guest_memory;
 use crate::image::{self, Kind};
 use crate::kernel::{self, Profile};
 use crate::opening;
 use crate::progress::Progress;
-use crate::qemu::{self, Accel, Boot, Machine, Program, program};
-use crate::report::{self, Paths, Report};
-use crate::run::{self, Ending, Limits};
+use crate::qemu::{Accel, Boot, Machine, Program, program};
+use crate::report::{self, Report};
+use crate::run::{self, Ending};
 use crate::shell;
 use crate::sim;
 use crate::start;
 use crate::symbols::Symbols;
 use crate::system::System;
 use crate::trace;
+use options::{
+    User, and_run, build, command_line, consent, kernel_file, kernel_path, limits, machine, output_directory,
+    paths, print,
+};
 use protocol::exit::HostStatus;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 /// Exit status of an interrupted program, by the shells' convention: 128 plus the number of the signal.
 pub const INTERRUPTED: u8 = 130;
@@ -92,27 +96,12 @@ fn show_comparison(
     output: Option<&Path>,
 ) -> Result<u8, Failure> {
     let page = output.map_or_else(|| output_directory().join("compare.html"), Path::to_path_buf);
-    comparison.write_page(&page)?;
-    print(&comparison.render(std::io::stdout().is_terminal()));
+    compare::write_page(comparison, &page)?;
+    print(&compare::render(comparison, std::io::stdout().is_terminal()));
     print(&format!("\npage: {}", page.display()));
     let regressions = least.map_or_else(Vec::new, |least| comparison.regressions(least));
     regressions.iter().for_each(|line| eprintln!("regression: {line}"));
     Ok(if regressions.is_empty() { HostStatus::Pass } else { HostStatus::Fail }.code())
-}
-
-/// The user's part in a run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum User {
-    /// Reads the log and the report.
-    Reads,
-    /// Talks with the shell.
-    Types,
-}
-
-/// Returns the options with `run=what` on the kernel's command line.
-fn and_run(options: &Options, what: &str) -> Options {
-    let words = [options.append.clone().unwrap_or_default(), format!("run={what}")];
-    Options { append: Some(words.join(" ").trim().into()), ..options.clone() }
 }
 
 /// Builds and boots the kernel, or prints QEMU's command line.
@@ -219,20 +208,6 @@ const fn kernel_needs(options: &Options) -> &'static [What] {
     if options.kernel.is_some() { &[] } else { &What::BUILD }
 }
 
-/// Returns the kernel that the options name, else builds one.
-fn kernel_file(options: &Options, tools: &Examination) -> Result<PathBuf, Failure> {
-    match &options.kernel {
-        Some(elf) if elf.is_file() => Ok(elf.clone()),
-        Some(elf) => Err(Failure::usage(format!("--kernel {}: no such file", elf.display()))),
-        None => build(tools, options.profile),
-    }
-}
-
-/// Returns whether packages may be installed without asking.
-fn consent(options: &Options) -> Consent {
-    if options.yes { Consent::Given } else { Consent::ByRule }
-}
-
 /// Returns the options of a traced run; `--append` overrides the parameters added here.
 fn traced(options: &Options) -> Options {
     let words = format!("{TRACED} {}", options.append.as_deref().unwrap_or_default());
@@ -256,63 +231,6 @@ fn sim_plot_path(machine: &Path, output: Option<&Path>) -> PathBuf {
         },
         Path::to_path_buf,
     )
-}
-
-/// Prints text to standard output. A closed pipe there is no reason to panic.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-fn build(tools: &Examination, profile: Profile) -> Result<PathBuf, Failure> {
-    kernel::build(tools.toolchain.as_ref().expect("a toolchain was wanted, so it is there"), profile)
-}
-
-fn kernel_path(options: &Options) -> PathBuf {
-    options.kernel.clone().unwrap_or_else(|| kernel::elf_path(options.profile))
-}
-
-/// Returns the machine that the options describe.
-fn machine(options: &Options, qemu: Program, kernel: PathBuf, boot: Boot) -> Result<Machine, Failure> {
-    let cpus = options.smp.unwrap_or_else(|| report::host_cores().clamp(1, crate::list::CPUS_COMMON));
-    if let Some(threads) = options.threads.as_ref().filter(|threads| threads.max() > cpus) {
-        return Err(Failure::usage(format!(
-            "--threads {threads} asks for more threads than the {cpus} CPUs that --smp defaults to here"
-        )));
-    }
-    let accel = qemu::choose(accel_choice(options)?, &qemu, options.cpu.as_deref())?;
-    Ok(Machine {
-        qemu,
-        kernel,
-        boot,
-        cpus,
-        memory: options.memory.unwrap_or_else(guest_memory::default_size),
-        nodes: options.numa,
-        accel,
-        cpu_model: options.cpu.clone(),
-        command_line: command_line(options),
-        debugger: options.gdb,
-        exit_device: true,
-        extra: options.qemu_args.clone(),
-    })
-}
-
-/// Returns the accelerator to choose from: only the translator counts instructions.
-fn accel_choice(options: &Options) -> Result<AccelChoice, Failure> {
-    let counts = options.qemu_args.iter().any(|argument| argument == "-icount");
-    match options.accel {
-        AccelChoice::Kvm if counts => {
-            Err(Failure::usage("--accel kvm cannot count instructions; -icount needs --accel tcg"))
-        }
-        AccelChoice::Auto if counts => Ok(AccelChoice::Tcg),
-        choice => Ok(choice),
-    }
-}
-
-/// Returns the kernel's command line. `--append` comes last, so that it overrides the other options.
-fn command_line(options: &Options) -> String {
-    let threads = options.threads.as_ref().map(|threads| format!("timing.threads={threads}"));
-    let words: Vec<_> = threads.into_iter().chain(options.append.clone()).collect();
-    words.join(" ")
 }
 
 /// Does the main job: boot, follow, report. Returns the exit status.
@@ -375,25 +293,6 @@ fn announce(machine: &Machine, options: &Options) {
     }
 }
 
-fn limits(options: &Options, onlooker: User) -> Limits {
-    let none = Limits { total: None, silence: None };
-    // A user at the shell may pause.
-    let default = if onlooker == User::Types { none } else { Limits::default() };
-    match (options.gdb, options.timeout) {
-        (true, _) => none,
-        (false, Some(seconds)) => Limits { total: Some(Duration::from_secs(seconds)), ..default },
-        (false, None) => default,
-    }
-}
-
-fn output_directory() -> PathBuf {
-    kernel::workspace().join("ktask-out")
-}
-
-fn paths(options: &Options) -> Paths {
-    Paths::new(&output_directory(), options.json.as_deref(), options.serial.as_deref())
-}
-
 /// Builds the kernel in `profile` and finds QEMU, for the tests in `tests/`. Returns the ELF file and the program.
 ///
 /// # Errors
@@ -404,6 +303,3 @@ pub fn prepare(system: &impl System, profile: Profile) -> Result<(PathBuf, Progr
     let elf = build(&tools, profile)?;
     Ok((elf, tools.qemu.expect("QEMU was wanted, so it is there")))
 }
-
-#[cfg(test)]
-mod tests;

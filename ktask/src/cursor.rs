@@ -10,7 +10,24 @@ pub(crate) struct Extent {
     pub(crate) start: u64,
     /// At least `start`.
     pub(crate) end: u64,
-    pub(crate) node: Option<NodeId>,
+    pub(crate) node: MaybeNode,
+}
+
+/// A node or none, in one word. An `Option` is written in two halves, and copied as one word: a processor that
+/// cannot forward two stores to a load waits for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaybeNode(u64);
+
+impl MaybeNode {
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    pub(crate) fn some(node: NodeId) -> Self {
+        Self(node.0.into())
+    }
+
+    fn get(self) -> Option<NodeId> {
+        u32::try_from(self.0).ok().map(NodeId)
+    }
 }
 
 /// What the workers of a range share. A job may have many slots on its caller's stack, so a slot has no number
@@ -19,6 +36,8 @@ pub(crate) struct Slot {
     next: AtomicU64,
     /// Workers that claim from this range now.
     workers: AtomicU16,
+    /// Those of them that are not away: see [`Cursor::join`].
+    residents: AtomicU16,
     /// Workers that the governor wants here; more are surplus if the job has surplus helpers.
     wanted: AtomicU16,
     /// Workers that the caller has placed here: its notes while it starts helpers.
@@ -42,7 +61,7 @@ const _: () = assert!(crate::MAX_WORKERS <= u16::MAX as usize);
 pub(crate) struct Cursor<'c> {
     slot: &'c Slot,
     end: u64,
-    node: Option<NodeId>,
+    node: MaybeNode,
 }
 
 /// The cursors of a job. If there are few, each slot is on a separate cache line, so that the workers of
@@ -78,6 +97,11 @@ impl<'c> Cursors<'c> {
     #[inline(never)]
     pub(crate) fn get(&self, index: usize) -> Cursor<'c> {
         Cursor::new(&self.slots[index * self.spread], (self.extent)(index))
+    }
+
+    /// Returns the number of units of range number `index` that were claimed.
+    pub(crate) fn claimed(&self, index: usize) -> u64 {
+        self.get(index).next() - (self.extent)(index).start
     }
 
     /// Returns all cursors.
@@ -187,6 +211,7 @@ impl Slot {
             Self {
                 next: AtomicU64::new(start),
                 workers: AtomicU16::new(0),
+                residents: AtomicU16::new(0),
                 wanted: AtomicU16::new(0),
                 placed: AtomicU16::new(0),
             }
@@ -204,7 +229,7 @@ impl<'c> Cursor<'c> {
 
     /// Returns the node of the range.
     pub(crate) fn node(&self) -> Option<NodeId> {
-        self.node
+        self.node.get()
     }
 
     /// Claims the next chunk. The result is empty if all units were claimed before, and only then.
@@ -243,23 +268,33 @@ impl<'c> Cursor<'c> {
 
     /// Returns whether the range has a node.
     pub(crate) fn has_node(&self) -> bool {
-        self.node.is_some()
+        self.node != MaybeNode::NONE
     }
 
     /// Returns whether the range is local to `node`. A range without a node is local to all.
     pub(crate) fn is_at(&self, node: NodeId) -> bool {
-        self.node.is_none_or(|own| own == node)
+        self.node == MaybeNode::NONE || self.node == MaybeNode::some(node)
     }
 
-    /// Counts a worker that begins to claim from this range.
-    pub(crate) fn join(&self) {
+    /// Counts a worker that begins to claim from this range. One that is away may leave before the range is
+    /// used up.
+    pub(crate) fn join(&self, is_away: bool) {
         // Relaxed, here and below: the counts only steer chunk lengths and the choice of ranges.
         self.slot.workers.fetch_add(1, Ordering::Relaxed);
+        self.slot.residents.fetch_add(u16::from(!is_away), Ordering::Relaxed);
     }
 
     /// Uncounts a worker that no longer claims from this range.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, is_away: bool) {
         self.slot.workers.fetch_sub(1, Ordering::Relaxed);
+        self.slot.residents.fetch_sub(u16::from(!is_away), Ordering::Relaxed);
+    }
+
+    /// Returns whether a worker claims from this range that is not away.
+    pub(crate) fn has_resident(&self) -> bool {
+        // Relaxed: a resident ends after its own claim found no units left. So a reader that still sees it
+        // counted, or that saw units left before, leaves it nothing that it does not claim.
+        self.slot.residents.load(Ordering::Relaxed) > 0
     }
 
     /// Returns the number of workers that claim from this range.

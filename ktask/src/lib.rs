@@ -51,7 +51,8 @@
 //! waking them ([`WakeCost`]). An empty job costs a fraction of a microsecond.
 //!
 //! *Memory locality.* [`NodeRange`]s tell which units lie on which node. Workers run the chunks of
-//! their own node first, and then those of the nearest node with work left.
+//! their own node first, and then those of the nearest node with work left, except for the last few:
+//! these are left to the workers there.
 //!
 //! *Workers that finish together.* Chunks shrink towards the minimum at the end of a range, and
 //! follow the speed of the worker that runs them.

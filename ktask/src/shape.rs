@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::cursor::Extent;
+use crate::cursor::{Extent, MaybeNode};
 use crate::node::NodeRange;
 use crate::platform::Platform;
 use crate::{Invalid, MAX_NODE_RANGES, MAX_WORKERS, Unit};
@@ -57,8 +57,10 @@ impl<'a, U: Unit> Shape<'a, U> {
     /// Returns range number `index`: of a job without node ranges, its only one.
     pub(crate) fn extent(&self, index: usize) -> Extent {
         match self.nodes.get(index) {
-            Some(range) => Extent { start: range.raw_start, end: range.raw_end, node: Some(range.node) },
-            None => Extent { start: self.start, end: self.end, node: None },
+            Some(range) => {
+                Extent { start: range.raw_start, end: range.raw_end, node: MaybeNode::some(range.node) }
+            }
+            None => Extent { start: self.start, end: self.end, node: MaybeNode::NONE },
         }
     }
 

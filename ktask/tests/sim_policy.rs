@@ -338,3 +338,86 @@ fn governor_follows_the_memory() {
     // Few threads use little CPU time: 64 threads would have used the time of 64 CPUs.
     assert!(stats.cpu_ns < stats.wall_ns * 12, "{stats:?}");
 }
+
+/// Units of a job over nodes in the next tests: pages of 1 GiB.
+const GIB: u64 = 262_144;
+
+/// Runs a job over 1 GiB on all CPUs of `machine`. Returns the stats, the share of local chunks in percent, and the share of the
+/// ideal time that the job took longer than that and a minimal chunk on the slowest CPU.
+fn clear_gib(machine: Machine) -> (Stats, f64, f64) {
+    const MIN: u64 = 256;
+    let nodes = machine.nodes.len() as u64;
+    let cpus = machine.cpus();
+    let mut speeds = vec![1.0; cpus];
+    machine.cpu_speeds.iter().for_each(|(cpu, speed)| speeds[*cpu] = *speed);
+    let slowest = speeds.iter().copied().fold(1.0, f64::min);
+    let rate = machine.nodes[0].rate;
+    let ideal_s = GIB as f64 / (rate * speeds.iter().sum::<f64>());
+    let chunk_s = MIN as f64 / (rate * slowest);
+    let ranges: Vec<_> = (0..nodes)
+        .map(|node| {
+            let units = Items::new(GIB * node / nodes)..Items::new(GIB * (node + 1) / nodes);
+            NodeRange::new(NodeId(node as u32), units)
+        })
+        .collect();
+    let stats = Sim::run(machine, 1, |sim| {
+        Job::over_nodes(&ranges)
+            .min_chunk(Items::new(MIN))
+            .threads_exact(cpus)
+            .run(sim, |chunk: Chunk<Items>| {
+                sim.work(chunk.len().get(), chunk.node());
+                Ok::<(), ()>(())
+            })
+            .unwrap()
+    });
+    let local_percent = 100.0 * stats.local_chunks.unwrap() as f64 / stats.chunks as f64;
+    let loss = (stats.wall_ns as f64 * 1e-9 - chunk_s) / ideal_s - 1.0;
+    (stats, local_percent, loss)
+}
+
+/// Describes `nodes` nodes with `cpus` CPUs each, that clear 2.5 GiB/s each.
+fn clearing(nodes: usize, cpus: usize) -> Machine {
+    let node = Node { cpus, rate: 655_360.0, capacity: Capacity::IDEAL };
+    let mut machine = Machine::new(nodes, node);
+    machine.helper_start_ns = 100_000;
+    machine
+}
+
+#[test]
+fn nodes_that_end_at_about_the_same_time_do_not_help_each_other() {
+    for (nodes, cpus) in [(2, 1), (2, 2), (2, 4), (4, 1), (4, 2)] {
+        for differ in [0.0, 0.01, 0.02] {
+            let mut machine = clearing(nodes, cpus);
+            // No two CPUs are equally fast.
+            let all = nodes * cpus;
+            machine.cpu_speeds =
+                (1..all).map(|cpu| (cpu, 1.0 - differ * (cpu * 7 % all) as f64 / all as f64)).collect();
+            let (stats, local_percent, loss) = clear_gib(machine);
+            println!(
+                "{nodes} nodes of {cpus}, {differ}: {local_percent:.1} % local, loss {:.2} %, {} chunks",
+                loss * 100.0,
+                stats.chunks
+            );
+            assert!(local_percent >= 95.0, "{nodes} nodes of {cpus}, {differ}: {local_percent} {stats:?}");
+            assert!(loss < 0.03, "{nodes} nodes of {cpus}, {differ}: {loss} {stats:?}");
+        }
+    }
+}
+
+#[test]
+fn slow_nodes_get_help() {
+    for (nodes, cpus) in [(2, 1), (2, 2), (2, 4), (4, 1), (4, 2)] {
+        for speed in [0.9, 0.75, 0.5, 0.1] {
+            let mut machine = clearing(nodes, cpus);
+            // The last node is slow.
+            machine.cpu_speeds = ((nodes - 1) * cpus..nodes * cpus).map(|cpu| (cpu, speed)).collect();
+            let (stats, local_percent, loss) = clear_gib(machine);
+            println!(
+                "{nodes} nodes of {cpus}, {speed}: {local_percent:.1} % local, loss {:.2} %, {} chunks",
+                loss * 100.0,
+                stats.chunks
+            );
+            assert!(loss < 0.035, "{nodes} nodes of {cpus}, {speed}: {loss} {stats:?}");
+        }
+    }
+}

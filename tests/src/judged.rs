@@ -8,6 +8,7 @@ mod console;
 mod counted;
 mod faults;
 mod firmware;
+mod first_job;
 mod hostile_memory;
 mod images;
 mod kvm;
@@ -38,6 +39,7 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
         console::SCENARIOS,
         counted::SCENARIOS,
         faults::SCENARIOS,
+        first_job::SCENARIOS,
         hostile_memory::SCENARIOS,
         machines::SCENARIOS,
         memory::SCENARIOS,

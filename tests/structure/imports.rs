@@ -16,6 +16,8 @@
 //! * A name that the parser cannot see, because a macro makes it, counts as an item of the module where the path ends.
 //! * Code for tests alone does not count: `#[test]`, `#[cfg(test)]`, `#[cfg(all(test, ...))]`.
 //! * Methods need no import, and are not seen.
+//! * A `mod.rs` that includes a file of the build's `OUT_DIR` has all files of its folder as children: the build script lists
+//!   them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -348,6 +350,19 @@ mod tests {
         assert_eq!(imports_of_a("#[test] fn t() { crate::b::f() }"), [""; 0]);
         assert_eq!(imports_of_a("#[cfg(not(test))] use crate::b::f;"), ["a.rs:1 -> b/mod.rs"]);
         assert_eq!(imports_of(&[("lib.rs", "#[cfg(test)] mod missing;")]), [""; 0]);
+    }
+
+    #[test]
+    fn files_that_the_build_script_lists_are_modules() {
+        let files = [
+            ("lib.rs", "mod jobs; mod b;"),
+            ("jobs/mod.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/jobs.rs\"));"),
+            ("jobs/one.rs", "use crate::b::f;"),
+            ("jobs/two.rs", "\nuse crate::b::f;"),
+            ("jobs/notes.md", "no module"),
+            ("b.rs", "pub fn f() {}"),
+        ];
+        assert_eq!(imports_of(&files), ["jobs/one.rs:1 -> b.rs", "jobs/two.rs:2 -> b.rs"]);
     }
 
     #[test]

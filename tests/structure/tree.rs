@@ -123,6 +123,11 @@ impl Tree {
                         );
                     }
                 }
+                Item::Macro(item) if is_list_of_folder(&item) => {
+                    for child in modules_beside(sources, &file) {
+                        self.read_child(sources, &file, &folder, id, child)?;
+                    }
+                }
                 item => self.read_item(id, &item),
             }
         }
@@ -367,6 +372,18 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
             || (attribute.path().is_ident("cfg")
                 && attribute.parse_args::<Meta>().is_ok_and(|meta| needs_test(&meta)))
     })
+}
+
+/// Returns whether the item includes a file that the build script made: a list of modules.
+fn is_list_of_folder(item: &syn::ItemMacro) -> bool {
+    item.mac.path.is_ident("include") && item.mac.tokens.to_string().contains("OUT_DIR")
+}
+
+/// Returns the modules of such a list: all files in the folder of `file`, which is a `mod.rs`.
+fn modules_beside(sources: &dyn Sources, file: &Path) -> Vec<ItemMod> {
+    let names = sources.list(file.parent().unwrap_or(Path::new("")));
+    let modules = names.iter().filter_map(|name| name.strip_suffix(".rs")).filter(|name| *name != "mod");
+    modules.filter_map(|name| syn::parse_str(&format!("mod {name};")).ok()).collect()
 }
 
 /// Returns the path of `#[path = "..."]`.

@@ -1,7 +1,6 @@
 //! The compared runs: their names, their machines, and in what these differ.
 
-use super::Side;
-use super::rows::printable;
+use super::side::{Side, printable};
 use crate::report::Report;
 use crate::size::Size;
 use protocol::record::Record;

@@ -1,6 +1,6 @@
 //! The comparison as one self-contained HTML page, in the style of the report. It has no script.
 
-use super::Comparison;
+use super::comparison::Comparison;
 use super::facts::{INFORMATION, MACHINE};
 use super::rows::{Cell, Row};
 use super::text::{missing, ratio};

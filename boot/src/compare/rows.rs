@@ -1,12 +1,21 @@
 //! Rows of several runs that measure the same thing.
 
-use super::{Matching, Side};
+use super::side::{Side, printable};
 use crate::report::{JobRow, Report, byte_rate, page_rate};
 use protocol::record::Unit;
 use std::fmt;
 
 /// Amounts of work that differ by one part in this many are the same: kernels of different sizes have different free memory.
 const SAME_AMOUNT: u64 = 100;
+
+/// Which rows of other runs stand beside a row of the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matching {
+    /// Those of the same job, amount and number of threads.
+    SameThreads,
+    /// Those of the same job and amount: the first run does each job in one way.
+    FirstHasOneWay,
+}
 
 /// One job on one number of threads, in every run.
 #[derive(Clone, Debug)]
@@ -187,9 +196,4 @@ fn ratio(a: f64, b: f64) -> Option<f64> {
 
 fn is_same_amount(a: u64, b: u64) -> bool {
     a.abs_diff(b) <= a.max(b) / SAME_AMOUNT
-}
-
-/// Replaces the characters that control a terminal: a report may come from anywhere.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

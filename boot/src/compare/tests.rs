@@ -1,5 +1,6 @@
 //! Comparisons of reports that were made here.
 
+use super::rows::{Cell, Row};
 use super::*;
 use crate::report::JobRow;
 use crate::report::tests::{good_records, report};
@@ -23,7 +24,7 @@ fn compared(sides: Vec<Side>) -> Comparison {
 }
 
 fn ratios(comparison: &Comparison) -> Vec<(String, String, Vec<Option<f64>>)> {
-    let ratio = |cell: &Option<rows::Cell>| {
+    let ratio = |cell: &Option<Cell>| {
         cell.as_ref().and_then(|cell| cell.ratio).map(|ratio| (ratio * 100.0).round() / 100.0)
     };
     let row =
@@ -127,7 +128,7 @@ fn machines_that_differ_are_told_apart() {
             "the machines differ in QEMU: unknown in a, 10.0.2 in b"
         ]
     );
-    let (text, page) = (comparison.render(false), page::page(&comparison));
+    let (text, page) = (render(&comparison, false), page::page(&comparison));
     for part in comparison.differences {
         assert!(text.contains(&format!("warning: {part}")), "{text}");
         assert!(page.contains(&part), "{page}");
@@ -149,7 +150,7 @@ fn what_was_not_measured_is_a_dash() {
     let mut few = side("few", |_| {});
     few.report.jobs.truncate(1);
     few.report.jobs_auto.clear();
-    let text = compared(vec![side("all", |_| {}), few]).render(false);
+    let text = render(&compared(vec![side("all", |_| {}), few]), false);
     let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap().to_string();
     let cells = |line: String| line.split_whitespace().map(str::to_string).collect::<Vec<_>>().join(" ");
     assert_eq!(cells(line("zero-pages")), "│ zero-pages 1 131072 x 4K 150 ms 150 ms 1.00x │");
@@ -169,7 +170,7 @@ fn numbers_of_a_hostile_report_are_survived() {
         let sides = vec![odd(1_000, units), odd(ns, units)];
         // Without a ratio there is nothing to compare.
         let Ok(comparison) = Comparison::of(sides, Matching::SameThreads) else { continue };
-        let (text, page) = (comparison.render(false), page::page(&comparison));
+        let (text, page) = (render(&comparison, false), page::page(&comparison));
         assert!(!text.contains("NaN") && !page.contains("NaN") && !page.contains("inf%"), "{text}\n{page}");
         assert!(!page.contains("<script"), "{page}");
     }

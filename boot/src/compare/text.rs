@@ -1,12 +1,12 @@
 //! The comparison as text.
 
-use super::Comparison;
+use super::comparison::Comparison;
 use super::rows::{Cell, Row};
 use crate::report::{duration, table, unit_name};
 use comfy_table::CellAlignment;
 
 /// Renders the comparison; at a terminal, tables fit its width.
-pub(super) fn render(comparison: &Comparison, is_terminal: bool) -> String {
+pub fn render(comparison: &Comparison, is_terminal: bool) -> String {
     let mut parts = Vec::new();
     if !comparison.phases.is_empty() {
         parts.push(format!("boot\n{}", phases(comparison, is_terminal)));

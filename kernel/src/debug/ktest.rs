@@ -52,33 +52,44 @@ macro_rules! kernel_tests {
                 $body
                 Ok(())
             }
-            const _: () = {
-                const NAME: &str = concat!($suite, "::", stringify!($name));
-                const LISTED: &str = concat!(
-                    $suite, "::", stringify!($name) $($(, " ", stringify!($need) $(, "(", $count, ")")?)+)?
-                );
-                #[used]
-                #[unsafe(link_section = ".ktest")]
-                static TEST: $crate::debug::ktest::KernelTest =
-                    $crate::debug::ktest::KernelTest {
-                        name: NAME,
-                        listed: LISTED,
-                        needs: &[$($(::protocol::ktest::Need::$need $(($count))?),+)?],
-                        run: $name,
-                    };
-                #[used]
-                #[unsafe(link_section = ".ktest.names")]
-                static LISTED_BYTES: [u8; LISTED.len() + 1] = {
-                    let mut bytes = [0; LISTED.len() + 1];
-                    let mut at = 0;
-                    while at < LISTED.len() {
-                        bytes[at] = LISTED.as_bytes()[at];
-                        at += 1;
-                    }
-                    bytes
-                };
-            };
+            $crate::register_test! {
+                concat!($suite, "::", stringify!($name)),
+                [$($($need $(($count))?),+)?],
+                $name
+            }
         )*
+    };
+}
+
+/// Registers the function `run` as the test `name`, an expression of literals, with what it needs.
+#[macro_export]
+macro_rules! register_test {
+    ($name:expr, [$($need:ident $(($count:literal))?),*], $run:expr) => {
+        const _: () = {
+            const NAME: &str = $name;
+            const LISTED: &str =
+                concat!($name $(, " ", stringify!($need) $(, "(", $count, ")")?)*);
+            #[used]
+            #[unsafe(link_section = ".ktest")]
+            static TEST: $crate::debug::ktest::KernelTest =
+                $crate::debug::ktest::KernelTest {
+                    name: NAME,
+                    listed: LISTED,
+                    needs: &[$(::protocol::ktest::Need::$need $(($count))?),*],
+                    run: $run,
+                };
+            #[used]
+            #[unsafe(link_section = ".ktest.names")]
+            static LISTED_BYTES: [u8; LISTED.len() + 1] = {
+                let mut bytes = [0; LISTED.len() + 1];
+                let mut at = 0;
+                while at < LISTED.len() {
+                    bytes[at] = LISTED.as_bytes()[at];
+                    at += 1;
+                }
+                bytes
+            };
+        };
     };
 }
 

@@ -4,7 +4,7 @@ pub mod backtrace;
 pub mod chaos;
 pub mod counted_time;
 pub mod drawer;
-mod facts;
+pub mod facts;
 pub mod fault;
 pub mod flusher;
 pub mod ktest;

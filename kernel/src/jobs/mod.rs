@@ -13,5 +13,6 @@ pub mod memory_map_init;
 pub mod platform;
 pub mod rounds;
 pub mod store_loop;
+mod timed;
 pub mod timing;
 pub mod zero_pages;

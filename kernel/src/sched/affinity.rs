@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::SeqCst;
 use runqueue::CpuMask;
 
 use super::cpus;
-use super::place::{kick_affinity_check, may_run_on};
+use super::place::{kick_affinity_check, may_run_on, offer_to_idle};
 use super::preempt::leave_if_misplaced;
 use super::thread::{self, Thread};
 
@@ -38,6 +38,9 @@ pub fn set_affinity(thread: &Thread, allowed: &CpuMask) -> Result<(), AffinityEr
     let cpu = thread.cpu.load(SeqCst);
     if !may_run_on(thread, cpu) {
         kick_affinity_check(cpu);
+    } else if thread.is_queued.load(SeqCst) {
+        // Store then load: we store the mask, then load the idle count. A stealer raises the idle count, then loads the mask.
+        offer_to_idle(allowed);
     }
     if core::ptr::eq(thread, thread::current()) {
         leave_if_misplaced();

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Or
 use runqueue::{CpuMask, FairQueue, Load, SharedCpuMask, Tid};
 
 use super::account;
-use super::table::{self, MisplacedSearch};
+use super::table::{self, TableSearch};
 use super::thread::Thread;
 use super::timer_queue::TimerQueue;
 use crate::arch::ipi;
@@ -26,7 +26,10 @@ pub(super) struct Cpu {
     /// A queued thread, or the current one, may not be allowed here.
     pub(super) has_misplaced: AtomicBool,
     /// The search for such threads, which goes on in steps. Only this CPU uses it.
-    pub(super) misplaced: IrqSpinLock<MisplacedSearch>,
+    pub(super) misplaced: IrqSpinLock<TableSearch>,
+    /// The search for threads of other CPUs that this one may steal, and whether it is to begin anew. Only this CPU uses them.
+    pub(super) steal_search: IrqSpinLock<TableSearch>,
+    pub(super) wants_steal_search: AtomicBool,
     /// The CPU found itself inactive with nothing left to run, and halts: it runs no thread before it is active again.
     pub(super) is_quiesced: AtomicBool,
     /// The CPU's idle thread.
@@ -59,7 +62,9 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         queued_weight: AtomicU32::new(0),
         running_weight: AtomicU32::new(0),
         has_misplaced: AtomicBool::new(false),
-        misplaced: IrqSpinLock::of(LockClass::MISPLACED_SEARCH, MisplacedSearch::new()),
+        misplaced: IrqSpinLock::of(LockClass::TABLE_SEARCH, TableSearch::new()),
+        steal_search: IrqSpinLock::of(LockClass::TABLE_SEARCH, TableSearch::new()),
+        wants_steal_search: AtomicBool::new(false),
         is_quiesced: AtomicBool::new(false),
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),
@@ -110,6 +115,11 @@ pub fn active() -> CpuMask {
 #[inline]
 pub(super) fn is_active(cpu: usize) -> bool {
     ACTIVE.contains(cpu)
+}
+
+/// Whether any CPU of `cpus` takes threads.
+pub(super) fn is_any_active(cpus: &SharedCpuMask) -> bool {
+    ACTIVE.intersects(cpus)
 }
 
 /// Lets CPU number `cpu` take threads.

@@ -6,9 +6,9 @@ use trace::{Event, EventClass, Why};
 
 use super::cpus::{self, Cpu, here};
 use super::misplaced;
-use super::place;
 use super::reap::{has_dead, reap};
 use super::spawn::adopt_idle;
+use super::steal::{self, steal};
 use super::switch::switch_to;
 use super::thread::Thread;
 use super::wait::WaitQueue;
@@ -37,8 +37,8 @@ pub fn idle_forever() -> ! {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
         if misplaced::evict_some(cpu, id) {
-            // Interrupts come between two steps, and none of these threads begins to run here.
-            x86_64::instructions::interrupts::enable();
+            // None of these threads begins to run here.
+            let_interrupts_in();
             continue;
         }
         let is_active = cpus::is_active(id.index());
@@ -48,7 +48,10 @@ pub fn idle_forever() -> ! {
         } else if is_active && let Some(next) = take_next(cpu, id) {
             cpu.note_busy(next);
             switch_to(cpu, id, next, Why::Idle, tsc::now_ns());
+            steal::request_search(cpu);
             x86_64::instructions::interrupts::enable();
+        } else if is_active && steal::is_searching(cpu) {
+            let_interrupts_in();
         } else if is_active && has_dead() {
             x86_64::instructions::interrupts::enable();
             reap();
@@ -70,7 +73,15 @@ pub fn idle_forever() -> ! {
     }
 }
 
-/// Takes the next thread for CPU `id`: the first of the CPU's queue, else a stolen one. Interrupts are off.
+/// Lets interrupts come between two steps, and leaves them on. They come after the instruction that follows the one that
+/// enables them: that must not be the one that disables them again.
+fn let_interrupts_in() {
+    x86_64::instructions::interrupts::enable();
+    core::hint::spin_loop();
+}
+
+/// Takes the next thread for CPU `id`: the first of the CPU's queue, else a stolen one, else one that the next step of the
+/// search finds. Interrupts are off.
 fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
     if cpu.nr_queued() > 0 {
         let mut queue = cpu.lock_queue();
@@ -79,5 +90,5 @@ fn take_next(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
             return Some(next);
         }
     }
-    place::steal(cpu, id)
+    steal(cpu, id).or_else(|| steal::take_hidden(cpu, id))
 }

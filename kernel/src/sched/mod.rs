@@ -6,8 +6,9 @@
 //! * `thread_locks`, `completion`, `donee` and `turnstile`: parts of a thread's record. [`thread`]: the record. [`table`]: all threads, by number.
 //! * [`timer_queue`]: the deadlines of one CPU. [`cpus`]: the scheduler data of each CPU. [`queue`]: its run queue, locked.
 //! * [`timer`]: the one-shot timers.
-//! * [`place`]: on which CPU a thread is queued: waking up, stealing, balance.
+//! * [`place`]: on which CPU a thread is queued: waking up, balance.
 //! * [`resched`]: what changes which thread should run. [`misplaced`]: threads queued where they may not run.
+//! * [`steal`]: threads for a CPU that has none.
 //! * [`reap`](mod@reap): dead threads, to be freed.
 //! * [`switch`]: the one function that switches threads.
 //! * [`park`](mod@park): how threads block, wake each other and end.
@@ -48,6 +49,7 @@ mod reap;
 mod resched;
 pub mod snapshot;
 mod spawn;
+mod steal;
 mod switch;
 mod table;
 mod thread;
@@ -73,6 +75,7 @@ pub use preempt::preempt_by_chaos;
 pub use preempt::{interrupt_return, reschedule_interrupt, timer_interrupt, yield_now};
 pub use snapshot::snapshot;
 pub use spawn::{JoinHandle, Spawn, SpawnError, spawn, spawn_on};
+pub use steal::search_as_idle;
 pub use table::{name_while_stopped, thread_count};
 pub use thread::{Thread, current, current_arc, current_name, name_of_current_on};
 pub use timer::move_all as move_deadlines;

@@ -1,14 +1,15 @@
-//! On which CPU a thread is queued: the choice when it wakes up, stealing, and balance.
+//! On which CPU a thread is queued: the choice when it wakes up, and balance.
 //!
 //! The choices themselves are `runqueue::balance`; here they are carried out.
 
 use core::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 
-use runqueue::{CpuMask, choose_cpu, push_to, steal_from};
+use runqueue::{CpuMask, choose_cpu, push_to};
 use trace::{Event, EventClass};
 
 use super::cpus::{self, Cpu, load_of};
 use super::thread::Thread;
+use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{tracepoint, tsc};
 use crate::platform::nodes;
@@ -36,7 +37,7 @@ pub(super) fn may_run_on(thread: &Thread, cpu: usize) -> bool {
     if !cpus::is_active(cpu) {
         return false;
     }
-    thread.allowed.contains(cpu) || (thread.allowed() & cpus::active()).is_empty()
+    thread.allowed.contains(cpu) || !cpus::is_any_active(&thread.allowed)
 }
 
 /// Returns the CPUs that `thread` may run on now.
@@ -47,7 +48,7 @@ fn eligible(thread: &Thread) -> CpuMask {
 }
 
 /// Returns the CPUs of `node`, or else of the node that CPU number `cpu` is on.
-fn near(node: Option<usize>, cpu: usize) -> &'static CpuMask {
+pub(super) fn near(node: Option<usize>, cpu: usize) -> &'static CpuMask {
     nodes::cpus_of(node.unwrap_or_else(|| nodes::nodes().node_of_cpu(cpu)))
 }
 
@@ -86,9 +87,15 @@ pub(super) fn enqueue(thread: &Thread, reason: EnqueueReason) -> usize {
     // loads the queues. One of us sees the other. Likewise if the target has ceased to idle.
     fence(SeqCst);
     if !cpus::get(target).is_idle() {
-        cpus::idle(&choice).take(1).for_each(cpus::send_reschedule);
+        offer_to_idle(&choice);
     }
     target
+}
+
+/// Has an idle CPU of `allowed`, if there is one, look for a queued thread.
+pub(super) fn offer_to_idle(allowed: &CpuMask) {
+    let _irq = IrqGuard::new();
+    cpus::idle(allowed).take(1).for_each(cpus::send_reschedule);
 }
 
 /// Queues `thread`, which is in no queue and not running, on CPU number `target`; if it `slept_here`, its sleep ends now.
@@ -138,35 +145,16 @@ pub(super) fn record_cpu(thread: &Thread, cpu: usize) {
     }
 }
 
-/// Steals a thread for the calling CPU `id`, which has none: from the CPU with the most weight that has one to give, one of
-/// the same node before others.
-pub(super) fn steal(cpu: &Cpu, id: CpuId) -> Option<&'static Thread> {
-    let mut candidates = cpus::active();
-    if !candidates.contains(id.index()) {
-        return None;
-    }
-    loop {
-        let victim = steal_from(id.index(), &candidates, near(None, id.index()), load_of)?;
-        if let Some(thread) = take_movable(victim, id.index(), u32::MAX) {
-            let mut queue = cpu.lock_queue();
-            let now_ns = tsc::now_ns();
-            queue.attach(thread, now_ns);
-            queue.start_charging(now_ns);
-            return Some(thread);
-        }
-        candidates.remove(victim);
-    }
-}
-
 /// Traces that `thread`, which is in no queue, goes to another CPU. Interrupts are off.
 #[inline(always)]
-fn trace_move(thread: &Thread, from: usize, to: usize) {
+pub(super) fn trace_move(thread: &Thread, from: usize, to: usize) {
     let moved = || Event::Migrate { thread: thread.tid().get(), from: from as u16, to: to as u16 };
     tracepoint::event_irqs_off(EventClass::Migrate, moved);
 }
 
-/// Takes a thread lighter than `below_weight`, which may run on CPU `to`, out of CPU `from`'s queue.
-fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Thread> {
+/// Takes a thread lighter than `below_weight`, which may run on CPU `to`, out of CPU `from`'s queue. Looks at a bounded number
+/// of threads.
+pub(super) fn take_movable(from: usize, to: usize, below_weight: u32) -> Option<&'static Thread> {
     let taken = cpus::get(from).lock_queue().steal(|thread| {
         thread.entity.weight().get() < below_weight && may_run_on(thread, to) && !thread.on_cpu.load(SeqCst)
     });

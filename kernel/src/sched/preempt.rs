@@ -11,6 +11,7 @@ use super::misplaced;
 use super::park::block_if;
 use super::place::{self, EnqueueReason};
 use super::resched::{must_reschedule, renew_runtime};
+use super::steal::request_search;
 use super::switch::{run_next, switch_to};
 use super::thread::{self, Thread};
 use super::timer;
@@ -99,7 +100,9 @@ pub fn timer_interrupt() {
 /// be allowed here any more.
 pub fn reschedule_interrupt() {
     let (cpu, id) = here();
-    if !cpu.is_idle() {
+    if cpu.is_idle() {
+        request_search(cpu);
+    } else {
         if misplaced::evict_some(cpu, id) {
             // The next step comes after other interrupts.
             cpus::send_reschedule(id.index());

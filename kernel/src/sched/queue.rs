@@ -7,7 +7,7 @@ use core::sync::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst}
 use runqueue::{FairQueue, PreemptReason, Tid};
 
 use super::cpus::Cpu;
-use super::table::{self, AllThreads, MisplacedSearch};
+use super::table::{self, AllThreads, TableSearch};
 use super::thread::Thread;
 use crate::arch::irq::IrqGuard;
 use crate::arch::spin_lock::IrqSpinLockGuard;
@@ -139,7 +139,7 @@ impl QueueGuard<'_> {
     pub(super) fn evict(
         &mut self,
         cpu: usize,
-        search: &mut MisplacedSearch,
+        search: &mut TableSearch,
         must_move: impl Fn(&Thread) -> bool,
     ) -> Option<&'static Thread> {
         if self.queue.is_searched_whole() {
@@ -151,9 +151,29 @@ impl QueueGuard<'_> {
         }
         let is_here = |thread: &Thread| thread.is_queued.load(SeqCst) && thread.cpu.load(SeqCst) == cpu;
         let found = table::find(search, |thread| is_here(thread) && must_move(thread))?;
-        self.queue.evict(&AllThreads, tsc::now_ns(), found);
+        Some(self.take_queued(found))
+    }
+
+    /// Takes out `thread`, for another CPU to run, if it is in this queue, that of CPU number `cpu`, and `may_move` allows it.
+    pub(super) fn take_out(
+        &mut self,
+        cpu: usize,
+        thread: &Thread,
+        may_move: impl Fn(&Thread) -> bool,
+    ) -> Option<&'static Thread> {
+        let is_here = thread.is_queued.load(SeqCst) && thread.cpu.load(SeqCst) == cpu;
+        (is_here && may_move(thread)).then(|| self.take_queued(thread.tid()))
+    }
+
+    fn take_queued(&mut self, tid: Tid) -> &'static Thread {
+        self.queue.evict(&AllThreads, tsc::now_ns(), tid);
         self.publish();
-        Some(Self::note_taken(found))
+        Self::note_taken(tid)
+    }
+
+    /// Whether [`steal`](Self::steal) and [`look`](Self::look) look at all queued threads.
+    pub(super) fn is_searched_whole(&self) -> bool {
+        self.queue.is_searched_whole()
     }
 
     #[inline]

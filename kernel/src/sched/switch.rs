@@ -17,6 +17,7 @@ use super::cpus::{self, Cpu, here};
 use super::place::{self, EnqueueReason};
 use super::reap::push_dead;
 use super::resched::{make_runnable, return_runtime, take_runtime};
+use super::steal::steal;
 use super::thread::{self, Thread};
 use super::timer;
 use crate::arch::percpu::{self, CpuId};
@@ -146,7 +147,8 @@ fn finish_switch_slowly(prev: &Thread, state: usize) {
 }
 
 /// Has up to `most` idle CPUs among `allowed` look again, one for each thread that is queued on the calling CPU and may
-/// start there: they may have passed over one that was leaving this CPU. Looks at a bounded number of threads.
+/// start there: they may have passed over one that was leaving this CPU. Looks at a bounded number of threads. If there are
+/// more, one idle CPU is told in any case, and searches on.
 #[cold]
 fn offer_queued(allowed: &CpuMask, most: usize) {
     let (cpu, _) = here();
@@ -161,7 +163,8 @@ fn offer_queued(allowed: &CpuMask, most: usize) {
         return;
     }
     let mut left = most;
-    cpu.lock_queue().look(|thread| {
+    let queue = cpu.lock_queue();
+    queue.look(|thread| {
         if let Some(number) = (thread.allowed() & idle).iter().next() {
             idle.remove(number);
             cpus::send_reschedule(number);
@@ -169,12 +172,15 @@ fn offer_queued(allowed: &CpuMask, most: usize) {
         }
         left > 0 && !idle.is_empty()
     });
+    if left == most && !queue.is_searched_whole() {
+        idle.iter().take(1).for_each(cpus::send_reschedule);
+    }
 }
 
 /// Switches to `own`, which was taken from this CPU's queue, else to a stolen thread, else to the idle thread.
 #[inline(always)]
 pub(super) fn run_next(cpu: &Cpu, id: CpuId, own: Option<&'static Thread>, why: Why, now_ns: u64) {
-    let next = match own.or_else(|| place::steal(cpu, id)) {
+    let next = match own.or_else(|| steal(cpu, id)) {
         Some(next) => {
             cpu.note_running(next);
             next

@@ -78,14 +78,14 @@ pub(super) fn at(index: usize) -> Option<Arc<Thread>> {
     (!thread.is_null() && thread != placeholder()).then(|| unsafe { &*thread }.arc())
 }
 
-/// A search for threads that are queued on a CPU where they may not run.
-pub(super) type MisplacedSearch = Sweep<MAX_THREADS>;
+/// A search through all threads.
+pub(super) type TableSearch = Sweep<MAX_THREADS>;
 
 /// Entries that one step of a search looks at.
 const SEARCH_STEP: usize = 64;
 
 /// Goes one step on with `search`, up to the first thread that `wanted` accepts, and returns that.
-pub(super) fn find(search: &mut MisplacedSearch, wanted: impl Fn(&Thread) -> bool) -> Option<Tid> {
+pub(super) fn find(search: &mut TableSearch, wanted: impl Fn(&Thread) -> bool) -> Option<Tid> {
     let _no_removal = LEAVING.lock();
     for _ in 0..SEARCH_STEP {
         let index = search.step(1).next()?;

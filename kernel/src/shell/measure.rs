@@ -30,8 +30,8 @@ impl Drop for ExclusiveGuard {
 
 /// Times one job, or all jobs. The jobs empty the pools of huge pages; this refills them.
 pub fn timing(job: Option<&str>) -> Outcome {
-    if let Some(job) = job.filter(|job| !timing::JOBS.contains(job)) {
-        return Err(alloc::format!("there is no job `{job}`; there are {}", timing::JOBS.join(", ")));
+    if let Some(job) = job.filter(|job| !timing::names().contains(job)) {
+        return Err(alloc::format!("there is no job `{job}`; there are {}", timing::names().join(", ")));
     }
     let _guard = ExclusiveGuard::take()?;
     let is_correct = timing::run(job);

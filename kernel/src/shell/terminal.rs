@@ -123,7 +123,7 @@ fn candidates(what: Argument) -> Vec<&'static str> {
         Argument::Parameter => params::registry::ALL.iter().map(|param| param.name()).collect(),
         Argument::Test => ktest::names().collect(),
         Argument::Bench => bench::names().collect(),
-        Argument::Job => timing::JOBS.into(),
+        Argument::Job => timing::names(),
         Argument::Free => Vec::new(),
     }
 }

@@ -21,8 +21,8 @@ use crate::mm::{pages, space, zero};
 use crate::sched::hotplug;
 use crate::{check, kernel_tests, sched};
 
-const UNIT: u64 = 2 << 20;
-const SIZE: HugeSize = HugeSize::Size2M;
+pub(super) const UNIT: u64 = 2 << 20;
+pub(super) const SIZE: HugeSize = HugeSize::Size2M;
 
 pub(super) fn failed<T>(message: &str) -> Result<T, Stopped> {
     Err(Stopped::Failed(message.into()))

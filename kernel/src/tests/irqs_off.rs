@@ -197,4 +197,22 @@ kernel_tests! { "irqs_off":
         judge("a search for misplaced threads", [counted[0], counted[1]])?;
         check!(counted[1].sections == 1, "{counted:?}");
     }
+
+    /// What an idle CPU does while another one has many threads that may not move.
+    fn all_threads_are_searched_a_few_at_a_time() needs(Cpus(4), MostCpus(4), MemoryMib(400), Release) {
+        let [_, other] = prepare()?;
+        let mut counted = Vec::new();
+        for count in COUNTS {
+            let is_open = Arc::new(AtomicBool::new(false));
+            let open = is_open.clone();
+            let threads = start(count, CpuMask::single(other), move || while !open.load(SeqCst) { core::hint::spin_loop(); })?;
+            let queued = || snapshot::cpu_reports().any(|report| report.cpu == other && report.nr_queued as usize + 1 >= count);
+            check!(within_20_s(queued), "not all of {count} threads are queued");
+            counted.push(count_irqs_off(sched::search_as_idle));
+            is_open.store(true, SeqCst);
+            threads.into_iter().for_each(JoinHandle::join);
+        }
+        judge("a search for threads to steal", [counted[0], counted[1]])?;
+        check!(counted[1].sections >= 100, "{counted:?}");
+    }
 }

@@ -4,6 +4,27 @@
 /// fewer.
 pub(super) const WORTHWHILE: u64 = 1020;
 
+/// Ratio of rates from which on more threads win an unsure trial, however many more they are.
+pub(super) const LIKELY_MOST: u64 = 1200;
+
+/// Standard deviations from the bound that make the result of an unsure trial final.
+pub(super) const FINAL: u64 = 2;
+
+/// Part of the units left that repeated trials of fewer threads may cost: one in this many.
+pub(super) const DEAR_SHARE: u64 = 32;
+
+/// Part of the chunks seen that comes between two looks at a measurement: one in this many.
+pub(super) const LOOK_SHARE: u64 = 4;
+
+/// How often a trial that was not sure is repeated, while its count is held.
+pub(super) const MAX_DOUBTS: u32 = 8;
+
+/// The same where the rate drifts: it will drift again.
+pub(super) const MAX_DRIFT_DOUBTS: u32 = 2;
+
+/// Part of the units left for which a count is held before such a trial: one in this many.
+pub(super) const DOUBT_SHARE: u64 = 16;
+
 /// Deviation of a ratio, in thousandths, up to which neighbouring counts can be told apart.
 pub(super) const FINE: u64 = 50;
 
@@ -22,6 +43,9 @@ pub(super) const WILD: u64 = 250;
 
 /// Part of the units for which a search is postponed then: one in this many.
 pub(super) const POSTPONED_SHARE: u64 = 16;
+
+/// Part of the units for which a search is postponed if the first helpers did not come in time.
+pub(super) const LATE_SHARE: u64 = 64;
 
 /// How often a search is postponed.
 pub(super) const MAX_POSTPONEMENTS: u32 = 2;
@@ -74,9 +98,6 @@ pub(super) const HOLD_WINDOWS: u32 = 16;
 
 /// The same after many searches that ended with the count that they began with.
 pub(super) const MAX_HOLD_WINDOWS: u32 = 4096;
-
-/// Windows for which a count is held before it is tried against more threads a second time.
-pub(super) const CONFIRM_WINDOWS: u32 = 2;
 
 /// Spread of costs, in millionths, from which on that is done.
 pub(super) const VARYING: u64 = 250_000;

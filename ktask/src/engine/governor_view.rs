@@ -80,4 +80,9 @@ impl Setting {
     pub(super) fn units_of(&self, sum: &Sampled) -> u64 {
         sum.units / Sampled::factor(self.units, self.smallest_chunk)
     }
+
+    /// Returns the units of a chunk in the mean of `sum`, at least 1.
+    pub(super) fn units_per_chunk(&self, sum: &Sampled) -> u64 {
+        ((self.units_of(sum) + sum.chunks / 2) / sum.chunks.max(1)).max(1)
+    }
 }

@@ -17,32 +17,37 @@ const MOST_VARIANCE: u64 = 1_000_000;
 const PRECISE: u64 = 30;
 
 /// Standard deviations that make a difference sure.
-const SURE: u64 = 2;
+const SURE: u64 = 3;
 
 /// Chunks per worker that tell a typical cost. With fewer, most are cheap ones: those that end first.
 const LEAST_WHOLE: u128 = 4;
 
+/// Part of the time of chunks in progress by which they are likely to change a rate: one in this many.
+const BIAS_SHARE: u128 = 4;
+
 /// Above all logarithms of costs.
 const LARGEST_LOG: u64 = 130 << LOG_BITS;
 
-/// The rate of one thread count.
-#[derive(Clone, Copy, Debug)]
+/// The rate of one thread count. Small, because copies of it are on the stack of a job's caller.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
     /// Sampled units per second of all workers.
     pub(super) rate: u64,
-    /// Variance of the rate, in millionths of its square.
-    pub(super) variance: u64,
-    /// Logarithm of the typical rate, that of a chunk of the geometric mean of costs. Only its difference
-    /// to another one tells something.
-    log: u64,
-    /// Variance of the typical rate, in millionths of its square.
-    log_variance: u64,
     /// Middle of the time of measurement.
     at_ns: u64,
     /// Length of the time of measurement.
     pub(super) took_ns: u64,
+    /// Variance of the rate, in millionths of its square.
+    variance: u32,
+    /// Logarithm of the typical rate, that of a chunk of the geometric mean of costs. Only its difference
+    /// to another one tells something.
+    log: u32,
+    /// Variance of the typical rate, in millionths of its square.
+    log_variance: u32,
     /// Chunks that were measured.
-    chunks: u64,
+    chunks: u32,
+    /// Likely error of the rates by chunks in progress, in thousandths.
+    bias: u32,
 }
 
 impl Measured {
@@ -72,68 +77,81 @@ impl Measured {
         let variance = if chunks > 1 { spread / (chunks - 1) } else { u128::from(MOST_VARIANCE) };
         let least = u128::from(LEAST_VARIANCE) / (chunks * chunks);
         // Of chunks of equal costs, `spread` is the squared coefficient of variation.
-        let unseen_ns = (u128::from(to_ns - from_ns) * workers as u128).saturating_sub(ns);
+        let all_ns = u128::from(to_ns - from_ns) * workers as u128;
+        let unseen_ns = all_ns.saturating_sub(ns);
         let seen = if is_whole { spread.min(1_000_000) } else { 1_000_000 };
         let worked_ns = ns + unseen_ns * seen / 1_000_000;
         let rate = units * workers as u128 * 1_000_000_000 / worked_ns;
         let (log, log_variance) = typical(sum, workers, centre);
+        let within = |variance: u128| small(variance.max(least).clamp(1, u128::from(MOST_VARIANCE)));
         Self {
-            log,
-            log_variance: log_variance
-                .max(u64::try_from(least).unwrap_or(MOST_VARIANCE))
-                .clamp(1, MOST_VARIANCE),
             rate: u64::try_from(rate).unwrap_or(u64::MAX),
-            variance: u64::try_from(variance.max(least)).unwrap_or(MOST_VARIANCE).clamp(1, MOST_VARIANCE),
             at_ns: from_ns + (to_ns - from_ns) / 2,
             took_ns: to_ns - from_ns,
-            chunks: sum.chunks,
+            variance: within(variance),
+            log: small(log),
+            log_variance: within(u128::from(log_variance)),
+            chunks: small(sum.chunks),
+            bias: small(unseen_ns * spread.min(1_000_000) / 1000 / all_ns.max(1) / BIAS_SHARE),
         }
     }
 
     /// Returns how much the costs of chunks vary: the square of their coefficient of variation, in
     /// millionths.
     pub(super) fn spread(&self) -> u64 {
-        self.variance.saturating_mul(self.chunks)
+        u64::from(self.variance) * u64::from(self.chunks)
+    }
+
+    /// Returns the variance of the rate, in millionths of its square.
+    pub(super) fn variance(&self) -> u64 {
+        u64::from(self.variance)
     }
 
     /// Returns the variance of the more certain of the two rates.
     pub(super) fn least_variance(&self) -> u64 {
-        self.variance.min(self.log_variance)
+        u64::from(self.variance.min(self.log_variance))
     }
 
-    /// Returns this measurement, not more certain than its chunks allow if costs vary by `spread` in the
-    /// job. They may have varied less here by chance.
-    pub(super) fn with_spread(mut self, spread: u64) -> Self {
-        self.doubt_by(spread);
-        self
+    /// Returns the number of chunks that were measured.
+    pub(super) fn chunks(&self) -> u64 {
+        u64::from(self.chunks)
     }
 
-    /// Does that in place.
+    /// Makes this measurement no more certain than its chunks allow if costs vary by `spread` in the job. They
+    /// may have varied less here by chance.
     pub(super) fn doubt_by(&mut self, spread: u64) {
-        let least = spread / 8 / self.chunks.max(1);
-        self.variance = self.variance.max(least.min(MOST_VARIANCE));
+        self.variance = small(self.variance_by(spread));
+    }
+
+    /// Returns the variance if costs vary by `spread` in the job.
+    fn variance_by(&self, spread: u64) -> u64 {
+        self.variance().max((spread / 8 / self.chunks().max(1)).min(MOST_VARIANCE))
+    }
+
+    /// Returns this measurement with four fifths of its weight: what was measured earlier may have changed.
+    pub(super) fn aged(self) -> Self {
+        let aged = |variance: u32| small((u64::from(variance) * 5 / 4).min(MOST_VARIANCE));
+        Self { variance: aged(self.variance), log_variance: aged(self.log_variance), ..self }
     }
 
     /// Returns the mean of this and `other`, measurements of the same count, weighted by certainty.
     #[inline(never)]
     pub(super) fn and(&self, other: &Self) -> Self {
-        let (own, its) = (other.variance, self.variance);
-        let mean = |a: u64, b: u64| {
-            let sum = u128::from(a) * u128::from(own) + u128::from(b) * u128::from(its);
-            (sum / u128::from(own + its)) as u64
-        };
-        let typical = |a: u64, b: u64| {
-            (a * other.log_variance + b * self.log_variance) / (self.log_variance + other.log_variance)
+        let weights = (other.variance, self.variance);
+        let log_weights = (other.log_variance, self.log_variance);
+        let least = |(a, b): (u32, u32)| {
+            let (a, b) = (u64::from(a), u64::from(b));
+            small((a * b / (a + b)).max(1))
         };
         Self {
-            rate: mean(self.rate, other.rate),
-            log: typical(self.log, other.log),
-            log_variance: (self.log_variance * other.log_variance / (self.log_variance + other.log_variance))
-                .max(1),
-            variance: (own * its / (own + its)).max(1),
-            at_ns: mean(self.at_ns, other.at_ns),
+            rate: mean(self.rate, other.rate, weights),
+            at_ns: mean(self.at_ns, other.at_ns, weights),
             took_ns: self.took_ns.max(other.took_ns),
+            variance: least(weights),
+            log: small(mean(u64::from(self.log), u64::from(other.log), log_weights)),
+            log_variance: least(log_weights),
             chunks: self.chunks.saturating_add(other.chunks),
+            bias: small(mean(u64::from(self.bias), u64::from(other.bias), weights)),
         }
     }
 
@@ -144,18 +162,32 @@ impl Measured {
         let Some(after) = after else { return *self };
         let (whole, part) = (after.at_ns.saturating_sub(self.at_ns), other.at_ns.saturating_sub(self.at_ns));
         let (whole, part) = (i128::from(whole.max(1)), i128::from(part.min(whole)));
-        let rate = i128::from(self.rate) + (i128::from(after.rate) - i128::from(self.rate)) * part / whole;
-        let log = i128::from(self.log) + (i128::from(after.log) - i128::from(self.log)) * part / whole;
+        let between = |from: u64, to: u64| {
+            let (from, to) = (i128::from(from), i128::from(to));
+            (from + (to - from) * part / whole) as u64
+        };
         Self {
-            rate: rate as u64,
-            variance: (self.variance + after.variance) / 2,
-            log: log as u64,
-            log_variance: (self.log_variance + after.log_variance) / 2,
+            rate: between(self.rate, after.rate),
             at_ns: other.at_ns,
             took_ns: self.took_ns,
+            variance: self.variance.midpoint(after.variance),
+            log: small(between(u64::from(self.log), u64::from(after.log))),
+            log_variance: self.log_variance.midpoint(after.log_variance),
             chunks: self.chunks.min(after.chunks),
+            bias: self.bias.max(after.bias),
         }
     }
+}
+
+/// Returns `number` in fewer bits, or the largest such number.
+fn small(number: impl TryInto<u32>) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
+}
+
+/// Returns the mean of `a` and `b` with these weights.
+fn mean(a: u64, b: u64, weights: (u32, u32)) -> u64 {
+    let sum = u128::from(a) * u128::from(weights.0) + u128::from(b) * u128::from(weights.1);
+    (sum / (u128::from(weights.0) + u128::from(weights.1)).max(1)) as u64
 }
 
 /// Returns whether enough costs in `sum` were near the centre to tell the typical one.
@@ -202,28 +234,37 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    #[inline(never)]
+    /// Returns the ratio of two rates.
     pub(super) fn of(more: &Measured, fewer: &Measured) -> Self {
+        Self::with_spread(more, fewer, 0)
+    }
+
+    /// Returns the ratio of two rates, if costs vary by `spread` in the job.
+    #[inline(never)]
+    pub(super) fn with_spread(more: &Measured, fewer: &Measured, spread: u64) -> Self {
         // The more certain of the two comparisons.
-        let (variance, log_variance) =
-            (more.variance + fewer.variance, more.log_variance + fewer.log_variance);
+        let variance = more.variance_by(spread) + fewer.variance_by(spread);
+        let log_variance = u64::from(more.log_variance) + u64::from(fewer.log_variance);
         let value = if log_variance < variance {
-            exp2_thousandths(more.log as i64 - fewer.log as i64)
+            exp2_thousandths(i64::from(more.log) - i64::from(fewer.log))
         } else {
             let value = u128::from(more.rate) * 1000 / u128::from(fewer.rate.max(1));
             value.min(1_000_000) as u64
         };
         // The root of millionths is thousandths.
-        let deviation = variance.min(log_variance).isqrt();
+        // Most of it is the same in both.
+        let bias = u64::from(more.bias.abs_diff(fewer.bias) + more.bias.min(fewer.bias) / 4);
+        let deviation = (variance.min(log_variance) + bias * bias).isqrt();
         Self { value, deviation: deviation * value / 1000 }
     }
 
     /// Returns whether the ratio is above `bound`, if that is sure.
     pub(super) fn is_above(self, bound: u64) -> Option<bool> {
-        if self.deviation <= PRECISE || self.value.abs_diff(bound) > SURE * self.deviation {
-            Some(self.value > bound)
-        } else {
-            None
-        }
+        (self.value.abs_diff(bound) > SURE * self.deviation).then_some(self.value > bound)
+    }
+
+    /// Returns whether more samples would tell no more.
+    pub(super) fn is_precise(self) -> bool {
+        self.deviation <= PRECISE
     }
 }

@@ -9,18 +9,27 @@
 //! | `failed`, `storage` | the chunks that failed, cursors on the stack |
 //! | `run` | the state that the workers of a job share |
 //! | `sizer`, `cpu_clock` | the length of a worker's chunks, and its CPU time |
+//! | `away` | when a worker helps a node that is not its own |
 //! | `tracing`, `worker` | a worker's part of a job |
 //! | `spread`, `team`, `wake` | how the caller distributes helpers over the ranges, and starts them, and when |
-//! | `measure`, `governor_bounds`, `governor_view`, `governor`, `wait` | how the caller chooses their number, and waits for them |
+//! | `measure`, `governor_bounds`, `governor_view` | how the rate of a thread count is measured, and what the governor is told |
+//! | `governor_verdict`, `governor_ladder`, `governor_search` | how counts are compared, and which is tried next |
+//! | `governor_window`, `governor_held`, `governor`, `wait` | how the caller chooses their number, and waits for them |
 //! | `solo`, `parallel`, `launch` | a job on one thread, on several, and the choice between the two |
 //! | `undo`, `execute` | what follows a failed job, and the entry point |
 
+mod away;
 mod cpu_clock;
 mod execute;
 mod failed;
 mod governor;
 mod governor_bounds;
+mod governor_held;
+mod governor_ladder;
+mod governor_search;
+mod governor_verdict;
 mod governor_view;
+mod governor_window;
 mod launch;
 mod measure;
 mod parallel;

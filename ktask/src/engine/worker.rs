@@ -1,5 +1,6 @@
 //! A worker's part of a job, from its first chunk to its last.
 
+use super::away;
 use super::cpu_clock::CpuClock;
 use super::plan::{ChunkFn, Ending};
 use super::run::{Run, Tally};
@@ -50,6 +51,9 @@ pub(super) fn work<P: Platform>(
     worker.report(record)
 }
 
+/// The worker number of a job's caller.
+const CALLER: usize = 0;
+
 struct Worker<'r, P: Platform> {
     run: &'r Run<'r, P>,
     index: usize,
@@ -84,22 +88,23 @@ impl<'r, P: Platform> Worker<'r, P> {
 
     /// Runs chunks of one range after the other, the nearest range with work left first.
     fn all_ranges(&mut self, run_chunk: &mut ChunkFn<'_>, may_continue: &mut MayContinue<'_>) {
-        while let Some(cursor) = self.nearest() {
-            cursor.join();
-            let is_used_up = self.one_range(&cursor, run_chunk, may_continue);
-            cursor.leave();
-            if !is_used_up {
+        while let Some((cursor, spared)) = self.nearest() {
+            cursor.join(spared > 0);
+            let may_go_on = self.one_range(&cursor, spared, run_chunk, may_continue);
+            cursor.leave(spared > 0);
+            if !may_go_on {
                 return;
             }
         }
         self.tally.ran_dry_at_ns = Some(self.sizer.last_ns());
     }
 
-    /// Runs chunks of one range. Returns true when the range is used up, false when the worker
-    /// has to end before that.
+    /// Runs chunks of one range. Returns true when the range is used up, or the last `spared` units are left
+    /// to its residents; false when the worker has to end.
     fn one_range(
         &mut self,
         cursor: &Cursor<'_>,
+        spared: u64,
         run_chunk: &mut ChunkFn<'_>,
         may_continue: &mut MayContinue<'_>,
     ) -> bool {
@@ -107,6 +112,9 @@ impl<'r, P: Platform> Worker<'r, P> {
         loop {
             if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
                 return false;
+            }
+            if away::leaves(cursor, spared) {
+                return true;
             }
             let want = self.want(cursor);
             let (start, end) = cursor.claim(want, &run.plan.cut);
@@ -117,8 +125,21 @@ impl<'r, P: Platform> Worker<'r, P> {
                 run.stop(Ending::Failed);
                 return false;
             }
-            self.chunk_ended(end - start);
+            if !self.leaves_one_chunk(cursor) {
+                self.chunk_ended(end - start);
+            }
         }
+    }
+
+    /// Returns whether the first chunk of an ungoverned job over one range left one smallest chunk. Then nothing is
+    /// to be decided before this worker takes it or another has: the clock is not read, which takes as long as
+    /// four claims.
+    fn leaves_one_chunk(&self, cursor: &Cursor<'_>) -> bool {
+        let run = self.run;
+        self.tally.chunks == 1
+            && !run.is_governed
+            && run.cursors.len() == 1
+            && (1..=run.plan.cut.min).contains(&cursor.left())
     }
 
     /// Runs the chunk `start..end`. Returns whether it succeeded.
@@ -162,15 +183,23 @@ impl<'r, P: Platform> Worker<'r, P> {
         }
     }
 
-    /// Returns the nearest range with work left. Workers with several equally near ranges begin
-    /// at different ones.
+    /// Returns the nearest range with work for this worker, and the number of units that it leaves to the
+    /// residents there: see [`away`]. Workers with several equally near ranges begin at different ones.
     #[inline(never)]
-    fn nearest(&self) -> Option<Cursor<'r>> {
+    fn nearest(&self) -> Option<(Cursor<'r>, u64)> {
         let cursors: &'r Cursors<'r> = self.run.cursors;
+        // Helpers that the governor tells to leave are no residents to rely on. The caller is the last to leave.
+        let has_home = (self.index != CALLER || !self.run.is_governed)
+            && cursors.iter().any(|cursor| cursor.node() == Some(self.node));
         (0..cursors.len())
-            .map(|step| cursors.get((self.index + step) % cursors.len()))
-            .filter(|cursor| cursor.left() > 0)
-            .min_by_key(|cursor| match cursor.node() {
+            .map(|step| {
+                let index = (self.index + step) % cursors.len();
+                let cursor = cursors.get(index);
+                let is_away = has_home && !cursor.is_at(self.node);
+                (cursor, if is_away { away::spared(cursors.claimed(index)) } else { 0 })
+            })
+            .filter(|(cursor, spared)| cursor.left() > 0 && !away::leaves(cursor, *spared))
+            .min_by_key(|(cursor, _)| match cursor.node() {
                 Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),
                 _ => 0,
             })

@@ -168,10 +168,6 @@ impl Platform for Hosted {
         false
     }
 
-    fn cancel_helper(&self, helper: HelperId) -> Option<HelperTask<Self>> {
-        self.inner.pool.take(helper)
-    }
-
     fn held_locks(&self) -> LockSet {
         locks::held()
     }

@@ -3,6 +3,9 @@
 //! A thread without work polls briefly, and then sleeps. One of them sleeps in naps while jobs come: the
 //! *watcher*. Tasks that are only offered wake no thread. If the watcher finds one that was there before
 //! its nap, a job lasts longer than it seemed, and the offered tasks are run.
+//!
+//! A job takes a task back by making it void. It stays in the queue until the next look under the lock: most jobs
+//! are so short that a second lock would cost them more than anything else.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,9 +37,7 @@ pub(super) struct Pool<P: Platform> {
     filled: Condvar,
     /// Where the watcher naps.
     watch: Condvar,
-    /// Number of tasks in the queue, for a look without the lock.
-    queued: AtomicUsize,
-    /// Number of those that are to be run at once.
+    /// Number of tasks that are to be run at once, for a look without the lock.
     due: AtomicUsize,
     closed: AtomicBool,
     capacity: usize,
@@ -69,6 +70,13 @@ struct Queued<P: Platform> {
     is_due: bool,
 }
 
+impl<P: Platform> Queue<P> {
+    /// Drops the tasks that no job needs. That runs no code of a client.
+    fn drop_void(&mut self) {
+        self.tasks.retain(|queued| !queued.task.is_void());
+    }
+}
+
 impl<P: Platform> Pool<P> {
     pub(super) fn new(capacity: usize) -> Self {
         let tasks = VecDeque::with_capacity(capacity);
@@ -77,7 +85,6 @@ impl<P: Platform> Pool<P> {
             filled: Condvar::new(),
             watch: Condvar::new(),
             due: AtomicUsize::new(0),
-            queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             capacity,
         }
@@ -120,23 +127,21 @@ impl<P: Platform> Pool<P> {
         is_due: bool,
     ) -> Result<(HelperId, MutexGuard<'_, Queue<P>>), HelperTask<P>> {
         let mut queue = self.lock();
+        queue.drop_void();
         if queue.tasks.len() >= self.capacity {
+            self.note_due(&queue);
             return Err(task);
         }
         let id = HelperId(queue.next_id);
         queue.next_id += 1;
         queue.tasks.push_back(Queued { id, node, task, is_due });
-        self.note_len(&queue);
+        self.note_due(&queue);
         Ok((id, queue))
     }
 
-    /// Takes the task of `helper` out of the queue.
-    pub(super) fn take(&self, helper: HelperId) -> Option<HelperTask<P>> {
-        self.take_first(|queued| queued.id == helper)
-    }
-
+    /// Returns the number of tasks that wait for a thread.
     pub(super) fn queued(&self) -> usize {
-        self.lock().tasks.len()
+        self.lock().tasks.iter().filter(|queued| !queued.task.is_void()).count()
     }
 
     /// Runs tasks until the pool is closed, tasks for `node` first.
@@ -152,7 +157,7 @@ impl<P: Platform> Pool<P> {
         let mut queue = self.lock();
         self.closed.store(true, Ordering::SeqCst);
         let dropped = core::mem::take(&mut queue.tasks);
-        self.note_len(&queue);
+        self.note_due(&queue);
         drop(queue);
         drop(dropped);
         self.filled.notify_all();
@@ -212,10 +217,11 @@ impl<P: Platform> Pool<P> {
             if queue.next_id != next_id {
                 last_task_at = woke_at;
             }
+            queue.drop_void();
             if queue.tasks.iter().any(|queued| queued.id.0 < next_id) {
                 // A job that still runs: the caller of an offered task waits for all that it offered.
                 queue.tasks.iter_mut().for_each(|queued| queued.is_due = true);
-                self.note_len(&queue);
+                self.note_due(&queue);
                 for _ in 1..queue.tasks.len() {
                     self.filled.notify_one();
                 }
@@ -231,31 +237,18 @@ impl<P: Platform> Pool<P> {
 
     /// Removes the first due task for `node`, or else the first due task.
     fn remove_due(&self, queue: &mut Queue<P>, node: NodeId) -> Option<HelperTask<P>> {
+        queue.drop_void();
         let due = |queued: &Queued<P>| queued.is_due;
         let own = queue.tasks.iter().position(|queued| due(queued) && queued.node == Some(node));
-        let index = own.or_else(|| queue.tasks.iter().position(due))?;
-        let queued = queue.tasks.remove(index)?;
-        self.note_len(queue);
-        Some(queued.task)
+        let index = own.or_else(|| queue.tasks.iter().position(due));
+        let queued = index.and_then(|index| queue.tasks.remove(index));
+        self.note_due(queue);
+        Some(queued?.task)
     }
 
-    fn take_first(&self, wanted: impl Fn(&Queued<P>) -> bool) -> Option<HelperTask<P>> {
-        // Most waiting callers find the queue empty, and do not need the lock to see it.
-        if self.queued.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let mut queue = self.lock();
-        let index = queue.tasks.iter().position(wanted)?;
-        let queued = queue.tasks.remove(index)?;
-        self.note_len(&queue);
-        Some(queued.task)
-    }
-
-    /// Updates the numbers for looks without the lock.
-    fn note_len(&self, queue: &Queue<P>) {
-        // Relaxed, also where they are read: hints. A thread that polls looks again under the lock before it
-        // sleeps, and a caller sees its own tasks.
-        self.queued.store(queue.tasks.len(), Ordering::Relaxed);
+    /// Updates the number for looks without the lock.
+    fn note_due(&self, queue: &Queue<P>) {
+        // Relaxed, also where it is read: a hint. A thread that polls looks again under the lock before it sleeps.
         self.due.store(queue.tasks.iter().filter(|queued| queued.is_due).count(), Ordering::Relaxed);
     }
 

@@ -79,10 +79,19 @@ impl<P: Parking> HelperTask<P> {
     }
 }
 
+impl<P: Parking> HelperTask<P> {
+    /// Returns whether the job needs the task no more, so that [`run`](Self::run) would do nothing. That stays so.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        // A generation is queued once, so a word that has changed is never this one again.
+        !self.cell.word().is(self.generation, State::Queued)
+    }
+}
+
 impl<P: Parking> Drop for HelperTask<P> {
     fn drop(&mut self) {
         // A task that was run or revoked finds another word. Most are, and a look is cheaper than an exchange.
-        if self.cell.word().is(self.generation, State::Queued) {
+        if !self.is_void() {
             self.cell.change(self.generation, State::Queued, State::Lost);
         }
     }

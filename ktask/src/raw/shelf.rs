@@ -40,8 +40,9 @@ impl<T: Send, const PLACES: usize> Shelf<T, PLACES> {
         })?;
         // If `make` unwinds, this frees the place.
         let lent = Lent { place };
-        // SAFETY: `lent` is the place's only user.
-        unsafe { *place.value.get() = Some(make()) };
+        // SAFETY: `lent` is the place's only user. Nothing is lost: a place that is not lent is empty.
+        // Not an assignment, which would drop what was there, and for that keep the new value on the stack.
+        unsafe { place.value.get().write(Some(make())) };
         Some(lent)
     }
 }

@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::cursor::{Cursor, Cut, Extent, Slot};
+use crate::cursor::{Cursor, Cut, Extent, MaybeNode, Slot};
 use crate::raw::{self, Cells, FirstOf, TurnLock};
 use crate::scheduler::{self, Fate, Scheduler};
 use crate::shared_cells::shared_cells;
@@ -123,7 +123,7 @@ fn claims_are_disjoint_and_complete() {
         let worker = {
             let slot = slot.clone();
             move || {
-                let cursor = Cursor::new(&slot, Extent { start: 3, end: 8, node: None });
+                let cursor = Cursor::new(&slot, Extent { start: 3, end: 8, node: MaybeNode::NONE });
                 let cut = Cut { min: 1, max: u64::MAX, align: 2 };
                 let claim = || Some(cursor.claim(2, &cut)).filter(|(start, end)| start < end);
                 core::iter::from_fn(claim).collect::<Vec<_>>()

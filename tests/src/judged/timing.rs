@@ -16,12 +16,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("sparse_6g::timing::a_page_of_1g_is_shared_out", gigantic),
 ];
 
-/// The jobs that the kernel times.
-pub(super) const JOBS: [&str; 7] =
-    ["memory-map-init", "zero-pages", "huge-reserve", "huge-pool", "fallocate", "punch-hole", "evict-cache"];
+/// The jobs that every kernel times. There may be others.
+pub(super) const JOBS: [&str; 9] = [
+    "memory-map-init",
+    "zero-pages",
+    "huge-reserve",
+    "huge-pool",
+    "fallocate",
+    "punch-hole",
+    "truncate",
+    "drop",
+    "evict-cache",
+];
 
-/// The jobs that name no nodes of the frames that they touch.
-const WITHOUT_NODES: [&str; 4] = ["memory-map-init", "store-loop", "punch-hole", "evict-cache"];
+/// Those that name the nodes of the frames that they touch.
+const WITH_NODES: [&str; 4] = ["zero-pages", "huge-reserve", "huge-pool", "fallocate"];
 
 const BYTES: u64 = 64 << 20;
 
@@ -76,6 +85,7 @@ fn timed(lab: &Lab, shape: &Shape, threads: &[u32]) -> Result<Evidence, Failed> 
         let timed: Vec<_> = rows(&evidence, job).map(|row| row.threads).collect();
         ensure(&evidence, timed == threads, format_args!("{job} ran on {timed:?} threads, not {threads:?}"))?;
     }
+    ensure_each_job_is_whole(&evidence, threads)?;
     for row in &evidence.report.jobs {
         let wrong = impossible(row);
         ensure(&evidence, wrong.is_none(), format_args!("{}: {row:?}", wrong.unwrap_or_default()))?;
@@ -84,6 +94,23 @@ fn timed(lab: &Lab, shape: &Shape, threads: &[u32]) -> Result<Evidence, Failed> 
     ensure(&evidence, zeroed, "zero-pages did not clear the requested memory")?;
     ensure_boot_records(&evidence)?;
     Ok(evidence)
+}
+
+/// Checks that each job which the kernel began has a row for each of `threads`, or none and a line that says why.
+fn ensure_each_job_is_whole(evidence: &Evidence, threads: &[u32]) -> Result<(), Failed> {
+    for record in evidence.records() {
+        let Record::Progress { what: job, .. } = record else { continue };
+        let timed: Vec<_> = rows(evidence, job).map(|row| row.threads).collect();
+        let is_left_out = || {
+            let is_of_job = |line: &String| {
+                line.contains(&format!("] {job}: ")) || line.contains(&format!("{job} is skipped"))
+            };
+            timed.is_empty() && evidence.run.log.iter().any(is_of_job)
+        };
+        let is_whole = timed == threads || is_left_out();
+        ensure(evidence, is_whole, format_args!("{job} ran on {timed:?} threads, not {threads:?}"))?;
+    }
+    Ok(())
 }
 
 /// Returns what is impossible about a row, if anything.
@@ -104,7 +131,8 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
         (row.chunks >= u64::from(row.threads_used), "a thread worked without a chunk"),
         (row.local_chunks.is_none_or(|local| local <= row.chunks), "more local chunks than chunks"),
         (
-            row.local_chunks.is_none() == WITHOUT_NODES.contains(&row.job.as_str()),
+            !JOBS.contains(&row.job.as_str())
+                || row.local_chunks.is_some() == WITH_NODES.contains(&row.job.as_str()),
             "local chunks of a job without nodes, or none of a job with them",
         ),
         (row.cpu_ns > 0, "it took no CPU time"),

@@ -3,6 +3,7 @@
 //! Loads are read without locks and may be stale when the answer is used. That makes the choice worse, never wrong: the
 //! caller takes the chosen CPU's lock and finds out.
 
+use crate::fair::SEARCH_LIMIT;
 use crate::mask::CpuMask;
 
 /// How busy a CPU is.
@@ -24,6 +25,12 @@ impl Load {
     #[must_use]
     pub const fn is_idle(self) -> bool {
         !self.running && self.nr_queued == 0
+    }
+
+    /// Whether [`FairQueue::steal`](crate::FairQueue::steal) looks at only a part of the queue.
+    #[must_use]
+    pub const fn hides_threads(self) -> bool {
+        self.nr_queued as usize > SEARCH_LIMIT
     }
 
     /// Whether the only thread was given to the idle CPU just now, which will run it at once.

@@ -32,7 +32,7 @@ const YIELD_SLACK_NS: u64 = SLICE_NS;
 /// The most that a thread can be ahead of or behind a queue that it joins.
 const VRUNTIME_OFFSET_LIMIT_NS: u64 = 2_000_000_000;
 /// Threads that a search for one to migrate looks at.
-const SEARCH_LIMIT: usize = 32;
+pub(crate) const SEARCH_LIMIT: usize = 32;
 
 /// Where the entities are kept: one in each thread.
 pub trait Entities {

@@ -235,6 +235,12 @@ impl SharedCpuMask {
         cpu < MAX_CPUS && self.words[cpu / WORD_BITS].load(SeqCst) & (1 << (cpu % WORD_BITS)) != 0
     }
 
+    /// Whether any CPU is in both sets. Loads them word by word, only as far as needed.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).any(|(one, other)| one.load(SeqCst) & other.load(SeqCst) != 0)
+    }
+
     /// Adds `cpu`; ignored when out of range.
     pub fn insert(&self, cpu: usize) {
         if cpu < MAX_CPUS {

@@ -227,4 +227,9 @@ fn a_shared_mask_is_a_mask() {
     assert!(shared.contains(69) && !shared.contains(3) && !shared.contains(MAX_CPUS));
     shared.store(&CpuMask::single(7));
     assert_eq!(shared.load(), CpuMask::single(7));
+    for (cpus, meets) in [(&[7][..], true), (&[3, 7, 200], true), (&[6, 8, 71], false), (&[], false)] {
+        let other = SharedCpuMask::new(cpus.iter().copied().collect());
+        assert_eq!(shared.intersects(&other), meets, "{cpus:?}");
+        assert_eq!(other.intersects(&shared), meets, "{cpus:?}");
+    }
 }

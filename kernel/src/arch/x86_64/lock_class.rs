@@ -52,8 +52,8 @@ impl LockClass {
     pub const DONATION: Self = class(60, "donation");
     /// The donations that a thread receives.
     pub const RECEIVED_DONATIONS: Self = class(61, "received donations");
-    /// The search of one CPU for threads that are queued there and not allowed there.
-    pub const MISPLACED_SEARCH: Self = class(62, "misplaced search");
+    /// How far a search of one CPU through the table of threads is.
+    pub const TABLE_SEARCH: Self = class(62, "table search");
     /// The run queue of one CPU.
     pub const RUN_QUEUE: Self = class(63, "run queue");
     /// The timer queue of one CPU.

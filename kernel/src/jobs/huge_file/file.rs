@@ -204,6 +204,11 @@ impl HugeFile {
 
     /// Ends the file at `len_bytes`, and returns the pages beyond to the pool.
     pub fn truncate(&self, len_bytes: u64) -> Result<(), FileError> {
+        self.truncate_on(len_bytes, None).map(drop)
+    }
+
+    /// Does the same on `threads` threads (`None`: as many as are useful).
+    pub fn truncate_on(&self, len_bytes: u64, threads: Option<usize>) -> Result<Stats, FileError> {
         let unit = self.size.bytes();
         let file_end = self.slots.len() as u64;
         if !len_bytes.is_multiple_of(unit) {
@@ -214,8 +219,17 @@ impl HugeFile {
         }
         // The end first: a concurrent fault then either provides a page that is released below, or none.
         self.end.store(len_bytes / unit, SeqCst);
-        self.release_in_parallel(len_bytes / unit..file_end, None);
-        Ok(())
+        Ok(self.release_in_parallel(len_bytes / unit..file_end, threads))
+    }
+
+    /// Drops a handle. If it is the last one, the pages return to the pool on `threads` threads (`None`: as many as are
+    /// useful), as they do on drop, and this returns the statistics.
+    pub fn close(self: Arc<Self>, threads: Option<usize>) -> Option<Stats> {
+        let mut file = Arc::into_inner(self)?;
+        let stats = file.release_in_parallel(0..file.slots.len() as u64, threads);
+        // Nothing is left to release.
+        file.slots.clear();
+        Some(stats)
     }
 
     pub(super) fn index_range(&self, offset: u64, len_bytes: u64) -> Result<Range<u64>, FileError> {

@@ -15,4 +15,4 @@ mod window;
 pub use error::{FallocateError, FileError, OnError};
 pub use fault::page_fault;
 pub use file::HugeFile;
-pub use provide::restart_fault_count;
+pub use provide::{mappings, restart_fault_count};

@@ -33,6 +33,11 @@ pub fn restart_fault_count() {
     MAPPINGS.store(0, SeqCst);
 }
 
+/// Returns the number of mappings, failed ones included, since the count was restarted.
+pub fn mappings() -> u64 {
+    MAPPINGS.load(SeqCst)
+}
+
 /// Pages that were taken for held slots of a file.
 struct Taken {
     /// The tag is the index in the file.

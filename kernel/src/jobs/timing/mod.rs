@@ -1,62 +1,49 @@
 //! The timing run: each job on 1, 2, ... threads and on as many as help, over warm memory. Every result is verified outside the
 //! timed section.
+//!
+//! The jobs are the files of `jobs/timed/`. They register in a section of the image; nothing here knows one by name.
 
 use alloc::vec::Vec;
 
-mod evict_cache;
-mod fallocate;
-mod gigantic;
-mod huge_pool;
-mod huge_reserve;
-mod memory_map_init;
-mod punch_hole;
+mod check;
+mod filled_file;
+mod job;
+mod register;
+mod registry;
 mod report;
 mod runner;
-mod zero_pages;
 
-use report::print_table;
+pub use check::check;
+pub use filled_file::{FilledFile, whole_pool};
+pub use job::{Budget, Failure, Reference, Run, TimedJob};
+pub use register::LAST;
+pub use registry::Registered;
+pub use runner::time;
 
 use crate::console::records;
-use crate::mm::huge::HugeSize;
 
-/// The names of the jobs, as [`run`] accepts them.
-pub const JOBS: &[&str] = &[
-    "memory-map-init",
-    "zero-pages",
-    "huge-reserve",
-    "huge-pool",
-    "fallocate",
-    "punch-hole",
-    "gigantic-page",
-    "gigantic-fault",
-    "evict-cache",
-];
-
-/// Times all jobs, or one of [`JOBS`], and prints the table. Returns false if a result was wrong.
-pub fn run(only: Option<&str>) -> bool {
-    let mut rows = Vec::new();
-    let chosen: Vec<_> = JOBS.iter().filter(|job| only.is_none_or(|only| only == **job)).collect();
-    for (done, job) in chosen.iter().enumerate() {
-        records::progress(job, done, chosen.len());
-        match **job {
-            "memory-map-init" => memory_map_init::time_job(&mut rows),
-            "zero-pages" => zero_pages::time_job(&mut rows),
-            "huge-reserve" => {
-                huge_reserve::time_job(&mut rows, HugeSize::Size2M);
-                huge_reserve::time_job(&mut rows, HugeSize::Size1G);
-            }
-            "huge-pool" => huge_pool::time_job(&mut rows),
-            "fallocate" => {
-                fallocate::time_job(&mut rows, HugeSize::Size2M);
-                fallocate::time_job(&mut rows, HugeSize::Size1G);
-            }
-            "punch-hole" => punch_hole::time_job(&mut rows),
-            "gigantic-page" => gigantic::time_page(&mut rows),
-            "gigantic-fault" => gigantic::time_fault(&mut rows),
-            "evict-cache" => evict_cache::time_job(&mut rows),
-            job => unreachable!("job {job} is listed but not timed"),
+/// Returns the names of all jobs, in the order of the table.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for job in registry::all() {
+        if !names.contains(&job.name) {
+            names.push(job.name);
         }
     }
-    print_table(&rows);
+    names
+}
+
+/// Times all jobs, or those with one of [`names`], and prints the table. Returns false if a result was wrong.
+pub fn run(only: Option<&str>) -> bool {
+    let mut rows = Vec::new();
+    let mut chosen = names();
+    chosen.retain(|name| only.is_none_or(|only| only == *name));
+    for (done, name) in chosen.iter().enumerate() {
+        records::progress(name, done, chosen.len());
+        for job in registry::all().into_iter().filter(|job| job.name == *name) {
+            (job.time)(job, &mut rows);
+        }
+    }
+    report::print_table(&rows);
     rows.iter().all(|row| row.ok)
 }

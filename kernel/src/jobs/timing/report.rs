@@ -9,9 +9,11 @@ use crate::arch::tsc;
 use crate::console::{print_line, records};
 
 /// A timed run: the one of median time out of several.
-pub(super) struct Row {
+pub struct Row {
     pub(super) job: &'static str,
     pub(super) unit: Unit,
+    /// Whether every byte of the units was written.
+    pub(super) writes: bool,
     /// Requested number of threads; `None`: as many as help.
     pub(super) threads: Option<usize>,
     pub(super) units: u64,
@@ -43,7 +45,7 @@ pub(super) fn emit(row: &Row) {
         units: row.units,
         unit: row.unit,
         bytes: row.bytes,
-        writes: writes_its_units(row.job),
+        writes: row.writes,
         chunks: stats.chunks,
         ns: stats.wall_ns,
         cpu_ns: stats.cpu_ns,
@@ -55,15 +57,6 @@ pub(super) fn emit(row: &Row) {
         Some(_) => Record::Job(run),
         None => Record::JobAuto(run),
     });
-}
-
-/// Returns whether `job` writes every byte of its units. Other jobs write descriptors or only move pages: bytes per second
-/// would name memory that no CPU touched.
-fn writes_its_units(job: &str) -> bool {
-    matches!(
-        job,
-        "zero-pages" | "huge-reserve" | "store-loop" | "fallocate" | "gigantic-page" | "gigantic-fault"
-    )
 }
 
 /// Prints the table of all rows.
@@ -103,7 +96,7 @@ impl fmt::Display for Thousandths {
 fn print_row(row: &Row, alone: Option<&Row>) {
     let ns = row.stats.wall_ns.max(1);
     let per_second = |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(ns)) as u64;
-    let rate = match (writes_its_units(row.job), per_second(row.units)) {
+    let rate = match (row.writes, per_second(row.units)) {
         (true, _) => alloc::format!("{} GiB/s", Thousandths(per_second(row.bytes) / (1 << 20) * 1000 / 1024)),
         (false, pages @ 100_000_000..) => alloc::format!("{} Mpages/s", pages / 1_000_000),
         (false, pages) => alloc::format!("{} Mpages/s", Thousandths(pages / 1000)),

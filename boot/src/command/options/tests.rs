@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli;
+use crate::qemu::Accel;
 
 fn options(arguments: &[&str]) -> Options {
     cli::parse([&["ktask"], arguments].concat()).expect("the arguments are sound").options

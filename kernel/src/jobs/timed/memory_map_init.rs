@@ -1,0 +1,35 @@
+//! Times memory map init, on a second array of descriptors.
+
+use ktask::Stats;
+
+use crate::jobs::memory_map_init::{Shadow, ShadowRun};
+use crate::jobs::timing::{Budget, Failure, TimedJob};
+use crate::timed_jobs;
+
+/// The array, and the last run on it.
+struct MemoryMapInit(Shadow, Option<ShadowRun>);
+
+impl TimedJob for MemoryMapInit {
+    fn prepare(_: &Budget) -> Result<Self, Failure> {
+        Ok(Self(Shadow::new().ok_or("no memory for a second descriptor array")?, None))
+    }
+
+    fn reset(&mut self) -> Result<(), Failure> {
+        self.1 = None;
+        Ok(())
+    }
+
+    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+        Ok(self.1.insert(self.0.run(threads)?).stats)
+    }
+
+    fn units(&self, _: &Stats) -> u64 {
+        self.1.as_ref().map_or(0, |run| run.units)
+    }
+
+    fn verify(&mut self, _: &Stats) -> bool {
+        self.1.as_ref().is_some_and(|run| run.ok)
+    }
+}
+
+timed_jobs! { "memory-map-init": MemoryMapInit { order: 10, unit: Page4K, writes: false } }
