@@ -28,7 +28,7 @@ fn jobs(comparison: &Comparison, is_terminal: bool) -> String {
         let name = if is_new { row.job.clone() } else { String::new() };
         let mut cells = vec![name, row.threads.short(), format!("{} x {}", row.units, unit_name(row.unit))];
         for (index, cell) in row.cells.iter().enumerate() {
-            cells.push(cell.as_ref().map_or_else(missing, |cell| time(cell)));
+            cells.push(cell.as_ref().map_or_else(missing, time));
             if index > 0 {
                 cells.push(ratio(cell.as_ref().and_then(|cell| cell.ratio)));
             }
