@@ -62,11 +62,14 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Show runs side by side, as a table and a page
+    /// Show runs side by side, as a table and a page; `compare linux` measures Linux and this kernel in one machine
     Compare {
-        /// Report files of two runs or more; ratios are to the first
+        /// Report files of two runs or more; ratios are to the first. Or the word linux
         #[arg(value_name = "REPORT.json", required = true)]
         reports: Vec<PathBuf>,
+        /// Linux's kernel for `compare linux` [default: Debian's, downloaded to target/linux]
+        #[arg(long, value_name = "FILE")]
+        linux: Option<PathBuf>,
         /// Exit with status 1 if a ratio is below this, a result is wrong, or a run did not pass
         #[arg(long, value_name = "RATIO", value_parser = ratio, allow_negative_numbers = true)]
         fail_below: Option<f64>,

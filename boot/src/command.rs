@@ -1,5 +1,6 @@
 //! Execution of each command.
 
+mod linux;
 mod options;
 
 use crate::cli::{AccelChoice, Cli, Command, Options};
@@ -81,8 +82,15 @@ pub fn execute(cli: &Cli, system: &impl System, interrupt: &AtomicBool) -> Resul
             print(&format!("{}\nplot: {}", simulated.text, simulated.plot.display()));
             Ok(0)
         }
-        Some(Command::Compare { reports, fail_below, output }) => {
-            show_comparison(&compare::read(reports)?, *fail_below, output.as_deref())
+        Some(Command::Compare { reports, linux, fail_below, output }) => {
+            let is_linux = reports.iter().map(PathBuf::as_path).eq([Path::new("linux")]);
+            let comparison = match (is_linux, linux) {
+                (true, linux) => linux::compared(options, linux.as_deref(), system, interrupt)?,
+                (false, None) => Some(compare::read(reports)?),
+                (false, Some(_)) => return Err(Failure::usage("--linux belongs to compare linux")),
+            };
+            let Some(comparison) = comparison else { return Ok(0) };
+            show_comparison(&comparison, *fail_below, output.as_deref())
         }
         Some(Command::Shell) => run_kernel(&and_run(options, "shell"), User::Types, system, interrupt),
         None => run_kernel(options, User::Reads, system, interrupt),

@@ -45,13 +45,7 @@ pub fn provide(
     if missing.is_empty() {
         return Ok(examination);
     }
-    let may_install = system.is_root()
-        && match consent {
-            Consent::Given => true,
-            Consent::ByRule => {
-                system.var("CI").is_some() || !system.is_interactive() || ask(system, &missing)
-            }
-        };
+    let may_install = system.is_root() && is_given(system, consent, &question(&missing));
     // Not earlier: it may refresh the system's package lists.
     let plan = plan(system, &missing, examination.toolchain.as_ref(), may_install);
     match (&plan, may_install) {
@@ -60,9 +54,20 @@ pub fn provide(
     }
 }
 
-fn ask(system: &impl System, missing: &[What]) -> bool {
+/// Returns whether the user consents to what `question` asks: on the command line, by `CI`, by the answer at a terminal, or as
+/// root without a terminal.
+pub fn is_given(system: &impl System, consent: Consent, question: &str) -> bool {
+    match consent {
+        Consent::Given => true,
+        Consent::ByRule if system.var("CI").is_some() => true,
+        Consent::ByRule if system.is_interactive() => system.ask(question),
+        Consent::ByRule => system.is_root(),
+    }
+}
+
+fn question(missing: &[What]) -> String {
     let names: Vec<_> = missing.iter().map(|what| what.describe()).collect();
-    system.ask(&format!("missing: {}; install it from the system's packages?", names.join("; ")))
+    format!("missing: {}; install it from the system's packages?", names.join("; "))
 }
 
 /// Names the missing prerequisites and the command that installs them.

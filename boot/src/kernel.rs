@@ -36,9 +36,19 @@ impl Profile {
     }
 }
 
+/// The package of the kernel, and its program.
+const PACKAGE: &str = "ktask-kernel";
+
+/// The package of a Linux guest's first program, and the program.
+const LINUX_INIT: &str = "linux-init";
+
 /// Returns the path of the kernel's ELF file after a build.
 pub fn elf_path(profile: Profile) -> PathBuf {
-    target_directory().join("x86_64-ktask").join(profile.name()).join("ktask-kernel")
+    program_path(PACKAGE, profile)
+}
+
+fn program_path(package: &str, profile: Profile) -> PathBuf {
+    target_directory().join("x86_64-ktask").join(profile.name()).join(package)
 }
 
 fn target_directory() -> PathBuf {
@@ -51,10 +61,24 @@ fn target_directory() -> PathBuf {
 ///
 /// When cargo cannot be started or the build fails.
 pub fn build(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf, Failure> {
-    let mut command = command(toolchain, &toolchain.cargo, "build", profile);
+    let mut command = command(toolchain, &toolchain.cargo, "build", &[PACKAGE], profile);
     match cargo::run(&mut command, "kernel")? {
         true => Ok(elf_path(profile)),
         false => Err(Failure::failed("the kernel does not build; the compiler's messages are above")),
+    }
+}
+
+/// Builds the first program of a Linux guest for the kernel's target, and returns its path.
+///
+/// # Errors
+///
+/// When cargo cannot be started or the build fails.
+pub(crate) fn build_linux_init(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
+    let profile = Profile::Kernel;
+    let mut command = command(toolchain, &toolchain.cargo, "build", &[LINUX_INIT], profile);
+    match cargo::run(&mut command, "first program of Linux")? {
+        true => Ok(program_path(LINUX_INIT, profile)),
+        false => Err(Failure::failed("linux-init does not build; the compiler's messages are above")),
     }
 }
 
@@ -65,7 +89,7 @@ pub fn build(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf, Failure
 /// When clippy cannot be started or finds something.
 pub fn lint(toolchain: &Toolchain, clippy: &Path, profile: Profile) -> Result<(), Failure> {
     // Started by its path: `cargo clippy` would find rustup's, which belongs to another version of Rust.
-    let mut command = command(toolchain, clippy, "clippy", profile);
+    let mut command = command(toolchain, clippy, "clippy", &[PACKAGE, LINUX_INIT], profile);
     command.env("CARGO", &toolchain.cargo).args(["--", "--deny", "warnings"]);
     match cargo::run(&mut command, "kernel")? {
         true => Ok(()),
@@ -74,11 +98,19 @@ pub fn lint(toolchain: &Toolchain, clippy: &Path, profile: Profile) -> Result<()
 }
 
 /// Returns the command of the nested cargo, or of a `program` with the same arguments.
-fn command(toolchain: &Toolchain, program: &Path, subcommand: &str, profile: Profile) -> Command {
+fn command(
+    toolchain: &Toolchain,
+    program: &Path,
+    subcommand: &str,
+    packages: &[&str],
+    profile: Profile,
+) -> Command {
     let mut command = cargo::command(toolchain, program);
     command
         .current_dir(workspace())
-        .args([subcommand, "--package", "ktask-kernel", "--profile", profile.name()])
+        .arg(subcommand)
+        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .args(["--profile", profile.name()])
         .args(["--target", "x86_64-ktask.json"])
         .args(["-Zjson-target-spec", "-Zbuild-std=core,alloc,compiler_builtins"])
         .arg("-Zbuild-std-features=compiler-builtins-mem")
@@ -100,7 +132,7 @@ mod tests {
             version: Version { major: 1, minor: 96 },
             sysroot: "/opt/t".into(),
         };
-        let command = command(&toolchain, &toolchain.cargo, "build", Profile::Kernel);
+        let command = command(&toolchain, &toolchain.cargo, "build", &[PACKAGE], Profile::Kernel);
         assert_eq!(command.get_program(), "/opt/t/bin/cargo");
         let env = |name: &str| {
             let (_, value) = command.get_envs().find(|(key, _)| *key == name).expect(name);

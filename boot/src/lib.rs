@@ -4,8 +4,8 @@
 //! [`toolchain`] among them. [`kernel`] builds the kernel, [`image`] what starts it on real machines, [`start`] the way to it in
 //! QEMU. [`qemu`] is the emulated machine; [`run`] boots it and follows its
 //! output; [`shell`] connects the user's terminal to it. [`report`] turns the output into tables and files, [`trace`] into a
-//! trace for viewers; [`compare`] shows reports side by side; [`symbols`] names addresses. [`system`] is the host. [`sim`] needs
-//! no kernel: it simulates jobs on a described machine.
+//! trace for viewers; [`compare`] shows reports side by side, [`linux`] measures Linux to stand beside the kernel. [`symbols`]
+//! names addresses. [`system`] is the host. [`sim`] needs no kernel: it simulates jobs on a described machine.
 
 #![deny(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod failure;
 mod guest_memory;
 pub mod image;
 pub mod kernel;
+pub mod linux;
 pub mod list;
 pub mod opening;
 mod plotting;

@@ -1,7 +1,9 @@
-//! Opens the report's page in a browser without a screen: it logs no error, its trace can be zoomed, and it has a picture.
+//! Opens the pages of a report and of a comparison in a browser without a screen: they log no error, the trace can be zoomed, and
+//! each has a picture.
 //!
 //! The pictures stay in `target/tmp/page`, to be looked at. Without a browser the tests are ignored.
 
+use ktask_boot::compare::{self, Comparison, Matching, Side};
 use ktask_boot::doctor;
 use ktask_boot::qemu::{Accel, Boot, Machine, Program};
 use ktask_boot::report::{self, Report};
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let trials = vec![
         test("page::browser_tells_errors", browser_tells_errors),
         test("page::opens_without_error_on_every_screen", opens_without_error),
+        test("page::comparison_opens_without_error_on_every_screen", comparison_opens_without_error),
         test("page::trace_is_zoomed", trace_is_zoomed),
     ];
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
@@ -51,33 +54,38 @@ fn browser_tells_errors(browser: &Path) -> Result<(), Failed> {
 }
 
 fn opens_without_error(browser: &Path) -> Result<(), Failed> {
-    let page = page();
+    has_pictures(browser, "", &page(), [3600, 6400])
+}
+
+/// Opens the page of a comparison, which has no script.
+fn comparison_opens_without_error(browser: &Path) -> Result<(), Failed> {
+    has_pictures(browser, "compare-", &comparison(), [1800, 3000])
+}
+
+/// Opens `page` on wide and narrow screens of some heights, light and dark.
+fn has_pictures(browser: &Path, prefix: &str, page: &str, [wide, narrow]: [u32; 2]) -> Result<(), Failed> {
     ensure(page.len() < 1_000_000, format!("the page has {} bytes", page.len()))?;
-    let screens = [
-        ("wide", "1240,3600", 1240, false),
-        ("dark", "1240,3600", 1240, true),
-        ("narrow", "500,6400", 390, false),
-    ];
-    for (name, window, width, is_dark) in screens {
+    let screens = [("wide", 1240, wide, false), ("dark", 1240, wide, true), ("narrow", 500, narrow, false)];
+    for (name, width, height, is_dark) in screens {
+        let name = format!("{prefix}{name}");
         // A window has at least 500 pixels: a frame in it is as narrow as a phone.
         let page = match width {
-            390 => format!(
-                "<body style=margin:0><iframe srcdoc=\"{}\" style=\"border:0;width:390px;height:6400px\"></iframe>",
+            500 => format!(
+                "<body style=margin:0><iframe srcdoc=\"{}\" style=\"border:0;width:390px;height:{height}px\"></iframe>",
                 page.replace('&', "&amp;").replace('"', "&quot;")
             ),
-            _ => page.clone(),
+            _ => page.to_string(),
         };
         let picture = folder().join(format!("{name}.png"));
         let _ = std::fs::remove_file(&picture);
         let mut arguments =
-            vec![format!("--window-size={window}"), format!("--screenshot={}", picture.display())];
+            vec![format!("--window-size={width},{height}"), format!("--screenshot={}", picture.display())];
         arguments.extend(is_dark.then(|| "--blink-settings=preferredColorScheme=0".to_string()));
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let seen = look(browser, name, &page, &arguments)?;
+        let seen = look(browser, &name, &page, &arguments)?;
         ensure(seen.errors.is_empty(), format!("{name}: {}", seen.errors.join("\n")))?;
         let png = std::fs::read(&picture).map_err(|error| format!("{}: {error}", picture.display()))?;
-        let expected =
-            format!("{}x{}", &window[..window.find(',').unwrap()], &window[window.find(',').unwrap() + 1..]);
+        let expected = format!("{width}x{height}");
         let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
         ensure(
             png.len() > 24 && png.starts_with(b"\x89PNG"),
@@ -161,6 +169,30 @@ fn folder() -> PathBuf {
 
 /// Returns the page of a run with a trace, and with hostile text.
 fn page() -> String {
+    let (run, report) = run();
+    let files =
+        vec![("report as JSON", "./report.json".into()), ("trace for Perfetto", "./trace.json".into())];
+    report::page(&report::Content { report: &report, records: &run.records, files })
+}
+
+/// Returns the page of two runs side by side, which differ in their machines.
+fn comparison() -> String {
+    let (_, first) = run();
+    let (_, mut second) = run();
+    second.machine.cpus = 8;
+    for row in &mut second.jobs {
+        row.ns = row.ns * 5 / 4;
+    }
+    let side = |label: &str, report| Side { label: label.into(), report };
+    let sides = vec![side("before.json", first), side(HOSTILE, second)];
+    let comparison = Comparison::of(sides, Matching::SameThreads).expect("the runs have the same jobs");
+    let file = folder().join("comparison.html");
+    compare::write_page(&comparison, &file).expect("the target directory is writable");
+    std::fs::read_to_string(&file).expect("it was just written")
+}
+
+/// Returns a run and its report.
+fn run() -> (Run, Report) {
     let mut run = Run::begun();
     run.ending = Ending::Verdict(Verdict::Pass);
     run.records = RUN.lines().filter_map(|line| parse_line(line).expect("the records are whole")).collect();
@@ -182,9 +214,7 @@ fn page() -> String {
         extra: Vec::new(),
     };
     let report = Report::new(&run, &machine, 2, None);
-    let files =
-        vec![("report as JSON", "./report.json".into()), ("trace for Perfetto", "./trace.json".into())];
-    report::page(&report::Content { report: &report, records: &run.records, files })
+    (run, report)
 }
 
 /// Returns the trace of a CPU over a millisecond: a thread with two chunks and an interrupt, then a halt, over and over.

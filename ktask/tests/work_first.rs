@@ -117,3 +117,35 @@ fn an_offer_that_is_not_needed_is_taken_back() {
         assert_eq!(platform.queued_helpers(), 0);
     }
 }
+
+#[test]
+fn an_offer_that_was_taken_back_leaves_room_for_a_helper() {
+    // The queue has room for one task per thread.
+    let platform = Hosted::builder().cpus(2).threads(1).budget_percent(100).build();
+    let offers = Job::new(Items::new(0)..Items::new(2));
+    let starts = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
+    for _ in 0..1_000 {
+        for job in [&offers, &starts] {
+            let stats = job.run(&platform, |_| Ok::<(), ()>(())).unwrap();
+            assert_eq!((stats.units, stats.helpers_lost), (2, 0));
+        }
+    }
+}
+
+#[test]
+fn the_time_of_a_job_lasts_until_its_helper_has_ended() {
+    // While the caller starts the helper, which takes it 10 ms, the helper runs all chunks.
+    let mut machine = ideal(1, 2);
+    machine.start_cost_ns = 10_000_000;
+    machine.helper_start_ns = 0;
+    let stats = Sim::run(machine, 1, |sim| {
+        let job = Job::new(Items::new(0)..Items::new(8)).threads_exact(2);
+        job.run(sim, |chunk| {
+            sim.work(chunk.len().get() * 10, None);
+            Ok::<(), ()>(())
+        })
+        .unwrap()
+    });
+    assert_eq!((stats.threads_used, stats.units), (1, 8), "{stats:?}");
+    assert!(stats.wall_ns >= 80_000, "{stats:?}");
+}

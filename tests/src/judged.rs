@@ -12,6 +12,7 @@ mod first_job;
 mod hostile_memory;
 mod images;
 mod kvm;
+mod linux;
 mod machines;
 mod memory;
 mod microvms;
@@ -60,6 +61,7 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
     trials.extend(firmware::trials(lab));
     trials.extend(images::trials(lab, arguments));
     trials.extend(kvm::trials(lab));
+    trials.extend(linux::trials(lab));
     trials.extend(microvms::trials(lab));
     trials.extend(screen::trials(lab));
     trials.extend(bochs::trials(lab));

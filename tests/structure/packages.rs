@@ -45,6 +45,7 @@ const MAY_USE_LIBRARIES: [&str; 3] = ["stress", "waiting", "workpool"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
+    /// The kernel, and other programs of a guest.
     Kernel,
     /// `ktask` and `kernel/crates/*`.
     Library,
@@ -55,7 +56,7 @@ enum Kind {
 impl Kind {
     fn of(manifest: &str) -> Self {
         let folder = |name: &str| manifest.ends_with(&format!("/{name}/Cargo.toml"));
-        if folder("kernel") {
+        if folder("kernel") || folder("linux-init") {
             Self::Kernel
         } else if folder("boot") {
             Self::Boot

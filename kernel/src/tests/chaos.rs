@@ -16,8 +16,8 @@ use crate::sched::{self, Thread};
 use crate::{check, kernel_tests, skip_if};
 
 /// Seeds that are tried, and rounds with each.
-const SEEDS: u32 = 60;
-const ROUNDS: u32 = 4;
+const SEEDS: u32 = 100;
+const ROUNDS: u32 = 8;
 
 /// An event that threads wait for, with a choice between a wait that is right and one that is wrong.
 struct Event {
@@ -84,10 +84,17 @@ fn first_loss(
     looks_again: bool,
 ) -> Result<Option<(Option<u32>, u32)>, Stopped> {
     for seed in seeds {
-        for round in 1..=ROUNDS {
-            if chaos::under(seed, || loses_a_wake_up(looks_again))? {
-                return Ok(Some((seed, round)));
+        // All rounds in one sequence of decisions: a new one for each would repeat the first.
+        let lost = chaos::under(seed, || {
+            for round in 1..=ROUNDS {
+                if loses_a_wake_up(looks_again)? {
+                    return Ok(Some(round));
+                }
             }
+            Ok(None)
+        })?;
+        if let Some(round) = lost {
+            return Ok(Some((seed, round)));
         }
     }
     Ok(None)

@@ -34,7 +34,7 @@ kernel_tests! { "trace":
     fn pinned_threads_interrupt_no_other_cpu() needs(Cpus(3)) {
         const ROUNDS: u64 = 100;
         let cpus = online();
-        skip_if!(tracepoint::is_on(EventClass::Ipi), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         let target = cpus[cpus.len() - 1];
         let others = CpuMask::single(cpus[0]);
         check!(sched::set_affinity(sched::current(), &others).is_ok());
@@ -78,7 +78,7 @@ kernel_tests! { "trace":
     fn a_wake_up_among_idle_cpus_sends_one_interrupt() needs(Cpus(3)) {
         const ROUNDS: u64 = 50;
         let cpus = online();
-        skip_if!(tracepoint::is_on(EventClass::Ipi), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         check!(sched::set_affinity(sched::current(), &CpuMask::single(cpus[0])).is_ok());
         let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         ran.store(u64::MAX, SeqCst);
@@ -119,7 +119,7 @@ kernel_tests! { "trace":
     }
 
     fn a_threads_life_is_recorded_in_order() {
-        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         let cpus = online();
         let target = cpus[cpus.len() - 1];
         check!(trace::start() == Ok(()));
@@ -162,7 +162,7 @@ kernel_tests! { "trace":
         const SLEEPS: usize = 20;
         // Longer than a slice.
         const SLEEP_NS: u64 = 10_000_000;
-        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         let cpus = online();
         let target = cpus[cpus.len() - 1];
         check!(trace::start() == Ok(()));
@@ -192,7 +192,7 @@ kernel_tests! { "trace":
     /// Every CPU overwrites its ring again and again, interrupts record in between, and a reader reads all rings: it
     /// sees whole events in order.
     fn rings_are_read_while_they_are_written() needs(MemoryMib(24)) {
-        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         // Memory for each CPU's ring.
         static DONE: AtomicBool = AtomicBool::new(false);
         DONE.store(false, SeqCst);
@@ -256,7 +256,7 @@ kernel_tests! { "trace":
 
     /// A dump writes each event or counts it as lost, and a second dump does not repeat it.
     fn a_dump_writes_every_event_once() {
-        skip_if!(tracepoint::is_on(EventClass::Switch), "tracing is on for the whole run");
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         check!(trace::start() == Ok(()));
         let before: u64 = online().iter().map(|cpu| tracepoint::recorded(*cpu)).sum();
         for _ in 0..10 {

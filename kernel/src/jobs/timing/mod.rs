@@ -16,8 +16,7 @@ mod runner;
 pub use check::check;
 pub use filled_file::{FilledFile, whole_pool};
 pub use job::{Budget, Failure, Reference, Run, TimedJob};
-pub use register::LAST;
-pub use registry::Registered;
+pub use registry::{LAST, Registered};
 pub use runner::time;
 
 use crate::console::records;

@@ -1,8 +1,5 @@
 //! How a file registers its timed jobs.
 
-/// The place in the table of a job that names none: behind those that do.
-pub const LAST: u32 = u32::MAX;
-
 /// Registers jobs, each with a test of one small run. A job is a type that implements
 /// [`TimedJob`](crate::jobs::timing::TimedJob), with the name of its rows:
 ///

@@ -7,6 +7,9 @@ use protocol::record::Unit;
 
 use super::report::Row;
 
+/// The place in the table of a job that names none: behind those that do.
+pub const LAST: u32 = u32::MAX;
+
 /// A registered job, an element of the section `.timed_jobs`. A job has one for each kind of unit.
 #[repr(C)]
 pub struct Registered {
