@@ -139,22 +139,25 @@ impl HugePool {
 
     /// Puts a page from [`take`](Self::take) back.
     pub fn put(&self, page: Pfn) {
-        let node = mem_map::node_of(page).expect("a huge page is memory");
-        if self.pool_size.shed(1) == 1 {
-            self.total[node].fetch_sub(1, SeqCst);
-            pages::free(page, self.size.order());
-        } else {
-            self.free[node].push(page);
-            // A shrinking pool with more claims than free pages may have added a claim again meanwhile: for this page.
-            if self.pool_size.shed(1) == 1 {
-                match self.free[node].pop() {
-                    Some(page) => {
-                        self.total[node].fetch_sub(1, SeqCst);
-                        pages::free(page, self.size.order());
-                    }
-                    None => self.pool_size.add(1),
-                }
-            }
+        self.put_all(&[page]);
+    }
+
+    /// Puts pages from [`take`](Self::take) back. The locks are taken once for neighbours in `pages` of the same node.
+    pub fn put_all(&self, pages: &[Pfn]) {
+        let node_of = |page: Pfn| mem_map::node_of(page).expect("a huge page is memory");
+        for of_one_node in pages.chunk_by(|a, b| node_of(*a) == node_of(*b)) {
+            self.put_on(node_of(of_one_node[0]), of_one_node);
+        }
+    }
+
+    fn put_on(&self, node: usize, pages: &[Pfn]) {
+        let (surplus, staying) = pages.split_at(self.pool_size.shed(pages.len() as u64) as usize);
+        self.total[node].fetch_sub(surplus.len() as u64, SeqCst);
+        surplus.chunks(BATCH).for_each(|batch| pages::free_bulk(batch, self.size.order()));
+        staying.chunks(BATCH).for_each(|batch| self.free[node].push_all(batch));
+        // A shrinking pool with more claims than free pages may have added claims again meanwhile: for these pages.
+        if self.total() > self.wanted() {
+            self.shed(node, staying.len() as u64);
         }
     }
 

@@ -20,17 +20,35 @@ use super::window::{WINDOW_BYTES, WINDOWS, WINDOWS_PER_SIZE};
 use crate::arch::lock_class::LockClass;
 use crate::arch::paging::{HUGE_FILES_BASE, LeafTable};
 use crate::arch::spin_lock::IrqSpinLock;
-use crate::arch::tlb;
+use crate::arch::{tlb, tsc};
 use crate::jobs::clearing;
 use crate::jobs::kernel::Kernel;
 use crate::jobs::manners::Kind;
+use crate::jobs::rounds::add_stats;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, mem_map, permanent, space};
+use crate::sched;
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Pages that are removed with one TLB flush on all CPUs, and the minimum of a chunk. The flush waits for all CPUs, and costs
-/// as much as removing hundreds of pages: helpers that flush on their own made a hole of 512 pages slower.
+/// Pages that one thread removes with one TLB flush on all CPUs, and the minimum of a chunk of a job that removes more. The
+/// flush waits for all CPUs, and costs as much as removing hundreds of pages; so does waking a helper.
 const RELEASE_BATCH: usize = 512;
+
+/// Pages that return to the pool together.
+const PUT_BATCH: usize = 64;
+
+/// In place of a removed page: none was looked for, or another thread held the slot.
+const NOT_REMOVED: u64 = u64::MAX;
+
+/// In place of a removed page: the slot was empty.
+const NO_PAGE: u64 = u64::MAX - 1;
+
+/// Pages whose entries are empty and whose slots are held.
+struct Removed {
+    indices: [u64; RELEASE_BATCH],
+    pages: [Pfn; RELEASE_BATCH],
+    len: usize,
+}
 
 struct Window {
     is_taken: AtomicBool,
@@ -251,8 +269,7 @@ impl HugeFile {
 
     /// Returns the pages at `indices`, which are ascending, to the pool. Skips empty slots.
     pub(super) fn release(&self, indices: impl Iterator<Item = u64>) {
-        let mut batch = [(0, Pfn(0)); RELEASE_BATCH];
-        let mut len = 0;
+        let mut batch = Removed { indices: [0; RELEASE_BATCH], pages: [Pfn(0); RELEASE_BATCH], len: 0 };
         for index in indices {
             let slot = &self.slots[index as usize];
             let page = loop {
@@ -260,8 +277,7 @@ impl HugeFile {
                     Ok(page) => break Some(Pfn(page)),
                     Err(Found::Busy) => {
                         // Other threads may wait for the slots of the batch: release them before waiting.
-                        self.finish_release(&batch[..len]);
-                        len = 0;
+                        self.finish_release(&mut batch);
                         slot.wait(waiting_for(index).machine(), threads());
                     }
                     Err(_) => break None,
@@ -270,38 +286,97 @@ impl HugeFile {
             let Some(page) = page else { continue };
             let (table, entry) = self.entry(index);
             table.clear(entry);
-            batch[len] = (index, page);
-            len += 1;
-            if len == RELEASE_BATCH {
-                self.finish_release(&batch);
-                len = 0;
+            (batch.indices[batch.len], batch.pages[batch.len]) = (index, page);
+            batch.len += 1;
+            if batch.len == RELEASE_BATCH {
+                self.finish_release(&mut batch);
             }
         }
-        self.finish_release(&batch[..len]);
+        self.finish_release(&mut batch);
     }
 
-    /// Finishes the removal of pages whose entries are empty and whose slots are held. Flushes all CPUs, so that none can reach
-    /// the pages, and then returns them to the pool.
-    fn finish_release(&self, batch: &[(u64, Pfn)]) {
-        if batch.is_empty() {
+    /// Finishes the removal of `batch`, and empties it. Flushes all CPUs, so that none can reach the pages, and then returns
+    /// them to the pool.
+    fn finish_release(&self, batch: &mut Removed) {
+        if batch.len == 0 {
             return;
         }
         tlb::flush_everywhere();
-        for (index, page) in batch {
-            huge_pool::pool(self.size).put(*page);
+        huge_pool::pool(self.size).put_all(&batch.pages[..batch.len]);
+        for index in &batch.indices[..batch.len] {
             self.slots[*index as usize].leave(None, waiting_for(*index).machine(), threads());
         }
+        batch.len = 0;
     }
 
+    /// Returns the pages at `range` to the pool, with one TLB flush on all CPUs: a job empties the entries, and after the flush
+    /// another returns the pages. The time of the statistics is that of all three.
     fn release_in_parallel(&self, range: Range<u64>, threads: Option<usize>) -> Stats {
-        let pages = HugePages::new(range.start)..HugePages::new(range.end);
-        let job = RELEASE.job(pages, threads).min_chunk(HugePages::new(RELEASE_BATCH as u64));
-        let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
-            self.release(chunk.indices());
-            Ok(())
+        let start_ns = tsc::now_ns();
+        let mut removed: Vec<AtomicU64> = Vec::new();
+        if removed.try_reserve_exact((range.end - range.start) as usize).is_err() {
+            self.release(range);
+            return Stats::default();
+        }
+        removed.resize_with((range.end - range.start) as usize, || AtomicU64::new(NOT_REMOVED));
+        let first = range.start;
+        let removed_at = |index: u64| &removed[(index - first) as usize];
+        let has_busy = AtomicBool::new(false);
+        let mut stats = release_job(range.clone(), threads, |chunk| {
+            for index in chunk {
+                match self.slots[index as usize].hold_page() {
+                    Ok(page) => {
+                        let (table, entry) = self.entry(index);
+                        table.clear(entry);
+                        removed_at(index).store(page, SeqCst);
+                    }
+                    Err(Found::Busy) => has_busy.store(true, SeqCst),
+                    Err(_) => removed_at(index).store(NO_PAGE, SeqCst),
+                }
+            }
         });
-        released.expect("releasing cannot fail")
+        let (units, is_removed) = (stats.units, |index: &u64| removed_at(*index).load(SeqCst) < NO_PAGE);
+        if range.clone().any(|index| is_removed(&index)) {
+            tlb::flush_everywhere();
+            let finished = release_job(range.clone(), threads, |chunk| {
+                let (mut batch, mut len) = ([Pfn(0); PUT_BATCH], 0);
+                for index in chunk.clone().filter(is_removed) {
+                    batch[len] = Pfn(removed_at(index).load(SeqCst));
+                    len += 1;
+                    if len == PUT_BATCH {
+                        huge_pool::pool(self.size).put_all(&batch);
+                        len = 0;
+                    }
+                }
+                huge_pool::pool(self.size).put_all(&batch[..len]);
+                for index in chunk.filter(is_removed) {
+                    self.slots[index as usize].leave(
+                        None,
+                        waiting_for(index).machine(),
+                        sched::wait::threads(),
+                    );
+                }
+            });
+            add_stats(&mut stats, &finished);
+        }
+        if has_busy.into_inner() {
+            // No slot is held here: other threads may wait for one of them.
+            self.release(range.filter(|index| removed_at(*index).load(SeqCst) == NOT_REMOVED));
+        }
+        (stats.units, stats.wall_ns) = (units, tsc::since_ns(start_ns));
+        stats
     }
+}
+
+/// Runs `work` on parts of `range`, on `threads` threads (`None`: as many as are useful).
+fn release_job(range: Range<u64>, threads: Option<usize>, work: impl Fn(Range<u64>) + Sync) -> Stats {
+    let pages = HugePages::new(range.start)..HugePages::new(range.end);
+    let job = RELEASE.job(pages, threads).min_chunk(HugePages::new(RELEASE_BATCH as u64));
+    let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
+        work(chunk.start().get()..chunk.end().get());
+        Ok(())
+    });
+    released.expect("releasing cannot fail")
 }
 
 impl Drop for HugeFile {
