@@ -24,7 +24,9 @@ use crate::arch::{cpu, cpu_registers, handover, tlb, tsc, vector};
 use crate::console::{self, records, warning};
 use crate::jobs;
 use crate::mm::early::EarlyMemory;
-use crate::mm::{descriptors, heap, page_cache, pages, space, stacks, stats, zero, zero_calibration};
+use crate::mm::{
+    descriptors, heap, idle_help, page_cache, pages, space, stacks, stats, zero, zero_calibration,
+};
 use crate::platform::{self, Topology, nodes};
 use crate::sched::Spawn;
 use crate::{debug, power, sched, shell};
@@ -157,6 +159,7 @@ pub fn page_allocator(early: &mut EarlyMemory, topology: Topology) -> Unfinished
     descriptors::map_array(early).unwrap_or_else(|error| no_memory("page descriptors", error));
     descriptors::init_early(early).unwrap_or_else(|error| panic!("early page init: {error}"));
     pages::init();
+    idle_help::begin(descriptors::progress().unfinished());
     records::phase("memory-map-init/early", tsc::since_ns(start_ns));
     Unfinished { trampoline_page, low_pages, apic_ids, cpus_found, memory_bytes }
 }
@@ -293,19 +296,21 @@ impl Unfinished {
         jobs::helpers::init();
     }
 
-    /// Initialises the deferred page descriptors on all CPUs.
+    /// Initialises the deferred page descriptors: those that no idle CPU has initialised by now. The phase and the log count
+    /// from the first of either.
     pub fn memory_map_init(&self) {
         let _hold = console::screen::hold();
         let start_ns = tsc::now_ns();
-        let deferred = descriptors::progress().unfinished();
-        let stats = jobs::memory_map_init::run_deferred();
-        let ns = tsc::since_ns(start_ns);
-        if deferred > 0 {
+        jobs::memory_map_init::run_deferred();
+        let (end_ns, help) = (tsc::now_ns(), idle_help::help());
+        let ns = end_ns.saturating_sub(help.started_ns.map_or(start_ns, |first_ns| first_ns.min(start_ns)));
+        if help.deferred > 0 {
             log::info!(
-                "memory map: {deferred} sections of 128 MiB deferred, done in {}.{:03} ms by {} threads; {} of {} MiB free",
+                "memory map: {} sections of 128 MiB deferred, done in {}.{:03} ms, {} of them by idle cpus; {} of {} MiB free",
+                help.deferred,
                 ns / 1_000_000,
                 ns / 1000 % 1000,
-                stats.threads_used,
+                help.done,
                 (stats::initialised_pages() * frames::PAGE_SIZE) >> 20,
                 (descriptors::layout().described_pages() * frames::PAGE_SIZE) >> 20,
             );
@@ -313,6 +318,7 @@ impl Unfinished {
         if descriptors::grown_sections() > 0 {
             log::info!("memory map: {} sections were initialised on demand", descriptors::grown_sections());
         }
+        records::phase("memory-map-init/waited", end_ns.saturating_sub(start_ns));
         records::phase("memory-map-init", ns);
     }
 

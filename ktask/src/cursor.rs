@@ -290,11 +290,11 @@ impl<'c> Cursor<'c> {
         self.slot.residents.fetch_sub(u16::from(!is_away), Ordering::Relaxed);
     }
 
-    /// Returns whether a worker claims from this range that is not away.
-    pub(crate) fn has_resident(&self) -> bool {
+    /// Returns the number of workers that claim from this range and are not away.
+    pub(crate) fn residents(&self) -> usize {
         // Relaxed: a resident ends after its own claim found no units left. So a reader that still sees it
         // counted, or that saw units left before, leaves it nothing that it does not claim.
-        self.slot.residents.load(Ordering::Relaxed) > 0
+        self.slot.residents.load(Ordering::Relaxed) as usize
     }
 
     /// Returns the number of workers that claim from this range.

@@ -34,7 +34,9 @@ fn every_node_gets_its_share_where_bandwidth_falls() {
     for shape in [Shape::Falling(2, 28), Shape::Falling(4, 14)] {
         compare(case(shape, Cost::Constant(1000.0), Trouble::None, 256), 1, &bounds);
     }
-    compare(case(Shape::Falling(2, 28), Cost::Exponential(1000.0), Trouble::None, 512), 2, &bounds);
+    for shape in [Shape::Falling(2, 28), Shape::Falling(4, 14)] {
+        compare(case(shape, Cost::Exponential(1000.0), Trouble::None, 512), 2, &bounds);
+    }
 }
 
 #[test]
@@ -53,6 +55,27 @@ fn late_and_lost_helpers_are_no_verdict() {
         compare(case(Shape::Ideal(1, 32), Cost::Constant(1000.0), trouble, 256), 5, &bounds);
         compare(case(Shape::Falling(1, 28), Cost::Constant(1000.0), trouble, 256), 2, &bounds);
     }
+}
+
+#[test]
+fn threads_that_add_nothing_are_handed_back() {
+    // Six threads use up the memory. More cost no time here, only CPU time: one count too high shows in that alone.
+    let bounds = Bounds { median: 1.05, largest: 1.25, cpu: 1.3 };
+    let flat = Shape::Flat(1, 32);
+    for trouble in [Trouble::None, Trouble::Lost] {
+        compare(case(flat, Cost::Growing(1000.0), trouble, 256), 2, &bounds);
+    }
+    compare(case(flat, Cost::Bimodal, Trouble::None, 1024), 3, &bounds);
+    compare(case(flat, Cost::Exponential(1000.0), Trouble::Lost, 512), 3, &bounds);
+}
+
+#[test]
+fn an_error_at_the_start_does_not_stay() {
+    // Seeds with which the first trials find twice the threads to be worthwhile, or half of them enough.
+    let bounds = Bounds { median: 1.05, largest: 1.25, cpu: 1.3 };
+    let falling = Shape::Falling(1, 28);
+    compare(case(falling, Cost::Exponential(1000.0), Trouble::Late, 512), 3, &bounds);
+    compare(case(falling, Cost::Bimodal, Trouble::None, 1024), 2, &bounds);
 }
 
 #[test]

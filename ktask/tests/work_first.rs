@@ -117,3 +117,17 @@ fn an_offer_that_is_not_needed_is_taken_back() {
         assert_eq!(platform.queued_helpers(), 0);
     }
 }
+
+#[test]
+fn an_offer_that_was_taken_back_leaves_room_for_a_helper() {
+    // The queue has room for one task per thread.
+    let platform = Hosted::builder().cpus(2).threads(1).budget_percent(100).build();
+    let offers = Job::new(Items::new(0)..Items::new(2));
+    let starts = Job::new(Items::new(0)..Items::new(2)).threads_exact(2);
+    for _ in 0..1_000 {
+        for job in [&offers, &starts] {
+            let stats = job.run(&platform, |_| Ok::<(), ()>(())).unwrap();
+            assert_eq!((stats.units, stats.helpers_lost), (2, 0));
+        }
+    }
+}

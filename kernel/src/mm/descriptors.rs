@@ -8,8 +8,10 @@
 //!
 //! As in Linux's deferred struct page init, initialisation has two steps. Early
 //! in the boot, one CPU initialises enough memory for the rest of the boot. All
-//! CPUs initialise the rest, in sections of 128 MiB. An allocation that finds no
-//! initialised memory before that initialises a section by itself ([`grow`]).
+//! CPUs initialise the rest, in sections of 128 MiB: each other CPU from the time
+//! when it first idles ([`idle_help`](super::idle_help)), the boot CPU when it comes
+//! to that step. An allocation that finds no initialised memory before that
+//! initialises a section by itself ([`grow`]).
 //!
 //! Sections are independent of each other. Blocks merge across a section's border
 //! only with blocks as large as a section. The first descriptor of every section is
@@ -125,6 +127,8 @@ fn map_backing(early: &mut EarlyMemory, range: Range<u64>, part: NodeMemory) -> 
 pub struct Progress {
     /// Runs of sections that hold memory, with their nodes.
     runs: Vec<(Range<u64>, usize)>,
+    /// For each run, the section that an idle CPU looks at next: see [`init_next`](Self::init_next).
+    next: Vec<AtomicU64>,
     claimed: Vec<AtomicBool>,
     /// Sections with memory that are not claimed.
     unclaimed: AtomicU64,
@@ -144,7 +148,8 @@ impl Progress {
             claimed.resize_with(sections.end as usize, || AtomicBool::new(false));
             count += sections.end - sections.start;
         }
-        Self { runs, claimed, unclaimed: AtomicU64::new(count), unfinished: AtomicU64::new(count) }
+        let next = runs.iter().map(|(sections, _)| AtomicU64::new(sections.start)).collect();
+        Self { runs, next, claimed, unclaimed: AtomicU64::new(count), unfinished: AtomicU64::new(count) }
     }
 
     /// Claims and initialises section number `section`; returns false when it was
@@ -166,6 +171,32 @@ impl Progress {
         result.map(|()| true).map_err(SectionError::Free)
     }
 
+    /// Initialises the next section that is not claimed: of `node` while it has any, then of the others. Returns `None` when
+    /// every section was met once. A section whose claim was released after an error is not met again.
+    pub fn init_next(
+        &self,
+        layout: &Layout,
+        zones: &ZoneSet<'_>,
+        node: usize,
+    ) -> Option<Result<(), SectionError>> {
+        let runs = || self.runs.iter().zip(&self.next);
+        let near = runs().filter(|((_, of), _)| *of == node);
+        let far = runs().filter(|((_, of), _)| *of != node);
+        for ((sections, _), next) in near.chain(far) {
+            while next.load(SeqCst) < sections.end {
+                let section = next.fetch_add(1, SeqCst);
+                if section >= sections.end {
+                    break;
+                }
+                match self.init(layout, zones, section) {
+                    Ok(false) => {}
+                    done => return Some(done.map(drop)),
+                }
+            }
+        }
+        None
+    }
+
     /// Returns the first section that is not claimed: of `node`, or of any.
     fn find(&self, node: Option<usize>) -> Option<u64> {
         let mut runs = self.runs.iter().filter(|(_, of)| node.is_none_or(|node| node == *of));
@@ -182,6 +213,11 @@ impl Progress {
     /// Returns the number of sections that are not initialised.
     pub fn unfinished(&self) -> u64 {
         self.unfinished.load(SeqCst)
+    }
+
+    /// Returns the number of sections that are not claimed.
+    pub fn unclaimed(&self) -> u64 {
+        self.unclaimed.load(SeqCst)
     }
 }
 
@@ -240,7 +276,7 @@ pub fn progress() -> &'static Progress {
 /// Returns false when no section is left.
 pub fn grow(node: usize) -> bool {
     let Some(progress) = PROGRESS.get() else { return false };
-    while progress.unclaimed.load(SeqCst) > 0 {
+    while progress.unclaimed() > 0 {
         let Some(section) = progress.find(Some(node)).or_else(|| progress.find(None)) else { break };
         if progress.init(layout(), mem_map::zones(), section) == Ok(true) {
             GROWN.fetch_add(1, SeqCst);
@@ -250,7 +286,7 @@ pub fn grow(node: usize) -> bool {
     // Sections that other threads are initialising will be done soon. Only a caller with interrupts on may wait: this
     // CPU may have to run those threads.
     let before = progress.unfinished();
-    while x86_64::instructions::interrupts::are_enabled() && before > progress.unclaimed.load(SeqCst) {
+    while x86_64::instructions::interrupts::are_enabled() && before > progress.unclaimed() {
         if progress.unfinished() < before {
             return true;
         }

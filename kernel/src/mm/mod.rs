@@ -8,7 +8,7 @@
 //! | what pages are | [`layout`]; [`zones`]; [`mem_map`]: from a page frame number to descriptor and zone |
 //! | contents | [`zero`]: clears pages; `poison`: finds writes after free |
 //! | caches | [`page_stack`]; [`page_cache`]: for each CPU; [`zero_pool`]: pre-zeroed pages; [`stats`]: counts |
-//! | allocation | [`descriptors`]: memory map init; [`pages`]: the page allocator |
+//! | allocation | [`descriptors`]: memory map init; [`idle_help`]: by idle CPUs; [`pages`]: the page allocator |
 //! | users | [`permanent`], [`stacks`], [`file_pages`]: kept after their files are closed; [`huge`], [`huge_pool`], [`zero_calibration`] |
 
 pub mod descriptors;
@@ -17,6 +17,7 @@ pub mod file_pages;
 pub mod heap;
 pub mod huge;
 pub mod huge_pool;
+pub mod idle_help;
 pub mod layout;
 pub mod mem_map;
 pub mod page_cache;

@@ -15,7 +15,7 @@ use super::wait::WaitQueue;
 use crate::arch::irq::IrqGuard;
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, tracepoint, tsc};
-use crate::mm::zero_pool;
+use crate::mm::{idle_help, zero_pool};
 
 /// Threads that wait for a CPU that goes offline. Woken each time such a CPU is about to halt.
 pub(super) static QUIESCED: WaitQueue = WaitQueue::new();
@@ -55,6 +55,10 @@ pub fn idle_forever() -> ! {
         } else if is_active && has_dead() {
             x86_64::instructions::interrupts::enable();
             reap();
+        } else if is_active && idle_help::wants_cpu() {
+            // One section at a time, as below.
+            x86_64::instructions::interrupts::enable();
+            idle_help::init_section();
         } else if is_active && zero_pool::wants_page() {
             // One page at a time: a thread that is woken meanwhile waits for no more than that.
             x86_64::instructions::interrupts::enable();

@@ -40,6 +40,19 @@ kernel_tests! { "jobs":
         }
     }
 
+    /// Idle CPUs meet every section once, whatever their node, and leave one that failed to the job.
+    fn idle_cpus_initialise_every_section_but_one_that_fails() needs(MemoryMib(16)) {
+        let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };
+        for node in 0..nodes::nodes().len() {
+            check!(shadow.run_by_section(node) == (0, 0, true), "from node {node}");
+            descriptors::restart_fault_count();
+            check!(FAULT_SECTION.set("1").is_ok());
+            let (failed, left, ok) = shadow.run_by_section(node);
+            check!(FAULT_SECTION.set("none").is_ok());
+            check!((failed, left, ok) == (1, 1, true), "from node {node}: {failed} failed, {left} left");
+        }
+    }
+
     /// The nth section fails, for every n. The job ends, no section is half initialised, and a second run finishes.
     fn any_failing_section_can_be_initialised_later() needs(MemoryMib(16)) {
         let Some(mut shadow) = Shadow::new() else { return no_memory("needs memory for a shadow") };

@@ -220,14 +220,15 @@ kernel_tests! { "mm":
     }
 
     fn every_zeroing_method_clears_exactly_its_extent() {
+        const GRANULE: usize = clear::CLEAR_GRANULE_BYTES;
         let Some(block) = pages::alloc(2) else {
             return Err(Stopped::Failed("no block of order 2".into()));
         };
         let bytes = (order_pages(2) * PAGE_SIZE) as usize;
         let start = mem_map::virt(block);
         for method in ClearMethod::ALL.into_iter().filter(|method| method.is_available()) {
-            for (from, len) in [(0, 128), (4096, 4096), (128, bytes - 256), (0, bytes), (4096, 0)] {
-                // SAFETY: the block is ours (invariant 12); offsets and lengths are multiples of 128 within it.
+            for (from, len) in [(0, GRANULE), (4096, 4096), (GRANULE, bytes - 2 * GRANULE), (0, bytes), (4096, 0)] {
+                // SAFETY: the block is ours (invariant 12); offsets and lengths are multiples of the granule within it.
                 let wrong = unsafe {
                     clear::fill(start, bytes, u64::MAX);
                     clear::clear(method, start.add(from), len);

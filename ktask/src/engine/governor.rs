@@ -290,7 +290,7 @@ impl Governor {
     #[inline(never)]
     fn hold(&mut self, view: &View) -> Decision {
         let anchor = &self.search.ladder.anchor;
-        if self.search.is_settled() {
+        if self.search.is_sure() {
             self.learned = Some(anchor.wanted);
         }
         self.held.begin(anchor.measured.map_or(0, |one| one.rate), view.left);

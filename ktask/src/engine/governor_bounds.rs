@@ -10,6 +10,9 @@ pub(super) const LIKELY_MOST: u64 = 1200;
 /// Standard deviations from the bound that make the result of an unsure trial final.
 pub(super) const FINAL: u64 = 2;
 
+/// Standard deviations from the bound that make the result of a trial final that was sure before it had to end.
+pub(super) const CONCLUSIVE: u64 = 4;
+
 /// Part of the units left that repeated trials of fewer threads may cost: one in this many.
 pub(super) const DEAR_SHARE: u64 = 32;
 
@@ -20,7 +23,7 @@ pub(super) const LOOK_SHARE: u64 = 4;
 pub(super) const MAX_DOUBTS: u32 = 8;
 
 /// The same where the rate drifts: it will drift again.
-pub(super) const MAX_DRIFT_DOUBTS: u32 = 2;
+pub(super) const MAX_DRIFT_DOUBTS: u32 = 3;
 
 /// Part of the units left for which a count is held before such a trial: one in this many.
 pub(super) const DOUBT_SHARE: u64 = 16;

@@ -98,7 +98,7 @@ impl Search {
     }
 
     /// Returns whether other jobs may rely on the anchor.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn is_sure(&self) -> bool {
         self.is_certain && self.ladder.anchor.measured.is_some() && !self.ladder.has_doubt()
     }
 
@@ -211,7 +211,9 @@ impl Search {
         };
         let anchor_now = anchor.at_time_of(&measured, self.ladder.after.as_ref());
         let ratio = self.ratio(&anchor_now, &measured);
-        let is_steady = self.drifts == Some(false) && ratio.value.abs_diff(WORTHWHILE) > 2 * STEADY;
+        let is_steady = self.drifts == Some(false)
+            && ratio.value.abs_diff(WORTHWHILE) > 2 * STEADY
+            && measured.is_soon_after(&anchor_now);
         let is_checked = is_steady || self.ladder.after.is_some() || ratio.deviation > CALM;
         // Where threads scale, time on more of them is free, and on fewer it is lost. So the anchor is
         // measured again for certainty only if it is the larger of the two.

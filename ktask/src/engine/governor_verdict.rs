@@ -1,6 +1,6 @@
 //! What a trial says of two counts.
 
-use super::governor_bounds::{DEAR_SHARE, FINAL, MAX_DRIFT_DOUBTS, STEADY, WORTHWHILE};
+use super::governor_bounds::{CONCLUSIVE, DEAR_SHARE, FINAL, MAX_DRIFT_DOUBTS, STEADY, WORTHWHILE};
 use super::measure::Ratio;
 
 /// The result of a trial.
@@ -49,7 +49,12 @@ impl Trial {
             !self.drifts || value.abs_diff(WORTHWHILE) > 2 * STEADY || self.doubts >= MAX_DRIFT_DOUBTS;
         let clear = |is_worthwhile| Some(Verdict { is_worthwhile, is_sure: is_far, is_certain: true });
         if let Some(is_worthwhile) = self.ratio.is_above(WORTHWHILE) {
-            return clear(is_worthwhile);
+            // Of many trials, some are that sure by chance: unless it is more than that, or the gain is almost that of
+            // threads in proportion, the trial is repeated.
+            let is_conclusive = !self.varies
+                || value.abs_diff(WORTHWHILE) > CONCLUSIVE * deviation
+                || value > (2 * self.half - 1000) / 10 * 9;
+            return Some(Verdict { is_worthwhile, is_sure: is_far && is_conclusive, is_certain: true });
         }
         if self.ratio.is_precise() {
             // Where costs vary, a small gain may be none. More threads for nothing cost CPU time.

@@ -117,6 +117,11 @@ impl Measured {
         u64::from(self.chunks)
     }
 
+    /// Returns whether this was measured so soon after `other` that the rate has hardly drifted.
+    pub(super) fn is_soon_after(&self, other: &Self) -> bool {
+        self.at_ns.saturating_sub(other.at_ns) <= 2 * (self.took_ns + other.took_ns)
+    }
+
     /// Makes this measurement no more certain than its chunks allow if costs vary by `spread` in the job. They
     /// may have varied less here by chance.
     pub(super) fn doubt_by(&mut self, spread: u64) {

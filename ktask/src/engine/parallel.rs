@@ -22,7 +22,7 @@ pub(super) struct Workers<'w> {
     pub(super) cells: &'w Cells,
 }
 
-/// The governors of all jobs, about 25 KiB: they would take a sixth of a job's stack. A job that finds no place
+/// The governors of all jobs, about 28 KiB: they would take a sixth of a job's stack. A job that finds no place
 /// is not governed.
 static GOVERNORS: Shelf<Governor, 32> = Shelf::new();
 

@@ -203,6 +203,11 @@ impl ChunkSizer {
         self.want.min(least)
     }
 
+    /// Returns whether a chunk may be long where that serves: the job does not have to stop soon, and is not measured.
+    pub(super) fn may_be_long(&self) -> bool {
+        self.times.has_rounds
+    }
+
     /// Returns when the last chunk ended, or when the worker began.
     pub(super) fn last_ns(&self) -> u64 {
         self.last_ns

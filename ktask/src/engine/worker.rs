@@ -116,7 +116,7 @@ impl<'r, P: Platform> Worker<'r, P> {
             if away::leaves(cursor, spared) {
                 return true;
             }
-            let want = self.want(cursor);
+            let want = self.want(cursor, spared);
             let (start, end) = cursor.claim(want, &run.plan.cut);
             if start == end {
                 return true;
@@ -163,10 +163,20 @@ impl<'r, P: Platform> Worker<'r, P> {
         true
     }
 
-    /// Returns the length that the next chunk from `cursor` should have.
-    fn want(&self, cursor: &Cursor<'_>) -> u64 {
+    /// Returns the length that the next chunk from `cursor` should have, of which the worker leaves the last `spared`
+    /// units to others.
+    fn want(&self, cursor: &Cursor<'_>, spared: u64) -> u64 {
         let (left, workers) = (cursor.left(), cursor.workers().max(2) as u64);
-        self.sizer.want(left, workers, &self.run.lengths)
+        let want = self.sizer.want(left, workers, &self.run.lengths);
+        if spared > 0 && self.sizer.may_be_long() { want.max(self.share(cursor, spared)) } else { want }
+    }
+
+    /// Returns the share of `cursor` that a worker takes which is away. Never inlined: see [`one_chunk`](Self::one_chunk).
+    #[inline(never)]
+    fn share(&self, cursor: &Cursor<'_>, spared: u64) -> u64 {
+        // All workers of other ranges may come.
+        let helpers = self.run.running().saturating_sub(cursor.residents());
+        away::share(cursor.left(), spared, self.tally.units, helpers)
     }
 
     /// Sizes the next chunk after one of `units`, and reports the chunk's time to the
@@ -188,20 +198,32 @@ impl<'r, P: Platform> Worker<'r, P> {
     #[inline(never)]
     fn nearest(&self) -> Option<(Cursor<'r>, u64)> {
         let cursors: &'r Cursors<'r> = self.run.cursors;
-        // Helpers that the governor tells to leave are no residents to rely on. The caller is the last to leave.
-        let has_home = (self.index != CALLER || !self.run.is_governed)
-            && cursors.iter().any(|cursor| cursor.node() == Some(self.node));
-        (0..cursors.len())
-            .map(|step| {
-                let index = (self.index + step) % cursors.len();
-                let cursor = cursors.get(index);
-                let is_away = has_home && !cursor.is_at(self.node);
-                (cursor, if is_away { away::spared(cursors.claimed(index)) } else { 0 })
-            })
-            .filter(|(cursor, spared)| cursor.left() > 0 && !away::leaves(cursor, *spared))
-            .min_by_key(|(cursor, _)| match cursor.node() {
-                Some(node) if node != self.node => self.run.platform.node_distance(self.node, node),
-                _ => 0,
-            })
+        let has_home = self.has_home();
+        // A loop, and numbers: iterators over pairs took 300 bytes more of the stack.
+        let (mut nearest, mut least) = (None, u32::MAX);
+        for step in 0..cursors.len() {
+            let index = (self.index + step) % cursors.len();
+            let cursor = cursors.get(index);
+            let (distance, spared) = match cursor.node() {
+                Some(node) if node != self.node => (
+                    self.run.platform.node_distance(self.node, node),
+                    if has_home { away::spared(cursors.claimed(index)) } else { 0 },
+                ),
+                _ => (0, 0),
+            };
+            let is_nearer = nearest.is_none() || distance < least;
+            if is_nearer && cursor.left() > 0 && !away::leaves(&cursor, spared) {
+                (nearest, least) = (Some((index, spared)), distance);
+            }
+        }
+        nearest.map(|(index, spared)| (cursors.get(index), spared))
+    }
+
+    /// Returns whether the worker can be away: a range is of its own node. Helpers that the governor tells to leave are
+    /// no residents to rely on, so the caller of a governed job cannot.
+    #[inline(never)]
+    fn has_home(&self) -> bool {
+        (self.index != CALLER || !self.run.is_governed)
+            && self.run.cursors.iter().any(|cursor| cursor.node() == Some(self.node))
     }
 }

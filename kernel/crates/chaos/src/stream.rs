@@ -46,8 +46,14 @@ impl Stream {
     /// Returns a stream that was never seeded.
     #[must_use]
     pub const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
-        Self { seeding: ZERO, state: ZERO, temper: ZERO, points: ZERO, actions: ZERO, hash: ZERO }
+        Self {
+            seeding: AtomicU64::new(0),
+            state: AtomicU64::new(0),
+            temper: AtomicU64::new(0),
+            points: AtomicU64::new(0),
+            actions: AtomicU64::new(0),
+            hash: AtomicU64::new(0),
+        }
     }
 
     /// Decides what happens at the next point of this CPU. Takes exactly one draw.

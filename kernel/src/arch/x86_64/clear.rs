@@ -53,17 +53,17 @@ impl ClearMethod {
     }
 }
 
-/// Aligns the loop that follows, so that its code of up to 256 bytes lies within one page. An emulator translates page by
+/// Aligns the loop that follows, so that its code of up to 512 bytes lies within one page. An emulator translates page by
 /// page, and takes twice as long for a loop that crosses a page border. A processor decodes the loop from whole cache
 /// lines.
 macro_rules! loop_start {
     () => {
-        ".p2align 8"
+        ".p2align 9"
     };
 }
 
 /// Granule of extents to clear: their start and length are multiples of it.
-pub const CLEAR_GRANULE_BYTES: usize = 128;
+pub const CLEAR_GRANULE_BYTES: usize = 512;
 
 /// Sets `len_bytes` at `start` to zero. With every method, other CPUs see the zeros once the caller publishes the memory
 /// after the return.
@@ -132,7 +132,31 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
                 "movntdq [{at} + 80], xmm0",
                 "movntdq [{at} + 96], xmm0",
                 "movntdq [{at} + 112], xmm0",
-                "add {at}, 128",
+                "movntdq [{at} + 128], xmm0",
+                "movntdq [{at} + 144], xmm0",
+                "movntdq [{at} + 160], xmm0",
+                "movntdq [{at} + 176], xmm0",
+                "movntdq [{at} + 192], xmm0",
+                "movntdq [{at} + 208], xmm0",
+                "movntdq [{at} + 224], xmm0",
+                "movntdq [{at} + 240], xmm0",
+                "movntdq [{at} + 256], xmm0",
+                "movntdq [{at} + 272], xmm0",
+                "movntdq [{at} + 288], xmm0",
+                "movntdq [{at} + 304], xmm0",
+                "movntdq [{at} + 320], xmm0",
+                "movntdq [{at} + 336], xmm0",
+                "movntdq [{at} + 352], xmm0",
+                "movntdq [{at} + 368], xmm0",
+                "movntdq [{at} + 384], xmm0",
+                "movntdq [{at} + 400], xmm0",
+                "movntdq [{at} + 416], xmm0",
+                "movntdq [{at} + 432], xmm0",
+                "movntdq [{at} + 448], xmm0",
+                "movntdq [{at} + 464], xmm0",
+                "movntdq [{at} + 480], xmm0",
+                "movntdq [{at} + 496], xmm0",
+                "add {at}, 512",
                 "cmp {at}, {end}",
                 "jb 2b",
                 "sfence",
@@ -146,7 +170,19 @@ pub unsafe fn clear(method: ClearMethod, start: *mut u8, len_bytes: usize) {
                 "vmovntdq [{at} + 32], ymm0",
                 "vmovntdq [{at} + 64], ymm0",
                 "vmovntdq [{at} + 96], ymm0",
-                "add {at}, 128",
+                "vmovntdq [{at} + 128], ymm0",
+                "vmovntdq [{at} + 160], ymm0",
+                "vmovntdq [{at} + 192], ymm0",
+                "vmovntdq [{at} + 224], ymm0",
+                "vmovntdq [{at} + 256], ymm0",
+                "vmovntdq [{at} + 288], ymm0",
+                "vmovntdq [{at} + 320], ymm0",
+                "vmovntdq [{at} + 352], ymm0",
+                "vmovntdq [{at} + 384], ymm0",
+                "vmovntdq [{at} + 416], ymm0",
+                "vmovntdq [{at} + 448], ymm0",
+                "vmovntdq [{at} + 480], ymm0",
+                "add {at}, 512",
                 "cmp {at}, {end}",
                 "jb 2b",
                 "sfence",

@@ -1,4 +1,4 @@
-//! Times memory map init, on a second array of descriptors.
+//! Times memory map init, on descriptors made for that.
 
 use ktask::Stats;
 
@@ -6,12 +6,17 @@ use crate::jobs::memory_map_init::{Shadow, ShadowRun};
 use crate::jobs::timing::{Budget, Failure, TimedJob};
 use crate::timed_jobs;
 
-/// The array, and the last run on it.
+/// Pages whose descriptors make a run of some milliseconds: 16 GiB. Those of 4 GiB take one, as long as it takes to start a few
+/// helpers. Smaller machines have several sets of descriptors for that.
+const DESCRIBED_PAGES: u64 = 1 << 22;
+
+/// The descriptors, and the last run on them.
 struct MemoryMapInit(Shadow, Option<ShadowRun>);
 
 impl TimedJob for MemoryMapInit {
     fn prepare(_: &Budget) -> Result<Self, Failure> {
-        Ok(Self(Shadow::new().ok_or("no memory for a second descriptor array")?, None))
+        let shadow = Shadow::describing(DESCRIBED_PAGES);
+        Ok(Self(shadow.ok_or("no memory for a second descriptor array")?, None))
     }
 
     fn reset(&mut self) -> Result<(), Failure> {
