@@ -319,6 +319,15 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
         }
     }
 
+    /// Returns how heavy the calling thread is for the [`budget`](Self::budget): 0 is the heaviest level, 63 and
+    /// above the lightest. A nice level plus 20 is such a number.
+    ///
+    /// Helpers of lighter callers give way to those of heavier ones at the end of a chunk. By default all
+    /// callers are equal.
+    fn caller_level(&self) -> u8 {
+        0
+    }
+
     /// Returns the largest number of threads of any job, its caller included. 0 is taken as 1.
     ///
     /// It is the administrator's limit and binds [`Job::threads_exact`](crate::Job::threads_exact)

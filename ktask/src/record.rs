@@ -1,6 +1,6 @@
 //! What a worker reports to the caller of its job.
 
-use crate::budget::Permit;
+use crate::budget::{LEVELS, Permit};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, const_fn};
 use crate::{HelperId, NodeId};
 
@@ -72,6 +72,11 @@ impl WorkerRecord {
         decode(self.permit.swap(0, Ordering::Relaxed))
     }
 
+    /// Helper: keeps `permit`, which it has taken, after all.
+    pub(crate) fn put_permit_back(&self, permit: Permit) {
+        self.permit.store(encode(Some(permit)), Ordering::Relaxed);
+    }
+
     /// Worker: records that it has run a chunk.
     pub(crate) fn set_worked(&self) {
         self.has_worked.store(true, Ordering::Relaxed);
@@ -97,19 +102,18 @@ impl WorkerRecord {
     }
 }
 
-/// Encodes a permit: 0 for none, 1 for a permit without node, `2 + n` for a permit of node `n`.
+/// Encodes a permit: 0 for none, else the level, and above it 1 for a permit without node, `2 + n` for one of node `n`.
 fn encode(permit: Option<Permit>) -> u32 {
-    match permit {
-        None => 0,
-        Some(Permit { node: None }) => 1,
-        Some(Permit { node: Some(node) }) => node.0 + 2,
-    }
+    permit.map_or(0, |Permit { node, level }| {
+        node.map_or(1, |node| node.0 + 2) * LEVELS as u32 + u32::from(level)
+    })
 }
 
 fn decode(code: u32) -> Option<Permit> {
-    match code {
+    let level = (code % LEVELS as u32) as u8;
+    match code / LEVELS as u32 {
         0 => None,
-        1 => Some(Permit { node: None }),
-        node => Some(Permit { node: Some(NodeId(node - 2)) }),
+        1 => Some(Permit { node: None, level }),
+        node => Some(Permit { node: Some(NodeId(node - 2)), level }),
     }
 }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use ktask::{HelperContext, LockSet};
 use ktask::{HelperId, HelperTask, NodeId, Placement, Platform, Stats, TracedChunk, TracedEnding, TracedJob};
 use params::registry::{FAULT_HELPER_SPAWN, KTASK_ENABLED, KTASK_MAX_THREADS};
+use runqueue::Nice;
 use trace::event::ID_END;
 use trace::{Event, EventClass, Named, Outcome};
 
@@ -62,6 +63,10 @@ impl Platform for Kernel {
             None => sched::online_cpus().count(),
             Some(node) => percpu::all().filter(|cpu| cpu.is_online() && is_of_node(cpu, node)).count(),
         }
+    }
+
+    fn caller_level(&self) -> u8 {
+        sched::current().level().map_or(u8::MAX, |level| level.get().abs_diff(Nice::MIN.get()))
     }
 
     fn current_node(&self) -> NodeId {

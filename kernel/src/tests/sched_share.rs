@@ -105,6 +105,40 @@ kernel_tests! { "sched":
         check!(wrong.load(SeqCst) == 0, "a helper without a permit, or more than {limit}");
     }
 
+    /// The helpers of a light caller use up the budget. A heavy caller gets one all the same, and one of the others leaves.
+    fn a_heavy_caller_gets_the_permit_of_a_light_one() needs(Cpus(2), MostCpus(3)) {
+        static OF_LIGHT: Kind = Kind::new("of-light");
+        static OF_HEAVY: Kind = Kind::new("of-heavy");
+        skip_if!(!jobs_have_helpers(), "no helpers here");
+        let budget = Budget::shared();
+        let limit = budget.limit(percpu::online_count());
+        check!(within_20_s(|| budget.in_use() == 0), "helpers of an earlier job run");
+        let mut callers = Threads::with_capacity(2);
+        // Runs a job that ends when the callers are stopped. Counts the chunks of its helpers.
+        let mut start = |kind: &'static Kind, nice: Nice| {
+            let helped = Arc::new(AtomicUsize::new(0));
+            let count = helped.clone();
+            let calls = move |stop: Stop| {
+                let caller = sched::current().tid();
+                let job = kind.job(Items::new(0)..Items::new(1 << 40), None);
+                let _ = job.min_chunk(Items::new(1)).max_chunk(Items::new(4)).run(&Kernel, |_| {
+                    count.fetch_add(usize::from(sched::current().tid() != caller), SeqCst);
+                    (0..20).for_each(|_| work());
+                    if stop.is_set() { Err(()) } else { Ok(()) }
+                });
+            };
+            let started = callers.start(Spawn::new("test/caller").nice(nice), calls);
+            started.map(|()| helped).map_err(|error| Stopped::Failed(alloc::format!("{error}")))
+        };
+        let light = start(&OF_LIGHT, Nice::MAX)?;
+        check!(within_20_s(|| budget.in_use() == limit && light.load(SeqCst) > 0), "{} helpers", budget.in_use());
+        let heavy = start(&OF_HEAVY, Nice::MIN)?;
+        check!(within_20_s(|| heavy.load(SeqCst) > 0), "a light caller's helpers keep those of a heavy one away");
+        check!(within_20_s(|| budget.in_use() <= limit), "{} helpers, at most {limit}", budget.in_use());
+        drop(callers);
+        check!(within_20_s(|| budget.in_use() == 0), "{} permits are not returned", budget.in_use());
+    }
+
     /// Jobs of several callers at run time share one budget of helpers. With the profile of the boot each would have a helper
     /// on every CPU.
     fn a_load_loses_little_to_jobs() needs(CountedTime, Cpus(4)) {

@@ -12,15 +12,15 @@ use crate::debug::ktest::{Stopped, TestResult};
 use crate::sched::{self, Spawn, SpawnError, Thread};
 use crate::{check, kernel_tests};
 
-/// Threads that fill a queue: three times as many as a CPU looks at when it has nothing to run.
-const CROWD: usize = 100;
+/// Threads that fill a queue: ten times as many as a CPU looks at when it has nothing to run.
+const CROWD: usize = 320;
 /// A thread may by chance be one of those that a CPU looks at, but not in every round.
 const ROUNDS: usize = 8;
 /// How long the calling thread waits without giving up its CPU.
 const SPIN_NS: u64 = 10_000_000_000;
 
 /// A crowd of light threads that may run on the calling thread's CPU alone. The calling thread stays there, and is so heavy
-/// that a new turn of each of them takes it half a minute.
+/// that a new turn of each of them takes it a minute.
 struct Crowd {
     threads: Threads,
     cpu: CpuMask,
@@ -99,7 +99,7 @@ fn allow(thread: &Thread, cpus: &CpuMask) {
 
 kernel_tests! { "sched":
     /// The other CPU idles while the thread runs, and is told once the thread is queued behind the crowd.
-    fn a_preempted_thread_is_found_behind_many_that_may_not_move() needs(Cpus(2), MemoryMib(64)) {
+    fn a_preempted_thread_is_found_behind_many_that_may_not_move() needs(Cpus(2), MemoryMib(96)) {
         let crowd = Crowd::gather()?;
         for round in 0..ROUNDS {
             let has_run = Arc::new(AtomicBool::new(false));
@@ -115,7 +115,7 @@ kernel_tests! { "sched":
     }
 
     /// The thread is queued behind the crowd, and then it may run on the other CPU, which idles.
-    fn a_thread_that_may_move_now_is_found_behind_many() needs(Cpus(2), MemoryMib(64)) {
+    fn a_thread_that_may_move_now_is_found_behind_many() needs(Cpus(2), MemoryMib(96)) {
         let crowd = Crowd::gather()?;
         for round in 0..ROUNDS {
             let (thread, has_moved) = crowd.start(|| ())?;

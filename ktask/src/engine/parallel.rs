@@ -138,7 +138,9 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     if let Some(wake_ns) = run.take_wake_ns(started_ns) {
         run.platform.wake_cost().note_begin(wake_ns);
     }
-    let may_continue = &mut |cursor: &Cursor<'_>, _| !run.is_governed || run.keeps_helper(cursor);
+    let may_continue = &mut |cursor: &Cursor<'_>, _| {
+        (!run.is_governed || run.keeps_helper(cursor)) && !gives_way(run, &cell.record)
+    };
     let part = worker::work(run, &cell.record, started_ns, may_continue);
     run.add(&part.tally, part.cpu_ns);
     run.count_worker_out();
@@ -146,5 +148,27 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     run.charge(part.cpu_ns);
     if let Some(permit) = cell.record.take_permit() {
         run.platform.budget().release(permit);
+    }
+}
+
+/// Returns whether the helper of `record` must leave, because a heavier caller needs its permit. If so, the helper
+/// has been counted out.
+#[inline]
+fn gives_way<P: Platform>(run: &Run<'_, P>, record: &WorkerRecord) -> bool {
+    run.platform.budget().is_overdrawn() && returns_permit(run, record)
+}
+
+#[cold]
+fn returns_permit<P: Platform>(run: &Run<'_, P>, record: &WorkerRecord) -> bool {
+    let Some(permit) = record.take_permit() else { return false };
+    match run.platform.budget().release_surplus(permit, run.platform.budget_cpus(None)) {
+        Ok(()) => {
+            run.count_helper_out();
+            true
+        }
+        Err(permit) => {
+            record.put_permit_back(permit);
+            false
+        }
     }
 }

@@ -97,7 +97,10 @@ impl<'t, P: Platform> Team<'t, P> {
         let mut node = spread::next_range(run.cursors).and_then(|cursor| cursor.node());
         let mut permit = None;
         if run.plan.threads.is_budgeted() {
-            let acquired = run.platform.budget().acquire(node, |node| run.platform.budget_cpus(node));
+            let acquired = run
+                .platform
+                .budget()
+                .acquire(run.platform.caller_level(), node, |node| run.platform.budget_cpus(node));
             let Some(acquired) = acquired else { return false };
             // Where the node's share is used up, a helper on any node is better than none.
             node = acquired.node;
