@@ -276,21 +276,21 @@ impl<'c> Cursor<'c> {
         self.node == MaybeNode::NONE || self.node == MaybeNode::some(node)
     }
 
-    /// Counts a worker that begins to claim from this range. One that is away may leave before the range is
+    /// Counts a worker that begins to claim from this range. One that is remote may leave before the range is
     /// used up.
-    pub(crate) fn join(&self, is_away: bool) {
+    pub(crate) fn join(&self, is_remote: bool) {
         // Relaxed, here and below: the counts only steer chunk lengths and the choice of ranges.
         self.slot.workers.fetch_add(1, Ordering::Relaxed);
-        self.slot.residents.fetch_add(u16::from(!is_away), Ordering::Relaxed);
+        self.slot.residents.fetch_add(u16::from(!is_remote), Ordering::Relaxed);
     }
 
     /// Uncounts a worker that no longer claims from this range.
-    pub(crate) fn leave(&self, is_away: bool) {
+    pub(crate) fn leave(&self, is_remote: bool) {
         self.slot.workers.fetch_sub(1, Ordering::Relaxed);
-        self.slot.residents.fetch_sub(u16::from(!is_away), Ordering::Relaxed);
+        self.slot.residents.fetch_sub(u16::from(!is_remote), Ordering::Relaxed);
     }
 
-    /// Returns the number of workers that claim from this range and are not away.
+    /// Returns the number of workers that claim from this range and are not remote.
     pub(crate) fn residents(&self) -> usize {
         // Relaxed: a resident ends after its own claim found no units left. So a reader that still sees it
         // counted, or that saw units left before, leaves it nothing that it does not claim.

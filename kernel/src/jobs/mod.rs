@@ -11,6 +11,7 @@ mod kernel;
 pub mod manners;
 pub mod memory_map_init;
 pub mod platform;
+mod register;
 pub mod rounds;
 pub mod store_loop;
 mod timed;

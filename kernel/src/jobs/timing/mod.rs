@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 mod check;
 mod filled_file;
 mod job;
-mod register;
 mod registry;
 mod report;
 mod runner;
