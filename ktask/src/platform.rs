@@ -322,7 +322,7 @@ pub trait Platform: Clone + Send + Sync + Sized + 'static {
     /// Returns how heavy the calling thread is for the [`budget`](Self::budget): 0 is the heaviest level, 63 and
     /// above the lightest. A nice level plus 20 is such a number.
     ///
-    /// Helpers of lighter callers give way to those of heavier ones at the end of a chunk. By default all
+    /// Helpers of lighter callers leave at the end of a chunk when heavier callers need their permits. By default all
     /// callers are equal.
     fn caller_level(&self) -> u8 {
         0

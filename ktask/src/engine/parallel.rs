@@ -139,7 +139,7 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
         run.platform.wake_cost().note_begin(wake_ns);
     }
     let may_continue = &mut |cursor: &Cursor<'_>, _| {
-        (!run.is_governed || run.keeps_helper(cursor)) && !gives_way(run, &cell.record)
+        (!run.is_governed || run.keeps_helper(cursor)) && !must_leave(run, &cell.record)
     };
     let part = worker::work(run, &cell.record, started_ns, may_continue);
     run.add(&part.tally, part.cpu_ns);
@@ -154,7 +154,7 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
 /// Returns whether the helper of `record` must leave, because a heavier caller needs its permit. If so, the helper
 /// has been counted out.
 #[inline]
-fn gives_way<P: Platform>(run: &Run<'_, P>, record: &WorkerRecord) -> bool {
+fn must_leave<P: Platform>(run: &Run<'_, P>, record: &WorkerRecord) -> bool {
     run.platform.budget().is_overdrawn() && returns_permit(run, record)
 }
 

@@ -219,7 +219,7 @@ impl<'r, P: Platform> Worker<'r, P> {
         nearest.map(|(index, spared)| (cursors.get(index), spared))
     }
 
-    /// Returns whether the worker can be away: a range is of its own node. Helpers that the governor tells to leave are
+    /// Returns whether the worker can be away: its node has a range. Helpers that the governor tells to leave are
     /// no residents to rely on, so the caller of a governed job cannot.
     #[inline(never)]
     fn has_home(&self) -> bool {
