@@ -27,14 +27,21 @@ pub fn violations(graph: &Graph, sources: &dyn Sources, root: &Path) -> Vec<Stri
 /// Returns the number and the text of each line with such a bound. Functions outside `kernel_tests!` count as tests: a test
 /// that needs counted time returns what it judges.
 fn bounds_in(text: &str) -> impl Iterator<Item = String> + '_ {
-    let mut is_counted = false;
+    let (mut is_counted, mut is_test) = (false, false);
     text.lines().enumerate().filter_map(move |(at, line)| {
         let line = line.trim();
         if line.starts_with("fn ") || line.starts_with("pub fn ") || line.starts_with("pub(super) fn ") {
             is_counted = line.contains("CountedTime");
         }
-        (!is_counted && bounds_a_time(line)).then(|| format!("{}: {line}", at + 1))
+        is_test |= line.starts_with("kernel_tests!");
+        (!is_counted && (bounds_a_time(line) || is_test && judges_shares(line)))
+            .then(|| format!("{}: {line}", at + 1))
     })
+}
+
+/// Returns whether `line` compares times that threads ran beside each other with their weights.
+fn judges_shares(line: &str) -> bool {
+    ["worst_error_percent(", "check_shares("].iter().any(|call| line.contains(call))
 }
 
 /// Returns whether `line` checks that a time is less than something.
@@ -62,12 +69,18 @@ fn an_upper_bound_on_a_time_is_found() {
     let text = "kernel_tests! { \"a\":\n    fn one() {\n        check!(ns < 5, \"{ns} ns\");\n        check!(took_ns <= 5);\n\
                 \n        check!(took_ns >= 5, \"{took_ns} < 5\");\n        check!(whole >= elapsed_ns);\n    }\n\
                 \n    fn two() needs(CountedTime) {\n        check!(took_ns <= 5);\n    }\n\
-                \n    fn three() {\n        check!(sum_ms(&all) < 9, \"late\");\n        check!(count < 9, \"{late_ns}\");\n    }\n}";
+                \n    fn three() {\n        check!(sum_ms(&all) < 9, \"late\");\n        check!(count < 9, \"{late_ns}\");\
+                \n        spinners.measure(9);\n        check_shares(&used, &weights, 5)?;\n    }\n}";
     let found: Vec<String> = bounds_in(text).collect();
     let lines: Vec<&str> =
         found.iter().filter_map(|line| line.split_once(": ")).map(|(_, line)| line).collect();
     assert_eq!(
         lines,
-        ["check!(took_ns <= 5);", "check!(whole >= elapsed_ns);", "check!(sum_ms(&all) < 9, \"late\");"]
+        [
+            "check!(took_ns <= 5);",
+            "check!(whole >= elapsed_ns);",
+            "check!(sum_ms(&all) < 9, \"late\");",
+            "check_shares(&used, &weights, 5)?;"
+        ]
     );
 }

@@ -188,7 +188,7 @@ kernel_tests! { "sched":
         check!(lost_ns * 100 <= 3 * elapsed_ns, "the load lost {lost_ns} of {elapsed_ns} ns");
     }
 
-    fn more_threads_than_cpus_are_spread() needs(Cpus(2)) {
+    fn more_threads_than_cpus_are_spread() needs(Cpus(2), CountedTime) {
         let cpus = percpu::online_count();
         let mut spinners = Spinners::new();
         for _ in 0..2 * cpus {
@@ -199,7 +199,7 @@ kernel_tests! { "sched":
         let used = spinners.measure(400_000_000);
         let weights = alloc::vec![1; used.len()];
         let error = worst_error_percent(&used, &weights);
-        // This thread and the host take a part of the CPUs. Three threads on one CPU and one on another would be 33 % off
+        // This thread takes a part of the CPUs. Three threads on one CPU and one on another would be 33 % off
         // or more.
         check!(error <= 25, "{error} % off: {used:?} ns");
     }
