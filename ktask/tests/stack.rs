@@ -309,11 +309,22 @@ fn any_job_takes_the_same_stack() {
             let (tuning, trail) = (Tuning::new(), Trail::new());
             let ranges = node_ranges(4_000);
             let job = Job::over_nodes(&ranges).max_threads(threads).tuning(&tuning).trail(&trail);
-            let bytes = stack_of(&mut |top| {
-                top.set();
-                job.run_reduce(platform, || 0, |sum, chunk| *sum += chunk.len().get(), |a, b| a + b).unwrap();
-            });
-            // The governor has looked, and decided: its functions are on the stack that was measured.
+            let mut once = || {
+                stack_of(&mut |top| {
+                    top.set();
+                    job.run_reduce(platform, || 0, |sum, chunk| *sum += chunk.len().get(), |a, b| a + b)
+                        .unwrap();
+                })
+            };
+            let mut bytes = once();
+            // Until the governor has looked, and decided: its functions are on the stack that is measured. Where
+            // the host holds the helpers up, the caller ends a job before.
+            for _ in 0..100 {
+                if threads < 4 || trail.taken() > 0 {
+                    break;
+                }
+                bytes = bytes.max(once());
+            }
             assert!(threads < 4 || trail.taken() > 0, "{trail:?}");
             bytes
         });

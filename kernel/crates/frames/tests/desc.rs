@@ -107,3 +107,26 @@ fn a_span_ends_with_the_address_space() {
         );
     }
 }
+
+#[test]
+fn a_descriptor_prints_its_state_and_zone() {
+    let desc = PageDesc::new();
+    assert_eq!(format!("{desc:?}"), "PageDesc { state: Hole, zone_id: 0, links: 0x0 }");
+    init_run(core::slice::from_ref(&desc), InitKind::Reserved, 7);
+    assert_eq!(format!("{desc:?}"), "PageDesc { state: Reserved, zone_id: 7, links: 0x0 }");
+}
+
+#[test]
+fn errors_of_spans_say_what_would_be_right() {
+    let said = |error: SpanError| error.to_string();
+    assert_eq!(
+        said(SpanError::TooLong { len_pages: 1 << 32 }),
+        "span of 4294967296 pages, should be at most 4294967295"
+    );
+    assert_eq!(
+        said(SpanError::BeyondAddressSpace { start: Pfn(1 << 40), len_pages: 2 }),
+        format!("span of 2 pages from {}, should end at or below page 0x10000000000", Pfn(1 << 40))
+    );
+    let range = SpanError::OutOfRange { start: Pfn(5), end: Pfn(9) };
+    assert_eq!(said(range), format!("pages {}..{}, should lie in the span", Pfn(5), Pfn(9)));
+}
