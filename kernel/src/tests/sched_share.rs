@@ -156,20 +156,21 @@ kernel_tests! { "sched":
             let seen = seen.clone();
             let calls = move |stop: Stop| {
                 let caller = sched::current().tid();
-                while !stop.is_set() {
-                    let job = BESIDE.job(Items::new(0)..Items::new(400), None).min_chunk(Items::new(1));
-                    let _ = job.run(&Kernel, |chunk| {
-                        let is_helper = sched::current().tid() != caller;
-                        if is_helper {
-                            seen[0].fetch_add(1, SeqCst);
-                            seen[2].fetch_max(seen[1].fetch_add(1, SeqCst) + 1, SeqCst);
-                        }
-                        for _ in chunk.indices().take_while(|_| !stop.is_set()) {
-                            (0..20).for_each(|_| work());
-                        }
-                        seen[1].fetch_sub(usize::from(is_helper), SeqCst);
-                    });
-                }
+                // More than there is time for: a helper of the lowest weight begins late beside the load, and a short job
+                // rightly starts none.
+                let job = BESIDE.job(Items::new(0)..Items::new(1 << 40), None).min_chunk(Items::new(1));
+                let _ = job.max_chunk(Items::new(4)).run(&Kernel, |chunk| {
+                    let is_helper = sched::current().tid() != caller;
+                    if is_helper {
+                        seen[0].fetch_add(1, SeqCst);
+                        seen[2].fetch_max(seen[1].fetch_add(1, SeqCst) + 1, SeqCst);
+                    }
+                    for _ in chunk.indices().take_while(|_| !stop.is_set()) {
+                        (0..20).for_each(|_| work());
+                    }
+                    seen[1].fetch_sub(usize::from(is_helper), SeqCst);
+                    if stop.is_set() { Err(()) } else { Ok(()) }
+                });
             };
             // Of the lowest weight, as helpers: a caller of the load's weight would have its half of the CPU by right.
             let caller = callers.start(Spawn::new("test/caller").nice(Nice::MAX), calls);
