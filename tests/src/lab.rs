@@ -357,6 +357,11 @@ impl Lab {
 }
 
 impl Evidence {
+    /// Returns the kernel's command line.
+    pub fn command_line(&self) -> &str {
+        &self.command_line
+    }
+
     /// Returns the records of the run.
     pub fn records(&self) -> &[Record<String>] {
         &self.run.records
@@ -409,7 +414,11 @@ fn with_tail(shape: &Shape, command_line: &str) -> String {
 
 /// Returns the last seed that the log names, else that of the command line, else that there is none.
 fn seed<'t>(command_line: &'t str, log: &'t [String]) -> &'t str {
-    let told = log.iter().rev().find_map(|line| Some(&line[line.find("chaos.seed=")?..]));
+    let told = log
+        .iter()
+        .rev()
+        .map(|line| line.trim_start_matches("# "))
+        .find(|line| line.starts_with("chaos.seed="));
     let asked = || command_line.split(' ').find(|word| word.starts_with("chaos.seed="));
     told.or_else(asked).unwrap_or("none; nothing is random")
 }

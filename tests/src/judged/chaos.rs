@@ -34,7 +34,7 @@ fn same_seed(lab: &Lab) -> Result<(), Failed> {
 fn release_build(lab: &Lab) -> Result<(), Failed> {
     let evidence = lab.boot(&SMP2, "run=none chaos.seed=7")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let lines = evidence.run.log.iter().filter(|line| line.contains("chaos.seed=7")).count();
+    let lines = evidence.run.log.iter().filter(|line| line.contains("chaos.seed=7: ")).count();
     ensure(&evidence, lines == 1, format_args!("{lines} lines about chaos.seed, not one"))?;
     ensure_warning(&evidence, &["chaos.seed=7", "no switch points", "kernel-debug"])
 }

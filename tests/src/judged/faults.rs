@@ -203,11 +203,13 @@ fn hogged_cpu(lab: &Lab) -> Result<(), Failed> {
     found_by_watchdog(lab, &SMP2, "fault.hog_cpu", 1, "answers no interrupt")
 }
 
-/// Work that takes several times the watchdog's timeout is no hang, because the CPU takes interrupts.
+/// Work that takes several times the watchdog's timeout is no hang, because the CPU takes interrupts. Time is counted: a busy
+/// host does not stop the CPU in it.
 fn busy_only_cpu(lab: &Lab) -> Result<(), Failed> {
     const REPEAT: u64 = 5;
+    let shape = Shape { extra: &["-icount", "shift=0"], ..SMP1 };
     let evidence =
-        lab.boot(&SMP1, &format!("timing.bytes=256M timing.repeat={REPEAT} watchdog.timeout_ms=100"))?;
+        lab.boot(&shape, &format!("timing.bytes=256M timing.repeat={REPEAT} watchdog.timeout_ms=100"))?;
     expect_verdict(&evidence, Verdict::Pass)?;
     let is_watched = !evidence.run.log.iter().any(|line| line.contains("watchdog:"));
     ensure(&evidence, is_watched, "the watchdog is off")?;
@@ -283,7 +285,9 @@ fn small_memory(lab: &Lab) -> Result<(), Failed> {
     let shape = Shape { memory_mib: MEMORY_MIB, ..SMP2 };
     let evidence = lab.boot(&shape, "timing.bytes=1G timing.repeat=1")?;
     expect_verdict(&evidence, Verdict::Pass)?;
-    let too_much = evidence.report.jobs.iter().find(|row| row.bytes > MEMORY_MIB << 20);
+    // The job on the memory map describes memory that the machine does not have.
+    let mut rows = evidence.report.jobs.iter().filter(|row| row.job != "memory-map-init");
+    let too_much = rows.find(|row| row.bytes > MEMORY_MIB << 20);
     ensure(
         &evidence,
         too_much.is_none(),

@@ -123,8 +123,11 @@ fn judge(lab: &Lab, case: &Case) -> Result<(), Failed> {
     };
     let reported: Vec<_> = warnings(&evidence).into_iter().filter(|warning| !is_of_tests(warning)).collect();
     ensure(&evidence, reported.is_empty(), format_args!("warnings: {reported:?}"))?;
-    let is_carried =
-        evidence.run.log.iter().any(|line| line.ends_with(&format!("command line: {}", case.command_line)));
+    let is_carried = evidence
+        .run
+        .log
+        .iter()
+        .any(|line| line.ends_with(&format!("command line: {}", evidence.command_line())));
     ensure(&evidence, is_carried, "the command line did not arrive unchanged")?;
     let done = match case.command_line == TIMING {
         true => evidence.report.jobs.iter().filter(|row| row.ok).count(),

@@ -15,9 +15,12 @@ const BYTES: u64 = 8 << 20;
 /// Runs `job` on one and two threads and on as many as help, and checks each result.
 pub fn check<J: TimedJob>(job: &'static Registered) -> TestResult {
     let bytes = BYTES.max(unit_bytes(job.unit));
-    match J::prepare(&Budget::new(job.name, job.unit, bytes, bytes)) {
+    let budget = Budget::new(job.name, job.unit, bytes, bytes);
+    match J::prepare(&budget) {
         Ok(mut timed) => check_runs(&mut timed),
-        Err(Failure(why)) if pool(HugeSize::Size2M).total() > 0 => Err(Stopped::Skipped(why)),
+        Err(Failure(why)) if !budget.is_available() || pool(HugeSize::Size2M).total() > 0 => {
+            Err(Stopped::Skipped(why))
+        }
         Err(Failure(why)) => Err(Stopped::Failed(why)),
     }
 }

@@ -35,6 +35,9 @@ impl FilledFile {
             HugeSize::Size2M => budget.units(),
             HugeSize::Size1G => budget.units().min(1),
         };
+        if count == 0 {
+            return Err(alloc::format!("there is no memory for one page of {size}").into());
+        }
         let mut made = Self { size, count, base: 0, file: None };
         made.create()?;
         pool_job::resize(size, whole_pool(count, None))?;

@@ -106,6 +106,11 @@ impl Budget {
         }
     }
 
+    /// Returns whether there is as much memory as the job may use.
+    pub(super) fn is_available(&self) -> bool {
+        self.most_of(self.bytes) == self.bytes
+    }
+
     /// Returns the number of units to work on, 0 if there is not enough memory for one.
     pub fn units(&self) -> u64 {
         self.bytes(unit_bytes(self.unit)) / unit_bytes(self.unit)
