@@ -417,10 +417,11 @@ impl<H: Link> Pool<H> {
         self.workers.iter().enumerate().filter(move |(_, worker)| is_busy(worker)).map(|(number, _)| number)
     }
 
-    /// Returns whether the manager should count the blocked workers.
+    /// Returns whether the manager should count the blocked workers: as long as items wait. A worker that is coming in the
+    /// place of a blocked one finds room only if that one still counts.
     #[must_use]
     pub fn should_count_blocked(&self) -> bool {
-        self.lacks_workers() && self.alive >= self.active()
+        !self.queue.is_empty() && self.alive >= self.active()
     }
 
     /// Returns whether more items are queued than workers are coming.

@@ -134,6 +134,27 @@ fn workers_are_started_on_demand_and_more_when_they_block() {
 }
 
 #[test]
+fn a_worker_that_comes_for_a_blocked_one_has_room_after_another_look() {
+    let mut pool = Pool::new(4, Limits { active: 1, most: 4, keep: 4, idle_timeout_ns: 0 });
+    let (first, second) = (item(0), item(1));
+    // The manager looks until the pool needs no more help, and counts one worker as blocked.
+    let look = |pool: &mut Pool<Handle>| {
+        let mut given = Vec::new();
+        while let Some(help) = pool.help(usize::from(pool.should_count_blocked())) {
+            given.push(help);
+        }
+        given
+    };
+    assert_eq!(pool.submit(first.clone(), Nice::DEFAULT), WakeAction::Manager);
+    assert_eq!(look(&mut pool), [start(0, Nice::DEFAULT).unwrap()]);
+    assert_eq!(pool.next(0, || 0, begin), Next::Run(first));
+    assert_eq!(pool.submit(second.clone(), Nice::DEFAULT), WakeAction::Manager);
+    assert_eq!(look(&mut pool), [start(1, Nice::DEFAULT).unwrap()]);
+    assert_eq!(look(&mut pool), [], "the worker is still coming");
+    assert_eq!(pool.next(1, || 0, begin), Next::Run(second));
+}
+
+#[test]
 fn a_flush_waits_for_earlier_items() {
     let mut pool = Pool::new(2, LIMITS);
     let items: Vec<Handle> = (0..3).map(item).collect();
