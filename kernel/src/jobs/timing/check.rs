@@ -16,11 +16,12 @@ const BYTES: u64 = 8 << 20;
 pub fn check<J: TimedJob>(job: &'static Registered) -> TestResult {
     let bytes = BYTES.max(unit_bytes(job.unit));
     let budget = Budget::new(job.name, job.unit, bytes, bytes);
+    if !budget.is_available() {
+        return Err(Stopped::Skipped(alloc::format!("needs {} MiB of free memory", bytes >> 20)));
+    }
     match J::prepare(&budget) {
         Ok(mut timed) => check_runs(&mut timed),
-        Err(Failure(why)) if !budget.is_available() || pool(HugeSize::Size2M).total() > 0 => {
-            Err(Stopped::Skipped(why))
-        }
+        Err(Failure(why)) if pool(HugeSize::Size2M).total() > 0 => Err(Stopped::Skipped(why)),
         Err(Failure(why)) => Err(Stopped::Failed(why)),
     }
 }
