@@ -309,7 +309,7 @@ fn any_job_takes_the_same_stack() {
             let (tuning, trail) = (Tuning::new(), Trail::new());
             let ranges = node_ranges(4_000);
             let job = Job::over_nodes(&ranges).max_threads(threads).tuning(&tuning).trail(&trail);
-            let mut once = || {
+            let once = || {
                 stack_of(&mut |top| {
                     top.set();
                     job.run_reduce(platform, || 0, |sum, chunk| *sum += chunk.len().get(), |a, b| a + b)

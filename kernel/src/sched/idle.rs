@@ -12,7 +12,7 @@ use super::steal::{self, steal};
 use super::switch::switch_to;
 use super::thread::Thread;
 use super::wait::WaitQueue;
-use crate::arch::irq::IrqGuard;
+use crate::arch::irq::{IrqGuard, let_interrupts_in};
 use crate::arch::percpu::{self, CpuId};
 use crate::arch::{apic, tracepoint, tsc};
 use crate::mm::{idle_help, zero_pool};
@@ -75,13 +75,6 @@ pub fn idle_forever() -> ! {
             tracepoint::event(EventClass::Halt, || Event::HaltExit);
         }
     }
-}
-
-/// Lets interrupts come between two steps, and leaves them on. They come after the instruction that follows the one that
-/// enables them: that must not be the one that disables them again.
-fn let_interrupts_in() {
-    x86_64::instructions::interrupts::enable();
-    core::hint::spin_loop();
 }
 
 /// Takes the next thread for CPU `id`: the first of the CPU's queue, else a stolen one, else one that the next step of the

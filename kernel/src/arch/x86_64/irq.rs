@@ -37,3 +37,10 @@ impl Drop for IrqGuard {
         }
     }
 }
+
+/// Lets interrupts come between two steps, and leaves them on. They come after the instruction that follows the one that
+/// enables them: that must not be the one that disables them again.
+pub fn let_interrupts_in() {
+    interrupts::enable();
+    core::hint::spin_loop();
+}
