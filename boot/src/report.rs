@@ -13,7 +13,7 @@ pub(crate) use files::put;
 pub use files::{Paths, write, write_page};
 pub(crate) use format::{byte_rate, duration, page_rate};
 pub use jobs::{JobRow, rows};
-pub(crate) use page::STYLE;
+pub(crate) use page::page_head;
 pub use page::{Content, page};
 pub use plots::{Plot, plots};
 pub use read::read;

@@ -4,8 +4,8 @@ use super::comparison::Comparison;
 use super::facts::{INFORMATION, MACHINE};
 use super::rows::{Cell, Row};
 use super::text::{missing, ratio};
-use crate::report::{STYLE, duration, unit_name};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use crate::report::{duration, page_head, unit_name};
+use maud::{DOCTYPE, Markup, html};
 
 const STYLE_OF_SIDES: &str = include_str!("page.css");
 
@@ -25,15 +25,7 @@ pub(super) fn page(comparison: &Comparison) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { "ktask: " (names.join(" and ")) }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(STYLE)) (PreEscaped(STYLE_OF_SIDES)) }
-            }
+            (page_head(&names.join(" and "), POLICY, STYLE_OF_SIDES))
             body {
                 header {
                     div.title { h1 { "ktask" } span.ending { "runs side by side" } }

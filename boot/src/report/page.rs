@@ -24,12 +24,27 @@ pub struct Content<'a> {
     pub files: Vec<(&'static str, String)>,
 }
 
-pub(crate) const STYLE: &str = include_str!("page/style.css");
+const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
 /// Permits the style and the script in the page, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
+
+/// Renders the head of a page: its title, what it may load, and a style beside that of all pages.
+pub(crate) fn page_head(title: &str, policy: &str, more_style: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta http-equiv="Content-Security-Policy" content=(policy);
+            title { "ktask: " (title) }
+            link rel="icon" href="data:,";
+            style { (PreEscaped(STYLE)) (PreEscaped(more_style)) }
+        }
+    }
+}
 
 /// Renders the page.
 pub fn page(content: &Content<'_>) -> String {
@@ -38,15 +53,7 @@ pub fn page(content: &Content<'_>) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { "ktask: " (report.ending) }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(STYLE)) }
-            }
+            (page_head(&report.ending, POLICY, ""))
             body {
                 (head(report, verdict))
                 main {

@@ -242,7 +242,7 @@ impl<H: Link> Pool<H> {
         self.level_without_worker().filter(|_| may_start)
     }
 
-    /// Returns the level of the item that one more worker than are coming would run.
+    /// Returns the level of the first item for which no worker is coming, if the pool has room for it.
     fn level_without_worker(&self) -> Option<Nice> {
         // Those that are coming take the first items.
         let coming = self.coming.len();
@@ -418,7 +418,7 @@ impl<H: Link> Pool<H> {
     }
 
     /// Returns whether the manager should count the blocked workers: as long as items wait. A worker that is coming in the
-    /// place of a blocked one finds room only if that one still counts.
+    /// place of a blocked one finds room only if the blocked worker still counts.
     #[must_use]
     pub fn should_count_blocked(&self) -> bool {
         !self.queue.is_empty() && self.alive >= self.active()
