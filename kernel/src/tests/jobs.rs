@@ -130,7 +130,8 @@ kernel_tests! { "jobs":
             pages::free(block, 9);
         }
         check!(result.is_err(), "{too_many} huge pages were reserved");
-        check!(free_or_permanent_pages() == free_before, "pages were lost");
+        let free_after = free_or_permanent_pages();
+        check!(free_after == free_before, "{free_before} pages were free or permanent, {free_after} are now");
         check!(pages::verify().is_ok());
     }
 

@@ -3,6 +3,7 @@
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 
 use crate::arch::tsc;
+use crate::jobs::evict_cache;
 use crate::mm::permanent;
 use crate::sched::snapshot::{self, ThreadReport, ThreadState};
 use crate::sched::{self, Thread};
@@ -60,9 +61,11 @@ pub(super) fn within(ns: u64, condition: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Returns the number of free and permanent pages. Work that leaks nothing does not change it, although any job may create a
-/// worker, with a stack, when all workers are busy.
+/// Evicts the pages of closed files, then returns the number of free and permanent pages. Work that leaks nothing does not
+/// change it, although any job may create a worker, with a stack, when all workers are busy, and may evict pages that an
+/// earlier test left in the cache.
 pub(super) fn free_or_permanent_pages() -> u64 {
+    evict_cache::evict_unused(None);
     loop {
         match permanent::free_or_permanent_pages() {
             Some(sum) => return sum,

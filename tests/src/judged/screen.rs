@@ -174,8 +174,9 @@ fn panic(lab: &Lab) -> Result<(), Failed> {
 
 /// The report panics after its first steps. The second report uses no screen.
 fn failing_report(lab: &Lab) -> Result<(), Failed> {
+    // The picture is not judged: the report's first failure may stop the drawer within a character, and nothing is drawn after
+    // the second one.
     let run = pictured::run(lab, &SHAPE, "fault.panic_cpu=0 fault.report=panic")?;
-    cells(&run)?;
     ensure_line(&run, "failed while reporting: ")
 }
 

@@ -67,6 +67,13 @@ impl TimedJob for EvictCache {
     }
 }
 
+impl Drop for EvictCache {
+    /// Leaves no page of the files in memory.
+    fn drop(&mut self) {
+        evict_unused(None);
+    }
+}
+
 /// Returns the number of free and permanent pages: new workers, whose stacks are permanent, do not change it.
 fn free_or_permanent_pages() -> u64 {
     loop {
