@@ -10,6 +10,7 @@ pub mod huge_reserve;
 mod kernel;
 pub mod manners;
 pub mod memory_map_init;
+pub mod node_stats;
 pub mod platform;
 mod register;
 pub mod rounds;

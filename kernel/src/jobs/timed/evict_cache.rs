@@ -8,7 +8,7 @@ use crate::jobs::cached_file::{CachedFile, FileError};
 use crate::jobs::evict_cache::evict_unused;
 use crate::jobs::kernel::Kernel;
 use crate::jobs::manners::Kind;
-use crate::jobs::timing::{Budget, Failure, TimedJob};
+use crate::jobs::timing::{Budget, Failure, JobStats, TimedJob};
 use crate::mm::{file_pages, permanent};
 use crate::{sched, timed_jobs};
 
@@ -50,10 +50,10 @@ impl TimedJob for EvictCache {
         }
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let evicted = evict_unused(threads);
         self.evicted = evicted.pages;
-        Ok(evicted.stats)
+        Ok(evicted.stats.into())
     }
 
     fn units(&self, _: &Stats) -> u64 {

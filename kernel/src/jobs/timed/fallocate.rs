@@ -11,7 +11,7 @@ use ktask::Stats;
 use crate::arch::tlb;
 use crate::jobs::huge_file::OnError;
 use crate::jobs::store_loop;
-use crate::jobs::timing::{Budget, Failure, FilledFile, Reference, Run, TimedJob};
+use crate::jobs::timing::{Budget, Failure, FilledFile, JobStats, Reference, Run, TimedJob};
 use crate::mm::huge::HugeSize;
 use crate::timed_jobs;
 
@@ -26,7 +26,7 @@ impl TimedJob for Fallocate {
         self.0.empty_dirty()
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         Ok(self.0.file()?.fallocate(0, self.0.len_bytes(), OnError::Release, threads)?)
     }
 
@@ -62,7 +62,7 @@ impl Reference for Fallocate {
         tlb::flush_everywhere();
         // SAFETY: the file owns the pages (invariant 12) until the loop has ended, and no other code has the file.
         let stats = unsafe { store_loop::clear(blocks, order, threads) }?;
-        Ok(Run { stats, units: stats.units / parts, ok: file.is_zeroed_and_complete() })
+        Ok(Run { stats: stats.into(), units: stats.units / parts, ok: file.is_zeroed_and_complete() })
     }
 }
 

@@ -19,6 +19,7 @@ pub use registry::{LAST, Registered};
 pub use runner::time;
 
 use crate::console::records;
+pub use crate::jobs::node_stats::JobStats;
 
 /// Returns the names of all jobs, in the order of the table.
 pub fn names() -> Vec<&'static str> {
