@@ -8,6 +8,7 @@ pub mod huge_file;
 pub mod huge_pool;
 pub mod huge_reserve;
 mod kernel;
+pub mod leaks;
 pub mod manners;
 pub mod memory_map_init;
 pub mod node_stats;
