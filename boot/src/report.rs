@@ -12,7 +12,7 @@ mod tables;
 pub(crate) use files::put;
 pub use files::{Paths, write, write_page};
 pub(crate) use format::{byte_rate, duration, page_rate};
-pub use jobs::{JobRow, rows};
+pub use jobs::{JobRow, NodeRow, rows};
 pub(crate) use page::page_head;
 pub use page::{Content, page};
 pub use plots::{Plot, plots};

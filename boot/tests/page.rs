@@ -54,7 +54,7 @@ fn browser_tells_errors(browser: &Path) -> Result<(), Failed> {
 }
 
 fn opens_without_error(browser: &Path) -> Result<(), Failed> {
-    has_pictures(browser, "", &page(), [3600, 6400])
+    has_pictures(browser, "", &page(), [3900, 8600])
 }
 
 /// Opens the page of a comparison, which has no script.

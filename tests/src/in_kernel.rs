@@ -1,11 +1,12 @@
 //! In-kernel tests, on the shapes of machine in QEMU and in Bochs that can run them and tell something new.
 //!
-//! Names and needs come from the kernel's file, so listing boots nothing. A machine has the tests of its suites whose needs it
-//! meets. It is booted once, for its first selected test, and runs all of its selected tests.
+//! Names and needs come from the kernel's file in the profile of the machine, so listing boots nothing. A machine has the tests
+//! of its suites whose needs it meets. It is booted once, for its first selected test, and runs all of its selected tests.
 
 use crate::bochs;
 use crate::lab::{Evidence, Lab, expect_new_timers, expect_verdict};
 use crate::shape;
+use ktask_boot::kernel::Profile;
 use ktask_boot::symbols::KernelTest;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use protocol::exit::Verdict;
@@ -44,12 +45,6 @@ struct Group {
 
 /// Returns the trials of all machines.
 pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
-    let tests = match lab.tests() {
-        Ok(tests) if !tests.is_empty() => tests,
-        // A kernel without tests must not appear to pass all of them.
-        Ok(_) => return vec![Trial::test("kernel::has_tests", || Err("the kernel has no tests".into()))],
-        Err(message) => return vec![Trial::test("kernel::has_tests", || Err(message.into()))],
-    };
     let on_qemu = |lab: &Result<Lab, String>, shape: &shape::Shape| {
         let (lab, shape) = (lab.clone(), *shape);
         let is_there = lab.as_ref().map(drop).map_err(Clone::clone);
@@ -71,26 +66,94 @@ pub fn trials(lab: &Lab, arguments: &Arguments) -> Vec<Trial> {
             }),
         }
     };
-    let of_shape =
-        |shape: &shape::Shape| Choice { scenario: shape.name, suites: shape.suites, facts: shape.facts() };
+    let of_shape = |shape: &shape::Shape| Choice {
+        scenario: shape.name,
+        suites: shape.suites,
+        facts: shape.facts(),
+        profile: shape.profile,
+    };
     let on_first = shape::ALL.iter().map(|shape| (of_shape(shape), on_qemu(&first, shape)));
     let on_second = shape::SECOND.iter().map(|shape| (of_shape(shape), on_qemu(&second, shape)));
     let in_bochs = [bochs::SMP2, bochs::SMP4].map(|model| {
-        let choice = Choice { scenario: model.name, suites: BOCHS_SUITES, facts: model.facts() };
+        let choice = Choice {
+            scenario: model.name,
+            suites: BOCHS_SUITES,
+            facts: model.facts(),
+            profile: Profile::Kernel,
+        };
         (choice, on_bochs(model))
     });
     let machines: Vec<_> = on_first.chain(on_second).chain(in_bochs).collect();
     let choices: Vec<_> = machines.iter().map(|(choice, _)| *choice).collect();
+    let tests = match Listed::read(lab, &choices, arguments) {
+        Ok(tests) => tests,
+        Err(message) => return vec![Trial::test("kernel::has_tests", || Err(message.into()))],
+    };
     let homeless = without_machine(&tests, &choices);
+    let misnamed = named_like_machines(&tests, &choices);
     let mut trials: Vec<_> = machines
         .into_iter()
         .flat_map(|(choice, machine)| machine_trials(choice, machine, &tests, arguments))
         .collect();
-    trials.push(Trial::test("kernel::every_test_has_a_machine", move || match homeless.as_slice() {
-        [] => Ok(()),
-        homeless => Err(format!("no machine meets the needs of {}", homeless.join(", ")).into()),
-    }));
+    let none = |what: &'static str, names: Vec<String>| {
+        move || if names.is_empty() { Ok(()) } else { Err(format!("{what} {}", names.join(", ")).into()) }
+    };
+    let has_machine = none("no machine meets the needs of", homeless);
+    trials.push(Trial::test("kernel::every_test_has_a_machine", has_machine));
+    trials.push(Trial::test(
+        "kernel::no_test_is_named_like_a_machine",
+        none("named like a machine:", misnamed),
+    ));
     trials
+}
+
+/// The tests of the kernel, as its files in both profiles list them.
+struct Listed {
+    release: Vec<KernelTest>,
+    /// Those of the debug kernel, which has more.
+    debug: Vec<KernelTest>,
+}
+
+impl Listed {
+    /// Reads the lists. The debug kernel is not built for a filter that selects no machine with one: the release kernel's list
+    /// stands for its list then.
+    fn read(lab: &Lab, choices: &[Choice], arguments: &Arguments) -> Result<Self, String> {
+        let read = |profile| match lab.tests(profile) {
+            // A kernel without tests must not appear to pass all of them.
+            Ok(tests) if tests.is_empty() => Err(format!("{profile:?} has no tests")),
+            tests => tests,
+        };
+        let release = read(Profile::Kernel)?;
+        let debug = match selects_debug(choices, arguments.filter.as_deref()) {
+            true => read(Profile::KernelDebug)?,
+            false => release.clone(),
+        };
+        Ok(Self { release, debug })
+    }
+
+    fn of(&self, profile: Profile) -> &[KernelTest] {
+        match profile {
+            Profile::Kernel => &self.release,
+            Profile::KernelDebug => &self.debug,
+        }
+    }
+}
+
+/// Returns whether `filter` may select a test of a machine with a debug kernel. Only a filter that begins with the whole name of
+/// another machine does not: no test has such a name in its own.
+fn selects_debug(choices: &[Choice], filter: Option<&str>) -> bool {
+    let Some((first, _)) = filter.and_then(|filter| filter.split_once("::")) else { return true };
+    let mut debug = choices.iter().filter(|choice| choice.profile == Profile::KernelDebug);
+    !choices.iter().any(|choice| choice.scenario == first)
+        || debug.any(|choice| choice.scenario.ends_with(first))
+}
+
+/// Returns the tests that a filter with the name of a machine would select on all machines.
+fn named_like_machines(tests: &Listed, choices: &[Choice]) -> Vec<String> {
+    let is_misnamed = |test: &&KernelTest| {
+        choices.iter().any(|choice| test.name.contains(&format!("{}::", choice.scenario)))
+    };
+    tests.debug.iter().chain(&tests.release).filter(is_misnamed).map(|test| test.name.clone()).collect()
 }
 
 /// Which tests a machine has.
@@ -101,6 +164,7 @@ struct Choice {
     /// A pattern of the kernel's parameter `run`.
     suites: &'static str,
     facts: Facts,
+    profile: Profile,
 }
 
 impl Choice {
@@ -111,19 +175,22 @@ impl Choice {
 }
 
 /// Returns the tests that no machine has. Those of the screen are of scenarios with a picture.
-fn without_machine(tests: &[KernelTest], choices: &[Choice]) -> Vec<String> {
-    let is_homeless = |test: &&KernelTest| {
-        !test.needs.contains(&Need::Screen) && !choices.iter().any(|choice| choice.has(test))
+fn without_machine(tests: &Listed, choices: &[Choice]) -> Vec<String> {
+    let is_at_home = |choice: &Choice, test: &KernelTest| {
+        choice.has(test) && tests.of(choice.profile).iter().any(|listed| listed.name == test.name)
     };
-    tests.iter().filter(is_homeless).map(|test| test.name.clone()).collect()
+    let is_homeless = |test: &&KernelTest| {
+        !test.needs.contains(&Need::Screen) && !choices.iter().any(|choice| is_at_home(choice, test))
+    };
+    let mut names: Vec<_> =
+        tests.release.iter().chain(&tests.debug).filter(is_homeless).map(|test| test.name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
-fn machine_trials(
-    choice: Choice,
-    machine: Machine,
-    tests: &[KernelTest],
-    arguments: &Arguments,
-) -> Vec<Trial> {
+fn machine_trials(choice: Choice, machine: Machine, tests: &Listed, arguments: &Arguments) -> Vec<Trial> {
+    let tests = tests.of(choice.profile);
     let full_name = |name: &str| format!("{}::{name}", choice.scenario);
     let names: Vec<_> = tests.iter().filter(|test| choice.has(test)).map(|test| &test.name).collect();
     let is_selected = |name: &&&String| !arguments.is_filtered_out(&Trial::test(full_name(name), || Ok(())));
@@ -273,16 +340,56 @@ mod tests {
             test("b::counts", &[Need::CountedTime]),
             test("b::draws", &[Need::Screen]),
         ];
-        let alone = Choice { scenario: "alone", suites: "", facts: Facts { cpus: 1, ..Facts::default() } };
+        let facts = Facts { cpus: 1, ..Facts::default() };
+        let alone = Choice { scenario: "alone", suites: "", facts, profile: Profile::Kernel };
         let facts = Facts { cpus: 2, has_counted_time: true, ..Facts::default() };
-        let counted = Choice { scenario: "counted", suites: "CountedTime", facts };
+        let counted = Choice { scenario: "counted", suites: "CountedTime", facts, ..alone };
         let names = |choice: Choice| -> Vec<_> {
             tests.iter().filter(|test| choice.has(test)).map(|test| test.name.as_str()).collect()
         };
         assert_eq!(names(alone), ["a::one"]);
         assert_eq!(names(counted), ["b::counts"]);
         assert_eq!(names(Choice { suites: "", ..counted }), ["a::one", "a::two", "b::counts"]);
-        assert_eq!(without_machine(&tests, &[alone, counted]), ["a::two"]);
+        let only_debug = test("c::in_debug", &[]);
+        let listed =
+            Listed { release: tests.to_vec(), debug: tests.into_iter().chain([only_debug]).collect() };
+        assert_eq!(without_machine(&listed, &[alone, counted]), ["a::two", "c::in_debug"]);
+        let debug = Choice { profile: Profile::KernelDebug, ..alone };
+        assert_eq!(without_machine(&listed, &[alone, counted, debug]), ["a::two"]);
+        let trials = |choice| {
+            let machine = Machine {
+                check: Box::new(|| Ok(())),
+                boot: Box::new(|_| Err("no machine is booted here".into())),
+            };
+            machine_trials(choice, machine, &listed, &Arguments::default()).len()
+        };
+        assert_eq!((trials(alone), trials(debug)), (2, 3), "with the one of the harness");
+    }
+
+    #[test]
+    fn the_debug_kernel_is_built_for_filters_that_may_select_it() {
+        let facts = Facts::default();
+        let release = Choice { scenario: "smp2", suites: "", facts, profile: Profile::Kernel };
+        let other = Choice { scenario: "smp4", ..release };
+        let debug = Choice { scenario: "debug_smp4", profile: Profile::KernelDebug, ..release };
+        let choices = [release, other, debug];
+        for (filter, expected) in [
+            (None, true),
+            (Some("jobs::"), true),
+            (Some("smp2"), true),
+            (Some("p2::jobs"), true),
+            (Some("smp2::"), false),
+            (Some("smp2::jobs::timed"), false),
+            // Also a part of the name of the machine with a debug kernel.
+            (Some("smp4::jobs"), true),
+            (Some("debug_smp4::"), true),
+        ] {
+            assert_eq!(selects_debug(&choices, filter), expected, "{filter:?}");
+        }
+        let named = |name: &str| KernelTest { name: name.into(), listed: name.into(), needs: Vec::new() };
+        let release = ["a::smp2", "a::smp2::b", "jobs::x"].map(named).to_vec();
+        let listed = Listed { release, debug: vec![named("b::debug_smp4::c")] };
+        assert_eq!(named_like_machines(&listed, &choices), ["b::debug_smp4::c", "a::smp2::b"]);
     }
 
     #[test]

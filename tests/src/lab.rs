@@ -158,7 +158,7 @@ impl Lab {
     }
 
     /// Returns the kernel's ELF file in `profile`.
-    fn elf(&self, profile: Profile) -> Result<PathBuf, Failed> {
+    fn elf(&self, profile: Profile) -> Result<PathBuf, String> {
         match profile {
             Profile::Kernel => Ok(self.elf.clone()),
             Profile::KernelDebug => {
@@ -166,18 +166,18 @@ impl Lab {
                     let prepared = ktask_boot::command::prepare(&Real, profile);
                     prepared.map(|(elf, _)| elf).map_err(|failure| failure.message)
                 });
-                built.clone().map_err(Failed::from)
+                built.clone()
             }
         }
     }
 
-    /// Returns the in-kernel tests.
+    /// Returns the in-kernel tests of the kernel in `profile`. Debug kernels have more than others.
     ///
     /// # Errors
     ///
-    /// A message when the kernel's file cannot be read.
-    pub fn tests(&self) -> Result<Vec<KernelTest>, String> {
-        symbols::tests(&self.elf)
+    /// A message when the kernel does not build or its file cannot be read.
+    pub fn tests(&self, profile: Profile) -> Result<Vec<KernelTest>, String> {
+        symbols::tests(&self.elf(profile)?)
     }
 
     /// Locks out other boots, for a test that starts QEMU itself, until the guard is dropped.
@@ -334,7 +334,7 @@ impl Lab {
     ///
     /// When its kernel cannot be built, or the command line selects tests that the kernel does not have.
     pub fn machine(&self, shape: &Shape, command_line: &str) -> Result<Machine, Failed> {
-        if let Some(pattern) = unused_pattern(command_line, &self.tests()?) {
+        if let Some(pattern) = unused_pattern(command_line, &self.tests(shape.profile)?) {
             return Err(format!("no in-kernel test has `{pattern}` in its name").into());
         }
         let kernel = self.elf(shape.profile)?;

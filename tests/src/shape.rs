@@ -94,6 +94,9 @@ pub const DEBUG_SMP4: Shape = Shape { name: "debug_smp4", profile: Profile::Kern
 pub const DEBUG_SMP2: Shape =
     Shape { name: "debug_smp2", memory_mib: 256, profile: Profile::KernelDebug, ..SMP2 };
 
+/// Two nodes, each with two CPUs and half of the memory.
+pub const NUMA2: Shape = Shape { name: "numa2", nodes: 2, suites: OF_NODES, ..SMP4 };
+
 /// A node with memory only, one with CPUs and memory, one with a CPU only, and a distance table.
 pub const UNEVEN_NODES: Shape = Shape {
     name: "numa_uneven",
@@ -155,7 +158,7 @@ pub const ALL: [Shape; 17] = [
     // The fewest features: no pages of 1 GiB, no invariant TSC.
     Shape { name: "cpu_qemu64", cpu_model: Some("qemu64"), suites: OF_CPU, ..SMP2 },
     Shape { name: "cpu_skylake", cpu_model: Some("Skylake-Client"), suites: OF_CPU, ..SMP2 },
-    Shape { name: "numa2", nodes: 2, suites: OF_NODES, ..SMP4 },
+    NUMA2,
     UNEVEN_NODES,
     SPARSE_6G,
     // Costs in instructions, and shares of time.

@@ -3,6 +3,17 @@
 use protocol::record::{JobRun, Record, Unit};
 use serde::{Deserialize, Serialize};
 
+/// Chunks of a job whose units are on one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// The node.
+    pub node: u32,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// Chunks that a thread of the node processed.
+    pub local_chunks: u64,
+}
+
 /// One job on one number of threads, or on as many as help: its run of median time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobRow {
@@ -28,6 +39,9 @@ pub struct JobRow {
     pub spread_ns: u64,
     /// Chunks that a thread of the memory's node processed; `None` if the job names no nodes.
     pub local_chunks: Option<u64>,
+    /// The chunks of each node that has some; none if the job names no nodes.
+    #[serde(default)]
+    pub by_node: Vec<NodeRow>,
     /// Whether the results of all runs were right.
     pub ok: bool,
     /// Number of records, each of which is a median by the kernel.
@@ -44,8 +58,8 @@ pub struct JobRow {
 
 /// Returns the rows of all `job` records: jobs in the order of their first records, thread counts ascending.
 pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
-    let is_exact = |record: &&Record<String>| matches!(record, Record::Job(_));
-    let mut rows = medians(records.iter().filter(is_exact).filter_map(single), JobRow::is_like);
+    let is_exact = |record: &Record<String>| matches!(record, Record::Job(_));
+    let mut rows = medians(runs(records, is_exact), JobRow::is_like);
     let order: Vec<String> = rows.iter().map(|row| row.job.clone()).collect();
     let first_of = |row: &JobRow| order.iter().position(|job| *job == row.job);
     rows.sort_by_key(|row| (first_of(row), row.unit as u8, row.units, row.threads));
@@ -65,8 +79,8 @@ pub fn rows(records: &[Record<String>]) -> Vec<JobRow> {
 /// Returns the rows of all `job-auto` records, in their order. `exact` has the [`rows`] of the same run, to which speedups
 /// are relative.
 pub fn auto_rows(records: &[Record<String>], exact: &[JobRow]) -> Vec<JobRow> {
-    let is_auto = |record: &&Record<String>| matches!(record, Record::JobAuto(_));
-    let mut rows = medians(records.iter().filter(is_auto).filter_map(single), JobRow::is_same_work);
+    let is_auto = |record: &Record<String>| matches!(record, Record::JobAuto(_));
+    let mut rows = medians(runs(records, is_auto), JobRow::is_same_work);
     for row in &mut rows {
         let alone = exact.iter().find(|other| other.threads == 1 && row.is_same_work(other));
         row.speedup = alone.filter(|_| row.ns > 0).map(|alone| alone.ns as f64 / row.ns as f64);
@@ -77,7 +91,7 @@ pub fn auto_rows(records: &[Record<String>], exact: &[JobRow]) -> Vec<JobRow> {
 
 /// Groups runs that are `alike` and returns the one of median time of each group, in the order of their first runs. The
 /// slower of the middle two is the median of an even number, as in the kernel.
-fn medians(runs: impl Iterator<Item = JobRow>, alike: fn(&JobRow, &JobRow) -> bool) -> Vec<JobRow> {
+fn medians(runs: Vec<JobRow>, alike: fn(&JobRow, &JobRow) -> bool) -> Vec<JobRow> {
     let mut groups: Vec<Vec<JobRow>> = Vec::new();
     for run in runs {
         match groups.iter_mut().find(|group| alike(&group[0], &run)) {
@@ -92,6 +106,27 @@ fn medians(runs: impl Iterator<Item = JobRow>, alike: fn(&JobRow, &JobRow) -> bo
         JobRow { ok, runs, ..group.swap_remove(count / 2) }
     };
     groups.into_iter().map(median).collect()
+}
+
+/// Returns the runs of the records that are `wanted`, each with the records of its nodes.
+fn runs(records: &[Record<String>], wanted: fn(&Record<String>) -> bool) -> Vec<JobRow> {
+    let mut runs: Vec<JobRow> = Vec::new();
+    // The time of the run that was last, if it is wanted.
+    let mut last_ns = None;
+    for record in records {
+        match record {
+            Record::Job(run) | Record::JobAuto(run) => {
+                last_ns = wanted(record).then_some(run.t_ns);
+                runs.extend(single(record).filter(|_| last_ns.is_some()));
+            }
+            Record::JobNode { t_ns, node, chunks, local_chunks } if last_ns == Some(*t_ns) => {
+                let count = NodeRow { node: *node, chunks: *chunks, local_chunks: *local_chunks };
+                runs.last_mut().into_iter().for_each(|run| run.by_node.push(count));
+            }
+            _ => {}
+        }
+    }
+    runs
 }
 
 /// Returns a record of a timed job as a row of one run.
@@ -126,6 +161,7 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         cpu_ns: *cpu_ns,
         spread_ns: *spread_ns,
         local_chunks: *local_chunks,
+        by_node: Vec::new(),
         ok: *ok,
         runs: 1,
         units_per_s: per_second(*units),
@@ -133,6 +169,13 @@ fn single(record: &Record<String>) -> Option<JobRow> {
         speedup: None,
         efficiency: None,
     })
+}
+
+impl NodeRow {
+    /// Returns the part of the chunks that a thread of the node processed, 0 to 1.
+    pub fn local_part(&self) -> f64 {
+        (self.local_chunks as f64 / self.chunks.max(1) as f64).min(1.0)
+    }
 }
 
 impl JobRow {

@@ -68,9 +68,14 @@ mod tests {
         let mut value: Value = serde_json::from_str(&written()).unwrap();
         value["machine"].as_object_mut().unwrap().remove("qemu");
         value.as_object_mut().unwrap().remove("jobs_auto");
+        let by_node = value["jobs"][0].as_object_mut().unwrap().remove("by_node");
+        assert_eq!(by_node, Some(Value::Array(Vec::new())));
         value["jobs"][0]["later"] = 1.into();
         let read = parse(value.to_string().as_bytes()).unwrap();
-        assert_eq!((read.machine.qemu.as_str(), read.jobs_auto.len()), ("", 0));
+        assert_eq!(
+            (read.machine.qemu.as_str(), read.jobs_auto.len(), read.jobs[0].by_node.len()),
+            ("", 0, 0)
+        );
     }
 
     #[test]

@@ -180,6 +180,7 @@ impl Report {
             | Record::Boot { .. }
             | Record::Job(_)
             | Record::JobAuto(_)
+            | Record::JobNode { .. }
             | Record::Bench { .. }
             | Record::Progress { .. }
             | Record::Thread { .. }

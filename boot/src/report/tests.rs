@@ -186,6 +186,59 @@ fn local_chunks_are_shown_where_there_are_several_nodes() {
     assert!(!on_nodes(1).contains("local") && !on_nodes(1).contains("75%"), "{}", on_nodes(1));
 }
 
+/// Returns the counts of a node in the run at `t_ns`.
+fn node(t_ns: u64, node: u32, chunks: u64, local_chunks: u64) -> Record<String> {
+    Record::JobNode { t_ns, node, chunks, local_chunks }
+}
+
+/// Records of runs on two nodes: one thread, four threads twice, as many as help, and a job that names no nodes.
+pub(crate) fn records_of_nodes() -> Vec<Record<String>> {
+    let mut records = good_records();
+    if let Some(Record::Boot { nodes, .. }) = records.first_mut() {
+        *nodes = 2;
+    }
+    let timed = |t: u64, mut record: Record<String>| {
+        if let Record::Job(run) | Record::JobAuto(run) = &mut record {
+            (run.t_ns, run.job) = (t, "fallocate".into());
+        }
+        record
+    };
+    records.extend([
+        timed(20, job("", 1, 9_000)),
+        node(20, 0, 32, 32),
+        node(20, 1, 32, 0),
+        timed(21, job("", 4, 5_000)),
+        node(21, 0, 31, 31),
+        node(21, 1, 33, 17),
+        timed(22, job("", 4, 4_000)),
+        node(22, 0, 32, 1),
+        timed(23, auto("", 3, 4_500)),
+        node(23, 1, 64, 60),
+        // Of no run.
+        node(24, 0, 8, 8),
+        timed(25, job("", 8, 4_000)),
+    ]);
+    records
+}
+
+#[test]
+fn chunks_of_nodes_belong_to_the_run_before_them() {
+    let report = report(records_of_nodes(), Ending::Verdict(Verdict::Pass), 4);
+    let counts = |row: &JobRow| -> Vec<_> {
+        row.by_node.iter().map(|count| (count.node, count.chunks, count.local_chunks)).collect()
+    };
+    let of_job = |rows: &[JobRow], job: &str| -> Vec<_> {
+        rows.iter().filter(|row| row.job == job).map(|row| (row.threads, counts(row))).collect()
+    };
+    // Of two runs, the slower one is the median.
+    assert_eq!(
+        of_job(&report.jobs, "fallocate"),
+        [(1, vec![(0, 32, 32), (1, 32, 0)]), (4, vec![(0, 31, 31), (1, 33, 17)]), (8, vec![])]
+    );
+    assert_eq!(of_job(&report.jobs_auto, "fallocate"), [(3, vec![(1, 64, 60)])]);
+    assert_eq!(of_job(&report.jobs, "memory-map-init"), [(4, vec![])]);
+}
+
 #[test]
 fn panics_and_faults_have_their_location() {
     let records = vec![

@@ -7,12 +7,12 @@
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::{Extents, Part};
-use ktask::{JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages, Stats};
+use ktask::{JobError, MAX_NODE_RANGES, NodeId, NodeRange, Pages};
 
 use super::manners::Kind;
+use super::node_stats::{JobStats, NodeCounter};
 use super::platform::Kernel;
 use crate::mm::{mem_map, zero};
 use crate::platform::nodes;
@@ -36,7 +36,7 @@ pub unsafe fn clear<E: Send>(
     extents: &Extents<'_>,
     threads: Option<usize>,
     cleared: impl Fn(Part) -> Result<(), E> + Sync,
-) -> Result<Stats, JobError<E>> {
+) -> Result<JobStats, JobError<E>> {
     run(kind, extents, threads, |pages| {
         let parts = extents.parts(pages);
         // SAFETY: the frames are the caller's alone, by its promise. No other chunk has these pages (invariant 5), and
@@ -57,7 +57,7 @@ pub unsafe fn clear_all(
     kind: &Kind,
     extents: &Extents<'_>,
     threads: Option<usize>,
-) -> Result<Stats, JobError<Infallible>> {
+) -> Result<JobStats, JobError<Infallible>> {
     // SAFETY: the same, and `cleared` gives no part away.
     unsafe { clear(kind, extents, threads, |_| Ok(())) }
 }
@@ -67,7 +67,7 @@ pub unsafe fn clear_all(
 /// # Safety
 /// The frames are the caller's alone (invariant 12).
 pub unsafe fn poison(extents: &Extents<'_>) {
-    let filled: Result<Stats, JobError<Infallible>> = run(&POISON, extents, None, |pages| {
+    let filled: Result<JobStats, JobError<Infallible>> = run(&POISON, extents, None, |pages| {
         // SAFETY: the frames are the caller's alone, by its promise, and no other chunk has these pages (invariant 5).
         extents.parts(pages).for_each(|part| unsafe { zero::poison_frames(part.first, part.len_pages) });
         Ok(())
@@ -94,7 +94,7 @@ fn run<E: Send>(
     extents: &Extents<'_>,
     threads: Option<usize>,
     work: impl Fn(Range<u64>) -> Result<(), E> + Sync,
-) -> Result<Stats, JobError<E>> {
+) -> Result<JobStats, JobError<E>> {
     const { assert!(firmware::nodes::MAX_NODES <= MAX_NODE_RANGES) };
     let range = |(node, pages): (usize, Range<u64>)| {
         NodeRange::new(NodeId(node as u32), Pages::new(pages.start)..Pages::new(pages.end))
@@ -107,7 +107,7 @@ fn run<E: Send>(
     };
     let ranges = if several.is_empty() { single.as_slice() } else { several.as_slice() };
     let job = kind.job_over_nodes(ranges, threads).min_chunk(Pages::new(MIN_CHUNK_PAGES));
-    let local_chunks = AtomicU64::new(0);
+    let counter = NodeCounter::new();
     let result = job.run(&Kernel, |chunk| {
         let pages = chunk.start().get()..chunk.end().get();
         // Where the thread runs counts, not where it started: it may migrate, even within a chunk. And where the frames are,
@@ -118,12 +118,8 @@ fn run<E: Send>(
         };
         let was_local = is_local();
         let result = work(pages.clone());
-        local_chunks.fetch_add(u64::from(was_local && is_local()), SeqCst);
+        counter.count(&chunk, was_local && is_local());
         result
     });
-    let counted = |mut stats: Stats| {
-        stats.local_chunks = Some(local_chunks.load(SeqCst));
-        stats
-    };
-    result.map(counted)
+    result.map(|total| counter.complete(total))
 }

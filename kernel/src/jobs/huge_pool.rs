@@ -12,8 +12,8 @@ use params::registry::{HUGE_1G, HUGE_2M, HUGE_ALL_OR_NOTHING, HUGE_POLICY};
 
 use super::evict_cache;
 use super::manners::Kind;
+use super::node_stats::{JobStats, NodeCounter};
 use super::platform::Kernel;
-use super::rounds::add_stats;
 use crate::console::warning;
 use crate::mm::huge::HugeSize;
 use crate::mm::huge_pool::{self, HugePool, PoolCount};
@@ -50,7 +50,7 @@ pub struct Resized {
     /// The pages before and after by node, if there were not enough.
     pub shortage: Option<Shortage>,
     /// The statistics of the jobs.
-    pub stats: Stats,
+    pub stats: JobStats,
 }
 
 /// Fewer pages were available than wanted.
@@ -153,8 +153,8 @@ pub fn resize(size: HugeSize, request: Request) -> Result<Resized, ResizeError> 
 
 /// Frees surplus pages on `threads` threads, from the node with the most free ones first. Repeats while other threads return
 /// surplus pages to the pool.
-fn shrink(pool: &HugePool, threads: Option<usize>) -> Stats {
-    let mut total = Stats::default();
+fn shrink(pool: &HugePool, threads: Option<usize>) -> JobStats {
+    let mut total = JobStats::default();
     loop {
         let shares = surplus_shares(pool);
         if shares.iter().all(|share| *share == 0) {
@@ -162,11 +162,13 @@ fn shrink(pool: &HugePool, threads: Option<usize>) -> Stats {
         }
         let shares = NodeShares::new(&shares);
         let job = SHRINK.job_over_nodes(&shares.ranges, threads).min_chunk(HugePages::new(MIN_CHUNK));
+        let counter = NodeCounter::new();
         let shed: Result<Stats, JobError<Infallible>> = job.run(&Kernel, |chunk| {
+            counter.count(&chunk, chunk.is_local());
             pool.shed(shares.node_of(&chunk), chunk.end().get() - chunk.start().get());
             Ok(())
         });
-        add_stats(&mut total, &shed.expect("returning pages cannot fail"));
+        total.add(&counter.complete(shed.expect("returning pages cannot fail")));
     }
 }
 
@@ -267,14 +269,16 @@ impl NodeShares {
 struct Fewer;
 
 /// Takes its share from each node, on that node's CPUs if they are idle.
-fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stats, JobError<Fewer>> {
+fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<JobStats, JobError<Fewer>> {
     let shares = NodeShares::new(shares);
     let undo = |chunk: Chunk<HugePages>| {
         pool.shrink(shares.node_of(&chunk), chunk.end().get() - chunk.start().get());
     };
     let job =
         GROW.job_over_nodes(&shares.ranges, request.threads).min_chunk(HugePages::new(MIN_CHUNK)).undo(&undo);
-    job.run(&Kernel, |chunk| {
+    let counter = NodeCounter::new();
+    let taken = job.run(&Kernel, |chunk| {
+        counter.count(&chunk, chunk.is_local());
         let node = shares.node_of(&chunk);
         let len = chunk.end().get() - chunk.start().get();
         let taken = pool.grow(node, len);
@@ -283,5 +287,6 @@ fn take_shares(pool: &HugePool, shares: &[u64], request: Request) -> Result<Stat
             return Err(Fewer);
         }
         Ok(())
-    })
+    });
+    taken.map(|total| counter.complete(total))
 }

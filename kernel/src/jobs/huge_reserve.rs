@@ -4,11 +4,12 @@
 use core::convert::Infallible;
 use core::fmt;
 
-use ktask::{JobError, Stats};
+use ktask::JobError;
 
 use super::clearing;
 use super::evict_cache;
 use super::manners::Kind;
+use super::node_stats::JobStats;
 use crate::arch::tsc;
 use crate::mm::huge::{HugeSize, Reservation, TakeError};
 use crate::mm::pages;
@@ -31,7 +32,7 @@ pub fn reserve(
     size: HugeSize,
     count: u64,
     threads: Option<usize>,
-) -> Result<(Reservation, Stats), ReserveError> {
+) -> Result<(Reservation, JobStats), ReserveError> {
     evict_cache::make_room(size.order(), count);
     let (start_ns, start_cpu_ns) = (tsc::now_ns(), sched::current().cpu_time_ns());
     let mut reservation =

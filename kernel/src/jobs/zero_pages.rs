@@ -3,11 +3,12 @@
 
 use core::convert::Infallible;
 
-use ktask::{JobError, Stats};
+use ktask::JobError;
 
 use super::clearing;
 use super::evict_cache;
 use super::manners::Kind;
+use super::node_stats::JobStats;
 use crate::mm::huge::{HugeSize, Reservation};
 
 static ZERO: Kind = Kind::new("zero-pages");
@@ -33,7 +34,7 @@ impl PageRange {
     }
 
     /// Clears all pages on `threads` threads (`None`: as many as help).
-    pub fn zero(&mut self, threads: Option<usize>) -> Result<Stats, JobError<Infallible>> {
+    pub fn zero(&mut self, threads: Option<usize>) -> Result<JobStats, JobError<Infallible>> {
         // SAFETY: the range owns the frames (invariant 12), and `&mut self` excludes other users.
         unsafe { clearing::clear_all(&ZERO, &self.blocks.extents(), threads) }
     }

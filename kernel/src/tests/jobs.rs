@@ -12,6 +12,7 @@ use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::huge_reserve;
 use crate::jobs::memory_map_init::Shadow;
+use crate::jobs::node_stats::NodeCount;
 use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
 use crate::mm::{descriptors, huge_pool, pages, stats};
@@ -98,7 +99,13 @@ kernel_tests! { "jobs":
                 let (mut reservation, stats) = huge_reserve::reserve(HugeSize::Size2M, 8, Some(1)).ok()?;
                 let extents = reservation.extents();
                 let own = extents.nodes().filter(|(node, _)| *node == nodes::current()).count() as u64;
-                Some((stats.local_chunks, stats.chunks) == (Some(own), extents.nodes().count() as u64))
+                let is_right = |(node, count): (usize, NodeCount)| {
+                    (count.chunks, count.local) == (1, u32::from(node == nodes::current()))
+                };
+                let are_nodes_right = stats.nodes().map(|(node, _)| node).eq(extents.nodes().map(|(node, _)| node))
+                    && stats.nodes().all(is_right);
+                let is_total_right = (stats.local_chunks, stats.chunks) == (Some(own), extents.nodes().count() as u64);
+                Some(is_total_right && are_nodes_right)
             };
             let result = Arc::new(spin::Once::new());
             let found = result.clone();

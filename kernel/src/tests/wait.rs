@@ -3,8 +3,7 @@
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 
 use crate::arch::tsc;
-use crate::jobs::evict_cache;
-use crate::mm::permanent;
+use crate::jobs::{evict_cache, leaks};
 use crate::sched::snapshot::{self, ThreadReport, ThreadState};
 use crate::sched::{self, Thread};
 
@@ -66,12 +65,7 @@ pub(super) fn within(ns: u64, condition: impl Fn() -> bool) -> bool {
 /// earlier test left in the cache.
 pub(super) fn free_or_permanent_pages() -> u64 {
     evict_cache::evict_unused(None);
-    loop {
-        match permanent::free_or_permanent_pages() {
-            Some(sum) => return sum,
-            None => sched::yield_now(),
-        }
-    }
+    leaks::free_or_permanent_pages()
 }
 
 /// Returns the report of `thread`; `None` when it is not listed.

@@ -2,7 +2,7 @@
 
 use super::scenario::{Scenario, ensure};
 use crate::lab::{Evidence, Lab, expect_verdict};
-use crate::shape::{SMP1, SMP2, SMP4, SPARSE_6G, Shape};
+use crate::shape::{NUMA2, SMP1, SMP2, SMP4, SPARSE_6G, Shape};
 use ktask_boot::report::JobRow;
 use libtest_mimic::Failed;
 use protocol::exit::Verdict;
@@ -12,6 +12,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("smp1::timing::is_complete_and_sane", one),
     ("smp2::timing::is_complete_and_sane", two),
     ("smp4::timing::is_complete_and_sane", four),
+    ("numa2::timing::chunks_of_nodes_sum_to_those_of_the_job", two_nodes),
     ("smp2::timing::defaults_reach_every_cpu", defaults),
     ("sparse_6g::timing::a_page_of_1g_is_shared_out", gigantic),
 ];
@@ -46,6 +47,19 @@ fn two(lab: &Lab) -> Result<(), Failed> {
 
 fn four(lab: &Lab) -> Result<(), Failed> {
     timed(lab, &SMP4, &[1, 3, 4]).map(drop)
+}
+
+/// Each node has a part of the memory that a job works on.
+fn two_nodes(lab: &Lab) -> Result<(), Failed> {
+    let evidence = timed(lab, &NUMA2, &[1, 4])?;
+    let auto = evidence.report.jobs_auto.iter();
+    for row in evidence.report.jobs.iter().chain(auto).filter(|row| WITH_NODES.contains(&row.job.as_str())) {
+        let nodes: Vec<_> = row.by_node.iter().map(|count| count.node).collect();
+        ensure(&evidence, nodes == [0, 1], format_args!("chunks of the nodes {nodes:?}: {row:?}"))?;
+        let is_sum = sum_of_nodes(row) == (row.chunks, row.local_chunks);
+        ensure(&evidence, is_sum, format_args!("the chunks of the nodes are not those of the job: {row:?}"))?;
+    }
+    Ok(())
 }
 
 fn defaults(lab: &Lab) -> Result<(), Failed> {
@@ -135,6 +149,14 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
                 || row.local_chunks.is_some() == WITH_NODES.contains(&row.job.as_str()),
             "local chunks of a job without nodes, or none of a job with them",
         ),
+        (
+            row.by_node.is_empty() == row.local_chunks.is_none(),
+            "chunks of nodes without local chunks, or the reverse",
+        ),
+        (
+            row.by_node.is_empty() || sum_of_nodes(row) == (row.chunks, row.local_chunks),
+            "the chunks of the nodes are not those of the job",
+        ),
         (row.cpu_ns > 0, "it took no CPU time"),
         (
             // Of all threads, also those that found no work left.
@@ -144,6 +166,12 @@ fn impossible(row: &JobRow) -> Option<&'static str> {
         (row.spread_ns <= row.ns + slack_ns, "threads finished further apart than the job took"),
     ];
     checks.into_iter().find(|(holds, _)| !holds).map(|(_, what)| what)
+}
+
+/// Returns the sums of chunks and local chunks of all nodes.
+fn sum_of_nodes(row: &JobRow) -> (u64, Option<u64>) {
+    let counts = &row.by_node;
+    (counts.iter().map(|count| count.chunks).sum(), Some(counts.iter().map(|count| count.local_chunks).sum()))
 }
 
 /// Checks the boot's records: the machine, the phases, the method to clear memory, and the end.

@@ -77,6 +77,7 @@ fn card(report: &Report, work: &JobRow) -> Markup {
                 }
                 (spread(&all().filter(|row| row.threads_used > 1).collect::<Vec<_>>()))
             }
+            @if let Some(row) = rows.last().filter(|_| report.has_nodes()) { (locality(row)) }
         }
     }
 }
@@ -95,6 +96,27 @@ fn spread(rows: &[&JobRow]) -> Markup {
                         span.name { (row.threads) }
                         span.track { span.fill style=(format!("width:{:.2}%", part(row))) {} }
                         span.value { (duration(row.spread_ns)) " of " (duration(row.ns)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Renders the part of each node's chunks that its own CPUs processed, in one run.
+fn locality(row: &JobRow) -> Markup {
+    html! {
+        @if !row.by_node.is_empty() {
+            div.locality {
+                p.hint {
+                    "local chunks by the node of their memory, on " (row.threads)
+                    @if row.threads == 1 { " thread" } @else { " threads" }
+                }
+                @for count in &row.by_node {
+                    div.bar {
+                        span.name { "node " (count.node) }
+                        span.track { span.fill style=(format!("width:{:.2}%", count.local_part() * 100.0)) {} }
+                        span.value { (count.local_chunks) " of " (count.chunks) }
                     }
                 }
             }

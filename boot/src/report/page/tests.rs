@@ -1,7 +1,7 @@
 //! The page as text; a browser reads it in the test `page`.
 
 use super::*;
-use crate::report::tests::{good_records, report};
+use crate::report::tests::{good_records, records_of_nodes, report};
 use crate::run::Ending;
 use ::trace::wire::{Batch, TEXT_MAX_BYTES};
 use ::trace::{Event, Stamped, Why};
@@ -67,6 +67,26 @@ fn phases_begin_where_the_last_one_ended() {
     for style in ["left:0.000%;width:50.000%", "left:62.500%;width:12.500%", "left:50.000%;width:50.000%"] {
         assert!(page.contains(style), "{style} is not in:\n{page}");
     }
+}
+
+#[test]
+fn nodes_have_bars_where_there_are_several() {
+    let mut records = records_of_nodes();
+    // Its eight threads have no counts: those of four are shown.
+    records.retain(|record| !matches!(record, Record::Job(run) if run.threads == 8));
+    let page = page_of(records.clone());
+    let bars: Vec<_> = page.split("class=\"locality\"").skip(1).collect();
+    assert_eq!(bars.len(), 1, "{page}");
+    for part in
+        [", on 4 threads<", ">node 0<", "width:100.00%", "31 of 31", ">node 1<", "width:51.52%", "17 of 33"]
+    {
+        assert!(bars[0].contains(part), "{part:?} is not in:\n{}", bars[0]);
+    }
+    if let Some(Record::Boot { nodes, .. }) = records.first_mut() {
+        *nodes = 1;
+    }
+    assert!(!page_of(records).contains("class=\"locality\""));
+    assert!(!page_of(good_records()).contains("class=\"locality\""));
 }
 
 #[test]

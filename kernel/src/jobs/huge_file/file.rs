@@ -24,6 +24,7 @@ use crate::arch::{tlb, tsc};
 use crate::jobs::clearing;
 use crate::jobs::kernel::Kernel;
 use crate::jobs::manners::Kind;
+use crate::jobs::node_stats::JobStats;
 use crate::jobs::rounds::add_stats;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, mem_map, permanent, space};
@@ -81,7 +82,7 @@ pub(super) struct FaultTiming {
     /// Exact number of threads that clear a page; 0 for as many as are useful.
     pub(super) threads: AtomicUsize,
     /// Statistics of clearing the last page.
-    pub(super) last: IrqSpinLock<Option<Stats>>,
+    pub(super) last: IrqSpinLock<Option<JobStats>>,
 }
 
 impl FaultTiming {
@@ -141,7 +142,7 @@ impl HugeFile {
     }
 
     /// Returns the statistics of clearing the page of the last fault.
-    pub fn last_fault(&self) -> Option<Stats> {
+    pub fn last_fault(&self) -> Option<JobStats> {
         *self.faults.last.lock()
     }
 

@@ -8,7 +8,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use frames::{Extent, Extents, Part, Pfn};
-use ktask::{Cause, Invalid, Stats};
+use ktask::{Cause, Invalid};
 use params::registry::FAULT_MAP;
 use waiting::page_slot::Found;
 
@@ -17,7 +17,7 @@ use super::file::{HugeFile, waiting_for};
 use crate::arch::tsc;
 use crate::jobs::clearing;
 use crate::jobs::manners::Kind;
-use crate::jobs::rounds::add_stats;
+use crate::jobs::node_stats::JobStats;
 use crate::mm::huge_pool;
 use crate::sched;
 use crate::sched::wait::threads;
@@ -78,17 +78,17 @@ impl HugeFile {
         len_bytes: u64,
         on_error: OnError,
         threads: Option<usize>,
-    ) -> Result<Stats, FallocateError> {
+    ) -> Result<JobStats, FallocateError> {
         let start_ns = tsc::now_ns();
         let mut range = self.index_range(offset, len_bytes).map_err(FallocateError::Range)?;
         let before = huge_pool::pool(self.size).count();
-        let mut stats = Stats::default();
+        let mut stats = JobStats::default();
         // The pages of earlier rounds, to be released after an error.
         let mut provided: Vec<u64> = Vec::new();
         while !range.is_empty() {
             match self.provide_round(range.clone(), on_error, threads, &mut provided) {
                 Ok((round, rest)) => {
-                    add_stats(&mut stats, &round);
+                    stats.add(&round);
                     range = rest;
                 }
                 Err(failure) => {
@@ -122,7 +122,7 @@ impl HugeFile {
         on_error: OnError,
         threads: Option<usize>,
         provided: &mut Vec<u64>,
-    ) -> Result<(Stats, Range<u64>), Failure> {
+    ) -> Result<(JobStats, Range<u64>), Failure> {
         // The caller's time, in which it does not wait.
         let before_ns = sched::current().cpu_time_ns();
         let mut taken = self.take(range)?;
@@ -201,7 +201,7 @@ impl HugeFile {
         extents: &mut [Extent],
         on_error: OnError,
         threads_wanted: Option<usize>,
-    ) -> Result<Stats, Failure> {
+    ) -> Result<JobStats, Failure> {
         let extents = Extents::arrange(extents);
         let mut unfinished: Vec<Unfinished> = Vec::new();
         if unfinished.try_reserve_exact(extents.as_slice().len()).is_err() {

@@ -3,7 +3,7 @@
 use ktask::Stats;
 
 use crate::arch::tsc;
-use crate::jobs::timing::{Budget, Failure, FilledFile, TimedJob};
+use crate::jobs::timing::{Budget, Failure, FilledFile, JobStats, TimedJob};
 use crate::timed_jobs;
 
 struct DropFile(FilledFile);
@@ -17,12 +17,12 @@ impl TimedJob for DropFile {
         self.0.fill_anew()
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let file = self.0.take()?;
         let start_ns = tsc::now_ns();
         let mut stats = file.close(threads).ok_or("the file has another handle")?;
         stats.wall_ns = tsc::since_ns(start_ns);
-        Ok(stats)
+        Ok(stats.into())
     }
 
     fn verify(&mut self, stats: &Stats) -> bool {

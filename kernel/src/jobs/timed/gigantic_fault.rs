@@ -4,7 +4,7 @@ use frames::PAGE_SIZE;
 use ktask::Stats;
 
 use crate::arch::tsc;
-use crate::jobs::timing::{Budget, Failure, FilledFile, TimedJob};
+use crate::jobs::timing::{Budget, Failure, FilledFile, JobStats, TimedJob};
 use crate::mm::huge::HugeSize;
 use crate::timed_jobs;
 
@@ -22,7 +22,7 @@ impl TimedJob for GiganticFault {
     }
 
     /// Reads the page's last word.
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let file = self.0.file()?;
         let word = (file.base() + HugeSize::Size1G.bytes() - 8) as *const u64;
         file.set_fault_threads(threads);

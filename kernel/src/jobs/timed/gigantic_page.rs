@@ -2,7 +2,7 @@
 
 use ktask::Stats;
 
-use crate::jobs::timing::{Budget, Failure, TimedJob};
+use crate::jobs::timing::{Budget, Failure, JobStats, TimedJob};
 use crate::jobs::zero_pages::PageRange;
 use crate::mm::huge::HugeSize;
 use crate::timed_jobs;
@@ -20,7 +20,7 @@ impl TimedJob for GiganticPage {
         Ok(())
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         Ok(self.0.zero(threads)?)
     }
 

@@ -5,8 +5,7 @@ use ktask::Stats;
 
 use crate::arch::tsc;
 use crate::jobs::huge_pool;
-use crate::jobs::rounds::add_stats;
-use crate::jobs::timing::{Budget, Failure, TimedJob, whole_pool};
+use crate::jobs::timing::{Budget, Failure, JobStats, TimedJob, whole_pool};
 use crate::mm::huge::HugeSize;
 use crate::mm::stats;
 use crate::timed_jobs;
@@ -33,7 +32,7 @@ impl TimedJob for HugePool {
         Ok(())
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let start_ns = tsc::now_ns();
         let filled = huge_pool::resize(SIZE, whole_pool(self.count, threads));
         let emptied = huge_pool::resize(SIZE, whole_pool(0, threads));
@@ -41,7 +40,7 @@ impl TimedJob for HugePool {
         let filled = filled?;
         self.held = filled.total;
         let mut stats = filled.stats;
-        add_stats(&mut stats, &emptied?.stats);
+        stats.add(&emptied?.stats);
         stats.wall_ns = wall_ns;
         Ok(stats)
     }

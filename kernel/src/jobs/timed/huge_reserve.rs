@@ -4,7 +4,7 @@ use frames::order_pages;
 use ktask::Stats;
 
 use crate::jobs::huge_reserve;
-use crate::jobs::timing::{Budget, Failure, TimedJob};
+use crate::jobs::timing::{Budget, Failure, JobStats, TimedJob};
 use crate::mm::huge::{HugeSize, Reservation};
 use crate::mm::stats;
 use crate::timed_jobs;
@@ -36,7 +36,7 @@ impl TimedJob for HugeReserve {
         Ok(())
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let (reserved, stats) = huge_reserve::reserve(self.size, self.count, threads)?;
         self.reserved = Some(reserved);
         Ok(stats)

@@ -3,7 +3,7 @@
 use ktask::Stats;
 
 use crate::jobs::memory_map_init::{Shadow, ShadowRun};
-use crate::jobs::timing::{Budget, Failure, TimedJob};
+use crate::jobs::timing::{Budget, Failure, JobStats, TimedJob};
 use crate::timed_jobs;
 
 /// Pages whose descriptors make a run of some milliseconds: 16 GiB. Those of 4 GiB take one, as long as it takes to start a few
@@ -24,8 +24,8 @@ impl TimedJob for MemoryMapInit {
         Ok(())
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
-        Ok(self.1.insert(self.0.run(threads)?).stats)
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
+        Ok(self.1.insert(self.0.run(threads)?).stats.into())
     }
 
     fn units(&self, _: &Stats) -> u64 {

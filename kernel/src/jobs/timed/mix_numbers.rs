@@ -15,12 +15,13 @@ impl TimedJob for MixNumbers {
     fn prepare(budget: &Budget) -> Result<Self, Failure> {
         Ok(Self((0..budget.units()).map(|_| AtomicU64::new(0)).collect()))
     }
-    fn run(&mut self, threads: Option<usize>) -> Result<ktask::Stats, Failure> {
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let numbers = ktask::Items::new(0)..ktask::Items::new(self.0.len() as u64);
-        Ok(KIND.job(numbers, threads).min_chunk(ktask::Items::new(64)).run(&Kernel, |chunk| {
+        let stats = KIND.job(numbers, threads).min_chunk(ktask::Items::new(64)).run(&Kernel, |chunk| {
             chunk.indices().for_each(|at| self.0[at as usize].store(mixed(at as usize), SeqCst));
             Ok::<(), Infallible>(())
-        })?)
+        })?;
+        Ok(stats.into())
     }
     fn verify(&mut self, _: &ktask::Stats) -> bool {
         self.0.iter().enumerate().all(|(at, number)| number.swap(0, SeqCst) == mixed(at))

@@ -2,7 +2,7 @@
 
 use ktask::Stats;
 
-use crate::jobs::timing::{Budget, Failure, FilledFile, TimedJob};
+use crate::jobs::timing::{Budget, Failure, FilledFile, JobStats, TimedJob};
 use crate::timed_jobs;
 
 struct PunchHole(FilledFile);
@@ -16,8 +16,8 @@ impl TimedJob for PunchHole {
         self.0.fill()
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
-        Ok(self.0.file()?.punch_hole_on(0, self.0.len_bytes(), threads)?)
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
+        Ok(self.0.file()?.punch_hole_on(0, self.0.len_bytes(), threads)?.into())
     }
 
     fn verify(&mut self, _: &Stats) -> bool {

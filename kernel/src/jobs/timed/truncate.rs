@@ -3,7 +3,7 @@
 use ktask::Stats;
 
 use crate::jobs::huge_file::OnError;
-use crate::jobs::timing::{Budget, Failure, FilledFile, TimedJob};
+use crate::jobs::timing::{Budget, Failure, FilledFile, JobStats, TimedJob};
 use crate::timed_jobs;
 
 struct Truncate(FilledFile);
@@ -17,8 +17,8 @@ impl TimedJob for Truncate {
         self.0.fill_anew()
     }
 
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure> {
-        Ok(self.0.file()?.truncate_on(0, threads)?)
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
+        Ok(self.0.file()?.truncate_on(0, threads)?.into())
     }
 
     /// Also checks that the file takes no page any more.

@@ -7,6 +7,7 @@ use frames::PAGE_SIZE;
 use ktask::Stats;
 use protocol::record::Unit;
 
+use crate::jobs::node_stats::JobStats;
 use crate::mm::huge::HugeSize;
 use crate::mm::stats;
 
@@ -36,7 +37,7 @@ pub trait TimedJob {
     ///
     /// # Errors
     /// Why the run failed: the timing of the job ends with a warning.
-    fn run(&mut self, threads: Option<usize>) -> Result<Stats, Failure>;
+    fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure>;
 
     /// Returns the number of units of the run.
     fn units(&self, stats: &Stats) -> u64 {
@@ -68,7 +69,7 @@ pub trait Reference {
 /// One verified run.
 pub struct Run {
     /// What the run cost.
-    pub stats: Stats,
+    pub stats: JobStats,
     /// Number of units.
     pub units: u64,
     /// Whether the result is right.

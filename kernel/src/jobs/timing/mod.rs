@@ -6,19 +6,23 @@
 use alloc::vec::Vec;
 
 mod check;
+mod closed_files;
 mod filled_file;
 mod job;
 mod registry;
 mod report;
 mod runner;
+mod store_loop;
 
 pub use check::check;
+pub use closed_files::ClosedFiles;
 pub use filled_file::{FilledFile, whole_pool};
-pub use job::{Budget, Failure, Reference, Run, TimedJob};
+pub use job::{Budget, Failure, Reference, TimedJob};
 pub use registry::{LAST, Registered};
 pub use runner::time;
 
 use crate::console::records;
+pub use crate::jobs::node_stats::JobStats;
 
 /// Returns the names of all jobs, in the order of the table.
 pub fn names() -> Vec<&'static str> {

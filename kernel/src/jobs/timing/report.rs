@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use ktask::Stats;
 use protocol::record::{JobRun, Record, Unit};
 
 use crate::arch::tsc;
 use crate::console::{print_line, records};
+use crate::jobs::node_stats::JobStats;
 
 /// A timed run: the one of median time out of several.
 pub struct Row {
@@ -18,7 +18,7 @@ pub struct Row {
     pub(super) threads: Option<usize>,
     pub(super) units: u64,
     pub(super) bytes: u64,
-    pub(super) stats: Stats,
+    pub(super) stats: JobStats,
     pub(super) ok: bool,
 }
 
@@ -34,11 +34,11 @@ impl fmt::Display for OnThreads {
     }
 }
 
-/// Writes the record of `row`: `job`, or `job-auto` for as many threads as help.
+/// Writes the record of `row`: `job`, or `job-auto` for as many threads as help. One of each node follows.
 pub(super) fn emit(row: &Row) {
-    let stats = &row.stats;
+    let (stats, t_ns) = (&row.stats, tsc::now_ns());
     let run = JobRun {
-        t_ns: tsc::now_ns(),
+        t_ns,
         job: row.job,
         threads: row.threads.map_or(stats.threads_at_end, |threads| threads as u32),
         threads_used: stats.threads_used,
@@ -57,6 +57,14 @@ pub(super) fn emit(row: &Row) {
         Some(_) => Record::Job(run),
         None => Record::JobAuto(run),
     });
+    for (node, count) in stats.nodes() {
+        records::emit(&Record::JobNode {
+            t_ns,
+            node: node as u32,
+            chunks: count.chunks.into(),
+            local_chunks: count.local.into(),
+        });
+    }
 }
 
 /// Prints the table of all rows.

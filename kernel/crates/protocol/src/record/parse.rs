@@ -7,11 +7,12 @@ use super::line::{TEXT_MAX_BYTES, clip};
 use super::schema::Record;
 
 /// Kinds of records that this version knows, by their names in JSON.
-pub(super) const KINDS: [&str; 16] = [
+pub(super) const KINDS: [&str; 17] = [
     "boot",
     "phase",
     "job",
     "job-auto",
+    "job-node",
     "zero-method",
     "thread",
     "cpu",

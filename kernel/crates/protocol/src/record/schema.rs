@@ -50,6 +50,18 @@ pub enum Record<S> {
     Job(JobRun<S>),
     /// One timed run of a job on as many threads as help, with the limits of a job at run time.
     JobAuto(JobRun<S>),
+    /// Chunks of a job whose units are on one node. One for each such node follows the record of the run; jobs that name no
+    /// nodes have none.
+    JobNode {
+        /// That of the run's record.
+        t_ns: u64,
+        /// The node.
+        node: u32,
+        /// Number of chunks.
+        chunks: u64,
+        /// Those that a thread of the node processed.
+        local_chunks: u64,
+    },
     /// Speed of one method of clearing memory on this machine.
     ZeroMethod {
         /// Nanoseconds since kernel entry.

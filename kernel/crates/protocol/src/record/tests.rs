@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Serialize;
 
 /// One record of every kind.
-fn samples() -> [Record<&'static str>; 17] {
+fn samples() -> [Record<&'static str>; 18] {
     [
         Record::Boot {
             t_ns: 1,
@@ -83,6 +83,7 @@ fn samples() -> [Record<&'static str>; 17] {
             local_chunks: Some(64),
             ok: true,
         }),
+        Record::JobNode { t_ns: 13, node: 1, chunks: 32, local_chunks: 30 },
     ]
 }
 
@@ -156,6 +157,10 @@ fn lines_are_the_documented_ones() {
         lines[9],
         "{\"record\":\"trace\",\"t_ns\":10,\"since_ns\":3,\"cpu\":1,\"first\":400,\"lost\":2,\
          \"events\":\"6AcDAAkCAawCCQQh\"}\n"
+    );
+    assert_eq!(
+        lines[17],
+        "{\"record\":\"job-node\",\"t_ns\":13,\"node\":1,\"chunks\":32,\"local_chunks\":30}\n"
     );
 }
 
