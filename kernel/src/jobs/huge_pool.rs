@@ -20,8 +20,8 @@ use crate::mm::huge_pool::{self, HugePool, PoolCount};
 use crate::mm::pages;
 use crate::platform::nodes;
 
-/// Minimum pages in a chunk: taking one costs a tenth of a microsecond, waking a helper up to a hundred.
-const MIN_CHUNK: u64 = 4096;
+/// Minimum pages in a chunk: a few batches of the pool. Whether there is enough for a helper, the job finds out by itself.
+const MIN_CHUNK: u64 = 128;
 
 static GROW: Kind = Kind::new("huge-pool");
 static SHRINK: Kind = Kind::new("shrink-pool");
