@@ -20,7 +20,8 @@ use crate::mm::huge_pool::{self, HugePool, PoolCount};
 use crate::mm::pages;
 use crate::platform::nodes;
 
-/// Minimum pages in a chunk: taking one costs a tenth of a microsecond, waking a helper up to a hundred.
+/// Minimum pages in a chunk. Taking one costs a sixth of a microsecond, and two threads that share the locks of a zone and of the
+/// pool gain nothing with 1500 pages: they moved 0.7 to 1.3 times as many as one.
 const MIN_CHUNK: u64 = 4096;
 
 static GROW: Kind = Kind::new("huge-pool");

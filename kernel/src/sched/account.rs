@@ -129,6 +129,11 @@ impl Account {
         self.queued_at_ns.store(now_ns, Relaxed);
     }
 
+    /// Returns when the thread was queued last.
+    pub(super) fn queued_at_ns(&self) -> u64 {
+        self.queued_at_ns.load(Relaxed)
+    }
+
     /// Returns all of it up to now, with the current run delay if the thread `is_queued`.
     pub(super) fn usage(&self, is_queued: &AtomicBool) -> Usage {
         Usage {

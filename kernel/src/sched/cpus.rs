@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use runqueue::{CpuMask, FairQueue, Load, SharedCpuMask, Tid};
+use waiting::{Kick, PollFlag};
 
 use super::account;
 use super::table::{self, TableSearch};
@@ -32,6 +33,10 @@ pub(super) struct Cpu {
     pub(super) wants_steal_search: AtomicBool,
     /// The CPU found itself inactive with nothing left to run, and halts: it runs no thread before it is active again.
     pub(super) is_quiesced: AtomicBool,
+    /// Whether the idle thread polls for threads.
+    pub(super) poll: PollFlag,
+    /// Wake-ups that found it polling, and sent no interrupt.
+    pub(super) polled_wakes: AtomicU64,
     /// The CPU's idle thread.
     pub(super) idle: AtomicU32,
     /// The scheduler should be entered on the way out of an interrupt. From here on only this CPU uses the fields: Relaxed.
@@ -66,6 +71,8 @@ static CPUS: [Cpu; MAX_CPUS] = [const {
         steal_search: IrqSpinLock::of(LockClass::TABLE_SEARCH, TableSearch::new()),
         wants_steal_search: AtomicBool::new(false),
         is_quiesced: AtomicBool::new(false),
+        poll: PollFlag::new(),
+        polled_wakes: AtomicU64::new(0),
         idle: AtomicU32::new(Tid::NONE_RAW),
         need_resched: AtomicBool::new(false),
         slice_end_ns: AtomicU64::new(0),
@@ -170,10 +177,16 @@ pub fn idle_count() -> u32 {
     IDLE_COUNT.load(SeqCst)
 }
 
-/// Has CPU number `cpu` look at its queue, and at whether its current thread should still run.
+/// Has CPU number `cpu` look at its queue, and at whether its current thread should still run: by an interrupt, unless it
+/// polls.
 pub(super) fn send_reschedule(cpu: usize) {
-    if let Some(cpu) = CpuId::new(cpu) {
-        ipi::send(cpu, vector::RESCHEDULE);
+    let Some(id) = CpuId::new(cpu) else { return };
+    match CPUS[cpu].poll.kick() {
+        Kick::NeedsInterrupt => ipi::send(id, vector::RESCHEDULE),
+        Kick::Seen => {
+            // Relaxed: a count.
+            CPUS[cpu].polled_wakes.fetch_add(1, Relaxed);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering::SeqCst;
 use trace::{Event, EventClass, Why};
 
 use super::cpus::{self, Cpu, here};
+use super::idle_poll::IdlePoll;
 use super::misplaced;
 use super::reap::{has_dead, reap};
 use super::spawn::adopt_idle;
@@ -31,8 +32,10 @@ pub fn start_cpu() {
     percpu::this_cpu().set_online();
 }
 
-/// Runs threads, or does what an idle CPU does, else halts until an interrupt comes: the idle thread's life.
+/// Runs threads, or does what an idle CPU does, else polls for a while and halts until an interrupt comes: the idle thread's
+/// life.
 pub fn idle_forever() -> ! {
+    let mut poll = IdlePoll::new();
     loop {
         x86_64::instructions::interrupts::disable();
         let (cpu, id) = here();
@@ -47,7 +50,9 @@ pub fn idle_forever() -> ! {
             cpu.has_misplaced.store(true, SeqCst);
         } else if is_active && let Some(next) = take_next(cpu, id) {
             cpu.note_busy(next);
-            switch_to(cpu, id, next, Why::Idle, tsc::now_ns());
+            let now_ns = tsc::now_ns();
+            poll.end_period(next, now_ns);
+            switch_to(cpu, id, next, Why::Idle, now_ns);
             steal::request_search(cpu);
             x86_64::instructions::interrupts::enable();
         } else if is_active && steal::is_searching(cpu) {
@@ -63,6 +68,10 @@ pub fn idle_forever() -> ! {
             // One page at a time: a thread that is woken meanwhile waits for no more than that.
             x86_64::instructions::interrupts::enable();
             zero_pool::add_page();
+        } else if is_active && poll.poll(cpu) {
+            // As for a reschedule interrupt.
+            steal::request_search(cpu);
+            let_interrupts_in();
         } else {
             if !is_active {
                 // From here on it takes no thread that it could have chosen before: `hotplug::offline` waits for that.

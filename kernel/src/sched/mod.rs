@@ -15,7 +15,8 @@
 //! * [`preempt`]: when the current thread leaves its CPU without blocking.
 //! * [`affinity`]: which CPUs a thread may run on.
 //! * [`wait`]: wait queues, completions and semaphores, built on park and unpark.
-//! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle`]: the idle thread of each CPU.
+//! * [`spawn`](mod@spawn): how threads begin, end and are joined. [`idle_poll`]: an idle CPU that polls. [`idle`]: the idle thread of
+//!   each CPU.
 //! * [`held`]: checks of the mutexes that a thread holds, in debug builds.
 //! * [`donation`]: weight that a waiting thread gives to the thread or work item that it waits for.
 //! * [`mutex`]: a lock whose waiters sleep, and donate their weight to its owner.
@@ -38,6 +39,7 @@ pub mod group;
 mod held;
 pub mod hotplug;
 mod idle;
+mod idle_poll;
 mod misplaced;
 pub mod mutex;
 mod park;
@@ -67,6 +69,7 @@ pub use exits::reap_all_exited;
 #[cfg(debug_assertions)]
 pub use held::{enter_helper_context, held_classes};
 pub use idle::{idle_forever, start_cpu};
+pub use idle_poll::{is_polling, pin_polling, polled_wakes};
 #[cfg(debug_assertions)]
 pub use park::debug_assert_may_block;
 pub use park::{park, unpark};

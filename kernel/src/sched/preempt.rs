@@ -115,6 +115,8 @@ pub fn reschedule_interrupt() {
 pub fn interrupt_return() {
     let (cpu, id) = here();
     if cpu.is_idle() {
+        // Every interrupt ends polling, as it ends a halt: it may have queued a thread here.
+        let _ = cpu.poll.kick();
         return;
     }
     let running = thread::current();

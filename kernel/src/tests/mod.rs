@@ -11,6 +11,7 @@ mod huge;
 mod huge_1g;
 mod huge_parameters;
 mod huge_rounds;
+mod idle_poll;
 mod irqs_off;
 mod jobs;
 mod ktask;

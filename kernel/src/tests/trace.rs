@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use ::trace::{Event, EventClass, Named, Why};
+use params::Param;
+use params::registry::IDLE_POLL_US;
 use runqueue::CpuMask;
 
 use super::wait::within_20_s;
@@ -15,7 +17,7 @@ use crate::sched::wait::WaitQueue;
 use crate::{check, kernel_tests, sched, skip_if};
 
 /// Returns the events of CPU number `cpu` from event `from` on.
-fn events_of(cpu: usize, from: u64) -> Vec<(u64, u32, Event)> {
+pub(super) fn events_of(cpu: usize, from: u64) -> Vec<(u64, u32, Event)> {
     trace::last_events(cpu, tracepoint::recorded(cpu) - from).collect()
 }
 
@@ -38,6 +40,8 @@ kernel_tests! { "trace":
         let target = cpus[cpus.len() - 1];
         let others = CpuMask::single(cpus[0]);
         check!(sched::set_affinity(sched::current(), &others).is_ok());
+        // A CPU that polls needs no interrupt.
+        check!(IDLE_POLL_US.set("0").is_ok());
         let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let mut threads = Vec::new();
         for _ in 0..2 {
@@ -66,56 +70,13 @@ kernel_tests! { "trace":
             strayed += kicks(target, from[1]);
         }
         check!(trace::stop());
+        check!(IDLE_POLL_US.set("200").is_ok());
         check!(ran.load(SeqCst) == 2 * ROUNDS);
         threads.into_iter().for_each(sched::JoinHandle::join);
         check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
         log::info!("{ROUNDS} wake-ups of two threads on one of {} cpus: {sent} interrupts, {strayed} from there", cpus.len());
         check!(strayed == 0, "{strayed} interrupts to cpus that can start neither");
         check!(sent <= 2 * ROUNDS as usize, "{sent} interrupts for {} wake-ups", 2 * ROUNDS);
-    }
-
-    /// However many CPUs idle.
-    fn a_wake_up_among_idle_cpus_sends_one_interrupt() needs(Cpus(3)) {
-        const ROUNDS: u64 = 50;
-        let cpus = online();
-        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
-        check!(sched::set_affinity(sched::current(), &CpuMask::single(cpus[0])).is_ok());
-        let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        ran.store(u64::MAX, SeqCst);
-        let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
-        let thread = sched::spawn_on(CpuMask::ALL.without(CpuMask::single(cpus[0])), "test/woken", move || {
-            done.store(0, SeqCst);
-            for number in 1..=ROUNDS {
-                own.wait_until(|| wanted.load(SeqCst) >= number);
-                done.store(number, SeqCst);
-            }
-        });
-        let thread = thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
-        check!(within_20_s(|| ran.load(SeqCst) == 0), "the thread has not begun");
-        check!(trace::start() == Ok(()));
-        let (mut wakes, mut kicks, mut most) = (0, 0, 0);
-        for number in 1..=ROUNDS {
-            check!(within_20_s(|| sched::idle_count() as usize == cpus.len() - 1), "the other cpus do not idle");
-            let from: Vec<u64> = cpus.iter().map(|cpu| tracepoint::recorded(*cpu)).collect();
-            round.store(number, SeqCst);
-            queue.wake_one();
-            // Spinning, because the end of a sleep may send an interrupt too.
-            while ran.load(SeqCst) < number || (sched::idle_count() as usize) < cpus.len() - 1 {
-                core::hint::spin_loop();
-            }
-            let events: Vec<_> = cpus.iter().zip(&from).flat_map(|(cpu, from)| events_of(*cpu, *from)).collect();
-            let count = |what: &dyn Fn(&Event) -> bool| events.iter().filter(|(.., event)| what(event)).count() as u64;
-            let sent = count(&|event| matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, .. }));
-            wakes += count(&|event| matches!(event, Event::Wake { .. }));
-            kicks += sent;
-            most = most.max(sent);
-        }
-        check!(trace::stop());
-        thread.join();
-        check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
-        log::info!("{wakes} wake-ups with {} idle cpus: {kicks} interrupts, at most {most} at a time", cpus.len() - 1);
-        check!(wakes >= ROUNDS && kicks >= ROUNDS, "{wakes} wake-ups and {kicks} interrupts in {ROUNDS} rounds");
-        check!(kicks <= wakes, "{kicks} interrupts for {wakes} wake-ups");
     }
 
     fn a_threads_life_is_recorded_in_order() {

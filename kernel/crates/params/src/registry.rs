@@ -60,6 +60,13 @@ pub static POOL_KEEP_WORKERS: U64Param = U64Param::new(
 /// `pool.idle_ms`.
 pub static POOL_IDLE_MS: U64Param =
     U64Param::new("pool.idle_ms", 5000, 1..=3_600_000, "idle time after which a worker is retired");
+/// `idle.poll_us`.
+pub static IDLE_POLL_US: U64Param = U64Param::new(
+    "idle.poll_us",
+    200,
+    0..=10_000,
+    "longest time for which an idle CPU polls before it halts, in microseconds; it polls for less where no thread comes in time, and not at all on a busy host or as the only CPU; 0: it halts at once",
+);
 /// `log.level`.
 pub static LOG_LEVEL: ChoiceParam = ChoiceParam::new(
     "log.level",
@@ -346,6 +353,7 @@ pub static ALL: &[&dyn Param] = &[
     &POOL_MAX_WORKERS,
     &POOL_KEEP_WORKERS,
     &POOL_IDLE_MS,
+    &IDLE_POLL_US,
     &LOG_LEVEL,
     &CONSOLE_SCREEN,
     &MEMORY_EARLY,
@@ -428,6 +436,7 @@ pub static READ_WHEN_USED: &[&dyn Param] = &[
     &TIMING_BYTES,
     &TIMING_THREADS,
     &TIMING_REPEAT,
+    &IDLE_POLL_US,
     &POWER_RESET,
     &FAULT_REPORT,
 ];

@@ -9,12 +9,14 @@
 //! * [`pool_size`]: how many pages a pool has and should have.
 //! * [`page_slot`]: a place for a page, which is its own lock.
 //! * [`flush_generations`]: requests for a flush, and which CPUs have flushed since.
+//! * [`idle_poll`]: how a CPU that polls before it halts is woken, and for how long it polls.
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod donation;
 pub mod flush_generations;
 pub mod handover;
+pub mod idle_poll;
 pub mod page_slot;
 pub mod pool_size;
 pub mod queue;
@@ -25,6 +27,7 @@ mod threads;
 pub use donation::{Donation, Donors, ReceivedDonations};
 pub use flush_generations::FlushGenerations;
 pub use handover::{HandOver, Owners};
+pub use idle_poll::{IdlePeriod, Kick, PollFlag, PollWindow};
 pub use page_slot::PageSlot;
 pub use pool_size::PoolSize;
 pub use queue::{Completion, Semaphore, WaitQueue};

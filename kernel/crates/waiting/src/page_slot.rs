@@ -11,6 +11,8 @@ use crate::threads::{Locked, Threads};
 const EMPTY: u64 = u64::MAX;
 /// A thread holds the slot.
 const BUSY: u64 = u64::MAX - 1;
+/// The same, and other threads wait for it.
+const BUSY_AWAITED: u64 = u64::MAX - 2;
 
 /// The content of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl Found {
     const fn of(word: u64) -> Self {
         match word {
             EMPTY => Self::Empty,
-            BUSY => Self::Busy,
+            BUSY | BUSY_AWAITED => Self::Busy,
             page => Self::Page(page),
         }
     }
@@ -41,7 +43,7 @@ pub struct PageSlot {
 
 impl PageSlot {
     /// The highest page number.
-    pub const MAX_PAGE: u64 = BUSY - 1;
+    pub const MAX_PAGE: u64 = BUSY_AWAITED - 1;
 
     /// Creates an empty slot.
     #[must_use]
@@ -83,13 +85,25 @@ impl PageSlot {
     /// Releases the slot, which the caller holds, with or without a page in it. Wakes the threads that wait for it in
     /// `waiting`, which other slots may share.
     pub fn leave<L: Locked<List>>(&self, page: Option<u64>, waiting: &WaitQueue<L>, threads: &impl Threads) {
-        self.word.store(page.unwrap_or(EMPTY), SeqCst);
-        waiting.wake_all(threads);
+        // Without the mark no thread waits: the lock of the queue, which slots share, is not taken.
+        if self.word.swap(page.unwrap_or(EMPTY), SeqCst) == BUSY_AWAITED {
+            waiting.wake_all(threads);
+        }
     }
 
     /// Waits in `waiting` until no thread holds the slot. Another thread may hold it again before the caller does.
     pub fn wait<L: Locked<List>>(&self, waiting: &WaitQueue<L>, threads: &impl Threads) {
-        waiting.wait(threads, || self.look() != Found::Busy, None);
+        // The condition is looked at once more after the thread is in the queue. A holder that leaves before the mark is seen to
+        // have left then; one that leaves after it wakes the thread.
+        waiting.wait(threads, || !self.is_awaited(), None);
+    }
+
+    /// Whether a thread holds the slot. If so, it is told that others wait.
+    fn is_awaited(&self) -> bool {
+        match self.word.compare_exchange(BUSY, BUSY_AWAITED, SeqCst, SeqCst) {
+            Ok(_) | Err(BUSY_AWAITED) => true,
+            Err(_) => false,
+        }
     }
 
     /// Calls `make` to provide a page if there is none. Returns false if there was one. Of concurrent callers one calls

@@ -31,9 +31,13 @@ use crate::mm::{huge_pool, mem_map, permanent, space};
 use crate::sched;
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Pages that one thread removes with one TLB flush on all CPUs, and the minimum of a chunk of a job that removes more. The
-/// flush waits for all CPUs, and costs as much as removing hundreds of pages; so does waking a helper.
+/// Pages that one thread removes with one TLB flush on all CPUs. The flush waits for all CPUs, and costs as much as removing
+/// hundreds of pages.
 const RELEASE_BATCH: usize = 512;
+
+/// Minimum pages in a chunk of a job that removes more: two batches of the pool. Whether there is enough for a helper, the job
+/// finds out by itself.
+const RELEASE_MIN_CHUNK: u64 = 128;
 
 /// Pages that return to the pool together.
 const PUT_BATCH: usize = 64;
@@ -372,7 +376,7 @@ impl HugeFile {
 /// Runs `work` on parts of `range`, on `threads` threads (`None`: as many as are useful).
 fn release_job(range: Range<u64>, threads: Option<usize>, work: impl Fn(Range<u64>) + Sync) -> Stats {
     let pages = HugePages::new(range.start)..HugePages::new(range.end);
-    let job = RELEASE.job(pages, threads).min_chunk(HugePages::new(RELEASE_BATCH as u64));
+    let job = RELEASE.job(pages, threads).min_chunk(HugePages::new(RELEASE_MIN_CHUNK));
     let released: Result<Stats, JobError<core::convert::Infallible>> = job.run(&Kernel, |chunk| {
         work(chunk.start().get()..chunk.end().get());
         Ok(())

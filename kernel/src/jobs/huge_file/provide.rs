@@ -244,6 +244,24 @@ impl HugeFile {
         })
     }
 
+    /// Provides all missing pages as dirty as they are, for measurements of what does not depend on their content. Readers of
+    /// the file must expect any content.
+    pub fn fill_dirty(&self) -> Result<(), FileError> {
+        let taken = self.take(0..self.slots.len() as u64)?;
+        for (number, extent) in taken.extents.iter().enumerate() {
+            if let Err(error) = self.map(extent.tag, extent.first) {
+                self.put_back(&taken.extents[number..]);
+                return Err(error);
+            }
+            self.slots[extent.tag as usize].leave(
+                Some(extent.first.0),
+                waiting_for(extent.tag).machine(),
+                threads(),
+            );
+        }
+        taken.error.map_or(Ok(()), Err)
+    }
+
     /// Provides a zeroed, mapped page at `index`, for a fault. Returns false if there was one.
     pub(super) fn provide(&self, index: u64) -> Result<bool, FileError> {
         let waiting = waiting_for(index).machine();

@@ -10,11 +10,11 @@ struct DropFile(FilledFile);
 
 impl TimedJob for DropFile {
     fn prepare(budget: &Budget) -> Result<Self, Failure> {
-        FilledFile::new(budget).map(Self)
+        FilledFile::untouched(budget).map(Self)
     }
 
     fn reset(&mut self) -> Result<(), Failure> {
-        self.0.fill_anew()
+        self.0.fill_anew_dirty()
     }
 
     fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {

@@ -9,11 +9,11 @@ struct PunchHole(FilledFile);
 
 impl TimedJob for PunchHole {
     fn prepare(budget: &Budget) -> Result<Self, Failure> {
-        FilledFile::new(budget).map(Self)
+        FilledFile::untouched(budget).map(Self)
     }
 
     fn reset(&mut self) -> Result<(), Failure> {
-        self.0.fill()
+        self.0.fill_dirty()
     }
 
     fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {

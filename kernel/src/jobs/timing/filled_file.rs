@@ -35,6 +35,15 @@ impl FilledFile {
             HugeSize::Size2M => budget.units(),
             HugeSize::Size1G => budget.units().min(1),
         };
+        Self::with_pages(size, count)
+    }
+
+    /// Does the same for a job that touches none of the pages.
+    pub fn untouched(budget: &Budget) -> Result<Self, Failure> {
+        Self::with_pages(budget.huge_size(), budget.untouched_units())
+    }
+
+    fn with_pages(size: HugeSize, count: u64) -> Result<Self, Failure> {
         if count == 0 {
             return Err(alloc::format!("there is no memory for one page of {size}").into());
         }
@@ -76,18 +85,27 @@ impl FilledFile {
 
     /// Provides all pages of the file.
     pub fn fill(&self) -> Result<(), Failure> {
-        let file = self.file()?;
-        file.fallocate(0, self.len_bytes(), OnError::Release, None)?;
-        match file.held() {
+        self.file()?.fallocate(0, self.len_bytes(), OnError::Release, None)?;
+        self.check_full()
+    }
+
+    /// Provides all pages of the file, as dirty as they are: nothing of the host's memory is touched.
+    pub fn fill_dirty(&self) -> Result<(), Failure> {
+        self.file()?.fill_dirty()?;
+        self.check_full()
+    }
+
+    /// Provides all pages of a new file, as dirty as they are.
+    pub fn fill_anew_dirty(&mut self) -> Result<(), Failure> {
+        self.create()?;
+        self.fill_dirty()
+    }
+
+    fn check_full(&self) -> Result<(), Failure> {
+        match self.file()?.held() {
             held if held == self.count => Ok(()),
             held => Err(alloc::format!("the file has {held} of {} pages", self.count).into()),
         }
-    }
-
-    /// Provides all pages of a new file.
-    pub fn fill_anew(&mut self) -> Result<(), Failure> {
-        self.create()?;
-        self.fill()
     }
 
     /// Dirties all pages and returns them to the pool; no CPU has a TLB entry for them.

@@ -122,16 +122,17 @@ impl Budget {
         self.most_of(self.bytes) / multiple_bytes * multiple_bytes
     }
 
-    /// Returns the number of units for a job that touches none of their memory.
+    /// Returns the number of units for a job that touches none of their memory. There may be less than it may use: it takes
+    /// what there is.
     pub fn untouched_units(&self) -> u64 {
-        self.most_of(self.untouched_bytes) / unit_bytes(self.unit)
+        self.untouched_bytes.min(most_of_free()) / unit_bytes(self.unit)
     }
 
     /// Returns `wanted` bytes, or as many as are available.
     fn most_of(&self, wanted: u64) -> u64 {
-        let free = stats::free_pages() * PAGE_SIZE;
-        let most = free / 100 * MOST_OF_FREE_PERCENT;
+        let most = most_of_free();
         if wanted > most {
+            let free = stats::free_pages() * PAGE_SIZE;
             let name = self.name;
             log::info!(
                 "{name}: {} MiB instead of {} MiB, {} MiB are free",
@@ -142,6 +143,11 @@ impl Budget {
         }
         wanted.min(most)
     }
+}
+
+/// Returns the bytes that a job may take at most.
+fn most_of_free() -> u64 {
+    stats::free_pages() * PAGE_SIZE / 100 * MOST_OF_FREE_PERCENT
 }
 
 /// Returns the bytes of a unit.

@@ -7,6 +7,7 @@
 mod donation;
 mod flush_generations;
 mod handover;
+mod idle_poll;
 mod page_slot;
 mod pool_size;
 mod queue;

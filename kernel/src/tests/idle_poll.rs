@@ -1,0 +1,167 @@
+//! Idle CPUs that poll before they halt: what wakes them, and that wake-ups send no more interrupts than threads can start.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use ::trace::Event;
+use params::Param;
+use params::registry::IDLE_POLL_US;
+use runqueue::CpuMask;
+
+use super::trace::events_of;
+use super::wait::within_20_s;
+use crate::arch::{tracepoint, vector};
+use crate::debug::ktest::{Stopped, TestResult};
+use crate::debug::trace;
+use crate::sched::hotplug::{offline, online};
+use crate::sched::wait::WaitQueue;
+use crate::{check, kernel_tests, sched, skip_if};
+
+fn cpus() -> Vec<usize> {
+    sched::online_cpus().iter().collect()
+}
+
+/// Runs a thread of nothing on each of `cpus`, which idle afterwards.
+fn visit(cpus: &[usize]) -> TestResult {
+    for cpu in cpus {
+        let visitor = sched::spawn_on(CpuMask::single(*cpu), "test/visitor", || {});
+        visitor.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?.join();
+    }
+    Ok(())
+}
+
+/// Runs `check` while all CPUs but the first, on which the test runs, poll whenever they idle.
+fn while_others_poll(check: impl FnOnce(&[usize]) -> TestResult) -> TestResult {
+    let all = cpus();
+    check!(sched::set_affinity(sched::current(), &CpuMask::single(all[0])).is_ok());
+    sched::pin_polling(true);
+    let result = visit(&all[1..]).and_then(|()| check(&all[1..]));
+    sched::pin_polling(false);
+    check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
+    result
+}
+
+fn all_poll(cpus: &[usize]) -> bool {
+    cpus.iter().all(|cpu| sched::is_polling(*cpu))
+}
+
+/// Wake-ups of one thread, and how the CPUs were told.
+#[derive(Debug, Default)]
+struct Told {
+    wakes: u64,
+    interrupts: u64,
+    polled: u64,
+}
+
+/// Wakes a thread `rounds` times that may run on any CPU of `others`, which idle, each time once they are `ready`.
+fn wake_among(others: &[usize], rounds: u64, ready: impl Fn() -> bool) -> Result<Told, Stopped> {
+    let mut all = others.to_vec();
+    all.extend(cpus().iter().filter(|cpu| !others.contains(cpu)));
+    let (queue, round) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)));
+    let ran = Arc::new(AtomicU64::new(u64::MAX));
+    let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
+    let allowed = others.iter().fold(CpuMask::EMPTY, |mut mask, cpu| {
+        mask.insert(*cpu);
+        mask
+    });
+    let thread = sched::spawn_on(allowed, "test/woken", move || {
+        done.store(0, SeqCst);
+        for number in 1..=rounds {
+            own.wait_until(|| wanted.load(SeqCst) >= number);
+            done.store(number, SeqCst);
+        }
+    });
+    let thread = thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+    check!(within_20_s(|| ran.load(SeqCst) == 0), "the thread has not begun");
+    check!(trace::start() == Ok(()));
+    let mut told = Told::default();
+    let all_idle = || sched::idle_count() as usize == others.len();
+    for number in 1..=rounds {
+        check!(within_20_s(|| all_idle() && ready()), "the other cpus do not idle");
+        let from: Vec<u64> = all.iter().map(|cpu| tracepoint::recorded(*cpu)).collect();
+        let polled = || all.iter().map(|cpu| sched::polled_wakes(*cpu)).sum::<u64>();
+        let polled_before = polled();
+        round.store(number, SeqCst);
+        queue.wake_one();
+        // Spinning, because the end of a sleep may send an interrupt too.
+        while ran.load(SeqCst) < number || !all_idle() {
+            core::hint::spin_loop();
+        }
+        told.polled += polled() - polled_before;
+        for (cpu, from) in all.iter().zip(&from) {
+            for (.., event) in events_of(*cpu, *from) {
+                let is_kick = matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, .. });
+                told.interrupts += u64::from(is_kick);
+                told.wakes += u64::from(matches!(event, Event::Wake { .. }));
+            }
+        }
+    }
+    check!(trace::stop());
+    thread.join();
+    log::info!("{} idle cpus: {told:?}", others.len());
+    Ok(told)
+}
+
+kernel_tests! { "idle_poll":
+    /// However many CPUs idle: one is told of a thread. Here all of them halt.
+    fn a_wake_up_among_halted_cpus_sends_one_interrupt() needs(Cpus(3)) {
+        const ROUNDS: u64 = 50;
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
+        let all = cpus();
+        check!(sched::set_affinity(sched::current(), &CpuMask::single(all[0])).is_ok());
+        check!(IDLE_POLL_US.set("0").is_ok());
+        let told = visit(&all[1..]).and_then(|()| wake_among(&all[1..], ROUNDS, || !all.iter().any(|cpu| sched::is_polling(*cpu))));
+        check!(IDLE_POLL_US.set("200").is_ok());
+        check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
+        let told = told?;
+        check!(told.polled == 0, "a cpu polled: {told:?}");
+        check!(told.wakes >= ROUNDS && told.interrupts >= ROUNDS, "{ROUNDS} rounds: {told:?}");
+        check!(told.interrupts <= told.wakes, "{told:?}");
+    }
+
+    /// Here all of them poll: one is told, and no interrupt is sent.
+    fn a_wake_up_among_polling_cpus_sends_no_interrupt() needs(Cpus(2)) {
+        const ROUNDS: u64 = 10;
+        skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
+        while_others_poll(|others| {
+            let told = wake_among(others, ROUNDS, || all_poll(others))?;
+            check!(told.interrupts == 0, "{told:?}");
+            check!(told.wakes >= ROUNDS && told.polled >= ROUNDS, "{ROUNDS} rounds: {told:?}");
+            check!(told.polled <= told.wakes, "{told:?}");
+            Ok(())
+        })?;
+    }
+
+    /// A thread that the timer of a polling CPU wakes runs at once, as on a halted one.
+    fn an_interrupt_ends_polling() needs(Cpus(2)) {
+        while_others_poll(|others| {
+            let slept = Arc::new(AtomicU64::new(0));
+            let count = slept.clone();
+            let sleeper = sched::spawn_on(CpuMask::single(others[0]), "test/sleeper", move || {
+                for _ in 0..3 {
+                    sched::sleep_ns(1_000_000);
+                    count.fetch_add(1, SeqCst);
+                }
+            });
+            let sleeper = sleeper.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+            check!(within_20_s(|| slept.load(SeqCst) == 3), "a thread sleeps on, after {} times", slept.load(SeqCst));
+            sleeper.join();
+            Ok(())
+        })?;
+    }
+
+    /// A CPU that goes offline is told like others. It polls no longer: nothing would end that.
+    fn a_polling_cpu_goes_offline_and_halts() needs(Cpus(2)) {
+        while_others_poll(|others| {
+            let last = others[others.len() - 1];
+            check!(within_20_s(|| sched::is_polling(last)));
+            check!(offline(last).is_ok());
+            check!(!sched::is_polling(last), "an offline cpu polls");
+            check!(online(last).is_ok());
+            visit(&[last])?;
+            check!(within_20_s(|| sched::is_polling(last)), "cpu {last} does not poll again");
+            Ok(())
+        })?;
+    }
+}
