@@ -152,10 +152,17 @@ impl Search {
 
     /// Ends a trial that cannot be measured: its workers come and go, or their chunks are long.
     #[inline(never)]
-    pub(super) fn give_up(&mut self, stage: Stage) -> Next {
+    pub(super) fn give_up(&mut self, stage: Stage, view: &View) -> Next {
         self.is_certain = false;
         let goes_up = self.ladder.goes_up();
         match stage {
+            // Both were measured: only the second measurement of the anchor is missing.
+            Stage::Anchor if self.measured_ratio().is_some() => {
+                if let Some(verdict) = self.measured_ratio().and_then(|ratio| self.verdict(view, ratio, true))
+                {
+                    return Next::Conclude(Verdict { is_sure: false, ..verdict });
+                }
+            }
             Stage::First if self.doubts == 0 => {
                 self.ladder.anchor = Count::new(self.max);
                 if self.postponements < MAX_POSTPONEMENTS {
@@ -230,7 +237,8 @@ impl Search {
             return Next::Wait;
         };
         self.ladder.candidate.measured = Some(measured);
-        if ratio.value < CLEAR && !is_checked {
+        let is_clear = ratio.value >= CLEAR && measured.is_soon_after(&anchor_now);
+        if !is_clear && !is_checked {
             if !self.is_late(Stage::Candidate, 3, view) {
                 return Next::Measure(Stage::Anchor);
             }
@@ -272,6 +280,13 @@ impl Search {
         }
         (self.ladder.anchor.measured, self.ladder.after) = (Some(anchor), after);
         verdict.map_or(Next::Measure(Stage::Candidate), Next::Conclude)
+    }
+
+    /// Returns the ratio of the rates of the larger and the smaller count, if both were measured.
+    #[inline(never)]
+    fn measured_ratio(&self) -> Option<Ratio> {
+        let (anchor, candidate) = (self.ladder.anchor.measured?, self.ladder.candidate.measured?);
+        Some(self.ratio(&anchor.at_time_of(&candidate, self.ladder.after.as_ref()), &candidate))
     }
 
     /// Returns the ratio of the rates of the larger and the smaller count.
