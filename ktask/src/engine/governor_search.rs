@@ -156,21 +156,19 @@ impl Search {
         self.is_certain = false;
         let goes_up = self.ladder.goes_up();
         match stage {
-            // Both were measured: only the second measurement of the anchor is missing.
-            Stage::Anchor if self.measured_ratio().is_some() => {
-                if let Some(verdict) = self.measured_ratio().and_then(|ratio| self.verdict(view, ratio, true))
-                {
-                    return Next::Conclude(Verdict { is_sure: false, ..verdict });
-                }
-            }
             Stage::First if self.doubts == 0 => {
                 self.ladder.anchor = Count::new(self.max);
                 if self.postponements < MAX_POSTPONEMENTS {
                     return Next::Postpone(LATE_SHARE);
                 }
             }
-            // More threads are the better guess.
+            // More threads are the better guess, unless both were measured: only the second measurement of the anchor is
+            // missing.
             Stage::Candidate | Stage::Anchor if goes_up && self.doubts == 0 => {
+                let ratio = self.measured_ratio().filter(|_| stage == Stage::Anchor);
+                if let Some(verdict) = ratio.and_then(|ratio| self.verdict(view, ratio, true)) {
+                    return Next::Conclude(Verdict { is_sure: false, ..verdict });
+                }
                 self.ladder.anchor = Count { measured: None, ..self.ladder.candidate };
             }
             Stage::Candidate | Stage::Anchor if !goes_up => self.ladder.put_off(),
