@@ -18,7 +18,6 @@ use super::huge_pool::{Request, ResizeError, Resized, resize};
 use super::manners::Kind;
 use super::platform::Kernel;
 use super::rounds::add_stats;
-use crate::arch::irq::let_interrupts_in;
 use crate::console::warning;
 use crate::mm::descriptors::{self, Progress, SectionError};
 use crate::mm::huge::HugeSize;
@@ -265,8 +264,6 @@ fn is_fresh(layout: &Layout, zones: &ZoneSet<'_>) -> bool {
     let mut described = 0;
     let mut free = 0;
     for zone in zones.iter() {
-        // A zone is verified with interrupts off.
-        let_interrupts_in();
         let Ok(census) = zone.allocator.lock().verify() else { return false };
         if census.unclaimed_pages + census.allocated_pages + census.cached_pages > 0 {
             return false;

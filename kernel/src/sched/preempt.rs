@@ -74,7 +74,7 @@ fn throttle(running: &Thread, now_ns: u64) {
         timer::add(thread, until_ns);
         // Store then load: see `resched::end_throttle_if_waited_for`. If the donor was faster, it queues the thread.
         fence(SeqCst);
-        !(thread.entity.receives_weight() && timer::take_throttled(thread))
+        !(thread.is_beyond_quota() && timer::take_throttled(thread))
     });
 }
 

@@ -58,8 +58,8 @@ pub(super) fn must_reschedule(cpu: &Cpu) -> bool {
     must
 }
 
-/// Time for which a thread that others wait for runs on where nothing is left of its group's quota, again and again until it
-/// has released what they wait for. It is charged: the group waits for longer.
+/// Time for which a thread that others wait for, or one about to end, runs on where nothing is left of its group's quota, again
+/// and again until it has released what they wait for. It is charged: the group waits for longer.
 const OVERDRAFT_NS: u64 = 1_000_000;
 
 /// Takes a runtime slice of the quota of `running`'s group, if it has one, and says whether any was left. The last slice
@@ -71,7 +71,7 @@ pub(super) fn take_runtime(cpu: &Cpu, running: &Thread, now_ns: u64) -> bool {
     };
     cpu.runtime_slice_ns.store(slice.len_ns, Relaxed);
     cpu.runtime_taken_at_ns.store(slice.taken_at_ns, Relaxed);
-    let overdraft_ns = if slice.len_ns == 0 && running.entity.receives_weight() { OVERDRAFT_NS } else { 0 };
+    let overdraft_ns = if slice.len_ns == 0 && running.is_beyond_quota() { OVERDRAFT_NS } else { 0 };
     cpu.runtime_end_ns.store(slice.end_ns() + overdraft_ns, Relaxed);
     slice.len_ns + overdraft_ns > 0
 }
@@ -98,7 +98,7 @@ pub(super) fn end_throttle_if_waited_for(thread: &Thread) {
     // Store then load, with `preempt::throttle`: the donor stores the level, then we load whether the thread is throttled; the
     // thread stores that, then loads the level. One of us sees the other.
     fence(SeqCst);
-    if thread.entity.receives_weight() && timer::take_throttled(thread) {
+    if thread.is_beyond_quota() && timer::take_throttled(thread) {
         make_runnable(thread, EnqueueReason::Woken);
     }
 }

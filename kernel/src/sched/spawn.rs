@@ -174,6 +174,7 @@ extern "C" fn thread_main(thread: usize, prev_and_state: usize) -> ! {
     if let Some(entry) = entry {
         entry();
     }
+    thread.begin_to_end();
     // Before the end is published: a thread that has seen it finds this one counted (`table::ended_count`).
     table::note_ended();
     thread.ended.complete();

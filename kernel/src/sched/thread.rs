@@ -70,6 +70,8 @@ pub struct Thread {
     pub(super) run_link: Link,
     pub(super) wait_link: Link,
     pub(super) entry: IrqSpinLock<Option<Box<dyn FnOnce() + Send>>>,
+    /// Whether it has returned from its entry function: what is left is to leave its stack.
+    pub(super) is_ending: AtomicBool,
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Completion,
 }
@@ -125,6 +127,7 @@ impl Thread {
             wait_link: Link::new(),
             account: Account::new(tsc::now_ns()),
             entry: IrqSpinLock::of(LockClass::THREAD_ENTRY, None),
+            is_ending: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             ended: Completion::new(),
         }
@@ -255,6 +258,22 @@ impl Thread {
     #[inline]
     pub(super) fn saved_sp(&self) -> *mut StackPointer {
         self.saved_sp.get()
+    }
+
+    /// Notes that the calling thread has returned from its entry function. It keeps its stack until it has run once more: not
+    /// behind threads that outweigh it, nor until the next period of its group's quota.
+    pub(super) fn begin_to_end(&self) {
+        if self.entity.nice().is_none_or(|nice| nice > Nice::DEFAULT) {
+            self.entity.set_nice(Nice::DEFAULT);
+        }
+        // Relaxed: only the CPU that runs it looks.
+        self.is_ending.store(true, Relaxed);
+    }
+
+    /// Whether it runs on where nothing is left of its group's quota: another thread waits for it, or it is about to end.
+    #[inline]
+    pub(super) fn is_beyond_quota(&self) -> bool {
+        self.entity.receives_weight() || self.is_ending.load(Relaxed)
     }
 
     /// Whether it has ended, and runs no code of its client any more.

@@ -84,7 +84,7 @@ pub fn expire(cpu: &Cpu, mut wake: impl FnMut(&Thread)) {
         // A throttled thread is not in `park`. Its group's overrun may use up another period too. Then the thread must not
         // even begin to run: a late timer would let it run beyond the quota.
         let is_throttled = thread.is_throttled.load(SeqCst);
-        if is_throttled && thread.group().is_used_up(now_ns) && !thread.entity.receives_weight() {
+        if is_throttled && thread.group().is_used_up(now_ns) && !thread.is_beyond_quota() {
             thread.timer_node().set_key(thread.group().throttle(now_ns));
             sleepers.push(&TimerNodes, tid);
             continue;

@@ -48,6 +48,8 @@ const DELIVER_NMI: u32 = 0b100 << 8;
 const DELIVER_INIT: u32 = 0b101 << 8;
 const DELIVER_STARTUP: u32 = 0b110 << 8;
 const LEVEL_ASSERT: u32 = 1 << 14;
+/// To the running CPU, whatever the destination says.
+const SHORTHAND_SELF: u32 = 1 << 18;
 
 /// The way to access the local APIC. All CPUs use the same way, and each accesses its own APIC.
 #[derive(Debug, Clone, Copy)]
@@ -222,13 +224,7 @@ impl LocalApic {
             Self::XApic { .. } => {
                 // An interrupt handler between the two halves could send an interrupt and mix them up.
                 let _irq = IrqGuard::new();
-                // An APIC takes a command within microseconds. The bound keeps a broken APIC from blocking a panic.
-                for _ in 0..MAX_PENDING_POLLS {
-                    if self.read(REG_ICR_LOW) & ICR_PENDING == 0 {
-                        break;
-                    }
-                    cpu::relax();
-                }
+                self.wait_until_taken();
                 self.write(REG_ICR_HIGH, destination_apic_id << 24);
                 self.write(REG_ICR_LOW, command);
             }
@@ -237,6 +233,30 @@ impl LocalApic {
                 // SAFETY: x2APIC is on, and there the ICR is one 64-bit register.
                 unsafe { write_msr_after_stores(MSR_X2APIC + (REG_ICR_LOW >> 4), value) };
             }
+        }
+    }
+
+    /// Waits until the last command is taken: within microseconds. The bound keeps a broken APIC from blocking a panic.
+    fn wait_until_taken(self) {
+        for _ in 0..MAX_PENDING_POLLS {
+            if self.read(REG_ICR_LOW) & ICR_PENDING == 0 {
+                break;
+            }
+            cpu::relax();
+        }
+    }
+
+    /// Interrupts the running CPU on `vector`, from a non-maskable interrupt. This may have come within [`send`](Self::send):
+    /// the destination that is written there stays as it is, and the command waits until this one is taken.
+    pub fn send_to_self_from_nmi(self, vector: u8) {
+        let command = SHORTHAND_SELF | DELIVER_FIXED | LEVEL_ASSERT | u32::from(vector);
+        match self {
+            Self::XApic { .. } => {
+                self.wait_until_taken();
+                self.write(REG_ICR_LOW, command);
+                self.wait_until_taken();
+            }
+            Self::X2Apic => self.send(0, command),
         }
     }
 

@@ -3,7 +3,8 @@
 //! raised task priority keep an NMI out.
 //!
 //! A sample counts as answered if interrupts were on where the NMI came, or if the CPU took an interrupt or made a
-//! scheduling decision since the last sample.
+//! scheduling decision since the last sample. Where interrupts are off the NMI sends the CPU a ping, because no other
+//! interrupt may be due: the CPU takes the ping as soon as interrupts are on, if only for one instruction.
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -14,7 +15,7 @@ use spin::mutex::SpinMutex;
 use super::nmi_timer::{self, Connection};
 use super::report::report_hang;
 use crate::arch::trap_frame::TrapFrame;
-use crate::arch::{percpu, tsc};
+use crate::arch::{apic, percpu, tsc, vector};
 use crate::sched;
 
 /// Time until the NMI that shows that the timer works.
@@ -32,8 +33,9 @@ struct NmiProbe {
 
 struct State {
     detector: LockupDetector,
-    /// The CPU's interrupts and scheduling decisions, as the last sample found them.
+    /// The CPU's interrupts, its answer to a ping and its scheduling decisions, as the last sample found them.
     interrupts: u64,
+    pinged_ticks: u64,
     decisions: u64,
 }
 
@@ -49,7 +51,7 @@ pub(super) fn start(timeout_ns: u64) -> Result<(), &'static str> {
     let probe = PROBE.call_once(|| NmiProbe {
         period_ns: detector.period_ns(),
         samples: AtomicU64::new(0),
-        state: SpinMutex::new(State { detector, interrupts: 0, decisions: 0 }),
+        state: SpinMutex::new(State { detector, interrupts: 0, pinged_ticks: 0, decisions: 0 }),
     });
     connection.connect();
     connection.timer.start(TRIAL_NS);
@@ -86,15 +88,20 @@ impl NmiProbe {
         let this = percpu::this_cpu();
         let number = this.id().index();
         let interrupts = this.interrupt_count.load(SeqCst);
+        let pinged_ticks = this.pinged_ticks.load(SeqCst);
         let decisions = sched::sched_decisions(number);
         let is_interrupted = core::mem::replace(&mut state.interrupts, interrupts) != interrupts;
+        let is_pinged = core::mem::replace(&mut state.pinged_ticks, pinged_ticks) != pinged_ticks;
         let has_decided = core::mem::replace(&mut state.decisions, decisions) != decisions;
         let lockup = state.detector.sample(Sample {
             now_ns: tsc::now_ns(),
-            answered: frame.was_interruptible() || is_interrupted || has_decided,
+            answered: frame.was_interruptible() || is_interrupted || is_pinged || has_decided,
             progressed: has_decided,
             queued: sched::queue_length(number) > 0,
         });
+        if !frame.was_interruptible() {
+            apic::local().send_to_self_from_nmi(vector::PING);
+        }
         if let Some(lockup) = lockup {
             this.stopped_rbp.store(frame.rbp, SeqCst);
             this.stopped_rip.store(frame.rip, SeqCst);
