@@ -78,6 +78,51 @@ fn an_error_at_the_start_does_not_stay() {
     compare(case(falling, Cost::Bimodal, Trouble::None, 1024), 2, &bounds);
 }
 
+/// Compares one seed with `best` threads.
+fn compare_seed(case: Case, seed: u64, best: usize, bounds: &Bounds) {
+    let trail = Trail::new();
+    let (fixed, governed) = (case.run(seed, Some(best), &trail), case.run(seed, None, &trail));
+    let time = governed.wall_ns as f64 / fixed.wall_ns as f64;
+    let cpu = governed.cpu_ns as f64 / fixed.cpu_ns as f64;
+    println!("{case:?}, seed {seed}: time {time:.3}, CPU {cpu:.3}");
+    assert!(time <= bounds.largest && cpu <= bounds.cpu, "{case:?}: time {time}, CPU {cpu}, {trail:?}");
+}
+
+#[test]
+fn few_chunks_do_not_end_a_search() {
+    let bounds = Bounds { median: 1.1, largest: 1.1, cpu: 1.1 };
+    // The first chunks on few threads are cheap by chance, and those on more threads are not.
+    let bimodal = |shape, trouble| case(shape, Cost::Bimodal, trouble, 1024);
+    compare_seed(bimodal(Shape::Ideal(1, 32), Trouble::Lost), 22, 32, &bounds);
+    // The same for the first measurement of all: costs double before the second.
+    let growing = case(Shape::Ideal(1, 8), Cost::Growing(1000.0), Trouble::Late, 256);
+    compare_seed(growing, 49, 8, &bounds);
+    // A typical rate is known of one of two measurements that are averaged.
+    compare_seed(bimodal(Shape::Falling(1, 28), Trouble::None), 55, 6, &bounds);
+}
+
+#[test]
+fn few_threads_are_not_held_for_long_while_more_may_be_worthwhile() {
+    let bounds = Bounds { median: 1.1, largest: 1.25, cpu: 1.1 };
+    let log_normal = case(Shape::Ideal(2, 16), Cost::LogNormal(1.5), Trouble::None, 1024);
+    compare_seed(log_normal, 9, 32, &bounds);
+}
+
+#[test]
+fn late_helpers_of_a_trial_do_not_end_it() {
+    let bounds = Bounds { median: 1.1, largest: 1.1, cpu: 1.3 };
+    let growing = case(Shape::Flat(1, 32), Cost::Growing(1000.0), Trouble::Late, 256);
+    compare_seed(growing, 3, 6, &bounds);
+}
+
+#[test]
+fn residents_stay_at_the_end_of_a_range() {
+    // The ranges of three nodes end, and all but six workers are told to leave.
+    let bounds = Bounds { median: 1.1, largest: 1.1, cpu: 1.3 };
+    let bimodal = case(Shape::Falling(4, 14), Cost::Bimodal, Trouble::Lost, 1024);
+    compare_seed(bimodal, 21, 24, &bounds);
+}
+
 #[test]
 fn one_helper_that_is_lost_or_refused_costs_little() {
     let run = |trouble| {

@@ -241,7 +241,8 @@ impl Governor {
         if view.running > self.wanted || (view.running < self.wanted && waited_ns < PATIENCE_NS) {
             return self.give_up_if_late(view);
         }
-        if self.stage == Stage::Candidate && !self.search.ladder.differs(view.running) {
+        let is_compared = matches!(self.stage, Stage::Candidate | Stage::Anchor);
+        if is_compared && !self.search.ladder.differs(self.stage == Stage::Anchor, view.running) {
             return self.give_up_if_late(view);
         }
         self.window = Some(Window::new(view));
@@ -255,7 +256,8 @@ impl Governor {
         if !self.search.is_late(self.stage, 2, view) {
             return Decision::Continue;
         }
-        let next = self.search.give_up(self.stage);
+        let next = self.search.give_up(self.stage, view);
+        let next = self.conclude(next, view);
         self.follow(next, view)
     }
 
@@ -312,7 +314,10 @@ impl Governor {
             return self.measure(Stage::Hold, view);
         }
         let is_postponed = self.search_at_left.is_some();
-        if !is_postponed && self.search.has_doubt(MAX_DOUBTS) && self.held.is_due(view.left) {
+        if !is_postponed
+            && self.search.has_doubt(MAX_DOUBTS)
+            && self.held.is_due(held, self.search.ladder.most(self.setting.max), view.left)
+        {
             self.search.doubt(view.left);
             return self.measure(Stage::First, view);
         }

@@ -31,9 +31,11 @@ impl Held {
         self.rate = 0;
     }
 
-    /// Returns whether the count was held long enough for another trial.
-    pub(super) fn is_due(&self, left: u64) -> bool {
-        self.left.saturating_sub(left) > self.left / DOUBT_SHARE
+    /// Returns whether `threads` of at most `max` were held long enough for another trial. With fewer threads, the same
+    /// units take longer.
+    pub(super) fn is_due(&self, threads: usize, max: usize, left: u64) -> bool {
+        let share = u128::from(self.left) * threads as u128 / (u128::from(DOUBT_SHARE) * max.max(1) as u128);
+        u128::from(self.left.saturating_sub(left)) > share
     }
 
     /// Notes a measurement. If it is time for a search and the rate has changed by more than a quarter, returns

@@ -96,11 +96,12 @@ impl Ladder {
         count.and_then(|count| count.measured).map_or(0, |measured| measured.rate)
     }
 
-    /// Returns whether `running` workers are different enough from the anchor's to tell anything: at
-    /// least half of the difference that was wanted.
-    pub(super) fn differs(&self, running: usize) -> bool {
+    /// Returns whether `running` workers of the candidate, or of the anchor if it `is_anchor`, are different enough from
+    /// those of the other one to tell anything: at least half of the difference that was wanted.
+    pub(super) fn differs(&self, is_anchor: bool, running: usize) -> bool {
+        let other = if is_anchor { self.candidate.ran } else { self.anchor.ran };
         let wanted = self.candidate.wanted.abs_diff(self.anchor.wanted);
-        running.abs_diff(self.anchor.ran) * 2 >= wanted && (running > self.anchor.ran) == self.goes_up()
+        running.abs_diff(other) * 2 >= wanted && (running > other) == (self.goes_up() != is_anchor)
     }
 
     /// Returns the ratio of rates with half of what threads in proportion would bring.
@@ -138,6 +139,17 @@ impl Ladder {
     fn doubtful(&self, upper_first: bool) -> Option<usize> {
         let limits = if upper_first { [self.too_many, self.too_few] } else { [self.too_few, self.too_many] };
         limits.into_iter().flatten().filter(|limit| !limit.is_sure).map(|limit| limit.wanted).next()
+    }
+
+    /// Returns the most of up to `max` threads that may be worthwhile: more than the anchor only if a trial of more was
+    /// not sure.
+    pub(super) fn most(&self, max: usize) -> usize {
+        match self.too_many.filter(|limit| !limit.is_sure) {
+            None => self.anchor.wanted,
+            // What is twice as many, or more, was tried before counts in between.
+            Some(limit) if limit.wanted >= 2 * self.anchor.wanted => max,
+            Some(limit) => limit.wanted,
+        }
     }
 
     /// Returns whether a trial was not sure, or put off.
@@ -298,5 +310,31 @@ impl Count {
     /// Returns the mean of what was measured and `measured`.
     pub(super) fn with(&self, measured: &Measured) -> Measured {
         self.measured.map_or(*measured, |before| before.and(measured))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_of_one_count_are_no_measure_of_the_other() {
+        let mut ladder = Ladder::new(8);
+        ladder.anchor.ran = 8;
+        ladder.candidate = Count { ran: 6, ..Count::new(6) };
+        // The candidate's six still run; those that the anchor needs besides are late.
+        assert!(!ladder.differs(true, 6));
+        assert!(ladder.differs(true, 7) && ladder.differs(true, 8));
+        assert!(ladder.differs(false, 6) && !ladder.differs(false, 8));
+    }
+
+    #[test]
+    fn doubts_of_more_threads_tell_how_many_may_be_worthwhile() {
+        let mut ladder = Ladder::new(8);
+        assert_eq!(ladder.most(32), 8);
+        for (wanted, is_sure, most) in [(16, false, 32), (16, true, 8), (10, false, 10), (10, true, 8)] {
+            ladder.too_many = Some(Limit { wanted, is_sure });
+            assert_eq!(ladder.most(32), most);
+        }
     }
 }

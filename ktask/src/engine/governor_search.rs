@@ -152,7 +152,7 @@ impl Search {
 
     /// Ends a trial that cannot be measured: its workers come and go, or their chunks are long.
     #[inline(never)]
-    pub(super) fn give_up(&mut self, stage: Stage) -> Next {
+    pub(super) fn give_up(&mut self, stage: Stage, view: &View) -> Next {
         self.is_certain = false;
         let goes_up = self.ladder.goes_up();
         match stage {
@@ -162,8 +162,13 @@ impl Search {
                     return Next::Postpone(LATE_SHARE);
                 }
             }
-            // More threads are the better guess.
+            // More threads are the better guess, unless both were measured: only the second measurement of the anchor is
+            // missing.
             Stage::Candidate | Stage::Anchor if goes_up && self.doubts == 0 => {
+                let ratio = self.measured_ratio().filter(|_| stage == Stage::Anchor);
+                if let Some(verdict) = ratio.and_then(|ratio| self.verdict(view, ratio, true)) {
+                    return Next::Conclude(Verdict { is_sure: false, ..verdict });
+                }
                 self.ladder.anchor = Count { measured: None, ..self.ladder.candidate };
             }
             Stage::Candidate | Stage::Anchor if !goes_up => self.ladder.put_off(),
@@ -230,7 +235,8 @@ impl Search {
             return Next::Wait;
         };
         self.ladder.candidate.measured = Some(measured);
-        if ratio.value < CLEAR && !is_checked {
+        let is_clear = ratio.value >= CLEAR && measured.is_soon_after(&anchor_now);
+        if !is_clear && !is_checked {
             if !self.is_late(Stage::Candidate, 3, view) {
                 return Next::Measure(Stage::Anchor);
             }
@@ -272,6 +278,13 @@ impl Search {
         }
         (self.ladder.anchor.measured, self.ladder.after) = (Some(anchor), after);
         verdict.map_or(Next::Measure(Stage::Candidate), Next::Conclude)
+    }
+
+    /// Returns the ratio of the rates of the larger and the smaller count, if both were measured.
+    #[inline(never)]
+    fn measured_ratio(&self) -> Option<Ratio> {
+        let (anchor, candidate) = (self.ladder.anchor.measured?, self.ladder.candidate.measured?);
+        Some(self.ratio(&anchor.at_time_of(&candidate, self.ladder.after.as_ref()), &candidate))
     }
 
     /// Returns the ratio of the rates of the larger and the smaller count.

@@ -66,8 +66,9 @@ impl Trial {
             return None;
         }
         if !self.varies {
-            // Only the number of chunks is too small for certainty.
-            return clear(value > WORTHWHILE);
+            // Only the number of chunks is too small for certainty, unless the rate drifts.
+            let is_sure = is_far && value.abs_diff(WORTHWHILE) > FINAL * deviation;
+            return Some(Verdict { is_worthwhile: value > WORTHWHILE, is_sure, is_certain: true });
         }
         // No step down unless it is likely to cost little.
         let is_worthwhile = value > self.likely || (!self.goes_up && value + deviation > self.half);

@@ -117,6 +117,11 @@ impl Measured {
         u64::from(self.chunks)
     }
 
+    /// Returns whether the typical rate is known.
+    fn knows_log(&self) -> bool {
+        u64::from(self.log_variance) < MOST_VARIANCE
+    }
+
     /// Returns whether this was measured so soon after `other` that the rate has hardly drifted.
     pub(super) fn is_soon_after(&self, other: &Self) -> bool {
         self.at_ns.saturating_sub(other.at_ns) <= 2 * (self.took_ns + other.took_ns)
@@ -143,7 +148,12 @@ impl Measured {
     #[inline(never)]
     pub(super) fn and(&self, other: &Self) -> Self {
         let weights = (other.variance, self.variance);
-        let log_weights = (other.log_variance, self.log_variance);
+        // What is unknown is not averaged.
+        let log_weights = match (self.knows_log(), other.knows_log()) {
+            (true, false) => (MOST_VARIANCE as u32, 0),
+            (false, true) => (0, MOST_VARIANCE as u32),
+            _ => (other.log_variance, self.log_variance),
+        };
         let least = |(a, b): (u32, u32)| {
             let (a, b) = (u64::from(a), u64::from(b));
             small((a * b / (a + b)).max(1))
@@ -154,7 +164,10 @@ impl Measured {
             took_ns: self.took_ns.max(other.took_ns),
             variance: least(weights),
             log: small(mean(u64::from(self.log), u64::from(other.log), log_weights)),
-            log_variance: least(log_weights),
+            log_variance: match (self.knows_log(), other.knows_log()) {
+                (true, true) => least(log_weights),
+                _ => self.log_variance.min(other.log_variance),
+            },
             chunks: self.chunks.saturating_add(other.chunks),
             bias: small(mean(u64::from(self.bias), u64::from(other.bias), weights)),
         }
@@ -263,13 +276,54 @@ impl Ratio {
         Self { value, deviation: deviation * value / 1000 }
     }
 
-    /// Returns whether the ratio is above `bound`, if that is sure.
+    /// Returns whether the ratio is above `bound`, if that is sure. A ratio below it has to be as far from it as the ratio of
+    /// the same rates the other way round: the smaller of two unsure numbers has the smaller deviation.
     pub(super) fn is_above(self, bound: u64) -> Option<bool> {
-        (self.value.abs_diff(bound) > SURE * self.deviation).then_some(self.value > bound)
+        let deviation = self.deviation * self.value.max(bound) / self.value.max(1);
+        (self.value.abs_diff(bound) > SURE * deviation).then_some(self.value > bound)
     }
 
     /// Returns whether more samples would tell no more.
     pub(super) fn is_precise(self) -> bool {
         self.deviation <= PRECISE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNKNOWN: Measured = Measured {
+        rate: 1000,
+        at_ns: 0,
+        took_ns: 0,
+        variance: 10_000,
+        log: 0,
+        log_variance: MOST_VARIANCE as u32,
+        chunks: 20,
+        bias: 0,
+    };
+
+    #[test]
+    fn an_unknown_typical_rate_is_not_averaged() {
+        let known = Measured { log: 67_992, log_variance: 15_129, ..UNKNOWN };
+        for both in [known.and(&UNKNOWN), UNKNOWN.and(&known)] {
+            assert_eq!((both.log, both.log_variance), (67_992, 15_129));
+            assert_eq!(both.chunks, 40);
+        }
+        assert!(!UNKNOWN.and(&UNKNOWN).knows_log());
+    }
+
+    #[test]
+    fn ratios_below_a_bound_are_as_unsure_as_above() {
+        // Rates that differ threefold, each unsure by more than a third.
+        let unsure = Measured { variance: 140_000, ..UNKNOWN };
+        let fast = Measured { rate: 3000, ..unsure };
+        assert_eq!(Ratio::of(&fast, &unsure).is_above(1020), None);
+        assert_eq!(Ratio::of(&unsure, &fast).is_above(1020), None);
+        let sure = Measured { variance: 100, ..UNKNOWN };
+        let fast = Measured { rate: 3000, ..sure };
+        assert_eq!(Ratio::of(&fast, &sure).is_above(1020), Some(true));
+        assert_eq!(Ratio::of(&sure, &fast).is_above(1020), Some(false));
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
                 run.keep_panic(payload);
             }
             let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
-            let part = worker::work(&run, workers.caller, started_ns, &mut |_, now_ns| {
+            let part = worker::work(&run, workers.caller, started_ns, &mut |_, _, now_ns| {
                 if wake.tick(&run, &mut team, threads, now_ns, stats) {
                     team.replace_missing(now_ns, stats);
                     if let Some(governor) = &mut governor {
@@ -68,7 +68,7 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
                 true
             });
             // Helpers that were only offered work are none.
-            stats.threads_at_end = if wake.has_started() { run.helpers() as u32 + 1 } else { 1 };
+            stats.threads_at_end = if wake.has_started() { run.helpers_had() as u32 + 1 } else { 1 };
             let has_waited = wait::until_helpers_ended(&run, helpers, stats);
             // A helper may have ended after the caller's last chunk, or had all chunks, before the caller looked.
             let was_helped = has_waited || helpers.cells().any(|cell| cell.record.has_worked());
@@ -138,10 +138,13 @@ fn help<P: Platform>(run: &Run<'_, P>, cell: &'static HelperCell) {
     if let Some(wake_ns) = run.take_wake_ns(started_ns) {
         run.platform.wake_cost().note_begin(wake_ns);
     }
-    let may_continue = &mut |cursor: &Cursor<'_>, _| {
-        (!run.is_governed || run.keeps_helper(cursor)) && !must_leave(run, &cell.record)
+    let may_continue = &mut |cursor: &Cursor<'_>, is_resident, _| {
+        (!run.is_governed || run.keeps_helper(cursor, is_resident)) && !must_leave(run, &cell.record)
     };
     let part = worker::work(run, &cell.record, started_ns, may_continue);
+    if run.is_governed && part.tally.ran_dry_at_ns.is_some() {
+        run.count_idle_helper_out();
+    }
     run.add(&part.tally, part.cpu_ns);
     run.count_worker_out();
     run.platform.end_help(before);

@@ -24,6 +24,8 @@ pub(super) struct Run<'r, P: Platform> {
     helpers: AtomicU32,
     /// Number of helpers that the governor wants.
     target_helpers: AtomicU32,
+    /// Helpers that found no more work since the target was set.
+    idle_helpers: AtomicU32,
     /// Workers that have begun and not ended, the caller included.
     active_workers: AtomicU32,
     /// When the governor's measurement began; `u64::MAX` before the first. Of a chunk that was running
@@ -80,6 +82,7 @@ impl<'r, P: Platform> Run<'r, P> {
             ending: AtomicU32::new(Ending::Complete as u32),
             helpers: AtomicU32::new(0),
             target_helpers: AtomicU32::new(0),
+            idle_helpers: AtomicU32::new(0),
             active_workers: AtomicU32::new(1),
             measured_from_ns: AtomicU64::new(u64::MAX),
             centre: AtomicU64::new(0),
@@ -136,15 +139,17 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     /// Returns whether a helper that would claim its next chunk from `cursor` may go on. If not,
-    /// the helper has been counted out and must end.
-    pub(super) fn keeps_helper(&self, cursor: &Cursor<'_>) -> bool {
+    /// the helper has been counted out and must end. Workers that are away leave first: they would leave the end of the
+    /// range to its residents.
+    pub(super) fn keeps_helper(&self, cursor: &Cursor<'_>, is_resident: bool) -> bool {
         // Relaxed, in all functions that count helpers: the counts only steer the number of
         // helpers.
         let mut helpers = self.helpers.load(Ordering::Relaxed);
         loop {
             let target = self.target_helpers.load(Ordering::Relaxed);
             // While there are too many helpers, some range has more workers than are wanted there.
-            if helpers <= target || cursor.workers() <= cursor.wanted() {
+            let workers = if is_resident { cursor.residents() } else { cursor.workers() };
+            if helpers <= target || workers <= cursor.wanted() {
                 return true;
             }
             match self.helpers.compare_exchange_weak(
@@ -174,6 +179,18 @@ impl<'r, P: Platform> Run<'r, P> {
         self.helpers.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Uncounts a helper that found no more work. No other is wanted in its place.
+    pub(super) fn count_idle_helper_out(&self) {
+        self.idle_helpers.fetch_add(1, Ordering::Relaxed);
+        self.count_helper_out();
+    }
+
+    /// Returns the number of helpers that were started and are not told to leave, and of those that found no more work
+    /// since the target was set.
+    pub(super) fn helpers_had(&self) -> usize {
+        self.helpers() + self.idle_helpers.load(Ordering::Relaxed) as usize
+    }
+
     /// Returns how many helpers there should be.
     pub(super) fn target_helpers(&self) -> usize {
         self.target_helpers.load(Ordering::Relaxed) as usize
@@ -181,6 +198,8 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// Sets how many helpers there should be.
     pub(super) fn set_target_helpers(&self, helpers: usize) {
+        // A helper that finds no more work at the same time may be replaced by one that finds none either.
+        self.idle_helpers.store(0, Ordering::Relaxed);
         self.target_helpers.store(helpers as u32, Ordering::Relaxed);
     }
 

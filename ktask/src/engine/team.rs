@@ -61,10 +61,10 @@ impl<'t, P: Platform> Team<'t, P> {
     /// Starts helpers up to the wanted number. Returns false if one could not be started.
     fn start_wanted(&mut self) -> bool {
         let run = self.run;
-        if run.helpers() < run.target_helpers() {
+        if run.helpers_had() < run.target_helpers() {
             spread::begin(run.cursors, run.platform.current_node());
         }
-        while run.helpers() < run.target_helpers() {
+        while run.helpers_had() < run.target_helpers() {
             if !self.start_helper(Urgency::Now) {
                 return false;
             }

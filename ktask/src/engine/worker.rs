@@ -12,9 +12,9 @@ use crate::platform::Platform;
 use crate::record::WorkerRecord;
 use crate::{NodeId, TracedChunk, unwind};
 
-/// Called before each chunk with the range it would come from, and with the time at which the last chunk
-/// ended; returns whether to go on.
-type MayContinue<'m> = dyn FnMut(&Cursor<'_>, u64) -> bool + 'm;
+/// Called before each chunk with the range it would come from, whether the worker is a resident there (see [`away`]),
+/// and the time at which the last chunk ended; returns whether to go on.
+type MayContinue<'m> = dyn FnMut(&Cursor<'_>, bool, u64) -> bool + 'm;
 
 /// What a worker did, and what it took.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ impl<'r, P: Platform> Worker<'r, P> {
     ) -> bool {
         let run = self.run;
         loop {
-            if run.is_stopped(cursor) || !may_continue(cursor, self.sizer.last_ns()) {
+            if run.is_stopped(cursor) || !may_continue(cursor, spared == 0, self.sizer.last_ns()) {
                 return false;
             }
             if away::leaves(cursor, spared) {
