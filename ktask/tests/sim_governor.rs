@@ -116,14 +116,6 @@ fn late_helpers_of_a_trial_do_not_end_it() {
 }
 
 #[test]
-fn residents_stay_at_the_end_of_a_range() {
-    // The ranges of three nodes end, and all but six workers are told to leave.
-    let bounds = Bounds { median: 1.1, largest: 1.1, cpu: 1.3 };
-    let bimodal = case(Shape::Falling(4, 14), Cost::Bimodal, Trouble::Lost, 1024);
-    compare_seed(bimodal, 21, 24, &bounds);
-}
-
-#[test]
 fn one_helper_that_is_lost_or_refused_costs_little() {
     let run = |trouble| {
         let one = case(Shape::Ideal(1, 16), Cost::Constant(1000.0), trouble, 256);
