@@ -7,6 +7,7 @@ use firmware::nodes::MAX_NODES;
 use ktask::{Chunk, Stats, Unit};
 
 use super::rounds::add_stats;
+use crate::platform::nodes::nodes;
 
 /// Statistics of a job. It dereferences to the totals.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +27,7 @@ impl JobStats {
     /// Adds the statistics of a round to those of the rounds before it.
     pub fn add(&mut self, round: &Self) {
         add_stats(&mut self.total, &round.total);
-        for (sum, count) in self.by_node.0.iter_mut().zip(round.by_node.0) {
+        for (sum, count) in self.by_node.0.iter_mut().zip(&round.by_node.0).take(nodes().len()) {
             sum.chunks += count.chunks;
             sum.local += count.local;
         }
@@ -95,12 +96,15 @@ impl NodeCounter {
     }
 
     /// Returns `total` with the counts, whose sum is the number of local chunks.
-    pub fn complete(self, mut total: Stats) -> JobStats {
-        let mut by_node = NodeCounts::default();
-        for ((count, chunks), local) in by_node.0.iter_mut().zip(self.chunks).zip(self.local) {
-            *count = NodeCount { chunks: chunks.into_inner(), local: local.into_inner() };
+    pub fn complete(&self, mut total: Stats) -> JobStats {
+        let (mut by_node, mut local_chunks) = (NodeCounts::default(), 0);
+        // Only the nodes that there are: a job may be short.
+        for (node, count) in by_node.0.iter_mut().enumerate().take(nodes().len()) {
+            *count =
+                NodeCount { chunks: self.chunks[node].load(SeqCst), local: self.local[node].load(SeqCst) };
+            local_chunks += u64::from(count.local);
         }
-        total.local_chunks = Some(by_node.0.iter().map(|count| u64::from(count.local)).sum());
+        total.local_chunks = Some(local_chunks);
         JobStats { total, by_node }
     }
 }

@@ -1,7 +1,6 @@
 #![cfg(debug_assertions)]
 //! Mixes numbers, in parallel: one for each page of the memory that the job may use.
 use alloc::vec::Vec;
-use core::convert::Infallible;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::jobs::{kernel::Kernel, manners::Kind, timing::*};
@@ -17,11 +16,9 @@ impl TimedJob for MixNumbers {
     }
     fn run(&mut self, threads: Option<usize>) -> Result<JobStats, Failure> {
         let numbers = ktask::Items::new(0)..ktask::Items::new(self.0.len() as u64);
-        let stats = KIND.job(numbers, threads).min_chunk(ktask::Items::new(64)).run(&Kernel, |chunk| {
-            chunk.indices().for_each(|at| self.0[at as usize].store(mixed(at as usize), SeqCst));
-            Ok::<(), Infallible>(())
-        })?;
-        Ok(stats.into())
+        let job = KIND.job(numbers, threads).min_chunk(ktask::Items::new(64));
+        let mixes = |at| self.0[at as usize].store(mixed(at as usize), SeqCst);
+        Ok(job.run(&Kernel, |chunk| chunk.indices().for_each(mixes))?.into())
     }
     fn verify(&mut self, _: &ktask::Stats) -> bool {
         self.0.iter().enumerate().all(|(at, number)| number.swap(0, SeqCst) == mixed(at))
