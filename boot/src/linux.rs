@@ -69,7 +69,8 @@ impl Work {
 
     /// Returns the ktask kernel's parameters for the work.
     pub fn parameters(self) -> String {
-        format!("timing.bytes={}M timing.repeat={}", self.bytes >> 20, self.repeat)
+        let mib = self.bytes >> 20;
+        format!("timing.bytes={mib}M timing.untouched_bytes={mib}M timing.repeat={}", self.repeat)
     }
 }
 

@@ -55,7 +55,8 @@ fn work_leaves_two_thirds_of_the_memory() {
     for (mib, bytes_mib) in [(6144, 1024), (3072, 1024), (3071, 512), (1024, 256), (16, 4), (1, 2)] {
         assert_eq!(Work::on(Size::from_mib(mib)).bytes >> 20, bytes_mib, "{mib}");
     }
-    assert_eq!(Work::on(Size::from_mib(1024)).parameters(), "timing.bytes=256M timing.repeat=5");
+    let parameters = Work::on(Size::from_mib(1024)).parameters();
+    assert_eq!(parameters, "timing.bytes=256M timing.untouched_bytes=256M timing.repeat=5");
 }
 
 #[test]

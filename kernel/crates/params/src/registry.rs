@@ -127,6 +127,13 @@ pub static TIMING_BYTES: SizeParam = SizeParam::new(
     2 << 20..=1 << 40,
     "memory that each timed job works on; less if the machine has less",
 );
+/// `timing.untouched_bytes`.
+pub static TIMING_UNTOUCHED_BYTES: SizeParam = SizeParam::new(
+    "timing.untouched_bytes",
+    64 << 30,
+    2 << 20..=1 << 40,
+    "memory whose descriptors each timed job works on that touches nothing else of it; less if the machine has less",
+);
 /// `timing.threads`.
 pub static TIMING_THREADS: ListParam = ListParam::new(
     "timing.threads",
@@ -362,6 +369,7 @@ pub static ALL: &[&dyn Param] = &[
     &HUGE_POLICY,
     &HUGE_ALL_OR_NOTHING,
     &TIMING_BYTES,
+    &TIMING_UNTOUCHED_BYTES,
     &TIMING_THREADS,
     &TIMING_REPEAT,
     &ZERO_METHOD,
@@ -434,6 +442,7 @@ pub static READ_WHEN_USED: &[&dyn Param] = &[
     &HUGE_POLICY,
     &HUGE_ALL_OR_NOTHING,
     &TIMING_BYTES,
+    &TIMING_UNTOUCHED_BYTES,
     &TIMING_THREADS,
     &TIMING_REPEAT,
     &IDLE_POLL_US,

@@ -3,7 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS};
+use params::registry::{
+    KTASK_ENABLED, KTASK_MAX_THREADS, TIMING_BYTES, TIMING_REPEAT, TIMING_THREADS, TIMING_UNTOUCHED_BYTES,
+};
 use protocol::record::{Record, Unit};
 
 use super::job::{Budget, Failure, Run, TimedJob, unit_bytes};
@@ -16,15 +18,13 @@ use crate::mm::huge::HugeSize;
 use crate::mm::stats;
 use crate::platform::nodes;
 
-/// Memory that a job may use which touches none of it: only the descriptors of its pages. It takes what there is.
-const UNTOUCHED_BYTES: u64 = 64 << 30;
-
 /// Times `job`, whose runs are those of `J`, and adds its rows. A failure ends the timing of the job with a warning.
 pub fn time<J: TimedJob>(job: &'static Registered, rows: &mut Vec<Row>) {
     if let Some(why) = obstacle(job) {
         return log::info!("{}: {why}", job.name);
     }
-    let budget = Budget::new(job.name, job.unit, TIMING_BYTES.get_bytes(), UNTOUCHED_BYTES);
+    let (bytes, untouched_bytes) = (TIMING_BYTES.get_bytes(), TIMING_UNTOUCHED_BYTES.get_bytes());
+    let budget = Budget::new(job.name, job.unit, bytes, untouched_bytes);
     match J::prepare(&budget) {
         Ok(mut timed) => time_prepared(job, rows, &mut timed),
         Err(Failure(why)) => warning(format_args!("{} is skipped: {why}", job.name)),
