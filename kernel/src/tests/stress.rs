@@ -476,8 +476,8 @@ kernel_tests! { "stress":
         run(&ALL)?;
     }
 
-    /// Threads that wait for a completion while it completes.
-    fn completions_race() {
+    /// Threads that wait for a completion while it completes. Those of one round may not have left their stacks in the next.
+    fn completions_race() needs(MemoryMib(16)) {
         for round in 0..40 {
             let completion = Arc::new(Completion::new());
             let waited = completion.clone();
