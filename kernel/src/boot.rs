@@ -217,15 +217,22 @@ impl Unfinished {
     }
 
     /// Waits until the started CPUs run threads. Pings a CPU again that missed the ping that ends its halt. A CPU that
-    /// stays away delays only itself.
+    /// stays away delays only itself, and the boot by the time that may pass without a CPU that comes.
     fn wait_until_online(&self, count: usize) {
         const PING_INTERVAL_NS: u64 = 10_000_000;
         let timeout_ns = SMP_AP_TIMEOUT_MS.get() * 1_000_000;
-        let start_ns = tsc::now_ns();
-        let mut pinged_ns = start_ns;
-        while percpu::online_count() < count {
-            if tsc::since_ns(start_ns) > timeout_ns {
-                let missing = count - percpu::online_count();
+        let (mut came_ns, mut pinged_ns) = (tsc::now_ns(), tsc::now_ns());
+        let mut missing = count;
+        loop {
+            // One look in each turn: a CPU may come between two.
+            let missing_before =
+                core::mem::replace(&mut missing, count.saturating_sub(percpu::online_count()));
+            if missing == 0 {
+                return;
+            }
+            if missing < missing_before {
+                came_ns = tsc::now_ns();
+            } else if tsc::since_ns(came_ns) > timeout_ns {
                 warning(format_args!(
                     "{missing} cpus have started and run no threads yet; going on without them"
                 ));
