@@ -1,17 +1,15 @@
 //! Pages of closed files: found again, evicted, and never lost or freed in use.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use frames::Pfn;
-use params::Param;
 use params::registry::{FAULT_ALLOC, FAULT_EVICT, FAULT_HELPER_SPAWN, FILE_CACHE_PAGES};
 use spin::Once;
 
-use super::wait::free_or_permanent_pages;
+use super::wait::{free_or_permanent_pages, with_param};
 use crate::arch::percpu;
 use crate::debug::ktest::Stopped;
 use crate::jobs::cached_file::{CachedFile, FileError};
@@ -51,16 +49,6 @@ fn read(number: u32, len_pages: u32) -> Result<(CachedFile, u64), FileError> {
 
 fn read_failed(error: FileError) -> Stopped {
     Stopped::Failed(format!("a file was not read: {error}"))
-}
-
-/// Sets the parameter while `work` runs.
-fn with_param<R>(param: &dyn Param, value: &str, work: impl FnOnce() -> R) -> R {
-    let mut before = String::new();
-    param.write_value(&mut before).expect("writing to a string cannot fail");
-    assert!(param.set(value).is_ok(), "{value} is refused");
-    let result = work();
-    assert!(param.set(&before).is_ok(), "{before} is refused");
-    result
 }
 
 /// Blocks that keep memory short until they are dropped.

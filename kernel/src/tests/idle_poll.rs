@@ -5,12 +5,11 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use ::trace::Event;
-use params::Param;
 use params::registry::IDLE_POLL_US;
 use runqueue::CpuMask;
 
 use super::trace::events_of;
-use super::wait::within_20_s;
+use super::wait::{with_param, within_20_s};
 use crate::arch::{tracepoint, vector};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::debug::trace;
@@ -61,10 +60,7 @@ fn wake_among(others: &[usize], rounds: u64, ready: impl Fn() -> bool) -> Result
     let (queue, round) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)));
     let ran = Arc::new(AtomicU64::new(u64::MAX));
     let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
-    let allowed = others.iter().fold(CpuMask::EMPTY, |mut mask, cpu| {
-        mask.insert(*cpu);
-        mask
-    });
+    let allowed: CpuMask = others.iter().copied().collect();
     let thread = sched::spawn_on(allowed, "test/woken", move || {
         done.store(0, SeqCst);
         for number in 1..=rounds {
@@ -110,9 +106,9 @@ kernel_tests! { "idle_poll":
         skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         let all = cpus();
         check!(sched::set_affinity(sched::current(), &CpuMask::single(all[0])).is_ok());
-        check!(IDLE_POLL_US.set("0").is_ok());
-        let told = visit(&all[1..]).and_then(|()| wake_among(&all[1..], ROUNDS, || !all.iter().any(|cpu| sched::is_polling(*cpu))));
-        check!(IDLE_POLL_US.set("200").is_ok());
+        let halted = || !all.iter().any(|cpu| sched::is_polling(*cpu));
+        let wake = || visit(&all[1..]).and_then(|()| wake_among(&all[1..], ROUNDS, halted));
+        let told = with_param(&IDLE_POLL_US, "0", wake);
         check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());
         let told = told?;
         check!(told.polled == 0, "a cpu polled: {told:?}");

@@ -5,11 +5,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use ::trace::{Event, EventClass, Named, Why};
-use params::Param;
 use params::registry::IDLE_POLL_US;
 use runqueue::CpuMask;
 
-use super::wait::within_20_s;
+use super::wait::{with_param, within_20_s};
 use crate::arch::{percpu, tracepoint, vector};
 use crate::debug::ktest::Stopped;
 use crate::debug::trace::{self, StartError};
@@ -40,8 +39,6 @@ kernel_tests! { "trace":
         let target = cpus[cpus.len() - 1];
         let others = CpuMask::single(cpus[0]);
         check!(sched::set_affinity(sched::current(), &others).is_ok());
-        // A CPU that polls needs no interrupt.
-        check!(IDLE_POLL_US.set("0").is_ok());
         let (queue, round, ran) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let mut threads = Vec::new();
         for _ in 0..2 {
@@ -55,22 +52,26 @@ kernel_tests! { "trace":
             threads.push(started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?);
         }
         check!(trace::start() == Ok(()));
-        let (mut sent, mut strayed) = (0, 0);
-        for number in 1..=ROUNDS {
-            sched::sleep_ns(200_000);
-            let from = [cpus[0], target].map(tracepoint::recorded);
-            round.store(number, SeqCst);
-            queue.wake_all();
-            within_20_s(|| ran.load(SeqCst) == 2 * number);
-            let kicks = |cpu, from| {
-                let is_kick = |event: &Event| matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, to } if usize::from(*to) != cpu);
-                events_of(cpu, from).iter().filter(|(.., event)| is_kick(event)).count()
-            };
-            sent += kicks(cpus[0], from[0]);
-            strayed += kicks(target, from[1]);
-        }
+        let wake = || {
+            let (mut sent, mut strayed) = (0, 0);
+            for number in 1..=ROUNDS {
+                sched::sleep_ns(200_000);
+                let from = [cpus[0], target].map(tracepoint::recorded);
+                round.store(number, SeqCst);
+                queue.wake_all();
+                within_20_s(|| ran.load(SeqCst) == 2 * number);
+                let kicks = |cpu, from| {
+                    let is_kick = |event: &Event| matches!(event, Event::IpiSend { vector: vector::RESCHEDULE, to } if usize::from(*to) != cpu);
+                    events_of(cpu, from).iter().filter(|(.., event)| is_kick(event)).count()
+                };
+                sent += kicks(cpus[0], from[0]);
+                strayed += kicks(target, from[1]);
+            }
+            (sent, strayed)
+        };
+        // A CPU that polls needs no interrupt.
+        let (sent, strayed) = with_param(&IDLE_POLL_US, "0", wake);
         check!(trace::stop());
-        check!(IDLE_POLL_US.set("200").is_ok());
         check!(ran.load(SeqCst) == 2 * ROUNDS);
         threads.into_iter().for_each(sched::JoinHandle::join);
         check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());

@@ -1,5 +1,8 @@
 //! Helpers that wait, for all suites, and the page count that they compare before and after.
 
+use alloc::string::String;
+
+use params::Param;
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 
 use crate::arch::tsc;
@@ -76,6 +79,16 @@ pub(super) fn report_of(thread: &Thread) -> Option<ThreadReport> {
 /// Waits until the report of `thread` says `state`; returns false after 20 s.
 pub(super) fn reaches_state(thread: &Thread, state: ThreadState) -> bool {
     within_20_s(|| report_of(thread).is_some_and(|report| report.state == state))
+}
+
+/// Sets `param` to `value` while `work` runs.
+pub(super) fn with_param<R>(param: &dyn Param, value: &str, work: impl FnOnce() -> R) -> R {
+    let mut before = String::new();
+    param.write_value(&mut before).expect("writing to a string cannot fail");
+    assert!(param.set(value).is_ok(), "{value} is refused");
+    let result = work();
+    assert!(param.set(&before).is_ok(), "{before} is refused");
+    result
 }
 
 /// Whether jobs may have helpers.

@@ -28,10 +28,9 @@ use crate::jobs::node_stats::JobStats;
 use crate::jobs::rounds::add_stats;
 use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, mem_map, permanent, space};
-use crate::sched;
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Pages that one thread removes with one TLB flush on all CPUs. The flush waits for all CPUs, and costs as much as removing
+/// Number of pages that one thread removes with one TLB flush on all CPUs. The flush waits for all CPUs, and costs as much as removing
 /// hundreds of pages.
 const RELEASE_BATCH: usize = 512;
 
@@ -272,6 +271,11 @@ impl HugeFile {
         (table, (index % LeafTable::ENTRIES) as usize)
     }
 
+    /// Releases the slot at `index`, which the caller holds, with `page` in it.
+    pub(super) fn leave(&self, index: u64, page: Option<Pfn>) {
+        self.slots[index as usize].leave(page.map(|page| page.0), waiting_for(index).machine(), threads());
+    }
+
     /// Returns the pages at `indices`, which are ascending, to the pool. Skips empty slots.
     pub(super) fn release(&self, indices: impl Iterator<Item = u64>) {
         let mut batch = Removed { indices: [0; RELEASE_BATCH], pages: [Pfn(0); RELEASE_BATCH], len: 0 };
@@ -309,7 +313,7 @@ impl HugeFile {
         tlb::flush_everywhere();
         huge_pool::pool(self.size).put_all(&batch.pages[..batch.len]);
         for index in &batch.indices[..batch.len] {
-            self.slots[*index as usize].leave(None, waiting_for(*index).machine(), threads());
+            self.leave(*index, None);
         }
         batch.len = 0;
     }
@@ -355,11 +359,7 @@ impl HugeFile {
                 }
                 huge_pool::pool(self.size).put_all(&batch[..len]);
                 for index in chunk.filter(is_removed) {
-                    self.slots[index as usize].leave(
-                        None,
-                        waiting_for(index).machine(),
-                        sched::wait::threads(),
-                    );
+                    self.leave(index, None);
                 }
             });
             add_stats(&mut stats, &finished);

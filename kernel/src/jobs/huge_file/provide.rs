@@ -153,14 +153,14 @@ impl HugeFile {
             match self.slots[index as usize].hold_empty() {
                 // A page that was removed meanwhile, if there is no room for it, is for the next round.
                 Ok(()) if taken.extents.len() == missing => {
-                    self.slots[index as usize].leave(None, waiting_for(index).machine(), threads());
+                    self.leave(index, None);
                     taken.rest = index..range.end;
                     break;
                 }
                 Ok(()) => match self.take_page(index) {
                     Ok(page) => taken.extents.push(self.extent(page, index)),
                     Err(error) => {
-                        self.slots[index as usize].leave(None, waiting_for(index).machine(), threads());
+                        self.leave(index, None);
                         taken.error = Some(error);
                         break;
                     }
@@ -190,7 +190,7 @@ impl HugeFile {
     fn put_back<'e>(&self, extents: impl IntoIterator<Item = &'e Extent>) {
         for extent in extents {
             huge_pool::pool(self.size).put(extent.first);
-            self.slots[extent.tag as usize].leave(None, waiting_for(extent.tag).machine(), threads());
+            self.leave(extent.tag, None);
         }
     }
 
@@ -221,8 +221,7 @@ impl HugeFile {
             let extent = &extents.as_slice()[part.index];
             self.map(extent.tag, extent.first)?;
             page.is_mapped.store(true, SeqCst);
-            let number = Some(extent.first.0);
-            self.slots[extent.tag as usize].leave(number, waiting_for(extent.tag).machine(), threads());
+            self.leave(extent.tag, Some(extent.first));
             Ok(())
         };
         // SAFETY: the pages were taken from the pool, which owned them (invariant 12). They are mapped nowhere until all their
@@ -253,11 +252,7 @@ impl HugeFile {
                 self.put_back(&taken.extents[number..]);
                 return Err(error);
             }
-            self.slots[extent.tag as usize].leave(
-                Some(extent.first.0),
-                waiting_for(extent.tag).machine(),
-                threads(),
-            );
+            self.leave(extent.tag, Some(extent.first));
         }
         taken.error.map_or(Ok(()), Err)
     }
