@@ -102,7 +102,8 @@ compile_error!(
      its helper generations are 64 bits wide"
 );
 
-#[cfg(feature = "std")]
+// The tests of the library use it whatever the features.
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod body;
