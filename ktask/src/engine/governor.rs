@@ -132,6 +132,9 @@ impl Governor {
             self.running_since_ns = view.now_ns;
             self.window = None;
         }
+        if self.stage != Stage::Hold && (1..self.setting.ranges).contains(&view.ranges) {
+            return self.ranges_ended(view);
+        }
         if self.search_at_left.is_some_and(|left| view.left <= left) {
             return self.begin_search(view);
         }
@@ -261,11 +264,30 @@ impl Governor {
         self.follow(next, view)
     }
 
+    /// Returns the count for the ranges that are left, and takes note of their number. A count that saturates all
+    /// is too many for fewer; of all threads, it is not known whether more would be better.
+    fn for_ranges_left(&mut self, view: &View) -> usize {
+        let before = core::mem::replace(&mut self.setting.ranges, view.ranges.max(1));
+        let (held, max) = (self.search.ladder.anchor.wanted, self.setting.max);
+        if held < max { (held * view.ranges).div_ceil(before).max(1) } else { max }
+    }
+
+    /// Searches anew, as a range has ended: the rates so far say nothing of what is left.
+    #[inline(never)]
+    fn ranges_ended(&mut self, view: &View) -> Decision {
+        let threads = self.for_ranges_left(view);
+        self.search.restart(threads, threads, view.left);
+        self.held.forget();
+        self.measure(Stage::First, view)
+    }
+
     /// Begins the search that was postponed.
     #[inline(never)]
     fn begin_search(&mut self, view: &View) -> Decision {
         self.search_at_left = None;
-        self.search.restart(self.setting.first_count(), view.left);
+        let (fallback, max) = (self.search.fallback, self.setting.max);
+        let threads = if fallback < max { fallback } else { self.setting.first_count() };
+        self.search.restart(threads, fallback, view.left);
         self.measure(Stage::First, view)
     }
 
@@ -304,15 +326,14 @@ impl Governor {
     /// trials that were not sure.
     #[inline(never)]
     fn look_at_held(&mut self, view: &View) -> Decision {
-        let held = self.search.ladder.anchor.wanted;
-        if (1..self.setting.ranges).contains(&view.ranges) && held < self.setting.max {
-            // The count was found for more ranges: one that saturates all is too many for fewer.
-            let threads = (held * view.ranges).div_ceil(self.setting.ranges).max(1);
-            self.setting.ranges = view.ranges.max(1);
+        if (1..self.setting.ranges).contains(&view.ranges) {
+            let threads = self.for_ranges_left(view);
             self.search.ladder.anchor = Count::new(threads);
+            self.search.fallback = threads;
             self.held.forget();
             return self.measure(Stage::Hold, view);
         }
+        let held = self.search.ladder.anchor.wanted;
         let is_postponed = self.search_at_left.is_some();
         if !is_postponed
             && self.search.has_doubt(MAX_DOUBTS)
@@ -333,7 +354,7 @@ impl Governor {
         let Some(is_slower) = change.filter(|_| !is_postponed) else { return Decision::Measure };
         self.held.search_again();
         // Measured anew: the rate changed some time in this window.
-        self.search.restart(held, view.left);
+        self.search.restart(held, held, view.left);
         // A slower job may need fewer threads, a faster one more.
         if is_slower {
             self.search.ladder.go_down();

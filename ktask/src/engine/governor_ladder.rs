@@ -48,6 +48,8 @@ pub(super) struct Ladder {
     too_many: Option<Limit>,
     /// Whether no other count between the known ones is worth a trial.
     is_refined: bool,
+    /// Whether twice as many threads are tried before more.
+    doubles: bool,
     /// Whether a count between the known ones is to be tried later.
     is_open: bool,
     /// A count that is tried again before all others.
@@ -66,6 +68,7 @@ impl Ladder {
             too_few: None,
             too_many: None,
             is_refined: false,
+            doubles: false,
             is_open: false,
             again: None,
             known: [Known::default(); KNOWN_COUNTS],
@@ -73,8 +76,9 @@ impl Ladder {
     }
 
     /// Begins anew with `wanted` threads, as if nothing was known.
-    pub(super) fn restart(&mut self, wanted: usize) {
-        (self.anchor, self.after) = (Count::new(wanted), None);
+    pub(super) fn restart(&mut self, wanted: usize, doubles: bool) {
+        self.doubles = doubles;
+        (self.anchor, self.after, self.candidate) = (Count::new(wanted), None, Count::default());
         (self.too_few, self.too_many, self.again) = (None, None, None);
         (self.is_refined, self.is_open) = (false, false);
         self.known = [Known::default(); KNOWN_COUNTS];
@@ -260,7 +264,7 @@ impl Ladder {
             return Some(again);
         }
         if self.too_many.is_none() && anchor < setting.max {
-            let middle = setting.middle_count();
+            let middle = if self.doubles { setting.even(2 * anchor) } else { setting.middle_count() };
             return Some(if anchor < middle { middle } else { setting.max });
         }
         let Some(too_few) = self.too_few else {

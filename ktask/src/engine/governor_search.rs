@@ -46,6 +46,8 @@ pub(super) struct Search {
     /// The most threads that the job can have.
     max: usize,
     pub(super) ladder: Ladder,
+    /// The count that is held if the first measurement of the search comes to nothing.
+    pub(super) fallback: usize,
     /// Units that were left when the trial began; the units of the job before the first.
     pub(super) trial_left: u64,
     /// Whether the rate changes while the count does not; `None` before it was looked at.
@@ -66,6 +68,7 @@ impl Search {
         Self {
             max,
             ladder: Ladder::new(wanted),
+            fallback: max,
             trial_left: units,
             drifts: None,
             is_certain: true,
@@ -75,9 +78,11 @@ impl Search {
         }
     }
 
-    /// Begins anew with `wanted` threads, when `left` units are left.
-    pub(super) fn restart(&mut self, wanted: usize, left: u64) {
-        self.ladder.restart(wanted);
+    /// Begins anew with `wanted` threads, when `left` units are left. If they cannot be measured, `fallback` threads are
+    /// held.
+    pub(super) fn restart(&mut self, wanted: usize, fallback: usize, left: u64) {
+        self.ladder.restart(wanted, fallback < self.max);
+        self.fallback = fallback;
         self.is_certain = true;
         self.trial_left = left;
     }
@@ -143,7 +148,8 @@ impl Search {
         let (anchor, candidate) = (self.ladder.anchor.wanted, self.ladder.candidate.wanted);
         let budget = match stage {
             Stage::Hold => return false,
-            Stage::First => self.ladder.budget(true, anchor, self.max, self.trial_left),
+            // A measurement of the count that is held anyway costs nothing.
+            Stage::First => self.ladder.budget(true, anchor, self.fallback.max(anchor), self.trial_left),
             Stage::Candidate => self.ladder.budget(false, candidate, self.max, self.trial_left),
             Stage::Anchor => self.ladder.budget(false, candidate.max(anchor), self.max, self.trial_left),
         };
@@ -157,7 +163,7 @@ impl Search {
         let goes_up = self.ladder.goes_up();
         match stage {
             Stage::First if self.doubts == 0 => {
-                self.ladder.anchor = Count::new(self.max);
+                self.ladder.anchor = Count::new(self.fallback);
                 if self.postponements < MAX_POSTPONEMENTS {
                     return Next::Postpone(LATE_SHARE);
                 }

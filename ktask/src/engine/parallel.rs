@@ -6,7 +6,7 @@ use super::plan::{Ending, Outcome, Request};
 use super::run::Run;
 use super::team::Team;
 use super::wake::Wake;
-use super::{wait, worker};
+use super::{spread, wait, worker};
 use crate::cursor::{Cursor, Cursors};
 use crate::platform::{HelperContext, Platform};
 use crate::raw::{self, Cells, HelperCell, Shelf};
@@ -58,11 +58,11 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
                 run.keep_panic(payload);
             }
             let started_ns = if plan.starts_at_once { platform.now_ns() } else { run.started_ns };
-            let part = worker::work(&run, workers.caller, started_ns, &mut |_, _, now_ns| {
+            let part = worker::work(&run, workers.caller, started_ns, &mut |cursor, _, now_ns| {
                 if wake.tick(&run, &mut team, threads, now_ns, stats) {
                     team.replace_missing(now_ns, stats);
                     if let Some(governor) = &mut governor {
-                        govern(&run, governor, &mut team, now_ns, stats);
+                        govern(&run, governor, &mut team, (cursor, now_ns), stats);
                     }
                 }
                 true
@@ -81,13 +81,13 @@ pub(super) fn run<P: Platform>(request: &mut Request<'_, P>, cursors: &Cursors<'
     request.outcome = Outcome { ending: run.ending(), panic: run.take_panic() };
 }
 
-/// Shows the run to the governor, and does what it decides.
+/// Shows the run to the governor at `now_ns`, and does what it decides. The caller works on the range of `cursor`.
 #[inline(always)]
 fn govern<P: Platform>(
     run: &Run<'_, P>,
     governor: &mut Governor,
     team: &mut Team<'_, P>,
-    now_ns: u64,
+    (cursor, now_ns): (&Cursor<'_>, u64),
     stats: &mut Stats,
 ) {
     let before = governor.threads();
@@ -99,6 +99,7 @@ fn govern<P: Platform>(
         Decision::Threads { threads, rate } => {
             note_step(run, now_ns, before, rate, threads);
             team.set_threads(threads, stats);
+            spread::want_caller(run.cursors, cursor);
         }
     }
     if let (Some(tuning), Some(threads)) = (run.plan.tuning, governor.take_learned()) {

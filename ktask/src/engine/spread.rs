@@ -26,6 +26,18 @@ pub(super) fn set_wanted(cursors: &Cursors<'_>, threads: usize) {
     }
 }
 
+/// Counts the caller, which never leaves, among the workers that the range of `own` should have. Otherwise it would be
+/// surplus there, and no worker of another range would leave in its place.
+pub(super) fn want_caller(cursors: &Cursors<'_>, own: &Cursor<'_>) {
+    if own.wanted() > 0 {
+        return;
+    }
+    if let Some(most) = cursors.iter().max_by_key(Cursor::wanted) {
+        most.set_wanted(most.wanted().saturating_sub(1));
+        own.set_wanted(1);
+    }
+}
+
 /// Prepares [`next_range`] for starting helpers. `own` is the node of the caller, which works too.
 pub(super) fn begin(cursors: &Cursors<'_>, own: NodeId) {
     if cursors.len() == 1 {
@@ -54,4 +66,25 @@ pub(super) fn next_range<'c>(cursors: &Cursors<'c>) -> Option<Cursor<'c>> {
     let cursor = cursors.iter().filter(|cursor| cursor.left() > 0).min_by_key(lack)?;
     cursor.set_placed(cursor.placed() + 1);
     Some(cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cursor::{Extent, MaybeNode, Slot};
+
+    /// Of two ranges, the caller works on the one that is almost done, which should have none of the threads.
+    #[test]
+    fn the_caller_counts_where_it_works() {
+        let mut slots = [Slot::new(0), Slot::new(0)];
+        let extent = |index| Extent { start: 0, end: [10, 90_000][index], node: MaybeNode::NONE };
+        let cursors = Cursors::new(&mut slots, 1, &extent);
+        let wanted = || [cursors.get(0).wanted(), cursors.get(1).wanted()];
+        set_wanted(&cursors, 6);
+        assert_eq!(wanted(), [0, 6]);
+        want_caller(&cursors, &cursors.get(0));
+        assert_eq!(wanted(), [1, 5], "one thread is the caller's");
+        want_caller(&cursors, &cursors.get(1));
+        assert_eq!(wanted(), [1, 5], "the caller is one of five");
+    }
 }
