@@ -40,6 +40,13 @@ fn choose(last: usize, loads: &[Load]) -> Option<usize> {
 }
 
 #[test]
+fn an_idle_cpu_neither_runs_a_thread_nor_has_one_queued() {
+    let about_to_run = Load { nr_queued: 1, running: false, weight: 1024 };
+    assert!(IDLE.is_idle());
+    assert!(![BUSY, queue(1), HELPING, about_to_run].iter().any(|load| load.is_idle()));
+}
+
+#[test]
 fn a_woken_thread_goes_where_it_runs_soonest() {
     assert_eq!(choose(2, &[IDLE, IDLE, IDLE]), Some(2), "where it was");
     assert_eq!(choose(1, &[IDLE, BUSY, IDLE]), Some(2), "the next idle one");
@@ -78,6 +85,8 @@ fn a_loaded_cpu_gives_to_the_least_loaded() {
     let push =
         |from, loads: &[Load]| push_to(from, &CpuMask::ALL, &CpuMask::ALL, |cpu| loads.get(cpu).copied());
     assert_eq!(push(0, &[queue(3), BUSY, queue(1)]), Some((1, 3 * 1024)));
+    assert_eq!(push(0, &[queue(3), BUSY, BUSY]), Some((1, 3 * 1024)), "the next of equals");
+    assert_eq!(push(1, &[BUSY, queue(3), BUSY]), Some((2, 3 * 1024)), "the next of equals");
     assert_eq!(push(0, &[queue(1), BUSY]), Some((1, 1024)), "a thread of 1024 would only change sides");
     assert_eq!(push(0, &[queue(1), HELPING]), Some((1, 2048 - 15)));
     assert_eq!(push(0, &[BUSY, IDLE]), None, "what runs is not moved");

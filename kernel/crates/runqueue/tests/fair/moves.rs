@@ -34,6 +34,17 @@ fn load_of(cpu: &Cpu) -> Load {
     Load { nr_queued: cpu.queue.len() as u32, running: cpu.running.is_some(), weight: 0 }
 }
 
+#[test]
+fn a_load_says_whether_its_queue_is_searched_whole() {
+    let lengths = 1..80;
+    let searched: Vec<_> =
+        lengths.clone().filter(|queued| with_queued(*queued).queue.is_searched_whole()).collect();
+    let hides_none: Vec<_> =
+        lengths.filter(|queued| !load_of(&with_queued(*queued)).hides_threads()).collect();
+    assert_eq!(hides_none, searched);
+    assert_eq!(hides_none.len(), 32);
+}
+
 proptest! {
     /// A queue hides a thread from stealing CPUs only if its load says so.
     #[test]

@@ -26,6 +26,22 @@ fn a_stopped_machine_keeps_no_thread_from_running() {
 }
 
 #[test]
+fn the_rest_of_a_slice_is_long_enough_for_a_switch() {
+    let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+    cpu.arrive(0);
+    cpu.arrive(1);
+    cpu.run(0);
+    // A 256th of a slice; more would give a thread that is preempted often more than others.
+    assert_eq!(SHORTEST_SLICE_NS, SLICE_NS / 256);
+    let left_ns = |cpu: &Cpu| u64::from(cpu.threads.entity(cpu.running.unwrap()).slice_left_ns());
+    cpu.charge_running(SLICE_NS / 4);
+    let rest_ns = left_ns(&cpu);
+    assert!(rest_ns > SHORTEST_SLICE_NS, "{rest_ns} ns left of a slice that began just now");
+    cpu.charge_running(rest_ns - 1);
+    assert_eq!(left_ns(&cpu), SHORTEST_SLICE_NS);
+}
+
+#[test]
 fn equal_threads_share_equally_and_wait_n_minus_1_slices() {
     let mut cpu = Cpu::new((0..8).map(|_| Entity::new()).collect());
     (0..8).for_each(|number| cpu.arrive(number));

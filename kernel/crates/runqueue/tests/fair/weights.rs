@@ -25,6 +25,36 @@ fn the_weight_table_is_the_conventional_one() {
 }
 
 #[test]
+fn a_level_is_set_only_if_it_is_another() {
+    let entity = Entity::new();
+    assert!(!entity.set_nice_if_other(nice(0)), "new threads have level 0");
+    assert!(entity.set_nice_if_other(nice(5)));
+    assert_eq!(entity.level(), Some(nice(5)));
+    assert!(!entity.set_nice_if_other(nice(5)));
+    // Whichever level its weight is that of.
+    entity.set_idle_class();
+    assert!(entity.set_nice_if_other(nice(19)), "the thread left the idle class");
+    assert_eq!(entity.level(), Some(nice(19)));
+}
+
+#[test]
+fn a_thread_runs_at_the_heavier_of_its_level_and_the_donated_one() {
+    let entity = of_nice(5);
+    assert!(!entity.receives_weight());
+    for (donated, runs_at) in [(-3, -3), (10, 5)] {
+        entity.set_donated_level(Some(nice(donated)));
+        assert!(entity.receives_weight());
+        assert_eq!(entity.level(), Some(nice(runs_at)), "level {donated} donated to one of level 5");
+    }
+    entity.set_donated_level(None);
+    assert_eq!((entity.receives_weight(), entity.level()), (false, Some(nice(5))));
+    entity.set_idle_class();
+    assert_eq!(entity.level(), None);
+    entity.set_donated_level(Some(nice(10)));
+    assert_eq!(entity.level(), Some(nice(10)), "a thread of the idle class that others wait for");
+}
+
+#[test]
 fn a_helper_takes_little_from_a_load() {
     let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
     cpu.arrive(0);
