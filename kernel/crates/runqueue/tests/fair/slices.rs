@@ -33,7 +33,7 @@ fn the_rest_of_a_slice_is_long_enough_for_a_switch() {
     cpu.run(0);
     // A 256th of a slice; more would give a thread that is preempted often more than others.
     assert_eq!(SHORTEST_SLICE_NS, SLICE_NS / 256);
-    let left_ns = |cpu: &Cpu| u64::from(cpu.threads.entity(cpu.running.unwrap()).slice_left_ns());
+    let left_ns = |cpu: &Cpu| cpu.threads.entity(cpu.running.unwrap()).slice_left_ns();
     cpu.charge_running(SLICE_NS / 4);
     let rest_ns = left_ns(&cpu);
     assert!(rest_ns > SHORTEST_SLICE_NS, "{rest_ns} ns left of a slice that began just now");
