@@ -45,11 +45,12 @@ fn a_thread_runs_at_the_heavier_of_its_level_and_the_donated_one() {
         entity.set_donated_level(Some(nice(donated)));
         assert!(entity.receives_weight());
         assert_eq!(entity.level(), Some(nice(runs_at)), "level {donated} donated to one of level 5");
+        assert_eq!(entity.nice(), Some(nice(5)), "its own level stays");
     }
     entity.set_donated_level(None);
     assert_eq!((entity.receives_weight(), entity.level()), (false, Some(nice(5))));
     entity.set_idle_class();
-    assert_eq!(entity.level(), None);
+    assert_eq!((entity.nice(), entity.level()), (None, None));
     entity.set_donated_level(Some(nice(10)));
     assert_eq!(entity.level(), Some(nice(10)), "a thread of the idle class that others wait for");
 }
