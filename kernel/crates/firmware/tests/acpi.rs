@@ -163,9 +163,13 @@ fn entries_that_would_stop_or_derail_a_walk_are_refused() {
 const ENTRY_SIZES: [(u8, u8); 9] =
     [(0x00, 8), (0x01, 12), (0x02, 10), (0x03, 8), (0x04, 6), (0x05, 12), (0x09, 16), (0x0a, 12), (0x10, 16)];
 
+/// Entry types of other machines: SAPIC and GIC structures.
+const FOREIGN_ENTRY_SIZES: [(u8, u8); 8] =
+    [(0x06, 16), (0x07, 17), (0x08, 16), (0x0b, 82), (0x0c, 24), (0x0d, 24), (0x0e, 16), (0x0f, 20)];
+
 #[test]
 fn known_entries_have_at_least_their_size() {
-    for (kind, size) in ENTRY_SIZES {
+    for (kind, size) in ENTRY_SIZES.into_iter().chain(FOREIGN_ENTRY_SIZES) {
         for length in 2..=size + 1 {
             let mut entry = vec![0; usize::from(length)];
             entry[..2].copy_from_slice(&[kind, length]);
