@@ -10,6 +10,7 @@ use runqueue::{CpuMask, Nice};
 use super::wait::within_20_s;
 use crate::arch::irq::IrqGuard;
 use crate::arch::single_step::{IrqsOff, count_irqs_off};
+use crate::arch::spin_lock::IrqSpinLock;
 use crate::arch::tsc;
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::sched::mutex::Mutex;
@@ -81,6 +82,9 @@ fn are_in(states: &[ThreadState], count: usize) -> bool {
     let is_one = |report: &snapshot::ThreadReport| report.name() == NAME && states.contains(&report.state);
     within_20_s(|| snapshot::threads().filter(is_one).count() == count)
 }
+
+/// Held by another CPU for a while.
+static HELD: IrqSpinLock<()> = IrqSpinLock::new(());
 
 const BLOCKED: &[ThreadState] = &[ThreadState::Blocked, ThreadState::Sleeping];
 
@@ -196,6 +200,30 @@ kernel_tests! { "irqs_off":
         }
         judge("a search for misplaced threads", [counted[0], counted[1]])?;
         check!(counted[1].sections == 1, "{counted:?}");
+    }
+
+    /// A CPU that the host stops may hold a lock for long.
+    fn spinning_for_a_lock_is_not_counted() needs(Cpus(4), MostCpus(4), Release) {
+        /// In which the calling CPU would count many times as much as is allowed.
+        const HOLD_NS: u64 = 50_000_000;
+        let [_, other] = prepare()?;
+        let is_held = Arc::new(AtomicBool::new(false));
+        let held = is_held.clone();
+        let holder = Spawn::new(NAME).on(CpuMask::single(other)).start(move || {
+            let guard = HELD.lock();
+            held.store(true, SeqCst);
+            let until_ns = tsc::now_ns() + HOLD_NS;
+            while tsc::now_ns() < until_ns {
+                core::hint::spin_loop();
+            }
+            drop(guard);
+        });
+        let holder = holder.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
+        check!(within_20_s(|| is_held.load(SeqCst)), "no thread holds the lock");
+        let counted = count_irqs_off(|| drop(HELD.lock()));
+        holder.join();
+        judge("a lock of another cpu", [counted, counted])?;
+        check!(counted.sections == 1, "{counted:?}");
     }
 
     /// What an idle CPU does while another one has many threads that may not move.

@@ -15,6 +15,8 @@ static THREAD: AtomicU64 = AtomicU64::new(NO_THREAD);
 const NO_THREAD: u64 = u64::MAX;
 /// Whether the thread was counted to the end. From here on only the exception handler writes, on one CPU at a time: Relaxed.
 static IS_WHOLE: AtomicBool = AtomicBool::new(true);
+/// Whether the thread spins for a lock. Only its CPU writes it, with interrupts off: Relaxed.
+static IS_UNCOUNTED: AtomicBool = AtomicBool::new(false);
 /// Instructions since interrupts were switched off; 0 where they are on.
 static CURRENT: AtomicU64 = AtomicU64::new(0);
 static LONGEST: AtomicU64 = AtomicU64::new(0);
@@ -35,8 +37,8 @@ pub struct IrqsOff {
     pub is_whole: bool,
 }
 
-/// Runs `work` and counts its instructions with interrupts off. Interrupt handlers that come meanwhile are not counted.
-/// One thread counts at a time: the next waits. A hundred times slower than `work` alone.
+/// Runs `work` and counts its instructions with interrupts off. Interrupt handlers that come meanwhile are not counted, nor
+/// is spinning for a lock: how long that takes is up to the CPU that holds it, which the host may have stopped. One thread counts at a time: the next waits. A hundred times slower than `work` alone.
 pub fn count_irqs_off(work: impl FnOnce()) -> IrqsOff {
     let me = u64::from(percpu::current_tid());
     while THREAD.compare_exchange(NO_THREAD, me, SeqCst, SeqCst).is_err() {
@@ -63,6 +65,30 @@ pub fn count_irqs_off(work: impl FnOnce()) -> IrqsOff {
     counted
 }
 
+/// Instructions of the calling thread that are not counted: from [`begin`](Self::begin) until it is dropped, with interrupts
+/// off.
+pub(super) struct Uncounted(bool);
+
+impl Uncounted {
+    /// Begins, if the calling thread is counted.
+    pub(super) fn begin() -> Self {
+        let counted = THREAD.load(SeqCst);
+        let is_counted = counted != NO_THREAD && counted == u64::from(percpu::current_tid());
+        if is_counted {
+            IS_UNCOUNTED.store(true, Relaxed);
+        }
+        Self(is_counted)
+    }
+}
+
+impl Drop for Uncounted {
+    fn drop(&mut self) {
+        if self.0 {
+            IS_UNCOUNTED.store(false, Relaxed);
+        }
+    }
+}
+
 /// Counts the instruction before a debug exception. Returns whether the exception is that of a count.
 pub(super) fn on_debug_exception(frame: &mut TrapFrame) -> bool {
     let counted = THREAD.load(SeqCst);
@@ -78,7 +104,7 @@ pub(super) fn on_debug_exception(frame: &mut TrapFrame) -> bool {
     }
     if frame.was_interruptible() {
         end_section(frame.rip);
-    } else {
+    } else if !IS_UNCOUNTED.load(Relaxed) {
         CURRENT.store(CURRENT.load(Relaxed) + 1, Relaxed);
     }
     true
