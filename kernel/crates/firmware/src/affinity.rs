@@ -14,7 +14,7 @@ const KIND_APIC: u8 = 0;
 const KIND_MEMORY: u8 = 1;
 const KIND_X2APIC: u8 = 2;
 
-const FLAG_ENABLED: u32 = 1 << 0;
+const FLAG_ENABLED: u32 = 1;
 const FLAG_HOT_PLUGGABLE: u32 = 1 << 1;
 
 /// Distance from a locality to itself.
@@ -78,12 +78,7 @@ impl<'a> Srat<'a> {
     fn read(self, entry: &[u8]) -> Option<Affinity> {
         let (affinity, flags) = match entry[0] {
             KIND_APIC => {
-                let high = if self.has_wide_domains {
-                    u32::from_le_bytes([0, entry[9], entry[10], entry[11]])
-                } else {
-                    0
-                };
-                let domain = high | u32::from(entry[2]);
+                let domain = self.domain(u32::from_le_bytes([entry[2], entry[9], entry[10], entry[11]]));
                 (Affinity::Cpu { apic_id: entry[3].into(), domain }, u32_at(entry, 4))
             }
             KIND_X2APIC => {

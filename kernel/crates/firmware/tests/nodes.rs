@@ -146,6 +146,11 @@ fn a_domain_without_cpus_and_memory_is_no_node() {
     let hot =
         Affinity::Memory { start: 0x1_0000_0000, len_bytes: 0xba00_0000, domain: 2, hot_pluggable: true };
     assert_eq!(entries.last(), Some(&hot));
+    let others = &entries[..entries.len() - 1];
+    assert!(
+        !others.iter().any(|entry| matches!(entry, Affinity::Memory { hot_pluggable: true, .. })),
+        "{others:?}"
+    );
     let (nodes, report) = nodes(&SRAT_THREE, None, &map, &cpus(2));
     assert!(!report.is_suspicious(), "{report}");
     assert_eq!(nodes.len(), 2, "node 2 has no cpu and no memory yet");
@@ -219,6 +224,19 @@ fn more_domains_than_fit_become_part_of_node_0() {
     assert_eq!(nodes.len(), MAX_NODES);
     assert_eq!(report.domains_over_limit, 256 - MAX_NODES);
     assert_eq!((nodes.node_of_address(63 * M), nodes.node_of_address(200 * M)), (63, 0));
+}
+
+#[test]
+fn entries_have_at_least_their_size() {
+    for (kind, size) in [(0, 16), (1, 40), (2, 24), (9, 2)] {
+        for length in 2..=size + 1 {
+            let mut entry = vec![0; usize::from(length)];
+            entry[..2].copy_from_slice(&[kind, length]);
+            let error = TableError::EntryTooShort { offset: SRAT_HEADER, kind, length, least: size };
+            let expected = if length < size { Some(error) } else { None };
+            assert_eq!(Srat::parse(&srat_of(&[entry])).err(), expected, "type {kind}, {length} bytes");
+        }
+    }
 }
 
 #[test]
