@@ -227,6 +227,16 @@ fn more_domains_than_fit_become_part_of_node_0() {
 }
 
 #[test]
+fn domains_beyond_the_matrix_have_no_distance() {
+    let slit = slit_of(&[10, 21, 31, 10], 2);
+    let slit = Slit::parse(&slit).expect("a good slit");
+    assert_eq!(slit.localities(), 2);
+    assert_eq!((slit.distance(0, 1), slit.distance(1, 0)), (Some(21), Some(31)));
+    // Within the matrix if only one of the two counts.
+    assert_eq!((slit.distance(0, 2), slit.distance(2, 0), slit.distance(2, 2)), (None, None, None));
+}
+
+#[test]
 fn entries_have_at_least_their_size() {
     for (kind, size) in [(0, 16), (1, 40), (2, 24), (9, 2)] {
         for length in 2..=size + 1 {
