@@ -42,6 +42,25 @@ fn the_rest_of_a_slice_is_long_enough_for_a_switch() {
 }
 
 #[test]
+fn an_overrun_counts_from_a_sixteenth_of_a_slice_on() {
+    const JITTER_NS: u64 = SLICE_NS / 16;
+    for (overrun_ns, goes_on) in [(JITTER_NS - 1, false), (JITTER_NS, true)] {
+        let mut cpu = Cpu::new(vec![Entity::new(), Entity::new()]);
+        cpu.arrive(0);
+        cpu.arrive(1);
+        cpu.run(0);
+        let (first, start_ns) =
+            (cpu.running.unwrap(), cpu.threads.entity(cpu.running.unwrap()).vruntime_ns());
+        let whole_slices_ns = start_ns.next_multiple_of(SLICE_NS) + SLICE_NS - start_ns;
+        cpu.run(whole_slices_ns + overrun_ns);
+        assert_ne!(cpu.running, Some(first), "the other thread is far behind");
+        // As far, and hardly beyond the end of the slice: the first thread is before it only if its overrun is none.
+        cpu.run(whole_slices_ns + 1);
+        assert_eq!(cpu.running != Some(first), goes_on, "{overrun_ns} ns beyond the slice");
+    }
+}
+
+#[test]
 fn equal_threads_share_equally_and_wait_n_minus_1_slices() {
     let mut cpu = Cpu::new((0..8).map(|_| Entity::new()).collect());
     (0..8).for_each(|number| cpu.arrive(number));

@@ -56,6 +56,20 @@ fn a_thread_runs_at_the_heavier_of_its_level_and_the_donated_one() {
 }
 
 #[test]
+fn a_debt_stays_the_same_cpu_time_at_another_weight() {
+    let vruntime_ns = |level| {
+        let entity = Entity::new();
+        entity.set_nice(nice(level));
+        FairQueue::new().attach(&entity, 0);
+        entity.vruntime_ns()
+    };
+    // Half a slice, by the weight of a new thread.
+    assert_eq!(vruntime_ns(0), SLICE_NS / 2);
+    assert_eq!(vruntime_ns(1), SLICE_NS / 2 * 1024 / 820);
+    assert_eq!(vruntime_ns(-1), SLICE_NS / 2 * 1024 / u64::from(nice(-1).weight().get()));
+}
+
+#[test]
 fn a_helper_takes_little_from_a_load() {
     let mut cpu = Cpu::new(vec![Entity::new(), of_nice(19)]);
     cpu.arrive(0);
