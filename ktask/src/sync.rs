@@ -14,6 +14,12 @@ pub(crate) fn hash_of_address(address: usize) -> usize {
     ((address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
+/// Runs a test that uses these atomics: where they are a model checker's, as a model.
+#[cfg(test)]
+pub(crate) fn test(run: impl Fn() + Send + Sync + 'static) {
+    run();
+}
+
 /// Makes a function `const` where atomics can be made in constants, which a model checker's cannot.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {

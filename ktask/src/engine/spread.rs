@@ -76,15 +76,17 @@ mod tests {
     /// Of two ranges, the caller works on the one that is almost done, which should have none of the threads.
     #[test]
     fn the_caller_counts_where_it_works() {
-        let mut slots = [Slot::new(0), Slot::new(0)];
-        let extent = |index| Extent { start: 0, end: [10, 90_000][index], node: MaybeNode::NONE };
-        let cursors = Cursors::new(&mut slots, 1, &extent);
-        let wanted = || [cursors.get(0).wanted(), cursors.get(1).wanted()];
-        set_wanted(&cursors, 6);
-        assert_eq!(wanted(), [0, 6]);
-        want_caller(&cursors, &cursors.get(0));
-        assert_eq!(wanted(), [1, 5], "one thread is the caller's");
-        want_caller(&cursors, &cursors.get(1));
-        assert_eq!(wanted(), [1, 5], "the caller is one of five");
+        crate::sync::test(|| {
+            let mut slots = [Slot::new(0), Slot::new(0)];
+            let extent = |index| Extent { start: 0, end: [10, 90_000][index], node: MaybeNode::NONE };
+            let cursors = Cursors::new(&mut slots, 1, &extent);
+            let wanted = || [cursors.get(0).wanted(), cursors.get(1).wanted()];
+            set_wanted(&cursors, 6);
+            assert_eq!(wanted(), [0, 6]);
+            want_caller(&cursors, &cursors.get(0));
+            assert_eq!(wanted(), [1, 5], "one thread is the caller's");
+            want_caller(&cursors, &cursors.get(1));
+            assert_eq!(wanted(), [1, 5], "the caller is one of five");
+        });
     }
 }

@@ -11,6 +11,11 @@ pub(crate) fn hash_of_address(_address: usize) -> usize {
     0
 }
 
+/// Runs a test of a module as a model.
+pub(crate) fn test(run: impl Fn() + Send + Sync + 'static) {
+    loom::model(run);
+}
+
 /// A function that is not `const`: the checker's atomics cannot be made in constants.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $vis:vis fn $($rest:tt)*) => {

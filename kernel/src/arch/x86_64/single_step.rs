@@ -15,8 +15,9 @@ static THREAD: AtomicU64 = AtomicU64::new(NO_THREAD);
 const NO_THREAD: u64 = u64::MAX;
 /// Whether the thread was counted to the end. From here on only the exception handler writes, on one CPU at a time: Relaxed.
 static IS_WHOLE: AtomicBool = AtomicBool::new(true);
-/// Whether the thread spins for a lock. Only its CPU writes it, with interrupts off: Relaxed.
-static IS_UNCOUNTED: AtomicBool = AtomicBool::new(false);
+/// Where the thread paused last, and what `CURRENT` was when it paused there first.
+static PAUSED_AT: AtomicU64 = AtomicU64::new(0);
+static PAUSED_SINCE: AtomicU64 = AtomicU64::new(0);
 /// Instructions since interrupts were switched off; 0 where they are on.
 static CURRENT: AtomicU64 = AtomicU64::new(0);
 static LONGEST: AtomicU64 = AtomicU64::new(0);
@@ -37,14 +38,15 @@ pub struct IrqsOff {
     pub is_whole: bool,
 }
 
-/// Runs `work` and counts its instructions with interrupts off. Interrupt handlers that come meanwhile are not counted, nor
-/// is spinning for a lock: how long that takes is up to the CPU that holds it, which the host may have stopped. One thread counts at a time: the next waits. A hundred times slower than `work` alone.
+/// Runs `work` and counts its instructions with interrupts off. Interrupt handlers that come meanwhile are not counted. A
+/// loop around `pause` counts once: how often a CPU spins for a lock is up to the CPU that holds it, which the host may have
+/// stopped. One thread counts at a time: the next waits. A hundred times slower than `work` alone.
 pub fn count_irqs_off(work: impl FnOnce()) -> IrqsOff {
     let me = u64::from(percpu::current_tid());
     while THREAD.compare_exchange(NO_THREAD, me, SeqCst, SeqCst).is_err() {
         core::hint::spin_loop();
     }
-    for counter in [&CURRENT, &LONGEST, &LONGEST_END, &SECTIONS] {
+    for counter in [&CURRENT, &LONGEST, &LONGEST_END, &SECTIONS, &PAUSED_AT, &PAUSED_SINCE] {
         counter.store(0, Relaxed);
     }
     IS_WHOLE.store(true, Relaxed);
@@ -65,30 +67,6 @@ pub fn count_irqs_off(work: impl FnOnce()) -> IrqsOff {
     counted
 }
 
-/// Instructions of the calling thread that are not counted: from [`begin`](Self::begin) until it is dropped, with interrupts
-/// off.
-pub(super) struct Uncounted(bool);
-
-impl Uncounted {
-    /// Begins, if the calling thread is counted.
-    pub(super) fn begin() -> Self {
-        let counted = THREAD.load(SeqCst);
-        let is_counted = counted != NO_THREAD && counted == u64::from(percpu::current_tid());
-        if is_counted {
-            IS_UNCOUNTED.store(true, Relaxed);
-        }
-        Self(is_counted)
-    }
-}
-
-impl Drop for Uncounted {
-    fn drop(&mut self) {
-        if self.0 {
-            IS_UNCOUNTED.store(false, Relaxed);
-        }
-    }
-}
-
 /// Counts the instruction before a debug exception. Returns whether the exception is that of a count.
 pub(super) fn on_debug_exception(frame: &mut TrapFrame) -> bool {
     let counted = THREAD.load(SeqCst);
@@ -104,10 +82,34 @@ pub(super) fn on_debug_exception(frame: &mut TrapFrame) -> bool {
     }
     if frame.was_interruptible() {
         end_section(frame.rip);
-    } else if !IS_UNCOUNTED.load(Relaxed) {
+    } else {
         CURRENT.store(CURRENT.load(Relaxed) + 1, Relaxed);
+        forget_spinning(frame.rip);
     }
     true
+}
+
+/// Takes the instructions of a round back, if the next instruction is the `pause` of a loop that has paused before.
+fn forget_spinning(next: u64) {
+    const PAUSE: [u8; 2] = [0xf3, 0x90];
+    /// Instructions of a round at most.
+    const ROUND: u64 = 16;
+    // SAFETY:
+    // 1. The CPU is about to execute the instruction at `next`, so its first byte can be read: kernel text is readable.
+    // 2. The second byte is read only after a prefix, which is part of the same instruction.
+    let is_pause = unsafe {
+        let byte = next as *const u8;
+        byte.read() == PAUSE[0] && byte.add(1).read() == PAUSE[1]
+    };
+    if !is_pause {
+        return;
+    }
+    let (current, since) = (CURRENT.load(Relaxed), PAUSED_SINCE.load(Relaxed));
+    if PAUSED_AT.swap(next, Relaxed) == next && (since..=since + ROUND).contains(&current) {
+        CURRENT.store(since, Relaxed);
+    } else {
+        PAUSED_SINCE.store(current, Relaxed);
+    }
 }
 
 /// Ends the section with interrupts off, if there is one, at the instruction before `end`.

@@ -14,7 +14,6 @@ use super::irq::IrqGuard;
 use super::lock_class::LockClass;
 #[cfg(debug_assertions)]
 use super::lock_order::SpinLockDebug;
-use super::single_step::Uncounted;
 
 /// A spin lock that is only held with interrupts off. So an interrupt handler never waits for code that it interrupted.
 ///
@@ -98,7 +97,6 @@ impl<T: ?Sized> IrqSpinLock<T> {
 
     #[cold]
     fn wait(&self) -> SpinMutexGuard<'_, T> {
-        let _uncounted = Uncounted::begin();
         self.inner.lock()
     }
 
