@@ -33,7 +33,13 @@ fn a_generation_ends_by_a_run_or_by_cancelling() {
     state.retire();
     assert_eq!(state.status(), Status::Cancelled);
     assert!(state.is_over(second));
-    assert_eq!(state.claim().map(|generation| generation.number()), Some(2));
+    let third = state.claim().unwrap();
+    assert_eq!(third.number(), 2);
+    state.publish();
+    assert!(state.begin());
+    assert_eq!((state.generation(), state.is_over(third)), (third, false), "a run keeps the number");
+    state.end();
+    assert!(state.is_over(third));
 }
 
 /// Runs `tests/loom`, which needs the crate built with `--cfg loom`.

@@ -107,6 +107,26 @@ fn the_last_worker_is_called_and_the_longest_idle_is_retired() {
 }
 
 #[test]
+fn no_more_workers_than_the_limits_of_the_moment_allow() {
+    let one = Limits { active: 1, most: 1, keep: 1, ..LIMITS };
+    let mut pool = Pool::new(6, one);
+    assert_eq!(pool.submit(item(0), LIGHT), WakeAction::Manager);
+    assert_eq!(pool.help(0), start(0, LIGHT));
+    assert!(matches!(pool.next(0, || 0, begin), Next::Run(_)));
+    let _ = pool.submit(item(1), LIGHT);
+    assert_eq!(pool.help(1), None, "the only worker is blocked, and there may be one");
+    pool.set_limits(Limits { most: 2, ..one });
+    assert_eq!(pool.help(1), start(1, LIGHT), "there may be two now");
+}
+
+#[test]
+fn a_worker_that_is_kept_leaves_nothing_to_watch() {
+    let mut pool = Pool::new(6, LIMITS);
+    assert_eq!(pool.start_ahead(), Some(0));
+    assert_eq!(pool.next(0, || 0, begin), Next::Park { wake_manager: false }, "one is kept");
+}
+
+#[test]
 fn workers_are_started_on_demand_and_more_when_they_block() {
     let mut pool = Pool::new(6, LIMITS);
     assert_eq!(pool.help(0), None, "nothing to do");
