@@ -54,3 +54,28 @@ impl<const N: usize> Default for FlushGenerations<N> {
         Self::new()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cpu_acknowledges_what_was_requested_before_its_flush() {
+        let generations = FlushGenerations::<2>::new();
+        let acked = |generation| [0, 1].map(|cpu| generations.is_acked(cpu, generation));
+        let first = generations.request();
+        assert_eq!(acked(first), [false, false]);
+        let mut flushes = 0;
+        generations.ack(1, || flushes += 1);
+        assert_eq!((flushes, acked(first)), (1, [false, true]));
+        // Two requests, and one flush for both; a third comes while CPU 0 flushes.
+        let second = generations.request();
+        let mut third = None;
+        generations.ack(0, || third = Some(generations.request()));
+        assert_eq!((acked(first), acked(second)), ([true, true], [true, false]));
+        assert_eq!(third.map(acked), Some([false, false]), "the flush began before");
+        // An acknowledgement does not go back.
+        generations.ack(0, || {});
+        assert_eq!((acked(first)[0], third.map(acked)), (true, Some([true, false])));
+    }
+}

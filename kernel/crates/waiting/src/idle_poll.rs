@@ -167,6 +167,7 @@ mod tests {
 
     const MOST_NS: u64 = 200_000;
     const SOON: IdlePeriod = IdlePeriod { idle_ns: 150_000, late_ns: 0 };
+    const SHORT: IdlePeriod = IdlePeriod { idle_ns: 12_000, late_ns: 0 };
     const LONG: IdlePeriod = IdlePeriod { idle_ns: 5_000_000, late_ns: 100_000 };
     const LATE: IdlePeriod = IdlePeriod { idle_ns: 150_000, late_ns: BUSY_NS };
 
@@ -203,6 +204,12 @@ mod tests {
         assert_eq!(window_after(&mut window, &[SOON; 5], 0), 160_000);
         let shrunk: [u64; 6] = core::array::from_fn(|_| window_after(&mut window, &[LONG], 0));
         assert_eq!(shrunk, [80_000, 40_000, 20_000, 10_000, 0, 0]);
+        // Half of what the parameter allows would be less than the shortest window.
+        window.learn(SHORT, 0, 15_000);
+        window.learn(SHORT, 0, 15_000);
+        assert_eq!(window.at(0, 15_000), 15_000);
+        window.learn(LONG, 0, 15_000);
+        assert_eq!(window.at(0, 15_000), 0);
     }
 
     #[test]

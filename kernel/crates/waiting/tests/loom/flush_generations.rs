@@ -47,8 +47,8 @@ impl Machine {
         is_pending
     }
 
-    /// CPU 0 removes the mapping, and has every CPU flush it.
-    fn unmap_and_free(&self) {
+    /// CPU 0 removes the mapping, and has every CPU flush it. Returns whether the page was freed.
+    fn unmap_and_free(&self) -> bool {
         self.entry.store(NOT_MAPPED, Relaxed);
         let generation = self.generations.request();
         self.generations.ack(0, || {});
@@ -57,10 +57,11 @@ impl Machine {
         for _ in 0..LOOKS {
             if self.generations.is_acked(1, generation) {
                 self.page_is_free.store(true, Relaxed);
-                return;
+                return true;
             }
             thread::yield_now();
         }
+        false
     }
 
     /// CPU 1 runs on, and takes the interrupt sooner or later.
@@ -75,9 +76,19 @@ impl Machine {
     }
 }
 
+/// Runs a model, whose result is whether a page was freed. In some execution it must be.
+fn model_that_frees(run: impl Fn() -> bool + Send + Sync + 'static) {
+    let frees = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = frees.clone();
+    model(move || {
+        counted.fetch_add(run().into(), std::sync::atomic::Ordering::SeqCst);
+    });
+    assert!(frees.load(std::sync::atomic::Ordering::SeqCst) > 0, "no execution sees the acknowledgement");
+}
+
 #[test]
 fn a_page_is_freed_once_no_cpu_caches_its_translation() {
-    model(|| {
+    model_that_frees(|| {
         let machine = Machine::new();
         let other = thread::spawn({
             let machine = machine.clone();
@@ -86,15 +97,16 @@ fn a_page_is_freed_once_no_cpu_caches_its_translation() {
                 machine.run_on(cached);
             }
         });
-        machine.unmap_and_free();
+        let is_freed = machine.unmap_and_free();
         other.join().unwrap();
+        is_freed
     });
 }
 
 /// A flush that began before the request does not acknowledge it.
 #[test]
 fn a_flush_that_began_before_the_request_is_no_acknowledgement() {
-    model(|| {
+    model_that_frees(|| {
         let machine = Machine::new();
         let other = thread::spawn({
             let machine = machine.clone();
@@ -105,7 +117,8 @@ fn a_flush_that_began_before_the_request_is_no_acknowledgement() {
                 machine.run_on(cached);
             }
         });
-        machine.unmap_and_free();
+        let is_freed = machine.unmap_and_free();
         other.join().unwrap();
+        is_freed
     });
 }

@@ -89,6 +89,34 @@ fn a_thread_that_times_out_does_not_own_the_mutex() {
     });
 }
 
+/// One of two waiting threads gives up. The owner still runs at the level of the other.
+#[test]
+fn a_thread_that_gives_up_ends_its_donation_alone() {
+    model(|| {
+        let (world, guarded) = (World::with_levels([0, -5, -3, 0]), Guarded::new());
+        let me = world.seen_by(0);
+        assert!(lock(&guarded.state, &me, None));
+        let [stays, leaves] = [1, 2].map(|number| world.seen_by(number));
+        let stays = thread::spawn({
+            let guarded = guarded.clone();
+            move || guarded.lock_and_add(&stays)
+        });
+        let leaves = thread::spawn({
+            let guarded = guarded.clone();
+            move || assert!(!lock(&guarded.state, &leaves, Some(DEADLINE)), "the owner has not released it")
+        });
+        while !world.is_parked(1) {
+            thread::yield_now();
+        }
+        world.pass_deadline();
+        leaves.join().unwrap();
+        assert_eq!(world.level_of(0), -5);
+        unlock(&guarded.state, &me);
+        stays.join().unwrap();
+        assert_eq!(guarded.end(&me), 1);
+    });
+}
+
 #[test]
 fn try_lock_does_not_take_it_from_a_waiter() {
     model(|| {
