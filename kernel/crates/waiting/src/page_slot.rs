@@ -42,9 +42,6 @@ pub struct PageSlot {
 }
 
 impl PageSlot {
-    /// The highest page number.
-    pub const MAX_PAGE: u64 = BUSY_AWAITED - 1;
-
     /// Creates an empty slot.
     #[must_use]
     pub fn new() -> Self {

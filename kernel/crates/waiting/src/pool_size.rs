@@ -82,3 +82,21 @@ impl Default for PoolSize {
         Self::new()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_removed_whether_wanted_or_not_and_shed_if_surplus() {
+        let size = PoolSize::new();
+        size.set_wanted(3);
+        size.add(5);
+        assert_eq!((size.total(), size.wanted()), (5, 3));
+        assert_eq!((size.shed(1), size.shed(9), size.shed(9)), (1, 1, 0), "two were surplus");
+        assert_eq!((size.remove(2), size.total()), (2, 1), "wanted ones too");
+        assert_eq!((size.remove(9), size.remove(9), size.total()), (1, 0, 0), "no more than there are");
+        size.set_wanted(u64::MAX);
+        assert_eq!((size.wanted(), size.total()), (u64::from(u32::MAX), 0));
+    }
+}
