@@ -15,6 +15,7 @@ fn main() {
     println!("{:60} {:>5} {:>14} {:>14}", "case", "best", "time", "CPU time");
     println!("{:60} {:>5} {:>7}{:>7} {:>7}{:>7}", "", "count", "median", "worst", "median", "worst");
     let mut worst = (0.0_f64, 0.0_f64, 0.0_f64);
+    let (mut runs, mut slow, mut dear) = (0, 0, 0);
     for case in all() {
         let name = format!("{:?} {:?} {:?}", case.shape, case.cost, case.trouble);
         if !name.contains(&part) {
@@ -33,7 +34,11 @@ fn main() {
                 println!("{step:?}");
             }
         }
+        runs += outcome.ratios.len();
+        slow += outcome.ratios.iter().filter(|(time, _)| *time > 1.25).count();
+        dear += outcome.ratios.iter().filter(|(_, cpu_time)| *cpu_time > 1.3).count();
         worst = (worst.0.max(median), worst.1.max(largest), worst.2.max(cpu_largest));
     }
+    println!("of {runs} runs, {slow} above 1.25 in time and {dear} above 1.3 in CPU time");
     println!("largest median {:.3}, worst {:.3}, CPU time {:.3}", worst.0, worst.1, worst.2);
 }

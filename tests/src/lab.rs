@@ -338,7 +338,7 @@ impl Lab {
             return Err(format!("no in-kernel test has `{pattern}` in its name").into());
         }
         let kernel = self.elf(shape.profile)?;
-        let command_line = &with_tail(shape, command_line);
+        let command_line = &with_patience(shape, &with_tail(shape, command_line));
         Ok(Machine {
             qemu: self.qemu.clone(),
             boot: self.way(shape, &kernel, command_line)?,
@@ -412,6 +412,14 @@ fn with_tail(shape: &Shape, command_line: &str) -> String {
     }
 }
 
+/// Returns `command_line`, with time for the start of CPUs that the host cannot run at once, if it is no part of the test.
+fn with_patience(shape: &Shape, command_line: &str) -> String {
+    match shape.cpus < 8 || command_line.contains("smp.ap_timeout_ms") {
+        true => command_line.to_string(),
+        false => format!("{command_line} smp.ap_timeout_ms=60000").trim_start().to_string(),
+    }
+}
+
 /// Returns the last seed that the log names, else that of the command line, else that there is none.
 fn seed<'t>(command_line: &'t str, log: &'t [String]) -> &'t str {
     let told = log
@@ -475,8 +483,8 @@ pub fn expect_verdict(evidence: &Evidence, verdict: Verdict) -> Result<(), Faile
 
 #[cfg(test)]
 mod tests {
-    use super::{KernelTest, marked_events, seed, unused_pattern, with_tail};
-    use crate::shape::{COUNTED, SMP2};
+    use super::{KernelTest, marked_events, seed, unused_pattern, with_patience, with_tail};
+    use crate::shape::{COUNTED, SMP2, Shape};
 
     #[test]
     fn patterns_that_select_nothing_are_found() {
@@ -521,6 +529,15 @@ mod tests {
         assert_eq!(seed("run=test chaos.seed=5 chaos.seeds=9", &log), "chaos.seed=6: 4 points");
         assert_eq!(seed("run=test chaos.seed=5 chaos.seeds=9", &[]), "chaos.seed=5");
         assert_eq!(seed("run=test", &[]), "none; nothing is random");
+    }
+
+    #[test]
+    fn many_cpus_have_time_to_start() {
+        let many = Shape { cpus: 8, ..SMP2 };
+        assert_eq!(with_patience(&many, ""), "smp.ap_timeout_ms=60000");
+        assert_eq!(with_patience(&many, "run=none"), "run=none smp.ap_timeout_ms=60000");
+        assert_eq!(with_patience(&many, "smp.ap_timeout_ms=10"), "smp.ap_timeout_ms=10");
+        assert_eq!(with_patience(&SMP2, "run=none"), "run=none");
     }
 
     #[test]

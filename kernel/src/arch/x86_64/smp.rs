@@ -2,8 +2,8 @@
 //!
 //! The boot CPU fills one page below 1 MiB, the trampoline: code, then a table of APIC ids and stage bytes. It sends INIT
 //! and start-up interrupts to all CPUs and watches the stage bytes. A CPU finds its slot by its APIC id, so CPU numbers do
-//! not depend on the order in which CPUs start. Slow emulation may lose a start-up interrupt, so silent CPUs get a
-//! second one.
+//! not depend on the order in which CPUs start. Slow emulation may lose a start-up interrupt, so silent CPUs get
+//! more of them. CPUs that have started ignore these.
 //!
 //! When no CPU makes progress for the time allowed, the boot CPU closes the slots of the missing CPUs. It logs one line
 //! for each. A CPU that starts later finds its slot closed and halts.
@@ -26,7 +26,8 @@ unsafe extern "C" {
 
 /// Bytes of memory below 1 MiB that the trampoline takes.
 pub const TRAMPOLINE_BYTES: u64 = 4096;
-/// Time after which silent CPUs get a second start-up interrupt.
+/// Time after which silent CPUs get a second start-up interrupt. They get another each time that twice as long has passed: one
+/// that comes before the CPU has handled INIT is lost, and a busy host may keep a virtual CPU from that for long.
 const SECOND_STARTUP_AFTER_NS: u64 = 10_000_000;
 
 /// How far a CPU has come in its start.
@@ -201,14 +202,14 @@ fn stage_of(page: &TrampolinePage, id: CpuId) -> Stage {
 }
 
 /// Waits until every CPU is ready or no stage has changed for `timeout_ns`, and returns how many are ready. Calls
-/// `retry` once if some are missing after [`SECOND_STARTUP_AFTER_NS`].
-fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, retry: impl FnOnce()) -> usize {
+/// `retry` if some are missing after [`SECOND_STARTUP_AFTER_NS`], and each time that twice as long has passed.
+fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, retry: impl Fn()) -> usize {
     let progress =
         || percpu::all().skip(1).map(|cpu| page.stages[cpu.id().index()].load(SeqCst) as usize).sum();
     let ready = || percpu::all().skip(1).filter(|cpu| stage_of(page, cpu.id()) == Stage::Ready).count();
     let expected = percpu::cpu_count() - 1;
-    let mut retry = Some(retry);
     let start = tsc::now_ns();
+    let mut retry_after_ns = SECOND_STARTUP_AFTER_NS;
     let (mut last_progress, mut last_change): (usize, u64) = (0, start);
     while ready() < expected {
         let now = tsc::now_ns();
@@ -218,9 +219,8 @@ fn wait_for_all(page: &TrampolinePage, timeout_ns: u64, retry: impl FnOnce()) ->
         } else if now - last_change > timeout_ns {
             break;
         }
-        if now - start > SECOND_STARTUP_AFTER_NS
-            && let Some(retry) = retry.take()
-        {
+        if now - start > retry_after_ns {
+            retry_after_ns *= 2;
             retry();
         }
         cpu::relax();
