@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use frames::{PAGE_SIZE, order_pages};
 use runqueue::CpuMask;
@@ -31,8 +31,9 @@ fn clear_while_migrating(method: ClearMethod) -> Result<(), String> {
     let bytes = (order_pages(ORDER) * PAGE_SIZE) as usize;
     let cpus: Vec<usize> = percpu::all().filter(|cpu| cpu.is_online()).map(|cpu| cpu.id().index()).collect();
     let (failure, is_over) = (Arc::new(Once::new()), Arc::new(AtomicBool::new(false)));
+    let cleared = Arc::new(AtomicUsize::new(0));
     let start = |_| {
-        let failure = failure.clone();
+        let (failure, cleared) = (failure.clone(), cleared.clone());
         sched::spawn("test/clear", move || {
             let Some(block) = pages::alloc(ORDER) else {
                 failure.call_once(|| format!("no block of order {ORDER}"));
@@ -50,6 +51,7 @@ fn clear_while_migrating(method: ClearMethod) -> Result<(), String> {
                     );
                     words.iter().position(|word| *word != 0).map(|at| (at, words[at]))
                 };
+                cleared.fetch_add(1, SeqCst);
                 if let Some((at, word)) = dirty {
                     failure.call_once(|| format!("{}: word {at} is {word:#x}", method.name()));
                 }
@@ -67,10 +69,15 @@ fn clear_while_migrating(method: ClearMethod) -> Result<(), String> {
                     // Fails if the CPU has gone offline; the thread then keeps its mask.
                     let _ = sched::set_affinity(thread, &CpuMask::single(cpus[(turn + number) % cpus.len()]));
                 }
-                if is_over.load(SeqCst) {
-                    return;
+                // The threads move when one of them has cleared its block, and the others are in the middle of theirs. Without
+                // a pause, the other CPU may do nothing but move them.
+                let before = cleared.load(SeqCst);
+                while cleared.load(SeqCst) == before {
+                    if is_over.load(SeqCst) {
+                        return;
+                    }
+                    sched::yield_now();
                 }
-                sched::yield_now();
             }
         })
     };
