@@ -327,6 +327,12 @@ mod tests {
         assert!(acquire(&budget, HEAVY, 1).is_empty());
     }
 
+    #[test]
+    fn a_share_out_of_range_is_named() {
+        let error = Budget::new().set_percent(101).unwrap_err();
+        assert_eq!(std::format!("{error}"), "helper budget of 101 percent: must be 0 to 100");
+    }
+
     /// Callers of two levels acquire and release at the same time: the heavy ones keep the limit among
     /// themselves, and nothing is left in the end.
     #[test]
