@@ -67,8 +67,8 @@ impl Case {
 
 #[test]
 fn the_last_node_with_work_has_the_threads_that_it_can_use() {
-    // When only the last node has work, the count has to fit one node. What was measured with all of them is too many
-    // there, but no four times.
+    // The count of all nodes is too many once only the last one has work. The count that is found then is not made
+    // smaller again.
     let flat = Case { nodes: 4, cpus: 16, serves: (8.0, 8.0), units: 1_000_000, times: 5 };
     for case in [flat, Case { times: 3, ..flat }, Case { nodes: 2, ..flat }] {
         let (time, cpu_time) = case.ratios();

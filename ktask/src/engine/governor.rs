@@ -132,7 +132,7 @@ impl Governor {
             self.running_since_ns = view.now_ns;
             self.window = None;
         }
-        if self.stage != Stage::Hold && (1..self.setting.ranges).contains(&view.ranges) {
+        if self.stage != Stage::Hold && self.has_range_ended(view) {
             return self.ranges_ended(view);
         }
         if self.search_at_left.is_some_and(|left| view.left <= left) {
@@ -264,10 +264,15 @@ impl Governor {
         self.follow(next, view)
     }
 
+    /// Returns whether fewer ranges have work than the counts are for. Without any, there is nothing to decide.
+    fn has_range_ended(&self, view: &View) -> bool {
+        (1..self.setting.ranges).contains(&view.ranges)
+    }
+
     /// Returns the count for the ranges that are left, and takes note of their number. A count that saturates all
     /// is too many for fewer; of all threads, it is not known whether more would be better.
     fn for_ranges_left(&mut self, view: &View) -> usize {
-        let before = core::mem::replace(&mut self.setting.ranges, view.ranges.max(1));
+        let before = core::mem::replace(&mut self.setting.ranges, view.ranges);
         let (held, max) = (self.search.ladder.anchor.wanted, self.setting.max);
         if held < max { (held * view.ranges).div_ceil(before).max(1) } else { max }
     }
@@ -326,7 +331,7 @@ impl Governor {
     /// trials that were not sure.
     #[inline(never)]
     fn look_at_held(&mut self, view: &View) -> Decision {
-        if (1..self.setting.ranges).contains(&view.ranges) {
+        if self.has_range_ended(view) {
             let threads = self.for_ranges_left(view);
             self.search.ladder.anchor = Count::new(threads);
             self.search.fallback = threads;
