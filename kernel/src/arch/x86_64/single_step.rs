@@ -95,7 +95,8 @@ fn forget_spinning(next: u64) {
     /// Instructions of a round at most.
     const ROUND: u64 = 16;
     // SAFETY:
-    // 1. The CPU is about to execute the instruction at `next`, so its first byte can be read: kernel text is readable.
+    // 1. The CPU is about to execute the instruction at `next`, so its first byte can be read: the page is present, and
+    //    supervisor code can read each present page without protection keys, which the kernel does not use.
     // 2. The second byte is read only after a prefix, which is part of the same instruction.
     let is_pause = unsafe {
         let byte = next as *const u8;
