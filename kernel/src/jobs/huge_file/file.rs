@@ -30,7 +30,7 @@ use crate::mm::huge::HugeSize;
 use crate::mm::{huge_pool, mem_map, permanent, space};
 use crate::sched::wait::{WaitQueue, threads};
 
-/// Number of pages that one thread removes with one TLB flush on all CPUs. The flush waits for all CPUs, and costs as much as removing
+/// Most pages for which a thread flushes the TLBs of all CPUs once. The flush waits for all CPUs, and costs as much as removing
 /// hundreds of pages.
 const RELEASE_BATCH: usize = 512;
 
