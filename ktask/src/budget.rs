@@ -328,6 +328,38 @@ mod tests {
     }
 
     #[test]
+    fn a_small_share_allows_one_helper_on_machines_of_two_cpus() {
+        let budget = Budget::new();
+        budget.set_percent(10).unwrap();
+        assert_eq!([0, 1, 2, 9, 10, 20].map(|cpus| budget.limit(cpus)), [0, 0, 1, 1, 1, 2]);
+        budget.set_percent(0).unwrap();
+        assert_eq!([2, usize::MAX].map(|cpus| budget.limit(cpus)), [0, 0]);
+    }
+
+    #[test]
+    fn a_node_has_its_share_and_the_rest_run_anywhere() {
+        let budget = Budget::new();
+        let cpus = |node: Option<NodeId>| if node.is_some() { 5 } else { CPUS };
+        let permits = (0..6).map_while(|_| budget.acquire(MIDDLE, Some(NodeId(1)), cpus)).collect::<Vec<_>>();
+        let count = |node| permits.iter().filter(|permit| permit.node == node).count();
+        assert_eq!((count(Some(NodeId(1))), count(None)), (4, 2));
+        assert_eq!([0, 1, u32::MAX].map(|node| budget.in_use_of_node(NodeId(node))), [0, 4, 0]);
+        permits.into_iter().for_each(|permit| budget.release(permit));
+        assert_eq!((budget.in_use(), budget.in_use_of_node(NodeId(1))), (0, 0));
+    }
+
+    #[test]
+    fn a_level_above_the_last_counts_at_the_last() {
+        let budget = Budget::new();
+        let mut permits = acquire(&budget, u8::MAX, 20);
+        assert_eq!(permits.len(), LIMIT);
+        assert_eq!(acquire(&budget, LEVELS as u8 - 2, 1).len(), 1, "a heavier caller");
+        assert!(acquire(&budget, LEVELS as u8 - 1, 1).is_empty(), "a caller of the same level");
+        ends_of_chunks(&budget, &mut permits);
+        assert_eq!(permits.len(), LIMIT - 1);
+    }
+
+    #[test]
     fn a_share_out_of_range_is_named() {
         let error = Budget::new().set_percent(101).unwrap_err();
         assert_eq!(std::format!("{error}"), "helper budget of 101 percent: must be 0 to 100");

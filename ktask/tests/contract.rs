@@ -584,3 +584,38 @@ fn reduce_merges_every_accumulator() {
         assert_eq!(stats.units, 100_000);
     }
 }
+
+/// A merge belongs to its worker, also where wall time stands for CPU time: in a helper that began late.
+#[test]
+fn the_time_of_a_merge_is_cpu_time() {
+    const MERGE_NS: u64 = 100_000;
+    let platform = Hosted::builder().cpus(2).build();
+    let caller = std::thread::current().id();
+    for _ in 0..100 {
+        let (begun, merges) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let ((), stats) = items(0..2)
+            .threads_exact(2)
+            .run_reduce(
+                &platform,
+                || (),
+                |(), _| {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    while begun.load(Ordering::SeqCst) < 2 {
+                        std::thread::yield_now();
+                    }
+                    // The helper comes later to the end, so that it is often the helper that merges.
+                    let pauses = if std::thread::current().id() == caller { 0 } else { 500 };
+                    (0..pauses).for_each(|_| std::hint::spin_loop());
+                    Ok::<(), ()>(())
+                },
+                |(), ()| {
+                    let until_ns = platform.thread_time_ns() + MERGE_NS;
+                    while platform.thread_time_ns() < until_ns {}
+                    merges.fetch_add(1, Ordering::SeqCst);
+                },
+            )
+            .unwrap();
+        assert_eq!(merges.into_inner(), 1, "{stats:?}");
+        assert!(stats.cpu_ns >= MERGE_NS, "{stats:?}");
+    }
+}
