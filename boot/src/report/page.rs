@@ -2,6 +2,7 @@
 //!
 //! All text is escaped by [`maud`]. The page loads nothing: its style and script are in it, and its policy forbids any network.
 
+mod axis;
 mod boot;
 mod chart;
 mod jobs;

@@ -1,5 +1,6 @@
 //! A chart of one quantity by threads, as SVG. Colours come from the page's style.
 
+use super::axis::{round_values, without_zeros};
 use maud::{Markup, html};
 
 /// A chart's content.
@@ -12,16 +13,19 @@ pub(super) struct Chart<'a> {
     pub(super) auto: Option<(u32, f64)>,
     /// Value on one thread: the ideal line is this many times the threads.
     pub(super) ideal: Option<f64>,
+    /// The unit in which values are round.
+    pub(super) unit: f64,
     /// Formats a value.
     pub(super) format: &'a dyn Fn(f64) -> String,
 }
 
 const WIDTH: f64 = 360.0;
-const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 14.0;
+const HEIGHT: f64 = 226.0;
+/// Room for the values of the vertical axis.
+const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 34.0;
-const BOTTOM: f64 = 34.0;
+const BOTTOM: f64 = 40.0;
 
 /// From this number of threads on, both axes are logarithmic.
 const LOGARITHMIC: u32 = 17;
@@ -57,17 +61,19 @@ impl Chart<'_> {
             .iter()
             .map(|(threads, value)| format!("{:.1},{:.1}", x(f64::from(*threads)), y(*value)))
             .collect();
-        let grid = [top / 1.05, if is_log { (top * bottom).sqrt() } else { top / 2.1 }];
+        let grid = round_values(bottom / self.unit, top / self.unit, is_log);
+        let grid = grid.into_iter().map(|value| value * self.unit);
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(self.title) {
-                text.axis-title x=(LEFT) y="14" { (self.title) }
+                text.axis-title x="2" y="16" { (self.title) }
                 @for value in grid {
-                    line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y(value)) y2=(y(value)) {}
-                    text.tick x=(LEFT + 2.0) y=(format!("{:.1}", y(value) - 3.0)) { ((self.format)(value)) }
+                    @let at = y(value);
+                    line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(format!("{at:.1}")) y2=(format!("{at:.1}")) {}
+                    text.tick.end x=(LEFT - 8.0) y=(format!("{:.1}", at + 5.0)) { (self.tick(value)) }
                 }
                 line.base x1=(LEFT) x2=(WIDTH - RIGHT) y1=(HEIGHT - BOTTOM) y2=(HEIGHT - BOTTOM) {}
                 @for threads in self.ticks() {
-                    text.tick.middle x=(format!("{:.1}", x(f64::from(threads)))) y=(HEIGHT - BOTTOM + 14.0) { (threads) }
+                    text.tick.middle x=(format!("{:.1}", x(f64::from(threads)))) y=(HEIGHT - BOTTOM + 17.0) { (threads) }
                 }
                 text.tick.end x=(WIDTH - RIGHT) y=(HEIGHT - 4.0) { "threads" }
                 @if let Some(ideal) = self.ideal.filter(|ideal| *ideal > 0.0) {
@@ -80,7 +86,7 @@ impl Chart<'_> {
                 polyline.curve points=(line.join(" ")) {}
                 @for (threads, value) in &self.points {
                     circle.point cx=(format!("{:.1}", x(f64::from(*threads)))) cy=(format!("{:.1}", y(*value))) r="4" {
-                        title { (threads) " threads: " ((self.format)(*value)) }
+                        title { (threads) @if *threads == 1 { " thread: " } @else { " threads: " } ((self.format)(*value)) }
                     }
                 }
                 @if let Some((threads, value)) = self.auto {
@@ -95,6 +101,12 @@ impl Chart<'_> {
 
     fn all(&self) -> impl Iterator<Item = (u32, f64)> {
         self.points.iter().copied().chain(self.auto)
+    }
+
+    /// Returns a value of the vertical axis: of its unit, what the title does not say.
+    fn tick(&self, value: f64) -> String {
+        let text = without_zeros(&(self.format)(value));
+        ["pages/s", "/s"].iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or(&text).trim_end().into()
     }
 
     /// Returns the thread counts to write below the axis: all that do not crowd it.

@@ -64,6 +64,7 @@ fn card(report: &Report, work: &JobRow) -> Markup {
                             points: speedups,
                             auto: auto.and_then(|row| Some((row.threads, row.speedup?))),
                             ideal: Some(1.0),
+                            unit: 1.0,
                             format: &|value| format!("{value:.2}×"),
                         }.render())
                     }
@@ -72,18 +73,26 @@ fn card(report: &Report, work: &JobRow) -> Markup {
                         points: rows.iter().map(|row| (row.threads, amount(row))).collect(),
                         auto: auto.map(|row| (row.threads, amount(row))),
                         ideal: alone.map(|row| amount(row)),
+                        unit: if work.bytes_per_s.is_some() { f64::from(1 << 30) } else { 1.0 },
                         format: format_rate,
                     }.render())
                 }
-                (spread(&all().filter(|row| row.threads_used > 1).collect::<Vec<_>>()))
+                (spread(&all().filter(|row| row.threads_used > 1).map(|row| (threads(report, row), row)).collect::<Vec<_>>()))
             }
             @if let Some(row) = rows.last().filter(|_| report.has_nodes()) { (locality(row)) }
         }
     }
 }
 
-/// Renders the parts of the runs during which some threads had ended and others not.
-fn spread(rows: &[&JobRow]) -> Markup {
+/// Returns the threads of `row` in words.
+fn threads(report: &Report, row: &JobRow) -> String {
+    let is_auto = report.jobs_auto.iter().any(|auto| std::ptr::eq(auto, row));
+    format!("{}{}", if is_auto { "auto " } else { "" }, row.threads)
+}
+
+/// Renders the parts of the runs during which some threads had ended and others not. Each row comes with its
+/// threads in words.
+fn spread(rows: &[(String, &JobRow)]) -> Markup {
     let part = |row: &JobRow| {
         if row.ns == 0 { 0.0 } else { (row.spread_ns as f64 * 100.0 / row.ns as f64).min(100.0) }
     };
@@ -91,9 +100,9 @@ fn spread(rows: &[&JobRow]) -> Markup {
         @if !rows.is_empty() {
             div.spread {
                 p.hint { "spread: from the first thread's end to the last one's, as part of the time" }
-                @for row in rows {
+                @for (threads, row) in rows {
                     div.bar {
-                        span.name { (row.threads) }
+                        span.name { (threads) }
                         span.track { span.fill style=(format!("width:{:.2}%", part(row))) {} }
                         span.value { (duration(row.spread_ns)) " of " (duration(row.ns)) }
                     }
@@ -147,7 +156,7 @@ fn table(report: &Report) -> Markup {
                             @let is_auto = report.jobs_auto.iter().any(|auto| std::ptr::eq(auto, row));
                             tr.auto[is_auto].first[row.threads == 1 && !is_auto || index == 0] {
                                 td { (row.job) }
-                                td.number { @if is_auto { "auto " } (row.threads) }
+                                td.number { (threads(report, row)) }
                                 td.number { (row.threads_used) }
                                 td.number { (row.units) " × " (unit_name(row.unit)) }
                                 td.number { (row.chunks) }

@@ -61,6 +61,16 @@ fn good_run_has_its_sections_and_no_others() {
 }
 
 #[test]
+fn rows_of_spread_name_their_threads() {
+    let page = page_of(good_records());
+    let (_, spread) = page.split_once("class=\"spread\"").expect("runs have a spread");
+    let (spread, _) = spread.split_once("</article>").unwrap();
+    for name in [">2<", ">auto 2<"] {
+        assert_eq!(spread.matches(name).count(), 1, "{name} in:\n{spread}");
+    }
+}
+
+#[test]
 fn phases_begin_where_the_last_one_ended() {
     let phase = |name: &str, t_ns, ns| Record::Phase { t_ns, name: name.into(), ns };
     let page = page_of(vec![phase("a", 1_000, 1_000), phase("b/c", 1_500, 250), phase("b", 2_000, 1_000)]);
