@@ -359,6 +359,14 @@ mod tests {
         assert_eq!(permits.len(), LIMIT - 1);
     }
 
+    /// Two helpers that look at the same surplus of one at the same time both come here.
+    #[test]
+    fn a_count_at_the_limit_stays() {
+        let count = AtomicU32::new(LIMIT as u32 + 1);
+        let results = [(); 3].map(|()| sub_above(&count, LIMIT));
+        assert_eq!((results, count.into_inner()), ([true, false, false], LIMIT as u32));
+    }
+
     #[test]
     fn a_share_out_of_range_is_named() {
         let error = Budget::new().set_percent(101).unwrap_err();
