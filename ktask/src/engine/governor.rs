@@ -367,3 +367,6 @@ impl Governor {
         self.measure(Stage::First, view)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -318,27 +318,4 @@ impl Count {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn workers_of_one_count_are_no_measure_of_the_other() {
-        let mut ladder = Ladder::new(8);
-        ladder.anchor.ran = 8;
-        ladder.candidate = Count { ran: 6, ..Count::new(6) };
-        // The candidate's six still run; those that the anchor needs besides are late.
-        assert!(!ladder.differs(true, 6));
-        assert!(ladder.differs(true, 7) && ladder.differs(true, 8));
-        assert!(ladder.differs(false, 6) && !ladder.differs(false, 8));
-    }
-
-    #[test]
-    fn doubts_of_more_threads_tell_how_many_may_be_worthwhile() {
-        let mut ladder = Ladder::new(8);
-        assert_eq!(ladder.most(32), 8);
-        for (wanted, is_sure, most) in [(16, false, 32), (16, true, 8), (10, false, 10), (10, true, 8)] {
-            ladder.too_many = Some(Limit { wanted, is_sure });
-            assert_eq!(ladder.most(32), most);
-        }
-    }
-}
+mod tests;

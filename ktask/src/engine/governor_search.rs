@@ -338,3 +338,6 @@ impl Search {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,8 +290,13 @@ impl Ratio {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Returns a measurement of `rate` with this variance, in millionths of its square.
+    pub(in crate::engine) fn of_rate(rate: u64, variance: u32) -> Measured {
+        Measured { rate, variance, ..UNKNOWN }
+    }
 
     const UNKNOWN: Measured = Measured {
         rate: 1000,
