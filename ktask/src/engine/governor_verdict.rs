@@ -88,3 +88,39 @@ impl Trial {
         needed * loss / 2000 > u128::from(self.left / DEAR_SHARE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A trial of fewer threads where costs vary, unsure and at its end.
+    const UNSURE: Trial = Trial {
+        ratio: Ratio { value: 1300, deviation: 250 },
+        goes_up: false,
+        likely: 1200,
+        half: 1500,
+        varies: true,
+        drifts: false,
+        doubts: 0,
+        has_ended: true,
+        spent: 0,
+        left: 3200,
+    };
+
+    #[test]
+    fn a_difference_that_is_sure_by_chance_is_tried_again() {
+        for (deviation, is_sure) in [(100, false), (80, true)] {
+            let trial = Trial { ratio: Ratio { value: 1370, deviation }, ..UNSURE };
+            assert_eq!(trial.verdict(), Some(Verdict { is_worthwhile: true, is_sure, is_certain: true }));
+        }
+    }
+
+    /// Six times what was spent would make it sure, and a sixth of that be lost: of 3200 units, 100 are worth it.
+    #[test]
+    fn fewer_threads_are_not_tried_again_where_it_costs_more_than_it_may_save() {
+        for (spent, is_sure) in [(80, false), (100, true)] {
+            let verdict = Trial { spent, ..UNSURE }.verdict();
+            assert_eq!(verdict, Some(Verdict { is_worthwhile: true, is_sure, is_certain: false }));
+        }
+    }
+}
