@@ -115,6 +115,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_small_difference_may_be_drift() {
+        for (value, is_sure) in [(1080, false), (1110, true)] {
+            let ratio = Ratio { value, deviation: 10 };
+            let trial = Trial { ratio, varies: false, drifts: true, ..UNSURE };
+            assert_eq!(trial.verdict(), Some(Verdict { is_worthwhile: true, is_sure, is_certain: true }));
+        }
+    }
+
     /// Six times what was spent would make it sure, and a sixth of that be lost: of 3200 units, 100 are worth it.
     #[test]
     fn fewer_threads_are_not_tried_again_where_it_costs_more_than_it_may_save() {
