@@ -90,6 +90,31 @@ fn wrong_points_are_named() {
     ] {
         assert_eq!(Capacity::through(points), Err(error), "{points:?}");
     }
+    for (error, message) in [
+        (InvalidPoints::NoFirst, "the first point must be that of 1 thread"),
+        (InvalidPoints::NotRising { index: 2 }, "point 3 must have more threads than the point before"),
+        (InvalidPoints::NoRate { index: 0 }, "the rate of point 1 must be a number above 0"),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn curves_follow_points_on_a_line() {
+    let points = [(1, 1.0), (8, 7.5), (16, 12.0), (24, 13.0), (32, 14.0), (40, 15.0)];
+    let capacity = Capacity::through(&points).unwrap();
+    for threads in 24..=32 {
+        let rate = 13.0 + (threads - 24) as f64 / 8.0;
+        assert!((capacity.of(threads) - rate).abs() < 1e-9, "{threads} threads: {}", capacity.of(threads));
+    }
+}
+
+/// Two threads of a core share it: the second point is far from the proportion, the third is not.
+#[test]
+fn a_slow_start_does_not_overshoot() {
+    let capacity = Capacity::through(&[(1, 1.0), (4, 1.5), (16, 6.0)]).unwrap();
+    let rates: Vec<_> = (1..=16).map(|threads| capacity.of(threads)).collect();
+    assert!(rates.is_sorted(), "{rates:?}");
 }
 
 #[test]

@@ -318,3 +318,20 @@ impl<P: Platform> Cpu<P> {
         self.neighbour.filter(|one| one.ended_ns.is_none()).map_or(0.0, |one| one.weight)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Capacity, Node, Sim};
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_spread_evenly() {
+        let node = Node { cpus: 1, rate: 1.0, capacity: Capacity::IDEAL };
+        let mut world = World::<Sim>::new(Machine::new(1, node), 1);
+        let mut counts = [0; 10];
+        for _ in 0..10_000 {
+            counts[world.random_below(10) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+}
