@@ -180,8 +180,9 @@ mod tests {
         Symbols::load(&std::env::current_exe().unwrap()).unwrap()
     }
 
-    /// Returns the address of `landmark` in the file. At run time the program is relocated.
-    fn landmark_address() -> u64 {
+    /// Returns the address of `landmark` in the file. At run time the program is relocated. No name but the function's
+    /// has its name in it: any function may be the one before it.
+    fn known_address() -> u64 {
         use object::ObjectSymbol;
         let data = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let file = object::File::parse(&*data).unwrap();
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn address_becomes_function_and_line() {
         let line = landmark();
-        let frames = this_program().frames(landmark_address());
+        let frames = this_program().frames(known_address());
         let outermost = frames.last().unwrap();
         assert!(outermost.function.ends_with("symbols::tests::landmark"), "{frames:?}");
         let location = outermost.location.as_deref().unwrap();
@@ -206,7 +207,7 @@ mod tests {
     fn return_addresses_are_looked_up_one_byte_before() {
         // The function's first byte as a return address belongs to the code before the function.
         let symbols = this_program();
-        let address = landmark_address();
+        let address = known_address();
         assert!(symbols.backtrace(&[address], true).join("\n").contains("landmark"));
         assert!(!symbols.backtrace(&[address], false).join("\n").contains("landmark"));
         assert!(symbols.backtrace(&[address + 1], false).join("\n").contains("landmark"));
