@@ -16,7 +16,7 @@ thread_local! {
     static LEVEL: Cell<u8> = const { Cell::new(HEAVY) };
 }
 
-/// A platform of eight CPUs, of which helpers may occupy six. Each helper has a thread of its own.
+/// A platform of eight CPUs, of which helpers may occupy six. Each helper has its own thread.
 #[derive(Clone)]
 struct Levels {
     epoch: Instant,
