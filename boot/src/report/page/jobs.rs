@@ -84,10 +84,14 @@ fn card(report: &Report, work: &JobRow) -> Markup {
     }
 }
 
+/// Returns whether `row` is one of as many threads as help.
+fn is_auto(report: &Report, row: &JobRow) -> bool {
+    report.jobs_auto.iter().any(|auto| std::ptr::eq(auto, row))
+}
+
 /// Returns the threads of `row` in words.
 fn threads(report: &Report, row: &JobRow) -> String {
-    let is_auto = report.jobs_auto.iter().any(|auto| std::ptr::eq(auto, row));
-    format!("{}{}", if is_auto { "auto " } else { "" }, row.threads)
+    format!("{}{}", if is_auto(report, row) { "auto " } else { "" }, row.threads)
 }
 
 /// Renders the parts of the runs during which some threads had ended and others not. Each row comes with its
@@ -153,7 +157,7 @@ fn table(report: &Report) -> Markup {
                     }
                     tbody {
                         @for (index, row) in works(report).iter().flat_map(|work| report.rows_like(work)).enumerate() {
-                            @let is_auto = report.jobs_auto.iter().any(|auto| std::ptr::eq(auto, row));
+                            @let is_auto = is_auto(report, row);
                             tr.auto[is_auto].first[row.threads == 1 && !is_auto || index == 0] {
                                 td { (row.job) }
                                 td.number { (threads(report, row)) }
