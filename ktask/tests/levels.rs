@@ -1,5 +1,8 @@
 //! Callers of different levels share the budget of helpers.
 
+#[path = "common/park.rs"]
+mod park;
+
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,10 +41,7 @@ impl Platform for Levels {
         thread::current()
     }
     fn park(&self, deadline_ns: Option<u64>) {
-        match deadline_ns {
-            None => thread::park(),
-            Some(at_ns) => thread::park_timeout(Duration::from_nanos(at_ns.saturating_sub(self.now_ns()))),
-        }
+        park::park(self.now_ns(), deadline_ns);
     }
     fn unpark(&self, thread: &Thread) {
         thread.unpark();

@@ -1,10 +1,13 @@
 //! Jobs in jobs, locks, and threads that are stopped: no job waits for a thread that cannot go on.
 
+#[path = "common/park.rs"]
+mod park;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ktask::hosted::Hosted;
 use ktask::{Chunk, HelperId, HelperTask, Items, Job, Placement, Platform};
@@ -71,10 +74,7 @@ impl Platform for Queue {
             self.parks.fetch_add(1, Ordering::SeqCst);
             self.is_parked.store(true, Ordering::SeqCst);
         }
-        match deadline_ns {
-            None => thread::park(),
-            Some(at_ns) => thread::park_timeout(Duration::from_nanos(at_ns.saturating_sub(self.now_ns()))),
-        }
+        park::park(self.now_ns(), deadline_ns);
         if is_caller {
             self.is_parked.store(false, Ordering::SeqCst);
         }

@@ -1,9 +1,12 @@
 //! The calls to a platform that traces: every job and chunk once, on its thread, in order.
 
+#[path = "common/park.rs"]
+mod park;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, Thread, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ktask::{
     CancelToken, HelperId, HelperTask, Items, Job, Placement, Platform, Stats, TracedChunk, TracedEnding,
@@ -54,10 +57,7 @@ impl Platform for Tracer {
         thread::current()
     }
     fn park(&self, deadline_ns: Option<u64>) {
-        match deadline_ns {
-            None => thread::park(),
-            Some(at_ns) => thread::park_timeout(Duration::from_nanos(at_ns.saturating_sub(self.now_ns()))),
-        }
+        park::park(self.now_ns(), deadline_ns);
     }
     fn unpark(&self, thread: &Thread) {
         thread.unpark();
