@@ -9,7 +9,7 @@ use params::registry::IDLE_POLL_US;
 use runqueue::CpuMask;
 
 use super::trace::events_of;
-use super::wait::{with_param, within_20_s};
+use super::wait::{NO_MORE_ROUNDS, each_round, with_param, within_20_s};
 use crate::arch::{tracepoint, vector};
 use crate::debug::ktest::{Stopped, TestResult};
 use crate::debug::trace;
@@ -57,20 +57,15 @@ struct Told {
 /// in which another thread was woken, or one of these CPUs had another interrupt, do not count: other wake-ups tell CPUs
 /// too, and a CPU that runs something else is told by an interrupt.
 fn wake_among(others: &[usize], rounds: u64, ready: impl Fn() -> bool) -> Result<Told, Stopped> {
-    const END: u64 = u64::MAX;
     let mut all = others.to_vec();
     all.extend(cpus().iter().filter(|cpu| !others.contains(cpu)));
     let (queue, round) = (Arc::new(WaitQueue::new()), Arc::new(AtomicU64::new(0)));
-    let ran = Arc::new(AtomicU64::new(END));
+    let ran = Arc::new(AtomicU64::new(NO_MORE_ROUNDS));
     let (own, wanted, done) = (queue.clone(), round.clone(), ran.clone());
     let allowed: CpuMask = others.iter().copied().collect();
     let thread = sched::spawn_on(allowed, "test/woken", move || {
-        let mut number = 0;
-        while number != END {
-            done.store(number, SeqCst);
-            own.wait_until(|| wanted.load(SeqCst) > number);
-            number = wanted.load(SeqCst);
-        }
+        done.store(0, SeqCst);
+        each_round(&own, &wanted, |number| done.store(number, SeqCst));
     });
     let thread = thread.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
     check!(within_20_s(|| ran.load(SeqCst) == 0), "the thread has not begun");
@@ -117,7 +112,7 @@ fn wake_among(others: &[usize], rounds: u64, ready: impl Fn() -> bool) -> Result
         }
     }
     check!(trace::stop());
-    round.store(END, SeqCst);
+    round.store(NO_MORE_ROUNDS, SeqCst);
     queue.wake_one();
     thread.join();
     log::info!("{} idle cpus: {told:?}", others.len());

@@ -8,7 +8,7 @@ use ::trace::{Event, EventClass, Named, Why};
 use params::registry::IDLE_POLL_US;
 use runqueue::CpuMask;
 
-use super::wait::{with_param, within_20_s};
+use super::wait::{NO_MORE_ROUNDS, each_round, with_param, within_20_s};
 use crate::arch::{percpu, tracepoint, vector};
 use crate::debug::ktest::Stopped;
 use crate::debug::trace::{self, StartError};
@@ -34,7 +34,6 @@ kernel_tests! { "trace":
     /// other CPUs, which can start neither. Rounds in which another thread was woken do not count: it may have others told.
     fn pinned_threads_interrupt_no_other_cpu() needs(Cpus(3)) {
         const ROUNDS: usize = 100;
-        const END: u64 = u64::MAX;
         let cpus = online();
         skip_if!(tracepoint::is_any_on(), "tracing is on for the whole run");
         let target = cpus[cpus.len() - 1];
@@ -45,12 +44,7 @@ kernel_tests! { "trace":
         for _ in 0..2 {
             let (queue, round, ran) = (queue.clone(), round.clone(), ran.clone());
             let started = sched::spawn_on(CpuMask::single(target), "test/pinned", move || {
-                let mut number = 0;
-                while number != END {
-                    queue.wait_until(|| round.load(SeqCst) > number);
-                    number = round.load(SeqCst);
-                    ran.fetch_add(1, SeqCst);
-                }
+                each_round(&queue, &round, |_| _ = ran.fetch_add(1, SeqCst));
             });
             let thread = started.map_err(|error| Stopped::Failed(alloc::format!("{error}")))?;
             woken.push(thread.thread().tid().get());
@@ -88,7 +82,7 @@ kernel_tests! { "trace":
         // A CPU that polls needs no interrupt.
         let (counted, sent, strayed) = with_param(&IDLE_POLL_US, "0", wake);
         check!(trace::stop());
-        round.store(END, SeqCst);
+        round.store(NO_MORE_ROUNDS, SeqCst);
         queue.wake_all();
         threads.into_iter().for_each(sched::JoinHandle::join);
         check!(sched::set_affinity(sched::current(), &CpuMask::ALL).is_ok());

@@ -1,6 +1,7 @@
 //! Helpers that wait, for all suites, and the page count that they compare before and after.
 
 use alloc::string::String;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use params::Param;
 use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
@@ -8,6 +9,7 @@ use params::registry::{KTASK_ENABLED, KTASK_MAX_THREADS};
 use crate::arch::tsc;
 use crate::jobs::{evict_cache, leaks};
 use crate::sched::snapshot::{self, ThreadReport, ThreadState};
+use crate::sched::wait::WaitQueue;
 use crate::sched::{self, Thread};
 
 /// How long a test waits for an event that should come at once. Time is counted by looks: each counts for
@@ -49,6 +51,22 @@ pub(super) fn sleep_and_see(ns: u64) -> u64 {
 /// Waits until `condition` holds; false after 20 s of looks.
 pub(super) fn within_20_s(condition: impl Fn() -> bool) -> bool {
     within(20_000_000_000, condition)
+}
+
+/// The round that ends [`each_round`].
+pub(super) const NO_MORE_ROUNDS: u64 = u64::MAX;
+
+/// Waits in `queue` for one number after the other in `round`, which grow from 1 on, and calls `ran` with each.
+pub(super) fn each_round(queue: &WaitQueue, round: &AtomicU64, ran: impl Fn(u64)) {
+    let mut number = 0;
+    loop {
+        queue.wait_until(|| round.load(SeqCst) > number);
+        number = round.load(SeqCst);
+        if number == NO_MORE_ROUNDS {
+            return;
+        }
+        ran(number);
+    }
 }
 
 /// Waits until `condition` holds; false after `ns` of looks.
